@@ -1,0 +1,173 @@
+//! The door to a Kubernetes cluster: the only place that names kube and k8s-openapi.
+//!
+//! Blocking calls for tasks; every wait has a limit, says what it waits for, and fails with what it last saw.
+
+mod apply;
+pub mod evidence;
+mod pods;
+pub mod verdict;
+
+use std::{
+    fs,
+    future::Future,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+pub use crate::cluster::{apply::ObjectId, verdict::Verdict};
+use crate::{env::Env, errors::Problem, graph::TaskId, interrupt::Interrupt};
+
+/// Our name as owner of fields.
+pub const FIELD_MANAGER: &str = "pocdeploy";
+
+/// A connection through the instance's own kubeconfig.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+    runtime: Arc<Runtime>,
+    interrupt: Interrupt,
+}
+
+impl Cluster {
+    /// Reads the kubeconfig file and nothing else: neither `KUBECONFIG` nor `~/.kube/config`. Does not connect yet.
+    pub fn open(env: &Env, kubeconfig: &Path) -> Result<Cluster> {
+        let text = fs::read_to_string(kubeconfig).with_context(|| format!("read {}", kubeconfig.display()))?;
+        let open = async {
+            let file = Kubeconfig::from_yaml(&text)?;
+            let mut config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
+            config.connect_timeout = Some(Duration::from_secs(5));
+            config.read_timeout = Some(Duration::from_secs(60));
+            // The address is the host's own: a company's proxy has no business with it.
+            config.proxy_url = None;
+            anyhow::Ok(Client::try_from(config)?)
+        };
+        let client = env.runtime.block_on(open).with_context(|| format!("use {}", kubeconfig.display()))?;
+        Ok(Cluster { client, runtime: env.runtime.clone(), interrupt: env.interrupt.clone() })
+    }
+
+    fn call<T>(&self, future: impl Future<Output = Result<T, kube::Error>>) -> Result<T, CallError> {
+        if self.interrupt.is_set() {
+            return Err(CallError::Interrupted);
+        }
+        let interrupt = self.interrupt.clone();
+        self.runtime.block_on(async move {
+            tokio::select! {
+                result = future => result.map_err(|error| CallError::Kube(Box::new(error))),
+                () = interrupt.came() => Err(CallError::Interrupted),
+            }
+        })
+    }
+
+    /// Whether the API server says that it is ready.
+    pub fn is_ready(&self) -> Result<(), String> {
+        let request = http_get("/readyz").map_err(|error| error.to_string())?;
+        match self.call(self.client.request_text(request)) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Looks again and again until the verdict is yes. `Never` ends the wait at once; so does the limit.
+    /// An error of the API counts as "not yet": API servers restart.
+    pub fn wait_for(&self, env: &Env, task: TaskId, wait: &Wait<'_>, look: impl Fn() -> Result<Verdict>) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            let last = match look() {
+                Ok(Verdict::Yes) => return Ok(()),
+                Ok(Verdict::NotYet(why)) => why,
+                Ok(Verdict::Never(why)) => {
+                    return Err(Problem::new(format!("{}: {why}", wait.what)).hint(&wait.hint).into());
+                }
+                Err(error) => {
+                    self.interrupt.check()?;
+                    format!("{error:#}")
+                }
+            };
+            if began.elapsed() > wait.limit {
+                let text = format!("{} is not ready after {} s; last seen: {last}", wait.what, wait.limit.as_secs());
+                return Err(Problem::timed_out(text).hint(&wait.hint).into());
+            }
+            env.progress(task, format!("waiting for {} ({} s): {last}", wait.what, began.elapsed().as_secs()));
+            self.interrupt.sleep(wait.pause)?;
+        }
+    }
+
+    /// Like `wait_for`, over one object: absent is "not yet".
+    pub fn wait_for_object(
+        &self,
+        env: &Env,
+        task: TaskId,
+        wait: &Wait<'_>,
+        id: &ObjectId,
+        verdict: impl Fn(&Value) -> Verdict,
+    ) -> Result<()> {
+        self.wait_for(env, task, wait, || match self.get(id)? {
+            Some(object) => Ok(verdict(&object)),
+            None => Ok(Verdict::NotYet(format!("{id} is not there"))),
+        })
+    }
+}
+
+/// What is waited for, how long, and what helps when it does not come.
+pub struct Wait<'a> {
+    pub what: &'a str,
+    pub limit: Duration,
+    pub pause: Duration,
+    pub hint: String,
+}
+
+impl Wait<'_> {
+    /// Four looks a second; the hint names the way to look inside.
+    pub fn new<'a>(env: &Env, what: &'a str, limit: Duration) -> Wait<'a> {
+        let hint = format!("look inside with: kubectl --kubeconfig {} get pods,events -A", env.kubeconfig().display());
+        Wait { what, limit, pause: Duration::from_millis(250), hint }
+    }
+}
+
+/// An API call that did not work.
+#[derive(Debug)]
+pub(crate) enum CallError {
+    Interrupted,
+    Kube(Box<kube::Error>),
+}
+
+impl CallError {
+    fn is_not_found(&self) -> bool {
+        matches!(self, CallError::Kube(error) if matches!(error.as_ref(), kube::Error::Api(status) if status.code == 404))
+    }
+}
+
+impl std::fmt::Display for CallError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            CallError::Interrupted => f.write_str("interrupted"),
+            CallError::Kube(error) => match error.as_ref() {
+                kube::Error::Api(status) => f.write_str(&status.message),
+                kube::Error::Service(inner) => {
+                    // The transport's own words stand at the end of the chain.
+                    let mut cause: &dyn std::error::Error = inner.as_ref();
+                    while let Some(next) = cause.source() {
+                        cause = next;
+                    }
+                    write!(f, "{cause}")
+                }
+                other => write!(f, "{other}"),
+            },
+        }
+    }
+}
+
+impl std::error::Error for CallError {}
+
+fn http_get(path: &str) -> Result<http::Request<Vec<u8>>> {
+    http::Request::get(path).body(Vec::new()).context("make a request")
+}

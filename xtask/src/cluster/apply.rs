@@ -1,0 +1,109 @@
+//! Objects of any kind as data: server-side apply, read, delete.
+
+use std::fmt;
+
+use anyhow::{Context as _, Result};
+use kube::{
+    Api,
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PropagationPolicy},
+    core::{ApiResource, GroupVersionKind},
+};
+use serde_json::Value;
+
+use crate::{
+    cluster::{Cluster, FIELD_MANAGER},
+    errors::Problem,
+};
+
+/// Which object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectId {
+    pub api_version: String,
+    pub kind: String,
+    /// Empty for objects of the cluster.
+    pub namespace: String,
+    pub name: String,
+}
+
+impl ObjectId {
+    pub fn new(api_version: &str, kind: &str, namespace: &str, name: &str) -> ObjectId {
+        ObjectId { api_version: api_version.to_owned(), kind: kind.to_owned(), namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+
+    /// Of a manifest.
+    pub fn of(object: &Value) -> Result<ObjectId> {
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let id = ObjectId::new(text("/apiVersion"), text("/kind"), text("/metadata/namespace"), text("/metadata/name"));
+        if id.api_version.is_empty() || id.kind.is_empty() || id.name.is_empty() {
+            return Err(Problem::config("a manifest lacks apiVersion, kind or metadata.name").into());
+        }
+        Ok(id)
+    }
+}
+
+impl fmt::Display for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.name)?;
+        if !self.namespace.is_empty() {
+            write!(f, " in {}", self.namespace)?;
+        }
+        Ok(())
+    }
+}
+
+impl Cluster {
+    fn api(&self, id: &ObjectId) -> Api<DynamicObject> {
+        let (group, version) = id.api_version.split_once('/').unwrap_or(("", &id.api_version));
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &id.kind));
+        if id.namespace.is_empty() {
+            Api::all_with(self.client.clone(), &resource)
+        } else {
+            Api::namespaced_with(self.client.clone(), &id.namespace, &resource)
+        }
+    }
+
+    /// Server-side apply under our name; fields that others own stay theirs unless we set them.
+    pub fn apply(&self, object: &Value) -> Result<()> {
+        self.patch(object, false)
+    }
+
+    /// Whether the API server, with all its webhooks, would take the object. Changes nothing.
+    pub fn would_accept(&self, object: &Value) -> Result<()> {
+        self.patch(object, true)
+    }
+
+    fn patch(&self, object: &Value, dry_run: bool) -> Result<()> {
+        let id = ObjectId::of(object)?;
+        let mut parameters = PatchParams::apply(FIELD_MANAGER).force();
+        parameters.dry_run = dry_run;
+        self.call(self.api(&id).patch(&id.name, &parameters, &Patch::Apply(object))).with_context(|| format!("apply {id}"))?;
+        Ok(())
+    }
+
+    /// The object, or nothing.
+    pub fn get(&self, id: &ObjectId) -> Result<Option<Value>> {
+        match self.call(self.api(id).get(&id.name)) {
+            Ok(object) => Ok(Some(serde_json::to_value(object)?)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("read {id}")),
+        }
+    }
+
+    /// All objects of a kind in a namespace that carry the label.
+    pub fn list(&self, api_version: &str, kind: &str, namespace: &str, labels: &str) -> Result<Vec<Value>> {
+        let id = ObjectId::new(api_version, kind, namespace, "");
+        let parameters = ListParams::default().labels(labels);
+        let found = self.call(self.api(&id).list(&parameters)).with_context(|| format!("list {kind}"))?;
+        found.items.into_iter().map(|it| Ok(serde_json::to_value(it)?)).collect()
+    }
+
+    /// Asks for deletion, dependents with it. Absent counts as done.
+    pub fn delete(&self, id: &ObjectId) -> Result<()> {
+        let parameters = DeleteParams { propagation_policy: Some(PropagationPolicy::Background), ..DeleteParams::default() };
+        match self.call(self.api(id).delete(&id.name, &parameters)) {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_not_found() => Ok(()),
+            Err(error) => Err(error).with_context(|| format!("delete {id}")),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The commands: flags become an environment, then a page of calls. What a step does is in `tasks/`.
+
+mod create;
+mod delete;
+mod test;
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    config::Config,
+    env::{Env, Options, find_project},
+    flags::{Command, Flags},
+    graph::TaskId,
+    lock,
+    provider::provider,
+    report::{Lines, Verbosity},
+    runner, tasks,
+};
+
+/// Another run of the same instance is waited for this long.
+const LOCK_LIMIT: Duration = Duration::from_secs(30 * 60);
+
+/// Runs the command of the flags.
+pub fn run(flags: Flags) -> Result<()> {
+    let project = find_project(&std::env::current_dir().context("find the current folder")?)?;
+    let mut config = Config::read(&project)?;
+    if let Some(kind) = flags.global.cluster_type {
+        config.cluster.kind = kind;
+    }
+    let verbosity = match (flags.global.quiet, flags.global.verbose) {
+        (true, _) => Verbosity::Quiet,
+        (_, true) => Verbosity::Verbose,
+        _ => Verbosity::Normal,
+    };
+    let refresh = matches!(&flags.command, Command::Requirements(it) if it.refresh);
+    let options = Options { yes: flags.global.yes, refresh };
+    let env = Env::new(project, config, options, Arc::new(Lines::stderr(verbosity)))?;
+    match flags.command {
+        Command::Create => locked(&env, "create", || create::run(&env)),
+        Command::Delete(delete) => locked(&env, "delete", || delete::run(&env, delete.purge)),
+        Command::Patch => locked(&env, "patch", || targets(&env, &[TaskId::Patch])),
+        Command::Requirements(_) => locked(&env, "requirements", || targets(&env, &[TaskId::Requirements])),
+        Command::Image => locked(&env, "image", || targets(&env, &[TaskId::Image])),
+        Command::Cluster => locked(&env, "cluster", || targets(&env, &[TaskId::Cluster])),
+        Command::Deploy => locked(&env, "deploy", || create::deploy(&env)),
+        Command::Test => test::run(&env),
+    }
+}
+
+fn targets(env: &Env, targets: &[TaskId]) -> Result<()> {
+    if targets.contains(&TaskId::Cluster) {
+        // A kind of cluster that is not there yet says so before anything happens.
+        provider(env)?;
+    }
+    runner::run(env, &tasks::task, targets)?;
+    Ok(())
+}
+
+fn locked(env: &Env, command: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    let path = env.work("lock");
+    let purpose = format!("cargo xtask {command}");
+    let waiting = |holder: &str| env.note(TaskId::Engine, format!("waiting for another run of this instance: {holder}"));
+    let _lock = lock::acquire(&path, &purpose, LOCK_LIMIT, &env.interrupt, waiting)?;
+    work()
+}

@@ -1,0 +1,140 @@
+//! `delete`: the reverse of `create`. Keeps going, reports all failures, and ends with an audit of what is left.
+
+use std::{fs, io::Write as _, path::PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    engine::Managed,
+    env::Env,
+    errors::Problem,
+    graph::TaskId,
+    provider::provider,
+    report::Event,
+    setup,
+    tasks::{self, image},
+};
+
+const TASK: TaskId = TaskId::Delete;
+
+/// Cluster, images of the application, files; with `purge` the engine of the tool's own and the cache too.
+pub(crate) fn run(env: &Env, purge: bool) -> Result<()> {
+    let provider = provider(env)?;
+    let what = if purge { ", pocdeploy's own engine and the whole cache" } else { "" };
+    setup::consent(env, TASK, &format!("removes instance {}: its cluster with the database, its images and files{what}", env.instance))?;
+    env.report.event(TASK, Event::Started { reason: format!("instance {}", env.instance) });
+    let mut failures = Vec::new();
+    match tasks::engine::find(env) {
+        Ok(Some(engine)) => {
+            env.set_engine(engine);
+            keep(&mut failures, provider.destroy(env, TASK));
+            keep(&mut failures, remove_images(env));
+        }
+        // An engine of the tool's own that is stopped may hold a stopped cluster of ours.
+        Ok(None) if env.cache("engine").is_dir() && !purge => match Managed::new(env).start(env, TASK) {
+            Ok(engine) => {
+                env.set_engine(engine);
+                keep(&mut failures, provider.destroy(env, TASK));
+                keep(&mut failures, remove_images(env));
+            }
+            Err(error) => failures.push(error),
+        },
+        Ok(None) => env.note(TASK, "no container engine answers: nothing of this instance can be there"),
+        Err(error) => failures.push(error),
+    }
+    let mut left = Vec::new();
+    if env.engine().is_ok() {
+        match provider.leftovers(env) {
+            Ok(found) => left.extend(found),
+            Err(error) => failures.push(error),
+        }
+    }
+    if purge {
+        keep(&mut failures, purge_machine(env));
+    }
+    if failures.is_empty() && left.is_empty() {
+        keep(&mut failures, remove_files(env));
+        left.extend(files(env).into_iter().filter(|it| it.exists()).map(|it| format!("file {}", it.display())));
+    }
+    finish(env, failures, left)
+}
+
+fn finish(env: &Env, failures: Vec<anyhow::Error>, left: Vec<String>) -> Result<()> {
+    if failures.is_empty() && left.is_empty() {
+        env.report.event(TASK, Event::Done { text: "audit: no container, network, volume or file of this instance is left".to_owned() });
+        return Ok(());
+    }
+    let mut text = String::from("not everything could be removed");
+    for error in &failures {
+        text.push_str(&format!("\n{error:#}"));
+    }
+    for name in &left {
+        text.push_str(&format!("\nleft: {name}"));
+    }
+    env.report.event(TASK, Event::Failed { text: "not everything could be removed".to_owned() });
+    std::io::stderr().flush().ok();
+    Err(Problem::new(text).hint("mend the cause and run `cargo xtask delete` again: it goes on from here").into())
+}
+
+fn keep(failures: &mut Vec<anyhow::Error>, result: Result<()>) {
+    if let Err(error) = result {
+        failures.push(error);
+    }
+}
+
+/// The application's image under both tags: names that this instance's last run made.
+fn remove_images(env: &Env) -> Result<()> {
+    let engine = env.engine()?;
+    let Some(reference) = image::last_built(env) else { return Ok(()) };
+    let plain = format!("{}:{}", env.config.frontend.image, env.config.frontend.version);
+    let ours = engine.image(&reference)?;
+    let tagged = engine.image(&plain)?;
+    if let (Some(ours), Some(tagged)) = (&ours, &tagged)
+        && ours.id == tagged.id
+    {
+        engine.remove_image(&plain)?;
+    }
+    engine.remove_image(&reference)
+}
+
+fn purge_machine(env: &Env) -> Result<()> {
+    let managed = Managed::new(env);
+    managed.stop(env, TASK)?;
+    managed.remove()?;
+    let cache = env.cache("");
+    env.progress(TASK, format!("removing {}", cache.display()));
+    make_writable(&cache)?;
+    if cache.exists() {
+        fs::remove_dir_all(&cache).with_context(|| format!("remove {}", cache.display()))?;
+    }
+    Ok(())
+}
+
+/// Go keeps its module cache read-only, which stops everybody but root from removing it.
+fn make_writable(dir: &std::path::Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    if rustix::process::geteuid().is_root() || !dir.exists() {
+        return Ok(());
+    }
+    for entry in walkdir::WalkDir::new(dir).into_iter().flatten().filter(|it| it.file_type().is_dir()) {
+        fs::set_permissions(entry.path(), fs::Permissions::from_mode(0o700)).with_context(|| format!("open {}", entry.path().display()))?;
+    }
+    Ok(())
+}
+
+/// Everything below `target/pocdeploy` but the lock that this run holds and the logs that tell of it.
+fn files(env: &Env) -> Vec<PathBuf> {
+    ["app", "app.new", "app.old", "wheels", "wheels.new", "record", "kubeconfig", "kind.json"].into_iter().map(|it| env.work(it)).collect()
+}
+
+fn remove_files(env: &Env) -> Result<()> {
+    for path in files(env) {
+        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        match removed {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(|| format!("remove {}", path.display())),
+        }
+    }
+    Ok(())
+}

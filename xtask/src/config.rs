@@ -1,0 +1,234 @@
+//! `Pocdeploy.toml`: its keys, their defaults, and what makes a file wrong.
+//!
+//! Reading and checking happen here, before anything else does; the rest of the tool sees valid values only.
+
+mod check;
+mod locate;
+
+use std::{collections::BTreeMap, fmt, fs, path::Path, path::PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
+
+use crate::errors::Problem;
+
+/// The whole file. Every key has a default that works.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The instance's name: the kind cluster's, the network's, the label's. Default: from the checkout's path.
+    pub name: Option<String>,
+    pub frontend: Frontend,
+    pub cluster: ClusterConfig,
+    pub database: Database,
+    pub app: App,
+    pub images: Images,
+}
+
+/// The application: its source, its patches and its image.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Frontend {
+    /// The upstream source; never edited.
+    pub path: PathBuf,
+    /// Patches in git format, applied in name order. May be empty or absent.
+    pub patch_dir: PathBuf,
+    pub dockerfile: PathBuf,
+    /// The pinned requirements that are kept in the repository.
+    pub requirements: PathBuf,
+    /// The image's name without a tag.
+    pub image: String,
+    /// The image's tag.
+    pub version: String,
+    /// Whether `RUN` steps of the Dockerfile have a network. The shipped one needs none.
+    pub build_network: bool,
+}
+
+impl Default for Frontend {
+    fn default() -> Frontend {
+        Frontend {
+            path: "third_party/django-polls".into(),
+            patch_dir: "build/patches".into(),
+            dockerfile: "build/Dockerfile.frontend".into(),
+            requirements: "build/requirements.txt".into(),
+            image: "polls".to_owned(),
+            version: "1.0.0".to_owned(),
+            build_network: false,
+        }
+    }
+}
+
+/// Where the cluster comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum ClusterType {
+    #[default]
+    Kind,
+    Eks,
+    Aks,
+    Gke,
+}
+
+impl fmt::Display for ClusterType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ClusterType::Kind => "kind",
+            ClusterType::Eks => "eks",
+            ClusterType::Aks => "aks",
+            ClusterType::Gke => "gke",
+        })
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClusterConfig {
+    #[serde(rename = "type")]
+    pub kind: ClusterType,
+    /// The host's port of the application. Set: this one or an error. Not set: 8080, or the next free one.
+    pub port: Option<u16>,
+}
+
+/// The database and its owner.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Database {
+    pub name: String,
+    pub user: String,
+    /// Not set: the operator generates one, and it stays in the cluster. `POCDEPLOY_DATABASE_PASSWORD` goes first.
+    pub password: Option<Secret>,
+    /// PostgreSQL instances: one primary, the others replicas.
+    pub instances: u16,
+    /// The size of each instance's volume, as Kubernetes writes quantities.
+    pub storage: String,
+}
+
+impl Default for Database {
+    fn default() -> Database {
+        Database { name: "polls".to_owned(), user: "polls".to_owned(), password: None, instances: 1, storage: "1Gi".to_owned() }
+    }
+}
+
+/// The deployed application.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct App {
+    /// The namespace of the application and its database.
+    pub namespace: String,
+    pub replicas: u16,
+    /// Not set: generated once, and kept only in the cluster. `POCDEPLOY_SECRET_KEY` goes first.
+    pub secret_key: Option<Secret>,
+    /// The Ingress's host name.
+    pub host: String,
+    /// The page that must answer 200 out of the database.
+    pub path: String,
+}
+
+impl Default for App {
+    fn default() -> App {
+        App { namespace: "polls".to_owned(), replicas: 2, secret_key: None, host: "polls.localhost".to_owned(), path: "/".to_owned() }
+    }
+}
+
+/// Where upstream's images come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// From their registries where these answer, else built from package registries.
+    #[default]
+    Auto,
+    Registry,
+    Packages,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Images {
+    pub source: Source,
+    /// Upstream's references, where the built-in ones should not be taken.
+    pub node: Option<String>,
+    pub operator: Option<String>,
+    pub postgresql: Option<String>,
+    pub python: Option<String>,
+    /// Registry host -> the mirror that stands in for it, `http://host:port` or `https://host/path`.
+    pub mirrors: BTreeMap<String, String>,
+}
+
+/// A value that prints as `[redacted]`.
+#[derive(Clone, PartialEq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(value: impl Into<String>) -> Secret {
+        Secret(value.into())
+    }
+
+    /// The value itself. Callers hand it to the cluster and nowhere else.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// The file's name in the project's top folder.
+pub const FILE: &str = "Pocdeploy.toml";
+
+impl Config {
+    /// Reads the project's file, or takes the defaults where there is none, then the environment's secrets.
+    pub fn read(project: &Path) -> Result<Config> {
+        let path = project.join(FILE);
+        let mut config = if path.exists() {
+            let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+            Config::parse(&text)?
+        } else {
+            Config::default()
+        };
+        if let Some(value) = secret_from_environment("POCDEPLOY_DATABASE_PASSWORD") {
+            config.database.password = Some(value);
+        }
+        if let Some(value) = secret_from_environment("POCDEPLOY_SECRET_KEY") {
+            config.app.secret_key = Some(value);
+        }
+        Ok(config)
+    }
+
+    /// Parses and checks; all that can be wrong comes in one report, each with its line.
+    pub fn parse(text: &str) -> Result<Config> {
+        let config: Config = toml::from_str(text).map_err(|error| locate::syntax(text, &error))?;
+        let complaints = check::complaints(&config);
+        if complaints.is_empty() {
+            return Ok(config);
+        }
+        let all: Vec<String> = complaints.iter().map(|it| locate::value(text, it)).collect();
+        Err(Problem::config(all.join("\n")).hint(format!("correct {FILE}; nothing was changed")).into())
+    }
+}
+
+fn secret_from_environment(name: &str) -> Option<Secret> {
+    std::env::var(name).ok().filter(|it| !it.is_empty()).map(Secret)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_never_prints() {
+        let config = Config::parse(
+            "[database]\npassword = \"canary-4711\"\n[app]\nsecret_key = \"canary-4711-canary-4711-canary-4711-canary-4711-canary\"\n",
+        )
+        .unwrap();
+        assert!(!format!("{config:?}").contains("canary"));
+    }
+
+    #[test]
+    fn an_empty_file_is_the_defaults() {
+        assert_eq!(Config::parse("").unwrap(), Config::default());
+    }
+}

@@ -1,0 +1,111 @@
+//! Places in the file: from an error or a key's path to file, line, column and a caret.
+
+use toml::de::{DeTable, DeValue};
+
+use crate::{
+    config::{FILE, check::Complaint},
+    errors::Problem,
+};
+
+/// An error of the parser, with the nearest known name where a name was unknown.
+pub(crate) fn syntax(text: &str, error: &toml::de::Error) -> Problem {
+    let message = error.message();
+    let shown = match error.span() {
+        Some(span) => point(text, span.start, message),
+        None => format!("{FILE}: {message}"),
+    };
+    let hint = match nearest(message) {
+        Some(name) => format!("did you mean `{name}`? Nothing was changed"),
+        None => format!("correct {FILE}; nothing was changed"),
+    };
+    Problem::config(shown).hint(hint)
+}
+
+/// A wrong value, shown at its key; without a place when the value came from the environment.
+pub(crate) fn value(text: &str, complaint: &Complaint) -> String {
+    let message = format!("{}: {}", complaint.key, complaint.text);
+    match offset(text, complaint.key) {
+        Some(at) => point(text, at, &message),
+        None => message,
+    }
+}
+
+fn offset(text: &str, key: &str) -> Option<usize> {
+    let document = DeTable::parse(text).ok()?;
+    let mut table: &DeTable<'_> = document.get_ref();
+    let mut parts = key.split('.').peekable();
+    while let Some(part) = parts.next() {
+        let (name, value) = table.iter().find(|(name, _)| name.get_ref().as_ref() == part)?;
+        if parts.peek().is_none() {
+            return Some(name.span().start);
+        }
+        match value.get_ref() {
+            DeValue::Table(inner) => table = inner,
+            _ => return None,
+        }
+    }
+    None
+}
+
+fn point(text: &str, at: usize, message: &str) -> String {
+    let at = at.min(text.len());
+    let begin = text[..at].rfind('\n').map_or(0, |it| it + 1);
+    let line = text[..at].matches('\n').count() + 1;
+    let column = text[begin..at].chars().count() + 1;
+    let end = text[begin..].find('\n').map_or(text.len(), |it| begin + it);
+    // A secret may stand on the line: only what precedes the value is shown.
+    let shown = text[begin..end].split_once('=').map_or(&text[begin..end], |(name, _)| name.trim_end());
+    format!("{FILE}:{line}:{column}: {message}\n  | {shown}\n  | {:>column$}", "^")
+}
+
+fn nearest(message: &str) -> Option<String> {
+    let rest = message.strip_prefix("unknown field ").or_else(|| message.strip_prefix("unknown variant "))?;
+    let mut names = rest.split('`').skip(1).step_by(2);
+    let wrong = names.next()?;
+    names
+        .map(|name| (strsim::damerau_levenshtein(wrong, name), name))
+        .filter(|(distance, _)| *distance <= 3)
+        .min()
+        .map(|(_, name)| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        config::Config,
+        errors::{Exit, exit_code, render},
+    };
+
+    fn check(text: &str, expected: &str) {
+        let error = Config::parse(text).unwrap_err();
+        assert_eq!(exit_code(&error), Exit::Config);
+        assert_eq!(render(&error), expected);
+    }
+
+    #[test]
+    fn an_unknown_key_gets_its_line_and_the_nearest_name() {
+        check(
+            "[frontend]\npatchdir = \"x\"\n",
+            "error: Pocdeploy.toml:2:1: unknown field `patchdir`, expected one of `path`, `patch_dir`, `dockerfile`, `requirements`, `image`, `version`, `build_network`\n    \
+             | patchdir\n    | ^\n\nhint: did you mean `patch_dir`? Nothing was changed\n",
+        );
+    }
+
+    #[test]
+    fn a_wrong_value_is_shown_at_its_key_without_the_value() {
+        check(
+            "[app]\nsecret_key = \"short\"\n",
+            "error: Pocdeploy.toml:2:1: app.secret_key: must have at least 50 characters; leave the key out to have one generated\n    \
+             | secret_key\n    | ^\n\nhint: correct Pocdeploy.toml; nothing was changed\n",
+        );
+    }
+
+    #[test]
+    fn an_unknown_cluster_type_names_the_known_ones() {
+        check(
+            "[cluster]\ntype = \"kid\"\n",
+            "error: Pocdeploy.toml:2:8: unknown variant `kid`, expected one of `kind`, `eks`, `aks`, `gke`\n    \
+             | type\n    |        ^\n\nhint: did you mean `kind`? Nothing was changed\n",
+        );
+    }
+}

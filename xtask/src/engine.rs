@@ -1,0 +1,174 @@
+//! The door to the container engine: the only place that names bollard.
+//!
+//! Blocking calls for tasks; inside, each waits for the Engine API and for Ctrl-C at once.
+
+mod build;
+pub mod capabilities;
+mod connect;
+mod containers;
+mod context;
+mod managed;
+
+use std::{collections::HashMap, future::Future, path::PathBuf, sync::Arc};
+
+use anyhow::{Context as _, Result};
+use bollard::{
+    Docker,
+    errors::Error,
+    models::SystemInfo,
+    query_parameters::{CreateImageOptions, PushImageOptions, RemoveImageOptions, TagImageOptions},
+};
+use futures_util::{Stream, StreamExt as _};
+use tokio::runtime::Runtime;
+
+pub use crate::engine::{
+    build::{BuildRequest, Root},
+    connect::{Found, connect, find},
+    containers::{Container, ContainerSpec, ExecOutput},
+    managed::{Managed, PACKAGES},
+};
+use crate::{errors::Problem, interrupt::Interrupt};
+
+/// A connection to an engine that answered.
+#[derive(Clone)]
+pub struct Engine {
+    docker: Docker,
+    runtime: Arc<Runtime>,
+    interrupt: Interrupt,
+    /// What `DOCKER_HOST` must say for other programs to reach the same engine.
+    pub host: String,
+    /// For people: "the engine at …", "pocdeploy's own engine".
+    pub title: String,
+}
+
+/// What an image says of itself.
+#[derive(Clone, Debug, Default)]
+pub struct ImageFacts {
+    pub id: String,
+    pub labels: HashMap<String, String>,
+    pub size: u64,
+}
+
+impl Engine {
+    fn wait<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
+        self.interrupt.check()?;
+        let interrupt = self.interrupt.clone();
+        self.runtime.block_on(async move {
+            tokio::select! {
+                result = future => result,
+                () = interrupt.came() => Err(interrupt.check().err().unwrap_or_else(|| Problem::new("interrupted").into())),
+            }
+        })
+    }
+
+    /// The engine's own description; fails when it does not answer.
+    pub fn info(&self) -> Result<SystemInfo> {
+        self.wait(async { self.docker.info().await.map_err(|error| self.explain(error)) }).context("ask the container engine")
+    }
+
+    /// The image's facts, or nothing when the engine has no such image.
+    pub fn image(&self, reference: &str) -> Result<Option<ImageFacts>> {
+        let found = self.wait(async {
+            match self.docker.inspect_image(reference).await {
+                Ok(image) => Ok(Some(image)),
+                Err(error) if is_not_found(&error) => Ok(None),
+                Err(error) => Err(self.explain(error)),
+            }
+        });
+        let Some(image) = found.with_context(|| format!("look up image {reference}"))? else { return Ok(None) };
+        let labels = image.config.and_then(|it| it.labels).unwrap_or_default();
+        let size = image.size.and_then(|it| u64::try_from(it).ok()).unwrap_or_default();
+        Ok(Some(ImageFacts { id: image.id.unwrap_or_default(), labels, size }))
+    }
+
+    /// Gives an image a further `name:tag`.
+    pub fn tag(&self, reference: &str, name: &str, tag: &str) -> Result<()> {
+        let options = TagImageOptions { repo: Some(name.to_owned()), tag: Some(tag.to_owned()) };
+        self.wait(async { self.docker.tag_image(reference, Some(options)).await.map_err(|error| self.explain(error)) })
+            .with_context(|| format!("tag {reference} as {name}:{tag}"))
+    }
+
+    /// Removes a name of an image, and the image with its last name. Absent counts as done.
+    pub fn remove_image(&self, reference: &str) -> Result<()> {
+        self.wait(async {
+            match self.docker.remove_image(reference, None::<RemoveImageOptions>, None).await {
+                Ok(_) => Ok(()),
+                Err(error) if is_not_found(&error) => Ok(()),
+                Err(error) => Err(self.explain(error)),
+            }
+        })
+        .with_context(|| format!("remove image {reference}"))
+    }
+
+    /// The digest under which a registry serves a reference, asked through the engine that would pull it.
+    pub fn registry_digest(&self, reference: &str, limit: std::time::Duration) -> Result<String> {
+        let asked = async {
+            match tokio::time::timeout(limit, self.docker.inspect_registry_image(reference, None)).await {
+                Ok(Ok(answer)) => Ok(answer.descriptor.digest.unwrap_or_default()),
+                Ok(Err(error)) => Err(self.explain(error)),
+                Err(_) => Err(Problem::timed_out(format!("no answer within {} s", limit.as_secs())).into()),
+            }
+        };
+        self.wait(asked).with_context(|| format!("ask the registry for {reference}"))
+    }
+
+    /// Pulls one reference; `progress` hears of layers.
+    pub fn pull(&self, reference: &str, progress: impl Fn(&str)) -> Result<()> {
+        let options = CreateImageOptions { from_image: Some(reference.to_owned()), ..CreateImageOptions::default() };
+        let stream = self.docker.create_image(Some(options), None, None);
+        self.follow(stream, |step| {
+            if let (Some(id), Some(status)) = (step.id, step.status) {
+                progress(&format!("{status} {id}"));
+            }
+            step.error_detail.and_then(|it| it.message)
+        })
+        .with_context(|| format!("pull {reference}"))
+    }
+
+    /// Pushes one reference to the registry that its name says.
+    pub fn push(&self, name: &str, tag: &str) -> Result<()> {
+        let options = PushImageOptions { tag: Some(tag.to_owned()), ..PushImageOptions::default() };
+        let stream = self.docker.push_image(name, Some(options), None);
+        self.follow(stream, |step| step.error_detail.and_then(|it| it.message)).with_context(|| format!("push {name}:{tag}"))
+    }
+
+    /// Loads an archive as `docker save` writes it.
+    pub fn load(&self, archive: PathBuf) -> Result<()> {
+        let options = bollard::query_parameters::ImportImageOptions::default();
+        let stream = context::file_stream(archive);
+        self.follow(self.docker.import_image_stream(options, stream, None), |step| step.error_detail.and_then(|it| it.message))
+            .context("load images")
+    }
+
+    /// Reads a stream of steps to its end; a step that names an error ends it.
+    fn follow<T>(&self, stream: impl Stream<Item = Result<T, Error>>, mut step: impl FnMut(T) -> Option<String>) -> Result<()> {
+        self.wait(async {
+            let mut stream = std::pin::pin!(stream);
+            while let Some(item) = stream.next().await {
+                let item = item.map_err(|error| self.explain(error))?;
+                if let Some(message) = step(item) {
+                    return Err(Problem::new(message.trim().to_owned()).into());
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Puts an API error into words; a lost connection says how to see whether the engine still runs.
+    fn explain(&self, error: Error) -> anyhow::Error {
+        match error {
+            Error::DockerResponseServerError { message, .. } => Problem::new(message.trim().to_owned()).into(),
+            Error::DockerStreamError { error } => Problem::new(error.trim().to_owned()).into(),
+            other => {
+                let title = &self.title;
+                Problem::new(format!("{title} does not answer: {other}"))
+                    .hint(format!("look whether it runs: DOCKER_HOST={} docker info", self.host))
+                    .into()
+            }
+        }
+    }
+}
+
+fn is_not_found(error: &Error) -> bool {
+    matches!(error, Error::DockerResponseServerError { status_code: 404, .. })
+}

@@ -1,0 +1,347 @@
+//! Containers and networks: look up, run, execute in, commit, remove.
+
+use std::collections::HashMap;
+
+use anyhow::{Context as _, Result};
+use bollard::{
+    container::LogOutput,
+    exec::{CreateExecOptions, StartExecResults},
+    models::{ContainerConfig, ContainerCreateBody, HostConfig, NetworkCreateRequest},
+    query_parameters::{
+        CommitContainerOptions, ContainerArchiveInfoOptions, CreateContainerOptions, InspectContainerOptions, InspectNetworkOptions,
+        ListContainersOptions, ListNetworksOptions, ListVolumesOptions, RemoveContainerOptions, StartContainerOptions,
+        StopContainerOptions,
+    },
+};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use tokio::io::AsyncWriteExt as _;
+
+use crate::{
+    engine::{Engine, is_not_found},
+    errors::Problem,
+};
+
+/// A container as far as the tool cares.
+#[derive(Clone, Debug, Default)]
+pub struct Container {
+    pub id: String,
+    pub running: bool,
+    /// The networks that it is attached to, by name.
+    pub networks: Vec<String>,
+    pub image: String,
+    pub labels: HashMap<String, String>,
+    /// Its published ports: the container's (`30080/tcp`) and the host's.
+    pub ports: Vec<(String, u16)>,
+    /// Names of its anonymous and named volumes.
+    pub volumes: Vec<String>,
+}
+
+/// What to start.
+#[derive(Clone, Debug, Default)]
+pub struct ContainerSpec {
+    pub name: String,
+    pub image: String,
+    pub command: Vec<String>,
+    pub privileged: bool,
+    pub labels: HashMap<String, String>,
+    /// `host:container` bind mounts.
+    pub binds: Vec<String>,
+    /// Paths that become anonymous volumes.
+    pub volumes: Vec<String>,
+}
+
+/// What a command in a container said, and how it ended.
+#[derive(Clone, Debug, Default)]
+pub struct ExecOutput {
+    pub code: i64,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl ExecOutput {
+    /// Standard output, or an error that names the command.
+    pub fn ok(self, what: &str) -> Result<String> {
+        if self.code == 0 {
+            return Ok(self.stdout);
+        }
+        Err(Problem::new(format!("{what}: exit code {}: {}", self.code, self.stderr.trim())).into())
+    }
+}
+
+impl Engine {
+    /// A container by name or id.
+    pub fn container(&self, name: &str) -> Result<Option<Container>> {
+        let found = self.wait(async {
+            match self.docker.inspect_container(name, None::<InspectContainerOptions>).await {
+                Ok(it) => Ok(Some(it)),
+                Err(error) if is_not_found(&error) => Ok(None),
+                Err(error) => Err(self.explain(error)),
+            }
+        });
+        let Some(it) = found.with_context(|| format!("look up container {name}"))? else { return Ok(None) };
+        let config = it.config.unwrap_or_default();
+        let settings = it.network_settings.unwrap_or_default();
+        let bindings = it.host_config.and_then(|it| it.port_bindings).unwrap_or_default();
+        let mut ports = Vec::new();
+        for (inner, outer) in bindings {
+            ports.extend(outer.into_iter().flatten().filter_map(|it| Some((inner.clone(), it.host_port?.parse().ok()?))));
+        }
+        Ok(Some(Container {
+            id: it.id.unwrap_or_default(),
+            running: it.state.and_then(|it| it.running).unwrap_or_default(),
+            networks: settings.networks.unwrap_or_default().into_keys().collect(),
+            image: config.image.unwrap_or_default(),
+            labels: config.labels.unwrap_or_default(),
+            ports,
+            volumes: it.mounts.unwrap_or_default().into_iter().filter_map(|it| it.name).collect(),
+        }))
+    }
+
+    /// Names of all containers, running or not, that carry the label.
+    pub fn containers_with_label(&self, label: &str) -> Result<Vec<String>> {
+        let filters = HashMap::from([("label".to_owned(), vec![label.to_owned()])]);
+        self.list_containers(filters)
+    }
+
+    /// Names of all containers attached to a network, running or not.
+    pub fn containers_on_network(&self, network: &str) -> Result<Vec<String>> {
+        let filters = HashMap::from([("network".to_owned(), vec![network.to_owned()])]);
+        self.list_containers(filters)
+    }
+
+    /// Names of all running containers that publish the host's port.
+    pub fn containers_publishing(&self, port: u16) -> Result<Vec<String>> {
+        let filters = HashMap::from([("publish".to_owned(), vec![port.to_string()]), ("status".to_owned(), vec!["running".to_owned()])]);
+        self.list_containers(filters)
+    }
+
+    fn list_containers(&self, filters: HashMap<String, Vec<String>>) -> Result<Vec<String>> {
+        let options = ListContainersOptions { all: true, filters: Some(filters), ..ListContainersOptions::default() };
+        let found = self
+            .wait(async { self.docker.list_containers(Some(options)).await.map_err(|error| self.explain(error)) })
+            .context("list containers")?;
+        let name = |names: Option<Vec<String>>| names.and_then(|it| it.into_iter().next()).map(|it| it.trim_start_matches('/').to_owned());
+        Ok(found.into_iter().filter_map(|it| name(it.names)).collect())
+    }
+
+    /// Creates and starts; the name must be free.
+    pub fn start_new(&self, spec: ContainerSpec) -> Result<()> {
+        let name = spec.name.clone();
+        let host = HostConfig {
+            privileged: Some(spec.privileged),
+            binds: Some(spec.binds),
+            network_mode: Some("none".to_owned()),
+            ..HostConfig::default()
+        };
+        let body = ContainerCreateBody {
+            image: Some(spec.image),
+            entrypoint: (!spec.command.is_empty()).then(Vec::new),
+            cmd: (!spec.command.is_empty()).then_some(spec.command),
+            labels: Some(spec.labels),
+            volumes: Some(spec.volumes),
+            host_config: Some(host),
+            ..ContainerCreateBody::default()
+        };
+        let options = CreateContainerOptions { name: Some(name.clone()), ..CreateContainerOptions::default() };
+        self.wait(async {
+            self.docker.create_container(Some(options), body).await.map_err(|error| self.explain(error))?;
+            self.docker.start_container(&name, None::<StartContainerOptions>).await.map_err(|error| self.explain(error))
+        })
+        .with_context(|| format!("start container {name}"))
+    }
+
+    /// Starts a container that exists. Running counts as done.
+    pub fn start(&self, name: &str) -> Result<()> {
+        self.wait(async { self.docker.start_container(name, None::<StartContainerOptions>).await.map_err(|error| self.explain(error)) })
+            .with_context(|| format!("start container {name}"))
+    }
+
+    /// Stops a container within `seconds`, then kills it. Stopped counts as done.
+    pub fn stop(&self, name: &str, seconds: i32) -> Result<()> {
+        let options = StopContainerOptions { t: Some(seconds), ..StopContainerOptions::default() };
+        self.wait(async { self.docker.stop_container(name, Some(options)).await.map_err(|error| self.explain(error)) })
+            .with_context(|| format!("stop container {name}"))
+    }
+
+    /// Removes a container with its anonymous volumes, running or not. Absent counts as done.
+    pub fn remove_container(&self, name: &str) -> Result<()> {
+        let options = RemoveContainerOptions { force: true, v: true, ..RemoveContainerOptions::default() };
+        self.wait(async {
+            match self.docker.remove_container(name, Some(options)).await {
+                Ok(()) => Ok(()),
+                Err(error) if is_not_found(&error) => Ok(()),
+                Err(error) => Err(self.explain(error)),
+            }
+        })
+        .with_context(|| format!("remove container {name}"))
+    }
+
+    /// Makes an image of a container's file system; `changes` are Dockerfile instructions.
+    pub fn commit(&self, container: &str, name: &str, tag: &str, changes: &[String]) -> Result<()> {
+        let options = CommitContainerOptions {
+            container: Some(container.to_owned()),
+            repo: Some(name.to_owned()),
+            tag: Some(tag.to_owned()),
+            changes: (!changes.is_empty()).then(|| changes.join("\n")),
+            pause: true,
+            ..CommitContainerOptions::default()
+        };
+        self.wait(async { self.docker.commit_container(options, ContainerConfig::default()).await.map_err(|error| self.explain(error)) })
+            .with_context(|| format!("commit container {container} as {name}:{tag}"))?;
+        Ok(())
+    }
+
+    /// Whether a path exists in a container, running or not.
+    pub fn has_path(&self, container: &str, path: &str) -> Result<bool> {
+        let options = ContainerArchiveInfoOptions { path: path.to_owned() };
+        self.wait(async {
+            match self.docker.get_container_archive_info(container, Some(options)).await {
+                Ok(_) => Ok(true),
+                Err(error) if is_not_found(&error) => Ok(false),
+                Err(error) => Err(self.explain(error)),
+            }
+        })
+        .with_context(|| format!("look for {path} in container {container}"))
+    }
+
+    /// Runs a command in a running container and reads what it says.
+    pub fn exec(&self, container: &str, command: &[&str]) -> Result<ExecOutput> {
+        self.exec_with_input(container, command, futures_util::stream::empty::<Result<Bytes>>())
+    }
+
+    /// The same with a stream as standard input; bytes go through as they come, nothing is kept.
+    pub fn exec_with_input(
+        &self,
+        container: &str,
+        command: &[&str],
+        input: impl Stream<Item = Result<Bytes>> + Send,
+    ) -> Result<ExecOutput> {
+        let what = command.join(" ");
+        let options = CreateExecOptions {
+            attach_stdin: Some(true),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            cmd: Some(command.iter().map(|it| (*it).to_owned()).collect()),
+            ..CreateExecOptions::<String>::default()
+        };
+        let run = async {
+            let id = self.docker.create_exec(container, options).await.map_err(|error| self.explain(error))?.id;
+            let started = self.docker.start_exec(&id, None).await.map_err(|error| self.explain(error))?;
+            let StartExecResults::Attached { mut output, input: mut stdin } = started else {
+                return Err(Problem::new("the engine did not attach").into());
+            };
+            let feed = async {
+                let mut input = std::pin::pin!(input);
+                while let Some(bytes) = input.next().await {
+                    stdin.write_all(&bytes?).await.context("write to the command")?;
+                }
+                stdin.shutdown().await.context("close the command's input")
+            };
+            let mut result = ExecOutput::default();
+            let collect = async {
+                while let Some(item) = output.next().await {
+                    match item.map_err(|error| self.explain(error))? {
+                        LogOutput::StdErr { message } => result.stderr.push_str(&String::from_utf8_lossy(&message)),
+                        LogOutput::StdOut { message } | LogOutput::Console { message } => {
+                            result.stdout.push_str(&String::from_utf8_lossy(&message))
+                        }
+                        LogOutput::StdIn { .. } => {}
+                    }
+                }
+                anyhow::Ok(())
+            };
+            let (fed, collected) = tokio::join!(feed, collect);
+            collected?;
+            let ended = self.docker.inspect_exec(&id).await.map_err(|error| self.explain(error))?;
+            result.code = ended.exit_code.unwrap_or(-1);
+            // A command that ended early closes its input; its own words say more than the broken pipe.
+            if result.code == 0 {
+                fed?;
+            }
+            Ok(result)
+        };
+        self.wait(run).with_context(|| format!("run `{what}` in {container}"))
+    }
+
+    /// An image as an archive, in pieces.
+    pub fn export(&self, reference: &str) -> impl Stream<Item = Result<Bytes>> + Send + '_ {
+        let reference = reference.to_owned();
+        let docker = self.docker.clone();
+        async_stream(docker, reference).map(|item| item.map_err(|error| self.explain(error)))
+    }
+
+    /// Makes a bridge network with the labels. The name must be free.
+    pub fn create_network(&self, name: &str, labels: HashMap<String, String>) -> Result<()> {
+        let options = HashMap::from([("com.docker.network.bridge.enable_ip_masquerade".to_owned(), "true".to_owned())]);
+        let request = NetworkCreateRequest {
+            name: name.to_owned(),
+            driver: Some("bridge".to_owned()),
+            options: Some(options),
+            labels: Some(labels),
+            ..NetworkCreateRequest::default()
+        };
+        self.wait(async { self.docker.create_network(request).await.map_err(|error| self.explain(error)) })
+            .with_context(|| format!("create network {name}"))?;
+        Ok(())
+    }
+
+    /// The labels of a network and its gateway's address, or nothing when there is none of that name.
+    pub fn network(&self, name: &str) -> Result<Option<(HashMap<String, String>, Option<String>)>> {
+        let found = self.wait(async {
+            match self.docker.inspect_network(name, None::<InspectNetworkOptions>).await {
+                Ok(it) => Ok(Some(it)),
+                Err(error) if is_not_found(&error) => Ok(None),
+                Err(error) => Err(self.explain(error)),
+            }
+        });
+        let Some(it) = found.with_context(|| format!("look up network {name}"))? else { return Ok(None) };
+        let gateway = it.ipam.and_then(|it| it.config).and_then(|it| it.into_iter().find_map(|it| it.gateway));
+        Ok(Some((it.labels.unwrap_or_default(), gateway)))
+    }
+
+    /// Names of all networks that carry the label.
+    pub fn networks_with_label(&self, label: &str) -> Result<Vec<String>> {
+        let options = ListNetworksOptions { filters: Some(HashMap::from([("label".to_owned(), vec![label.to_owned()])])) };
+        let found = self
+            .wait(async { self.docker.list_networks(Some(options)).await.map_err(|error| self.explain(error)) })
+            .context("list networks")?;
+        Ok(found.into_iter().filter_map(|it| it.name).collect())
+    }
+
+    /// Names of the given volumes that exist.
+    pub fn existing_volumes(&self, names: &[String]) -> Result<Vec<String>> {
+        let found = self
+            .wait(async { self.docker.list_volumes(None::<ListVolumesOptions>).await.map_err(|error| self.explain(error)) })
+            .context("list volumes")?;
+        Ok(found.volumes.unwrap_or_default().into_iter().map(|it| it.name).filter(|it| names.contains(it)).collect())
+    }
+
+    /// Removes a network. Absent counts as done.
+    pub fn remove_network(&self, name: &str) -> Result<()> {
+        self.wait(async {
+            match self.docker.remove_network(name).await {
+                Ok(()) => Ok(()),
+                Err(error) if is_not_found(&error) => Ok(()),
+                Err(error) => Err(self.explain(error)),
+            }
+        })
+        .with_context(|| format!("remove network {name}"))
+    }
+}
+
+/// bollard's stream borrows its arguments; this one owns them.
+fn async_stream(docker: bollard::Docker, reference: String) -> impl Stream<Item = Result<Bytes, bollard::errors::Error>> + Send {
+    let (sender, receiver) = tokio::sync::mpsc::channel(16);
+    let pump = async move {
+        let mut stream = std::pin::pin!(docker.export_image(&reference));
+        while let Some(item) = stream.next().await {
+            if sender.send(item).await.is_err() {
+                return;
+            }
+        }
+    };
+    let items = futures_util::stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|item| (item, receiver)) });
+    // The pump yields nothing; it runs as long as its items are read.
+    futures_util::stream::select(items.map(Some), futures_util::stream::once(pump).map(|()| None)).filter_map(|item| async { item })
+}

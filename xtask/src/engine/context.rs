@@ -1,0 +1,141 @@
+//! Build contexts as reproducible tar streams: names sorted, times and owners zero, nothing held in memory whole.
+
+use std::{
+    fs,
+    io::{self, Write},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+use tar::{Builder, EntryType, Header};
+use tokio::sync::mpsc;
+use walkdir::WalkDir;
+
+/// One root of a context: a file or a folder of the host, and its name in the archive (empty: the archive's root).
+#[derive(Clone, Debug)]
+pub struct Root {
+    pub path: PathBuf,
+    pub name: String,
+}
+
+/// The archive of all roots, written while it is read.
+pub(crate) fn tar_stream(roots: Vec<Root>) -> impl Stream<Item = Result<Bytes, io::Error>> + Send + 'static {
+    let (sender, receiver) = mpsc::channel(16);
+    std::thread::spawn(move || {
+        let failed = sender.clone();
+        let written = write_all(&roots, ChannelWriter { sender, buffer: Vec::with_capacity(CHUNK) });
+        if let Err(error) = written {
+            // A reader that went away needs no error.
+            failed.blocking_send(Err(error)).ok();
+        }
+    });
+    receiver_stream(receiver)
+}
+
+/// A file's bytes in pieces.
+pub(crate) fn file_stream(path: PathBuf) -> impl Stream<Item = Result<Bytes, io::Error>> + Send + 'static {
+    let (sender, receiver) = mpsc::channel(16);
+    std::thread::spawn(move || {
+        let failed = sender.clone();
+        let mut writer = ChannelWriter { sender, buffer: Vec::with_capacity(CHUNK) };
+        let copied = fs::File::open(path).and_then(|mut file| io::copy(&mut file, &mut writer)).and_then(|_| writer.flush());
+        if let Err(error) = copied {
+            // A reader that went away needs no error.
+            failed.blocking_send(Err(error)).ok();
+        }
+    });
+    receiver_stream(receiver)
+}
+
+const CHUNK: usize = 1 << 18;
+
+fn receiver_stream(receiver: mpsc::Receiver<Result<Bytes, io::Error>>) -> impl Stream<Item = Result<Bytes, io::Error>> + Send + 'static {
+    stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|item| (item, receiver)) })
+}
+
+struct ChannelWriter {
+    sender: mpsc::Sender<Result<Bytes, io::Error>>,
+    buffer: Vec<u8>,
+}
+
+impl Write for ChannelWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= CHUNK {
+            self.flush()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let full = std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK));
+        self.sender.blocking_send(Ok(Bytes::from(full))).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
+    }
+}
+
+fn write_all(roots: &[Root], out: impl Write) -> io::Result<()> {
+    let mut builder = Builder::new(out);
+    for root in roots {
+        for entry in WalkDir::new(&root.path).sort_by_file_name() {
+            let entry = entry.map_err(io::Error::other)?;
+            let relative = entry.path().strip_prefix(&root.path).unwrap_or(entry.path());
+            let name = Path::new(&root.name).join(relative);
+            if name.as_os_str().is_empty() {
+                continue;
+            }
+            append(&mut builder, entry.path(), &name)?;
+        }
+    }
+    builder.into_inner()?.flush()
+}
+
+fn append(builder: &mut Builder<impl Write>, path: &Path, name: &Path) -> io::Result<()> {
+    let metadata = fs::symlink_metadata(path)?;
+    let mut header = Header::new_gnu();
+    header.set_mtime(0);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_size(0);
+    if metadata.is_symlink() {
+        header.set_entry_type(EntryType::Symlink);
+        header.set_mode(0o777);
+        return builder.append_link(&mut header, name, fs::read_link(path)?);
+    }
+    let executable = metadata.permissions().mode() & 0o111 != 0;
+    header.set_mode(if metadata.is_dir() || executable { 0o755 } else { 0o644 });
+    if metadata.is_dir() {
+        header.set_entry_type(EntryType::Directory);
+        return builder.append_data(&mut header, name, io::empty());
+    }
+    header.set_entry_type(EntryType::Regular);
+    header.set_size(metadata.len());
+    builder.append_data(&mut header, name, fs::File::open(path)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_content_gives_the_same_bytes() {
+        let archive = || {
+            let dir = tempfile::tempdir().unwrap();
+            fs::create_dir(dir.path().join("app")).unwrap();
+            fs::write(dir.path().join("app/b.py"), "b").unwrap();
+            fs::write(dir.path().join("app/a.py"), "a").unwrap();
+            let mut out = Vec::new();
+            write_all(&[Root { path: dir.path().to_owned(), name: String::new() }], &mut out).unwrap();
+            out
+        };
+        let first = archive();
+        assert_eq!(first, archive());
+        let names: Vec<String> =
+            tar::Archive::new(first.as_slice()).entries().unwrap().map(|it| it.unwrap().path().unwrap().display().to_string()).collect();
+        assert_eq!(names, ["app", "app/a.py", "app/b.py"]);
+    }
+}

@@ -1,0 +1,208 @@
+//! The engine of the tool's own: a Docker daemon with private data, socket and containerd, apart from any other.
+//!
+//! Everything of it lies in two folders: `engine/` in the user's cache (data, log) and a short one below `/run`
+//! (socket, pid file, runtime state), short because socket paths are limited to 108 bytes.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use xshell::cmd;
+
+use crate::{
+    engine::{Engine, Found, capabilities, connect},
+    env::{Env, path_key},
+    errors::Problem,
+    graph::TaskId,
+    setup::Need,
+    tool,
+};
+
+/// A daemon with a large data folder to look through needs some time; more than this is a failure.
+const START_LIMIT: Duration = Duration::from_secs(90);
+
+/// What Debian and its relatives call the parts.
+pub const PACKAGES: [Need; 2] = [Need { program: "dockerd", package: "docker.io" }, Need { program: "iptables", package: "iptables" }];
+
+/// The folders of the managed engine; making this value touches nothing.
+pub struct Managed {
+    home: PathBuf,
+    run: PathBuf,
+}
+
+impl Managed {
+    pub fn new(env: &Env) -> Managed {
+        let home = env.cache("engine");
+        let run = PathBuf::from("/run").join(format!("pocdeploy-{}", path_key(&home)));
+        Managed { home, run }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.run.join("docker.sock")
+    }
+
+    pub fn found(&self) -> Found {
+        Found { host: format!("unix://{}", self.socket().display()), title: "pocdeploy's own engine".to_owned() }
+    }
+
+    /// The engine, when it runs and answers.
+    pub fn running(&self, env: &Env) -> Option<Engine> {
+        if !self.socket().exists() {
+            return None;
+        }
+        connect(env, &self.found()).ok()
+    }
+
+    /// Whether this machine and user can have an engine of the tool's own; the reason if not.
+    pub fn possible() -> Result<(), String> {
+        if !cfg!(target_os = "linux") {
+            return Err("it runs on Linux only".to_owned());
+        }
+        if !rustix::process::geteuid().is_root() {
+            return Err("only root can start one".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Starts the daemon and waits until it answers. What a killed daemon left behind is cleared first.
+    pub fn start(&self, env: &Env, task: TaskId) -> Result<Engine> {
+        fs::create_dir_all(&self.home).with_context(|| format!("create {}", self.home.display()))?;
+        fs::create_dir_all(&self.run).with_context(|| format!("create {}", self.run.display()))?;
+        fs::set_permissions(&self.run, fs::Permissions::from_mode(0o700))?;
+        let mut child = None;
+        if self.daemon().is_none() {
+            self.clear_leftovers()?;
+            child = Some(self.spawn(env, task)?);
+        }
+        let began = Instant::now();
+        loop {
+            let last = match connect(env, &self.found()) {
+                Ok(engine) => return Ok(engine),
+                Err(error) => format!("{error:#}"),
+            };
+            let exited = child.as_mut().and_then(|it| it.try_wait().ok().flatten());
+            if exited.is_some() || began.elapsed() > START_LIMIT {
+                return Err(self.failure(exited.is_some(), &last));
+            }
+            env.progress(task, format!("waiting for dockerd ({} s): {last}", began.elapsed().as_secs()));
+            env.interrupt.sleep(Duration::from_millis(100))?;
+        }
+    }
+
+    /// Stops the daemon with all its containers. Not running counts as done.
+    pub fn stop(&self, env: &Env, task: TaskId) -> Result<()> {
+        let Some(pid) = self.daemon() else { return Ok(()) };
+        env.progress(task, "stopping pocdeploy's own engine");
+        tool::terminate(pid);
+        let began = Instant::now();
+        while self.daemon() == Some(pid) {
+            if began.elapsed() > Duration::from_secs(60) {
+                return Err(Problem::timed_out(format!("dockerd (process {pid}) still runs 60 s after it was asked to end")).into());
+            }
+            env.interrupt.sleep(Duration::from_millis(100))?;
+        }
+        self.clear_leftovers()
+    }
+
+    /// Removes everything of a stopped engine. Absent counts as done.
+    pub fn remove(&self) -> Result<()> {
+        for dir in [&self.home, &self.run] {
+            if dir.exists() {
+                fs::remove_dir_all(dir).with_context(|| format!("remove {}", dir.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn spawn(&self, env: &Env, task: TaskId) -> Result<std::process::Child> {
+        let (home, run) = (&self.home, &self.run);
+        let data = home.join("data");
+        let exec = run.join("exec");
+        let pid = run.join("dockerd.pid");
+        let host = self.found().host;
+        let sh = env.tools.shell(home)?;
+        // No default bridge: clusters get networks of their own, and builds need none.
+        let mut command =
+            cmd!(sh, "dockerd --data-root {data} --exec-root {exec} --pidfile {pid} -H {host} --bridge none --log-level warn");
+        let missing = capabilities::missing();
+        if !missing.is_empty() {
+            env.detail(
+                task,
+                format!("this host grants no {}: privileged containers start through {}", missing.join(", "), capabilities::RUNTIME),
+            );
+            let runtime = self.install_runtime()?;
+            let name = capabilities::RUNTIME;
+            command = command.args([
+                "--add-runtime".to_owned(),
+                format!("{name}={}", runtime.display()),
+                "--default-runtime".to_owned(),
+                name.to_owned(),
+            ]);
+        }
+        env.tools.start_daemon(task, command, &self.log())
+    }
+
+    /// A copy of this very program: the build folder may vanish while the daemon runs.
+    fn install_runtime(&self) -> Result<PathBuf> {
+        let path = self.home.join("bin").join(capabilities::RUNTIME);
+        let fresh = self.home.join("bin").join(format!("{}.{}", capabilities::RUNTIME, std::process::id()));
+        fs::create_dir_all(self.home.join("bin"))?;
+        let own = std::env::current_exe().context("find this program's file")?;
+        fs::copy(&own, &fresh).with_context(|| format!("copy {} to {}", own.display(), fresh.display()))?;
+        fs::rename(&fresh, &path).with_context(|| format!("install {}", path.display()))?;
+        Ok(path)
+    }
+
+    fn log(&self) -> PathBuf {
+        self.home.join("dockerd.log")
+    }
+
+    /// The daemon's process id: from its pid file, and only if that process is a dockerd with our socket.
+    fn daemon(&self) -> Option<i32> {
+        let pid: i32 = fs::read_to_string(self.run.join("dockerd.pid")).ok()?.trim().parse().ok()?;
+        let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let command = String::from_utf8_lossy(&command);
+        (command.contains("dockerd") && command.contains(&self.found().host)).then_some(pid)
+    }
+
+    /// A process id in a file of a killed daemon may by now be somebody else's: such files go before a start.
+    fn clear_leftovers(&self) -> Result<()> {
+        remove_file(&self.run.join("dockerd.pid"))?;
+        remove_file(&self.socket())?;
+        let containerd = self.run.join("exec/containerd/containerd.pid");
+        let pid = fs::read_to_string(&containerd).ok();
+        let alive = pid
+            .and_then(|pid| fs::read_to_string(format!("/proc/{}/comm", pid.trim())).ok())
+            .is_some_and(|name| name.trim() == "containerd");
+        if !alive {
+            remove_file(&containerd)?;
+        }
+        Ok(())
+    }
+
+    fn failure(&self, exited: bool, last: &str) -> anyhow::Error {
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let tail = lines[lines.len().saturating_sub(8)..].join("\n  ");
+        let what = if exited {
+            "dockerd ended at once".to_owned()
+        } else {
+            format!("dockerd did not answer within {} s: {last}", START_LIMIT.as_secs())
+        };
+        Problem::requirement(format!("{what}\n  {tail}"))
+            .hint(format!("its log is {}; or start an engine of your own and set DOCKER_HOST", self.log().display()))
+            .into()
+    }
+}
+
+fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("remove {}", path.display())),
+    }
+}

@@ -1,0 +1,180 @@
+//! What every task gets: the project, its configuration, its folders, and the doors.
+//!
+//! Made once by the command; tasks read it and keep nothing of their own.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, OnceLock},
+};
+
+use anyhow::{Context as _, Result};
+use tokio::runtime::Runtime;
+
+use crate::{
+    config::Config,
+    engine::Engine,
+    errors::Problem,
+    fingerprint::{Fingerprint, hex},
+    graph::TaskId,
+    interrupt::Interrupt,
+    report::{Event, Report},
+    tool::Tools,
+};
+
+/// The decisions of the command line.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Consent to installing and starting what is missing, without a question.
+    pub yes: bool,
+    /// Resolve the requirements anew.
+    pub refresh: bool,
+}
+
+/// One run's surroundings.
+pub struct Env {
+    /// The project's top folder.
+    pub project: PathBuf,
+    pub config: Config,
+    pub options: Options,
+    /// The instance's name: cluster, network and labels carry it.
+    pub instance: String,
+    pub report: Arc<dyn Report>,
+    pub interrupt: Interrupt,
+    pub tools: Tools,
+    pub runtime: Arc<Runtime>,
+    /// Held while the source of images is decided.
+    pub(crate) source_turn: Mutex<()>,
+    cache: PathBuf,
+    engine: OnceLock<Engine>,
+}
+
+impl Env {
+    /// Reads the configuration; changes nothing.
+    pub fn new(project: PathBuf, config: Config, options: Options, report: Arc<dyn Report>) -> Result<Env> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("start the runtime")?;
+        let interrupt = Interrupt::listen(&runtime)?;
+        let instance = match &config.name {
+            Some(name) => name.clone(),
+            None => default_instance(&config, &project),
+        };
+        let cache = cache_dir()?;
+        let tools = Tools::new(project.join(WORK).join("log"), interrupt.clone(), report.clone());
+        Ok(Env {
+            project,
+            config,
+            options,
+            instance,
+            report,
+            interrupt,
+            tools,
+            runtime: Arc::new(runtime),
+            source_turn: Mutex::new(()),
+            cache,
+            engine: OnceLock::new(),
+        })
+    }
+
+    /// A path of the project.
+    pub fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
+        self.project.join(relative)
+    }
+
+    /// A path below `target/pocdeploy`: everything that a run produces. Removing it is always safe.
+    pub fn work(&self, relative: impl AsRef<Path>) -> PathBuf {
+        self.project.join(WORK).join(relative)
+    }
+
+    /// A path below the user's cache: what is dear and serves all projects of the machine.
+    pub fn cache(&self, relative: impl AsRef<Path>) -> PathBuf {
+        self.cache.join(relative)
+    }
+
+    /// The instance's own kubeconfig; `~/.kube/config` is never read or written.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.work("kubeconfig")
+    }
+
+    /// The staged, patched application.
+    pub fn stage(&self) -> PathBuf {
+        self.work("app")
+    }
+
+    /// The wheels of the pinned requirements, for the image's Python and platform.
+    pub fn wheels(&self) -> PathBuf {
+        self.work("wheels")
+    }
+
+    /// The engine that the `engine` task connected to.
+    pub fn engine(&self) -> Result<&Engine> {
+        self.engine.get().ok_or_else(|| Problem::new("no container engine is connected yet").into())
+    }
+
+    /// Called once, by whoever connected. A second call with another engine changes nothing.
+    pub fn set_engine(&self, engine: Engine) {
+        self.engine.set(engine).ok();
+    }
+
+    pub fn progress(&self, task: TaskId, text: impl Into<String>) {
+        self.report.event(task, Event::Progress { text: text.into() });
+    }
+
+    pub fn note(&self, task: TaskId, text: impl Into<String>) {
+        self.report.event(task, Event::Note { text: text.into() });
+    }
+
+    pub fn detail(&self, task: TaskId, text: impl Into<String>) {
+        self.report.event(task, Event::Detail { text: text.into() });
+    }
+}
+
+const WORK: &str = "target/pocdeploy";
+
+/// The image's last name and six digits of the checkout's path: two checkouts never collide.
+fn default_instance(config: &Config, project: &Path) -> String {
+    let mut key = Fingerprint::new();
+    key.add("checkout", project.as_os_str().as_encoded_bytes());
+    let name: String = config
+        .frontend
+        .image
+        .rsplit('/')
+        .next()
+        .unwrap_or("app")
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .take(30)
+        .collect();
+    format!("{name}-{}", &key.digest()[..6])
+}
+
+fn cache_dir() -> Result<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|it| !it.is_empty()).map(PathBuf::from);
+    if let Some(dir) = set("POCDEPLOY_CACHE_DIR") {
+        return Ok(dir);
+    }
+    if let Some(dir) = set("XDG_CACHE_HOME") {
+        return Ok(dir.join("pocdeploy"));
+    }
+    match set("HOME") {
+        Some(home) => Ok(home.join(".cache/pocdeploy")),
+        None => Err(Problem::requirement("there is no HOME to keep the cache in")
+            .hint("set POCDEPLOY_CACHE_DIR to a folder with 15 GB to spare")
+            .into()),
+    }
+}
+
+/// The nearest folder upwards that has a `Pocdeploy.toml`, else the workspace that cargo runs.
+pub fn find_project(from: &Path) -> Result<PathBuf> {
+    let found = from.ancestors().find(|it| it.join(crate::config::FILE).is_file());
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let workspace = manifest.as_deref().and_then(Path::parent);
+    match found.or(workspace) {
+        Some(dir) => dir.canonicalize().with_context(|| format!("find {}", dir.display())),
+        None => Err(Problem::config(format!("no {} here or above", crate::config::FILE)).hint("change into the project's folder").into()),
+    }
+}
+
+/// A short name that follows from a path: for what must not depend on the path's length.
+pub fn path_key(path: &Path) -> String {
+    use sha2::Digest as _;
+    hex(&sha2::Sha256::digest(path.as_os_str().as_encoded_bytes()))[..8].to_owned()
+}

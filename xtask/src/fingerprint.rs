@@ -1,0 +1,163 @@
+//! Content keys: everything that a result depends on, as named parts, and one digest over them.
+//!
+//! The parts are kept apart so that a difference can be named ("patches/0002 changed").
+//! What must be read to make the parts is the caller's business.
+
+use std::{fs, io::Read as _, path::Path};
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use walkdir::WalkDir;
+
+/// Named digests, in the order in which they were added.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint {
+    pub parts: Vec<(String, String)>,
+}
+
+impl Fingerprint {
+    pub fn new() -> Fingerprint {
+        Fingerprint::default()
+    }
+
+    /// Adds a value under a name.
+    pub fn add(&mut self, name: impl Into<String>, value: impl AsRef<[u8]>) {
+        self.parts.push((name.into(), hex(&Sha256::digest(value.as_ref()))));
+    }
+
+    /// Adds a file's content and whether it is executable; an absent file is a value of its own.
+    pub fn add_file(&mut self, name: impl Into<String>, path: &Path) -> Result<()> {
+        let name = name.into();
+        if !path.exists() {
+            self.parts.push((name, "absent".to_owned()));
+            return Ok(());
+        }
+        self.parts.push((name, file_digest(path)?));
+        Ok(())
+    }
+
+    /// Adds every file below `root`, each as a part of its own, in name order. Symbolic links count by their target's name.
+    pub fn add_tree(&mut self, name: &str, root: &Path) -> Result<()> {
+        for entry in WalkDir::new(root).sort_by_file_name() {
+            let entry = entry.with_context(|| format!("read {}", root.display()))?;
+            let relative = entry.path().strip_prefix(root).unwrap_or(entry.path());
+            let part = format!("{name}/{}", relative.display());
+            if entry.file_type().is_symlink() {
+                let target = fs::read_link(entry.path())?;
+                self.add(part, format!("link {}", target.display()));
+            } else if entry.file_type().is_file() {
+                self.parts.push((part, file_digest(entry.path())?));
+            }
+        }
+        Ok(())
+    }
+
+    /// 64 hexadecimal digits over names and values.
+    pub fn digest(&self) -> String {
+        let mut hasher = Sha256::new();
+        for (name, value) in &self.parts {
+            hasher.update(name.len().to_le_bytes());
+            hasher.update(name);
+            hasher.update(value.len().to_le_bytes());
+            hasher.update(value);
+        }
+        hex(&hasher.finalize())
+    }
+
+    /// The first twelve digits: what tags and file names carry.
+    pub fn short(&self) -> String {
+        let mut digest = self.digest();
+        digest.truncate(12);
+        digest
+    }
+
+    /// Names what differs from an earlier fingerprint, at most two parts in full.
+    pub fn difference(&self, earlier: &Fingerprint) -> Option<String> {
+        let mut changed: Vec<String> = Vec::new();
+        for (name, value) in &self.parts {
+            match earlier.parts.iter().find(|(other, _)| other == name) {
+                None => changed.push(format!("{name} is new")),
+                Some((_, old)) if old != value => changed.push(format!("{name} changed")),
+                Some(_) => {}
+            }
+        }
+        for (name, _) in &earlier.parts {
+            if !self.parts.iter().any(|(other, _)| other == name) {
+                changed.push(format!("{name} is gone"));
+            }
+        }
+        match changed.len() {
+            0 => None,
+            1 | 2 => Some(changed.join(", ")),
+            n => Some(format!("{}, {} and {} more", changed[0], changed[1], n - 2)),
+        }
+    }
+}
+
+fn file_digest(path: &Path) -> Result<String> {
+    let mut file = fs::File::open(path).with_context(|| format!("read {}", path.display()))?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let count = file.read(&mut buffer).with_context(|| format!("read {}", path.display()))?;
+        if count == 0 {
+            break;
+        }
+        hasher.update(&buffer[..count]);
+    }
+    if is_executable(&file.metadata()?) {
+        hasher.update(b"\0executable");
+    }
+    Ok(hex(&hasher.finalize()))
+}
+
+fn is_executable(metadata: &fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    metadata.permissions().mode() & 0o111 != 0
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_difference_names_what_changed_came_and_went() {
+        let mut before = Fingerprint::new();
+        before.add("patches/0001", "a");
+        before.add("patches/0002", "b");
+        let mut after = Fingerprint::new();
+        after.add("patches/0001", "a");
+        after.add("patches/0002", "B");
+        after.add("patches/0003", "c");
+        assert_eq!(after.difference(&before).as_deref(), Some("patches/0002 changed, patches/0003 is new"));
+        assert_eq!(before.difference(&after).as_deref(), Some("patches/0002 changed, patches/0003 is gone"));
+        assert_eq!(after.difference(&after), None);
+        assert_ne!(after.digest(), before.digest());
+    }
+
+    #[test]
+    fn a_boundary_between_name_and_value_cannot_be_moved() {
+        let mut one = Fingerprint::new();
+        one.parts.push(("ab".to_owned(), "c".to_owned()));
+        let mut other = Fingerprint::new();
+        other.parts.push(("a".to_owned(), "bc".to_owned()));
+        assert_ne!(one.digest(), other.digest());
+    }
+
+    #[test]
+    fn the_executable_bit_is_content() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run");
+        fs::write(&path, "x").unwrap();
+        let plain = file_digest(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        assert_ne!(file_digest(&path).unwrap(), plain);
+    }
+}

@@ -1,0 +1,69 @@
+//! The command line. Flags are resolved once, in `commands.rs`; nobody below sees clap.
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::ClusterType;
+
+/// Turn an application's repository into a running proof of concept on Kubernetes
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 a task failed, 2 usage, 3 configuration, 4 a requirement is missing, 6 timed out,\n130 interrupted, 143 terminated. The tool sends no telemetry."
+)]
+pub struct Flags {
+    #[command(subcommand)]
+    pub command: Command,
+    #[command(flatten)]
+    pub global: Global,
+}
+
+/// Flags of every command.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// Consent to installing and starting what is missing, without a question
+    #[arg(long, short, global = true)]
+    pub yes: bool,
+    /// Show each command that is run, and why settings were made
+    #[arg(long, short, global = true)]
+    pub verbose: bool,
+    /// Show failures only
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Where the cluster comes from, over `cluster.type` of Pocdeploy.toml
+    #[arg(long = "type", value_name = "TYPE", global = true)]
+    pub cluster_type: Option<ClusterType>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Do everything: patch, requirements, image, cluster, deploy; print the URL
+    Create,
+    /// Take everything of this instance away, and prove it
+    Delete(Delete),
+    /// Stage the application and apply the patches
+    Patch,
+    /// Pin the requirements and download their wheels
+    Requirements(Requirements),
+    /// Build the application's image
+    Image,
+    /// Bring up the cluster
+    Cluster,
+    /// Deploy operator, database and application
+    Deploy,
+    /// Check the project: format, lints, tests, and a real cluster from create to delete
+    Test,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Delete {
+    /// Also stop the engine of the tool's own, and remove all that it and the cache hold
+    #[arg(long)]
+    pub purge: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Requirements {
+    /// Resolve anew, even if the pins fit
+    #[arg(long)]
+    pub refresh: bool,
+}

@@ -1,0 +1,97 @@
+//! The tasks by name and the order between them. What a task does is in `tasks/`; running them is `runner.rs`.
+
+/// Every task there is. Closed, so that a typo does not compile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TaskId {
+    Engine,
+    Patch,
+    Requirements,
+    BaseImage,
+    Image,
+    NodeImage,
+    Cluster,
+    Deploy,
+    /// Not a task of the graph: the reverse of all of them.
+    Delete,
+    /// Not a task of the graph: the checks of the project itself.
+    Test,
+}
+
+impl TaskId {
+    pub const GRAPH: [TaskId; 8] = [
+        TaskId::Engine,
+        TaskId::Patch,
+        TaskId::Requirements,
+        TaskId::BaseImage,
+        TaskId::Image,
+        TaskId::NodeImage,
+        TaskId::Cluster,
+        TaskId::Deploy,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            TaskId::Engine => "engine",
+            TaskId::Patch => "patch",
+            TaskId::Requirements => "requirements",
+            TaskId::BaseImage => "base-image",
+            TaskId::Image => "image",
+            TaskId::NodeImage => "node-image",
+            TaskId::Cluster => "cluster",
+            TaskId::Deploy => "deploy",
+            TaskId::Delete => "delete",
+            TaskId::Test => "test",
+        }
+    }
+
+    /// What must have ended well before this task starts. Order only: it says nothing about keys.
+    pub fn needs(self) -> &'static [TaskId] {
+        match self {
+            TaskId::Engine | TaskId::Patch | TaskId::Delete | TaskId::Test => &[],
+            TaskId::Requirements => &[TaskId::Patch],
+            TaskId::BaseImage | TaskId::NodeImage => &[TaskId::Engine],
+            TaskId::Image => &[TaskId::Requirements, TaskId::BaseImage],
+            TaskId::Cluster => &[TaskId::NodeImage],
+            TaskId::Deploy => &[TaskId::Image, TaskId::Cluster],
+        }
+    }
+}
+
+/// The targets and all that they need, each once, needs first.
+pub fn closure(targets: &[TaskId]) -> Vec<TaskId> {
+    fn visit(id: TaskId, out: &mut Vec<TaskId>) {
+        if out.contains(&id) {
+            return;
+        }
+        for need in id.needs() {
+            visit(*need, out);
+        }
+        out.push(id);
+    }
+    let mut out = Vec::new();
+    for target in targets {
+        visit(*target, &mut out);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_needed_comes_before_what_needs_it() {
+        let order = closure(&[TaskId::Deploy]);
+        assert_eq!(order.len(), TaskId::GRAPH.len());
+        for (index, id) in order.iter().enumerate() {
+            for need in id.needs() {
+                assert!(order[..index].contains(need), "{} before {}", need.name(), id.name());
+            }
+        }
+    }
+
+    #[test]
+    fn a_task_alone_brings_only_what_it_needs() {
+        assert_eq!(closure(&[TaskId::Requirements]), [TaskId::Patch, TaskId::Requirements]);
+    }
+}

@@ -1,0 +1,105 @@
+//! Upstream's own images from their registries, or from the mirrors that stand in for these.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail};
+
+use crate::{env::Env, errors::Problem, graph::TaskId, images::Role};
+
+/// What upstream publishes: by digest where kind's release names one.
+pub fn upstream(env: &Env, role: Role) -> Result<String> {
+    let images = &env.config.images;
+    let versions = crate::images::packages::versions(env)?;
+    let (set, built_in) = match role {
+        Role::Python => (&images.python, format!("docker.io/library/python:{}-slim-trixie", versions.python)),
+        Role::Node => (&images.node, format!("docker.io/{}", versions.node_image)),
+        Role::Operator => (&images.operator, format!("ghcr.io/cloudnative-pg/cloudnative-pg:{}", versions.cloudnative_pg)),
+        Role::Postgresql => (&images.postgresql, format!("ghcr.io/cloudnative-pg/postgresql:{}", versions.postgresql)),
+    };
+    Ok(set.clone().unwrap_or(built_in))
+}
+
+/// The name to use: for the engine the one that it pulls, for the cluster upstream's (its node knows the mirrors).
+pub fn reference(env: &Env, role: Role) -> Result<String> {
+    match role {
+        Role::Python | Role::Node => pull_reference(env, role),
+        Role::Operator | Role::Postgresql => upstream(env, role),
+    }
+}
+
+/// Upstream's reference with its host replaced by the mirror's.
+pub fn pull_reference(env: &Env, role: Role) -> Result<String> {
+    Ok(mirrored(&upstream(env, role)?, &env.config.images.mirrors))
+}
+
+/// Pulls into the engine what the engine needs; the cluster pulls its own.
+pub fn ensure(env: &Env, task: TaskId, role: Role) -> Result<()> {
+    if !matches!(role, Role::Python | Role::Node) {
+        bail!(Problem::new("the cluster pulls this image itself"));
+    }
+    let reference = pull_reference(env, role)?;
+    env.progress(task, format!("pulling {reference}"));
+    env.engine()?.pull(&reference, |step| env.progress(task, format!("pulling {reference}: {step}")))
+}
+
+fn mirrored(reference: &str, mirrors: &BTreeMap<String, String>) -> String {
+    let Some((host, path)) = reference.split_once('/') else { return reference.to_owned() };
+    match mirrors.get(host) {
+        Some(mirror) => format!("{}/{path}", without_scheme(mirror)),
+        None => reference.to_owned(),
+    }
+}
+
+fn without_scheme(mirror: &str) -> &str {
+    mirror.trim_start_matches("https://").trim_start_matches("http://")
+}
+
+/// containerd's `hosts.toml` for each mirrored registry: file below `/etc/containerd/certs.d` and its content.
+pub fn hosts_files(mirrors: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    let mut out = Vec::new();
+    for (host, mirror) in mirrors {
+        let origin = if host == "docker.io" { "registry-1.docker.io" } else { host };
+        // A mirror below a path of its host serves the API below that path: containerd must not add its own prefix.
+        let (base, extra) = match without_scheme(mirror).split_once('/') {
+            Some((server, path)) => {
+                let scheme = if mirror.starts_with("http://") { "http" } else { "https" };
+                (format!("{scheme}://{server}/v2/{path}"), "  override_path = true\n")
+            }
+            None => (mirror.clone(), ""),
+        };
+        let text = format!("server = \"https://{origin}\"\n\n[host.\"{base}\"]\n  capabilities = [\"pull\", \"resolve\"]\n{extra}");
+        out.push((format!("{host}/hosts.toml"), text));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mirrors(host: &str, mirror: &str) -> BTreeMap<String, String> {
+        BTreeMap::from([(host.to_owned(), mirror.to_owned())])
+    }
+
+    #[test]
+    fn a_mirror_takes_the_place_of_the_host() {
+        let one = mirrors("docker.io", "http://10.0.0.5:5000");
+        assert_eq!(mirrored("docker.io/kindest/node:v1@sha256:ab", &one), "10.0.0.5:5000/kindest/node:v1@sha256:ab");
+        assert_eq!(mirrored("ghcr.io/a/b:1", &one), "ghcr.io/a/b:1");
+        let below = mirrors("docker.io", "https://mirror.example.com/docker-hub");
+        assert_eq!(mirrored("docker.io/library/python:3", &below), "mirror.example.com/docker-hub/library/python:3");
+    }
+
+    #[test]
+    fn the_node_learns_of_mirrors_with_and_without_a_path() {
+        let files = hosts_files(&mirrors("docker.io", "http://10.0.0.5:5000"));
+        assert_eq!(files[0].0, "docker.io/hosts.toml");
+        assert_eq!(
+            files[0].1,
+            "server = \"https://registry-1.docker.io\"\n\n[host.\"http://10.0.0.5:5000\"]\n  capabilities = [\"pull\", \"resolve\"]\n"
+        );
+        let below = hosts_files(&mirrors("ghcr.io", "https://mirror.example.com/gh"));
+        assert!(below[0].1.contains("[host.\"https://mirror.example.com/v2/gh\"]"), "{}", below[0].1);
+        assert!(below[0].1.contains("override_path = true"));
+    }
+}

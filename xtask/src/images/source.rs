@@ -1,0 +1,65 @@
+//! Registry or packages: decided once for an instance, by asking, and said with its reason.
+
+use std::{fmt, time::Duration};
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    config::Source,
+    env::Env,
+    graph::TaskId,
+    images::{Role, registry},
+    record,
+};
+
+/// Where upstream's images come from in this instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Chosen {
+    Registry,
+    Packages,
+}
+
+impl fmt::Display for Chosen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Chosen::Registry => "their registries",
+            Chosen::Packages => "package registries",
+        })
+    }
+}
+
+/// Longer than a slow registry takes for one manifest; short enough to wait for once.
+const ASK_LIMIT: Duration = Duration::from_secs(10);
+
+/// The decision: the configuration's, or the one that was made, or a new one by asking the registry for the node image.
+pub fn chosen(env: &Env, task: TaskId) -> Result<Chosen> {
+    match env.config.images.source {
+        Source::Registry => return Ok(Chosen::Registry),
+        Source::Packages => return Ok(Chosen::Packages),
+        Source::Auto => {}
+    }
+    let _turn = env.source_turn.lock();
+    let path = env.work("record/source.json");
+    if let Some(chosen) = record::read_json(&path) {
+        return Ok(chosen);
+    }
+    let wanted = registry::pull_reference(env, Role::Node)?;
+    env.note(task, format!("asking the registry for {wanted}"));
+    let chosen = match env.engine()?.registry_digest(&wanted, ASK_LIMIT) {
+        Ok(digest) => {
+            env.note(task, format!("upstream's images come from {}: {digest} is there", Chosen::Registry));
+            Chosen::Registry
+        }
+        Err(error) => {
+            env.interrupt.check()?;
+            let text = format!("{error:#}");
+            let why = text.rsplit(": ").next().unwrap_or_default();
+            env.note(task, format!("upstream's images are built from {}: the registry does not answer ({why})", Chosen::Packages));
+            Chosen::Packages
+        }
+    };
+    record::write_json(&path, &chosen)?;
+    Ok(chosen)
+}

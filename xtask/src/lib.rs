@@ -1,0 +1,26 @@
+//! From an application's repository to a running proof of concept on Kubernetes, in one command.
+//!
+//! Layers, top first; a module uses what stands below it. `ARCHITECTURE.md` has the table, a test holds it.
+
+pub mod cluster;
+pub mod commands;
+pub mod config;
+pub mod engine;
+pub mod env;
+pub mod errors;
+pub mod fingerprint;
+pub mod flags;
+pub mod graph;
+pub mod host;
+pub mod images;
+pub mod interrupt;
+pub mod lock;
+pub mod patch;
+pub mod port;
+pub mod provider;
+pub mod record;
+pub mod report;
+pub mod runner;
+pub mod setup;
+pub mod tasks;
+pub mod tool;

@@ -1,0 +1,76 @@
+//! One run at a time for an instance: a file lock that the kernel drops with its process.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{Seek as _, Write as _},
+    path::Path,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::{errors::Problem, interrupt::Interrupt};
+
+/// Held until dropped. The file stays: removing a locked file would let a second holder in.
+pub struct Lock {
+    _file: File,
+}
+
+/// Waits until the lock is free, at most `limit`; `waiting` hears once who holds it.
+pub fn acquire(path: &Path, purpose: &str, limit: Duration, interrupt: &Interrupt, waiting: impl FnOnce(&str)) -> Result<Lock> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).with_context(|| format!("create {}", parent.display()))?;
+    }
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .with_context(|| format!("open {}", path.display()))?;
+    let mut waiting = Some(waiting);
+    let mut left = limit;
+    let pause = Duration::from_millis(200);
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("lock {}", path.display())),
+        }
+        let holder = fs::read_to_string(path).unwrap_or_default();
+        if let Some(waiting) = waiting.take() {
+            waiting(holder.trim());
+        }
+        if left.is_zero() {
+            let text = format!("another run still holds {} after {} s: {}", path.display(), limit.as_secs(), holder.trim());
+            return Err(Problem::timed_out(text).hint("wait for it to end, or end it by its process id").into());
+        }
+        interrupt.sleep(pause.min(left))?;
+        left = left.saturating_sub(pause);
+    }
+    let text = format!("`{purpose}`, process {}\n", std::process::id());
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(text.as_bytes())?;
+    file.flush()?;
+    Ok(Lock { _file: file })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_holder_hears_of_the_first_and_gives_up_in_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let interrupt = Interrupt::default();
+        let first = acquire(&path, "xtask create", Duration::ZERO, &interrupt, |_| ()).unwrap();
+        let mut heard = String::new();
+        let second = acquire(&path, "xtask delete", Duration::from_millis(1), &interrupt, |holder| heard = holder.to_owned());
+        assert!(second.is_err());
+        assert_eq!(heard, format!("`xtask create`, process {}", std::process::id()));
+        drop(first);
+        assert!(acquire(&path, "xtask delete", Duration::ZERO, &interrupt, |_| ()).is_ok());
+    }
+}

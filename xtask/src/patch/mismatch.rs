@@ -1,0 +1,70 @@
+//! Why a patch does not apply: the file and hunk that git names, with both sides shown.
+
+use std::{fs, path::Path};
+
+use crate::patch::{Patch, parse::Hunk};
+
+/// Words for git's complaint: patch, file, hunk, what the patch expects and what the file says there.
+pub fn explain(patch: &Patch, tree: &Path, complaint: &str) -> String {
+    let Some((name, line)) = place(complaint) else {
+        let words: Vec<&str> = complaint.lines().map(|it| it.trim_start_matches("error: ")).collect();
+        return format!("patch {} does not apply: {}", patch.name, words.join("; "));
+    };
+    let file = patch.files.iter().find(|it| it.names().contains(&name.as_str()));
+    let found = file
+        .and_then(|it| it.hunks.iter().enumerate().find(|(_, hunk)| hunk.line == line).map(|(index, hunk)| (index, hunk, it.hunks.len())));
+    let mut out = format!("patch {} does not apply to {name}", patch.name);
+    let Some((index, hunk, count)) = found else { return out };
+    out.push_str(&format!(", hunk {} of {count} at line {line}", index + 1));
+    out.push_str("\nthe patch expects:");
+    for text in hunk.before() {
+        out.push_str(&format!("\n  - {text}"));
+    }
+    out.push_str(&format!("\n{name} says there:"));
+    let actual = fs::read_to_string(tree.join(&name)).unwrap_or_default();
+    for text in there(&actual, hunk) {
+        out.push_str(&format!("\n  + {text}"));
+    }
+    out
+}
+
+/// `error: patch failed: FILE:LINE`.
+fn place(complaint: &str) -> Option<(String, usize)> {
+    let rest = complaint.lines().find_map(|it| it.strip_prefix("error: patch failed: "))?;
+    let (name, line) = rest.rsplit_once(':')?;
+    Some((name.to_owned(), line.parse().ok()?))
+}
+
+fn there<'a>(text: &'a str, hunk: &Hunk) -> Vec<&'a str> {
+    let count = hunk.before().len();
+    let lines: Vec<&str> = text.lines().skip(hunk.line.saturating_sub(1)).take(count).collect();
+    if lines.is_empty() { vec!["(the file ends before)"] } else { lines }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::patch::parse;
+
+    #[test]
+    fn both_sides_are_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("x.py"), "a\nB\nc\n").unwrap();
+        let files = parse::files("--- a/x.py\n+++ b/x.py\n@@ -2,2 +2,2 @@\n-b\n+bb\n c\n");
+        let patch = Patch { name: "0003-x.patch".to_owned(), path: PathBuf::new(), files };
+        let text = explain(&patch, dir.path(), "error: patch failed: x.py:2\nerror: x.py: patch does not apply\n");
+        assert_eq!(
+            text,
+            "patch 0003-x.patch does not apply to x.py, hunk 1 of 1 at line 2\nthe patch expects:\n  - b\n  - c\nx.py says there:\n  + B\n  + c"
+        );
+    }
+
+    #[test]
+    fn a_complaint_without_a_place_is_passed_on() {
+        let patch = Patch { name: "0001.patch".to_owned(), path: PathBuf::new(), files: Vec::new() };
+        let text = explain(&patch, Path::new("/"), "error: x.py: No such file or directory\n");
+        assert_eq!(text, "patch 0001.patch does not apply: x.py: No such file or directory");
+    }
+}

@@ -1,0 +1,98 @@
+//! TCP ports of this machine: which are free, and who holds one that is not.
+
+use std::net::TcpListener;
+
+use anyhow::Result;
+
+use crate::{engine::Engine, errors::Problem};
+
+/// Where the search for a free port begins.
+pub const FIRST: u16 = 8080;
+/// How many ports are tried.
+const TRIES: u16 = 100;
+
+/// A port, and what to tell the user about the choice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    pub port: u16,
+    pub note: Option<String>,
+}
+
+/// The port that was set by hand, or an error that names its holder; else the first free one, naming the holder of the one passed over.
+pub fn choose(set: Option<u16>, engine: &Engine) -> Result<Choice> {
+    choose_with(set, &is_free, &|port| holder(port, engine))
+}
+
+fn choose_with(set: Option<u16>, is_free: &dyn Fn(u16) -> bool, holder: &dyn Fn(u16) -> String) -> Result<Choice> {
+    if let Some(port) = set {
+        if is_free(port) {
+            return Ok(Choice { port, note: None });
+        }
+        let what = format!("port {port} is taken by {}", holder(port));
+        return Err(Problem::requirement(what)
+            .hint("end that program, set another `cluster.port` in Pocdeploy.toml, or leave the key out to take the next free port")
+            .into());
+    }
+    for port in FIRST..FIRST + TRIES {
+        if is_free(port) {
+            let note = (port != FIRST).then(|| format!("port {FIRST} is taken by {}: using {port}", holder(FIRST)));
+            return Ok(Choice { port, note });
+        }
+    }
+    let what = format!("no port between {FIRST} and {} is free", FIRST + TRIES - 1);
+    Err(Problem::requirement(what).hint("set `cluster.port` in Pocdeploy.toml to a free one").into())
+}
+
+fn is_free(port: u16) -> bool {
+    TcpListener::bind(("127.0.0.1", port)).is_ok() && TcpListener::bind(("0.0.0.0", port)).is_ok()
+}
+
+/// A container that publishes the port, else the process that listens on it, as far as this user may see.
+fn holder(port: u16, engine: &Engine) -> String {
+    if let Some(name) = engine.containers_publishing(port).ok().and_then(|it| it.into_iter().next()) {
+        return format!("container {name}");
+    }
+    process(port).unwrap_or_else(|| "a process that this user may not see".to_owned())
+}
+
+fn process(port: u16) -> Option<String> {
+    let mut sockets = procfs::net::tcp().unwrap_or_default();
+    sockets.extend(procfs::net::tcp6().unwrap_or_default());
+    let listening = sockets.into_iter().find(|it| it.local_address.port() == port && it.state == procfs::net::TcpState::Listen)?;
+    for process in procfs::process::all_processes().ok()?.flatten() {
+        let Ok(files) = process.fd() else { continue };
+        let holds = files.flatten().any(|it| matches!(it.target, procfs::process::FDTarget::Socket(inode) if inode == listening.inode));
+        if holds {
+            let name = process.stat().map(|it| it.comm).unwrap_or_default();
+            return Some(format!("`{name}` (process {})", process.pid));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_of_this_process_is_found_by_its_port() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert!(!is_free(port));
+        let found = process(port).unwrap();
+        assert!(found.contains(&format!("process {}", std::process::id())), "{found}");
+    }
+
+    #[test]
+    fn the_next_free_port_is_taken_and_said() {
+        let choice = choose_with(None, &|port| port > FIRST + 1, &|_| "`nginx` (process 7)".to_owned()).unwrap();
+        assert_eq!(choice, Choice { port: FIRST + 2, note: Some("port 8080 is taken by `nginx` (process 7): using 8082".to_owned()) });
+    }
+
+    #[test]
+    fn a_port_set_by_hand_is_never_replaced() {
+        let error = choose_with(Some(9000), &|_| false, &|_| "container web".to_owned()).unwrap_err();
+        assert_eq!(error.to_string(), "port 9000 is taken by container web");
+        assert_eq!(choose_with(Some(9000), &|_| true, &|_| String::new()).unwrap(), Choice { port: 9000, note: None });
+    }
+}

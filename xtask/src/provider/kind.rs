@@ -1,0 +1,301 @@
+//! A kind cluster on the engine, through the real `kind`.
+//!
+//! Ownership is a network: each instance has one of its own that carries our labels, and only a cluster on that
+//! network is ours. A file in the node tells a finished cluster from one whose creation was cut off.
+
+mod config;
+
+use std::{collections::HashMap, time::Duration};
+
+use anyhow::{Context as _, Result};
+use xshell::cmd;
+
+use crate::{
+    cluster::{Cluster, ObjectId, Verdict, Wait, verdict},
+    engine::{Container, Engine},
+    env::Env,
+    errors::Problem,
+    fingerprint::Fingerprint,
+    graph::TaskId,
+    host,
+    images::{self, Chosen, Role},
+    port,
+    provider::{Provider, Reach},
+    record,
+    tasks::Probe,
+};
+
+pub struct Kind;
+
+/// The labels of the instance's network.
+pub const INSTANCE_LABEL: &str = "dev.pocdeploy.instance";
+pub const PROJECT_LABEL: &str = "dev.pocdeploy.project";
+
+/// The node's port that the Service answers on; `deploy/kind/cluster.yaml` maps it to the host.
+const NODE_PORT: u16 = 30080;
+/// Written into the node when its creation ended well.
+const FINISHED: &str = "/kind/pocdeploy-finished";
+const TASK: TaskId = TaskId::Cluster;
+/// A small machine under load needs one; kubeadm itself gives up after four.
+const READY_LIMIT: Duration = Duration::from_secs(240);
+
+fn node(env: &Env) -> String {
+    format!("{}-control-plane", env.instance)
+}
+
+fn network(env: &Env) -> String {
+    format!("pocdeploy-{}", env.instance)
+}
+
+/// What there is under the instance's name.
+enum Present {
+    Nothing,
+    /// Somebody else's cluster of the same name.
+    Foreign,
+    /// Ours, cut off before it was finished.
+    HalfMade,
+    Finished(Container),
+}
+
+fn present(env: &Env, engine: &Engine) -> Result<Present> {
+    let Some(container) = engine.container(&node(env))? else { return Ok(Present::Nothing) };
+    if !owns_network(env, engine)? || !container.networks.contains(&network(env)) {
+        return Ok(Present::Foreign);
+    }
+    Ok(if engine.has_path(&node(env), FINISHED)? { Present::Finished(container) } else { Present::HalfMade })
+}
+
+fn owns_network(env: &Env, engine: &Engine) -> Result<bool> {
+    let Some((labels, _)) = engine.network(&network(env))? else { return Ok(false) };
+    Ok(labels.get(INSTANCE_LABEL) == Some(&env.instance))
+}
+
+fn foreign(env: &Env) -> anyhow::Error {
+    Problem::new(format!("there is a container {} that this tool did not create; it is left alone", node(env)))
+        .hint("set another `name` in Pocdeploy.toml, or remove that cluster yourself")
+        .into()
+}
+
+impl Provider for Kind {
+    fn inputs(&self, env: &Env) -> Result<Fingerprint> {
+        let mut out = Fingerprint::new();
+        out.add("node image", images::reference(env, TASK, Role::Node)?);
+        out.add("host", format!("{:?}", host::adaptations()));
+        out.add("mirrors", format!("{:?}", env.config.images.mirrors));
+        out.add("port", format!("{:?}", env.config.cluster.port));
+        out.add_file("deploy/kind/cluster.yaml", &env.path("deploy/kind/cluster.yaml"))?;
+        Ok(out)
+    }
+
+    fn probe(&self, env: &Env, want: &Fingerprint) -> Result<Probe> {
+        let container = match present(env, env.engine()?)? {
+            Present::Nothing => return Ok(Probe::Stale(format!("there is no cluster {}", env.instance))),
+            Present::Foreign => return Err(foreign(env)),
+            Present::HalfMade => return Ok(Probe::Stale("the creation of the cluster was cut off".to_owned())),
+            Present::Finished(container) => container,
+        };
+        if !container.running {
+            return Ok(Probe::Stale("the cluster's node is stopped".to_owned()));
+        }
+        if !env.kubeconfig().is_file() {
+            return Ok(Probe::Stale("the instance's kubeconfig is gone".to_owned()));
+        }
+        let cluster = match Cluster::open(env, &env.kubeconfig()) {
+            Ok(cluster) => cluster,
+            Err(error) => return Ok(Probe::Stale(format!("the instance's kubeconfig cannot be used: {error:#}"))),
+        };
+        if let Err(why) = cluster.is_ready() {
+            env.interrupt.check()?;
+            return Ok(Probe::Stale(format!("the API server does not answer: {why}")));
+        }
+        let text = format!("cluster {} answers", env.instance);
+        // Re-creation would lose the database: it is the user's decision.
+        Ok(Probe::Fresh(match record::read(env, TASK).and_then(|last| want.difference(&last)) {
+            Some(change) => format!("{text}; {change} since it was made: `delete` and `create` take that in"),
+            None => text,
+        }))
+    }
+
+    fn ensure(&self, env: &Env, _want: &Fingerprint) -> Result<()> {
+        let engine = env.engine()?;
+        match present(env, engine)? {
+            Present::Foreign => return Err(foreign(env)),
+            Present::Finished(container) => {
+                if !container.running {
+                    engine.start(&node(env))?;
+                }
+            }
+            Present::HalfMade => {
+                env.note(TASK, "removing the cluster whose creation was cut off");
+                engine.remove_container(&node(env))?;
+                create(env, engine)?;
+            }
+            Present::Nothing => create(env, engine)?,
+        }
+        export_kubeconfig(env, engine)?;
+        let cluster = Cluster::open(env, &env.kubeconfig())?;
+        wait_until_ready(env, &cluster)?;
+        pass_mirrors(env, engine)?;
+        engine.exec(&node(env), &["touch", FINISHED])?.ok("mark the node as finished")?;
+        Ok(())
+    }
+
+    fn has_image(&self, env: &Env, reference: &str) -> Result<bool> {
+        let listed = env.engine()?.exec(&node(env), &["ctr", "--namespace=k8s.io", "images", "ls", "-q"])?.ok("list the node's images")?;
+        let full = normalized(reference);
+        Ok(listed.lines().any(|it| it == full))
+    }
+
+    fn publish(&self, env: &Env, reference: &str) -> Result<String> {
+        if self.has_image(env, reference)? {
+            return Ok(reference.to_owned());
+        }
+        let engine = env.engine()?;
+        let import = ["ctr", "--namespace=k8s.io", "images", "import", "--all-platforms", "--digests", "-"];
+        let archive = engine.export(reference);
+        engine.exec_with_input(&node(env), &import, archive)?.ok("import the image into the node")?;
+        Ok(reference.to_owned())
+    }
+
+    fn reach(&self, env: &Env) -> Result<Reach> {
+        let container = env.engine()?.container(&node(env))?.with_context(|| format!("container {} is gone", node(env)))?;
+        let inner = format!("{NODE_PORT}/tcp");
+        let port = container.ports.iter().find(|(name, _)| *name == inner).map(|(_, port)| *port);
+        let Some(port) = port else {
+            let what = format!("the node publishes no port for {inner}");
+            return Err(Problem::config(what)
+                .hint("deploy/kind/cluster.yaml must map it: extraPortMappings with containerPort 30080")
+                .into());
+        };
+        Ok(Reach {
+            service: "NodePort",
+            origin: format!("http://localhost:{port}"),
+            plain_hosts: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
+            node_port: Some(NODE_PORT),
+        })
+    }
+
+    fn destroy(&self, env: &Env, task: TaskId) -> Result<()> {
+        let engine = env.engine()?;
+        match present(env, engine)? {
+            Present::Nothing => {}
+            Present::Foreign => env.note(task, format!("container {} is not this tool's: left alone", node(env))),
+            Present::HalfMade | Present::Finished(_) => {
+                env.progress(task, format!("removing cluster {}", env.instance));
+                engine.remove_container(&node(env))?;
+            }
+        }
+        if owns_network(env, engine)? {
+            engine.remove_network(&network(env))?;
+        }
+        Ok(())
+    }
+
+    fn leftovers(&self, env: &Env) -> Result<Vec<String>> {
+        let engine = env.engine()?;
+        let mut out = Vec::new();
+        for name in engine.containers_on_network(&network(env))? {
+            out.push(format!("container {name}"));
+        }
+        for name in engine.networks_with_label(&format!("{INSTANCE_LABEL}={}", env.instance))? {
+            out.push(format!("network {name}"));
+        }
+        Ok(out)
+    }
+}
+
+fn create(env: &Env, engine: &Engine) -> Result<()> {
+    let kind = images::kind_binary(env, TASK)?;
+    let choice = port::choose(env.config.cluster.port, engine)?;
+    if let Some(note) = choice.note {
+        env.note(TASK, note);
+    }
+    for adaptation in host::adaptations() {
+        env.detail(TASK, format!("{:?}: {}", adaptation.setting, adaptation.reason));
+    }
+    if engine.network(&network(env))?.is_none() {
+        let labels = HashMap::from([
+            (INSTANCE_LABEL.to_owned(), env.instance.clone()),
+            (PROJECT_LABEL.to_owned(), env.project.display().to_string()),
+        ]);
+        engine.create_network(&network(env), labels)?;
+    } else if !owns_network(env, engine)? {
+        let what = format!("there is a network {} that this tool did not create; it is left alone", network(env));
+        return Err(Problem::new(what).hint("set another `name` in Pocdeploy.toml").into());
+    }
+    let settings = config::Settings { port: choice.port, adaptations: host::adaptations(), mirrors: !env.config.images.mirrors.is_empty() };
+    let text = std::fs::read_to_string(env.path("deploy/kind/cluster.yaml")).context("read deploy/kind/cluster.yaml")?;
+    let file = env.work("kind.json");
+    record::write_file(&file, config::render(&text, &settings)?.as_bytes())?;
+    let image = images::reference(env, TASK, Role::Node)?;
+    let name = &env.instance;
+    let kubeconfig = env.kubeconfig();
+    let sh = env.tools.shell(&env.project)?;
+    // Not removed on failure: the next run looks at what is there, and the log names the cause.
+    let command = cmd!(sh, "{kind} create cluster --name {name} --image {image} --config {file} --kubeconfig {kubeconfig} --retain")
+        .env("DOCKER_HOST", &engine.host)
+        .env("KIND_EXPERIMENTAL_PROVIDER", "docker")
+        .env("KIND_EXPERIMENTAL_DOCKER_NETWORK", network(env));
+    env.tools.run_watched(TASK, command, Duration::from_secs(600), |line| {
+        if line.trim_start().starts_with("•") || line.trim_start().starts_with("✓") {
+            env.progress(TASK, line.trim_start_matches([' ', '•', '✓']));
+        }
+    })
+}
+
+/// Asked of kind each time: the file may be gone or of an earlier cluster.
+fn export_kubeconfig(env: &Env, engine: &Engine) -> Result<()> {
+    let kind = images::kind_binary(env, TASK)?;
+    let name = &env.instance;
+    let sh = env.tools.shell(&env.project)?;
+    let text = env.tools.read(TASK, cmd!(sh, "{kind} get kubeconfig --name {name}").env("DOCKER_HOST", &engine.host))?;
+    record::write_file(&env.kubeconfig(), text.as_bytes())
+}
+
+fn wait_until_ready(env: &Env, cluster: &Cluster) -> Result<()> {
+    let api = Wait::new(env, "the API server", READY_LIMIT);
+    cluster.wait_for(env, TASK, &api, || Ok(cluster.is_ready().map_or_else(Verdict::NotYet, |()| Verdict::Yes)))?;
+    let id = ObjectId::new("v1", "Node", "", &node(env));
+    cluster.wait_for_object(env, TASK, &Wait::new(env, "the node", READY_LIMIT), &id, verdict::node)
+}
+
+/// Tells the node's containerd which mirror stands in for which registry.
+fn pass_mirrors(env: &Env, engine: &Engine) -> Result<()> {
+    if env.config.images.mirrors.is_empty() || images::chosen(env, TASK)? != Chosen::Registry {
+        return Ok(());
+    }
+    for (name, text) in images::registry::hosts_files(&env.config.images.mirrors) {
+        let path = format!("/etc/containerd/certs.d/{name}");
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        engine.exec(&node(env), &["mkdir", "-p", folder])?.ok("make the mirrors' folder")?;
+        let input = futures_util::stream::iter([Ok(bytes::Bytes::from(text))]);
+        engine.exec_with_input(&node(env), &["tee", &path], input)?.ok("write the mirror's settings")?;
+    }
+    Ok(())
+}
+
+/// The name that containerd keeps: with a registry's host and a path in any case.
+fn normalized(reference: &str) -> String {
+    let first = reference.split('/').next().unwrap_or_default();
+    let has_host = reference.contains('/') && (first.contains('.') || first.contains(':') || first == "localhost");
+    if has_host {
+        reference.to_owned()
+    } else if reference.contains('/') {
+        format!("docker.io/{reference}")
+    } else {
+        format!("docker.io/library/{reference}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_names_get_their_registry() {
+        assert_eq!(normalized("polls:1-ab"), "docker.io/library/polls:1-ab");
+        assert_eq!(normalized("team/polls:1"), "docker.io/team/polls:1");
+        assert_eq!(normalized("localhost/polls:1"), "localhost/polls:1");
+        assert_eq!(normalized("registry.example.com:5000/polls:1"), "registry.example.com:5000/polls:1");
+    }
+}

@@ -1,0 +1,106 @@
+//! kind's configuration: the file of the repository with the fields that the tool owns set as data.
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use crate::{
+    errors::Problem,
+    host::{Adaptation, Setting},
+};
+
+/// What the tool decides.
+pub(crate) struct Settings {
+    /// The host's port of the application.
+    pub(crate) port: u16,
+    pub(crate) adaptations: Vec<Adaptation>,
+    /// Whether containerd must look for mirrors.
+    pub(crate) mirrors: bool,
+}
+
+/// The configuration as JSON, which kind reads as YAML.
+pub(crate) fn render(text: &str, settings: &Settings) -> Result<String> {
+    let mut document: Value = serde_saphyr::from_str(text).context("read deploy/kind/cluster.yaml")?;
+    set_port(&mut document, settings.port)?;
+    for adaptation in &settings.adaptations {
+        match adaptation.setting {
+            Setting::KubeletInUserNamespace => {
+                let gates = document
+                    .as_object_mut()
+                    .context("deploy/kind/cluster.yaml is not a mapping")?
+                    .entry("featureGates")
+                    .or_insert_with(|| json!({}));
+                gates["KubeletInUserNamespace"] = json!(true);
+            }
+            Setting::AcceptCgroupV1 => push(&mut document, "kubeadmConfigPatches", "kind: KubeletConfiguration\nfailCgroupV1: false\n"),
+            // containerd 2 keeps this under its runtime plugin.
+            Setting::RestrictOomScoreAdj => {
+                push(
+                    &mut document,
+                    "containerdConfigPatches",
+                    "[plugins.\"io.containerd.cri.v1.runtime\"]\n  restrict_oom_score_adj = true\n",
+                );
+            }
+        }
+    }
+    if settings.mirrors {
+        let patch = "[plugins.\"io.containerd.cri.v1.images\".registry]\n  config_path = \"/etc/containerd/certs.d\"\n";
+        push(&mut document, "containerdConfigPatches", patch);
+    }
+    Ok(serde_json::to_string_pretty(&document)?)
+}
+
+fn set_port(document: &mut Value, port: u16) -> Result<()> {
+    let nodes = document.get_mut("nodes").and_then(Value::as_array_mut).map(Vec::as_mut_slice).unwrap_or_default();
+    for node in nodes {
+        let mappings = node.get_mut("extraPortMappings").and_then(Value::as_array_mut).map(Vec::as_mut_slice).unwrap_or_default();
+        if let Some(mapping) = mappings.iter_mut().find(|it| it["containerPort"] == json!(super::NODE_PORT)) {
+            mapping["hostPort"] = json!(port);
+            return Ok(());
+        }
+    }
+    let what = format!("deploy/kind/cluster.yaml maps no port to the node's {}", super::NODE_PORT);
+    Err(Problem::config(what).hint("add extraPortMappings with that containerPort to a node").into())
+}
+
+fn push(document: &mut Value, key: &str, patch: &str) {
+    match document.get_mut(key).and_then(Value::as_array_mut) {
+        Some(list) => list.push(json!(patch)),
+        None => document[key] = json!([patch]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "kind: Cluster\nnodes:\n- role: control-plane\n  extraPortMappings:\n  - containerPort: 30080\n    hostPort: 8080\ncontainerdConfigPatches:\n- \"# theirs\"\n";
+
+    #[test]
+    fn an_ordinary_host_changes_nothing_but_the_port() {
+        let out = render(FILE, &Settings { port: 9000, adaptations: Vec::new(), mirrors: false }).unwrap();
+        let value: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(value["nodes"][0]["extraPortMappings"][0]["hostPort"], 9000);
+        assert_eq!(value["containerdConfigPatches"], json!(["# theirs"]));
+        assert_eq!(value.get("featureGates"), None);
+    }
+
+    #[test]
+    fn patches_of_the_file_stay_beside_ours() {
+        let adaptations = [Setting::KubeletInUserNamespace, Setting::AcceptCgroupV1, Setting::RestrictOomScoreAdj]
+            .map(|setting| Adaptation { setting, reason: String::new() })
+            .to_vec();
+        let out = render(FILE, &Settings { port: 8080, adaptations, mirrors: true }).unwrap();
+        let value: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(value["featureGates"], json!({ "KubeletInUserNamespace": true }));
+        assert_eq!(value["containerdConfigPatches"].as_array().unwrap().len(), 3);
+        assert!(value["kubeadmConfigPatches"][0].as_str().unwrap().contains("failCgroupV1: false"));
+    }
+
+    #[test]
+    fn a_file_without_the_port_is_refused() {
+        let error =
+            render("kind: Cluster\nnodes:\n- role: control-plane\n", &Settings { port: 1, adaptations: Vec::new(), mirrors: false })
+                .unwrap_err();
+        assert!(error.to_string().contains("30080"), "{error}");
+    }
+}

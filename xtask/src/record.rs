@@ -1,0 +1,49 @@
+//! What a task saw when it last did its work: a cache that explains, never the truth.
+
+use std::{fs, io::Write as _, path::Path};
+
+use anyhow::{Context as _, Result};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{env::Env, fingerprint::Fingerprint, graph::TaskId};
+
+/// The fingerprint that the task last ended well with. An unreadable record counts as none.
+pub fn read(env: &Env, task: TaskId) -> Option<Fingerprint> {
+    read_json(&env.work(format!("record/{}.json", task.name())))
+}
+
+/// Why the task's inputs are not those of its last run, in words.
+pub fn changed(env: &Env, task: TaskId, want: &Fingerprint) -> Option<String> {
+    match read(env, task) {
+        None => Some("not done yet".to_owned()),
+        Some(last) => want.difference(&last),
+    }
+}
+
+pub fn write(env: &Env, task: TaskId, fingerprint: &Fingerprint) -> Result<()> {
+    write_json(&env.work(format!("record/{}.json", task.name())), fingerprint)
+}
+
+/// Any JSON file; absent or unreadable is nothing.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+/// Whole or not at all: written beside, flushed, then renamed.
+pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    write_file(path, &serde_json::to_vec_pretty(value)?)
+}
+
+/// Whole or not at all: written beside, flushed, then renamed.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let write = || -> Result<()> {
+        fs::create_dir_all(dir)?;
+        let mut file = tempfile::NamedTempFile::new_in(dir)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().with_context(|| format!("write {}", path.display()))
+}

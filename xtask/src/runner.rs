@@ -1,0 +1,141 @@
+//! Runs tasks in the order of the graph, independent ones at the same time, each only where its product is not there.
+
+use std::{
+    collections::BTreeMap,
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+
+use crate::{
+    env::Env,
+    errors::Problem,
+    fingerprint::Fingerprint,
+    graph::{TaskId, closure},
+    record,
+    report::Event,
+    tasks::{Probe, Task},
+};
+
+/// How a task ended.
+#[derive(Debug)]
+enum Outcome {
+    Ran,
+    Skipped,
+    Failed(anyhow::Error),
+    NotRun,
+}
+
+/// What a whole run did.
+#[derive(Debug, Default)]
+pub struct Summary {
+    pub ran: Vec<TaskId>,
+    pub skipped: Vec<TaskId>,
+    pub took: Duration,
+}
+
+/// Brings the targets about with all that they need. Independent tasks end their work when one fails;
+/// the error returned is the first that happened.
+pub fn run(env: &Env, task_of: &(dyn Fn(TaskId) -> Option<Box<dyn Task>> + Sync), targets: &[TaskId]) -> Result<Summary> {
+    let began = Instant::now();
+    let mut waiting = closure(targets);
+    let mut ended: BTreeMap<TaskId, bool> = BTreeMap::new();
+    let mut summary = Summary::default();
+    let mut failures: Vec<(TaskId, anyhow::Error)> = Vec::new();
+    std::thread::scope(|scope| {
+        let (sender, receiver) = mpsc::channel();
+        let mut running = 0;
+        loop {
+            // Start what can start, and name what no longer can.
+            let mut later = Vec::new();
+            for id in std::mem::take(&mut waiting) {
+                let blocked = id.needs().iter().find(|need| ended.get(need) == Some(&false));
+                if let Some(need) = blocked {
+                    env.report.event(id, Event::NotRun { because: *need });
+                    ended.insert(id, false);
+                    continue;
+                }
+                if !id.needs().iter().all(|need| ended.contains_key(need)) {
+                    later.push(id);
+                    continue;
+                }
+                let sender = sender.clone();
+                running += 1;
+                scope.spawn(move || {
+                    let outcome = match task_of(id) {
+                        Some(task) => run_one(env, task.as_ref()),
+                        None => Outcome::Failed(Problem::new(format!("{} is no task", id.name())).into()),
+                    };
+                    // The receiver lives until every task reported.
+                    sender.send((id, outcome)).ok();
+                });
+            }
+            waiting = later;
+            if running == 0 {
+                if waiting.is_empty() {
+                    break;
+                }
+                continue;
+            }
+            let Ok((id, outcome)) = receiver.recv() else { break };
+            running -= 1;
+            ended.insert(id, matches!(outcome, Outcome::Ran | Outcome::Skipped));
+            match outcome {
+                Outcome::Ran => summary.ran.push(id),
+                Outcome::Skipped => summary.skipped.push(id),
+                Outcome::Failed(error) => failures.push((id, error)),
+                Outcome::NotRun => {}
+            }
+        }
+    });
+    summary.took = began.elapsed();
+    let mut failures = failures.into_iter();
+    let Some((id, error)) = failures.next() else { return Ok(summary) };
+    let error = error.context(format!("{} failed", id.name()));
+    let others: Vec<String> = failures.map(|(id, error)| format!("{}: {error:#}", id.name())).collect();
+    if others.is_empty() { Err(error) } else { Err(error.context(format!("several tasks failed; also {}", others.join("; ")))) }
+}
+
+fn run_one(env: &Env, task: &dyn Task) -> Outcome {
+    let id = task.id();
+    if env.interrupt.is_set() {
+        return Outcome::NotRun;
+    }
+    match bring_about(env, task) {
+        Ok(true) => Outcome::Ran,
+        Ok(false) => Outcome::Skipped,
+        Err(error) => {
+            env.report.event(id, Event::Failed { text: format!("failed: {}", first_line(&error)) });
+            Outcome::Failed(error)
+        }
+    }
+}
+
+/// Probes, runs where stale, and probes again: a task that says it is done and is not has failed.
+fn bring_about(env: &Env, task: &dyn Task) -> Result<bool> {
+    let id = task.id();
+    let want: Fingerprint = task.inputs(env)?;
+    let reason = match task.probe(env, &want)? {
+        Probe::Fresh(reason) => {
+            env.report.event(id, Event::Skipped { reason });
+            return Ok(false);
+        }
+        Probe::Stale(reason) => reason,
+    };
+    env.report.event(id, Event::Started { reason });
+    task.run(env, &want)?;
+    match task.probe(env, &want)? {
+        Probe::Fresh(text) => {
+            record::write(env, id, &want)?;
+            env.report.event(id, Event::Done { text });
+            Ok(true)
+        }
+        Probe::Stale(reason) => Err(Problem::new(format!("it ran to its end, but its product is not there: {reason}")).into()),
+    }
+}
+
+fn first_line(error: &anyhow::Error) -> String {
+    let text = format!("{error:#}");
+    text.lines().next().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,112 @@
+//! What the machine must have, and the user's consent to install it.
+
+use std::{
+    fs,
+    io::{BufRead as _, IsTerminal as _, Write as _},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    sync::Mutex,
+};
+
+use anyhow::{Context as _, Result};
+use xshell::cmd;
+
+use crate::{
+    env::Env,
+    errors::Problem,
+    graph::TaskId,
+    tool::{self, BUILD_LIMIT},
+};
+
+/// A program, and the Debian package that brings it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Need {
+    pub program: &'static str,
+    pub package: &'static str,
+}
+
+/// One question, one installation at a time, whichever task asks.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Those whose program is not on `PATH`.
+pub fn missing(needs: &[Need]) -> Vec<Need> {
+    needs.iter().copied().filter(|need| tool::find(need.program).is_none()).collect()
+}
+
+/// Sees to it that the programs are there: with consent, through the system's package manager.
+pub fn ensure(env: &Env, task: TaskId, needs: &[Need], why: &str) -> Result<()> {
+    let _turn = ONE_AT_A_TIME.lock();
+    let missing = missing(needs);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().map(|it| it.package).collect();
+    let programs: Vec<&str> = missing.iter().map(|it| it.program).collect();
+    let line = format!("apt-get install --no-install-recommends {}", packages.join(" "));
+    if tool::find("apt-get").is_none() || !rustix::process::geteuid().is_root() {
+        let what = format!("{why} needs {}, which is not on this machine", programs.join(", "));
+        return Err(Problem::requirement(what).hint(format!("install it, on Debian with: sudo {line}")).into());
+    }
+    consent(env, task, &format!("{why} needs {}: {line}", programs.join(", ")))?;
+    install(env, task, &packages)
+}
+
+/// Asks on a terminal; goes ahead with `--yes`; otherwise fails at once. What will be done is said in every case.
+pub fn consent(env: &Env, task: TaskId, what: &str) -> Result<()> {
+    env.note(task, what);
+    if env.options.yes {
+        return Ok(());
+    }
+    let refused = || Problem::requirement("not done without consent").hint("answer yes, or run the same command with --yes");
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Err(refused().into());
+    }
+    std::io::stderr().write_all(b"Go ahead? [y/N] ")?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).context("read the answer")?;
+    if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { Err(refused().into()) }
+}
+
+fn install(env: &Env, task: TaskId, packages: &[&str]) -> Result<()> {
+    let sh = env.tools.shell(&env.project)?;
+    let _guard = NoServices::hold()?;
+    let progress = |line: &str| {
+        if line.starts_with("Get:") || line.starts_with("Unpacking") || line.starts_with("Setting up") {
+            env.progress(task, line);
+        }
+    };
+    // A machine that was just set up may know no package at all, or only old versions that are gone.
+    let options = ["-o", "DPkg::Lock::Timeout=300", "-q"];
+    let update = cmd!(sh, "apt-get {options...} update").env("DEBIAN_FRONTEND", "noninteractive");
+    env.progress(task, "apt-get update");
+    env.tools.run_watched(task, update, BUILD_LIMIT, progress).context("update the package lists")?;
+    let install =
+        cmd!(sh, "apt-get {options...} install -y --no-install-recommends {packages...}").env("DEBIAN_FRONTEND", "noninteractive");
+    env.tools.run_watched(task, install, BUILD_LIMIT, progress).with_context(|| format!("install {}", packages.join(", ")))
+}
+
+/// While held, packages do not start their services: Debian's `policy-rc.d` says no. A file that is there stays.
+struct NoServices {
+    ours: bool,
+}
+
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+impl NoServices {
+    fn hold() -> Result<NoServices> {
+        if Path::new(POLICY).exists() {
+            return Ok(NoServices { ours: false });
+        }
+        fs::write(POLICY, "#!/bin/sh\nexit 101\n").with_context(|| format!("write {POLICY}"))?;
+        fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755))?;
+        Ok(NoServices { ours: true })
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.ours {
+            fs::remove_file(POLICY).ok();
+        }
+    }
+}

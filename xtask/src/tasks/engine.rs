@@ -1,0 +1,63 @@
+//! A container engine that answers: one that runs, or one of the tool's own, started with consent.
+
+use anyhow::Result;
+
+use crate::{
+    engine::{self, Managed, PACKAGES},
+    env::Env,
+    errors::Problem,
+    fingerprint::Fingerprint,
+    graph::TaskId,
+    setup,
+    tasks::{Probe, Task},
+};
+
+pub struct Engine;
+
+impl Task for Engine {
+    fn id(&self) -> TaskId {
+        TaskId::Engine
+    }
+
+    fn inputs(&self, _env: &Env) -> Result<Fingerprint> {
+        Ok(Fingerprint::new())
+    }
+
+    fn probe(&self, env: &Env, _want: &Fingerprint) -> Result<Probe> {
+        if env.engine().is_err() {
+            match find(env)? {
+                Some(found) => env.set_engine(found),
+                None => return Ok(Probe::Stale("no container engine answers".to_owned())),
+            }
+        }
+        let engine = env.engine()?;
+        let info = engine.info()?;
+        let version = info.server_version.unwrap_or_default();
+        Ok(Probe::Fresh(format!("{} answers (version {version})", engine.title)))
+    }
+
+    fn run(&self, env: &Env, _want: &Fingerprint) -> Result<()> {
+        if let Err(reason) = Managed::possible() {
+            let what = format!("no container engine answers, and the tool cannot start one of its own: {reason}");
+            return Err(Problem::requirement(what).hint("start Docker, or set DOCKER_HOST to an engine that you may use").into());
+        }
+        let managed = Managed::new(env);
+        let place = env.cache("engine");
+        if setup::missing(&PACKAGES).is_empty() {
+            setup::consent(env, self.id(), &format!("starts an engine of its own, private to {}", place.display()))?;
+        } else {
+            setup::ensure(env, self.id(), &PACKAGES, &format!("an engine of the tool's own, private to {},", place.display()))?;
+        }
+        let engine = managed.start(env, self.id())?;
+        env.set_engine(engine);
+        Ok(())
+    }
+}
+
+/// An engine that runs already: the user's, or the one that an earlier run started.
+pub fn find(env: &Env) -> Result<Option<engine::Engine>> {
+    match engine::find(env)? {
+        Some(found) => Ok(Some(found)),
+        None => Ok(Managed::new(env).running(env)),
+    }
+}

@@ -1,0 +1,329 @@
+//! The door to other programs: the only place that starts a process.
+//!
+//! A command is built with xshell's `cmd!` by whoever needs it and run here: echoed, logged, bounded in time,
+//! stopped with its children on Ctrl-C, its exit status always looked at.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{BufRead as _, BufReader, Read, Write as _},
+    os::unix::process::{CommandExt as _, ExitStatusExt as _},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use rustix::process::{Pid, Signal};
+use xshell::{Cmd, Shell};
+
+use crate::{
+    errors::Problem,
+    graph::TaskId,
+    interrupt::Interrupt,
+    report::{Event, Report},
+};
+
+/// Ten minutes: for commands that are not builds.
+pub const COMMAND_LIMIT: Duration = Duration::from_secs(600);
+/// Two hours: a build of everything on one slow core.
+pub const BUILD_LIMIT: Duration = Duration::from_secs(7200);
+
+/// Runs commands for one project; safe to share between threads.
+#[derive(Clone)]
+pub struct Tools {
+    log_dir: PathBuf,
+    interrupt: Interrupt,
+    report: Arc<dyn Report>,
+}
+
+impl Tools {
+    pub fn new(log_dir: PathBuf, interrupt: Interrupt, report: Arc<dyn Report>) -> Tools {
+        Tools { log_dir, interrupt, report }
+    }
+
+    /// A shell to build commands with, standing in `dir`.
+    pub fn shell(&self, dir: &Path) -> Result<Shell> {
+        let sh = Shell::new().context("open a shell")?;
+        sh.change_dir(dir);
+        Ok(sh)
+    }
+
+    /// Where a task's commands write.
+    pub fn log(&self, task: TaskId) -> PathBuf {
+        self.log_dir.join(format!("{}.log", task.name()))
+    }
+
+    /// Runs to the end; output goes to the task's log. Failing is an error with the last lines.
+    pub fn run(&self, task: TaskId, cmd: Cmd<'_>) -> Result<()> {
+        self.run_watched(task, cmd, COMMAND_LIMIT, |_| ())
+    }
+
+    /// Like `run`, for builds: `on_line` sees each line of output as it comes.
+    pub fn run_watched(&self, task: TaskId, cmd: Cmd<'_>, limit: Duration, on_line: impl Fn(&str) + Sync) -> Result<()> {
+        let shown = cmd.to_string();
+        let (status, _) = self.execute(task, &shown, cmd.into(), limit, false, &on_line)?;
+        self.verdict(task, &shown, status)
+    }
+
+    /// Runs to the end and returns its standard output without the final newline; standard error goes to the log.
+    pub fn read(&self, task: TaskId, cmd: Cmd<'_>) -> Result<String> {
+        let shown = cmd.to_string();
+        let (status, out) = self.execute(task, &shown, cmd.into(), COMMAND_LIMIT, true, &|_| ())?;
+        self.verdict(task, &shown, status)?;
+        Ok(out.trim_end_matches('\n').to_owned())
+    }
+
+    /// Whether the command ends with 0. A program that is not there counts as no.
+    pub fn is_ok(&self, task: TaskId, cmd: Cmd<'_>) -> bool {
+        let shown = cmd.to_string();
+        self.execute(task, &shown, cmd.into(), COMMAND_LIMIT, false, &|_| ()).is_ok_and(|(status, _)| status.success())
+    }
+
+    /// Exit status and everything that was written to standard output and standard error, for callers that read a failure.
+    pub fn outcome(&self, task: TaskId, cmd: Cmd<'_>) -> Result<(bool, String)> {
+        let shown = cmd.to_string();
+        let text = Mutex::new(String::new());
+        let collect = |line: &str| {
+            if let Ok(mut text) = text.lock() {
+                text.push_str(line);
+                text.push('\n');
+            }
+        };
+        let (status, _) = self.execute(task, &shown, cmd.into(), COMMAND_LIMIT, false, &collect)?;
+        Ok((status.success(), text.into_inner().unwrap_or_default()))
+    }
+
+    /// Runs on the user's own terminal: for the project's checks, whose output is the result.
+    pub fn run_attached(&self, cmd: Cmd<'_>, limit: Duration) -> Result<()> {
+        let shown = cmd.to_string();
+        let mut command: Command = cmd.into();
+        command.stdin(Stdio::null());
+        let mut child = command.spawn().map_err(|error| not_started(&shown, error))?;
+        let status = self.wait(&mut child, &shown, limit)?;
+        if status.success() { Ok(()) } else { Err(Problem::new(format!("`{shown}` {}", ended(status))).into()) }
+    }
+
+    /// Starts a daemon that outlives this process: its own session group, output to `log`.
+    pub fn start_daemon(&self, task: TaskId, cmd: Cmd<'_>, log: &Path) -> Result<Child> {
+        let shown = cmd.to_string();
+        self.report.event(task, Event::Detail { text: format!("$ {shown}") });
+        let mut command: Command = cmd.into();
+        let file = File::create(log).with_context(|| format!("create {}", log.display()))?;
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).process_group(0);
+        command.spawn().map_err(|error| not_started(&shown, error))
+    }
+
+    fn execute(
+        &self,
+        task: TaskId,
+        shown: &str,
+        mut command: Command,
+        limit: Duration,
+        capture: bool,
+        on_line: &(dyn Fn(&str) + Sync),
+    ) -> Result<(ExitStatus, String)> {
+        self.interrupt.check()?;
+        self.report.event(task, Event::Detail { text: format!("$ {shown}") });
+        let log = Mutex::new(self.open_log(task)?);
+        write_log(&log, &format!("$ {shown}"));
+        // A group of its own: Ctrl-C reaches us alone, and we stop the command with all its children.
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        let mut child = command.spawn().map_err(|error| not_started(shown, error))?;
+        let out = child.stdout.take();
+        let err = child.stderr.take();
+        let captured = Mutex::new(String::new());
+        std::thread::scope(|scope| {
+            if let Some(out) = out {
+                let (log, captured) = (&log, &captured);
+                scope.spawn(move || {
+                    each_line(out, |line| {
+                        if capture {
+                            if let Ok(mut text) = captured.lock() {
+                                text.push_str(line);
+                                text.push('\n');
+                            }
+                        } else {
+                            write_log(log, line);
+                            on_line(line);
+                        }
+                    });
+                });
+            }
+            if let Some(err) = err {
+                let log = &log;
+                scope.spawn(move || {
+                    each_line(err, |line| {
+                        write_log(log, line);
+                        on_line(line);
+                    });
+                });
+            }
+            self.wait(&mut child, shown, limit)
+        })
+        .map(|status| (status, captured.into_inner().unwrap_or_default()))
+    }
+
+    fn wait(&self, child: &mut Child, shown: &str, limit: Duration) -> Result<ExitStatus> {
+        let began = Instant::now();
+        let mut pause = Duration::from_millis(1);
+        loop {
+            if let Some(status) = child.try_wait().with_context(|| format!("wait for `{shown}`"))? {
+                return Ok(status);
+            }
+            if let Err(error) = self.interrupt.check() {
+                stop(child);
+                return Err(error);
+            }
+            if began.elapsed() > limit {
+                stop(child);
+                return Err(Problem::timed_out(format!("`{shown}` did not end within {} s and was stopped", limit.as_secs())).into());
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(25));
+        }
+    }
+
+    fn open_log(&self, task: TaskId) -> Result<File> {
+        fs::create_dir_all(&self.log_dir).with_context(|| format!("create {}", self.log_dir.display()))?;
+        let path = self.log(task);
+        OpenOptions::new().create(true).append(true).open(&path).with_context(|| format!("open {}", path.display()))
+    }
+
+    fn verdict(&self, task: TaskId, shown: &str, status: ExitStatus) -> Result<()> {
+        if status.success() {
+            return Ok(());
+        }
+        let log = self.log(task);
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let from = lines.iter().rposition(|it| it.starts_with("$ ")).map_or(0, |it| it + 1).max(lines.len().saturating_sub(20));
+        let mut what = format!("`{shown}` {}", ended(status));
+        for line in &lines[from..] {
+            what.push_str("\n  ");
+            what.push_str(line);
+        }
+        Err(Problem::new(what).hint(format!("the whole output is in {}", log.display())).into())
+    }
+}
+
+/// Whether a program is on `PATH`, and where.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|it| is_executable(it))
+}
+
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::metadata(path).is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
+}
+
+/// Asks the process group to end, and ends it after five seconds.
+fn stop(child: &mut Child) {
+    signal_group(child.id(), Signal::TERM);
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(5) {
+        match child.try_wait() {
+            Ok(None) => std::thread::sleep(Duration::from_millis(20)),
+            Ok(Some(_)) | Err(_) => return,
+        }
+    }
+    signal_group(child.id(), Signal::KILL);
+    child.wait().ok();
+}
+
+fn signal_group(id: u32, signal: Signal) {
+    let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) else { return };
+    // Gone already is what we want.
+    rustix::process::kill_process_group(pid, signal).ok();
+}
+
+/// Asks one process to end. Gone already counts as done.
+pub fn terminate(id: i32) {
+    if let Some(pid) = Pid::from_raw(id) {
+        rustix::process::kill_process(pid, Signal::TERM).ok();
+    }
+}
+
+fn not_started(shown: &str, error: std::io::Error) -> anyhow::Error {
+    let program = shown.split_whitespace().next().unwrap_or(shown);
+    if error.kind() == std::io::ErrorKind::NotFound {
+        return Problem::requirement(format!("`{program}` is not on this machine's PATH")).into();
+    }
+    Problem::new(format!("`{program}` could not be started: {error}")).into()
+}
+
+fn ended(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("ended with exit code {code}"),
+        (None, Some(signal)) => format!("was ended by signal {signal}"),
+        (None, None) => "ended in an unknown way".to_owned(),
+    }
+}
+
+fn each_line(stream: impl Read, mut on_line: impl FnMut(&str)) {
+    let mut reader = BufReader::new(stream);
+    let mut bytes = Vec::new();
+    loop {
+        bytes.clear();
+        match reader.read_until(b'\n', &mut bytes) {
+            Ok(0) | Err(_) => return,
+            Ok(_) => on_line(String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\r'])),
+        }
+    }
+}
+
+fn write_log(log: &Mutex<File>, line: &str) {
+    if let Ok(mut file) = log.lock() {
+        // A full disk fails the command itself soon enough.
+        file.write_all(format!("{line}\n").as_bytes()).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use xshell::cmd;
+
+    use super::*;
+    use crate::report::Recorder;
+
+    fn tools() -> (tempfile::TempDir, Tools, Shell) {
+        let dir = tempfile::tempdir().unwrap();
+        let tools = Tools::new(dir.path().join("log"), Interrupt::default(), Arc::new(Recorder::default()));
+        let sh = tools.shell(dir.path()).unwrap();
+        (dir, tools, sh)
+    }
+
+    #[test]
+    fn a_failure_shows_command_code_and_last_lines() {
+        let (_dir, tools, sh) = tools();
+        let error = tools.run(TaskId::Image, cmd!(sh, "sh -c 'echo one; echo two >&2; exit 7'")).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("ended with exit code 7"), "{text}");
+        assert!(text.contains("one") && text.contains("two"), "{text}");
+    }
+
+    #[test]
+    fn standard_output_is_data_and_standard_error_is_not() {
+        let (_dir, tools, sh) = tools();
+        let out = tools.read(TaskId::Image, cmd!(sh, "sh -c 'echo data; echo noise >&2'")).unwrap();
+        assert_eq!(out, "data");
+        assert!(fs::read_to_string(tools.log(TaskId::Image)).unwrap().contains("noise"));
+    }
+
+    #[test]
+    fn a_command_that_hangs_is_stopped_with_its_children() {
+        let (_dir, tools, sh) = tools();
+        let began = Instant::now();
+        let error = tools.run_watched(TaskId::Image, cmd!(sh, "sh -c 'sleep 60 & wait'"), Duration::from_millis(100), |_| ()).unwrap_err();
+        assert!(began.elapsed() < Duration::from_secs(30));
+        assert!(error.to_string().contains("did not end within"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_program_is_a_missing_requirement() {
+        let (_dir, tools, sh) = tools();
+        let error = tools.run(TaskId::Image, cmd!(sh, "no-such-program-here --flag")).unwrap_err();
+        assert_eq!(crate::errors::exit_code(&error), crate::errors::Exit::Requirement);
+    }
+}
