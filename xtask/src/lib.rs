@@ -5,6 +5,7 @@
 pub mod cluster;
 pub mod commands;
 pub mod config;
+pub mod deploy;
 pub mod engine;
 pub mod env;
 pub mod errors;
@@ -20,6 +21,7 @@ pub mod port;
 pub mod provider;
 pub mod record;
 pub mod report;
+pub mod requirements;
 pub mod runner;
 pub mod setup;
 pub mod tasks;

@@ -10,7 +10,7 @@ use anyhow::Result;
 use crate::{config::ClusterType, env::Env, fingerprint::Fingerprint, graph::TaskId, tasks::Probe};
 
 /// One kind of cluster.
-pub trait Provider {
+pub trait Provider: Sync {
     /// What the cluster depends on: its image, version, settings. Creates nothing.
     fn inputs(&self, env: &Env) -> Result<Fingerprint>;
     /// Whether this instance's cluster is there, runs and answers.

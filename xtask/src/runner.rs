@@ -92,9 +92,11 @@ pub fn run(env: &Env, task_of: &(dyn Fn(TaskId) -> Option<Box<dyn Task>> + Sync)
     summary.took = began.elapsed();
     let mut failures = failures.into_iter();
     let Some((id, error)) = failures.next() else { return Ok(summary) };
-    let error = error.context(format!("{} failed", id.name()));
-    let others: Vec<String> = failures.map(|(id, error)| format!("{}: {error:#}", id.name())).collect();
-    if others.is_empty() { Err(error) } else { Err(error.context(format!("several tasks failed; also {}", others.join("; ")))) }
+    // The first failure is the result; the others are told here, whole.
+    for (other, error) in failures {
+        env.note(other, format!("{error:#}"));
+    }
+    Err(error.context(format!("{} failed", id.name())))
 }
 
 fn run_one(env: &Env, task: &dyn Task) -> Outcome {

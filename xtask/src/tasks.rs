@@ -38,7 +38,7 @@ pub fn task(id: TaskId) -> Option<Box<dyn Task>> {
     let task: Box<dyn Task> = match id {
         TaskId::Engine => Box::new(engine::Engine),
         TaskId::Patch => Box::new(patch::Patch),
-        TaskId::Requirements => Box::new(requirements::Requirements),
+        TaskId::Requirements => Box::new(requirements::Requirements::default()),
         TaskId::BaseImage => Box::new(base_image::BaseImage),
         TaskId::Image => Box::new(image::Image),
         TaskId::NodeImage => Box::new(node_image::NodeImage),

@@ -26,7 +26,7 @@ pub(crate) fn deploy(env: &Env) -> Result<()> {
     let kubeconfig = env.kubeconfig();
     let kubeconfig = kubeconfig.strip_prefix(&env.project).unwrap_or(&kubeconfig).display().to_string();
     let namespace = &env.config.app.namespace;
-    let secret = deploy::DATABASE_SECRET;
+    let secret = deploy::credentials(env)?;
     let app_secret = deploy::APP_SECRET;
     let words = format!(
         "\n{} in {}: {} ran, {} skipped\n\n\

@@ -17,7 +17,7 @@ use crate::{
     errors::Problem,
     fingerprint::Fingerprint,
     graph::TaskId,
-    host,
+    host::{self, Setting},
     images::{self, Chosen, Role},
     port,
     provider::{Provider, Reach},
@@ -210,9 +210,6 @@ fn create(env: &Env, engine: &Engine) -> Result<()> {
     if let Some(note) = choice.note {
         env.note(TASK, note);
     }
-    for adaptation in host::adaptations() {
-        env.detail(TASK, format!("{:?}: {}", adaptation.setting, adaptation.reason));
-    }
     if engine.network(&network(env))?.is_none() {
         let labels = HashMap::from([
             (INSTANCE_LABEL.to_owned(), env.instance.clone()),
@@ -223,7 +220,15 @@ fn create(env: &Env, engine: &Engine) -> Result<()> {
         let what = format!("there is a network {} that this tool did not create; it is left alone", network(env));
         return Err(Problem::new(what).hint("set another `name` in Pocdeploy.toml").into());
     }
-    let settings = config::Settings { port: choice.port, adaptations: host::adaptations(), mirrors: !env.config.images.mirrors.is_empty() };
+    let mut adaptations = host::adaptations();
+    if images::chosen(env, TASK)? == Chosen::Packages {
+        // The node image of the recipes has it already: setting it here would restart containerd.
+        adaptations.retain(|it| it.setting != Setting::RestrictOomScoreAdj);
+    }
+    for adaptation in &adaptations {
+        env.detail(TASK, format!("{:?}: {}", adaptation.setting, adaptation.reason));
+    }
+    let settings = config::Settings { port: choice.port, adaptations, mirrors: !env.config.images.mirrors.is_empty() };
     let text = std::fs::read_to_string(env.path("deploy/kind/cluster.yaml")).context("read deploy/kind/cluster.yaml")?;
     let file = env.work("kind.json");
     record::write_file(&file, config::render(&text, &settings)?.as_bytes())?;

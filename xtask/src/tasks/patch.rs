@@ -56,9 +56,8 @@ impl Task for Patch {
         {
             let mut now = tree(&env.stage())?;
             // The `requirements` task adds this file where the application has none.
-            let pins = "app/requirements.txt";
-            if !stage.content.parts.iter().any(|(name, _)| name == pins) {
-                now.parts.retain(|(name, _)| name != pins);
+            if !stage.has_requirements() {
+                now.parts.retain(|(name, _)| name != PINS);
             }
             return Ok(match now.difference(&stage.content) {
                 None => Probe::Fresh(format!("the staged application is as it was made ({} files)", stage.content.parts.len())),
@@ -96,6 +95,20 @@ struct Staged {
     inputs: String,
     content: Fingerprint,
 }
+
+/// Whether the application, as patched, brings its own requirements.txt.
+pub(crate) fn has_own_requirements(env: &Env) -> bool {
+    record::read_json::<Staged>(&staged_record(env)).is_some_and(|it| it.has_requirements())
+}
+
+impl Staged {
+    fn has_requirements(&self) -> bool {
+        self.content.parts.iter().any(|(name, _)| name == PINS)
+    }
+}
+
+/// The part of a tree's fingerprint that the `requirements` task may add.
+const PINS: &str = "app/requirements.txt";
 
 fn staged_record(env: &Env) -> PathBuf {
     env.work("record/staged.json")

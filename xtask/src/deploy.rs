@@ -1,0 +1,8 @@
+//! What `deploy` applies: the plain manifests of the repository with the fields that the tool owns set as data.
+//!
+//! Pure functions from manifests, configuration and references to objects. Applying and waiting is `tasks/deploy.rs`.
+
+pub mod manifests;
+pub mod objects;
+pub mod operator;
+pub mod secrets;

@@ -1,0 +1,208 @@
+//! The application's and the database's objects with the tool's own fields set.
+
+use serde_json::{Value, json};
+
+use crate::{config::Config, fingerprint::Fingerprint, provider::Reach};
+
+/// The annotation that carries the key of what an object was made from.
+pub const INPUTS: &str = "dev.pocdeploy/inputs";
+/// The label that every object of an instance carries.
+pub const INSTANCE: &str = "dev.pocdeploy/instance";
+
+/// What the objects depend on beside their manifests.
+pub struct Values<'a> {
+    pub config: &'a Config,
+    pub instance: &'a str,
+    /// The application's image as pods name it.
+    pub image: &'a str,
+    /// The database's image.
+    pub postgresql: &'a str,
+    pub reach: &'a Reach,
+    /// Whether the user gave the database's password.
+    pub own_credentials: bool,
+}
+
+/// Sets the tool's fields in one object.
+pub fn complete(mut object: Value, values: &Values<'_>) -> Value {
+    let kind = object["kind"].as_str().unwrap_or_default().to_owned();
+    match kind.as_str() {
+        "Namespace" => object["metadata"]["name"] = json!(values.config.app.namespace),
+        _ => object["metadata"]["namespace"] = json!(values.config.app.namespace),
+    }
+    object["metadata"]["labels"][INSTANCE] = json!(values.instance);
+    match kind.as_str() {
+        "ConfigMap" => addresses(&mut object["data"], values),
+        "Deployment" => {
+            object["spec"]["replicas"] = json!(values.config.app.replicas);
+            set_images(&mut object["spec"]["template"]["spec"], values.image);
+        }
+        "Job" => set_images(&mut object["spec"]["template"]["spec"], values.image),
+        "Service" => service(&mut object, values.reach),
+        "Ingress" => object["spec"]["rules"][0]["host"] = json!(values.config.app.host),
+        "Cluster" => database(&mut object, values),
+        _ => {}
+    }
+    let mut key = Fingerprint::new();
+    key.add("object", object.to_string());
+    object["metadata"]["annotations"][INPUTS] = json!(key.short());
+    object
+}
+
+/// A Job's template cannot change: each content gets a name of its own.
+pub fn name_by_content(mut job: Value) -> Value {
+    let key = job["metadata"]["annotations"][INPUTS].as_str().unwrap_or_default().to_owned();
+    let name = job["metadata"]["name"].as_str().unwrap_or("migration");
+    job["metadata"]["name"] = json!(format!("{name}-{key}"));
+    job
+}
+
+/// The key that an object was applied with.
+pub fn inputs_of(object: &Value) -> Option<&str> {
+    object.pointer("/metadata/annotations")?.get(INPUTS)?.as_str()
+}
+
+/// The settings of the application that follow from its address, wherever the manifest has a key for them.
+fn addresses(data: &mut Value, values: &Values<'_>) {
+    let Some(entries) = data.as_object_mut() else { return };
+    let reach = values.reach;
+    let host_of_origin = reach.origin.split("://").nth(1).and_then(|it| it.split(':').next()).unwrap_or_default();
+    let mut hosts = vec![values.config.app.host.clone()];
+    for host in std::iter::once(host_of_origin.to_owned()).chain(reach.plain_hosts.iter().cloned()) {
+        if !host.is_empty() && !hosts.contains(&host) {
+            hosts.push(host);
+        }
+    }
+    let port = reach.origin.rsplit(':').next().filter(|it| it.chars().all(|c| c.is_ascii_digit()));
+    let mut origins = vec![format!("https://{}", values.config.app.host), reach.origin.clone()];
+    for host in &reach.plain_hosts {
+        let origin = port.map_or_else(|| format!("http://{host}"), |port| format!("http://{host}:{port}"));
+        if !origins.contains(&origin) {
+            origins.push(origin);
+        }
+    }
+    for (name, value) in entries.iter_mut() {
+        if name.ends_with("ALLOWED_HOSTS") {
+            *value = json!(hosts.join(","));
+        } else if name.ends_with("TRUSTED_ORIGINS") {
+            *value = json!(origins.join(","));
+        } else if name.ends_with("PLAIN_HTTP_HOSTS") {
+            *value = json!(reach.plain_hosts.join(","));
+        }
+    }
+}
+
+fn set_images(pod: &mut Value, image: &str) {
+    for list in ["initContainers", "containers"] {
+        for container in pod.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            container["image"] = json!(image);
+            // The image is brought to the nodes; there may be no registry that has it.
+            container["imagePullPolicy"] = json!("IfNotPresent");
+        }
+    }
+}
+
+fn service(object: &mut Value, reach: &Reach) {
+    object["spec"]["type"] = json!(reach.service);
+    for port in object["spec"].get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
+        match reach.node_port {
+            Some(number) => port["nodePort"] = json!(number),
+            None => {
+                if let Some(port) = port.as_object_mut() {
+                    port.remove("nodePort");
+                }
+            }
+        }
+    }
+}
+
+fn database(object: &mut Value, values: &Values<'_>) {
+    let database = &values.config.database;
+    let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let spec = &mut object["spec"];
+    spec["imageName"] = json!(values.postgresql);
+    spec["instances"] = json!(database.instances);
+    spec["storage"]["size"] = json!(database.storage);
+    spec["bootstrap"]["initdb"]["database"] = json!(database.name);
+    spec["bootstrap"]["initdb"]["owner"] = json!(database.user);
+    if values.own_credentials {
+        spec["bootstrap"]["initdb"]["secret"] = json!({ "name": format!("{name}-app") });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reach() -> Reach {
+        Reach {
+            service: "NodePort",
+            origin: "http://localhost:8081".to_owned(),
+            plain_hosts: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
+            node_port: Some(30080),
+        }
+    }
+
+    fn with(object: Value) -> Value {
+        let config = Config::default();
+        let reach = reach();
+        let values =
+            Values { config: &config, instance: "i", image: "polls:1-ab", postgresql: "pg:17", reach: &reach, own_credentials: true };
+        complete(object, &values)
+    }
+
+    #[test]
+    fn the_address_reaches_the_settings_that_are_there_and_no_others() {
+        let out = with(json!({ "kind": "ConfigMap", "metadata": { "name": "c" }, "data": {
+            "POLLS_ALLOWED_HOSTS": "", "POLLS_TRUSTED_ORIGINS": "", "POLLS_PLAIN_HTTP_HOSTS": "", "OTHER": "stays",
+        } }));
+        assert_eq!(
+            out["data"],
+            json!({
+                "POLLS_ALLOWED_HOSTS": "polls.localhost,localhost,127.0.0.1",
+                "POLLS_TRUSTED_ORIGINS": "https://polls.localhost,http://localhost:8081,http://127.0.0.1:8081",
+                "POLLS_PLAIN_HTTP_HOSTS": "localhost,127.0.0.1",
+                "OTHER": "stays",
+            })
+        );
+    }
+
+    #[test]
+    fn every_container_gets_the_image_and_a_policy_that_works_without_a_registry() {
+        let pod = json!({ "containers": [{ "name": "a", "image": "x" }], "initContainers": [{ "name": "b", "image": "x", "imagePullPolicy": "Always" }] });
+        let out = with(json!({ "kind": "Deployment", "metadata": { "name": "d" }, "spec": { "template": { "spec": pod } } }));
+        for list in ["containers", "initContainers"] {
+            let container = &out["spec"]["template"]["spec"][list][0];
+            assert_eq!((container["image"].as_str(), container["imagePullPolicy"].as_str()), (Some("polls:1-ab"), Some("IfNotPresent")));
+        }
+        assert_eq!(out["spec"]["replicas"], 2);
+    }
+
+    #[test]
+    fn the_database_follows_the_configuration() {
+        let out = with(json!({ "kind": "Cluster", "metadata": { "name": "polls-db" }, "spec": {} }));
+        assert_eq!(
+            out["spec"]["bootstrap"]["initdb"],
+            json!({ "database": "polls", "owner": "polls", "secret": { "name": "polls-db-app" } })
+        );
+        assert_eq!(out["spec"]["imageName"], "pg:17");
+    }
+
+    #[test]
+    fn the_same_content_has_the_same_key_and_another_content_another_name() {
+        let job = |image: &str| name_by_content(with(json!({ "kind": "Job", "metadata": { "name": "m" }, "spec": { "x": image } })));
+        assert_eq!(job("a"), job("a"));
+        assert_ne!(job("a")["metadata"]["name"], job("b")["metadata"]["name"]);
+    }
+
+    #[test]
+    fn a_cloud_service_has_no_node_port() {
+        let config = Config::default();
+        let reach = Reach { service: "LoadBalancer", origin: "https://x".to_owned(), plain_hosts: Vec::new(), node_port: None };
+        let values = Values { config: &config, instance: "i", image: "", postgresql: "", reach: &reach, own_credentials: false };
+        let out = complete(
+            json!({ "kind": "Service", "metadata": { "name": "s" }, "spec": { "ports": [{ "port": 80, "nodePort": 30080 }] } }),
+            &values,
+        );
+        assert_eq!(out["spec"], json!({ "type": "LoadBalancer", "ports": [{ "port": 80 }] }));
+    }
+}

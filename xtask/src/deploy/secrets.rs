@@ -1,0 +1,50 @@
+//! Secrets as objects: given ones and generated ones. Their values go to the API server and nowhere else.
+
+use std::{fs::File, io::Read as _};
+
+use anyhow::{Context as _, Result};
+use k8s_openapi::ByteString;
+use serde_json::{Value, json};
+
+use crate::{config::Secret, deploy::objects::INSTANCE};
+
+/// A Secret with the given entries.
+pub fn object(namespace: &str, name: &str, kind: &str, instance: &str, entries: &[(&str, &str)]) -> Result<Value> {
+    let mut data = serde_json::Map::new();
+    for (key, value) in entries {
+        data.insert((*key).to_owned(), serde_json::to_value(ByteString(value.as_bytes().to_vec()))?);
+    }
+    Ok(json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": kind,
+        "metadata": { "name": name, "namespace": namespace, "labels": { INSTANCE: instance, "app.kubernetes.io/managed-by": "pocdeploy" } },
+        "data": data,
+    }))
+}
+
+/// Sixty-four characters out of sixty-four: 384 bits from the kernel.
+pub fn generate() -> Result<Secret> {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut bytes = [0; 64];
+    File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)).context("read random bytes")?;
+    Ok(Secret::new(bytes.iter().map(|it| char::from(ALPHABET[usize::from(it & 63)])).collect::<String>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_encoded_as_the_api_wants_them() {
+        let out = object("n", "s", "Opaque", "i", &[("secret-key", "abc")]).unwrap();
+        assert_eq!(out["data"]["secret-key"], "YWJj");
+    }
+
+    #[test]
+    fn two_generated_secrets_differ_and_satisfy_django() {
+        let (one, other) = (generate().unwrap(), generate().unwrap());
+        assert_ne!(one, other);
+        assert!(one.expose().len() >= 50);
+    }
+}
