@@ -1,0 +1,118 @@
+// Command provisioner makes hostPath volumes for a cluster of one node: each
+// claim of its storage class gets a directory of its own below one base
+// directory, which is mounted from the node. It makes and removes directories
+// itself, so no helper pod has to start before a volume can be bound.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/klog/v2"
+	"sigs.k8s.io/sig-storage-lib-external-provisioner/v13/controller"
+)
+
+const (
+	provisionerName = "pocdeploy.local/hostpath"
+	hostnameLabel   = "kubernetes.io/hostname"
+)
+
+// hostPath provisions below base, which is the same path on the node and in
+// this process's own file system.
+type hostPath struct {
+	base string
+	node string
+}
+
+// Provision creates the volume's directory, open to every user as the pod's
+// user is not known here, and describes it as a volume of this node.
+func (h *hostPath) Provision(_ context.Context, options controller.ProvisionOptions) (*corev1.PersistentVolume, controller.ProvisioningState, error) {
+	claim := options.PVC
+	if claim.Spec.Selector != nil {
+		return nil, controller.ProvisioningFinished, fmt.Errorf("claim %s/%s has a selector, which this provisioner does not support", claim.Namespace, claim.Name)
+	}
+	path := h.directory(options.PVName)
+	if err := os.MkdirAll(path, 0o777); err != nil {
+		return nil, controller.ProvisioningFinished, err
+	}
+	// The process's umask took bits away from the mode above.
+	if err := os.Chmod(path, 0o777); err != nil {
+		return nil, controller.ProvisioningFinished, err
+	}
+	volume := &corev1.PersistentVolume{
+		ObjectMeta: metav1.ObjectMeta{Name: options.PVName},
+		Spec: corev1.PersistentVolumeSpec{
+			AccessModes:                   claim.Spec.AccessModes,
+			VolumeMode:                    claim.Spec.VolumeMode,
+			Capacity:                      corev1.ResourceList{corev1.ResourceStorage: claim.Spec.Resources.Requests[corev1.ResourceStorage]},
+			PersistentVolumeReclaimPolicy: *options.StorageClass.ReclaimPolicy,
+			MountOptions:                  options.StorageClass.MountOptions,
+			PersistentVolumeSource: corev1.PersistentVolumeSource{
+				HostPath: &corev1.HostPathVolumeSource{Path: path},
+			},
+			NodeAffinity: &corev1.VolumeNodeAffinity{Required: &corev1.NodeSelector{
+				NodeSelectorTerms: []corev1.NodeSelectorTerm{{
+					MatchExpressions: []corev1.NodeSelectorRequirement{{
+						Key: hostnameLabel, Operator: corev1.NodeSelectorOpIn, Values: []string{h.node},
+					}},
+				}},
+			}},
+		},
+	}
+	return volume, controller.ProvisioningFinished, nil
+}
+
+// Delete removes the directory. A path outside the base directory was not made
+// here and is refused.
+func (h *hostPath) Delete(_ context.Context, volume *corev1.PersistentVolume) error {
+	path := h.directory(volume.Name)
+	if volume.Spec.HostPath == nil || volume.Spec.HostPath.Path != path {
+		return &controller.IgnoredError{Reason: "its path is not one of this provisioner's"}
+	}
+	return os.RemoveAll(path)
+}
+
+func (h *hostPath) directory(volume string) string {
+	return filepath.Join(h.base, strings.ReplaceAll(volume, string(filepath.Separator), "_"))
+}
+
+func main() {
+	base := flag.String("base", "/var/lib/pocdeploy/volumes", "directory of the node that holds the volumes, mounted at the same path here")
+	klog.InitFlags(nil)
+	flag.Parse()
+	if err := run(*base, os.Getenv("NODE_NAME")); err != nil {
+		klog.ErrorS(err, "cannot run")
+		os.Exit(1)
+	}
+}
+
+func run(base, node string) error {
+	if node == "" {
+		return fmt.Errorf("NODE_NAME is not set")
+	}
+	settings, err := rest.InClusterConfig()
+	if err != nil {
+		return err
+	}
+	client, err := kubernetes.NewForConfig(settings)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	provisioner := &hostPath{base: base, node: node}
+	// One replica on one node: an election would only delay the first volume.
+	controller.NewProvisionController(ctx, client, provisionerName, provisioner,
+		controller.LeaderElection(false)).Run(ctx)
+	return nil
+}

@@ -1,0 +1,8 @@
+#!/bin/sh
+# `python` as well as `python3`.
+set -eu
+root=$1
+ln -sf python3 "$root/usr/bin/python"
+# Debian marks its Python as its own, which stops pip from installing into the
+# image. In an image of one program that protects nothing.
+rm -f "$root"/usr/lib/python3*/EXTERNALLY-MANAGED
