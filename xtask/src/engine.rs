@@ -7,6 +7,7 @@ pub mod capabilities;
 mod connect;
 mod containers;
 mod context;
+mod import;
 mod managed;
 
 use std::{collections::HashMap, future::Future, path::PathBuf, sync::Arc};

@@ -33,13 +33,20 @@ pub const BUILD_LIMIT: Duration = Duration::from_secs(7200);
 #[derive(Clone)]
 pub struct Tools {
     log_dir: PathBuf,
+    /// The log's name where it is not the task's.
+    log_name: Option<String>,
     interrupt: Interrupt,
     report: Arc<dyn Report>,
 }
 
 impl Tools {
     pub fn new(log_dir: PathBuf, interrupt: Interrupt, report: Arc<dyn Report>) -> Tools {
-        Tools { log_dir, interrupt, report }
+        Tools { log_dir, log_name: None, interrupt, report }
+    }
+
+    /// The same with a log of its own: for steps of one task that run side by side.
+    pub fn with_log(&self, name: &str) -> Tools {
+        Tools { log_name: Some(name.to_owned()), ..self.clone() }
     }
 
     /// A shell to build commands with, standing in `dir`.
@@ -51,7 +58,7 @@ impl Tools {
 
     /// Where a task's commands write.
     pub fn log(&self, task: TaskId) -> PathBuf {
-        self.log_dir.join(format!("{}.log", task.name()))
+        self.log_dir.join(format!("{}.log", self.log_name.as_deref().unwrap_or(task.name())))
     }
 
     /// Runs to the end; output goes to the task's log. Failing is an error with the last lines.

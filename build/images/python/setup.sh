@@ -1,5 +1,5 @@
 #!/bin/sh
-# `python` as well as `python3`, and no way to write bytecode that nobody reads.
+# `python` as well as `python3`.
 set -eu
 root=$1
 ln -sf python3 "$root/usr/bin/python"

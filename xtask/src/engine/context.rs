@@ -49,15 +49,31 @@ pub(crate) fn file_stream(path: PathBuf) -> impl Stream<Item = Result<Bytes, io:
     receiver_stream(receiver)
 }
 
+/// A writer, and the stream of what is written to it.
+pub(crate) fn pipe() -> (ChannelWriter, impl Stream<Item = Result<Bytes, io::Error>> + Send + 'static) {
+    let (sender, receiver) = mpsc::channel(16);
+    (ChannelWriter { sender, buffer: Vec::with_capacity(CHUNK) }, receiver_stream(receiver))
+}
+
 const CHUNK: usize = 1 << 18;
 
 fn receiver_stream(receiver: mpsc::Receiver<Result<Bytes, io::Error>>) -> impl Stream<Item = Result<Bytes, io::Error>> + Send + 'static {
     stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|item| (item, receiver)) })
 }
 
-struct ChannelWriter {
+/// Hands on what is written in pieces; blocks while the reader is behind.
+pub(crate) struct ChannelWriter {
     sender: mpsc::Sender<Result<Bytes, io::Error>>,
     buffer: Vec<u8>,
+}
+
+impl ChannelWriter {
+    /// Ends the stream with an error, so that nobody takes half an archive for a whole one.
+    pub(crate) fn fail(&mut self) {
+        let error = io::Error::other("the archive could not be written");
+        // A reader that went away needs no error.
+        self.sender.blocking_send(Err(error)).ok();
+    }
 }
 
 impl Write for ChannelWriter {

@@ -1,39 +1,168 @@
 //! Upstream's images built from package registries only, by the recipes in `build/images/`.
+//!
+//! Every product lies in the user's cache under a name that follows from its inputs; what is there is never made again.
+//! The engine gets two images, the node and Python; operator and database are inside the node, unpacked.
+
+mod archive;
+mod golang;
+mod keys;
+mod node;
+mod products;
+mod recipe;
+mod rootfs;
+mod steps;
 
 use std::path::PathBuf;
 
-use anyhow::Result;
-use serde::Deserialize;
+use anyhow::{Context as _, Result};
 
-use crate::{env::Env, errors::Problem, graph::TaskId, images::Role};
+use crate::{
+    engine::{BuildRequest, Root},
+    env::Env,
+    errors::Problem,
+    graph::TaskId,
+    images::{
+        Role,
+        packages::{
+            archive::Archive,
+            keys::Keys,
+            recipe::{Recipes, fill},
+            steps::Steps,
+        },
+    },
+    setup::Need,
+};
+
+pub use crate::images::packages::recipe::Versions;
+
+/// What building needs on the machine, as Debian's packages. Go is the user's: Debian's is too old.
+pub const NEEDS: &[Need] = &[Need { program: "mmdebstrap", package: "mmdebstrap" }];
+
+/// Where the recipes lie in the project.
+const RECIPES: &str = "build/images";
 
 /// The pinned versions of `build/images/versions.toml`.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Versions {
-    pub kubernetes: String,
-    pub cloudnative_pg: String,
-    pub postgresql: String,
-    pub python: String,
-    /// kind's published node image, without the registry's host.
-    pub node_image: String,
+pub fn versions(env: &Env) -> Result<Versions> {
+    recipe::versions(&env.path(RECIPES))
 }
 
-pub fn versions(_env: &Env) -> Result<Versions> {
-    Err(Problem::new("not yet").into())
+/// The name that follows from the content of everything that the image is made of.
+pub fn reference(env: &Env, role: Role) -> Result<String> {
+    let recipes = Recipes::read(&env.path(RECIPES))?;
+    let keys = Keys::of(&recipes)?;
+    Ok(match role {
+        Role::Python => python_name(&recipes, &keys)?,
+        Role::Node => node_name(&recipes, &keys),
+        Role::Operator => inside(&recipes, &keys, "localhost/pocdeploy/cloudnative-pg:")?,
+        Role::Postgresql => inside(&recipes, &keys, "localhost/pocdeploy/postgresql:")?,
+    })
 }
 
-pub fn reference(_env: &Env, _role: Role) -> Result<String> {
-    Err(Problem::new("not yet").into())
+/// Builds the image and imports it into the engine; products that are in the cache are used as they are.
+pub fn ensure(env: &Env, task: TaskId, role: Role) -> Result<()> {
+    crate::setup::ensure(env, task, NEEDS, "building images from packages")?;
+    let recipes = Recipes::read(&env.path(RECIPES))?;
+    let keys = Keys::of(&recipes)?;
+    match role {
+        Role::Python => python(env, task, &recipes, &keys),
+        Role::Node => whole_node(env, task, &recipes, &keys),
+        Role::Operator | Role::Postgresql => Err(Problem::new("this image is inside the node image").into()),
+    }
 }
 
-pub fn ensure(_env: &Env, _task: TaskId, _role: Role) -> Result<()> {
-    Err(Problem::new("not yet").into())
+/// The pinned `kind`, built from its Go module.
+pub fn kind_binary(env: &Env, task: TaskId) -> Result<PathBuf> {
+    let recipes = Recipes::read(&env.path(RECIPES))?;
+    golang::kind(env, task, &recipes, &Keys::of(&recipes)?, &Steps::new(env, task, 1))
 }
 
-pub fn kind_binary(_env: &Env, _task: TaskId) -> Result<PathBuf> {
-    Err(Problem::new("not yet").into())
+/// The operator's release manifest, from its Go module's folder.
+pub fn operator_manifest(env: &Env, task: TaskId) -> Result<String> {
+    let recipes = Recipes::read(&env.path(RECIPES))?;
+    let version = &recipes.versions.cloudnative_pg;
+    let module = "github.com/cloudnative-pg/cloudnative-pg";
+    let file = products::product(env, task, "operator-manifest", version, |part| {
+        let folder = golang::module_folder(env, task, &recipes, module)?;
+        let from = folder.join(format!("releases/cnpg-{version}.yaml"));
+        let text = std::fs::read(&from).with_context(|| format!("read {}", from.display()))?;
+        std::fs::write(part, text).with_context(|| format!("write {}", part.display()))
+    })?;
+    std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))
 }
 
-pub fn operator_manifest(_env: &Env, _task: TaskId) -> Result<String> {
-    Err(Problem::new("not yet").into())
+fn python_name(recipes: &Recipes, keys: &Keys) -> Result<String> {
+    Ok(format!("localhost/pocdeploy/python:{}-{}", recipes.versions.python, keys.python_image))
+}
+
+fn node_name(recipes: &Recipes, keys: &Keys) -> String {
+    format!("localhost/pocdeploy/node:v{}-{}", recipes.versions.kubernetes, keys.node_image)
+}
+
+/// The one name in the node that begins so.
+fn inside(recipes: &Recipes, keys: &Keys, start: &str) -> Result<String> {
+    for image in &recipes.images {
+        if let Some(name) = image.names.iter().find(|it| it.starts_with(start)) {
+            return fill(name, &recipes.versions, &keys.of_image(image)?);
+        }
+    }
+    Err(Problem::config(format!("build/images/node/images.toml has no image {start}")).into())
+}
+
+fn python(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys) -> Result<()> {
+    let steps = Steps::new(env, task, 2);
+    let files = rootfs::make(env, task, recipes, keys, "python", &steps)?;
+    let name = python_name(recipes, keys)?;
+    import(env, task, "python", &name, &keys.python_image, &steps, |out| out.rootfs(&files, "", &["dev/", "etc/apt"]))
+}
+
+fn whole_node(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys) -> Result<()> {
+    let roots = ["node", "proxy", "postgresql"];
+    let steps = Steps::new(env, task, roots.len() + 5);
+    // The compiler and Debian's packages take about as long and wait for different things.
+    let (built, unpacked) = std::thread::scope(|scope| {
+        let roots = scope.spawn(|| roots.iter().try_for_each(|name| rootfs::make(env, task, recipes, keys, name, &steps).map(drop)));
+        (golang::everything(env, task, recipes, keys, &steps), roots.join())
+    });
+    let unpacked = unpacked.unwrap_or_else(|_| Err(Problem::new("the thread that makes root file systems ended early").into()));
+    let parts = match (built, unpacked) {
+        (Ok(programs), Ok(())) => node::Parts::gather(env, task, recipes, keys, programs, &steps)?,
+        (Err(error), Ok(())) | (Ok(_), Err(error)) => return Err(error),
+        (Err(error), Err(other)) => return Err(error.context(format!("besides, another step failed: {other:#}"))),
+    };
+    import(env, task, "node", &node_name(recipes, keys), &keys.node_image, &steps, |out| parts.write(out))
+}
+
+/// Streams an image's files into the engine as one layer and gives it the settings of its Dockerfile.
+fn import(
+    env: &Env,
+    task: TaskId,
+    folder: &str,
+    name: &str,
+    key: &str,
+    steps: &Steps<'_>,
+    write: impl FnOnce(&mut Archive<'_>) -> Result<()> + Send,
+) -> Result<()> {
+    let engine = env.engine()?;
+    let files = format!("localhost/pocdeploy/{folder}-files");
+    steps.says(&format!("importing {name} into the engine"));
+    engine.import(&files, key, |out| {
+        let progress = |bytes| steps.says(&format!("importing {name} into the engine: {} MB", bytes / 1_000_000));
+        let mut archive = Archive::new(out, &progress);
+        write(&mut archive)?;
+        archive.finish()
+    })?;
+    let files = format!("{files}:{key}");
+    let dockerfile = env.path(RECIPES).join(folder).join("Dockerfile");
+    let request = BuildRequest {
+        context: vec![Root { path: dockerfile, name: "Dockerfile".to_owned() }],
+        dockerfile: "Dockerfile".to_owned(),
+        tag: name.to_owned(),
+        args: [("FILES".to_owned(), files.clone())].into(),
+        labels: [("dev.pocdeploy.recipe".to_owned(), key.to_owned())].into(),
+        network: false,
+    };
+    engine.build(request, |line| env.detail(task, line))?;
+    engine.remove_image(&files)?;
+    steps.done();
+    Ok(())
 }

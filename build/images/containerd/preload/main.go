@@ -1,10 +1,10 @@
 // Command preload writes the state of a containerd that holds a list of images
 // already unpacked, without running containerd and without any privilege.
 //
-// It reads the images from standard input as JSON and writes containerd's root
-// directory: the metadata, each image's manifest and configuration, and one
-// empty snapshot per image. The layer itself is put beside that state by the
-// caller, in the directory that is printed for each image.
+// It reads the images from a JSON file and writes containerd's root directory:
+// the metadata, each image's manifest and configuration, and one empty snapshot
+// per image. The layer itself is put beside that state by the caller, in the
+// directory that is printed for each image.
 package main
 
 import (
@@ -50,28 +50,31 @@ type image struct {
 	Config       ocispec.ImageConfig `json:"config"`
 }
 
-// placed says where the files of an image's layer belong.
+// placed says in which of the snapshotter's directories an image's layer belongs.
 type placed struct {
-	Name     string `json:"name"`
-	Snapshot string `json:"snapshot"`
-	ID       string `json:"id"`
+	Name string `json:"name"`
+	ID   string `json:"id"`
 }
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: preload CONTAINERD-ROOT < images.json > placed.json")
+	if len(os.Args) != 3 {
+		fmt.Fprintln(os.Stderr, "usage: preload IMAGES.json CONTAINERD-ROOT")
 		os.Exit(2)
 	}
-	if err := run(os.Args[1]); err != nil {
+	if err := run(os.Args[1], os.Args[2]); err != nil {
 		fmt.Fprintln(os.Stderr, "preload:", err)
 		os.Exit(1)
 	}
 }
 
-func run(root string) error {
+func run(list, root string) error {
+	text, err := os.ReadFile(list)
+	if err != nil {
+		return err
+	}
 	var wanted []image
-	if err := json.NewDecoder(os.Stdin).Decode(&wanted); err != nil {
-		return fmt.Errorf("read images: %w", err)
+	if err := json.Unmarshal(text, &wanted); err != nil {
+		return fmt.Errorf("read %s: %w", list, err)
 	}
 	blobs, err := local.NewStore(filepath.Join(root, contentDir))
 	if err != nil {
@@ -155,7 +158,7 @@ func add(ctx context.Context, db *metadata.DB, wanted image) (placed, error) {
 			return placed{}, err
 		}
 	}
-	return placed{Name: wanted.Names[0], Snapshot: chain, ID: id}, nil
+	return placed{Name: wanted.Names[0], ID: id}, nil
 }
 
 func describe(mediaType string, data []byte) ocispec.Descriptor {

@@ -1,0 +1,202 @@
+//! Programs built from Go modules: everything of one module in one `go build`, so that shared packages compile once.
+//!
+//! Module and build cache are the tool's own, in the user's cache folder: a build that was cut off goes on where it was.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Instant,
+};
+
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
+use xshell::{Cmd, cmd};
+
+use crate::{
+    env::Env,
+    errors::Problem,
+    graph::TaskId,
+    images::packages::{keys::Keys, products::product, recipe::Recipes, steps::Steps},
+    tool::{self, BUILD_LIMIT, Tools},
+};
+
+/// The folders of the built programs.
+#[derive(Clone, Debug)]
+pub(super) struct Programs {
+    pub(super) cluster: PathBuf,
+    pub(super) containerd: PathBuf,
+}
+
+impl Programs {
+    /// A program by its name, from whichever module it comes.
+    pub(super) fn find(&self, name: &str) -> Result<PathBuf> {
+        let found = [&self.cluster, &self.containerd].into_iter().map(|it| it.join(name)).find(|it| it.is_file());
+        found.ok_or_else(|| Problem::config(format!("no recipe builds a program `{name}`")).into())
+    }
+}
+
+/// One `go build`.
+struct Build<'a> {
+    /// The module's folder among the recipes, and the product's name.
+    module: &'a str,
+    name: &'a str,
+    title: &'a str,
+    packages: &'a [&'a str],
+    tags: &'a str,
+    /// Link-time values: `-X`'s arguments.
+    values: Vec<String>,
+}
+
+const CLUSTER: &[&str] = &[
+    "k8s.io/kubernetes/cmd/kube-apiserver",
+    "k8s.io/kubernetes/cmd/kube-controller-manager",
+    "k8s.io/kubernetes/cmd/kube-proxy",
+    "k8s.io/kubernetes/cmd/kube-scheduler",
+    "k8s.io/kubernetes/cmd/kubeadm",
+    "k8s.io/kubernetes/cmd/kubectl",
+    "k8s.io/kubernetes/cmd/kubelet",
+    "github.com/cloudnative-pg/cloudnative-pg/cmd/manager",
+    "go.etcd.io/etcd/server/v3",
+    "./coredns",
+    "./provisioner",
+];
+
+const CONTAINERD: &[&str] = &[
+    "github.com/containerd/containerd/v2/cmd/containerd",
+    "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+    "github.com/containerd/containerd/v2/cmd/ctr",
+    "./preload",
+];
+
+/// Kind, Kubernetes, the operator and containerd. One after the other: each build uses all cores by itself.
+pub(super) fn everything(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys, steps: &Steps<'_>) -> Result<Programs> {
+    kind(env, task, recipes, keys, steps)?;
+    let versions = &recipes.versions;
+    let containerd = Build {
+        module: "containerd",
+        name: "containerd",
+        title: "containerd",
+        packages: CONTAINERD,
+        // File systems that a node in a container never uses.
+        tags: "no_aufs,no_zfs,no_btrfs,no_devmapper",
+        values: vec![format!("github.com/containerd/containerd/v2/version.Version=v{}", versions.containerd)],
+    };
+    let containerd = build(env, task, recipes, &keys.containerd, &containerd, steps)?;
+    let kubernetes = &versions.kubernetes;
+    let mut parts = kubernetes.split('.');
+    let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let cluster = Build {
+        module: "go",
+        name: "cluster-programs",
+        title: "Kubernetes, CloudNativePG, etcd and CoreDNS",
+        packages: CLUSTER,
+        tags: "",
+        values: vec![
+            format!("k8s.io/component-base/version.gitVersion=v{kubernetes}"),
+            format!("k8s.io/component-base/version.gitMajor={major}"),
+            format!("k8s.io/component-base/version.gitMinor={minor}"),
+            format!("github.com/cloudnative-pg/cloudnative-pg/pkg/versions.buildVersion={}", versions.cloudnative_pg),
+        ],
+    };
+    let cluster = build(env, task, recipes, &keys.programs, &cluster, steps)?;
+    Ok(Programs { cluster, containerd })
+}
+
+/// kind itself, for the host.
+pub(super) fn kind(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys, steps: &Steps<'_>) -> Result<PathBuf> {
+    let kind = Build { module: "go", name: "kind", title: "kind", packages: &["sigs.k8s.io/kind"], tags: "", values: Vec::new() };
+    Ok(build(env, task, recipes, &keys.kind, &kind, steps)?.join("kind"))
+}
+
+/// The folder of a module's source, downloaded where it is not there.
+pub(super) fn module_folder(env: &Env, task: TaskId, recipes: &Recipes, module: &str) -> Result<PathBuf> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Downloaded {
+        dir: PathBuf,
+    }
+    let tools = env.tools.with_log("image-go");
+    let sh = tools.shell(&recipes.folder.join("go"))?;
+    let text = tools.read(task, go(env, cmd!(sh, "go mod download -json {module}"))?).with_context(|| format!("download {module}"))?;
+    let downloaded: Downloaded = serde_json::from_str(&text).with_context(|| format!("download {module}"))?;
+    Ok(downloaded.dir)
+}
+
+fn build(env: &Env, task: TaskId, recipes: &Recipes, key: &str, build: &Build<'_>, steps: &Steps<'_>) -> Result<PathBuf> {
+    let began = Instant::now();
+    let mut made = false;
+    let path = product(env, task, build.name, key, |part| {
+        made = true;
+        compile(env, task, &recipes.folder.join(build.module), build, part, steps)
+    });
+    let path = path.with_context(|| format!("build {} from Go modules", build.title))?;
+    if made {
+        steps.made(&format!("{} built from Go modules", build.title), began);
+    } else {
+        steps.done();
+    }
+    Ok(path)
+}
+
+fn compile(env: &Env, task: TaskId, module: &Path, build: &Build<'_>, part: &Path, steps: &Steps<'_>) -> Result<()> {
+    fs::create_dir_all(part).with_context(|| format!("create {}", part.display()))?;
+    let tools = env.tools.with_log(&format!("image-{}", build.name));
+    let sh = tools.shell(module)?;
+    let (packages, tags) = (build.packages, build.tags);
+    steps.says(&format!("{}: downloading Go modules", build.title));
+    let total = count(env, &tools, task, cmd!(sh, "go list -deps -tags {tags} {packages...}"))?;
+    let values: Vec<String> = build.values.iter().map(|it| format!("-X {it}")).collect();
+    let flags = format!("-s -w {}", values.join(" "));
+    let command = cmd!(sh, "go build -v -trimpath -tags {tags} -ldflags {flags} -o {part}/ {packages...}");
+    let seen = AtomicUsize::new(0);
+    tools.run_watched(task, go(env, command)?, BUILD_LIMIT, |line| {
+        if is_package(line) {
+            let seen = seen.fetch_add(1, Ordering::Relaxed) + 1;
+            steps.says(&format!("{}: compiled {seen} of at most {total} packages", build.title));
+        }
+    })
+}
+
+fn count(env: &Env, tools: &Tools, task: TaskId, list: Cmd<'_>) -> Result<usize> {
+    Ok(tools.read(task, go(env, list)?)?.lines().count())
+}
+
+/// `go build -v` names a package when it is done with it; other lines are remarks.
+fn is_package(line: &str) -> bool {
+    !line.is_empty() && !line.contains([' ', ':', '#'])
+}
+
+/// A Go command with the tool's own caches. How modules are reached stays as the user's `go env` says.
+fn go<'a>(env: &Env, command: Cmd<'a>) -> Result<Cmd<'a>> {
+    if tool::find("go").is_none() {
+        let what = "building images needs Go, which is not on this machine's PATH";
+        return Err(Problem::requirement(what).hint("install Go 1.26 or newer: https://go.dev/doc/install").into());
+    }
+    let caches = [env.cache("go/build"), env.cache("go/mod")];
+    for folder in &caches {
+        fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
+    }
+    let [build, modules] = caches;
+    Ok(command
+        .env("GOCACHE", build)
+        .env("GOMODCACHE", modules)
+        // The last: modules that `rm -r` can remove.
+        .env("GOFLAGS", "-mod=readonly -buildvcs=false -modcacherw")
+        .env("GOWORK", "off")
+        .env("CGO_ENABLED", "0"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_are_told_from_remarks() {
+        assert!(is_package("k8s.io/kubernetes/pkg/proxy"));
+        assert!(is_package("fmt"));
+        assert!(!is_package("go: downloading k8s.io/api v0.36.3"));
+        assert!(!is_package("# pocdeploy.local/images/provisioner"));
+        assert!(!is_package(""));
+    }
+}

@@ -1,0 +1,125 @@
+//! Keys: what each product's name follows from, so that a change remakes exactly what it touches.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+
+use crate::{
+    errors::Problem,
+    fingerprint::Fingerprint,
+    images::packages::recipe::{Image, Recipes, Root, arch},
+};
+
+/// Raised when this code makes something else of the same recipes.
+const ASSEMBLY: &str = "1";
+
+/// The key of every product.
+#[derive(Clone, Debug)]
+pub(super) struct Keys {
+    pub(super) kind: String,
+    pub(super) programs: String,
+    pub(super) containerd: String,
+    pub(super) roots: BTreeMap<String, String>,
+    pub(super) python_image: String,
+    pub(super) node_image: String,
+}
+
+impl Keys {
+    pub(super) fn of(recipes: &Recipes) -> Result<Keys> {
+        let versions = &recipes.versions;
+        let mut go = Fingerprint::new();
+        go.add("architecture", arch()?);
+        go.add_tree("go", &recipes.folder.join("go"))?;
+        go.add("versions", format!("{} {}", versions.kubernetes, versions.cloudnative_pg));
+        let mut containerd = Fingerprint::new();
+        containerd.add("architecture", arch()?);
+        containerd.add_tree("containerd", &recipes.folder.join("containerd"))?;
+        containerd.add("version", &versions.containerd);
+        let mut kind = Fingerprint::new();
+        kind.add("architecture", arch()?);
+        kind.add_file("go.sum", &recipes.folder.join("go/go.sum"))?;
+        kind.add("version", &versions.kind);
+        let mut roots = BTreeMap::new();
+        for name in recipes.roots.keys().filter(|it| *it != "all") {
+            roots.insert(name.clone(), root_key(recipes, &recipes.root(name)?)?);
+        }
+        let mut keys = Keys {
+            kind: kind.short(),
+            programs: go.short(),
+            containerd: containerd.short(),
+            roots,
+            python_image: String::new(),
+            node_image: String::new(),
+        };
+        keys.python_image = keys.image_of(recipes, "python", &["python"])?;
+        keys.node_image = keys.image_of(recipes, "node", &["node", "proxy", "postgresql"])?;
+        Ok(keys)
+    }
+
+    pub(super) fn root(&self, name: &str) -> Result<&str> {
+        let key = self.roots.get(name).map(String::as_str);
+        key.ok_or_else(|| Problem::config(format!("build/images/rootfs.toml has no table `{name}`")).into())
+    }
+
+    /// The key of an image inside the node: what it is made of, and not what else is in the node.
+    pub(super) fn of_image(&self, image: &Image) -> Result<String> {
+        let mut key = Fingerprint::new();
+        key.add("recipe", serde_json::to_vec(image)?);
+        key.add("assembly", ASSEMBLY);
+        if let Some(root) = &image.rootfs {
+            key.add("packages", self.root(root)?);
+        }
+        if !image.programs.is_empty() {
+            key.add("programs", &self.programs);
+        }
+        Ok(key.short())
+    }
+
+    fn image_of(&self, recipes: &Recipes, folder: &str, roots: &[&str]) -> Result<String> {
+        let mut key = Fingerprint::new();
+        key.add("assembly", ASSEMBLY);
+        key.add_tree(folder, &recipes.folder.join(folder))?;
+        for name in roots {
+            key.add(*name, self.root(name)?);
+        }
+        if folder == "node" {
+            key.add("kind", &recipes.versions.kind);
+            key.add("programs", &self.programs);
+            key.add("containerd", &self.containerd);
+        }
+        Ok(key.short())
+    }
+}
+
+fn root_key(recipes: &Recipes, root: &Root) -> Result<String> {
+    let mut key = Fingerprint::new();
+    key.add("architecture", arch()?);
+    key.add("recipe", serde_json::to_vec(root)?);
+    if let Some(setup) = &root.setup {
+        key.add_file("setup", &recipes.folder.join(setup))?;
+    }
+    Ok(key.short())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_change_remakes_what_it_touches_and_nothing_else() {
+        let recipes = Recipes::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../build/images")).unwrap();
+        let before = Keys::of(&recipes).unwrap();
+        let mut changed = recipes.clone();
+        changed.roots.get_mut("postgresql").unwrap().packages.push("postgresql-17-pgvector".to_owned());
+        let after = Keys::of(&changed).unwrap();
+        assert_ne!(before.root("postgresql").unwrap(), after.root("postgresql").unwrap());
+        assert_ne!(before.node_image, after.node_image);
+        assert_eq!(before.root("node").unwrap(), after.root("node").unwrap());
+        assert_eq!(before.python_image, after.python_image);
+        assert_eq!(before.programs, after.programs);
+        let operator = recipes.images.iter().find(|it| it.programs.contains_key("manager")).unwrap();
+        assert_eq!(before.of_image(operator).unwrap(), after.of_image(operator).unwrap());
+    }
+}

@@ -1,0 +1,43 @@
+//! The cache of products: files and folders under names that follow from their inputs, whole or not there.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::{env::Env, graph::TaskId, lock, tool::BUILD_LIMIT};
+
+/// The product's path; `make` writes it under another name first, which becomes the product's when it is whole.
+pub(super) fn product(env: &Env, task: TaskId, name: &str, key: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    let path = place(env, name, key);
+    if path.exists() {
+        return Ok(path);
+    }
+    let waiting = |holder: &str| env.note(task, format!("waiting for another run that makes {name}: {holder}"));
+    let guard = lock::acquire(&env.cache(format!("images/.{name}.lock")), "making images", BUILD_LIMIT, &env.interrupt, waiting)?;
+    if path.exists() {
+        return Ok(path);
+    }
+    // Left behind by a run that was cut off.
+    let part = env.cache(format!("images/.{name}-{key}.part"));
+    remove(&part)?;
+    make(&part)?;
+    fs::rename(&part, &path).with_context(|| format!("rename {} to {}", part.display(), path.display()))?;
+    drop(guard);
+    Ok(path)
+}
+
+/// Where a product is, or would be.
+pub(super) fn place(env: &Env, name: &str, key: &str) -> PathBuf {
+    env.cache(format!("images/{name}-{key}"))
+}
+
+fn remove(path: &Path) -> Result<()> {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).with_context(|| format!("remove {}", path.display())),
+        _ => Ok(()),
+    }
+}

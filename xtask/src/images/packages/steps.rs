@@ -1,0 +1,40 @@
+//! How far a build is: one line of text from any of its threads.
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Instant,
+};
+
+use crate::{env::Env, graph::TaskId, report::Took};
+
+/// Steps of one image; several may be under way at once.
+pub(super) struct Steps<'a> {
+    env: &'a Env,
+    task: TaskId,
+    total: usize,
+    done: AtomicUsize,
+}
+
+impl<'a> Steps<'a> {
+    pub(super) fn new(env: &'a Env, task: TaskId, total: usize) -> Steps<'a> {
+        Steps { env, task, total, done: AtomicUsize::new(0) }
+    }
+
+    /// What is being done at this moment.
+    pub(super) fn says(&self, what: &str) {
+        let done = self.done.load(Ordering::Relaxed);
+        let text = if self.total > 1 { format!("{what} ({done} of {} steps done)", self.total) } else { what.to_owned() };
+        self.env.progress(self.task, text);
+    }
+
+    /// A step that needed work ended well.
+    pub(super) fn made(&self, what: &str, began: Instant) {
+        self.done();
+        self.env.note(self.task, format!("{what}: {}", Took(began.elapsed())));
+    }
+
+    /// A step ended, or its product was there.
+    pub(super) fn done(&self) {
+        self.done.fetch_add(1, Ordering::Relaxed);
+    }
+}
