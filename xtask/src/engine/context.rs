@@ -100,7 +100,8 @@ fn write_all(roots: &[Root], out: impl Write) -> io::Result<()> {
         for entry in WalkDir::new(&root.path).sort_by_file_name() {
             let entry = entry.map_err(io::Error::other)?;
             let relative = entry.path().strip_prefix(&root.path).unwrap_or(entry.path());
-            let name = Path::new(&root.name).join(relative);
+            // Joining nothing would leave a slash behind a file's name.
+            let name = if relative.as_os_str().is_empty() { PathBuf::from(&root.name) } else { Path::new(&root.name).join(relative) };
             if name.as_os_str().is_empty() {
                 continue;
             }
@@ -138,6 +139,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_single_file_keeps_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("Dockerfile.frontend"), "FROM x").unwrap();
+        let mut out = Vec::new();
+        write_all(&[Root { path: dir.path().join("Dockerfile.frontend"), name: "Dockerfile".to_owned() }], &mut out).unwrap();
+        let mut archive = tar::Archive::new(out.as_slice());
+        let entry = archive.entries().unwrap().next().unwrap().unwrap();
+        assert_eq!(entry.path_bytes().as_ref(), b"Dockerfile");
+    }
+
+    #[test]
     fn the_same_content_gives_the_same_bytes() {
         let archive = || {
             let dir = tempfile::tempdir().unwrap();
@@ -150,6 +162,7 @@ mod tests {
         };
         let first = archive();
         assert_eq!(first, archive());
+
         let names: Vec<String> =
             tar::Archive::new(first.as_slice()).entries().unwrap().map(|it| it.unwrap().path().unwrap().display().to_string()).collect();
         assert_eq!(names, ["app", "app/a.py", "app/b.py"]);

@@ -29,9 +29,8 @@ impl Engine {
                 written
             });
             let body = body_try_stream(stream);
-            let imported = self.follow(self.docker.create_image(Some(options), Some(body), None), |step| {
-                step.error_detail.and_then(|it| it.message)
-            });
+            let imported =
+                self.follow(self.docker.create_image(Some(options), Some(body), None), |step| step.error_detail.and_then(|it| it.message));
             (imported, written.join())
         });
         let written = written.unwrap_or_else(|_| Err(Problem::new("the thread that writes the archive ended early").into()));
