@@ -35,7 +35,8 @@ pub fn run(flags: Flags) -> Result<()> {
         _ => Verbosity::Normal,
     };
     let refresh = matches!(&flags.command, Command::Requirements(it) if it.refresh);
-    let options = Options { yes: flags.global.yes, refresh };
+    let yes = flags.global.yes || matches!(flags.command, Command::Test);
+    let options = Options { yes, refresh };
     let env = Env::new(project, config, options, Arc::new(Lines::stderr(verbosity)))?;
     match flags.command {
         Command::Create => locked(&env, "create", || create::run(&env)),

@@ -1,12 +1,54 @@
 //! `test`: every check of the project, the real cluster included. Runs them all, and fails at the end.
 
-use std::time::Duration;
+use std::{io::Write as _, time::Duration};
 
 use anyhow::Result;
+use xshell::cmd;
 
-use crate::env::Env;
+use crate::{
+    env::Env,
+    errors::Problem,
+    graph::TaskId,
+    setup::{self, Need},
+};
 
-pub(crate) fn run(_env: &Env) -> Result<()> {
-    let _limit = Duration::from_secs(5400);
-    Ok(())
+/// What continuous integration grants for everything.
+const LIMIT: Duration = Duration::from_secs(85 * 60);
+
+/// The browser that votes, and what drives it.
+const BROWSER: [Need; 2] =
+    [Need { program: "chromium", package: "chromium" }, Need { program: "chromedriver", package: "chromium-driver" }];
+
+pub(crate) fn run(env: &Env) -> Result<()> {
+    let sh = env.tools.shell(&env.project)?;
+    let mut failed = Vec::new();
+    let mut check = |name: &str, result: Result<()>| {
+        if let Err(error) = result {
+            failed.push(format!("{name}: {error:#}"));
+        }
+    };
+    let attached = |command| env.tools.run_attached(command, LIMIT);
+    headline("format");
+    check("format", attached(cmd!(sh, "cargo fmt --all --check")));
+    headline("lints");
+    check("lints", attached(cmd!(sh, "cargo clippy --quiet --workspace --all-targets -- --deny warnings")));
+    headline("tests without an engine");
+    check("tests", attached(cmd!(sh, "cargo test --workspace")));
+    headline("end to end on a real cluster");
+    // Calling this command is the consent: it cannot do its work without a browser.
+    check(
+        "end to end",
+        setup::ensure(env, TaskId::Test, &BROWSER, "the end-to-end test")
+            .and_then(|()| attached(cmd!(sh, "cargo test --package xtask --test e2e -- --nocapture --test-threads=1"))),
+    );
+    if failed.is_empty() {
+        headline("all checks passed");
+        return Ok(());
+    }
+    Err(Problem::new(format!("{} of the checks failed\n{}", failed.len(), failed.join("\n"))).into())
+}
+
+fn headline(text: &str) {
+    // A reader that went away is no reason to stop the work.
+    std::io::stderr().write_all(format!("\n== {text}\n").as_bytes()).ok();
 }

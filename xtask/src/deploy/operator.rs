@@ -36,7 +36,7 @@ pub fn objects(manifest: &str, image: &str, instance: &str, pod_security_version
             }
             Some("Deployment") => {
                 deployments += 1;
-                set_image(object, image);
+                adapt(object, image);
             }
             _ => {}
         }
@@ -52,10 +52,14 @@ pub fn objects(manifest: &str, image: &str, instance: &str, pod_security_version
     Ok(out)
 }
 
-fn set_image(deployment: &mut Value, image: &str) {
+fn adapt(deployment: &mut Value, image: &str) {
     for container in deployment.pointer_mut("/spec/template/spec/containers").and_then(Value::as_array_mut).into_iter().flatten() {
         container["image"] = json!(image);
         container["imagePullPolicy"] = json!("IfNotPresent");
+        // The release allows a tenth of a core, which makes the operator's start several times as long.
+        if let Some(limits) = container.pointer_mut("/resources/limits").and_then(Value::as_object_mut) {
+            limits.remove("cpu");
+        }
         for variable in container.get_mut("env").and_then(Value::as_array_mut).into_iter().flatten() {
             // The operator puts its own image into each instance's pod to bring the instance manager there.
             if variable["name"] == "OPERATOR_IMAGE_NAME" {
@@ -69,7 +73,7 @@ fn set_image(deployment: &mut Value, image: &str) {
 mod tests {
     use super::*;
 
-    const MANIFEST: &str = "kind: Deployment\nmetadata:\n  name: d\nspec:\n  template:\n    spec:\n      containers:\n      - name: manager\n        image: old\n        imagePullPolicy: Always\n        env:\n        - name: OPERATOR_IMAGE_NAME\n          value: old\n        - name: OTHER\n          value: x\n---\nkind: CustomResourceDefinition\nmetadata:\n  name: c\n---\nkind: Namespace\nmetadata:\n  name: cnpg-system\n";
+    const MANIFEST: &str = "kind: Deployment\nmetadata:\n  name: d\nspec:\n  template:\n    spec:\n      containers:\n      - name: manager\n        image: old\n        imagePullPolicy: Always\n        resources:\n          limits:\n            cpu: 100m\n            memory: 200Mi\n        env:\n        - name: OPERATOR_IMAGE_NAME\n          value: old\n        - name: OTHER\n          value: x\n---\nkind: CustomResourceDefinition\nmetadata:\n  name: c\n---\nkind: Namespace\nmetadata:\n  name: cnpg-system\n";
 
     #[test]
     fn our_image_stands_wherever_the_operator_reads_it() {
@@ -80,6 +84,7 @@ mod tests {
         let container = &out[2]["spec"]["template"]["spec"]["containers"][0];
         assert_eq!(container["image"], "ours:1");
         assert_eq!(container["imagePullPolicy"], "IfNotPresent");
+        assert_eq!(container["resources"]["limits"], json!({ "memory": "200Mi" }));
         assert_eq!(container["env"][0]["value"], "ours:1");
         assert_eq!(container["env"][1]["value"], "x");
     }

@@ -31,6 +31,11 @@ pub fn generate() -> Result<Secret> {
     Ok(Secret::new(bytes.iter().map(|it| char::from(ALPHABET[usize::from(it & 63)])).collect::<String>()))
 }
 
+/// Whether every entry of `wanted` is in `found`.
+pub fn contains(found: &Value, wanted: &Value) -> bool {
+    wanted.as_object().is_some_and(|it| it.iter().all(|(name, value)| found.get(name) == Some(value)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -286,8 +286,8 @@ impl Engine {
         Ok(())
     }
 
-    /// The labels of a network and its gateway's address, or nothing when there is none of that name.
-    pub fn network(&self, name: &str) -> Result<Option<(HashMap<String, String>, Option<String>)>> {
+    /// The labels of a network, or nothing when there is none of that name.
+    pub fn network_labels(&self, name: &str) -> Result<Option<HashMap<String, String>>> {
         let found = self.wait(async {
             match self.docker.inspect_network(name, None::<InspectNetworkOptions>).await {
                 Ok(it) => Ok(Some(it)),
@@ -295,9 +295,8 @@ impl Engine {
                 Err(error) => Err(self.explain(error)),
             }
         });
-        let Some(it) = found.with_context(|| format!("look up network {name}"))? else { return Ok(None) };
-        let gateway = it.ipam.and_then(|it| it.config).and_then(|it| it.into_iter().find_map(|it| it.gateway));
-        Ok(Some((it.labels.unwrap_or_default(), gateway)))
+        let found = found.with_context(|| format!("look up network {name}"))?;
+        Ok(found.map(|it| it.labels.unwrap_or_default()))
     }
 
     /// Names of all networks that carry the label.

@@ -66,7 +66,7 @@ fn present(env: &Env, engine: &Engine) -> Result<Present> {
 }
 
 fn owns_network(env: &Env, engine: &Engine) -> Result<bool> {
-    let Some((labels, _)) = engine.network(&network(env))? else { return Ok(false) };
+    let Some(labels) = engine.network_labels(&network(env))? else { return Ok(false) };
     Ok(labels.get(INSTANCE_LABEL) == Some(&env.instance))
 }
 
@@ -210,7 +210,7 @@ fn create(env: &Env, engine: &Engine) -> Result<()> {
     if let Some(note) = choice.note {
         env.note(TASK, note);
     }
-    if engine.network(&network(env))?.is_none() {
+    if engine.network_labels(&network(env))?.is_none() {
         let labels = HashMap::from([
             (INSTANCE_LABEL.to_owned(), env.instance.clone()),
             (PROJECT_LABEL.to_owned(), env.project.display().to_string()),

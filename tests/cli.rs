@@ -1,0 +1,126 @@
+//! The tool from outside, without an engine: exit codes, messages, patches, and what a failure leaves.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+mod support;
+
+use std::{fs, os::unix::fs::symlink};
+
+use support::{PATCH, Project, content};
+
+#[test]
+fn without_a_command_the_menu_is_shown_as_a_usage_error() {
+    let ran = Project::new().run(&[]);
+    ran.ends_with(2).says("Commands:");
+}
+
+#[test]
+fn a_wrong_file_is_pointed_at_and_changes_nothing() {
+    let project = Project::new();
+    project.write("Pocdeploy.toml", "[frontend]\npathh = \"x\"\n");
+    let before = content(&project.root);
+    project.run(&["create", "--yes"]).ends_with(3).says("Pocdeploy.toml:2:1: unknown field `pathh`").says("did you mean `path`?");
+    assert_eq!(content(&project.root), before);
+}
+
+#[test]
+fn clouds_say_honestly_that_they_are_not_there_yet() {
+    for name in ["eks", "aks", "gke"] {
+        let project = Project::new();
+        project.run(&["create", "--yes", "--type", name]).ends_with(3).says("not supported yet; nothing was changed");
+        assert!(!project.root.join("target/pocdeploy/app").exists());
+    }
+}
+
+#[test]
+fn an_engine_that_was_named_and_does_not_answer_is_a_missing_requirement() {
+    let project = Project::new();
+    project.run(&["cluster", "--yes"]).ends_with(4).says("DOCKER_HOST is unix:///nonexistent/docker.sock, and no engine answers there");
+}
+
+#[test]
+fn patches_change_the_staged_copy_and_never_the_source() {
+    let project = Project::new();
+    let source = content(&project.root.join("third_party"));
+    project.run(&["patch"]).ends_with(0).says("not done yet");
+    assert_eq!(project.read("target/pocdeploy/app/manage.py"), "import django\nDEBUG = False\nlast = 1\n");
+    assert_eq!(content(&project.root.join("third_party")), source);
+    project.run(&["patch"]).ends_with(0).says("skipped: the staged application is as it was made");
+}
+
+#[test]
+fn what_changed_is_the_reason_to_stage_again() {
+    let project = Project::new();
+    project.run(&["patch"]).ends_with(0);
+    project.write("build/patches/0002-more.patch", "--- a/new.py\n+++ b/new.py\n@@ -0,0 +1 @@\n+x = 1\n");
+    fs::remove_file(project.root.join("build/patches/0002-more.patch")).unwrap();
+    project.write("third_party/django-polls/views.py", "x = 1\n");
+    project.run(&["patch"]).ends_with(0).says("third_party/django-polls/views.py is new");
+    project.write("target/pocdeploy/app/manage.py", "by hand");
+    project.run(&["patch"]).ends_with(0).says("app/manage.py changed");
+    assert!(project.read("target/pocdeploy/app/manage.py").contains("DEBUG = False"));
+}
+
+#[test]
+fn a_project_without_patches_is_staged_as_it_is() {
+    let project = Project::new();
+    fs::remove_dir_all(project.root.join("build")).unwrap();
+    let ran = project.run(&["patch"]);
+    ran.ends_with(0);
+    assert!(!ran.stderr.contains("patches"), "{}", ran.stderr);
+    assert_eq!(project.read("target/pocdeploy/app/manage.py"), "import django\nDEBUG = True\nlast = 1\n");
+}
+
+#[test]
+fn a_patch_that_does_not_fit_shows_both_sides_and_leaves_the_staged_tree() {
+    let project = Project::new();
+    project.run(&["patch"]).ends_with(0);
+    let staged = content(&project.root.join("target/pocdeploy/app"));
+    project.write("build/patches/0002-late.patch", &PATCH.replace("DEBUG = True", "DEBUG = 7"));
+    let ran = project.run(&["patch"]);
+    ran.ends_with(1)
+        .says("patch 0002-late.patch does not apply to manage.py, hunk 1 of 1 at line 1")
+        .says("- DEBUG = 7")
+        .says("+ DEBUG = False");
+    assert_eq!(content(&project.root.join("target/pocdeploy/app")), staged);
+}
+
+#[test]
+fn hostile_patches_are_refused_and_write_nothing() {
+    let add = |name: &str| format!("diff --git a/{name} b/{name}\nnew file mode 100644\n--- /dev/null\n+++ b/{name}\n@@ -0,0 +1 @@\n+x\n");
+    let link =
+        "diff --git a/l b/l\nnew file mode 120000\n--- /dev/null\n+++ b/l\n@@ -0,0 +1 @@\n+/tmp\n\\ No newline at end of file\n".to_owned();
+    let rename = "diff --git a/manage.py b/../manage.py\nsimilarity index 100%\nrename from manage.py\nrename to ../manage.py\n".to_owned();
+    for hostile in
+        [add("../evil.py"), add("a/../../evil.py"), add(".git/hooks/x"), add(".GIT/x"), add("git~1/x"), add("out/evil.py"), link, rename]
+    {
+        let project = Project::new();
+        symlink(&project.root, project.root.join("third_party/django-polls/out")).unwrap();
+        project.write("build/patches/0002-hostile.patch", &hostile);
+        project.run(&["patch"]).ends_with(1).says("patch 0002-hostile.patch is refused");
+        assert!(!project.root.join("target/pocdeploy/app").exists(), "{hostile}");
+        assert!(!project.root.join("evil.py").exists() && !project.root.join("target/pocdeploy/evil.py").exists(), "{hostile}");
+    }
+}
+
+#[test]
+fn a_patch_applies_inside_a_git_repository_too() {
+    // git takes paths as the surrounding repository's unless it is told not to look for one.
+    let project = Project::new();
+    fs::create_dir(project.root.join(".git")).unwrap();
+    for (name, text) in [("HEAD", "ref: refs/heads/main\n"), ("config", "[core]\n\trepositoryformatversion = 0\n")] {
+        project.write(&format!(".git/{name}"), text);
+    }
+    fs::create_dir_all(project.root.join(".git/objects")).unwrap();
+    fs::create_dir_all(project.root.join(".git/refs")).unwrap();
+    project.run(&["patch"]).ends_with(0);
+    assert!(project.read("target/pocdeploy/app/manage.py").contains("DEBUG = False"));
+}
+
+#[test]
+fn deleting_needs_consent_without_a_terminal() {
+    let project = Project::new();
+    project.run(&["patch"]).ends_with(0);
+    project.run(&["delete"]).ends_with(4).says("run the same command with --yes");
+    assert!(project.root.join("target/pocdeploy/app").exists());
+}

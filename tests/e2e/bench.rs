@@ -1,0 +1,235 @@
+//! The test bench: a copy of the project with an instance of its own, and ways to look at what a run left.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use pocdeploy::{
+    config::Config,
+    engine::{ContainerSpec, Engine},
+    env::{Env, Options},
+    fingerprint::Fingerprint,
+    report::Recorder,
+    tasks,
+};
+
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "shared with the tests that need no engine, which use more of it")]
+mod support;
+
+use support::{Ran, binary};
+
+/// A project of its own; everything of it goes when this value is dropped, also after a failure.
+pub(crate) struct Bench {
+    root: PathBuf,
+    instance: String,
+    pictures: PathBuf,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Bench {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let instance = format!("e2e-{}", std::process::id());
+        let root = source.join("target/e2e").join(&instance);
+        copy(source, &root);
+        let config = fs::read_to_string(root.join("Pocdeploy.toml")).unwrap();
+        fs::write(root.join("Pocdeploy.toml"), format!("name = \"{instance}\"\n{config}")).unwrap();
+        let pictures = source.join("target/e2e/pictures");
+        fs::create_dir_all(&pictures).unwrap();
+        Bench { root: root.canonicalize().unwrap(), instance, pictures }
+    }
+
+    /// Names the step, so that a failure is found in the output.
+    pub(crate) fn step<T>(&self, what: &str, work: impl FnOnce() -> T) -> T {
+        eprintln!("-- {what}");
+        let began = Instant::now();
+        let result = work();
+        eprintln!("   ok ({:.1} s)", began.elapsed().as_secs_f64());
+        result
+    }
+
+    /// Runs the tool in the project's copy; its words are passed on.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
+        let ran = Ran::from(binary(&self.root, arguments).output().unwrap());
+        for line in ran.stderr.lines().filter(|it| !it.is_empty()) {
+            eprintln!("   | {line}");
+        }
+        ran
+    }
+
+    pub(crate) fn pictures(&self) -> PathBuf {
+        self.pictures.clone()
+    }
+
+    fn node(&self) -> String {
+        format!("{}-control-plane", self.instance)
+    }
+
+    fn env(&self) -> Env {
+        let config = Config::read(&self.root).unwrap();
+        Env::new(self.root.clone(), config, Options::default(), Arc::new(Recorder::default())).unwrap()
+    }
+
+    fn engine(&self) -> Engine {
+        tasks::engine::find(&self.env()).unwrap().expect("no engine answers")
+    }
+
+    /// kubectl inside the node, as the cluster's administrator.
+    fn administrator(&self, arguments: &str) -> (i64, String) {
+        let mut command = vec!["kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf"];
+        command.extend(arguments.split_whitespace());
+        let out = self.engine().exec(&self.node(), &command).unwrap();
+        (out.code, format!("{}{}", out.stdout, out.stderr))
+    }
+
+    #[track_caller]
+    pub(crate) fn kubectl(&self, arguments: &str) -> String {
+        let (code, said) = self.administrator(arguments);
+        assert_eq!(code, 0, "kubectl {arguments}: {said}");
+        said
+    }
+
+    #[track_caller]
+    pub(crate) fn kubectl_fails(&self, arguments: &str) -> String {
+        let (code, said) = self.administrator(arguments);
+        assert_ne!(code, 0, "kubectl {arguments}: {said}");
+        said
+    }
+
+    /// All votes, asked of the database in its own pod.
+    pub(crate) fn votes_by_sql(&self) -> i64 {
+        let primary = self.kubectl("-n polls get cluster polls-db -o jsonpath={.status.currentPrimary}");
+        let exec = format!("-n polls exec {primary} -c postgres -- psql -d polls -tAc");
+        let mut command = vec!["kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf"];
+        command.extend(exec.split_whitespace());
+        command.push("SELECT sum(votes) FROM polls_choice");
+        let out = self.engine().exec(&self.node(), &command).unwrap();
+        out.stdout.trim().parse().unwrap_or_else(|_| panic!("{out:?}"))
+    }
+
+    /// The values that must not be seen outside the cluster.
+    pub(crate) fn secrets(&self) -> Vec<String> {
+        let key = self.kubectl("-n polls get secret polls-app -o go-template={{index(.data)\"secret-key\"|base64decode}}");
+        let password = self.kubectl("-n polls get secret polls-db-app -o go-template={{.data.password|base64decode}}");
+        assert!(key.len() >= 50 && password.len() >= 16, "the secrets could not be read");
+        vec![key, password]
+    }
+
+    /// Everything below `target/pocdeploy`, as text.
+    pub(crate) fn logs(&self) -> String {
+        let files = support::content(&self.root.join("target/pocdeploy"));
+        files.iter().map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()).collect()
+    }
+
+    /// What a run without work must leave as it is: our fields of the cluster's objects, images, containers, files.
+    pub(crate) fn world(&self) -> Vec<String> {
+        let kinds = "namespaces,deployments,services,ingresses,configmaps,serviceaccounts,jobs,secrets,clusters,networkpolicies,poddisruptionbudgets";
+        let fields =
+            "{.kind} {.metadata.name} {.metadata.uid} {.metadata.generation} {.metadata.managedFields[?(@.manager=='pocdeploy')].time}";
+        let template = format!("{{range .items[*]}}{fields}{{'\\n'}}{{end}}").replace("{'\\n'}", "{\"\\n\"}");
+        let mut command = vec!["kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", "get", kinds, "-A", "--show-managed-fields", "-o"];
+        let output = format!("jsonpath={template}");
+        command.push(&output);
+        let out = self.engine().exec(&self.node(), &command).unwrap();
+        assert_eq!(out.code, 0, "{out:?}");
+        let mut world: Vec<String> = out.stdout.lines().map(str::to_owned).collect();
+        assert!(world.len() > 20 && out.stdout.contains("Deployment polls-frontend"), "{}", out.stdout);
+        let container = self.engine().container(&self.node()).unwrap().unwrap();
+        world.push(format!("container {}", container.id));
+        for (name, bytes) in support::content(&self.root) {
+            if !name.ends_with("/lock") && !name.contains("/log/") {
+                let mut key = Fingerprint::new();
+                key.add("content", bytes);
+                world.push(format!("{name} {}", key.digest()));
+            }
+        }
+        world
+    }
+
+    /// A container under the name that the tool would give its node.
+    pub(crate) fn start_foreign_node(&self) {
+        let ran = self.run(&["image", "--yes"]);
+        ran.ends_with(0);
+        let spec = ContainerSpec {
+            name: self.node(),
+            image: "polls:1.0.0".to_owned(),
+            command: ["python3", "-c", "import time; time.sleep(600)"].map(str::to_owned).to_vec(),
+            ..ContainerSpec::default()
+        };
+        self.engine().start_new(spec).unwrap();
+    }
+
+    pub(crate) fn node_exists(&self) -> bool {
+        self.engine().container(&self.node()).unwrap().is_some()
+    }
+
+    pub(crate) fn remove_foreign_node(&self) {
+        self.engine().remove_container(&self.node()).unwrap();
+    }
+
+    pub(crate) fn stop_node(&self) {
+        self.engine().stop(&self.node(), 20).unwrap();
+    }
+
+    /// At most three minutes: two pods, a database, and a node that may just have started.
+    pub(crate) fn wait_for_page(&self, url: &str) {
+        let began = Instant::now();
+        loop {
+            let last = match ureq::get(url).call() {
+                Ok(_) => return,
+                Err(error) => error.to_string(),
+            };
+            assert!(began.elapsed() < Duration::from_secs(180), "{url} does not answer: {last}");
+            std::thread::sleep(Duration::from_millis(250));
+        }
+    }
+
+    /// What is left of the instance anywhere on the machine.
+    pub(crate) fn traces(&self) -> Vec<String> {
+        let engine = self.engine();
+        let mut out = Vec::new();
+        if self.node_exists() {
+            out.push(self.node());
+        }
+        out.extend(engine.networks_with_label(&format!("dev.pocdeploy.instance={}", self.instance)).unwrap());
+        out.extend(engine.containers_with_label(&format!("io.x-k8s.kind.cluster={}", self.instance)).unwrap());
+        for name in ["app", "kubeconfig", "record", "wheels"] {
+            if self.root.join("target/pocdeploy").join(name).exists() {
+                out.push(name.to_owned());
+            }
+        }
+        out
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let pods = self.administrator("get pods,events -A --sort-by=.metadata.creationTimestamp").1;
+            eprintln!("{}", pods.lines().rev().take(60).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n"));
+        }
+        let engine = self.engine();
+        engine.remove_container(&self.node()).ok();
+        engine.remove_network(&format!("pocdeploy-{}", self.instance)).ok();
+        fs::remove_dir_all(&self.root).ok();
+    }
+}
+
+/// What git would take: no products, no history.
+fn copy(from: &Path, to: &Path) {
+    for entry in walkdir::WalkDir::new(from)
+        .into_iter()
+        .filter_entry(|it| it.depth() != 1 || (it.file_name() != "target" && it.file_name() != ".git"))
+    {
+        let entry = entry.unwrap();
+        let target = to.join(entry.path().strip_prefix(from).unwrap());
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(&target).unwrap();
+        } else {
+            fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}

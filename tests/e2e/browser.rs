@@ -1,0 +1,127 @@
+//! A person at a browser: headless Chromium, through chromedriver.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use fantoccini::{Client, ClientBuilder, Locator, wd::Capabilities};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::json;
+
+/// What a person saw before and after the vote.
+pub(crate) struct Votes {
+    pub(crate) all_before: i64,
+    pub(crate) all_after: i64,
+}
+
+/// Opens the first poll, votes, and reads the results.
+pub(crate) fn vote(url: &str, pictures: &Path) -> Votes {
+    with_browser(async |client| {
+        client.goto(url).await.unwrap();
+        picture(client, &pictures.join("index.png")).await;
+        let all_before = total(client, url).await;
+        client.goto(url).await.unwrap();
+        client.find(Locator::Css(".questions a")).await.unwrap().click().await.unwrap();
+        let choice = client.wait().for_element(Locator::Css("input[name=choice]")).await.unwrap();
+        let id = choice.attr("value").await.unwrap().unwrap();
+        choice.click().await.unwrap();
+        picture(client, &pictures.join("poll.png")).await;
+        client.find(Locator::Css("button[type=submit]")).await.unwrap().click().await.unwrap();
+        let result = format!("[data-choice-id='{id}']");
+        client.wait().for_element(Locator::Css(&result)).await.unwrap();
+        picture(client, &pictures.join("results.png")).await;
+        let all_after = shown_total(client).await;
+        let mine: i64 = client.find(Locator::Css(&result)).await.unwrap().attr("data-votes").await.unwrap().unwrap().parse().unwrap();
+        assert!(mine >= 1, "the vote is not counted for the choice");
+        Votes { all_before, all_after }
+    })
+}
+
+/// All votes of the first poll, as its results page shows them.
+pub(crate) fn count(url: &str) -> i64 {
+    with_browser(async |client| total(client, url).await)
+}
+
+async fn total(client: &Client, url: &str) -> i64 {
+    client.goto(url).await.unwrap();
+    client.find(Locator::Css(".questions a")).await.unwrap().click().await.unwrap();
+    client.wait().for_element(Locator::Css("a[href$='/results/']")).await.unwrap().click().await.unwrap();
+    client.wait().for_element(Locator::Css(".results")).await.unwrap();
+    shown_total(client).await
+}
+
+async fn shown_total(client: &Client) -> i64 {
+    client.find(Locator::Css(".results")).await.unwrap().attr("data-total").await.unwrap().unwrap().parse().unwrap()
+}
+
+async fn picture(client: &Client, path: &Path) {
+    fs::write(path, client.screenshot().await.unwrap()).unwrap();
+}
+
+fn with_browser<T>(work: impl AsyncFnOnce(&Client) -> T) -> T {
+    let driver = Driver::start();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = driver.connect().await;
+        let result = work(&client).await;
+        client.close().await.unwrap();
+        result
+    })
+}
+
+/// chromedriver on a port of its own; ended with this value.
+struct Driver {
+    child: Child,
+    port: u16,
+    profile: tempfile::TempDir,
+}
+
+impl Driver {
+    fn start() -> Driver {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        #[expect(clippy::disallowed_methods, reason = "the browser is the test's, not the tool's")]
+        let child = Command::new("chromedriver").arg(format!("--port={port}")).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        Driver { child, port, profile: tempfile::tempdir().unwrap() }
+    }
+
+    async fn connect(&self) -> Client {
+        // The machine may have no way out: nothing in the background may wait for one.
+        let arguments = json!([
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--no-proxy-server",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--window-size=1000,760",
+            format!("--user-data-dir={}", self.profile.path().display()),
+        ]);
+        let mut capabilities = Capabilities::new();
+        capabilities.insert("goog:chromeOptions".to_owned(), json!({ "args": arguments }));
+        let began = Instant::now();
+        loop {
+            let mut builder = ClientBuilder::new(HttpConnector::new());
+            builder.capabilities(capabilities.clone());
+            match builder.connect(&format!("http://127.0.0.1:{}", self.port)).await {
+                Ok(client) => return client,
+                Err(error) => assert!(began.elapsed() < Duration::from_secs(60), "no browser: {error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}

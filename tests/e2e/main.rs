@@ -1,0 +1,95 @@
+//! The whole chain on a real kind cluster, from nothing to a vote and back to nothing.
+//!
+//! The instance and the project's copy are this test's own; engine, images and Go's caches are the machine's.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+mod bench;
+mod browser;
+
+use std::time::Instant;
+
+use bench::Bench;
+
+#[test]
+fn from_nothing_to_a_vote_and_back_to_nothing() {
+    let bench = Bench::new();
+    bench.step("a foreign cluster of the same name is left alone", || {
+        bench.start_foreign_node();
+        bench.run(&["create", "--yes"]).ends_with(1).says("did not create; it is left alone");
+        bench.run(&["delete", "--yes"]).ends_with(0).says("is not this tool's: left alone");
+        assert!(bench.node_exists(), "the foreign container is gone");
+        bench.remove_foreign_node();
+    });
+
+    let url = bench.step("create ends with the URL alone on standard output", || {
+        let began = Instant::now();
+        let created = bench.run(&["create", "--yes"]);
+        created.ends_with(0);
+        eprintln!("   create with images there and no cluster: {:.1} s", began.elapsed().as_secs_f64());
+        let url = created.stdout.trim_end().to_owned();
+        assert!(url.starts_with("http://localhost:") && !url.contains('\n'), "{url:?}");
+        for secret in bench.secrets() {
+            let shown = format!("{}{}{}", created.stdout, created.stderr, bench.logs());
+            assert!(!shown.contains(&secret), "a secret was printed or logged");
+        }
+        url
+    });
+
+    let votes = bench.step("a browser votes and sees the count rise", || browser::vote(&url, &bench.pictures()));
+
+    bench.step("the vote is a row in the database", || {
+        assert_eq!(bench.votes_by_sql(), votes.all_after);
+        assert_eq!(votes.all_after, votes.all_before + 1);
+    });
+
+    bench.step("the built image is clean under Django's own deployment check", || {
+        let check = "python3 manage.py check --deploy --fail-level WARNING";
+        let said = bench.kubectl(&format!("-n polls exec deployment/polls-frontend -- {check}"));
+        assert!(said.contains("System check identified no issues (0 silenced)"), "{said}");
+    });
+
+    bench.step("the namespaces turn away what the restricted standard forbids", || {
+        for namespace in ["polls", "cnpg-system"] {
+            let said = bench.kubectl_fails(&format!("-n {namespace} run intruder --image=x --privileged --dry-run=server"));
+            assert!(said.contains("violates PodSecurity"), "{said}");
+        }
+    });
+
+    bench.step("a second create changes nothing", || {
+        let before = bench.world();
+        let again = bench.run(&["create", "--yes"]);
+        again.ends_with(0).says("nothing to do").says("0 ran");
+        assert_eq!(again.stdout.trim_end(), url);
+        similar(&before, &bench.world());
+    });
+
+    bench.step("the vote survives the loss of every pod", || {
+        bench.kubectl("-n polls delete pods --all --wait=true --timeout=120s");
+        bench.wait_for_page(&url);
+        assert_eq!(browser::count(&url), votes.all_after);
+        assert_eq!(bench.votes_by_sql(), votes.all_after);
+    });
+
+    bench.step("a stopped node is started again with its data", || {
+        bench.stop_node();
+        bench.run(&["create", "--yes"]).ends_with(0).says("the cluster's node is stopped");
+        bench.wait_for_page(&url);
+        assert_eq!(browser::count(&url), votes.all_after);
+    });
+
+    bench.step("delete takes everything away and proves it", || {
+        let began = Instant::now();
+        bench.run(&["delete", "--yes"]).ends_with(0).says("audit: no container, network, volume or file of this instance is left");
+        eprintln!("   delete: {:.1} s", began.elapsed().as_secs_f64());
+        assert_eq!(bench.traces(), Vec::<String>::new());
+        bench.run(&["delete", "--yes"]).ends_with(0);
+    });
+}
+
+#[track_caller]
+fn similar(before: &[String], after: &[String]) {
+    let changed: Vec<&String> =
+        after.iter().filter(|it| !before.contains(it)).chain(before.iter().filter(|it| !after.contains(it))).collect();
+    assert!(changed.is_empty(), "changed: {changed:#?}");
+}

@@ -1,0 +1,168 @@
+//! The rules of this house, as tests: layers, file heads and sizes, documents that must agree with the code.
+
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests fail by panicking, and start the tool itself")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use pocdeploy::config::Config;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn sources() -> Vec<(String, String)> {
+    let dir = root().join("xtask/src");
+    let mut out = Vec::new();
+    for entry in walkdir::WalkDir::new(&dir).sort_by_file_name() {
+        let entry = entry.unwrap();
+        if entry.path().extension().is_some_and(|it| it == "rs") {
+            let name = entry.path().strip_prefix(&dir).unwrap().display().to_string();
+            out.push((name, fs::read_to_string(entry.path()).unwrap()));
+        }
+    }
+    assert!(out.len() > 30, "the sources were not found");
+    out
+}
+
+/// Modules from top to bottom. One may use what stands below it, and nothing above.
+const LAYERS: [&[&str]; 8] = [
+    &["main"],
+    &["lib"],
+    &["commands", "flags"],
+    &["runner"],
+    &["tasks"],
+    &["provider"],
+    &["images", "patch", "requirements", "deploy"],
+    &[
+        "setup",
+        "cluster",
+        "engine",
+        "host",
+        "port",
+        "tool",
+        "env",
+        "record",
+        "lock",
+        "interrupt",
+        "report",
+        "config",
+        "graph",
+        "fingerprint",
+        "errors",
+    ],
+];
+
+/// Uses that go up, each with its reason.
+const EXCEPTIONS: [(&str, &str); 3] = [
+    // A provider says what it saw in the words of a task.
+    ("provider", "tasks"),
+    ("images", "tasks"),
+    // Objects depend on how the application is reached.
+    ("deploy", "provider"),
+];
+
+#[test]
+fn modules_use_only_what_stands_below_them() {
+    let layer = |module: &str| LAYERS.iter().position(|it| it.contains(&module)).unwrap_or_else(|| panic!("{module} is in no layer"));
+    for (name, text) in sources() {
+        let module = name.split(['/', '.']).next().unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        for line in code.lines() {
+            for used in used_modules(line) {
+                let up = used != module && layer(&used) < layer(module);
+                assert!(!up || EXCEPTIONS.contains(&(module, used.as_str())), "{name} uses {used}, which stands above it: {line}");
+            }
+        }
+    }
+}
+
+fn used_modules(line: &str) -> Vec<String> {
+    let names = LAYERS.concat();
+    let mut out = Vec::new();
+    for part in line.split("crate::").skip(1) {
+        let name: String = part.chars().take_while(|it| it.is_alphanumeric() || *it == '_').collect();
+        if names.contains(&name.as_str()) {
+            out.push(name);
+        }
+    }
+    // Members of a grouped import stand on lines of their own.
+    let member = line.strip_prefix("    ").filter(|it| !it.starts_with(' ')).unwrap_or_default();
+    let name: String = member.chars().take_while(|it| it.is_alphanumeric() || *it == '_').collect();
+    let rest = &member[name.len()..];
+    if names.contains(&name.as_str()) && (rest.starts_with("::") || rest == ",") {
+        out.push(name);
+    }
+    out
+}
+
+#[test]
+fn each_door_is_the_only_one_to_name_its_library() {
+    for (name, text) in sources() {
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        for (library, door) in [("bollard::", "engine"), ("kube::", "cluster"), ("k8s_openapi::", "cluster"), ("procfs::", "port")] {
+            let is_door = name.starts_with(&format!("{door}.rs")) || name.starts_with(&format!("{door}/"));
+            let allowed = is_door || (library == "k8s_openapi::" && name == "deploy/secrets.rs");
+            assert!(allowed || !code.contains(library), "{name} names {library}");
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_lives_in_it_and_keeps_to_a_readable_size() {
+    for (name, text) in sources() {
+        assert!(text.starts_with("//! "), "{name} does not open with `//!`");
+        let lines = text.lines().count();
+        assert!(lines <= 400, "{name} has {lines} lines: split it");
+    }
+}
+
+#[test]
+fn the_shipped_configuration_is_the_defaults() {
+    assert_eq!(Config::parse(&read("Pocdeploy.toml")).unwrap(), Config::default());
+}
+
+#[test]
+fn the_documents_name_every_command() {
+    let help = std::process::Command::new(env!("CARGO_BIN_EXE_xtask")).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let commands: Vec<&str> = help
+        .lines()
+        .skip_while(|it| *it != "Commands:")
+        .skip(1)
+        .take_while(|it| !it.is_empty())
+        .filter_map(|it| it.strip_prefix("  ")?.split_whitespace().next())
+        .filter(|it| *it != "help")
+        .collect();
+    assert!(commands.contains(&"create"), "{help}");
+    let readme = read("README.md");
+    for command in commands {
+        assert!(readme.contains(&format!("cargo xtask {command}")), "README.md does not name `cargo xtask {command}`");
+    }
+}
+
+#[test]
+fn the_dependencies_stay_within_their_budget() {
+    // Every crate is compiled by every user on the way to a first result.
+    let lock = read("Cargo.lock");
+    let count = lock.matches("[[package]]").count();
+    assert!(count <= 300, "Cargo.lock holds {count} packages");
+    for forbidden in ["openssl-sys", "aws-lc-rs", "reqwest", "native-tls"] {
+        assert!(!lock.contains(&format!("name = \"{forbidden}\"")), "{forbidden} is in Cargo.lock");
+    }
+}
+
+#[test]
+fn the_recipes_and_the_manifests_agree_on_the_versions() {
+    let versions = read("build/images/versions.toml");
+    let namespace = read("deploy/frontend/namespace.yaml");
+    let kubernetes = versions.lines().find_map(|it| it.strip_prefix("kubernetes = \"")).unwrap();
+    let minor: Vec<&str> = kubernetes.split('.').take(2).collect();
+    assert!(namespace.contains(&format!("enforce-version: v{}", minor.join("."))), "{minor:?}");
+}
