@@ -100,7 +100,7 @@ fn write_all(roots: &[Root], out: impl Write) -> io::Result<()> {
         for entry in WalkDir::new(&root.path).sort_by_file_name() {
             let entry = entry.map_err(io::Error::other)?;
             let relative = entry.path().strip_prefix(&root.path).unwrap_or(entry.path());
-            // Joining nothing would leave a slash behind a file's name.
+            // Joining nothing would leave a slash behind a file's name, which engines refuse.
             let name = if relative.as_os_str().is_empty() { PathBuf::from(&root.name) } else { Path::new(&root.name).join(relative) };
             if name.as_os_str().is_empty() {
                 continue;
@@ -166,5 +166,17 @@ mod tests {
         let names: Vec<String> =
             tar::Archive::new(first.as_slice()).entries().unwrap().map(|it| it.unwrap().path().unwrap().display().to_string()).collect();
         assert_eq!(names, ["app", "app/a.py", "app/b.py"]);
+    }
+
+    #[test]
+    fn a_single_file_has_the_name_that_it_was_given() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("Dockerfile.frontend");
+        fs::write(&path, "FROM scratch").unwrap();
+        let mut out = Vec::new();
+        write_all(&[Root { path, name: "Dockerfile".to_owned() }], &mut out).unwrap();
+        let names: Vec<Vec<u8>> =
+            tar::Archive::new(out.as_slice()).entries().unwrap().map(|it| it.unwrap().path_bytes().into_owned()).collect();
+        assert_eq!(names, [b"Dockerfile".to_vec()]);
     }
 }

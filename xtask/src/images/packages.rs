@@ -161,8 +161,10 @@ fn import(
         labels: [("dev.pocdeploy.recipe".to_owned(), key.to_owned())].into(),
         network: false,
     };
-    engine.build(request, |line| env.detail(task, line))?;
+    let built = engine.build(request, |line| env.detail(task, line));
+    // The name only: the files stay with the image that was built on them.
     engine.remove_image(&files)?;
+    built?;
     steps.done();
     Ok(())
 }

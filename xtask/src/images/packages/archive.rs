@@ -78,12 +78,11 @@ impl<'a> Archive<'a> {
             header.set_gid(entry.header().gid()?);
             header.set_mtime(entry.header().mtime()?);
             let name = format!("{prefix}{path}");
+            if kind.is_dir() && !self.claim(Path::new(&name), true)? {
+                return Ok(());
+            }
             match (kind, target) {
-                (EntryType::Directory, _) => {
-                    if self.claim(Path::new(&name), true)? {
-                        self.builder.append_data(&mut header, &name, io::empty())?;
-                    }
-                }
+                (EntryType::Directory, _) => self.builder.append_data(&mut header, &name, io::empty())?,
                 (EntryType::Symlink, Some(target)) => {
                     self.claim(Path::new(&name), false)?;
                     self.builder.append_link(&mut header, &name, target)?;

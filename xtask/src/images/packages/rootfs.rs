@@ -33,7 +33,7 @@ pub(super) fn make(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys, name
         let suite = &root.suite;
         let command = cmd!(sh, "mmdebstrap {options...} --format=tar {suite} {part} {sources...}");
         tools.run_watched(task, command, BUILD_LIMIT, |line| {
-            if let Some(line) = line.strip_prefix("I: ") {
+            if let Some(line) = line.strip_prefix("I: ").filter(|it| !it.contains("hook")) {
                 steps.says(&format!("Debian packages for {name}: {line}"));
             }
         })
