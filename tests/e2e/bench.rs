@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use k8s_openapi::ByteString;
 use pocdeploy::{
     config::Config,
     engine::{ContainerSpec, Engine},
@@ -112,8 +113,12 @@ impl Bench {
 
     /// The values that must not be seen outside the cluster.
     pub(crate) fn secrets(&self) -> Vec<String> {
-        let key = self.kubectl("-n polls get secret polls-app -o go-template={{index(.data)\"secret-key\"|base64decode}}");
-        let password = self.kubectl("-n polls get secret polls-db-app -o go-template={{.data.password|base64decode}}");
+        let read = |name: &str, key: &str| {
+            let encoded = self.kubectl(&format!("-n polls get secret {name} -o jsonpath={{.data.{key}}}"));
+            let ByteString(bytes) = serde_json::from_value(encoded.into()).unwrap();
+            String::from_utf8(bytes).unwrap()
+        };
+        let (key, password) = (read("polls-app", "secret-key"), read("polls-db-app", "password"));
         assert!(key.len() >= 50 && password.len() >= 16, "the secrets could not be read");
         vec![key, password]
     }
@@ -208,7 +213,7 @@ impl Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let pods = self.administrator("get pods,events -A --sort-by=.metadata.creationTimestamp").1;
+            let pods = self.administrator("get pods,events -A").1;
             eprintln!("{}", pods.lines().rev().take(60).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n"));
         }
         let engine = self.engine();

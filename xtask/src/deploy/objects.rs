@@ -42,9 +42,7 @@ pub fn complete(mut object: Value, values: &Values<'_>) -> Value {
         "Cluster" => database(&mut object, values),
         _ => {}
     }
-    let mut key = Fingerprint::new();
-    key.add("object", object.to_string());
-    object["metadata"]["annotations"][INPUTS] = json!(key.short());
+    sign(&mut object);
     object
 }
 
@@ -54,6 +52,26 @@ pub fn name_by_content(mut job: Value) -> Value {
     let name = job["metadata"]["name"].as_str().unwrap_or("migration");
     job["metadata"]["name"] = json!(format!("{name}-{key}"));
     job
+}
+
+/// Pods read their settings when they start: a Deployment's pods are replaced when a ConfigMap changes.
+pub fn follow_settings(deployment: &mut Value, settings: &[Value]) {
+    let mut key = Fingerprint::new();
+    for object in settings.iter().filter(|it| it["kind"] == "ConfigMap") {
+        key.add("settings", object["data"].to_string());
+    }
+    deployment["spec"]["template"]["metadata"]["annotations"]["dev.pocdeploy/settings"] = json!(key.short());
+    sign(deployment);
+}
+
+/// Annotates an object with the key of its content.
+fn sign(object: &mut Value) {
+    if let Some(annotations) = object["metadata"].get_mut("annotations").and_then(Value::as_object_mut) {
+        annotations.remove(INPUTS);
+    }
+    let mut key = Fingerprint::new();
+    key.add("object", object.to_string());
+    object["metadata"]["annotations"][INPUTS] = json!(key.short());
 }
 
 /// The key that an object was applied with.
@@ -192,6 +210,18 @@ mod tests {
         let job = |image: &str| name_by_content(with(json!({ "kind": "Job", "metadata": { "name": "m" }, "spec": { "x": image } })));
         assert_eq!(job("a"), job("a"));
         assert_ne!(job("a")["metadata"]["name"], job("b")["metadata"]["name"]);
+    }
+
+    #[test]
+    fn changed_settings_replace_the_pods() {
+        let deployment = |value: &str| {
+            let mut out = with(json!({ "kind": "Deployment", "metadata": { "name": "d" }, "spec": { "template": { "metadata": {} } } }));
+            follow_settings(&mut out, &[json!({ "kind": "ConfigMap", "data": { "A": value } })]);
+            out
+        };
+        assert_eq!(deployment("1"), deployment("1"));
+        assert_ne!(deployment("1")["spec"]["template"], deployment("2")["spec"]["template"]);
+        assert_ne!(inputs_of(&deployment("1")), inputs_of(&deployment("2")));
     }
 
     #[test]

@@ -243,7 +243,8 @@ fn create(env: &Env, engine: &Engine) -> Result<()> {
         .env("KIND_EXPERIMENTAL_DOCKER_NETWORK", network(env));
     env.tools.run_watched(TASK, command, Duration::from_secs(600), |line| {
         if line.trim_start().starts_with("•") || line.trim_start().starts_with("✓") {
-            env.progress(TASK, line.trim_start_matches([' ', '•', '✓']));
+            let words: String = line.chars().filter(char::is_ascii).collect();
+            env.progress(TASK, words.trim());
         }
     })
 }

@@ -64,6 +64,9 @@ impl Wanted {
                 }
             }
         }
+        for object in app.iter_mut().filter(|it| it["kind"] == "Deployment") {
+            objects::follow_settings(object, &base);
+        }
         let missing = |what: &str| Problem::config(format!("the manifests in deploy/ hold no {what}"));
         Ok(Wanted {
             namespace: namespace.ok_or_else(|| missing("Namespace"))?,
