@@ -9,7 +9,7 @@ use crate::{
     env::Env,
     errors::Problem,
     graph::TaskId,
-    provider::provider,
+    provider::{kind::INSTANCE_LABEL, provider},
     report::Event,
     setup,
     tasks::{self, image},
@@ -50,7 +50,7 @@ pub(crate) fn run(env: &Env, purge: bool) -> Result<()> {
         }
     }
     if purge {
-        keep(&mut failures, purge_machine(env));
+        keep(&mut failures, refuse_others(env).and_then(|()| purge_machine(env)));
     }
     if failures.is_empty() && left.is_empty() {
         keep(&mut failures, remove_files(env));
@@ -95,6 +95,18 @@ fn remove_images(env: &Env) -> Result<()> {
         engine.remove_image(&plain)?;
     }
     engine.remove_image(&reference)
+}
+
+/// The engine and the cache serve every instance of the machine: they stay while another one lives.
+fn refuse_others(env: &Env) -> Result<()> {
+    let Ok(engine) = env.engine() else { return Ok(()) };
+    let networks = engine.networks_with_label(INSTANCE_LABEL)?;
+    let others: Vec<&str> = networks.iter().map(|it| it.trim_start_matches("pocdeploy-")).filter(|it| *it != env.instance).collect();
+    if others.is_empty() {
+        return Ok(());
+    }
+    let what = format!("the engine and the cache stay: instance {} still needs them", others.join(", "));
+    Err(Problem::new(what).hint("delete the other instances from their own folders first").into())
 }
 
 fn purge_machine(env: &Env) -> Result<()> {
