@@ -50,6 +50,8 @@ pub enum Verbosity {
 pub struct Lines {
     verbosity: Verbosity,
     colour: bool,
+    /// Columns; where nobody looks at a terminal, lines are as long as they are.
+    width: usize,
     heartbeat: Duration,
     began: Instant,
     tasks: Mutex<BTreeMap<TaskId, Running>>,
@@ -64,10 +66,12 @@ impl Lines {
     /// Colour only on a terminal and without `NO_COLOR`; the heartbeat is calmer where lines are kept in a log.
     pub fn stderr(verbosity: Verbosity) -> Lines {
         let terminal = std::io::stderr().is_terminal();
+        let columns = terminal.then(|| terminal_size::terminal_size_of(std::io::stderr())).flatten().map(|(width, _)| usize::from(width.0));
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|it| !it.is_empty());
         Lines {
             verbosity,
             colour: terminal && !no_colour,
+            width: columns.unwrap_or(usize::MAX),
             heartbeat: if terminal { Duration::from_secs(5) } else { Duration::from_secs(20) },
             began: Instant::now(),
             tasks: Mutex::new(BTreeMap::new()),
@@ -79,16 +83,48 @@ impl Lines {
         let clock = format!("{:>2}:{:02}", seconds / 60, seconds % 60);
         let (on, off) = if self.colour { (paint, "\x1b[0m") } else { ("", "") };
         let mut out = String::new();
-        for (index, line) in text.lines().enumerate() {
+        for (index, line) in fold(text, self.width.saturating_sub(INDENT)).iter().enumerate() {
             if index == 0 {
                 out.push_str(&format!("{clock} {on}{mark}{off} {:<12} {line}\n", task.name()));
             } else {
-                out.push_str(&format!("{:21}{line}\n", ""));
+                out.push_str(&format!("{:INDENT$}{line}\n", ""));
             }
         }
         // A reader that went away is no reason to stop the work.
         std::io::stderr().write_all(out.as_bytes()).ok();
     }
+
+    /// One line only: what a task does at this moment is not worth two.
+    fn passing(&self, task: TaskId, text: &str) {
+        let room = self.width.saturating_sub(INDENT).max(20);
+        let first = text.lines().next().unwrap_or_default();
+        let shown: String =
+            if first.chars().count() > room { first.chars().take(room - 1).chain(['…']).collect() } else { first.to_owned() };
+        self.line("·", "\x1b[2m", task, &shown);
+    }
+}
+
+/// The width of clock, mark and task's name.
+const INDENT: usize = 21;
+
+/// Breaks lines between words where they are longer than the room; a word that is longer stays whole.
+fn fold(text: &str, room: usize) -> Vec<String> {
+    let room = room.max(20);
+    let mut out = Vec::new();
+    for line in text.lines() {
+        let mut folded = String::new();
+        for word in line.split(' ') {
+            if !folded.is_empty() && folded.chars().count() + 1 + word.chars().count() > room {
+                out.push(std::mem::take(&mut folded));
+            }
+            if !folded.is_empty() {
+                folded.push(' ');
+            }
+            folded.push_str(word);
+        }
+        out.push(folded);
+    }
+    out
 }
 
 impl Report for Lines {
@@ -107,7 +143,7 @@ impl Report for Lines {
                 let Some(running) = tasks.get_mut(&task) else { return };
                 if !quiet && (self.verbosity == Verbosity::Verbose || now - running.spoke >= self.heartbeat) {
                     running.spoke = now;
-                    self.line("·", "\x1b[2m", task, &text);
+                    self.passing(task, &text);
                 }
             }
             Event::Note { text } => {
@@ -161,5 +197,23 @@ impl Report for Recorder {
         if let Ok(mut events) = self.0.lock() {
             events.push((task, event));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lines_are_folded_between_words() {
+        assert_eq!(fold("upstream's images are built from packages", 24), ["upstream's images are", "built from packages"]);
+        assert_eq!(fold("a-word-that-is-longer-than-the-room x", 20), ["a-word-that-is-longer-than-the-room", "x"]);
+        assert_eq!(fold("one\n  two", usize::MAX), ["one", "  two"]);
+    }
+
+    #[test]
+    fn durations_are_said_as_people_say_them() {
+        assert_eq!(Took(Duration::from_millis(1240)).to_string(), "1.2 s");
+        assert_eq!(Took(Duration::from_secs(125)).to_string(), "2 min 05 s");
     }
 }

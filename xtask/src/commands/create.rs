@@ -31,7 +31,7 @@ pub(crate) fn deploy(env: &Env) -> Result<()> {
     let words = format!(
         "\n{} in {}: {} ran, {} skipped\n\n\
          look inside   kubectl --kubeconfig {kubeconfig} -n {namespace} get all\n\
-         credentials   Secrets {secret} (database) and {app_secret} (secret key) in namespace {namespace}\n\
+         credentials   Secrets {secret} and {app_secret} in namespace {namespace}\n\
          take it away  cargo xtask delete\n\n",
         if summary.ran.is_empty() { "nothing to do" } else { "done" },
         Took(summary.took),

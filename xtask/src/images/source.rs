@@ -46,10 +46,10 @@ pub fn chosen(env: &Env, task: TaskId) -> Result<Chosen> {
         return Ok(chosen);
     }
     let wanted = registry::pull_reference(env, Role::Node)?;
-    env.note(task, format!("asking the registry for {wanted}"));
+    env.note(task, format!("asking the registry for {}", short(&wanted)));
     let chosen = match env.engine()?.registry_digest(&wanted, ASK_LIMIT) {
         Ok(digest) => {
-            env.note(task, format!("upstream's images come from {}: {digest} is there", Chosen::Registry));
+            env.note(task, format!("upstream's images come from {}: {} is there", Chosen::Registry, short(&digest)));
             Chosen::Registry
         }
         Err(error) => {
@@ -62,4 +62,23 @@ pub fn chosen(env: &Env, task: TaskId) -> Result<Chosen> {
     };
     record::write_json(&path, &chosen)?;
     Ok(chosen)
+}
+
+/// A reference for people: twelve digits of a digest tell as much as all.
+fn short(reference: &str) -> String {
+    match reference.split_once("sha256:") {
+        Some((name, digest)) if digest.len() > 12 => format!("{name}sha256:{}…", &digest[..12]),
+        _ => reference.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_shown_short() {
+        assert_eq!(short("docker.io/kindest/node:v1@sha256:0123456789abcdef"), "docker.io/kindest/node:v1@sha256:0123456789ab…");
+        assert_eq!(short("docker.io/kindest/node:v1"), "docker.io/kindest/node:v1");
+    }
 }
