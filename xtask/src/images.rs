@@ -10,8 +10,9 @@ mod source;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use xshell::cmd;
 
-use crate::{env::Env, graph::TaskId, tasks::Probe};
+use crate::{env::Env, graph::TaskId, tasks::Probe, tool};
 
 pub use crate::images::source::{Chosen, chosen};
 
@@ -53,8 +54,15 @@ pub fn ensure(env: &Env, task: TaskId, role: Role) -> Result<()> {
     }
 }
 
-/// The real `kind`: of the pinned version, from `PATH` or built from its Go module.
+/// The real `kind`: the one on `PATH` if it is of the pinned version, else one built from its Go module.
 pub fn kind_binary(env: &Env, task: TaskId) -> Result<PathBuf> {
+    if let Some(path) = tool::find("kind") {
+        let wanted = packages::versions(env)?.kind;
+        let sh = env.tools.shell(&env.project)?;
+        if env.tools.read(task, cmd!(sh, "{path} version --quiet")).is_ok_and(|it| it.trim().trim_start_matches('v') == wanted) {
+            return Ok(path);
+        }
+    }
     packages::kind_binary(env, task)
 }
 

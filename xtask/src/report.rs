@@ -112,15 +112,19 @@ fn fold(text: &str, room: usize) -> Vec<String> {
     let room = room.max(20);
     let mut out = Vec::new();
     for line in text.lines() {
-        let mut folded = String::new();
-        for word in line.split(' ') {
-            if !folded.is_empty() && folded.chars().count() + 1 + word.chars().count() > room {
+        let words = line.trim_start_matches(' ');
+        let mut folded = " ".repeat(line.len() - words.len());
+        let mut is_new = true;
+        for word in words.split(' ') {
+            if !is_new && folded.chars().count() + 1 + word.chars().count() > room {
                 out.push(std::mem::take(&mut folded));
+                is_new = true;
             }
-            if !folded.is_empty() {
+            if !is_new {
                 folded.push(' ');
             }
             folded.push_str(word);
+            is_new = false;
         }
         out.push(folded);
     }
