@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -31,9 +32,10 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    pub(crate) fn new() -> Bench {
+    /// `purpose` tells several benches of one process apart.
+    pub(crate) fn new(purpose: &str) -> Bench {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let instance = format!("e2e-{}", std::process::id());
+        let instance = format!("e2e{purpose}-{}", std::process::id());
         let root = source.join("target/e2e").join(&instance);
         copy(source, &root);
         let config = fs::read_to_string(root.join("Pocdeploy.toml")).unwrap();
@@ -54,11 +56,24 @@ impl Bench {
 
     /// Runs the tool in the project's copy; its words are passed on.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
-        let ran = Ran::from(binary(&self.root, arguments).output().unwrap());
+        self.ran(&mut self.command(arguments))
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        binary(&self.root, arguments)
+    }
+
+    pub(crate) fn ran(&self, command: &mut Command) -> Ran {
+        let ran = Ran::from(command.output().unwrap());
         for line in ran.stderr.lines().filter(|it| !it.is_empty()) {
             eprintln!("   | {line}");
         }
         ran
+    }
+
+    /// Replaces the copy's configuration; the instance's name stays.
+    pub(crate) fn configure(&self, settings: &str) {
+        fs::write(self.root.join("Pocdeploy.toml"), format!("name = \"{}\"\n{settings}", self.instance)).unwrap();
     }
 
     pub(crate) fn pictures(&self) -> PathBuf {
@@ -69,12 +84,12 @@ impl Bench {
         format!("{}-control-plane", self.instance)
     }
 
-    fn env(&self) -> Env {
+    pub(crate) fn env(&self) -> Env {
         let config = Config::read(&self.root).unwrap();
         Env::new(self.root.clone(), config, Options::default(), Arc::new(Recorder::default())).unwrap()
     }
 
-    fn engine(&self) -> Engine {
+    pub(crate) fn engine(&self) -> Engine {
         tasks::engine::find(&self.env()).unwrap().expect("no engine answers")
     }
 

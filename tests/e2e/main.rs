@@ -6,6 +6,7 @@
 
 mod bench;
 mod browser;
+mod registry;
 
 use std::time::Instant;
 
@@ -13,7 +14,7 @@ use bench::Bench;
 
 #[test]
 fn from_nothing_to_a_vote_and_back_to_nothing() {
-    let bench = Bench::new();
+    let bench = Bench::new("");
     bench.step("a foreign cluster of the same name is left alone", || {
         bench.start_foreign_node();
         bench.run(&["create", "--yes"]).ends_with(1).says("did not create; it is left alone");
@@ -92,4 +93,29 @@ fn similar(before: &[String], after: &[String]) {
     let changed: Vec<&String> =
         after.iter().filter(|it| !before.contains(it)).chain(before.iter().filter(|it| !after.contains(it))).collect();
     assert!(changed.is_empty(), "changed: {changed:#?}");
+}
+
+#[test]
+fn upstream_images_come_from_a_registry_that_answers() {
+    let bench = Bench::new("registry");
+    let registry = bench.step("a registry with upstream's images under upstream's names", || registry::Registry::start(&bench));
+    bench.configure(&registry.settings());
+    let url = bench.step("create finds it and takes the images by digest and through mirrors", || {
+        let mut command = bench.command(&["create", "--yes"]);
+        command.env("SSL_CERT_FILE", registry.trusted());
+        let created = bench.ran(&mut command);
+        created.ends_with(0).says("upstream's images come from their registries: sha256:");
+        created.stdout.trim_end().to_owned()
+    });
+    bench.step("operator and database run what the registry served", || {
+        let images = bench.kubectl("get pods -A -o jsonpath={.items[*].status.containerStatuses[*].imageID}");
+        for name in ["ghcr.io/cloudnative-pg/cloudnative-pg@sha256:", "ghcr.io/cloudnative-pg/postgresql@sha256:"] {
+            assert!(images.contains(name), "{images}");
+        }
+        bench.wait_for_page(&url);
+    });
+    bench.step("delete takes it away", || {
+        bench.run(&["delete", "--yes"]).ends_with(0);
+        assert_eq!(bench.traces(), Vec::<String>::new());
+    });
 }

@@ -10,7 +10,7 @@ mod context;
 mod import;
 mod managed;
 
-use std::{collections::HashMap, future::Future, path::PathBuf, sync::Arc};
+use std::{collections::HashMap, future::Future, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use bollard::{
@@ -89,12 +89,13 @@ impl Engine {
             .with_context(|| format!("tag {reference} as {name}:{tag}"))
     }
 
-    /// Removes a name of an image, and the image with its last name. Absent counts as done.
+    /// Removes a name of an image, and the image with its last name. Absent counts as done; so does an image that a
+    /// container uses, for that container is not ours to judge.
     pub fn remove_image(&self, reference: &str) -> Result<()> {
         self.wait(async {
             match self.docker.remove_image(reference, None::<RemoveImageOptions>, None).await {
                 Ok(_) => Ok(()),
-                Err(error) if is_not_found(&error) => Ok(()),
+                Err(error) if is_not_found(&error) || is_in_use(&error) => Ok(()),
                 Err(error) => Err(self.explain(error)),
             }
         })
@@ -133,14 +134,6 @@ impl Engine {
         self.follow(stream, |step| step.error_detail.and_then(|it| it.message)).with_context(|| format!("push {name}:{tag}"))
     }
 
-    /// Loads an archive as `docker save` writes it.
-    pub fn load(&self, archive: PathBuf) -> Result<()> {
-        let options = bollard::query_parameters::ImportImageOptions::default();
-        let stream = context::file_stream(archive);
-        self.follow(self.docker.import_image_stream(options, stream, None), |step| step.error_detail.and_then(|it| it.message))
-            .context("load images")
-    }
-
     /// Reads a stream of steps to its end; a step that names an error ends it.
     fn follow<T>(&self, stream: impl Stream<Item = Result<T, Error>>, mut step: impl FnMut(T) -> Option<String>) -> Result<()> {
         self.wait(async {
@@ -168,6 +161,10 @@ impl Engine {
             }
         }
     }
+}
+
+fn is_in_use(error: &Error) -> bool {
+    matches!(error, Error::DockerResponseServerError { status_code: 409, .. })
 }
 
 fn is_not_found(error: &Error) -> bool {

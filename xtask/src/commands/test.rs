@@ -15,9 +15,12 @@ use crate::{
 /// What continuous integration grants for everything.
 const LIMIT: Duration = Duration::from_secs(85 * 60);
 
-/// The browser that votes, and what drives it.
-const BROWSER: [Need; 2] =
-    [Need { program: "chromium", package: "chromium" }, Need { program: "chromedriver", package: "chromium-driver" }];
+/// The browser that votes and what drives it; a registry for the images.
+const NEEDS: [Need; 3] = [
+    Need { program: "chromium", package: "chromium" },
+    Need { program: "chromedriver", package: "chromium-driver" },
+    Need { program: "docker-registry", package: "docker-registry" },
+];
 
 pub(crate) fn run(env: &Env) -> Result<()> {
     let sh = env.tools.shell(&env.project)?;
@@ -35,10 +38,10 @@ pub(crate) fn run(env: &Env) -> Result<()> {
     headline("tests without an engine");
     check("tests", attached(cmd!(sh, "cargo test --workspace")));
     headline("end to end on a real cluster");
-    // Calling this command is the consent: it cannot do its work without a browser.
+    // Calling this command is the consent: it cannot do its work without a browser and a registry.
     check(
         "end to end",
-        setup::ensure(env, TaskId::Test, &BROWSER, "the end-to-end test")
+        setup::ensure(env, TaskId::Test, &NEEDS, "the end-to-end test")
             .and_then(|()| attached(cmd!(sh, "cargo test --package xtask --test e2e -- --nocapture --test-threads=1"))),
     );
     if failed.is_empty() {

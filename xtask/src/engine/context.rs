@@ -34,21 +34,6 @@ pub(crate) fn tar_stream(roots: Vec<Root>) -> impl Stream<Item = Result<Bytes, i
     receiver_stream(receiver)
 }
 
-/// A file's bytes in pieces.
-pub(crate) fn file_stream(path: PathBuf) -> impl Stream<Item = Result<Bytes, io::Error>> + Send + 'static {
-    let (sender, receiver) = mpsc::channel(16);
-    std::thread::spawn(move || {
-        let failed = sender.clone();
-        let mut writer = ChannelWriter { sender, buffer: Vec::with_capacity(CHUNK) };
-        let copied = fs::File::open(path).and_then(|mut file| io::copy(&mut file, &mut writer)).and_then(|_| writer.flush());
-        if let Err(error) = copied {
-            // A reader that went away needs no error.
-            failed.blocking_send(Err(error)).ok();
-        }
-    });
-    receiver_stream(receiver)
-}
-
 /// A writer, and the stream of what is written to it.
 pub(crate) fn pipe() -> (ChannelWriter, impl Stream<Item = Result<Bytes, io::Error>> + Send + 'static) {
     let (sender, receiver) = mpsc::channel(16);

@@ -1,6 +1,6 @@
 //! Upstream's own images from their registries, or from the mirrors that stand in for these.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Result, bail};
 
@@ -54,8 +54,19 @@ fn without_scheme(mirror: &str) -> &str {
     mirror.trim_start_matches("https://").trim_start_matches("http://")
 }
 
+/// Where the node keeps the authorities that the host trusts, for mirrors that are reached over HTTPS.
+pub const NODE_AUTHORITIES: &str = "/etc/containerd/pocdeploy-ca.crt";
+
+/// The host's bundle of trusted authorities: `SSL_CERT_FILE`, or where Debian's and Red Hat's relatives keep it.
+pub fn host_authorities() -> Option<PathBuf> {
+    let set = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    let usual = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"].map(PathBuf::from);
+    set.into_iter().chain(usual).find(|it| it.is_file())
+}
+
 /// containerd's `hosts.toml` for each mirrored registry: file below `/etc/containerd/certs.d` and its content.
-pub fn hosts_files(mirrors: &BTreeMap<String, String>) -> Vec<(String, String)> {
+/// With `authorities`, HTTPS mirrors are checked against `NODE_AUTHORITIES`.
+pub fn hosts_files(mirrors: &BTreeMap<String, String>, authorities: bool) -> Vec<(String, String)> {
     let mut out = Vec::new();
     for (host, mirror) in mirrors {
         let origin = if host == "docker.io" { "registry-1.docker.io" } else { host };
@@ -67,7 +78,8 @@ pub fn hosts_files(mirrors: &BTreeMap<String, String>) -> Vec<(String, String)> 
             }
             None => (mirror.clone(), ""),
         };
-        let text = format!("server = \"https://{origin}\"\n\n[host.\"{base}\"]\n  capabilities = [\"pull\", \"resolve\"]\n{extra}");
+        let trust = if authorities && mirror.starts_with("https://") { format!("  ca = \"{NODE_AUTHORITIES}\"\n") } else { String::new() };
+        let text = format!("server = \"https://{origin}\"\n\n[host.\"{base}\"]\n  capabilities = [\"pull\", \"resolve\"]\n{trust}{extra}");
         out.push((format!("{host}/hosts.toml"), text));
     }
     out
@@ -92,14 +104,15 @@ mod tests {
 
     #[test]
     fn the_node_learns_of_mirrors_with_and_without_a_path() {
-        let files = hosts_files(&mirrors("docker.io", "http://10.0.0.5:5000"));
+        let files = hosts_files(&mirrors("docker.io", "http://10.0.0.5:5000"), true);
         assert_eq!(files[0].0, "docker.io/hosts.toml");
         assert_eq!(
             files[0].1,
             "server = \"https://registry-1.docker.io\"\n\n[host.\"http://10.0.0.5:5000\"]\n  capabilities = [\"pull\", \"resolve\"]\n"
         );
-        let below = hosts_files(&mirrors("ghcr.io", "https://mirror.example.com/gh"));
+        let below = hosts_files(&mirrors("ghcr.io", "https://mirror.example.com/gh"), true);
         assert!(below[0].1.contains("[host.\"https://mirror.example.com/v2/gh\"]"), "{}", below[0].1);
         assert!(below[0].1.contains("override_path = true"));
+        assert!(below[0].1.contains("ca = \"/etc/containerd/pocdeploy-ca.crt\""));
     }
 }

@@ -53,7 +53,7 @@ enum Present {
     /// Somebody else's cluster of the same name.
     Foreign,
     /// Ours, cut off before it was finished.
-    HalfMade,
+    HalfMade(Container),
     Finished(Container),
 }
 
@@ -62,7 +62,7 @@ fn present(env: &Env, engine: &Engine) -> Result<Present> {
     if !owns_network(env, engine)? || !container.networks.contains(&network(env)) {
         return Ok(Present::Foreign);
     }
-    Ok(if engine.has_path(&node(env), FINISHED)? { Present::Finished(container) } else { Present::HalfMade })
+    Ok(if engine.has_path(&node(env), FINISHED)? { Present::Finished(container) } else { Present::HalfMade(container) })
 }
 
 fn owns_network(env: &Env, engine: &Engine) -> Result<bool> {
@@ -91,7 +91,7 @@ impl Provider for Kind {
         let container = match present(env, env.engine()?)? {
             Present::Nothing => return Ok(Probe::Stale(format!("there is no cluster {}", env.instance))),
             Present::Foreign => return Err(foreign(env)),
-            Present::HalfMade => return Ok(Probe::Stale("the creation of the cluster was cut off".to_owned())),
+            Present::HalfMade(_) => return Ok(Probe::Stale("the creation of the cluster was cut off".to_owned())),
             Present::Finished(container) => container,
         };
         if !container.running {
@@ -125,7 +125,7 @@ impl Provider for Kind {
                     engine.start(&node(env))?;
                 }
             }
-            Present::HalfMade => {
+            Present::HalfMade(_) => {
                 env.note(TASK, "removing the cluster whose creation was cut off");
                 engine.remove_container(&node(env))?;
                 create(env, engine)?;
@@ -180,9 +180,13 @@ impl Provider for Kind {
         match present(env, engine)? {
             Present::Nothing => {}
             Present::Foreign => env.note(task, format!("container {} is not this tool's: left alone", node(env))),
-            Present::HalfMade | Present::Finished(_) => {
+            Present::HalfMade(container) | Present::Finished(container) => {
                 env.progress(task, format!("removing cluster {}", env.instance));
                 engine.remove_container(&node(env))?;
+                let left = engine.existing_volumes(&container.volumes)?;
+                if !left.is_empty() {
+                    return Err(Problem::new(format!("volumes of the removed node are still there: {}", left.join(", "))).into());
+                }
             }
         }
         if owns_network(env, engine)? {
@@ -270,13 +274,22 @@ fn pass_mirrors(env: &Env, engine: &Engine) -> Result<()> {
     if env.config.images.mirrors.is_empty() || images::chosen(env, TASK)? != Chosen::Registry {
         return Ok(());
     }
-    for (name, text) in images::registry::hosts_files(&env.config.images.mirrors) {
-        let path = format!("/etc/containerd/certs.d/{name}");
-        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-        engine.exec(&node(env), &["mkdir", "-p", folder])?.ok("make the mirrors' folder")?;
-        let input = futures_util::stream::iter([Ok(bytes::Bytes::from(text))]);
-        engine.exec_with_input(&node(env), &["tee", &path], input)?.ok("write the mirror's settings")?;
+    let authorities = images::registry::host_authorities();
+    if let Some(bundle) = &authorities {
+        let text = std::fs::read(bundle).with_context(|| format!("read {}", bundle.display()))?;
+        write_in_node(env, engine, images::registry::NODE_AUTHORITIES, text)?;
     }
+    for (name, text) in images::registry::hosts_files(&env.config.images.mirrors, authorities.is_some()) {
+        write_in_node(env, engine, &format!("/etc/containerd/certs.d/{name}"), text.into_bytes())?;
+    }
+    Ok(())
+}
+
+fn write_in_node(env: &Env, engine: &Engine, path: &str, content: Vec<u8>) -> Result<()> {
+    let folder = path.rsplit_once('/').map_or("/", |(folder, _)| folder);
+    engine.exec(&node(env), &["mkdir", "-p", folder])?.ok("make a folder in the node")?;
+    let input = futures_util::stream::iter([Ok(bytes::Bytes::from(content))]);
+    engine.exec_with_input(&node(env), &["tee", path], input)?.ok("write a file in the node")?;
     Ok(())
 }
 

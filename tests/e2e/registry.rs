@@ -1,0 +1,233 @@
+//! A real registry on this machine, over HTTPS with an authority of its own, holding what upstream publishes.
+//!
+//! The images are those of the recipes under upstream's names: operator and database are cut out of the node image,
+//! where they lie unpacked.
+
+use std::{
+    collections::HashMap,
+    fs,
+    net::{TcpListener, UdpSocket},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use pocdeploy::{
+    engine::{BuildRequest, ContainerSpec, Engine, Root},
+    graph::TaskId,
+    images::{Role, packages},
+};
+
+use crate::bench::Bench;
+
+pub(crate) struct Registry {
+    child: Child,
+    folder: tempfile::TempDir,
+    /// `address:port`.
+    place: String,
+    node_digest: String,
+    engine: Engine,
+    /// Names that this test gave to images of the engine.
+    names: Vec<String>,
+}
+
+impl Registry {
+    /// Starts it, and pushes four images.
+    pub(crate) fn start(bench: &Bench) -> Registry {
+        let folder = tempfile::tempdir().unwrap();
+        let address = own_address();
+        let port = TcpListener::bind((address.as_str(), 0)).unwrap().local_addr().unwrap().port();
+        let place = format!("{address}:{port}");
+        certify(folder.path(), &address);
+        // Where an engine looks for a registry's authority.
+        let trusted = Path::new("/etc/docker/certs.d").join(&place);
+        fs::create_dir_all(&trusted).unwrap();
+        fs::copy(folder.path().join("ca.crt"), trusted.join("ca.crt")).unwrap();
+        let child = serve(folder.path(), &place);
+        let mut registry = Registry { child, folder, place, node_digest: String::new(), engine: bench.engine(), names: Vec::new() };
+        registry.fill(bench);
+        registry
+    }
+
+    /// Mirrors as companies have them: one on a host, one below a path of it.
+    pub(crate) fn settings(&self) -> String {
+        format!(
+            "[images]\nsource = \"auto\"\nnode = \"docker.io/kindest/node@{}\"\n[images.mirrors]\n\"docker.io\" = \"https://{place}\"\n\"ghcr.io\" = \"https://{place}/github\"\n",
+            self.node_digest,
+            place = self.place,
+        )
+    }
+
+    /// The host's authorities and the registry's.
+    pub(crate) fn trusted(&self) -> PathBuf {
+        self.folder.path().join("all.crt")
+    }
+
+    fn fill(&mut self, bench: &Bench) {
+        let env = bench.env();
+        env.set_engine(self.engine.clone());
+        for role in [Role::Python, Role::Node] {
+            packages::ensure(&env, TaskId::NodeImage, role).unwrap();
+        }
+        let versions = packages::versions(&env).unwrap();
+        let node = packages::reference(&env, Role::Node).unwrap();
+        let python = packages::reference(&env, Role::Python).unwrap();
+        self.push(&python, "library/python", &format!("{}-slim-trixie", versions.python));
+        self.push(&node, "kindest/node", &format!("v{}", versions.kubernetes));
+        let layer = |file: &str| self.layer_with(&node, file);
+        let (operator, postgresql) = (layer("manager"), layer(&format!("usr/lib/postgresql/{}/bin/postgres", versions.postgresql)));
+        let bin = format!("/usr/lib/postgresql/{}/bin", versions.postgresql);
+        self.cut(
+            &node,
+            &operator,
+            "USER 65532:65532\nENTRYPOINT [\"/manager\"]\n",
+            "github/cloudnative-pg/cloudnative-pg",
+            &versions.cloudnative_pg,
+        );
+        let settings = format!("ENV PATH={bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nUSER 26\n");
+        self.cut(&node, &postgresql, &settings, "github/cloudnative-pg/postgresql", &versions.postgresql);
+        let reference = format!("{}/kindest/node:v{}", self.place, versions.kubernetes);
+        self.node_digest = self.engine.registry_digest(&reference, Duration::from_secs(20)).unwrap();
+        // What the test pulls must come from the registry.
+        for name in &self.names {
+            self.engine.remove_image(name).unwrap();
+        }
+    }
+
+    fn push(&mut self, image: &str, path: &str, tag: &str) {
+        let name = format!("{}/{path}", self.place);
+        self.engine.tag(image, &name, tag).unwrap();
+        self.names.push(format!("{name}:{tag}"));
+        self.engine.push(&name, tag).unwrap();
+    }
+
+    /// The folder of the node's unpacked layer that holds a file.
+    fn layer_with(&self, node: &str, file: &str) -> String {
+        let name = format!("e2e-look-{}", std::process::id());
+        let command = ["sleep", "60"].map(str::to_owned).to_vec();
+        self.engine.start_new(ContainerSpec { name: name.clone(), image: node.to_owned(), command, ..ContainerSpec::default() }).unwrap();
+        let found = self.engine.exec(&name, &["sh", "-c", &format!("ls -d /opt/pocdeploy/layers/*/fs/{file}")]).unwrap();
+        self.engine.remove_container(&name).unwrap();
+        let path = found.stdout.trim().to_owned();
+        path.strip_suffix(file).unwrap_or_else(|| panic!("{found:?}")).to_owned()
+    }
+
+    fn cut(&mut self, node: &str, layer: &str, settings: &str, path: &str, tag: &str) {
+        let dockerfile = self.folder.path().join("Dockerfile");
+        fs::write(&dockerfile, format!("FROM {node} AS node\nFROM scratch\nCOPY --from=node {layer} /\n{settings}")).unwrap();
+        let image = format!("{}/{path}:{tag}", self.place);
+        let request = BuildRequest {
+            context: vec![Root { path: dockerfile, name: "Dockerfile".to_owned() }],
+            dockerfile: "Dockerfile".to_owned(),
+            tag: image.clone(),
+            args: HashMap::new(),
+            labels: HashMap::new(),
+            network: false,
+        };
+        self.engine.build(request, |_| ()).unwrap();
+        self.names.push(image);
+        self.engine.push(&format!("{}/{path}", self.place), tag).unwrap();
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+        fs::remove_dir_all(Path::new("/etc/docker/certs.d").join(&self.place)).ok();
+        for name in &self.names {
+            self.engine.remove_image(name).ok();
+        }
+        let pulled = [format!("{}/kindest/node@{}", self.place, self.node_digest)];
+        for name in &pulled {
+            self.engine.remove_image(name).ok();
+        }
+    }
+}
+
+/// The address by which both this machine and containers on it reach this machine. No packet is sent.
+fn own_address() -> String {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket.connect("192.0.2.1:9").expect("this machine has no address of its own");
+    socket.local_addr().unwrap().ip().to_string()
+}
+
+/// An authority, and a certificate of it for the address.
+fn certify(folder: &Path, address: &str) {
+    let openssl = |arguments: &[&str]| run("openssl", folder, arguments);
+    let name = format!("subjectAltName=IP:{address}");
+    openssl(&[
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=test authority",
+        "-keyout",
+        "ca.key",
+        "-out",
+        "ca.crt",
+    ]);
+    openssl(&[
+        "req",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-subj",
+        "/CN=registry",
+        "-addext",
+        &name,
+        "-keyout",
+        "registry.key",
+        "-out",
+        "registry.csr",
+    ]);
+    fs::write(folder.join("names"), &name).unwrap();
+    openssl(&[
+        "x509",
+        "-req",
+        "-days",
+        "2",
+        "-in",
+        "registry.csr",
+        "-CA",
+        "ca.crt",
+        "-CAkey",
+        "ca.key",
+        "-CAcreateserial",
+        "-extfile",
+        "names",
+        "-out",
+        "registry.crt",
+    ]);
+    let mut all = pocdeploy::images::registry::host_authorities().map(|it| fs::read(it).unwrap()).unwrap_or_default();
+    all.extend(fs::read(folder.join("ca.crt")).unwrap());
+    fs::write(folder.join("all.crt"), all).unwrap();
+}
+
+fn serve(folder: &Path, place: &str) -> Child {
+    let config = format!(
+        "version: 0.1\nlog: {{level: warn}}\nstorage: {{filesystem: {{rootdirectory: {root}/data}}}}\nhttp: {{addr: '{place}', tls: {{certificate: {root}/registry.crt, key: {root}/registry.key}}}}\n",
+        root = folder.display(),
+    );
+    fs::write(folder.join("config.yml"), config).unwrap();
+    let log = fs::File::create(folder.join("log")).unwrap();
+    #[expect(clippy::disallowed_methods, reason = "the registry is the test's, not the tool's")]
+    let child =
+        Command::new("docker-registry").arg("serve").arg(folder.join("config.yml")).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+    let began = Instant::now();
+    while std::net::TcpStream::connect(place).is_err() {
+        assert!(began.elapsed() < Duration::from_secs(30), "{}", fs::read_to_string(folder.join("log")).unwrap_or_default());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    child
+}
+
+fn run(program: &str, folder: &Path, arguments: &[&str]) {
+    #[expect(clippy::disallowed_methods, reason = "a tool of the test's own")]
+    let output = Command::new(program).current_dir(folder).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
