@@ -40,6 +40,7 @@ impl Bench {
         copy(source, &root);
         let config = fs::read_to_string(root.join("Pocdeploy.toml")).unwrap();
         fs::write(root.join("Pocdeploy.toml"), format!("name = \"{instance}\"\n{config}")).unwrap();
+        fs::write(root.join("foreign-kubeconfig"), "not a kubeconfig: reading this fails").unwrap();
         let pictures = source.join("target/e2e/pictures");
         fs::create_dir_all(&pictures).unwrap();
         Bench { root: root.canonicalize().unwrap(), instance, pictures }
@@ -60,7 +61,9 @@ impl Bench {
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        binary(&self.root, arguments)
+        let mut command = binary(&self.root, arguments);
+        command.env("KUBECONFIG", self.foreign_kubeconfig());
+        command
     }
 
     pub(crate) fn ran(&self, command: &mut Command) -> Ran {
@@ -69,6 +72,16 @@ impl Bench {
             eprintln!("   | {line}");
         }
         ran
+    }
+
+    fn foreign_kubeconfig(&self) -> PathBuf {
+        self.root.join("foreign-kubeconfig")
+    }
+
+    /// What the tool must neither read nor write: the user's own cluster settings.
+    pub(crate) fn foreign_settings(&self) -> Vec<Option<Vec<u8>>> {
+        let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+        [self.foreign_kubeconfig(), home.join(".kube/config")].iter().map(|it| fs::read(it).ok()).collect()
     }
 
     /// Replaces the copy's configuration; the instance's name stays.

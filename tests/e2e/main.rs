@@ -15,6 +15,7 @@ use bench::Bench;
 #[test]
 fn from_nothing_to_a_vote_and_back_to_nothing() {
     let bench = Bench::new("");
+    let foreign = bench.foreign_settings();
     bench.step("a foreign cluster of the same name is left alone", || {
         bench.start_foreign_node();
         bench.run(&["create", "--yes"]).ends_with(1).says("did not create; it is left alone");
@@ -85,6 +86,7 @@ fn from_nothing_to_a_vote_and_back_to_nothing() {
         eprintln!("   delete: {:.1} s", began.elapsed().as_secs_f64());
         assert_eq!(bench.traces(), Vec::<String>::new());
         bench.run(&["delete", "--yes"]).ends_with(0);
+        assert!(bench.foreign_settings() == foreign, "the user's own kubeconfig was changed");
     });
 }
 
