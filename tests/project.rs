@@ -59,15 +59,6 @@ const LAYERS: [&[&str]; 8] = [
     ],
 ];
 
-/// Uses that go up, each with its reason.
-const EXCEPTIONS: [(&str, &str); 3] = [
-    // A provider says what it saw in the words of a task.
-    ("provider", "tasks"),
-    ("images", "tasks"),
-    // Objects depend on how the application is reached.
-    ("deploy", "provider"),
-];
-
 #[test]
 fn modules_use_only_what_stands_below_them() {
     let layer = |module: &str| LAYERS.iter().position(|it| it.contains(&module)).unwrap_or_else(|| panic!("{module} is in no layer"));
@@ -77,7 +68,7 @@ fn modules_use_only_what_stands_below_them() {
         for line in code.lines() {
             for used in used_modules(line) {
                 let up = used != module && layer(&used) < layer(module);
-                assert!(!up || EXCEPTIONS.contains(&(module, used.as_str())), "{name} uses {used}, which stands above it: {line}");
+                assert!(!up, "{name} uses {used}, which stands above it: {line}");
             }
         }
     }

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use xshell::cmd;
 
-use crate::{env::Env, graph::TaskId, tasks::Probe, tool};
+use crate::{env::Env, graph::TaskId, probe::Probe, tool};
 
 pub use crate::images::source::{Chosen, chosen};
 

@@ -3,11 +3,9 @@
 pub mod cloud;
 pub mod kind;
 
-use std::path::PathBuf;
-
 use anyhow::Result;
 
-use crate::{config::ClusterType, env::Env, fingerprint::Fingerprint, graph::TaskId, tasks::Probe};
+use crate::{config::ClusterType, env::Env, fingerprint::Fingerprint, graph::TaskId, probe::Probe, reach::Reach};
 
 /// One kind of cluster.
 pub trait Provider: Sync {
@@ -29,28 +27,10 @@ pub trait Provider: Sync {
     fn leftovers(&self, env: &Env) -> Result<Vec<String>>;
 }
 
-/// The application's way out of the cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reach {
-    /// The Service's type.
-    pub service: &'static str,
-    /// The address that a browser opens, without a path.
-    pub origin: String,
-    /// Hosts that are reached over plain HTTP, because they are the user's own machine.
-    pub plain_hosts: Vec<String>,
-    /// The port of the node that the Service must answer on; nothing where a load balancer stands in front.
-    pub node_port: Option<u16>,
-}
-
 /// The provider that the configuration names.
 pub fn provider(env: &Env) -> Result<Box<dyn Provider>> {
     match env.config.cluster.kind {
         ClusterType::Kind => Ok(Box::new(kind::Kind)),
         other => Err(cloud::not_there_yet(other)),
     }
-}
-
-/// The kubeconfig of the instance's cluster, if its file is there.
-pub fn kubeconfig(env: &Env) -> Option<PathBuf> {
-    Some(env.kubeconfig()).filter(|it| it.is_file())
 }

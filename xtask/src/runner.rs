@@ -13,9 +13,10 @@ use crate::{
     errors::Problem,
     fingerprint::Fingerprint,
     graph::{TaskId, closure},
+    probe::Probe,
     record,
     report::Event,
-    tasks::{Probe, Task},
+    tasks::Task,
 };
 
 /// How a task ended.

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{env::Env, fingerprint::Fingerprint, graph::TaskId};
+use crate::{env::Env, fingerprint::Fingerprint, graph::TaskId, probe::Probe};
 
 pub mod base_image;
 pub mod cluster;
@@ -22,15 +22,6 @@ pub trait Task {
     fn probe(&self, env: &Env, want: &Fingerprint) -> Result<Probe>;
     /// Makes the product. May be repeated, and takes up half-done work.
     fn run(&self, env: &Env, want: &Fingerprint) -> Result<()>;
-}
-
-/// What a probe saw.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Probe {
-    /// The product is there; what was seen.
-    Fresh(String),
-    /// The task must run; why.
-    Stale(String),
 }
 
 /// The task of a name; the commands that report under a name of their own are none.

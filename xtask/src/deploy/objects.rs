@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{config::Config, fingerprint::Fingerprint, provider::Reach};
+use crate::{config::Config, fingerprint::Fingerprint, reach::Reach};
 
 /// The annotation that carries the key of what an object was made from.
 pub const INPUTS: &str = "dev.pocdeploy/inputs";

@@ -20,9 +20,10 @@ use crate::{
     host::{self, Setting},
     images::{self, Chosen, Role},
     port,
-    provider::{Provider, Reach},
+    probe::Probe,
+    provider::Provider,
+    reach::Reach,
     record,
-    tasks::Probe,
 };
 
 pub struct Kind;

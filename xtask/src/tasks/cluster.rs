@@ -2,13 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{
-    env::Env,
-    fingerprint::Fingerprint,
-    graph::TaskId,
-    provider::provider,
-    tasks::{Probe, Task},
-};
+use crate::{env::Env, fingerprint::Fingerprint, graph::TaskId, probe::Probe, provider::provider, tasks::Task};
 
 pub struct Cluster;
 

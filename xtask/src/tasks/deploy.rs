@@ -16,8 +16,9 @@ use crate::{
     errors::Problem,
     fingerprint::Fingerprint,
     graph::TaskId,
+    probe::Probe,
     provider::{Provider, provider},
-    tasks::{Probe, Task, deploy::wanted::Wanted},
+    tasks::{Task, deploy::wanted::Wanted},
 };
 
 pub struct Deploy;

@@ -8,8 +8,9 @@ use crate::{
     errors::Problem,
     fingerprint::Fingerprint,
     graph::TaskId,
+    probe::Probe,
     setup,
-    tasks::{Probe, Task},
+    tasks::Task,
 };
 
 pub struct Engine;

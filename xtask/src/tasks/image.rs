@@ -13,8 +13,9 @@ use crate::{
     fingerprint::Fingerprint,
     graph::TaskId,
     images::{self, Role},
+    probe::Probe,
     record,
-    tasks::{Probe, Task},
+    tasks::Task,
 };
 
 pub struct Image;

@@ -7,7 +7,8 @@ use crate::{
     fingerprint::Fingerprint,
     graph::TaskId,
     images::{self, Role},
-    tasks::{Probe, Task},
+    probe::Probe,
+    tasks::Task,
 };
 
 pub struct NodeImage;

@@ -15,8 +15,9 @@ use crate::{
     fingerprint::Fingerprint,
     graph::TaskId,
     patch::{self, mismatch},
+    probe::Probe,
     record,
-    tasks::{Probe, Task},
+    tasks::Task,
 };
 
 pub struct Patch;

@@ -10,9 +10,11 @@ use crate::{
     errors::Problem,
     fingerprint::Fingerprint,
     graph::TaskId,
-    images, record,
+    images,
+    probe::Probe,
+    record,
     requirements::{self, Target, imports},
-    tasks::{Probe, Task, patch},
+    tasks::{Task, patch},
 };
 
 #[derive(Default)]

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{
     cluster::{Cluster, ObjectId, Verdict, Wait, verdict},
     env::Env,
-    provider::Reach,
+    reach::Reach,
     tasks::deploy::{ID, PAGE_LIMIT, wanted::Wanted, with_evidence},
 };
 

@@ -12,7 +12,8 @@ use crate::{
     env::Env,
     errors::Problem,
     images::{self, Role},
-    provider::{Reach, provider},
+    provider::provider,
+    reach::Reach,
     tasks::{deploy::ID, image},
 };
 
