@@ -174,10 +174,9 @@ impl Managed {
         remove_file(&self.run.join("dockerd.pid"))?;
         remove_file(&self.socket())?;
         let containerd = self.run.join("exec/containerd/containerd.pid");
-        let pid = fs::read_to_string(&containerd).ok();
-        let alive = pid
-            .and_then(|pid| fs::read_to_string(format!("/proc/{}/comm", pid.trim())).ok())
-            .is_some_and(|name| name.trim() == "containerd");
+        let pid = fs::read_to_string(&containerd).unwrap_or_default();
+        // A process that ended and was not waited for has no command line any more.
+        let alive = fs::read_to_string(format!("/proc/{}/cmdline", pid.trim())).is_ok_and(|it| it.contains("containerd"));
         if !alive {
             remove_file(&containerd)?;
         }
