@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use rustix::mount::UnmountFlags;
 use xshell::cmd;
 
 use crate::{
@@ -111,6 +112,7 @@ impl Managed {
     /// Removes everything of a stopped engine. Absent counts as done.
     pub fn remove(&self) -> Result<()> {
         for dir in [&self.home, &self.run] {
+            unmount_below(dir)?;
             if dir.exists() {
                 fs::remove_dir_all(dir).with_context(|| format!("remove {}", dir.display()))?;
             }
@@ -198,10 +200,36 @@ impl Managed {
     }
 }
 
+/// A daemon that was killed leaves its mounts behind; those that came last go first.
+fn unmount_below(dir: &Path) -> Result<()> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").context("read the mounts")?;
+    for point in mount_points(&mounts).into_iter().rev().filter(|it| it.starts_with(dir)) {
+        rustix::mount::unmount(&point, UnmountFlags::DETACH).with_context(|| format!("unmount {}", point.display()))?;
+    }
+    Ok(())
+}
+
+/// The fifth field of each line; the kernel writes blanks in it as octal numbers (proc_pid_mountinfo(5)).
+fn mount_points(mountinfo: &str) -> Vec<PathBuf> {
+    let points = mountinfo.lines().filter_map(|it| it.split(' ').nth(4));
+    points.map(|it| PathBuf::from(it.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\"))).collect()
+}
+
 fn remove_file(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error).with_context(|| format!("remove {}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mount_points_are_read_with_their_blanks() {
+        let text = "36 35 98:0 / /a\\040b/engine rw,noatime - ext4 /dev/vda rw\n37 36 0:5 / /run/x rw - nsfs nsfs rw\n";
+        assert_eq!(mount_points(text), [PathBuf::from("/a b/engine"), PathBuf::from("/run/x")]);
     }
 }
