@@ -2,6 +2,8 @@
 
 mod create;
 mod delete;
+mod explain;
+mod graph;
 mod test;
 
 use std::{sync::Arc, time::Duration};
@@ -46,6 +48,8 @@ pub fn run(flags: Flags) -> Result<()> {
         Command::Image => locked(&env, "image", || targets(&env, &[TaskId::Image])),
         Command::Cluster => locked(&env, "cluster", || targets(&env, &[TaskId::Cluster])),
         Command::Deploy => locked(&env, "deploy", || create::deploy(&env)),
+        Command::Graph(it) => graph::run(&env, it.format),
+        Command::Explain(it) => explain::run(&env, it.task),
         Command::Test => test::run(&env),
     }
 }

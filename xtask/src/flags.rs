@@ -1,8 +1,8 @@
 //! The command line. Flags are resolved once, in `commands.rs`; nobody below sees clap.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::ClusterType;
+use crate::{config::ClusterType, graph::TaskId};
 
 /// Turn an application's repository into a running proof of concept on Kubernetes
 #[derive(Debug, Parser)]
@@ -50,8 +50,33 @@ pub enum Command {
     Cluster,
     /// Deploy operator, database and application
     Deploy,
+    /// Show the tasks, what each needs, and the state that each is in
+    Graph(Graph),
+    /// Show what a task's result depends on, and what of it changed
+    Explain(Explain),
     /// Check the project: format, lints, tests, and a real cluster from create to delete
     Test,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Graph {
+    /// How to write it
+    #[arg(long, value_enum, default_value_t = GraphFormat::Text)]
+    pub format: GraphFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    Text,
+    Mermaid,
+    Dot,
+    Json,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Explain {
+    /// The task's name; all tasks without it
+    pub task: Option<TaskId>,
 }
 
 #[derive(Clone, Debug, Args)]

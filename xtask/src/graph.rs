@@ -57,6 +57,16 @@ impl TaskId {
     }
 }
 
+impl clap::ValueEnum for TaskId {
+    fn value_variants<'a>() -> &'a [TaskId] {
+        &TaskId::GRAPH
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        Some(clap::builder::PossibleValue::new(self.name()))
+    }
+}
+
 /// The targets and all that they need, each once, needs first.
 pub fn closure(targets: &[TaskId]) -> Vec<TaskId> {
     fn visit(id: TaskId, out: &mut Vec<TaskId>) {
