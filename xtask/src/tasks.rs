@@ -34,7 +34,7 @@ pub fn task(id: TaskId) -> Option<Box<dyn Task>> {
         TaskId::Image => Box::new(image::Image),
         TaskId::NodeImage => Box::new(node_image::NodeImage),
         TaskId::Cluster => Box::new(cluster::Cluster),
-        TaskId::Deploy => Box::new(deploy::Deploy),
+        TaskId::Deploy => Box::new(deploy::Deploy::default()),
         TaskId::Delete | TaskId::Test => return None,
     };
     Some(task)

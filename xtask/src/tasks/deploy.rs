@@ -4,7 +4,7 @@ mod database;
 mod rollout;
 mod wanted;
 
-use std::time::Duration;
+use std::{cell::OnceCell, time::Duration};
 
 use anyhow::Result;
 use serde_json::Value;
@@ -21,7 +21,21 @@ use crate::{
     tasks::{Task, deploy::wanted::Wanted},
 };
 
-pub struct Deploy;
+#[derive(Default)]
+pub struct Deploy {
+    /// Read once in a run: the operator's manifest alone is 20,000 lines.
+    wanted: OnceCell<Wanted>,
+}
+
+impl Deploy {
+    fn wanted(&self, env: &Env) -> Result<&Wanted> {
+        if let Some(wanted) = self.wanted.get() {
+            return Ok(wanted);
+        }
+        let wanted = Wanted::read(env)?;
+        Ok(self.wanted.get_or_init(|| wanted))
+    }
+}
 
 const ID: TaskId = TaskId::Deploy;
 
@@ -37,7 +51,7 @@ impl Task for Deploy {
     }
 
     fn inputs(&self, env: &Env) -> Result<Fingerprint> {
-        let wanted = Wanted::read(env)?;
+        let wanted = self.wanted(env)?;
         let mut out = Fingerprint::new();
         for object in wanted.all() {
             out.add(ObjectId::of(object)?.to_string(), object.to_string());
@@ -46,7 +60,7 @@ impl Task for Deploy {
     }
 
     fn probe(&self, env: &Env, _want: &Fingerprint) -> Result<Probe> {
-        let wanted = Wanted::read(env)?;
+        let wanted = self.wanted(env)?;
         let cluster = Cluster::open(env, &env.kubeconfig())?;
         for object in wanted.all() {
             let id = ObjectId::of(object)?;
@@ -58,7 +72,7 @@ impl Task for Deploy {
                 return Ok(Probe::Stale(format!("{id} is not ready: {why}")));
             }
         }
-        for secret in database::given_secrets(env, &wanted)? {
+        for secret in database::given_secrets(env, wanted)? {
             let id = ObjectId::of(&secret)?;
             if cluster.get(&id)?.is_none_or(|found| !secrets::contains(&found["data"], &secret["data"])) {
                 return Ok(Probe::Stale(format!("{id} does not hold the given values")));
@@ -71,18 +85,18 @@ impl Task for Deploy {
     }
 
     fn run(&self, env: &Env, _want: &Fingerprint) -> Result<()> {
-        let wanted = Wanted::read(env)?;
+        let wanted = self.wanted(env)?;
         let provider = provider(env)?;
         let cluster = Cluster::open(env, &env.kubeconfig())?;
         // The image travels into the cluster while operator and database come up.
         std::thread::scope(|scope| {
             let image = scope.spawn(|| publish(env, provider.as_ref(), &wanted.image));
-            let database = database::bring_up(env, &cluster, &wanted);
+            let database = database::bring_up(env, &cluster, wanted);
             let image = image.join().unwrap_or_else(|_| Err(Problem::new("the image's transfer ended unexpectedly").into()));
             database.and(image)
         })?;
-        rollout::migrate(env, &cluster, &wanted)?;
-        rollout::roll_out(env, &cluster, &wanted)
+        rollout::migrate(env, &cluster, wanted)?;
+        rollout::roll_out(env, &cluster, wanted)
     }
 }
 
