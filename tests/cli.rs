@@ -19,7 +19,7 @@ fn a_wrong_file_is_pointed_at_and_changes_nothing() {
     let project = Project::new();
     project.write("Pocdeploy.toml", "[frontend]\npathh = \"x\"\n");
     let before = content(&project.root);
-    project.run(&["create", "--yes"]).ends_with(3).says("Pocdeploy.toml:2:1: unknown field `pathh`").says("did you mean `path`?");
+    project.run(&["create", "--yes"]).ends_with(3).says("Pocdeploy.toml:2:1: unknown key `frontend.pathh`; did you mean `frontend.path`?");
     assert_eq!(content(&project.root), before);
 }
 

@@ -98,7 +98,7 @@ impl Bench {
     }
 
     pub(crate) fn env(&self) -> Env {
-        let config = Config::read(&self.root).unwrap();
+        let config = Config::read(&self.root.join("Pocdeploy.toml")).unwrap().config;
         Env::new(self.root.clone(), config, Options::default(), Arc::new(Recorder::default())).unwrap()
     }
 

@@ -1,19 +1,21 @@
 //! The commands: flags become an environment, then a page of calls. What a step does is in `tasks/`.
 
+mod config;
 mod create;
 mod delete;
 mod explain;
 mod graph;
 mod test;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 
 use crate::{
-    config::Config,
+    config::{Config, FILE, Origin, Resolved},
     env::{Env, Options, find_project},
-    flags::{Command, Flags},
+    errors::Problem,
+    flags::{Command, ConfigCommand, Flags, Global},
     graph::TaskId,
     lock,
     provider::provider,
@@ -26,11 +28,16 @@ const LOCK_LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// Runs the command of the flags.
 pub fn run(flags: Flags) -> Result<()> {
-    let project = find_project(&std::env::current_dir().context("find the current folder")?)?;
-    let mut config = Config::read(&project)?;
-    if let Some(kind) = flags.global.cluster_type {
-        config.cluster.kind = kind;
+    let project = match &flags.global.project {
+        Some(dir) => dir.canonicalize().map_err(|error| Problem::config(format!("--project {}: {error}", dir.display())))?,
+        None => find_project(&std::env::current_dir().context("find the current folder")?)?,
+    };
+    let resolved = configure(&project, &flags.global)?;
+    if let Command::Config(it) = &flags.command {
+        let ConfigCommand::Show { origin } = it.command;
+        return config::show(&resolved, origin);
     }
+    let config = resolved.config;
     let verbosity = match (flags.global.quiet, flags.global.verbose) {
         (true, _) => Verbosity::Quiet,
         (_, true) => Verbosity::Verbose,
@@ -38,7 +45,7 @@ pub fn run(flags: Flags) -> Result<()> {
     };
     let refresh = matches!(&flags.command, Command::Requirements(it) if it.refresh);
     let yes = flags.global.yes || matches!(flags.command, Command::Test);
-    let options = Options { yes, refresh };
+    let options = Options { yes, refresh, named: flags.global.name.is_some() };
     let env = Env::new(project, config, options, Arc::new(Lines::stderr(verbosity)))?;
     match flags.command {
         Command::Create => locked(&env, "create", || create::run(&env)),
@@ -50,8 +57,32 @@ pub fn run(flags: Flags) -> Result<()> {
         Command::Deploy => locked(&env, "deploy", || create::deploy(&env)),
         Command::Graph(it) => graph::run(&env, it.format),
         Command::Explain(it) => explain::run(&env, it.task),
+        // Answered before there is anything to run.
+        Command::Config(_) => Ok(()),
         Command::Test => test::run(&env),
     }
+}
+
+/// Flags over variables over the file over the defaults.
+fn configure(project: &Path, flags: &Global) -> Result<Resolved> {
+    let path = match &flags.config {
+        Some(path) if !path.is_file() => {
+            return Err(Problem::config(format!("--config {}: there is no such file", path.display())).into());
+        }
+        Some(path) => path.clone(),
+        None => project.join(FILE),
+    };
+    let mut resolved = Config::read(&path)?;
+    if let Some(kind) = flags.cluster_type {
+        resolved.config.cluster.kind = kind;
+        resolved.origins.insert("cluster.type".to_owned(), Origin::Flag("--type"));
+    }
+    if let Some(name) = &flags.name {
+        resolved.config.name = Some(name.clone());
+        resolved.origins.insert("name".to_owned(), Origin::Flag("--name"));
+        resolved.config.check()?;
+    }
+    Ok(resolved)
 }
 
 fn targets(env: &Env, targets: &[TaskId]) -> Result<()> {

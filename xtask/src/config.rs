@@ -3,18 +3,22 @@
 //! Reading and checking happen here, before anything else does; the rest of the tool sees valid values only.
 
 mod check;
+pub mod keys;
 mod locate;
+pub mod origin;
 
 use std::{collections::BTreeMap, fmt, fs, path::Path, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
-use crate::errors::Problem;
+use crate::{config::keys::KEYS, errors::Problem};
+
+pub use crate::config::origin::{Origin, Resolved};
 
 /// The whole file. Every key has a default that works.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Config {
     /// The instance's name: the kind cluster's, the network's, the label's. Default: from the checkout's path.
     pub name: Option<String>,
@@ -27,7 +31,7 @@ pub struct Config {
 
 /// The application: its source, its patches and its image.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Frontend {
     /// The upstream source; never edited.
     pub path: PathBuf,
@@ -81,7 +85,7 @@ impl fmt::Display for ClusterType {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct ClusterConfig {
     #[serde(rename = "type")]
     pub kind: ClusterType,
@@ -91,7 +95,7 @@ pub struct ClusterConfig {
 
 /// The database and its owner.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Database {
     pub name: String,
     pub user: String,
@@ -111,7 +115,7 @@ impl Default for Database {
 
 /// The deployed application.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct App {
     /// The namespace of the application and its database.
     pub namespace: String,
@@ -141,8 +145,18 @@ pub enum Source {
     Packages,
 }
 
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Source::Auto => "auto",
+            Source::Registry => "registry",
+            Source::Packages => "packages",
+        })
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Images {
     pub source: Source,
     /// Upstream's references, where the built-in ones should not be taken.
@@ -180,38 +194,57 @@ impl fmt::Debug for Secret {
 pub const FILE: &str = "Pocdeploy.toml";
 
 impl Config {
-    /// Reads the project's file, or takes the defaults where there is none, then the environment's secrets.
-    pub fn read(project: &Path) -> Result<Config> {
-        let path = project.join(FILE);
-        let mut config = if path.exists() {
-            let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-            Config::parse(&text)?
-        } else {
-            Config::default()
-        };
-        if let Some(value) = secret_from_environment("POCDEPLOY_DATABASE_PASSWORD") {
-            config.database.password = Some(value);
-        }
-        if let Some(value) = secret_from_environment("POCDEPLOY_SECRET_KEY") {
-            config.app.secret_key = Some(value);
-        }
-        Ok(config)
+    /// Reads a file, or takes the defaults where there is none, then the environment's variables.
+    pub fn read(path: &Path) -> Result<Resolved> {
+        let text =
+            if path.exists() { fs::read_to_string(path).with_context(|| format!("read {}", path.display()))? } else { String::new() };
+        Config::resolve(&text, &|name| std::env::var(name).ok().filter(|it| !it.is_empty()))
     }
 
-    /// Parses and checks; all that can be wrong comes in one report, each with its line.
-    pub fn parse(text: &str) -> Result<Config> {
-        let config: Config = toml::from_str(text).map_err(|error| locate::syntax(text, &error))?;
-        let complaints = check::complaints(&config);
-        if complaints.is_empty() {
-            return Ok(config);
+    /// Parses and checks; all that can be wrong comes in one report, each with its place.
+    pub fn resolve(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Resolved> {
+        let mut wrong: Vec<String> = origin::unknown(text).iter().map(|(path, at)| locate::unknown(text, path, *at)).collect();
+        let mut resolved = Resolved { origins: origin::of_file(text), ..Resolved::default() };
+        match toml::from_str(text) {
+            Ok(config) => resolved.config = config,
+            Err(error) => {
+                wrong.push(locate::syntax(text, &error));
+                return Err(all(&wrong));
+            }
         }
-        let all: Vec<String> = complaints.iter().map(|it| locate::value(text, it)).collect();
-        Err(Problem::config(all.join("\n")).hint(format!("correct {FILE}; nothing was changed")).into())
+        for key in &KEYS {
+            let name = key.variable();
+            let Some(value) = variable(&name) else { continue };
+            match key.set(&mut resolved.config, &value) {
+                Ok(()) => {
+                    resolved.origins.insert(key.path.to_owned(), Origin::Variable(name));
+                }
+                Err(why) => wrong.push(format!("{name}: {why}")),
+            }
+        }
+        for complaint in check::complaints(&resolved.config) {
+            wrong.push(match resolved.origin(complaint.key) {
+                Origin::Variable(name) => format!("{name}: {}", complaint.text),
+                _ => locate::value(text, &complaint),
+            });
+        }
+        if wrong.is_empty() { Ok(resolved) } else { Err(all(&wrong)) }
+    }
+
+    /// The same rules for a configuration that flags have changed.
+    pub fn check(&self) -> Result<()> {
+        let wrong: Vec<String> = check::complaints(self).iter().map(|it| format!("{}: {}", it.key, it.text)).collect();
+        if wrong.is_empty() { Ok(()) } else { Err(all(&wrong)) }
+    }
+
+    /// The file's text alone.
+    pub fn parse(text: &str) -> Result<Config> {
+        Config::resolve(text, &|_| None).map(|it| it.config)
     }
 }
 
-fn secret_from_environment(name: &str) -> Option<Secret> {
-    std::env::var(name).ok().filter(|it| !it.is_empty()).map(Secret)
+fn all(wrong: &[String]) -> anyhow::Error {
+    Problem::config(wrong.join("\n")).hint("correct the configuration; nothing was changed").into()
 }
 
 #[cfg(test)]
@@ -225,6 +258,25 @@ mod tests {
         )
         .unwrap();
         assert!(!format!("{config:?}").contains("canary"));
+    }
+
+    #[test]
+    fn the_environment_goes_before_the_file_and_both_are_named() {
+        let variable = |name: &str| (name == "POCDEPLOY_CLUSTER_PORT").then(|| "9000".to_owned());
+        let resolved = Config::resolve("name = \"x\"\n[cluster]\nport = 8081\n", &variable).unwrap();
+        assert_eq!(resolved.config.cluster.port, Some(9000));
+        assert_eq!(resolved.origin("cluster.port"), &Origin::Variable("POCDEPLOY_CLUSTER_PORT".to_owned()));
+        assert_eq!(resolved.origin("name"), &Origin::File { line: 1 });
+        assert_eq!(resolved.origin("app.path"), &Origin::Default);
+    }
+
+    #[test]
+    fn all_that_is_wrong_comes_in_one_report() {
+        let variable = |name: &str| (name == "POCDEPLOY_APP_REPLICAS").then(|| "0".to_owned());
+        let error = Config::resolve("naem = 1\n[database]\nstorage = \"lots\"\n", &variable).unwrap_err().to_string();
+        assert!(error.contains("Pocdeploy.toml:1:1: unknown key `naem`; did you mean `name`?"), "{error}");
+        assert!(error.contains("Pocdeploy.toml:3:1: database.storage: `lots`"), "{error}");
+        assert!(error.contains("POCDEPLOY_APP_REPLICAS: must be between 1 and 50"), "{error}");
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub struct Options {
     pub yes: bool,
     /// Resolve the requirements anew.
     pub refresh: bool,
+    /// The instance was named for this run only: its state lies beside that of the checkout's own.
+    pub named: bool,
 }
 
 /// One run's surroundings.
@@ -44,6 +46,7 @@ pub struct Env {
     pub runtime: Arc<Runtime>,
     /// Held while the source of images is decided.
     pub(crate) source_turn: Mutex<()>,
+    work: PathBuf,
     cache: PathBuf,
     engine: OnceLock<Engine>,
 }
@@ -58,7 +61,8 @@ impl Env {
             None => default_instance(&config, &project),
         };
         let cache = cache_dir()?;
-        let tools = Tools::new(project.join(WORK).join("log"), interrupt.clone(), report.clone());
+        let work = if options.named { project.join(WORK).join("instances").join(&instance) } else { project.join(WORK) };
+        let tools = Tools::new(work.join("log"), interrupt.clone(), report.clone());
         Ok(Env {
             project,
             config,
@@ -69,6 +73,7 @@ impl Env {
             tools,
             runtime: Arc::new(runtime),
             source_turn: Mutex::new(()),
+            work,
             cache,
             engine: OnceLock::new(),
         })
@@ -81,7 +86,7 @@ impl Env {
 
     /// A path below `target/pocdeploy`: everything that a run produces. Removing it is always safe.
     pub fn work(&self, relative: impl AsRef<Path>) -> PathBuf {
-        self.project.join(WORK).join(relative)
+        self.work.join(relative)
     }
 
     /// A path below the user's cache: what is dear and serves all projects of the machine.

@@ -1,5 +1,7 @@
 //! The command line. Flags are resolved once, in `commands.rs`; nobody below sees clap.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{config::ClusterType, graph::TaskId};
@@ -29,6 +31,15 @@ pub struct Global {
     /// Show failures only
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
+    /// The project's folder [default: the nearest one upwards with a Pocdeploy.toml]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub project: Option<PathBuf>,
+    /// Another configuration file than the project's Pocdeploy.toml
+    #[arg(long, value_name = "PATH", global = true)]
+    pub config: Option<PathBuf>,
+    /// The instance's name, over `name` of Pocdeploy.toml
+    #[arg(long, global = true)]
+    pub name: Option<String>,
     /// Where the cluster comes from, over `cluster.type` of Pocdeploy.toml
     #[arg(long = "type", value_name = "TYPE", global = true)]
     pub cluster_type: Option<ClusterType>,
@@ -54,6 +65,8 @@ pub enum Command {
     Graph(Graph),
     /// Show what a task's result depends on, and what of it changed
     Explain(Explain),
+    /// Show the configuration that counts
+    Config(Config),
     /// Check the project: format, lints, tests, and a real cluster from create to delete
     Test,
 }
@@ -77,6 +90,22 @@ pub enum GraphFormat {
 pub struct Explain {
     /// The task's name; all tasks without it
     pub task: Option<TaskId>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Config {
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Show every key with its value
+    Show {
+        /// Also show where each value comes from: flag, variable, file or default
+        #[arg(long)]
+        origin: bool,
+    },
 }
 
 #[derive(Clone, Debug, Args)]

@@ -2,23 +2,24 @@
 
 use toml::de::{DeTable, DeValue};
 
-use crate::{
-    config::{FILE, check::Complaint},
-    errors::Problem,
-};
+use crate::config::{FILE, check::Complaint, origin};
 
-/// An error of the parser, with the nearest known name where a name was unknown.
-pub(crate) fn syntax(text: &str, error: &toml::de::Error) -> Problem {
-    let message = error.message();
-    let shown = match error.span() {
-        Some(span) => point(text, span.start, message),
+/// An error of the parser.
+pub(crate) fn syntax(text: &str, error: &toml::de::Error) -> String {
+    let mut message = error.message().to_owned();
+    if let Some(name) = nearest(&message) {
+        message.push_str(&format!("; did you mean `{name}`?"));
+    }
+    match error.span() {
+        Some(span) => point(text, span.start, &message),
         None => format!("{FILE}: {message}"),
-    };
-    let hint = match nearest(message) {
-        Some(name) => format!("did you mean `{name}`? Nothing was changed"),
-        None => format!("correct {FILE}; nothing was changed"),
-    };
-    Problem::config(shown).hint(hint)
+    }
+}
+
+/// A key that means nothing, with the one that may have been meant.
+pub(crate) fn unknown(text: &str, path: &str, at: usize) -> String {
+    let meant = origin::nearest(path).map(|it| format!("; did you mean `{it}`?")).unwrap_or_default();
+    point(text, at, &format!("unknown key `{path}`{meant}"))
 }
 
 /// A wrong value, shown at its key; without a place when the value came from the environment.
@@ -59,7 +60,7 @@ fn point(text: &str, at: usize, message: &str) -> String {
 }
 
 fn nearest(message: &str) -> Option<String> {
-    let rest = message.strip_prefix("unknown field ").or_else(|| message.strip_prefix("unknown variant "))?;
+    let rest = message.strip_prefix("unknown variant ")?;
     let mut names = rest.split('`').skip(1).step_by(2);
     let wrong = names.next()?;
     names
@@ -86,8 +87,8 @@ mod tests {
     fn an_unknown_key_gets_its_line_and_the_nearest_name() {
         check(
             "[frontend]\npatchdir = \"x\"\n",
-            "error: Pocdeploy.toml:2:1: unknown field `patchdir`, expected one of `path`, `patch_dir`, `dockerfile`, `requirements`, `image`, `version`, `build_network`\n    \
-             | patchdir\n    | ^\n\nhint: did you mean `patch_dir`? Nothing was changed\n",
+            "error: Pocdeploy.toml:2:1: unknown key `frontend.patchdir`; did you mean `frontend.patch_dir`?\n    \
+             | patchdir\n    | ^\n\nhint: correct the configuration; nothing was changed\n",
         );
     }
 
@@ -96,7 +97,7 @@ mod tests {
         check(
             "[app]\nsecret_key = \"short\"\n",
             "error: Pocdeploy.toml:2:1: app.secret_key: must have at least 50 characters; leave the key out to have one generated\n    \
-             | secret_key\n    | ^\n\nhint: correct Pocdeploy.toml; nothing was changed\n",
+             | secret_key\n    | ^\n\nhint: correct the configuration; nothing was changed\n",
         );
     }
 
@@ -104,8 +105,8 @@ mod tests {
     fn an_unknown_cluster_type_names_the_known_ones() {
         check(
             "[cluster]\ntype = \"kid\"\n",
-            "error: Pocdeploy.toml:2:8: unknown variant `kid`, expected one of `kind`, `eks`, `aks`, `gke`\n    \
-             | type\n    |        ^\n\nhint: did you mean `kind`? Nothing was changed\n",
+            "error: Pocdeploy.toml:2:8: unknown variant `kid`, expected one of `kind`, `eks`, `aks`, `gke`; did you mean `kind`?\n    \
+             | type\n    |        ^\n\nhint: correct the configuration; nothing was changed\n",
         );
     }
 }
