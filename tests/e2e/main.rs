@@ -66,6 +66,16 @@ fn from_nothing_to_a_vote_and_back_to_nothing() {
         similar(&before, &bench.world());
     });
 
+    bench.step("a plan sees nothing to do, and a changed setting down to its property", || {
+        let before = bench.world();
+        bench.run(&["plan", "--detailed-exitcode"]).ends_with(0);
+        let mut command = bench.command(&["create", "--dry-run"]);
+        let planned = bench.ran(command.env("POCDEPLOY_APP_REPLICAS", "3"));
+        planned.ends_with(0);
+        assert!(planned.stdout.contains("~ Deployment polls-frontend in polls: spec.replicas: 2 -> 3"), "{}", planned.stdout);
+        similar(&before, &bench.world());
+    });
+
     bench.step("the vote survives the loss of every pod", || {
         bench.kubectl("-n polls delete pods --all --wait=true --timeout=120s");
         bench.wait_for_page(&url);

@@ -3,6 +3,7 @@
 //! Blocking calls for tasks; every wait has a limit, says what it waits for, and fails with what it last saw.
 
 mod apply;
+pub mod difference;
 pub mod evidence;
 mod pods;
 pub mod verdict;

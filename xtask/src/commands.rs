@@ -5,6 +5,7 @@ mod create;
 mod delete;
 mod explain;
 mod graph;
+mod plan;
 mod test;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -14,7 +15,7 @@ use anyhow::{Context as _, Result};
 use crate::{
     config::{Config, FILE, Origin, Resolved},
     env::{Env, Options, find_project},
-    errors::Problem,
+    errors::{Exit, Problem},
     flags::{Command, ConfigCommand, Flags, Global},
     graph::TaskId,
     lock,
@@ -47,7 +48,11 @@ pub fn run(flags: Flags) -> Result<()> {
     let yes = flags.global.yes || matches!(flags.command, Command::Test);
     let options = Options { yes, refresh, named: flags.global.name.is_some() };
     let env = Env::new(project, config, options, Arc::new(Lines::stderr(verbosity)))?;
+    if flags.global.dry_run {
+        return preview(&env, &flags.command);
+    }
     match flags.command {
+        Command::Plan(it) => plan::run(&env, &[TaskId::Deploy], it.detailed_exitcode),
         Command::Create => locked(&env, "create", || create::run(&env)),
         Command::Delete(delete) => locked(&env, "delete", || delete::run(&env, delete.purge)),
         Command::Patch => locked(&env, "patch", || targets(&env, &[TaskId::Patch])),
@@ -61,6 +66,22 @@ pub fn run(flags: Flags) -> Result<()> {
         Command::Config(_) => Ok(()),
         Command::Test => test::run(&env),
     }
+}
+
+/// `--dry-run` of a command that changes something; the others change nothing anyway.
+fn preview(env: &Env, command: &Command) -> Result<()> {
+    let target = match command {
+        Command::Delete(delete) => return delete::preview(env, delete.purge),
+        Command::Patch => TaskId::Patch,
+        Command::Requirements(_) => TaskId::Requirements,
+        Command::Image => TaskId::Image,
+        Command::Cluster => TaskId::Cluster,
+        Command::Create | Command::Deploy | Command::Plan(_) => TaskId::Deploy,
+        Command::Test | Command::Graph(_) | Command::Explain(_) | Command::Config(_) => {
+            return Err(Problem { exit: Exit::Usage, ..Problem::new("--dry-run is for commands that change something") }.into());
+        }
+    };
+    plan::run(env, &[target], false)
 }
 
 /// Flags over variables over the file over the defaults.

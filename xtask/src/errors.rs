@@ -10,7 +10,7 @@ use std::fmt;
 pub enum Exit {
     /// A task failed.
     Failed = 1,
-    /// The command line was wrong (clap uses the same number).
+    /// The command line was wrong (clap uses the same number); with `plan --detailed-exitcode`, something is to be done.
     Usage = 2,
     /// `Pocdeploy.toml` or the environment holds something that cannot be used.
     Config = 3,
@@ -69,12 +69,27 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
+/// Not a failure: `plan --detailed-exitcode` found something to do. Nothing is printed for it.
+#[derive(Debug)]
+pub struct PlanHasChanges;
+
+impl fmt::Display for PlanHasChanges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("there is something to do")
+    }
+}
+
+impl std::error::Error for PlanHasChanges {}
+
 fn problem(error: &anyhow::Error) -> Option<&Problem> {
     error.chain().find_map(|cause| cause.downcast_ref())
 }
 
 /// The exit code that an error asks for; 1 where nothing in its chain says otherwise.
 pub fn exit_code(error: &anyhow::Error) -> Exit {
+    if error.is::<PlanHasChanges>() {
+        return Exit::Usage;
+    }
     problem(error).map_or(Exit::Failed, |it| it.exit)
 }
 

@@ -31,6 +31,9 @@ pub struct Global {
     /// Show failures only
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
+    /// Show what would be done, and change nothing
+    #[arg(long, global = true)]
+    pub dry_run: bool,
     /// The project's folder [default: the nearest one upwards with a Pocdeploy.toml]
     #[arg(long, value_name = "DIR", global = true)]
     pub project: Option<PathBuf>,
@@ -49,6 +52,8 @@ pub struct Global {
 pub enum Command {
     /// Do everything: patch, requirements, image, cluster, deploy; print the URL
     Create,
+    /// Show what create would do, down to the properties of the cluster's objects
+    Plan(Plan),
     /// Take everything of this instance away, and prove it
     Delete(Delete),
     /// Stage the application and apply the patches
@@ -69,6 +74,13 @@ pub enum Command {
     Config(Config),
     /// Check the project: format, lints, tests, and a real cluster from create to delete
     Test,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Plan {
+    /// End with 2 when there is something to do, with 0 when there is nothing
+    #[arg(long)]
+    pub detailed_exitcode: bool,
 }
 
 #[derive(Clone, Debug, Args)]

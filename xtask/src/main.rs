@@ -18,6 +18,9 @@ fn main() -> ExitCode {
 
 fn finish(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
+    if error.is::<errors::PlanHasChanges>() {
+        return ExitCode::from(errors::exit_code(&error) as u8);
+    }
     // A closed terminal is no reason for another exit code.
     std::io::stderr().write_all(format!("\n{}", errors::render(&error)).as_bytes()).ok();
     ExitCode::from(errors::exit_code(&error) as u8)

@@ -64,20 +64,20 @@ impl Cluster {
 
     /// Server-side apply under our name; fields that others own stay theirs unless we set them.
     pub fn apply(&self, object: &Value) -> Result<()> {
-        self.patch(object, false)
+        self.patch(object, false).map(|_| ())
     }
 
-    /// Whether the API server, with all its webhooks, would take the object. Changes nothing.
-    pub fn would_accept(&self, object: &Value) -> Result<()> {
+    /// What the API server, with all its webhooks, would make of the object. Changes nothing.
+    pub fn preview(&self, object: &Value) -> Result<Value> {
         self.patch(object, true)
     }
 
-    fn patch(&self, object: &Value, dry_run: bool) -> Result<()> {
+    fn patch(&self, object: &Value, dry_run: bool) -> Result<Value> {
         let id = ObjectId::of(object)?;
         let mut parameters = PatchParams::apply(FIELD_MANAGER).force();
         parameters.dry_run = dry_run;
-        self.call(self.api(&id).patch(&id.name, &parameters, &Patch::Apply(object))).with_context(|| format!("apply {id}"))?;
-        Ok(())
+        let made = self.call(self.api(&id).patch(&id.name, &parameters, &Patch::Apply(object))).with_context(|| format!("apply {id}"))?;
+        Ok(serde_json::to_value(made)?)
     }
 
     /// The object, or nothing.

@@ -59,6 +59,31 @@ pub(crate) fn run(env: &Env, purge: bool) -> Result<()> {
     finish(env, failures, left)
 }
 
+/// What `delete` would remove. Starts no engine and changes nothing.
+pub(crate) fn preview(env: &Env, purge: bool) -> Result<()> {
+    let mut out = Vec::new();
+    match tasks::engine::find(env)? {
+        Some(engine) => {
+            env.set_engine(engine);
+            out.extend(provider(env)?.leftovers(env)?);
+            if let Some(reference) = image::last_built(env)
+                && env.engine()?.image(&reference)?.is_some()
+            {
+                out.push(format!("image {reference}"));
+            }
+        }
+        None => out.push("(no container engine answers: what it may hold of this instance cannot be foreseen)".to_owned()),
+    }
+    out.extend(files(env).into_iter().filter(|it| it.exists()).map(|it| format!("file {}", it.display())));
+    if purge {
+        out.push(format!("pocdeploy's own engine and folder {}", env.cache("").display()));
+    }
+    if out.is_empty() {
+        out.push("nothing of this instance is there".to_owned());
+    }
+    writeln!(std::io::stdout(), "{}", out.join("\n")).context("print what would be removed")
+}
+
 fn finish(env: &Env, failures: Vec<anyhow::Error>, left: Vec<String>) -> Result<()> {
     if failures.is_empty() && left.is_empty() {
         env.report.event(TASK, Event::Done { text: "audit: no container, network, volume or file of this instance is left".to_owned() });

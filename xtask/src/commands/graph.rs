@@ -9,7 +9,7 @@ use crate::{env::Env, flags::GraphFormat, graph::TaskId, probe::Probe, tasks};
 
 /// What a look at a task found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum State {
+pub(crate) enum State {
     Fresh(String),
     Stale(String),
     /// Not looked at: a task that it needs would run first.
@@ -18,7 +18,7 @@ enum State {
 }
 
 pub(crate) fn run(env: &Env, format: GraphFormat) -> Result<()> {
-    let states = look(env);
+    let states = look(env, &TaskId::GRAPH);
     let text = match format {
         GraphFormat::Text => text(&states),
         GraphFormat::Mermaid => mermaid(&states),
@@ -28,9 +28,10 @@ pub(crate) fn run(env: &Env, format: GraphFormat) -> Result<()> {
     std::io::stdout().write_all(text.as_bytes()).context("print the graph")
 }
 
-fn look(env: &Env) -> BTreeMap<TaskId, State> {
+/// The state of each of the tasks; they come in an order that has needs first.
+pub(crate) fn look(env: &Env, ids: &[TaskId]) -> BTreeMap<TaskId, State> {
     let mut states = BTreeMap::new();
-    for id in TaskId::GRAPH {
+    for id in ids.iter().copied() {
         let first = id.needs().iter().find(|need| !matches!(states.get(*need), Some(State::Fresh(_))));
         let state = match first {
             Some(need) => State::After(*need),

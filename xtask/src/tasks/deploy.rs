@@ -10,7 +10,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::{
-    cluster::{Cluster, ObjectId, Verdict, evidence, verdict},
+    cluster::{Cluster, ObjectId, Verdict, difference::difference, evidence, verdict},
     deploy::{manifests, objects, secrets},
     env::Env,
     errors::Problem,
@@ -140,6 +140,31 @@ fn with_evidence(result: Result<()>, cluster: &Cluster, namespace: &str, labels:
             Err(other) => other,
         }
     })
+}
+
+/// What `deploy` would change in the cluster's objects: each with the properties that differ, in words.
+pub fn preview(env: &Env) -> Result<Vec<String>> {
+    let wanted = Wanted::read(env)?;
+    let cluster = Cluster::open(env, &env.kubeconfig())?;
+    let mut out = Vec::new();
+    let secrets = database::given_secrets(env, &wanted)?;
+    for object in wanted.all().chain(&secrets) {
+        let id = ObjectId::of(object)?;
+        let Some(present) = cluster.get(&id)? else {
+            out.push(format!("+ {id}"));
+            continue;
+        };
+        match cluster.preview(object) {
+            Ok(would) => {
+                for change in difference(&present, &would) {
+                    let side = |value: Option<String>| value.unwrap_or_else(|| "(none)".to_owned());
+                    out.push(format!("~ {id}: {}: {} -> {}", change.path, side(change.before), side(change.after)));
+                }
+            }
+            Err(error) => out.push(format!("? {id}: cannot be foreseen: {error:#}")),
+        }
+    }
+    Ok(out)
 }
 
 /// Where the database's credentials are, for people: the operator's name for the `Cluster` in the manifests.

@@ -27,7 +27,7 @@ pub(super) fn bring_up(env: &Env, cluster: &Cluster, wanted: &Wanted) -> Result<
     }
     // The operator is there when it would take our own database, not when its pod says so.
     let wait = Wait::new(env, "the operator to take the database", OPERATOR_LIMIT);
-    let ready = cluster.wait_for(env, ID, &wait, || Ok(acceptance(cluster.would_accept(&wanted.database))));
+    let ready = cluster.wait_for(env, ID, &wait, || Ok(acceptance(cluster.preview(&wanted.database).map(|_| ()))));
     with_evidence(ready, cluster, operator::NAMESPACE, "")?;
     cluster.apply(&wanted.database)?;
     let id = ObjectId::of(&wanted.database)?;
