@@ -111,6 +111,11 @@ fn keep(failures: &mut Vec<anyhow::Error>, result: Result<()>) {
 fn remove_images(env: &Env) -> Result<()> {
     let engine = env.engine()?;
     let Some(reference) = image::last_built(env) else { return Ok(()) };
+    // Names follow from content: another instance of the same source has the same image.
+    if !others(env)?.is_empty() {
+        env.detail(TASK, format!("image {reference} stays: other instances may use it"));
+        return Ok(());
+    }
     let plain = format!("{}:{}", env.config.frontend.image, env.config.frontend.version);
     let ours = engine.image(&reference)?;
     let tagged = engine.image(&plain)?;
@@ -124,14 +129,18 @@ fn remove_images(env: &Env) -> Result<()> {
 
 /// The engine and the cache serve every instance of the machine: they stay while another one lives.
 fn refuse_others(env: &Env) -> Result<()> {
-    let Ok(engine) = env.engine() else { return Ok(()) };
-    let networks = engine.networks_with_label(INSTANCE_LABEL)?;
-    let others: Vec<&str> = networks.iter().map(|it| it.trim_start_matches("pocdeploy-")).filter(|it| *it != env.instance).collect();
+    let others = if env.engine().is_ok() { others(env)? } else { Vec::new() };
     if others.is_empty() {
         return Ok(());
     }
     let what = format!("the engine and the cache stay: instance {} still needs them", others.join(", "));
     Err(Problem::new(what).hint("delete the other instances from their own folders first").into())
+}
+
+/// The names of this machine's other instances.
+fn others(env: &Env) -> Result<Vec<String>> {
+    let networks = env.engine()?.networks_with_label(INSTANCE_LABEL)?;
+    Ok(networks.iter().map(|it| it.trim_start_matches("pocdeploy-").to_owned()).filter(|it| *it != env.instance).collect())
 }
 
 fn purge_machine(env: &Env) -> Result<()> {
