@@ -5,6 +5,7 @@ mod create;
 mod delete;
 mod explain;
 mod graph;
+mod ls;
 mod plan;
 mod test;
 
@@ -16,7 +17,7 @@ use crate::{
     config::{Config, FILE, Origin, Resolved},
     env::{Env, Options, find_project},
     errors::{Exit, Problem},
-    flags::{Command, ConfigCommand, Flags, Global},
+    flags::{Command, ConfigCommand, Flags, Global, Output},
     graph::TaskId,
     lock,
     provider::provider,
@@ -53,13 +54,14 @@ pub fn run(flags: Flags) -> Result<()> {
     }
     match flags.command {
         Command::Plan(it) => plan::run(&env, &[TaskId::Deploy], it.detailed_exitcode),
-        Command::Create => locked(&env, "create", || create::run(&env)),
+        Command::Create(it) => locked(&env, "create", || create::run(&env, it.output)),
         Command::Delete(delete) => locked(&env, "delete", || delete::run(&env, delete.purge)),
         Command::Patch => locked(&env, "patch", || targets(&env, &[TaskId::Patch])),
         Command::Requirements(_) => locked(&env, "requirements", || targets(&env, &[TaskId::Requirements])),
         Command::Image => locked(&env, "image", || targets(&env, &[TaskId::Image])),
         Command::Cluster => locked(&env, "cluster", || targets(&env, &[TaskId::Cluster])),
-        Command::Deploy => locked(&env, "deploy", || create::deploy(&env)),
+        Command::Deploy => locked(&env, "deploy", || create::run(&env, Output::Text)),
+        Command::Ls => ls::run(&env),
         Command::Graph(it) => graph::run(&env, it.format),
         Command::Explain(it) => explain::run(&env, it.task),
         // Answered before there is anything to run.
@@ -76,8 +78,8 @@ fn preview(env: &Env, command: &Command) -> Result<()> {
         Command::Requirements(_) => TaskId::Requirements,
         Command::Image => TaskId::Image,
         Command::Cluster => TaskId::Cluster,
-        Command::Create | Command::Deploy | Command::Plan(_) => TaskId::Deploy,
-        Command::Test | Command::Graph(_) | Command::Explain(_) | Command::Config(_) => {
+        Command::Create(_) | Command::Deploy | Command::Plan(_) => TaskId::Deploy,
+        Command::Test | Command::Ls | Command::Graph(_) | Command::Explain(_) | Command::Config(_) => {
             return Err(Problem { exit: Exit::Usage, ..Problem::new("--dry-run is for commands that change something") }.into());
         }
     };

@@ -51,7 +51,7 @@ pub struct Global {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Do everything: patch, requirements, image, cluster, deploy; print the URL
-    Create,
+    Create(Create),
     /// Show what create would do, down to the properties of the cluster's objects
     Plan(Plan),
     /// Take everything of this instance away, and prove it
@@ -66,6 +66,8 @@ pub enum Command {
     Cluster,
     /// Deploy operator, database and application
     Deploy,
+    /// List all instances on this machine
+    Ls,
     /// Show the tasks, what each needs, and the state that each is in
     Graph(Graph),
     /// Show what a task's result depends on, and what of it changed
@@ -74,6 +76,19 @@ pub enum Command {
     Config(Config),
     /// Check the project: format, lints, tests, and a real cluster from create to delete
     Test,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Create {
+    /// What is printed on standard output: the URL, or one JSON object
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    Text,
+    Json,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -3,23 +3,20 @@
 use std::io::Write as _;
 
 use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
 
 use crate::{
     env::Env,
+    flags::Output,
     graph::TaskId,
     provider::provider,
     report::Took,
-    runner,
+    runner::{self, Summary},
     tasks::{self, deploy},
 };
 
-/// Everything; independent parts at the same time.
-pub(crate) fn run(env: &Env) -> Result<()> {
-    deploy(env)
-}
-
-/// The same for `deploy`: it needs all the others.
-pub(crate) fn deploy(env: &Env) -> Result<()> {
+/// The deployment with all that it needs; independent parts at the same time.
+pub(crate) fn run(env: &Env, output: Output) -> Result<()> {
     let provider = provider(env)?;
     let summary = runner::run(env, &tasks::task, &[TaskId::Deploy])?;
     let url = format!("{}{}", provider.reach(env)?.origin, env.config.app.path);
@@ -39,5 +36,39 @@ pub(crate) fn deploy(env: &Env) -> Result<()> {
         summary.skipped.len(),
     );
     std::io::stderr().write_all(words.as_bytes()).ok();
-    writeln!(std::io::stdout(), "{url}").context("print the URL")
+    let result = match output {
+        Output::Text => url,
+        Output::Json => json(&url, &kubeconfig, namespace, &summary).to_string(),
+    };
+    writeln!(std::io::stdout(), "{result}").context("print the URL")
+}
+
+/// One object; `schema` goes up when a field changes its meaning.
+fn json(url: &str, kubeconfig: &str, namespace: &str, summary: &Summary) -> Value {
+    let names = |ids: &[TaskId]| ids.iter().map(|it| it.name()).collect::<Vec<_>>();
+    json!({
+        "schema": 1,
+        "url": url,
+        "seconds": (summary.took.as_secs_f64() * 10.0).round() / 10.0,
+        "ran": names(&summary.ran),
+        "skipped": names(&summary.skipped),
+        "kubeconfig": kubeconfig,
+        "namespace": namespace,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn machines_get_one_object() {
+        let summary = Summary { ran: vec![TaskId::Patch], skipped: vec![TaskId::Engine], took: Duration::from_millis(1234) };
+        assert_eq!(
+            json("http://localhost:8080/", "k", "polls", &summary).to_string(),
+            r#"{"schema":1,"url":"http://localhost:8080/","seconds":1.2,"ran":["patch"],"skipped":["engine"],"kubeconfig":"k","namespace":"polls"}"#
+        );
+    }
 }

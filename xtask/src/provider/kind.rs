@@ -33,7 +33,7 @@ pub const INSTANCE_LABEL: &str = "dev.pocdeploy.instance";
 pub const PROJECT_LABEL: &str = "dev.pocdeploy.project";
 
 /// The node's port that the Service answers on; `deploy/kind/cluster.yaml` maps it to the host.
-const NODE_PORT: u16 = 30080;
+pub const NODE_PORT: u16 = 30080;
 /// Written into the node when its creation ended well.
 const FINISHED: &str = "/kind/pocdeploy-finished";
 const TASK: TaskId = TaskId::Cluster;
