@@ -119,6 +119,13 @@ impl Env {
         self.engine.set(engine).ok();
     }
 
+    /// Folders that the tool writes to and that are all but full: often the cause of another program's vague failure.
+    pub fn scarce_space(&self) -> Vec<String> {
+        let dirs = [&self.project, &self.cache];
+        let free = |dir: &PathBuf| rustix::fs::statvfs(dir).ok().map(|it| it.f_bavail * it.f_frsize / 1_000_000);
+        dirs.into_iter().filter_map(|dir| scarce(dir, free(dir)?)).collect()
+    }
+
     pub fn progress(&self, task: TaskId, text: impl Into<String>) {
         self.report.event(task, Event::Progress { text: text.into() });
     }
@@ -130,6 +137,13 @@ impl Env {
     pub fn detail(&self, task: TaskId, text: impl Into<String>) {
         self.report.event(task, Event::Detail { text: text.into() });
     }
+}
+
+/// Below this many megabytes, packages, images and logs no longer find room.
+const SCARCE: u64 = 200;
+
+fn scarce(dir: &Path, megabytes: u64) -> Option<String> {
+    (megabytes < SCARCE).then(|| format!("only {megabytes} MB are free where {} lies: this may be the cause", dir.display()))
 }
 
 const WORK: &str = "target/pocdeploy";
@@ -182,4 +196,15 @@ pub fn find_project(from: &Path) -> Result<PathBuf> {
 pub fn path_key(path: &Path) -> String {
     use sha2::Digest as _;
     hex(&sha2::Sha256::digest(path.as_os_str().as_encoded_bytes()))[..8].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_full_disk_is_a_suspect() {
+        assert_eq!(scarce(Path::new("/cache"), 200), None);
+        assert_eq!(scarce(Path::new("/cache"), 0).as_deref(), Some("only 0 MB are free where /cache lies: this may be the cause"));
+    }
 }

@@ -49,10 +49,8 @@ pub fn acquire(path: &Path, purpose: &str, limit: Duration, interrupt: &Interrup
         left = left.saturating_sub(pause);
     }
     let text = format!("`{purpose}`, process {}\n", std::process::id());
-    file.set_len(0)?;
-    file.rewind()?;
-    file.write_all(text.as_bytes())?;
-    file.flush()?;
+    let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes())).and_then(|()| file.flush());
+    written.with_context(|| format!("write {}", path.display()))?;
     Ok(Lock { _file: file })
 }
 

@@ -110,6 +110,9 @@ fn run_one(env: &Env, task: &dyn Task) -> Outcome {
         Ok(false) => Outcome::Skipped,
         Err(error) => {
             env.report.event(id, Event::Failed { text: format!("failed: {}", first_line(&error)) });
+            for suspicion in env.scarce_space() {
+                env.note(id, suspicion);
+            }
             Outcome::Failed(error)
         }
     }
