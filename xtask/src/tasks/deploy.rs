@@ -43,7 +43,7 @@ const ID: TaskId = TaskId::Deploy;
 pub const APP_SECRET: &str = "polls-app";
 
 /// For an answer of something that is up.
-const PAGE_LIMIT: Duration = Duration::from_secs(60);
+const PAGE_LIMIT: Duration = Duration::from_secs(120);
 
 impl Task for Deploy {
     fn id(&self) -> TaskId {

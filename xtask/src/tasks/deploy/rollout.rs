@@ -1,6 +1,6 @@
 //! Migration, application and the page: in this order, each seen to be done.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use anyhow::Result;
 use serde_json::Value;
@@ -63,9 +63,31 @@ pub(super) fn roll_out(env: &Env, cluster: &Cluster, wanted: &Wanted) -> Result<
     let address = format!("{}{}", wanted.reach.origin, env.config.app.path);
     let what = format!("{address} to answer 200");
     let wait = Wait::new(env, &what, PAGE_LIMIT);
-    let answers =
-        cluster.wait_for(env, ID, &wait, || Ok(page(&wanted.reach, &env.config.app.path).map_or_else(Verdict::NotYet, |_| Verdict::Yes)));
+    let seen = Cell::new(0);
+    let answers = cluster.wait_for(env, ID, &wait, || {
+        let verdict = all_is_well(env, cluster, wanted)?;
+        seen.set(if verdict == Verdict::Yes { seen.get() + 1 } else { 0 });
+        // After a node's restart the first look may see a status from before it.
+        Ok(if seen.get() == 1 { Verdict::NotYet("it answered once".to_owned()) } else { verdict })
+    });
     with_evidence(answers, cluster, &env.config.app.namespace, "")
+}
+
+/// The database ready, every pod available and the page answering, in one look.
+fn all_is_well(env: &Env, cluster: &Cluster, wanted: &Wanted) -> Result<Verdict> {
+    let deployments = wanted.app.iter().filter(|it| it["kind"] == "Deployment");
+    for object in deployments.chain([&wanted.database]) {
+        let id = ObjectId::of(object)?;
+        let verdict = match cluster.get(&id)? {
+            Some(found) if id.kind == "Deployment" => verdict::deployment(&found),
+            Some(found) => verdict::database(&found),
+            None => Verdict::NotYet(format!("{id} is not there")),
+        };
+        if verdict != Verdict::Yes {
+            return Ok(verdict);
+        }
+    }
+    Ok(page(&wanted.reach, &env.config.app.path).map_or_else(Verdict::NotYet, |_| Verdict::Yes))
 }
 
 fn selector(labels: &serde_json::Map<String, Value>) -> String {
