@@ -10,6 +10,10 @@ pub enum TaskId {
     Image,
     NodeImage,
     Cluster,
+    Operator,
+    Database,
+    /// The application's image into the cluster.
+    Load,
     Deploy,
     /// Not a task of the graph: the reverse of all of them.
     Delete,
@@ -18,7 +22,7 @@ pub enum TaskId {
 }
 
 impl TaskId {
-    pub const GRAPH: [TaskId; 8] = [
+    pub const GRAPH: [TaskId; 11] = [
         TaskId::Engine,
         TaskId::Patch,
         TaskId::Requirements,
@@ -26,6 +30,9 @@ impl TaskId {
         TaskId::Image,
         TaskId::NodeImage,
         TaskId::Cluster,
+        TaskId::Operator,
+        TaskId::Database,
+        TaskId::Load,
         TaskId::Deploy,
     ];
 
@@ -38,6 +45,9 @@ impl TaskId {
             TaskId::Image => "image",
             TaskId::NodeImage => "node-image",
             TaskId::Cluster => "cluster",
+            TaskId::Operator => "operator",
+            TaskId::Database => "database",
+            TaskId::Load => "load",
             TaskId::Deploy => "deploy",
             TaskId::Delete => "delete",
             TaskId::Test => "test",
@@ -52,7 +62,10 @@ impl TaskId {
             TaskId::BaseImage | TaskId::NodeImage => &[TaskId::Engine],
             TaskId::Image => &[TaskId::Requirements, TaskId::BaseImage],
             TaskId::Cluster => &[TaskId::NodeImage],
-            TaskId::Deploy => &[TaskId::Image, TaskId::Cluster],
+            TaskId::Operator => &[TaskId::Cluster],
+            TaskId::Database => &[TaskId::Operator],
+            TaskId::Load => &[TaskId::Image, TaskId::Cluster],
+            TaskId::Deploy => &[TaskId::Load, TaskId::Database],
         }
     }
 }

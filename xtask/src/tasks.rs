@@ -6,12 +6,17 @@ use crate::{env::Env, fingerprint::Fingerprint, graph::TaskId, probe::Probe};
 
 pub mod base_image;
 pub mod cluster;
+pub mod database;
 pub mod deploy;
 pub mod engine;
 pub mod image;
+pub mod load;
 pub mod node_image;
+pub mod objects;
+pub mod operator;
 pub mod patch;
 pub mod requirements;
+pub mod wanted;
 
 /// One step of `create`.
 pub trait Task {
@@ -34,6 +39,9 @@ pub fn task(id: TaskId) -> Option<Box<dyn Task>> {
         TaskId::Image => Box::new(image::Image),
         TaskId::NodeImage => Box::new(node_image::NodeImage),
         TaskId::Cluster => Box::new(cluster::Cluster),
+        TaskId::Operator => Box::new(operator::Operator::default()),
+        TaskId::Database => Box::new(database::Database::default()),
+        TaskId::Load => Box::new(load::Load),
         TaskId::Deploy => Box::new(deploy::Deploy::default()),
         TaskId::Delete | TaskId::Test => return None,
     };

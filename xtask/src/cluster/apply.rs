@@ -1,6 +1,9 @@
 //! Objects of any kind as data: server-side apply, read, delete.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use anyhow::{Context as _, Result};
 use kube::{
@@ -14,6 +17,9 @@ use crate::{
     cluster::{Cluster, FIELD_MANAGER},
     errors::Problem,
 };
+
+/// Requests under way at once in `apply_all`.
+const AT_A_TIME: usize = 8;
 
 /// Which object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +71,24 @@ impl Cluster {
     /// Server-side apply under our name; fields that others own stay theirs unless we set them.
     pub fn apply(&self, object: &Value) -> Result<()> {
         self.patch(object, false).map(|_| ())
+    }
+
+    /// Applies each; several at a time, since what takes long is the API server's answer. The first error ends it, after those under way.
+    pub fn apply_all(&self, objects: &[Value]) -> Result<()> {
+        let next = AtomicUsize::new(0);
+        let work = || -> Result<()> {
+            while let Some(object) = objects.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if let Err(error) = self.apply(object) {
+                    next.store(objects.len(), Ordering::Relaxed);
+                    return Err(error);
+                }
+            }
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..AT_A_TIME.min(objects.len())).map(|_| scope.spawn(work)).collect();
+            workers.into_iter().map(|it| it.join().unwrap_or_else(|_| Err(Problem::new("an apply ended unexpectedly").into()))).collect()
+        })
     }
 
     /// What the API server, with all its webhooks, would make of the object. Changes nothing.

@@ -12,7 +12,7 @@ use crate::{
     provider::provider,
     report::Took,
     runner::{self, Summary},
-    tasks::{self, deploy},
+    tasks::{self, wanted},
 };
 
 /// The deployment with all that it needs; independent parts at the same time.
@@ -23,8 +23,8 @@ pub(crate) fn run(env: &Env, output: Output) -> Result<()> {
     let kubeconfig = env.kubeconfig();
     let kubeconfig = kubeconfig.strip_prefix(&env.project).unwrap_or(&kubeconfig).display().to_string();
     let namespace = &env.config.app.namespace;
-    let secret = deploy::credentials(env)?;
-    let app_secret = deploy::APP_SECRET;
+    let secret = wanted::credentials(env)?;
+    let app_secret = wanted::APP_SECRET;
     let words = format!(
         "\n{} in {}: {} ran, {} skipped\n\n\
          look inside   kubectl --kubeconfig {kubeconfig} -n {namespace} get all\n\

@@ -9,7 +9,7 @@ use crate::{
     env::Env,
     errors::PlanHasChanges,
     graph::{TaskId, closure},
-    tasks::deploy,
+    tasks::objects,
 };
 
 pub(crate) fn run(env: &Env, targets: &[TaskId], detailed_exitcode: bool) -> Result<()> {
@@ -17,7 +17,7 @@ pub(crate) fn run(env: &Env, targets: &[TaskId], detailed_exitcode: bool) -> Res
     let states = graph::look(env, &ids);
     let objects = match states.get(&TaskId::Deploy) {
         // The objects name the image, so its inputs must be known; whether it is built does not matter.
-        Some(_) if is_fresh(&states, TaskId::Requirements) && is_fresh(&states, TaskId::Cluster) => Some(deploy::preview(env)?),
+        Some(_) if is_fresh(&states, TaskId::Requirements) && is_fresh(&states, TaskId::Cluster) => Some(objects::preview(env)?),
         Some(_) => None,
         None => Some(Vec::new()),
     };

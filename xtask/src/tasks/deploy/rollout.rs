@@ -9,7 +9,11 @@ use crate::{
     cluster::{Cluster, ObjectId, Verdict, Wait, verdict},
     env::Env,
     reach::Reach,
-    tasks::deploy::{ID, PAGE_LIMIT, wanted::Wanted, with_evidence},
+    tasks::{
+        deploy::{ID, PAGE_LIMIT},
+        objects::with_evidence,
+        wanted::App,
+    },
 };
 
 /// Longer than the Job's own deadline.
@@ -17,7 +21,7 @@ const MIGRATION_LIMIT: Duration = Duration::from_secs(300);
 /// Longer than the Deployment's own deadline.
 const ROLLOUT_LIMIT: Duration = Duration::from_secs(240);
 
-pub(super) fn migrate(env: &Env, cluster: &Cluster, wanted: &Wanted) -> Result<()> {
+pub(super) fn migrate(env: &Env, cluster: &Cluster, wanted: &App) -> Result<()> {
     let Some(job) = &wanted.migration else { return Ok(()) };
     let id = ObjectId::of(job)?;
     let labels = format!("job-name={}", id.name);
@@ -48,11 +52,9 @@ fn remove_earlier_migrations(cluster: &Cluster, job: &Value, id: &ObjectId) -> R
     Ok(())
 }
 
-pub(super) fn roll_out(env: &Env, cluster: &Cluster, wanted: &Wanted) -> Result<()> {
-    for object in &wanted.app {
-        cluster.apply(object)?;
-    }
-    for object in wanted.app.iter().filter(|it| it["kind"] == "Deployment") {
+pub(super) fn roll_out(env: &Env, cluster: &Cluster, wanted: &App) -> Result<()> {
+    cluster.apply_all(&wanted.app)?;
+    for object in wanted.deployments() {
         let id = ObjectId::of(object)?;
         let what = id.to_string();
         let wait = Wait::new(env, &what, ROLLOUT_LIMIT);
@@ -73,14 +75,12 @@ pub(super) fn roll_out(env: &Env, cluster: &Cluster, wanted: &Wanted) -> Result<
     with_evidence(answers, cluster, &env.config.app.namespace, "")
 }
 
-/// The database ready, every pod available and the page answering, in one look.
-fn all_is_well(env: &Env, cluster: &Cluster, wanted: &Wanted) -> Result<Verdict> {
-    let deployments = wanted.app.iter().filter(|it| it["kind"] == "Deployment");
-    for object in deployments.chain([&wanted.database]) {
+/// Every pod available and the page answering, in one look.
+fn all_is_well(env: &Env, cluster: &Cluster, wanted: &App) -> Result<Verdict> {
+    for object in wanted.deployments() {
         let id = ObjectId::of(object)?;
         let verdict = match cluster.get(&id)? {
-            Some(found) if id.kind == "Deployment" => verdict::deployment(&found),
-            Some(found) => verdict::database(&found),
+            Some(found) => verdict::deployment(&found),
             None => Verdict::NotYet(format!("{id} is not there")),
         };
         if verdict != Verdict::Yes {

@@ -1,0 +1,96 @@
+//! The database in the cluster: there when its operator says so and it answers a statement.
+
+use std::{cell::OnceCell, time::Duration};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use crate::{
+    cluster::{Cluster, ObjectId, Verdict, Wait, verdict},
+    env::Env,
+    fingerprint::Fingerprint,
+    graph::TaskId,
+    probe::Probe,
+    tasks::{
+        Task,
+        objects::{stale, stale_secret, with_evidence},
+        operator::acceptance,
+        wanted,
+    },
+};
+
+#[derive(Default)]
+pub struct Database {
+    wanted: OnceCell<wanted::Database>,
+}
+
+const ID: TaskId = TaskId::Database;
+
+/// Generous for two busy cores; on a quiet machine it takes seconds.
+const LIMIT: Duration = Duration::from_secs(420);
+/// For an answer of something that is up.
+const ANSWER_LIMIT: Duration = Duration::from_secs(120);
+
+impl Database {
+    fn wanted(&self, env: &Env) -> Result<&wanted::Database> {
+        if let Some(wanted) = self.wanted.get() {
+            return Ok(wanted);
+        }
+        let wanted = wanted::Database::read(env)?;
+        Ok(self.wanted.get_or_init(|| wanted))
+    }
+}
+
+impl Task for Database {
+    fn id(&self) -> TaskId {
+        ID
+    }
+
+    fn inputs(&self, env: &Env) -> Result<Fingerprint> {
+        let mut out = Fingerprint::new();
+        for object in self.wanted(env)?.all() {
+            out.add(ObjectId::of(object)?.to_string(), object.to_string());
+        }
+        Ok(out)
+    }
+
+    fn probe(&self, env: &Env, _want: &Fingerprint) -> Result<Probe> {
+        let wanted = self.wanted(env)?;
+        let cluster = Cluster::open(env, &env.kubeconfig())?;
+        let stale = match stale(&cluster, wanted.all())? {
+            None => stale_secret(&cluster, wanted.given_secret(env)?)?,
+            found => found,
+        };
+        let id = ObjectId::of(&wanted.cluster)?;
+        Ok(stale.map_or_else(|| Probe::Fresh(format!("{id} is ready")), Probe::Stale))
+    }
+
+    fn run(&self, env: &Env, _want: &Fingerprint) -> Result<()> {
+        let wanted = self.wanted(env)?;
+        let cluster = Cluster::open(env, &env.kubeconfig())?;
+        cluster.apply(&wanted.namespace)?;
+        if let Some(secret) = wanted.given_secret(env)? {
+            cluster.apply(&secret)?;
+        }
+        cluster.apply_all(&wanted.others)?;
+        let id = ObjectId::of(&wanted.cluster)?;
+        let what = format!("the API server to take {id}");
+        let wait = Wait::new(env, &what, ANSWER_LIMIT);
+        cluster.wait_for(env, ID, &wait, || Ok(acceptance(cluster.apply(&wanted.cluster))))?;
+        let wait = Wait::new(env, "the database", LIMIT);
+        let ready = cluster.wait_for_object(env, ID, &wait, &id, verdict::database);
+        with_evidence(ready, &cluster, &id.namespace, "")?;
+        let wait = Wait::new(env, "an answer of the database", ANSWER_LIMIT);
+        cluster.wait_for(env, ID, &wait, || ask(env, &cluster, &id))
+    }
+}
+
+/// A statement through the primary itself: `Ready` is the operator's word, this is the database's.
+fn ask(env: &Env, cluster: &Cluster, id: &ObjectId) -> Result<Verdict> {
+    let object = cluster.get(id)?.with_context(|| format!("{id} is gone"))?;
+    let Some(primary) = object.pointer("/status/currentPrimary").and_then(Value::as_str) else {
+        return Ok(Verdict::NotYet("there is no primary yet".to_owned()));
+    };
+    let answer = cluster.exec(&id.namespace, primary, "postgres", &["psql", "-d", &env.config.database.name, "-tAc", "SELECT 40 + 2"])?;
+    Ok(if answer.trim() == "42" { Verdict::Yes } else { Verdict::NotYet(format!("it answers {answer:?}")) })
+}

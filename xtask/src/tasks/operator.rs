@@ -1,0 +1,131 @@
+//! CloudNativePG's operator in the cluster: there when it would take a database.
+
+use std::{cell::OnceCell, time::Duration};
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use crate::{
+    cluster::{Cluster, ObjectId, Verdict, Wait},
+    deploy::operator,
+    env::Env,
+    fingerprint::Fingerprint,
+    graph::TaskId,
+    probe::Probe,
+    tasks::{
+        Task,
+        objects::{stale, with_evidence},
+        wanted,
+    },
+};
+
+#[derive(Default)]
+pub struct Operator {
+    /// Read once in a run: the manifest is 20,000 lines.
+    wanted: OnceCell<Vec<Value>>,
+}
+
+const ID: TaskId = TaskId::Operator;
+
+/// Generous for two busy cores; on a quiet machine it takes seconds.
+const LIMIT: Duration = Duration::from_secs(240);
+
+impl Operator {
+    fn wanted(&self, env: &Env) -> Result<&[Value]> {
+        if let Some(wanted) = self.wanted.get() {
+            return Ok(wanted);
+        }
+        let wanted = wanted::operator(env)?;
+        Ok(self.wanted.get_or_init(|| wanted))
+    }
+}
+
+impl Task for Operator {
+    fn id(&self) -> TaskId {
+        ID
+    }
+
+    fn inputs(&self, env: &Env) -> Result<Fingerprint> {
+        let mut out = Fingerprint::new();
+        for object in self.wanted(env)? {
+            out.add(ObjectId::of(object)?.to_string(), object.to_string());
+        }
+        Ok(out)
+    }
+
+    fn probe(&self, env: &Env, _want: &Fingerprint) -> Result<Probe> {
+        let cluster = Cluster::open(env, &env.kubeconfig())?;
+        // Its Deployment speaks for all: it crashes without the others.
+        let deployment = self.wanted(env)?.iter().filter(|it| it["kind"] == "Deployment");
+        match stale(&cluster, deployment)? {
+            None => Ok(Probe::Fresh(format!("{} is available", operator::DEPLOYMENT))),
+            // Its status follows its probes, seconds after it serves.
+            Some(why) if why.contains("is not ready") && accepts(&cluster) == Verdict::Yes => {
+                Ok(Probe::Fresh("it takes a database".to_owned()))
+            }
+            Some(why) => Ok(Probe::Stale(why)),
+        }
+    }
+
+    fn run(&self, env: &Env, _want: &Fingerprint) -> Result<()> {
+        let cluster = Cluster::open(env, &env.kubeconfig())?;
+        let wanted = self.wanted(env)?;
+        env.progress(ID, format!("applying {} objects", wanted.len()));
+        // Sorted by kind: what the others need comes first.
+        let (first, rest) = wanted.split_at(wanted.iter().take_while(|it| it["kind"] == "Namespace").count());
+        cluster.apply_all(first)?;
+        cluster.apply_all(rest)?;
+        // It is there when it would take a database, not when its pod says so.
+        let wait = Wait::new(env, "the operator to take a database", LIMIT);
+        let ready = cluster.wait_for(env, ID, &wait, || Ok(accepts(&cluster)));
+        with_evidence(ready, &cluster, operator::NAMESPACE, "")
+    }
+}
+
+/// Whether the smallest of databases would pass the API server with the operator's webhooks. Nothing is made.
+fn accepts(cluster: &Cluster) -> Verdict {
+    let smallest = json!({
+        "apiVersion": "postgresql.cnpg.io/v1",
+        "kind": "Cluster",
+        "metadata": { "name": "would-be", "namespace": operator::NAMESPACE },
+        "spec": { "instances": 1, "storage": { "size": "1Gi" } },
+    });
+    acceptance(cluster.preview(&smallest).map(|_| ()))
+}
+
+/// Whether an apply that failed may work later: the webhook or the kind's definition is not there yet.
+pub(super) fn acceptance(result: Result<()>) -> Verdict {
+    let Err(error) = result else { return Verdict::Yes };
+    let text = format!("{error:#}");
+    let later = [
+        "failed calling webhook",
+        "could not find the requested resource",
+        "page not found",
+        "connect",
+        "not found",
+        "timed out",
+        "unavailable",
+    ];
+    if text.contains("denied the request") || !later.iter().any(|it| text.to_lowercase().contains(it)) {
+        Verdict::Never(text)
+    } else {
+        Verdict::NotYet(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn only_what_may_come_is_waited_for() {
+        let verdict = |text: &str| acceptance(Err(anyhow!("{text}")));
+        assert!(matches!(verdict("Internal error occurred: failed calling webhook \"x\": connection refused"), Verdict::NotYet(_)));
+        assert!(matches!(verdict("the server could not find the requested resource"), Verdict::NotYet(_)));
+        assert!(matches!(verdict("admission webhook \"x\" denied the request: not found in list"), Verdict::Never(_)));
+        assert!(matches!(verdict("Cluster is invalid: spec.instances: must be at least 1"), Verdict::Never(_)));
+        assert_eq!(acceptance(Ok(())), Verdict::Yes);
+    }
+}
