@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn machines_get_the_same_in_their_own_words() {
-        assert!(mermaid(&states()).contains("  cluster --> deploy\n"));
+        assert!(mermaid(&states()).contains("  database --> deploy\n"));
         assert!(dot(&states()).contains("  \"patch\" [label=\"patch\\nfresh\"];\n"));
         let value: serde_json::Value = serde_json::from_str(&json_text(&states()).unwrap()).unwrap();
         assert_eq!(value["tasks"][1], json!({ "task": "patch", "needs": [], "state": "fresh", "reason": "staged" }));
