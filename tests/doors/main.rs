@@ -1,0 +1,36 @@
+//! The doors, with doubles behind them: an API server and an engine in memory. No cluster, no engine, seconds.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+mod cluster;
+
+#[path = "../support/http.rs"]
+mod http;
+#[path = "../support/kubernetes/mod.rs"]
+mod kubernetes;
+
+use std::{fs, path::PathBuf, sync::Arc};
+
+use pocdeploy::{
+    config::Config,
+    env::{Env, Options},
+    report::Recorder,
+};
+
+/// A project in a temporary folder, and this run's surroundings for it.
+pub(crate) struct Bench {
+    _dir: tempfile::TempDir,
+    pub(crate) env: Env,
+}
+
+impl Bench {
+    /// `settings` is the text of `Pocdeploy.toml`.
+    pub(crate) fn new(settings: &str) -> Bench {
+        let dir = tempfile::tempdir().unwrap();
+        let root: PathBuf = dir.path().canonicalize().unwrap();
+        fs::write(root.join("Pocdeploy.toml"), settings).unwrap();
+        let config = Config::parse(settings).unwrap();
+        let env = Env::new(root, config, Options::default(), Arc::new(Recorder::default())).unwrap();
+        Bench { _dir: dir, env }
+    }
+}

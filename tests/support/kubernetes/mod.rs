@@ -1,0 +1,378 @@
+//! A Kubernetes API server in memory: objects, server-side apply with dry run, lists, deletion, logs, exec, and failures by name.
+//!
+//! ```ignore
+//! let server = Kubernetes::start();
+//! fs::write(env.kubeconfig(), server.kubeconfig())?;             // what the tool connects through
+//! server.fail("deployments/polls-frontend", 1, Failure::Webhook);  // the next request that names it is refused
+//! server.stall("Job");                                           // no controller looks at objects of this kind
+//! server.edit("Deployment", "polls", "polls-frontend", |it| it["spec"]["replicas"] = json!(5)); // somebody else's hand
+//! assert_eq!(server.writes(), ["apply Namespace polls", …]);      // in the order in which they came
+//! ```
+//!
+//! It holds to what a real server would refuse: an object in a namespace that is not there, and a kind of a group
+//! whose definition was not applied. Deployments, Jobs and CloudNativePG's Clusters become ready at once, with pods.
+//! The path `/` answers 200: the same port stands for the application's page.
+
+mod controllers;
+mod objects;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use tungstenite::{Message, WebSocket, handshake::derive_accept_key, protocol::Role};
+
+use crate::http::{self, Answer, Request};
+
+/// What goes wrong, as users meet it.
+#[derive(Clone, Debug)]
+pub(crate) enum Failure {
+    /// 409: somebody changed the object in between.
+    Conflict,
+    /// 500 of the server itself.
+    Internal,
+    /// 403: the account may not.
+    Forbidden,
+    /// An admission webhook says no.
+    Webhook,
+    /// An admission webhook cannot be called.
+    WebhookAway,
+    /// The connection ends without an answer.
+    Reset,
+    /// The answer comes late.
+    Slow(Duration),
+}
+
+/// What a command in a pod says, and its exit code.
+type Exec = dyn Fn(&str, &[String]) -> (String, i32) + Send + Sync;
+
+#[derive(Default)]
+struct State {
+    objects: BTreeMap<Key, Value>,
+    /// What each field manager last applied, by object.
+    applied: BTreeMap<(Key, String), Value>,
+    version: u64,
+    requests: Vec<String>,
+    failures: Vec<(String, usize, Failure)>,
+    stalled: Vec<String>,
+    logs: BTreeMap<(String, String), String>,
+    exec: Option<Arc<Exec>>,
+    page: u16,
+}
+
+/// `apiVersion`, plural, namespace, name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    api_version: String,
+    plural: String,
+    namespace: String,
+    name: String,
+}
+
+#[derive(Clone)]
+pub(crate) struct Kubernetes {
+    state: Arc<Mutex<State>>,
+    pub(crate) port: u16,
+}
+
+impl Kubernetes {
+    /// An empty cluster with its four namespaces and a node.
+    pub(crate) fn start() -> Kubernetes {
+        let state = Arc::new(Mutex::new(State { page: 200, ..State::default() }));
+        let served = state.clone();
+        let port = http::serve_tcp(move |request| answer(&served, request));
+        let server = Kubernetes { state, port };
+        for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
+            server.put(json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } }));
+        }
+        server.put(json!({
+            "apiVersion": "v1", "kind": "Node", "metadata": { "name": "node" },
+            "status": { "conditions": [{ "type": "Ready", "status": "True" }] },
+        }));
+        server
+    }
+
+    /// A kubeconfig for it.
+    pub(crate) fn kubeconfig(&self) -> String {
+        json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "clusters": [{ "name": "c", "cluster": { "server": format!("http://127.0.0.1:{}", self.port) } }],
+            "users": [{ "name": "u", "user": {} }],
+            "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "u" } }],
+        })
+        .to_string()
+    }
+
+    /// The next `times` requests whose path holds `part` fail so.
+    pub(crate) fn fail(&self, part: &str, times: usize, failure: Failure) {
+        self.lock().failures.push((part.to_owned(), times, failure));
+    }
+
+    /// Controllers leave objects of this kind alone from now on.
+    pub(crate) fn stall(&self, kind: &str) {
+        self.lock().stalled.push(kind.to_owned());
+    }
+
+    /// Commands in pods are answered by the function: it gets the pod's name and the command.
+    pub(crate) fn answer_exec(&self, exec: impl Fn(&str, &[String]) -> (String, i32) + Send + Sync + 'static) {
+        self.lock().exec = Some(Arc::new(exec));
+    }
+
+    /// What a container has said.
+    pub(crate) fn log(&self, pod: &str, container: &str, text: &str) {
+        self.lock().logs.insert((pod.to_owned(), container.to_owned()), text.to_owned());
+    }
+
+    /// An object as it is, or nothing.
+    pub(crate) fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
+        let state = self.lock();
+        state.objects.values().find(|it| is(it, kind, namespace, name)).cloned()
+    }
+
+    /// Puts an object there as somebody else would; controllers look at it.
+    pub(crate) fn put(&self, object: Value) {
+        let mut state = self.lock();
+        let key = key_of(&object);
+        state.store(&key, object);
+    }
+
+    /// Somebody else's hand on an object that is there.
+    pub(crate) fn edit(&self, kind: &str, namespace: &str, name: &str, change: impl FnOnce(&mut Value)) {
+        let mut state = self.lock();
+        let found = state.objects.iter().find(|(_, it)| is(it, kind, namespace, name)).map(|(key, it)| (key.clone(), it.clone()));
+        let (key, mut object) = found.unwrap_or_else(|| panic!("there is no {kind} {name}"));
+        change(&mut object);
+        state.store(&key, object);
+    }
+
+    /// Somebody else's deletion.
+    pub(crate) fn remove(&self, kind: &str, namespace: &str, name: &str) {
+        self.lock().objects.retain(|_, it| !is(it, kind, namespace, name));
+    }
+
+    /// Everything that was asked, in words: `get deployments/x`, `apply Deployment x`, `dry-run Deployment x`, `exec pods/x: psql …`.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.lock().requests.clone()
+    }
+
+    /// What of it changes the cluster.
+    pub(crate) fn writes(&self) -> Vec<String> {
+        let is_write = |it: &String| ["apply", "patch", "create", "replace", "delete"].iter().any(|verb| it.starts_with(verb));
+        self.requests().into_iter().filter(is_write).collect()
+    }
+
+    /// Forgets what was asked.
+    pub(crate) fn forget(&self) {
+        self.lock().requests.clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+}
+
+fn is(object: &Value, kind: &str, namespace: &str, name: &str) -> bool {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    text("/kind") == kind && text("/metadata/namespace") == namespace && text("/metadata/name") == name
+}
+
+fn key_of(object: &Value) -> Key {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let kind = text("/kind").to_lowercase();
+    let plural = if kind.ends_with('s') {
+        format!("{kind}es")
+    } else if let Some(stem) = kind.strip_suffix('y') {
+        format!("{stem}ies")
+    } else {
+        format!("{kind}s")
+    };
+    Key { api_version: text("/apiVersion"), plural, namespace: text("/metadata/namespace"), name: text("/metadata/name") }
+}
+
+/// Key and subresource of a path; the name is empty for a list.
+fn parse(path: &str) -> Option<(Key, String)> {
+    let words: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let (api_version, rest) = match words.as_slice() {
+        ["api", version, rest @ ..] => ((*version).to_owned(), rest),
+        ["apis", group, version, rest @ ..] => (format!("{group}/{version}"), rest),
+        _ => return None,
+    };
+    let (namespace, rest) = match rest {
+        ["namespaces", _, "status" | "finalize"] => ("", rest),
+        ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (*namespace, rest),
+        _ => ("", rest),
+    };
+    let (plural, name, sub) = match rest {
+        [plural] => (*plural, "", ""),
+        [plural, name] => (*plural, *name, ""),
+        [plural, name, sub, ..] => (*plural, *name, *sub),
+        [] => return None,
+    };
+    let key = Key { api_version, plural: plural.to_owned(), namespace: namespace.to_owned(), name: name.to_owned() };
+    Some((key, sub.to_owned()))
+}
+
+fn answer(state: &Mutex<State>, request: &Request) -> Answer {
+    if request.path == "/readyz" {
+        return Answer::text("ok");
+    }
+    let Some((key, sub)) = parse(&request.path) else {
+        let status = state.lock().unwrap().page;
+        return if request.path == "/" { Answer::Whole { status, kind: "text/html", body: b"page".to_vec() } } else { unknown() };
+    };
+    let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+    let failure = {
+        let mut state = state.lock().unwrap();
+        state.requests.push(describe(request, &key, &sub, &body));
+        state.failure(&request.path)
+    };
+    match failure {
+        Some(Failure::Reset) => return Answer::Reset,
+        Some(Failure::Slow(time)) => std::thread::sleep(time),
+        Some(failure) => return refuse(&failure, &key),
+        None => {}
+    }
+    let mut state = state.lock().unwrap();
+    match (request.method.as_str(), sub.as_str()) {
+        ("GET", "log") => log(&state, request, &key),
+        (_, "exec") => exec(state.exec.clone(), request, &key),
+        ("GET", _) if key.name.is_empty() => state.list(&key, request),
+        ("GET", _) => state.objects.get(&key).map_or_else(|| absent(&key), |it| Answer::json(200, it)),
+        ("DELETE", _) => state.delete(&key),
+        ("PATCH" | "POST" | "PUT", _) => state.write(request, &key, body),
+        _ => unknown(),
+    }
+}
+
+/// For `Kubernetes::requests`.
+fn describe(request: &Request, key: &Key, sub: &str, body: &Value) -> String {
+    let place = if key.name.is_empty() { key.plural.clone() } else { format!("{}/{}", key.plural, key.name) };
+    let command = || request.query.iter().filter(|(name, _)| name == "command").map(|(_, it)| it.as_str()).collect::<Vec<_>>().join(" ");
+    let object = format!(
+        "{} {}",
+        body["kind"].as_str().unwrap_or_default(),
+        body.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default()
+    );
+    match (request.method.as_str(), sub) {
+        (_, "exec") => format!("exec {place}: {}", command()),
+        ("GET", "log") => format!("log {place}"),
+        ("GET", _) if key.name.is_empty() => format!("list {place}"),
+        ("GET", _) => format!("get {place}"),
+        ("DELETE", _) => format!("delete {place}"),
+        ("PATCH" | "POST" | "PUT", _) if request.query("dryRun").is_some() => format!("dry-run {object}"),
+        ("PATCH", _) if objects::is_apply(request) => format!("apply {object}"),
+        ("PATCH", _) => format!("patch {place}"),
+        ("POST", _) => format!("create {object}"),
+        ("PUT", _) => format!("replace {object}"),
+        (other, _) => format!("{other} {place}"),
+    }
+}
+
+impl State {
+    fn failure(&mut self, path: &str) -> Option<Failure> {
+        let found = self.failures.iter_mut().find(|(part, times, _)| *times > 0 && path.contains(part.as_str()))?;
+        found.1 -= 1;
+        Some(found.2.clone())
+    }
+
+    fn list(&self, key: &Key, request: &Request) -> Answer {
+        let is_listed = |(it, object): &(&Key, &Value)| {
+            it.api_version == key.api_version
+                && it.plural == key.plural
+                && (key.namespace.is_empty() || it.namespace == key.namespace)
+                && selected(object, request.query("labelSelector").unwrap_or_default())
+        };
+        let items: Vec<&Value> = self.objects.iter().filter(is_listed).map(|(_, object)| object).collect();
+        Answer::json(
+            200,
+            &json!({ "apiVersion": "v1", "kind": "List", "metadata": { "resourceVersion": self.version.to_string() }, "items": items }),
+        )
+    }
+
+    fn delete(&mut self, key: &Key) -> Answer {
+        let Some(object) = self.objects.remove(key) else { return absent(key) };
+        self.applied.retain(|(it, _), _| it != key);
+        // Pods go with what made them.
+        self.objects.retain(|it, pod| it.plural != "pods" || pod["metadata"]["ownerReferences"][0]["name"] != object["metadata"]["name"]);
+        Answer::json(200, &object)
+    }
+}
+
+/// Whether an object's labels are those of a selector: `a=b,c`.
+fn selected(object: &Value, selector: &str) -> bool {
+    selector.split(',').filter(|it| !it.is_empty()).all(|it| {
+        let (name, value) = it.split_once('=').map_or((it, None), |(name, value)| (name, Some(value.trim_start_matches('='))));
+        let label = object["metadata"]["labels"].get(name).and_then(Value::as_str);
+        label.is_some_and(|label| value.is_none_or(|it| it == label))
+    })
+}
+
+fn status(code: u16, reason: &str, message: &str) -> Answer {
+    let value = json!({ "apiVersion": "v1", "kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": message });
+    Answer::json(code, &value)
+}
+
+fn absent(key: &Key) -> Answer {
+    status(404, "NotFound", &format!("{} \"{}\" not found", key.plural, key.name))
+}
+
+/// A kind that no definition brought.
+fn unknown() -> Answer {
+    Answer::Whole { status: 404, kind: "text/plain", body: b"404 page not found\n".to_vec() }
+}
+
+fn refuse(failure: &Failure, key: &Key) -> Answer {
+    let place = format!("{} \"{}\"", key.plural, key.name);
+    match failure {
+        Failure::Conflict => status(409, "Conflict", &format!("Operation cannot be fulfilled on {place}: the object has been modified")),
+        Failure::Internal => status(500, "InternalError", "Internal error occurred: etcdserver: request timed out"),
+        Failure::Forbidden => status(403, "Forbidden", &format!("{place} is forbidden: User \"u\" cannot patch it")),
+        Failure::Webhook => status(403, "Forbidden", "admission webhook \"guard.example.com\" denied the request: not on a Friday"),
+        Failure::WebhookAway => {
+            status(500, "InternalError", "Internal error occurred: failed calling webhook \"guard.example.com\": connection refused")
+        }
+        // Answered before it comes to words.
+        Failure::Reset | Failure::Slow(_) => unknown(),
+    }
+}
+
+fn log(state: &State, request: &Request, key: &Key) -> Answer {
+    let wanted = request.query("container").unwrap_or_default();
+    let found = state.logs.iter().find(|((pod, container), _)| *pod == key.name && (wanted.is_empty() || container == wanted));
+    let text = found.map(|(_, text)| text.as_str()).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    let tail = request.query("tailLines").and_then(|it| it.parse().ok()).unwrap_or(usize::MAX);
+    let previous = request.query("previous") == Some("true");
+    let shown = if previous { "" } else { &lines[lines.len().saturating_sub(tail)..].join("\n") };
+    Answer::text(shown)
+}
+
+/// The command's words on channel 1 or 2, its end on channel 3, as `v5.channel.k8s.io` has it.
+fn exec(exec: Option<Arc<Exec>>, request: &Request, key: &Key) -> Answer {
+    let command: Vec<String> = request.query.iter().filter(|(name, _)| name == "command").map(|(_, it)| it.clone()).collect();
+    let (text, code) = exec.map_or_else(|| ("42\n".to_owned(), 0), |exec| exec(&key.name, &command));
+    let accept = derive_accept_key(request.header("sec-websocket-key").as_bytes());
+    Answer::Takeover(Box::new(move |stream| {
+        let head = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let ended = if code == 0 {
+            json!({ "status": "Success" })
+        } else {
+            let causes = json!([{ "reason": "ExitCode", "message": code.to_string() }]);
+            json!({ "status": "Failure", "reason": "NonZeroExitCode", "message": "command terminated", "details": { "causes": causes } })
+        };
+        let mut socket = WebSocket::from_raw_socket(stream, Role::Server, None);
+        let channel = if code == 0 { 1 } else { 2 };
+        for (channel, text) in [(channel, text), (3, ended.to_string())] {
+            socket.send(Message::binary([&[channel], text.as_bytes()].concat())).unwrap();
+        }
+        socket.close(None).ok();
+        // Until the other side has closed too.
+        while socket.read().is_ok() {}
+    }))
+}

@@ -1,0 +1,192 @@
+//! How objects are written: server-side apply, patches, and what the server adds of its own.
+
+use serde_json::{Map, Value, json};
+
+use super::{Key, State, absent, status, unknown};
+use crate::http::{Answer, Request};
+
+pub(super) fn is_apply(request: &Request) -> bool {
+    request.header("content-type") == "application/apply-patch+yaml"
+}
+
+impl State {
+    pub(super) fn write(&mut self, request: &Request, key: &Key, body: Value) -> Answer {
+        let mut key = key.clone();
+        if key.name.is_empty() {
+            key.name = body.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        }
+        if let Some(refused) = self.refuses(&key) {
+            return refused;
+        }
+        let present = self.objects.get(&key).cloned();
+        let manager = request.query("fieldManager").unwrap_or("unknown").to_owned();
+        let made = match (request.method.as_str(), request.header("content-type")) {
+            ("POST", _) if present.is_some() => {
+                return status(409, "AlreadyExists", &format!("{} \"{}\" already exists", key.plural, key.name));
+            }
+            ("POST" | "PUT", _) => body.clone(),
+            _ if is_apply(request) => {
+                let last = self.applied.get(&(key.clone(), manager.clone())).cloned().unwrap_or_default();
+                let mut object = present.clone().unwrap_or_else(|| json!({}));
+                withdraw(&mut object, &last, &body);
+                merge(&mut object, &body, false);
+                object
+            }
+            (_, "application/merge-patch+json" | "application/strategic-merge-patch+json") => {
+                let Some(mut object) = present.clone() else { return absent(&key) };
+                merge(&mut object, &body, true);
+                object
+            }
+            (_, other) => return status(415, "UnsupportedMediaType", other),
+        };
+        let made = self.complete(&key, made, present.as_ref(), is_apply(request).then_some((manager.as_str(), &body)));
+        if request.query("dryRun").is_none() {
+            if is_apply(request) {
+                self.applied.insert((key.clone(), manager), body);
+            }
+            self.store(&key, made.clone());
+        }
+        Answer::json(if present.is_some() { 200 } else { 201 }, &made)
+    }
+
+    /// Puts an object there and lets the controllers look at it.
+    pub(super) fn store(&mut self, key: &Key, object: Value) {
+        let present = self.objects.get(key).cloned();
+        let object = self.complete(key, object, present.as_ref(), None);
+        if present.as_ref() != Some(&object) {
+            self.version += 1;
+            self.objects.insert(key.clone(), object);
+            self.settle(key);
+        }
+    }
+
+    /// What a real server would not take.
+    fn refuses(&self, key: &Key) -> Option<Answer> {
+        let namespace =
+            Key { api_version: "v1".to_owned(), plural: "namespaces".to_owned(), name: key.namespace.clone(), ..Key::default() };
+        if !key.namespace.is_empty() && !self.objects.contains_key(&namespace) {
+            return Some(absent(&namespace));
+        }
+        let group = key.api_version.split_once('/').map_or("", |(group, _)| group);
+        if group.contains('.') && !group.ends_with(".k8s.io") {
+            let definition = format!("{}.{group}", key.plural);
+            if !self.objects.keys().any(|it| it.plural == "customresourcedefinitions" && it.name == definition) {
+                return Some(unknown());
+            }
+        }
+        None
+    }
+
+    /// What the server adds; an object that did not change stays as it was.
+    fn complete(&self, key: &Key, mut object: Value, present: Option<&Value>, manager: Option<(&str, &Value)>) -> Value {
+        let metadata = &mut object["metadata"];
+        metadata["name"] = json!(key.name);
+        if !key.namespace.is_empty() {
+            metadata["namespace"] = json!(key.namespace);
+        }
+        let old = present.map(|it| it["metadata"].clone()).unwrap_or_else(
+            || json!({ "uid": format!("uid-{}", self.version + 1), "creationTimestamp": "2026-01-01T00:00:00Z", "generation": 1 }),
+        );
+        for name in ["uid", "creationTimestamp", "generation", "resourceVersion", "managedFields"] {
+            if !old[name].is_null() && (name != "managedFields" || metadata[name].is_null()) {
+                metadata[name] = old[name].clone();
+            }
+        }
+        if let Some((manager, applied)) = manager {
+            own(&mut object["metadata"]["managedFields"], manager, applied);
+        }
+        if let Some(present) = present {
+            if *present == object {
+                return object;
+            }
+            if present["spec"] != object["spec"] {
+                object["metadata"]["generation"] = json!(old["generation"].as_i64().unwrap_or(1) + 1);
+            }
+        }
+        object["metadata"]["resourceVersion"] = json!((self.version + 1).to_string());
+        object
+    }
+}
+
+/// Takes away what a manager applied earlier and no longer wants.
+fn withdraw(object: &mut Value, last: &Value, now: &Value) {
+    let (Some(object), Some(last)) = (object.as_object_mut(), last.as_object()) else { return };
+    for (name, old) in last {
+        match now.get(name) {
+            None => {
+                object.remove(name);
+            }
+            Some(now) => {
+                if let Some(inner) = object.get_mut(name) {
+                    withdraw(inner, old, now);
+                }
+            }
+        }
+    }
+}
+
+/// Maps merge, lists of named things merge by name, everything else is replaced; `null` removes where a patch says so.
+fn merge(object: &mut Value, with: &Value, null_removes: bool) {
+    match (object, with) {
+        (Value::Object(object), Value::Object(with)) => {
+            for (name, value) in with {
+                if null_removes && value.is_null() {
+                    object.remove(name);
+                } else {
+                    merge(object.entry(name.clone()).or_insert(Value::Null), value, null_removes);
+                }
+            }
+        }
+        (Value::Array(object), Value::Array(with)) if named(with) && named(object) => {
+            if !null_removes {
+                object.retain(|old| with.iter().any(|it| it["name"] == old["name"]));
+            }
+            for item in with {
+                match object.iter_mut().find(|it| it["name"] == item["name"]) {
+                    Some(old) => merge(old, item, null_removes),
+                    None => object.push(item.clone()),
+                }
+            }
+        }
+        (object, with) => *object = with.clone(),
+    }
+}
+
+fn named(list: &[Value]) -> bool {
+    list.iter().all(|it| it["name"].is_string())
+}
+
+/// The manager's entry of `managedFields`.
+fn own(entries: &mut Value, manager: &str, applied: &Value) {
+    let mut list = entries.as_array().cloned().unwrap_or_default();
+    let mut fields = applied.clone();
+    for name in ["apiVersion", "kind"] {
+        if let Some(fields) = fields.as_object_mut() {
+            fields.remove(name);
+        }
+    }
+    if let Some(metadata) = fields["metadata"].as_object_mut() {
+        metadata.remove("name");
+        metadata.remove("namespace");
+    }
+    let entry = json!({
+        "manager": manager, "operation": "Apply", "apiVersion": applied["apiVersion"], "time": "2026-01-01T00:00:00Z",
+        "fieldsType": "FieldsV1", "fieldsV1": owned(&fields),
+    });
+    match list.iter_mut().find(|it| it["manager"] == manager && it["operation"] == "Apply") {
+        Some(old) => *old = entry,
+        None => list.push(entry),
+    }
+    *entries = Value::Array(list);
+}
+
+fn owned(fields: &Value) -> Value {
+    match fields {
+        Value::Object(fields) => Value::Object(fields.iter().map(|(name, value)| (format!("f:{name}"), owned(value))).collect()),
+        Value::Array(items) if !items.is_empty() && named(items) => {
+            let entry = |it: &Value| (format!("k:{}", json!({ "name": it["name"] })), owned(it));
+            Value::Object(items.iter().map(entry).collect())
+        }
+        _ => Value::Object(Map::new()),
+    }
+}
