@@ -5,9 +5,12 @@ mod create;
 mod delete;
 mod explain;
 mod graph;
+mod history;
 mod ls;
 mod plan;
+mod rollback;
 mod test;
+mod update;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -55,6 +58,9 @@ pub fn run(flags: Flags) -> Result<()> {
     match flags.command {
         Command::Plan(it) => plan::run(&env, &[TaskId::Deploy], it.detailed_exitcode),
         Command::Create(it) => locked(&env, "create", || create::run(&env, it.output)),
+        Command::Update => locked(&env, "update", || update::run(&env)),
+        Command::History(it) => history::run(&env, it.output),
+        Command::Rollback(it) => locked(&env, "rollback", || rollback::run(&env, it.revision)),
         Command::Delete(delete) => locked(&env, "delete", || delete::run(&env, delete.purge)),
         Command::Patch => locked(&env, "patch", || targets(&env, &[TaskId::Patch])),
         Command::Requirements(_) => locked(&env, "requirements", || targets(&env, &[TaskId::Requirements])),
@@ -78,8 +84,9 @@ fn preview(env: &Env, command: &Command) -> Result<()> {
         Command::Requirements(_) => TaskId::Requirements,
         Command::Image => TaskId::Image,
         Command::Cluster => TaskId::Cluster,
-        Command::Create(_) | Command::Deploy | Command::Plan(_) => TaskId::Deploy,
-        Command::Test | Command::Ls | Command::Graph(_) | Command::Explain(_) | Command::Config(_) => {
+        Command::Create(_) | Command::Update | Command::Deploy | Command::Plan(_) => TaskId::Deploy,
+        Command::Rollback(it) => return rollback::preview(env, it.revision),
+        Command::Test | Command::Ls | Command::History(_) | Command::Graph(_) | Command::Explain(_) | Command::Config(_) => {
             return Err(Problem { exit: Exit::Usage, ..Problem::new("--dry-run is for commands that change something") }.into());
         }
     };

@@ -54,6 +54,12 @@ pub enum Command {
     Create(Create),
     /// Show what create would do, down to the properties of the cluster's objects
     Plan(Plan),
+    /// Bring the changed source to the running instance, without a failed request
+    Update,
+    /// List the revisions: what ran when, why, and what became of it
+    History(History),
+    /// Put an earlier revision back
+    Rollback(Rollback),
     /// Take everything of this instance away, and prove it
     Delete(Delete),
     /// Stage the application and apply the patches
@@ -133,6 +139,19 @@ pub enum ConfigCommand {
         #[arg(long)]
         origin: bool,
     },
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct History {
+    /// What is printed on standard output: a table, or one JSON object
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Rollback {
+    /// The revision's number, as `history` shows it [default: the one that served before]
+    pub revision: Option<u32>,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -11,6 +11,7 @@ pub mod deploy;
 pub mod engine;
 pub mod image;
 pub mod load;
+mod migration_key;
 pub mod node_image;
 pub mod objects;
 pub mod operator;
@@ -43,7 +44,7 @@ pub fn task(id: TaskId) -> Option<Box<dyn Task>> {
         TaskId::Database => Box::new(database::Database::default()),
         TaskId::Load => Box::new(load::Load),
         TaskId::Deploy => Box::new(deploy::Deploy::default()),
-        TaskId::Delete | TaskId::Test => return None,
+        TaskId::Rollback | TaskId::Delete | TaskId::Test => return None,
     };
     Some(task)
 }

@@ -87,7 +87,7 @@ impl Cluster {
         };
         std::thread::scope(|scope| {
             let workers: Vec<_> = (0..AT_A_TIME.min(objects.len())).map(|_| scope.spawn(work)).collect();
-            workers.into_iter().map(|it| it.join().unwrap_or_else(|_| Err(Problem::new("an apply ended unexpectedly").into()))).collect()
+            workers.into_iter().try_for_each(|it| it.join().unwrap_or_else(|_| Err(Problem::new("an apply ended unexpectedly").into())))
         })
     }
 

@@ -46,11 +46,18 @@ pub fn complete(mut object: Value, values: &Values<'_>) -> Value {
     object
 }
 
-/// A Job's template cannot change: each content gets a name of its own.
-pub fn name_by_content(mut job: Value) -> Value {
-    let key = job["metadata"]["annotations"][INPUTS].as_str().unwrap_or_default().to_owned();
+/// A Job's template cannot change: each content gets a name of its own. `decides` stands for the image: where it is the same,
+/// another image is no other content.
+pub fn name_by_content(mut job: Value, decides: &Fingerprint) -> Value {
+    let mut content = job.clone();
+    set_images(&mut content["spec"]["template"]["spec"], "");
+    unsign(&mut content);
+    let mut key = Fingerprint::new();
+    key.add("job", content.to_string());
+    key.add("decides", decides.digest());
     let name = job["metadata"]["name"].as_str().unwrap_or("migration");
-    job["metadata"]["name"] = json!(format!("{name}-{key}"));
+    job["metadata"]["name"] = json!(format!("{name}-{}", key.short()));
+    job["metadata"]["annotations"][INPUTS] = json!(key.short());
     job
 }
 
@@ -66,12 +73,16 @@ pub fn follow_settings(deployment: &mut Value, settings: &[Value]) {
 
 /// Annotates an object with the key of its content.
 fn sign(object: &mut Value) {
-    if let Some(annotations) = object["metadata"].get_mut("annotations").and_then(Value::as_object_mut) {
-        annotations.remove(INPUTS);
-    }
+    unsign(object);
     let mut key = Fingerprint::new();
     key.add("object", object.to_string());
     object["metadata"]["annotations"][INPUTS] = json!(key.short());
+}
+
+fn unsign(object: &mut Value) {
+    if let Some(annotations) = object["metadata"].get_mut("annotations").and_then(Value::as_object_mut) {
+        annotations.remove(INPUTS);
+    }
 }
 
 /// The key that an object was applied with.
@@ -206,10 +217,17 @@ mod tests {
     }
 
     #[test]
-    fn the_same_content_has_the_same_key_and_another_content_another_name() {
-        let job = |image: &str| name_by_content(with(json!({ "kind": "Job", "metadata": { "name": "m" }, "spec": { "x": image } })));
-        assert_eq!(job("a"), job("a"));
-        assert_ne!(job("a")["metadata"]["name"], job("b")["metadata"]["name"]);
+    fn a_job_is_another_one_when_its_manifest_or_what_decides_differs_and_not_for_its_image() {
+        let job = |command: &str, image: &str, decides: &str| {
+            let pod = json!({ "containers": [{ "name": "m", "image": image, "command": [command] }] });
+            let mut key = Fingerprint::new();
+            key.add("migrations", decides);
+            name_by_content(with(json!({ "kind": "Job", "metadata": { "name": "m" }, "spec": { "template": { "spec": pod } } })), &key)
+        };
+        let name = |job: Value| (job["metadata"]["name"].clone(), inputs_of(&job).map(str::to_owned));
+        assert_eq!(name(job("a", "1", "x")), name(job("a", "2", "x")));
+        assert_ne!(name(job("a", "1", "x")), name(job("a", "1", "y")));
+        assert_ne!(name(job("a", "1", "x")), name(job("b", "1", "x")));
     }
 
     #[test]

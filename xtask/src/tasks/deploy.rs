@@ -1,10 +1,20 @@
 //! Migration and application in the cluster, each waited for by what it must really do.
 
+mod change;
+mod history;
+mod migration;
+mod rollback;
 mod rollout;
 
 use std::{cell::OnceCell, time::Duration};
 
 use anyhow::Result;
+use serde_json::Value;
+
+pub use crate::tasks::deploy::{
+    history::{Outcome, Revision},
+    rollback::{rollback, rollback_target},
+};
 
 use crate::{
     cluster::{Cluster, ObjectId},
@@ -13,8 +23,11 @@ use crate::{
     fingerprint::Fingerprint,
     graph::TaskId,
     probe::Probe,
+    record,
     tasks::{
         Task,
+        deploy::change::Change,
+        image,
         objects::{stale, stale_secret},
         wanted::{APP_SECRET, App},
     },
@@ -26,6 +39,9 @@ pub struct Deploy {
 }
 
 const ID: TaskId = TaskId::Deploy;
+
+/// What the image that serves was made from: it explains the next change.
+const DEPLOYED: &str = "record/deployed-image.json";
 
 /// For an answer of something that is up.
 const PAGE_LIMIT: Duration = Duration::from_secs(120);
@@ -69,14 +85,35 @@ impl Task for Deploy {
         }
     }
 
-    fn run(&self, env: &Env, _want: &Fingerprint) -> Result<()> {
+    fn run(&self, env: &Env, want: &Fingerprint) -> Result<()> {
         let wanted = self.wanted(env)?;
         let cluster = Cluster::open(env, &env.kubeconfig())?;
         provide_secret(env, &cluster)?;
-        cluster.apply_all(&wanted.base)?;
-        rollout::migrate(env, &cluster, wanted)?;
-        rollout::roll_out(env, &cluster, wanted)
+        let image = image::Image.inputs(env)?;
+        let deployed = env.work(DEPLOYED);
+        let why = record::read_json::<Fingerprint>(&deployed).and_then(|last| image.difference(&last));
+        let change = Change {
+            image: image::current(env)?,
+            why: why.or_else(|| record::changed(env, ID, want)).unwrap_or_else(|| "the cluster was not as wanted".to_owned()),
+            objects: wanted.base.iter().chain(&wanted.app).cloned().collect::<Vec<Value>>(),
+        };
+        change::carry_out(env, &cluster, ID, change, || {
+            cluster.apply_all(&wanted.base)?;
+            migration::migrate(env, &cluster, wanted.migration.as_ref(), || Ok(()))?;
+            rollout::roll_out(env, &cluster, ID, &wanted.app, &wanted.reach)
+        })?;
+        record::write_json(&deployed, &image)
     }
+}
+
+/// The revisions that the cluster remembers, oldest first.
+pub fn revisions(env: &Env) -> Result<Vec<Revision>> {
+    history::read(&Cluster::open(env, &env.kubeconfig())?, &env.config.app.namespace)
+}
+
+/// The number of the revision that serves.
+pub fn serving(revisions: &[Revision]) -> Option<u32> {
+    history::serving(revisions).map(|it| it.number)
 }
 
 /// A given key is applied; a generated one is made once and kept only in the cluster.

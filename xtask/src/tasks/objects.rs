@@ -75,6 +75,10 @@ pub fn preview(env: &Env) -> Result<Vec<String>> {
 fn preview_of(cluster: &Cluster, object: &Value) -> Result<Vec<String>> {
     let id = ObjectId::of(object)?;
     let Some(present) = cluster.get(&id)? else { return Ok(vec![format!("+ {id}")]) };
+    if id.kind == "Job" && objects::inputs_of(&present) == objects::inputs_of(object) {
+        // It names an earlier image with the same migrations, and cannot change.
+        return Ok(Vec::new());
+    }
     let would = match cluster.preview(object) {
         Ok(would) => would,
         Err(error) => return Ok(vec![format!("? {id}: cannot be foreseen: {error:#}")]),

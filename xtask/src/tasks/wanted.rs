@@ -15,7 +15,7 @@ use crate::{
     images::{self, Role},
     provider::provider,
     reach::Reach,
-    tasks::image,
+    tasks::{image, migration_key},
 };
 
 /// The Secret with the application's secret key, under the key `secret-key`.
@@ -85,7 +85,7 @@ impl App {
         for object in complete(env, "deploy/frontend", &image::current(env)?, &out.reach)? {
             match object["kind"].as_str().unwrap_or_default() {
                 "Namespace" => {}
-                "Job" => out.migration = Some(objects::name_by_content(object)),
+                "Job" => out.migration = Some(objects::name_by_content(object, &migration_key::inputs(env)?)),
                 "ConfigMap" | "ServiceAccount" | "NetworkPolicy" | "Role" | "RoleBinding" => out.base.push(object),
                 _ => out.app.push(object),
             }
@@ -98,10 +98,6 @@ impl App {
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Value> {
         self.base.iter().chain(&self.migration).chain(&self.app)
-    }
-
-    pub(super) fn deployments(&self) -> impl Iterator<Item = &Value> {
-        self.app.iter().filter(|it| it["kind"] == "Deployment")
     }
 
     /// The Secret whose key the user gave.

@@ -1,4 +1,4 @@
-//! Migration, application and the page: in this order, each seen to be done.
+//! New pods in place of old ones, and the page: each seen to be there. Old pods may still be ending; they get no new requests.
 
 use std::{cell::Cell, time::Duration};
 
@@ -8,66 +8,40 @@ use serde_json::Value;
 use crate::{
     cluster::{Cluster, ObjectId, Verdict, Wait, verdict},
     env::Env,
+    graph::TaskId,
     reach::Reach,
-    tasks::{
-        deploy::{ID, PAGE_LIMIT},
-        objects::with_evidence,
-        wanted::App,
-    },
+    tasks::{deploy::PAGE_LIMIT, objects::with_evidence},
 };
 
-/// Longer than the Job's own deadline.
-const MIGRATION_LIMIT: Duration = Duration::from_secs(300);
 /// Longer than the Deployment's own deadline.
 const ROLLOUT_LIMIT: Duration = Duration::from_secs(240);
+/// Nothing is won by asking more often on two busy cores.
+const PAUSE: Duration = Duration::from_millis(100);
+/// A container that crashed this often, with all that it needs in place, will crash again.
+const CRASHES: i64 = 2;
 
-pub(super) fn migrate(env: &Env, cluster: &Cluster, wanted: &App) -> Result<()> {
-    let Some(job) = &wanted.migration else { return Ok(()) };
-    let id = ObjectId::of(job)?;
-    let labels = format!("job-name={}", id.name);
-    // A failed Job stays failed: the same content is tried again under the same name.
-    if let Some(found) = cluster.get(&id)?
-        && matches!(verdict::job(&found), Verdict::Never(_))
-    {
-        cluster.delete(&id)?;
-        let wait = Wait::new(env, "the failed migration to go", Duration::from_secs(60));
-        cluster.wait_for(env, ID, &wait, || {
-            Ok(if cluster.get(&id)?.is_none() { Verdict::Yes } else { Verdict::NotYet("still there".to_owned()) })
-        })?;
-    }
-    cluster.apply(job)?;
-    let wait = Wait::new(env, "the migration", MIGRATION_LIMIT);
-    let done = cluster.wait_for_object(env, ID, &wait, &id, verdict::job);
-    with_evidence(done, cluster, &id.namespace, &labels)?;
-    remove_earlier_migrations(cluster, job, &id)
-}
-
-fn remove_earlier_migrations(cluster: &Cluster, job: &Value, id: &ObjectId) -> Result<()> {
-    let component = job.pointer("/metadata/labels").and_then(|it| it["app.kubernetes.io/component"].as_str()).unwrap_or("migration");
-    for other in cluster.list("batch/v1", "Job", &id.namespace, &format!("app.kubernetes.io/component={component}"))? {
-        if let Some(name) = other.pointer("/metadata/name").and_then(Value::as_str).filter(|name| *name != id.name) {
-            cluster.delete(&ObjectId::new("batch/v1", "Job", &id.namespace, name))?;
-        }
-    }
-    Ok(())
-}
-
-pub(super) fn roll_out(env: &Env, cluster: &Cluster, wanted: &App) -> Result<()> {
-    cluster.apply_all(&wanted.app)?;
-    for object in wanted.deployments() {
+/// Applies the objects and waits until every Deployment among them has only new pods, all available, and the page answers.
+pub(super) fn roll_out(env: &Env, cluster: &Cluster, task: TaskId, objects: &[Value], reach: &Reach) -> Result<()> {
+    cluster.apply_all(objects)?;
+    let deployments: Vec<&Value> = objects.iter().filter(|it| it["kind"] == "Deployment").collect();
+    for object in &deployments {
         let id = ObjectId::of(object)?;
-        let what = id.to_string();
-        let wait = Wait::new(env, &what, ROLLOUT_LIMIT);
         let labels = object.pointer("/spec/selector/matchLabels").and_then(Value::as_object).map(selector).unwrap_or_default();
-        let ready = cluster.wait_for_object(env, ID, &wait, &id, verdict::deployment);
-        with_evidence(ready, cluster, &id.namespace, &labels)?;
+        let what = id.to_string();
+        let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, ROLLOUT_LIMIT) };
+        let ready = cluster.wait_for(env, task, &wait, || match cluster.get(&id)? {
+            Some(found) => progress(cluster, &found, &labels),
+            None => Ok(Verdict::NotYet(format!("{id} is not there"))),
+        });
+        let new = ready.is_err().then(|| new_pods(cluster, &id.namespace, &labels).ok().flatten()).flatten();
+        with_evidence(ready, cluster, &id.namespace, new.as_deref().unwrap_or(&labels))?;
     }
-    let address = format!("{}{}", wanted.reach.origin, env.config.app.path);
+    let address = format!("{}{}", reach.origin, env.config.app.path);
     let what = format!("{address} to answer 200");
-    let wait = Wait::new(env, &what, PAGE_LIMIT);
+    let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, PAGE_LIMIT) };
     let seen = Cell::new(0);
-    let answers = cluster.wait_for(env, ID, &wait, || {
-        let verdict = all_is_well(env, cluster, wanted)?;
+    let answers = cluster.wait_for(env, task, &wait, || {
+        let verdict = all_is_well(env, cluster, &deployments, reach)?;
         seen.set(if verdict == Verdict::Yes { seen.get() + 1 } else { 0 });
         // After a node's restart the first look may see a status from before it.
         Ok(if seen.get() == 1 { Verdict::NotYet("it answered once".to_owned()) } else { verdict })
@@ -75,9 +49,60 @@ pub(super) fn roll_out(env: &Env, cluster: &Cluster, wanted: &App) -> Result<()>
     with_evidence(answers, cluster, &env.config.app.namespace, "")
 }
 
+/// The Deployment's own verdict, or that its new pods can no longer become ready.
+fn progress(cluster: &Cluster, deployment: &Value, labels: &str) -> Result<Verdict> {
+    let verdict = verdict::deployment(deployment);
+    let number = |pointer: &str| deployment.pointer(pointer).and_then(Value::as_i64).unwrap_or_default();
+    let is_seen = number("/status/observedGeneration") >= number("/metadata/generation");
+    let namespace = deployment.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
+    if is_seen
+        && matches!(verdict, Verdict::NotYet(_))
+        && let Some(new) = new_pods(cluster, namespace, labels)?
+        && let Some(why) = cluster.list("v1", "Pod", namespace, &new)?.iter().find_map(hopeless)
+    {
+        return Ok(Verdict::Never(why));
+    }
+    Ok(verdict)
+}
+
+/// The labels of the pods of the newest template.
+fn new_pods(cluster: &Cluster, namespace: &str, labels: &str) -> Result<Option<String>> {
+    let sets = cluster.list("apps/v1", "ReplicaSet", namespace, labels)?;
+    let revision = |set: &Value| -> u64 {
+        let text = set.pointer("/metadata/annotations/deployment.kubernetes.io~1revision").and_then(Value::as_str);
+        text.and_then(|it| it.parse().ok()).unwrap_or_default()
+    };
+    let newest = sets.iter().max_by_key(|it| revision(it));
+    let hash = newest.and_then(|it| it.pointer("/metadata/labels/pod-template-hash")).and_then(Value::as_str);
+    Ok(hash.map(|hash| format!("{labels},pod-template-hash={hash}")))
+}
+
+/// Why a pod will never be ready, whatever is waited for.
+fn hopeless(pod: &Value) -> Option<String> {
+    let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    let statuses = |pointer: &str| pod.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
+    for container in statuses("/status/initContainerStatuses").chain(statuses("/status/containerStatuses")) {
+        let text = |pointer: &str| container.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let restarts = container["restartCount"].as_i64().unwrap_or_default();
+        match text("/state/waiting/reason") {
+            "CrashLoopBackOff" if restarts >= CRASHES => {
+                let code = container.pointer("/lastState/terminated/exitCode").and_then(Value::as_i64).unwrap_or_default();
+                let times = restarts + 1;
+                return Some(format!("container {} of the new pod {name} ended {times} times, last with exit code {code}", text("/name")));
+            }
+            reason @ ("ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName") => {
+                let image = text("/image");
+                return Some(format!("container {} of the new pod {name} cannot start: {reason} ({image})", text("/name")));
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
 /// Every pod available and the page answering, in one look.
-fn all_is_well(env: &Env, cluster: &Cluster, wanted: &App) -> Result<Verdict> {
-    for object in wanted.deployments() {
+fn all_is_well(env: &Env, cluster: &Cluster, deployments: &[&Value], reach: &Reach) -> Result<Verdict> {
+    for object in deployments {
         let id = ObjectId::of(object)?;
         let verdict = match cluster.get(&id)? {
             Some(found) => verdict::deployment(&found),
@@ -87,7 +112,7 @@ fn all_is_well(env: &Env, cluster: &Cluster, wanted: &App) -> Result<Verdict> {
             return Ok(verdict);
         }
     }
-    Ok(page(&wanted.reach, &env.config.app.path).map_or_else(Verdict::NotYet, |_| Verdict::Yes))
+    Ok(page(reach, &env.config.app.path).map_or_else(Verdict::NotYet, |_| Verdict::Yes))
 }
 
 fn selector(labels: &serde_json::Map<String, Value>) -> String {
@@ -109,5 +134,32 @@ pub(super) fn page(reach: &Reach, path: &str) -> Result<u16, String> {
     match response.status().as_u16() {
         200 => Ok(200),
         other => Err(format!("status {other}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(status: &Value, expected: Option<&str>) {
+        let pod = json!({ "metadata": { "name": "p" }, "status": { "containerStatuses": [status] } });
+        assert_eq!(hopeless(&pod).as_deref(), expected);
+    }
+
+    #[test]
+    fn only_what_no_waiting_mends_is_hopeless() {
+        let crashed = |restarts: i64| {
+            json!({ "name": "c", "restartCount": restarts, "state": { "waiting": { "reason": "CrashLoopBackOff" } },
+                "lastState": { "terminated": { "exitCode": 3 } } })
+        };
+        check(&crashed(1), None);
+        check(&crashed(2), Some("container c of the new pod p ended 3 times, last with exit code 3"));
+        let waiting =
+            |reason: &str| json!({ "name": "c", "image": "i:1", "restartCount": 0, "state": { "waiting": { "reason": reason } } });
+        check(&waiting("ErrImageNeverPull"), Some("container c of the new pod p cannot start: ErrImageNeverPull (i:1)"));
+        check(&waiting("ContainerCreating"), None);
+        check(&json!({ "name": "c", "restartCount": 5, "state": { "running": {} } }), None);
     }
 }

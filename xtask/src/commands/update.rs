@@ -1,0 +1,40 @@
+//! `update`: the changed source into the instance that runs. Everything that is as it should be is skipped.
+
+use std::io::Write as _;
+
+use anyhow::{Context as _, Result};
+
+use crate::{env::Env, errors::Problem, graph::TaskId, probe::Probe, provider::provider, report::Took, runner, tasks};
+
+pub(crate) fn run(env: &Env) -> Result<()> {
+    connect(env)?;
+    let summary = runner::run(env, &tasks::task, &[TaskId::Deploy])?;
+    let revisions = tasks::deploy::revisions(env)?;
+    let number = tasks::deploy::serving(&revisions).unwrap_or_default();
+    let words = if summary.ran.is_empty() {
+        format!("\nnothing to do in {}: revision {number} serves\n\n", Took(summary.took))
+    } else {
+        format!(
+            "\nrevision {number} serves after {}\n\ntake it back   cargo xtask rollback\nall revisions  cargo xtask history\n\n",
+            Took(summary.took)
+        )
+    };
+    std::io::stderr().write_all(words.as_bytes()).ok();
+    let url = format!("{}{}", provider(env)?.reach(env)?.origin, env.config.app.path);
+    writeln!(std::io::stdout(), "{url}").context("print the URL")
+}
+
+/// Connects to the engine of an instance that runs; creates and starts nothing.
+pub(super) fn connect(env: &Env) -> Result<()> {
+    let absent =
+        |why: String| Problem::new(format!("no instance {} runs here: {why}", env.instance)).hint("`cargo xtask create` brings one up");
+    let Some(engine) = tasks::engine::find(env)? else {
+        return Err(absent("no container engine answers".to_owned()).into());
+    };
+    env.set_engine(engine);
+    let provider = provider(env)?;
+    match provider.probe(env, &provider.inputs(env)?)? {
+        Probe::Fresh(_) => Ok(()),
+        Probe::Stale(why) => Err(absent(why).into()),
+    }
+}

@@ -1,0 +1,73 @@
+//! A change of what runs: written down, tried, and undone where it fails, after the evidence was taken.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::{
+    cluster::{Cluster, ObjectId, Verdict, Wait, verdict},
+    env::Env,
+    errors::Problem,
+    graph::TaskId,
+    tasks::deploy::history::{Attempt, Outcome, Revision},
+};
+
+/// Old pods still run: taking the new ones away is quick.
+const PUT_BACK_LIMIT: Duration = Duration::from_secs(120);
+
+/// What is to run, and why.
+pub(super) struct Change {
+    pub(super) image: String,
+    pub(super) why: String,
+    /// What a revision consists of; no secret is among it.
+    pub(super) objects: Vec<Value>,
+}
+
+/// Does the work under a revision number of its own. Where it fails, the revision that served before is put back, and the
+/// error says so; an interrupted change stays as it is, with the old pods serving, and the next run goes on.
+pub(super) fn carry_out(env: &Env, cluster: &Cluster, task: TaskId, change: Change, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    let attempt = Attempt::begin(env, cluster, &change.image, change.why, change.objects)?;
+    let Err(error) = work() else {
+        env.note(task, format!("revision {} serves {}", attempt.number(), change.image));
+        return attempt.end(cluster, Outcome::Deployed);
+    };
+    if env.interrupt.is_set() {
+        return Err(error);
+    }
+    let first = error.to_string().lines().next().unwrap_or_default().to_owned();
+    let Some(good) = attempt.good().cloned() else {
+        attempt.end(cluster, Outcome::Failed(first))?;
+        return Err(error);
+    };
+    env.note(task, format!("putting back revision {}: {}", good.number, good.image));
+    let said = match put_back(env, cluster, task, &good) {
+        Ok(()) => format!("revision {} ({}) is put back and serves as before", good.number, good.image),
+        Err(why) => format!("revision {} ({}) could not be put back: {why:#}", good.number, good.image),
+    };
+    attempt.end(cluster, Outcome::Failed(first))?;
+    Err(add(error, &said))
+}
+
+fn put_back(env: &Env, cluster: &Cluster, task: TaskId, good: &Revision) -> Result<()> {
+    cluster.apply_all(&good.objects)?;
+    for object in good.objects.iter().filter(|it| it["kind"] == "Deployment") {
+        let id = ObjectId::of(object)?;
+        let what = format!("{id} as it was");
+        let wait = Wait { pause: Duration::from_millis(100), ..Wait::new(env, &what, PUT_BACK_LIMIT) };
+        // The verdict on the attempt stands in the status until the controller has looked again.
+        cluster.wait_for_object(env, task, &wait, &id, |found| match verdict::deployment(found) {
+            Verdict::Never(why) => Verdict::NotYet(why),
+            other => other,
+        })?;
+    }
+    Ok(())
+}
+
+/// Adds a last line to what happened; hint and exit code stay.
+fn add(error: anyhow::Error, said: &str) -> anyhow::Error {
+    match error.downcast::<Problem>() {
+        Ok(problem) => Problem { what: format!("{}\n{said}", problem.what), ..problem }.into(),
+        Err(other) => Problem::new(format!("{other:#}\n{said}")).into(),
+    }
+}

@@ -1,0 +1,144 @@
+//! The deployment's revisions, kept in the cluster: what was applied, why, and what became of it.
+//!
+//! One ConfigMap holds them, so that they are there without `target/` and without old ReplicaSets. No secret is in it.
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    cluster::{Cluster, ObjectId},
+    deploy::objects::INSTANCE,
+    env::Env,
+};
+
+/// The ConfigMap in the application's namespace.
+const NAME: &str = "pocdeploy-history";
+/// Older ones go; the newest that worked always stays.
+const KEPT: usize = 10;
+
+/// One attempt to change what runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revision {
+    pub number: u32,
+    pub image: String,
+    /// When it began, in UTC.
+    pub when: String,
+    pub why: String,
+    pub outcome: Outcome,
+    /// What was applied, so that it can be applied again.
+    pub objects: Vec<Value>,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It began; whoever reads this later knows that it was cut off.
+    Started,
+    Deployed,
+    Failed(String),
+}
+
+/// All that are kept, oldest first.
+pub(super) fn read(cluster: &Cluster, namespace: &str) -> Result<Vec<Revision>> {
+    let Some(object) = cluster.get(&ObjectId::new("v1", "ConfigMap", namespace, NAME))? else { return Ok(Vec::new()) };
+    let entries = object["data"].as_object().cloned().unwrap_or_default();
+    let mut out = Vec::new();
+    for (name, text) in entries {
+        let text = text.as_str().unwrap_or_default();
+        out.push(serde_json::from_str(text).with_context(|| format!("read {name} of ConfigMap {NAME} in {namespace}"))?);
+    }
+    out.sort_by_key(|it: &Revision| it.number);
+    Ok(out)
+}
+
+/// The newest revision that was deployed: what serves.
+pub(super) fn serving(revisions: &[Revision]) -> Option<&Revision> {
+    revisions.iter().rev().find(|it| it.outcome == Outcome::Deployed)
+}
+
+/// A change under way: written down before it begins, and again when it has ended.
+pub(super) struct Attempt {
+    earlier: Vec<Revision>,
+    present: Revision,
+    namespace: String,
+    instance: String,
+}
+
+impl Attempt {
+    /// Writes the intent down.
+    pub(super) fn begin(env: &Env, cluster: &Cluster, image: &str, why: String, objects: Vec<Value>) -> Result<Attempt> {
+        let namespace = env.config.app.namespace.clone();
+        let earlier = read(cluster, &namespace)?;
+        let number = earlier.last().map_or(1, |it| it.number + 1);
+        let present = Revision { number, image: image.to_owned(), when: now(), why, outcome: Outcome::Started, objects };
+        let attempt = Attempt { earlier, present, namespace, instance: env.instance.clone() };
+        attempt.write(cluster)?;
+        Ok(attempt)
+    }
+
+    pub(super) fn number(&self) -> u32 {
+        self.present.number
+    }
+
+    /// What served when the attempt began.
+    pub(super) fn good(&self) -> Option<&Revision> {
+        serving(&self.earlier)
+    }
+
+    /// Writes down what became of it.
+    pub(super) fn end(mut self, cluster: &Cluster, outcome: Outcome) -> Result<()> {
+        self.present.outcome = outcome;
+        self.write(cluster)
+    }
+
+    fn write(&self, cluster: &Cluster) -> Result<()> {
+        let mut data = Map::new();
+        for revision in kept(&self.earlier, &self.present) {
+            data.insert(format!("revision-{}", revision.number), json!(serde_json::to_string(revision)?));
+        }
+        cluster.apply(&json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {
+                "name": NAME,
+                "namespace": self.namespace,
+                "labels": { INSTANCE: self.instance, "app.kubernetes.io/managed-by": "pocdeploy" },
+            },
+            "data": data,
+        }))
+    }
+}
+
+fn kept<'a>(earlier: &'a [Revision], present: &'a Revision) -> Vec<&'a Revision> {
+    let good = serving(earlier).map(|it| it.number);
+    let first = (earlier.len() + 1).saturating_sub(KEPT);
+    let mut out: Vec<&Revision> =
+        earlier.iter().enumerate().filter(|(index, it)| *index >= first || Some(it.number) == good).map(|(_, it)| it).collect();
+    out.push(present);
+    out
+}
+
+fn now() -> String {
+    let seconds = jiff::Timestamp::now().as_second();
+    jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |it| it.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn revision(number: u32, outcome: Outcome) -> Revision {
+        Revision { number, image: "polls:1".to_owned(), when: String::new(), why: String::new(), outcome, objects: Vec::new() }
+    }
+
+    #[test]
+    fn the_newest_that_worked_stays_however_many_fail_after_it() {
+        let mut earlier: Vec<Revision> = (1..=3).map(|it| revision(it, Outcome::Deployed)).collect();
+        earlier.extend((4..30).map(|it| revision(it, Outcome::Failed("x".to_owned()))));
+        let numbers: Vec<u32> = kept(&earlier, &revision(30, Outcome::Started)).iter().map(|it| it.number).collect();
+        assert_eq!(numbers, [3, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30]);
+        assert_eq!(serving(&earlier).unwrap().number, 3);
+    }
+}

@@ -1,0 +1,61 @@
+//! The migration Job: one for each state of what decides about the database's tables, and none where that is as it was.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::{
+    cluster::{Cluster, ObjectId, Verdict, Wait, verdict},
+    env::Env,
+    tasks::{deploy::ID, objects::with_evidence},
+};
+
+/// Longer than the Job's own deadline.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// Brings the tables to the Job's state; `before` is called when it must really run. A Job that is complete is done.
+pub(super) fn migrate(env: &Env, cluster: &Cluster, job: Option<&Value>, before: impl FnOnce() -> Result<()>) -> Result<()> {
+    let Some(job) = job else { return Ok(()) };
+    let id = ObjectId::of(job)?;
+    match cluster.get(&id)?.map(|found| verdict::job(&found)) {
+        Some(Verdict::Yes) => {
+            env.detail(ID, format!("nothing to migrate: {id} is complete, and no migration, setting or requirement changed since"));
+            return Ok(());
+        }
+        // Cut off while it ran.
+        Some(Verdict::NotYet(_)) => {}
+        // A failed Job stays failed: the same content is tried again under the same name.
+        Some(Verdict::Never(_)) => {
+            remove(env, cluster, &id)?;
+            before()?;
+            cluster.apply(job)?;
+        }
+        None => {
+            before()?;
+            cluster.apply(job)?;
+        }
+    }
+    env.progress(ID, "migrating the database");
+    let wait = Wait { pause: Duration::from_millis(100), ..Wait::new(env, "the migration", LIMIT) };
+    let done = cluster.wait_for_object(env, ID, &wait, &id, verdict::job);
+    with_evidence(done, cluster, &id.namespace, &format!("job-name={}", id.name))?;
+    remove_others(cluster, job, &id)
+}
+
+fn remove(env: &Env, cluster: &Cluster, id: &ObjectId) -> Result<()> {
+    cluster.delete(id)?;
+    let wait = Wait::new(env, "the failed migration to go", Duration::from_secs(60));
+    cluster
+        .wait_for(env, ID, &wait, || Ok(if cluster.get(id)?.is_none() { Verdict::Yes } else { Verdict::NotYet("still there".to_owned()) }))
+}
+
+fn remove_others(cluster: &Cluster, job: &Value, id: &ObjectId) -> Result<()> {
+    let component = job.pointer("/metadata/labels").and_then(|it| it["app.kubernetes.io/component"].as_str()).unwrap_or("migration");
+    for other in cluster.list("batch/v1", "Job", &id.namespace, &format!("app.kubernetes.io/component={component}"))? {
+        if let Some(name) = other.pointer("/metadata/name").and_then(Value::as_str).filter(|name| *name != id.name) {
+            cluster.delete(&ObjectId::new("batch/v1", "Job", &id.namespace, name))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! An earlier revision in place of the present one, waited for like any other change.
+
+use anyhow::Result;
+
+use crate::{
+    cluster::Cluster,
+    env::Env,
+    errors::Problem,
+    graph::TaskId,
+    provider::provider,
+    tasks::deploy::{
+        change::{self, Change},
+        history::{self, Outcome, Revision},
+        rollout,
+    },
+};
+
+const ID: TaskId = TaskId::Rollback;
+
+/// Applies what a revision consisted of: the one of that number, or the one that served before. Returns its number and image.
+pub fn rollback(env: &Env, number: Option<u32>) -> Result<(u32, String)> {
+    let cluster = Cluster::open(env, &env.kubeconfig())?;
+    let wanted = rollback_target(env, number)?;
+    let provider = provider(env)?;
+    if !provider.has_image(env, &wanted.image)? {
+        if env.engine()?.image(&wanted.image)?.is_none() {
+            let what =
+                format!("the image of revision {}, {}, is neither in the cluster nor in the engine any more", wanted.number, wanted.image);
+            return Err(Problem::new(what).hint("bring its source back and run `cargo xtask update`").into());
+        }
+        env.progress(ID, format!("bringing {} to the cluster", wanted.image));
+        provider.publish(env, &wanted.image)?;
+    }
+    let reach = provider.reach(env)?;
+    let change =
+        Change { image: wanted.image.clone(), why: format!("rollback to revision {}", wanted.number), objects: wanted.objects.clone() };
+    change::carry_out(env, &cluster, ID, change, || rollout::roll_out(env, &cluster, ID, &wanted.objects, &reach))?;
+    Ok((wanted.number, wanted.image))
+}
+
+/// The revision that `rollback` would put back. Changes nothing.
+pub fn rollback_target(env: &Env, number: Option<u32>) -> Result<Revision> {
+    let cluster = Cluster::open(env, &env.kubeconfig())?;
+    let revisions = history::read(&cluster, &env.config.app.namespace)?;
+    choose(&revisions, number).cloned()
+}
+
+fn choose(revisions: &[Revision], number: Option<u32>) -> Result<&Revision> {
+    let hint = "`cargo xtask history` lists them";
+    let Some(now) = history::serving(revisions) else {
+        return Err(Problem::new("no revision was deployed yet").hint("`cargo xtask create` brings up the first").into());
+    };
+    let Some(number) = number else {
+        let before =
+            revisions.iter().rev().find(|it| it.number < now.number && it.outcome == Outcome::Deployed && it.objects != now.objects);
+        return before.ok_or_else(|| Problem::new(format!("there is no revision before {}", now.number)).hint(hint).into());
+    };
+    let Some(found) = revisions.iter().find(|it| it.number == number) else {
+        return Err(Problem::new(format!("there is no revision {number}")).hint(hint).into());
+    };
+    match &found.outcome {
+        Outcome::Deployed if found.objects == now.objects => {
+            Err(Problem::new(format!("revision {number} is what serves now")).hint(hint).into())
+        }
+        Outcome::Deployed => Ok(found),
+        Outcome::Failed(why) => Err(Problem::new(format!("revision {number} never served: {why}")).hint(hint).into()),
+        Outcome::Started => Err(Problem::new(format!("revision {number} was cut off and never served")).hint(hint).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn revision(number: u32, outcome: Outcome, content: u32) -> Revision {
+        let image = format!("polls:{content}");
+        Revision { number, image, when: String::new(), why: String::new(), outcome, objects: vec![json!({ "content": content })] }
+    }
+
+    fn check(revisions: &[Revision], number: Option<u32>, expected: Result<u32, &str>) {
+        let found = choose(revisions, number).map(|it| it.number).map_err(|it| it.to_string());
+        assert_eq!(found.as_ref().map_err(String::as_str), expected.as_ref().map_err(|it| *it));
+    }
+
+    #[test]
+    fn without_a_number_it_is_the_last_other_one_that_served() {
+        let failed = || Outcome::Failed("crash".to_owned());
+        let all = [
+            revision(1, Outcome::Deployed, 1),
+            revision(2, Outcome::Deployed, 2),
+            revision(3, failed(), 3),
+            revision(4, Outcome::Deployed, 4),
+        ];
+        check(&all, None, Ok(2));
+        check(&all[..1], None, Err("there is no revision before 1"));
+        check(&[], None, Err("no revision was deployed yet"));
+        // A rollback of a rollback goes forward again.
+        let back = [revision(1, Outcome::Deployed, 1), revision(2, Outcome::Deployed, 2), revision(3, Outcome::Deployed, 1)];
+        check(&back, None, Ok(2));
+    }
+
+    #[test]
+    fn only_what_served_can_be_asked_for() {
+        let all = [
+            revision(1, Outcome::Deployed, 1),
+            revision(2, Outcome::Failed("crash".to_owned()), 2),
+            revision(3, Outcome::Started, 3),
+            revision(4, Outcome::Deployed, 4),
+        ];
+        check(&all, Some(1), Ok(1));
+        check(&all, Some(2), Err("revision 2 never served: crash"));
+        check(&all, Some(3), Err("revision 3 was cut off and never served"));
+        check(&all, Some(4), Err("revision 4 is what serves now"));
+        check(&all, Some(9), Err("there is no revision 9"));
+    }
+}
