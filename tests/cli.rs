@@ -124,3 +124,49 @@ fn deleting_needs_consent_without_a_terminal() {
     project.run(&["delete"]).ends_with(4).says("run the same command with --yes");
     assert!(project.root.join("target/pocdeploy/app").exists());
 }
+
+#[test]
+fn a_task_alone_asks_for_what_it_needs_and_makes_none_of_it() {
+    let project = Project::new();
+    project.run(&["requirements", "--only"]).ends_with(1).says("requirements needs patch, which is not there: not done yet");
+    assert!(!project.root.join("target/pocdeploy/app").exists());
+    project.run(&["patch", "--only"]).ends_with(0);
+    assert!(project.root.join("target/pocdeploy/app").exists());
+}
+
+#[test]
+fn from_a_task_on_everything_runs_again() {
+    let project = Project::new();
+    project.run(&["patch"]).ends_with(0);
+    project.run(&["patch", "--from", "patch"]).ends_with(0).says("asked for with --from");
+    project.run(&["patch", "--from", "image"]).ends_with(2).says("patch does not need image");
+}
+
+#[test]
+fn looking_changes_nothing() {
+    let project = Project::new();
+    let before = content(&project.root);
+    for arguments in
+        [&["graph"][..], &["graph", "--format", "dot"], &["graph", "--output", "json"], &["plan"], &["plan", "--output", "json"]]
+    {
+        let ran = project.run(arguments);
+        ran.ends_with(0);
+        if arguments.contains(&"json") {
+            let value: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+            assert_eq!(value["schema"], 1, "{arguments:?}");
+        }
+    }
+    assert_eq!(content(&project.root), before);
+}
+
+#[test]
+fn a_file_that_is_no_plan_is_refused() {
+    let project = Project::new();
+    project.write("plan.json", "{\"schema\": 99}");
+    project.run(&["create", "--yes", "--plan", "plan.json"]).ends_with(3).says("has schema 99; this version knows schema 1");
+    assert!(!project.root.join("target/pocdeploy/app").exists());
+    project.run(&["plan", "--out", "plan.json"]).ends_with(0);
+    project.write("build/patches/0002-more.patch", "--- a/new.py\n+++ b/new.py\n@@ -0,0 +1 @@\n+x = 1\n");
+    project.run(&["create", "--yes", "--plan", "plan.json"]).ends_with(1).says("patch: patch 0002-more.patch is new since");
+    assert!(!project.root.join("target/pocdeploy/app").exists());
+}

@@ -20,9 +20,9 @@ use crate::{
     config::{Config, FILE, Origin, Resolved},
     env::{Env, Options, find_project},
     errors::{Exit, Problem},
-    flags::{Command, ConfigCommand, Flags, Global, Output},
-    graph::TaskId,
-    lock,
+    flags::{Command, ConfigCommand, Flags, Global, Output, Plan},
+    graph::{Extent, TaskId, closure},
+    lock::{self, Lock},
     provider::provider,
     report::{Lines, Verbosity},
     runner, tasks,
@@ -39,8 +39,8 @@ pub fn run(flags: Flags) -> Result<()> {
     };
     let resolved = configure(&project, &flags.global)?;
     if let Command::Config(it) = &flags.command {
-        let ConfigCommand::Show { origin } = it.command;
-        return config::show(&resolved, origin);
+        let ConfigCommand::Show { origin, output } = it.command;
+        return config::show(&resolved, origin, output);
     }
     let config = resolved.config;
     let verbosity = match (flags.global.quiet, flags.global.verbose) {
@@ -50,26 +50,33 @@ pub fn run(flags: Flags) -> Result<()> {
     };
     let refresh = matches!(&flags.command, Command::Requirements(it) if it.refresh);
     let yes = flags.global.yes || matches!(flags.command, Command::Test);
-    let options = Options { yes, refresh, named: flags.global.name.is_some() };
-    let env = Env::new(project, config, options, Arc::new(Lines::stderr(verbosity)))?;
+    let never_ask = flags.command.output() == Output::Json;
+    let options = Options { yes, never_ask, refresh, extent: extent(&flags.command)?, named: flags.global.name.is_some() };
+    let mut env = Env::new(project, config, options, Arc::new(Lines::stderr(verbosity)))?;
     if flags.global.dry_run {
         return preview(&env, &flags.command);
     }
     match flags.command {
-        Command::Plan(it) => plan::run(&env, &[TaskId::Deploy], it.detailed_exitcode),
-        Command::Create(it) => locked(&env, "create", || create::run(&env, it.output)),
+        Command::Plan(it) => plan::run(&env, &[TaskId::Deploy], &it),
+        Command::Create(it) => {
+            let _lock = lock(&env, "create")?;
+            if let Some(path) = &it.plan {
+                env.options.extent = plan::extent(&env, path)?;
+            }
+            create::run(&env, it.output)
+        }
         Command::Update => locked(&env, "update", || update::run(&env)),
         Command::History(it) => history::run(&env, it.output),
         Command::Rollback(it) => locked(&env, "rollback", || rollback::run(&env, it.revision)),
-        Command::Delete(delete) => locked(&env, "delete", || delete::run(&env, delete.purge)),
-        Command::Patch => locked(&env, "patch", || targets(&env, &[TaskId::Patch])),
+        Command::Delete(it) => locked(&env, "delete", || delete::run(&env, it.purge, it.output)),
+        Command::Patch(_) => locked(&env, "patch", || targets(&env, &[TaskId::Patch])),
         Command::Requirements(_) => locked(&env, "requirements", || targets(&env, &[TaskId::Requirements])),
-        Command::Image => locked(&env, "image", || targets(&env, &[TaskId::Image])),
-        Command::Cluster => locked(&env, "cluster", || targets(&env, &[TaskId::Cluster])),
-        Command::Deploy => locked(&env, "deploy", || create::run(&env, Output::Text)),
-        Command::Ls => ls::run(&env),
-        Command::Graph(it) => graph::run(&env, it.format),
-        Command::Explain(it) => explain::run(&env, it.task),
+        Command::Image(_) => locked(&env, "image", || targets(&env, &[TaskId::Image])),
+        Command::Cluster(_) => locked(&env, "cluster", || targets(&env, &[TaskId::Cluster])),
+        Command::Deploy(_) => locked(&env, "deploy", || create::run(&env, Output::Text)),
+        Command::Ls(it) => ls::run(&env, it.output),
+        Command::Graph(it) => graph::run(&env, it.format()),
+        Command::Explain(it) => explain::run(&env, it.task, it.output),
         // Answered before there is anything to run.
         Command::Config(_) => Ok(()),
         Command::Test => test::run(&env),
@@ -78,19 +85,49 @@ pub fn run(flags: Flags) -> Result<()> {
 
 /// `--dry-run` of a command that changes something; the others change nothing anyway.
 fn preview(env: &Env, command: &Command) -> Result<()> {
-    let target = match command {
-        Command::Delete(delete) => return delete::preview(env, delete.purge),
-        Command::Patch => TaskId::Patch,
-        Command::Requirements(_) => TaskId::Requirements,
-        Command::Image => TaskId::Image,
-        Command::Cluster => TaskId::Cluster,
-        Command::Create(_) | Command::Update | Command::Deploy | Command::Plan(_) => TaskId::Deploy,
-        Command::Rollback(it) => return rollback::preview(env, it.revision),
-        Command::Test | Command::Ls | Command::History(_) | Command::Graph(_) | Command::Explain(_) | Command::Config(_) => {
-            return Err(Problem { exit: Exit::Usage, ..Problem::new("--dry-run is for commands that change something") }.into());
-        }
+    if let Command::Delete(it) = command {
+        return delete::preview(env, it.purge, it.output);
+    }
+    if let Command::Rollback(it) = command {
+        return rollback::preview(env, it.revision);
+    }
+    let Some(target) = target(command) else { return Err(usage("--dry-run is for commands that change something")) };
+    plan::run(env, &[target], &Plan { output: command.output(), ..Plan::default() })
+}
+
+/// The task that a command ends with.
+fn target(command: &Command) -> Option<TaskId> {
+    match command {
+        Command::Patch(_) => Some(TaskId::Patch),
+        Command::Requirements(_) => Some(TaskId::Requirements),
+        Command::Image(_) => Some(TaskId::Image),
+        Command::Cluster(_) => Some(TaskId::Cluster),
+        Command::Create(_) | Command::Update | Command::Deploy(_) | Command::Plan(_) => Some(TaskId::Deploy),
+        _ => None,
+    }
+}
+
+/// How much of the graph the flags let run.
+fn extent(command: &Command) -> Result<Extent> {
+    let (only, from) = match command {
+        Command::Patch(it) | Command::Image(it) | Command::Cluster(it) | Command::Deploy(it) => (it.only, it.from),
+        Command::Requirements(it) => (it.part.only, it.part.from),
+        Command::Create(it) => (false, it.from),
+        _ => (false, None),
     };
-    plan::run(env, &[target], false)
+    let Some(target) = target(command) else { return Ok(Extent::All) };
+    match from {
+        Some(from) if !closure(&[target]).contains(&from) => {
+            Err(usage(format!("{} does not need {}: --from {} means nothing here", target.name(), from.name(), from.name())))
+        }
+        Some(from) => Ok(Extent::From(from)),
+        None if only => Ok(Extent::Only(target)),
+        None => Ok(Extent::All),
+    }
+}
+
+fn usage(what: impl Into<String>) -> anyhow::Error {
+    Problem { exit: Exit::Usage, ..Problem::new(what) }.into()
 }
 
 /// Flags over variables over the file over the defaults.
@@ -125,9 +162,14 @@ fn targets(env: &Env, targets: &[TaskId]) -> Result<()> {
 }
 
 fn locked(env: &Env, command: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    let _lock = lock(env, command)?;
+    work()
+}
+
+/// Held while a command changes something of this instance.
+fn lock(env: &Env, command: &str) -> Result<Lock> {
     let path = env.work("lock");
     let purpose = format!("cargo xtask {command}");
     let waiting = |holder: &str| env.note(TaskId::Engine, format!("waiting for another run of this instance: {holder}"));
-    let _lock = lock::acquire(&path, &purpose, LOCK_LIMIT, &env.interrupt, waiting)?;
-    work()
+    lock::acquire(&path, &purpose, LOCK_LIMIT, &env.interrupt, waiting)
 }

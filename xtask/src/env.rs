@@ -4,7 +4,10 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock},
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use anyhow::{Context as _, Result};
@@ -15,7 +18,7 @@ use crate::{
     engine::Engine,
     errors::Problem,
     fingerprint::{Fingerprint, hex},
-    graph::TaskId,
+    graph::{Extent, TaskId, Treatment},
     interrupt::Interrupt,
     report::{Event, Report},
     tool::Tools,
@@ -26,8 +29,12 @@ use crate::{
 pub struct Options {
     /// Consent to installing and starting what is missing, without a question.
     pub yes: bool,
+    /// No question at all: standard output is for a machine.
+    pub never_ask: bool,
     /// Resolve the requirements anew.
     pub refresh: bool,
+    /// How much of the graph may run.
+    pub extent: Extent,
     /// The instance was named for this run only: its state lies beside that of the checkout's own.
     pub named: bool,
 }
@@ -49,6 +56,7 @@ pub struct Env {
     work: PathBuf,
     cache: PathBuf,
     engine: OnceLock<Engine>,
+    looks_only: AtomicBool,
 }
 
 impl Env {
@@ -76,6 +84,7 @@ impl Env {
             work,
             cache,
             engine: OnceLock::new(),
+            looks_only: AtomicBool::new(false),
         })
     }
 
@@ -117,6 +126,24 @@ impl Env {
     /// Called once, by whoever connected. A second call with another engine changes nothing.
     pub fn set_engine(&self, engine: Engine) {
         self.engine.set(engine).ok();
+    }
+
+    /// Runs `look` in such a way that nothing is decided, kept or made: see `may_change`.
+    pub fn only_looking<T>(&self, look: impl FnOnce() -> T) -> T {
+        let before = self.looks_only.swap(true, Ordering::SeqCst);
+        let result = look();
+        self.looks_only.store(before, Ordering::SeqCst);
+        result
+    }
+
+    /// An error with these words while the run only looks. Asked by whatever a look may come to that would change something.
+    pub fn may_change(&self, otherwise: impl FnOnce() -> String) -> Result<()> {
+        if self.looks_only.load(Ordering::SeqCst) { Err(Problem::new(otherwise()).into()) } else { Ok(()) }
+    }
+
+    /// Whether the task was asked for even if its product is there.
+    pub fn is_forced(&self, task: TaskId) -> bool {
+        self.options.extent.treatment(task) == Treatment::Forced
     }
 
     /// Folders that the tool writes to and that are all but full: often the cause of another program's vague failure.

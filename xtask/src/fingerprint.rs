@@ -74,6 +74,16 @@ impl Fingerprint {
 
     /// Names what differs from an earlier fingerprint, at most two parts in full.
     pub fn difference(&self, earlier: &Fingerprint) -> Option<String> {
+        let changed = self.changes(earlier);
+        match changed.len() {
+            0 => None,
+            1 | 2 => Some(changed.join(", ")),
+            n => Some(format!("{}, {} and {} more", changed[0], changed[1], n - 2)),
+        }
+    }
+
+    /// Names all that differs from an earlier fingerprint.
+    pub fn changes(&self, earlier: &Fingerprint) -> Vec<String> {
         let mut changed: Vec<String> = Vec::new();
         for (name, value) in &self.parts {
             match earlier.parts.iter().find(|(other, _)| other == name) {
@@ -87,11 +97,7 @@ impl Fingerprint {
                 changed.push(format!("{name} is gone"));
             }
         }
-        match changed.len() {
-            0 => None,
-            1 | 2 => Some(changed.join(", ")),
-            n => Some(format!("{}, {} and {} more", changed[0], changed[1], n - 2)),
-        }
+        changed
     }
 }
 

@@ -63,17 +63,17 @@ pub enum Command {
     /// Take everything of this instance away, and prove it
     Delete(Delete),
     /// Stage the application and apply the patches
-    Patch,
+    Patch(Part),
     /// Pin the requirements and download their wheels
     Requirements(Requirements),
     /// Build the application's image
-    Image,
+    Image(Part),
     /// Bring up the cluster
-    Cluster,
+    Cluster(Part),
     /// Deploy operator, database and application
-    Deploy,
+    Deploy(Part),
     /// List all instances on this machine
-    Ls,
+    Ls(Ls),
     /// Show the tasks, what each needs, and the state that each is in
     Graph(Graph),
     /// Show what a task's result depends on, and what of it changed
@@ -89,19 +89,50 @@ pub struct Create {
     /// What is printed on standard output: the URL, or one JSON object
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
+    /// Take what comes before this task as it is; run it and all that follow, even if their products are there
+    #[arg(long, value_name = "TASK")]
+    pub from: Option<TaskId>,
+    /// Do what the file of `plan --out` says, or nothing where world or inputs have changed since
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "dry_run"])]
+    pub plan: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+/// For commands that end with one task.
+#[derive(Clone, Debug, Args)]
+pub struct Part {
+    /// Run this task alone; what it needs must be there
+    #[arg(long)]
+    pub only: bool,
+    /// Take what comes before this task as it is; run it and all that follow, even if their products are there
+    #[arg(long, value_name = "TASK", conflicts_with = "only")]
+    pub from: Option<TaskId>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Ls {
+    /// How to write it
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Output {
+    #[default]
     Text,
     Json,
 }
 
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct Plan {
     /// End with 2 when there is something to do, with 0 when there is nothing
     #[arg(long)]
     pub detailed_exitcode: bool,
+    /// Keep the plan in a file, for `create --plan`
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// How to write it
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -109,6 +140,9 @@ pub struct Graph {
     /// How to write it
     #[arg(long, value_enum, default_value_t = GraphFormat::Text)]
     pub format: GraphFormat,
+    /// The same as --format
+    #[arg(long, value_enum, conflicts_with = "format")]
+    pub output: Option<Output>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -123,6 +157,9 @@ pub enum GraphFormat {
 pub struct Explain {
     /// The task's name; all tasks without it
     pub task: Option<TaskId>,
+    /// How to write it
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -138,6 +175,9 @@ pub enum ConfigCommand {
         /// Also show where each value comes from: flag, variable, file or default
         #[arg(long)]
         origin: bool,
+        /// How to write it; JSON has the origins in any case
+        #[arg(long, value_enum, default_value_t = Output::Text)]
+        output: Output,
     },
 }
 
@@ -159,11 +199,37 @@ pub struct Delete {
     /// Also stop the engine of the tool's own, and remove all that it and the cache hold
     #[arg(long)]
     pub purge: bool,
+    /// Also print one JSON object on standard output: what was removed, and what is left
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
 }
 
 #[derive(Clone, Debug, Args)]
 pub struct Requirements {
+    #[command(flatten)]
+    pub part: Part,
     /// Resolve anew, even if the pins fit
     #[arg(long)]
     pub refresh: bool,
+}
+
+impl Command {
+    /// What standard output is for.
+    pub fn output(&self) -> Output {
+        match self {
+            Command::Create(it) => it.output,
+            Command::Plan(it) => it.output,
+            Command::Delete(it) => it.output,
+            Command::Ls(it) => it.output,
+            Command::Explain(it) => it.output,
+            _ => Output::Text,
+        }
+    }
+}
+
+impl Graph {
+    /// The two flags as one.
+    pub fn format(&self) -> GraphFormat {
+        if self.output == Some(Output::Json) { GraphFormat::Json } else { self.format }
+    }
 }

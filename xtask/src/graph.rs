@@ -1,5 +1,9 @@
 //! The tasks by name and the order between them. What a task does is in `tasks/`; running them is `runner.rs`.
 
+mod extent;
+
+pub use crate::graph::extent::{Extent, Treatment};
+
 /// Every task there is. Closed, so that a typo does not compile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TaskId {

@@ -12,7 +12,7 @@ use crate::{
     env::Env,
     errors::Problem,
     fingerprint::Fingerprint,
-    graph::{TaskId, closure},
+    graph::{Extent, TaskId, Treatment, closure},
     probe::Probe,
     record,
     report::Event,
@@ -121,8 +121,13 @@ fn run_one(env: &Env, task: &dyn Task) -> Outcome {
 /// Probes, runs where stale, and probes again: a task that says it is done and is not has failed.
 fn bring_about(env: &Env, task: &dyn Task) -> Result<bool> {
     let id = task.id();
+    let treatment = env.options.extent.treatment(id);
+    if matches!(treatment, Treatment::Required | Treatment::AsItIs | Treatment::PassedOver) {
+        return take_as_it_is(env, task, treatment).map(|()| false);
+    }
     let want: Fingerprint = task.inputs(env)?;
     let reason = match task.probe(env, &want)? {
+        Probe::Fresh(_) if treatment == Treatment::Forced => "asked for with --from".to_owned(),
         Probe::Fresh(reason) => {
             env.report.event(id, Event::Skipped { reason });
             return Ok(false);
@@ -139,6 +144,34 @@ fn bring_about(env: &Env, task: &dyn Task) -> Result<bool> {
         }
         Probe::Stale(reason) => Err(Problem::new(format!("it ran to its end, but its product is not there: {reason}")).into()),
     }
+}
+
+/// A task that may not run: what a look finds is said, and counts where its product is required.
+fn take_as_it_is(env: &Env, task: &dyn Task, treatment: Treatment) -> Result<()> {
+    let id = task.id();
+    if treatment == Treatment::PassedOver {
+        return Ok(());
+    }
+    let found = task.inputs(env).and_then(|want| task.probe(env, &want));
+    let why = match found {
+        Ok(Probe::Fresh(reason)) => {
+            env.report.event(id, Event::Skipped { reason });
+            return Ok(());
+        }
+        Ok(Probe::Stale(reason)) => reason,
+        Err(error) => format!("{error:#}"),
+    };
+    let problem = match &env.options.extent {
+        Extent::Only(task) => Problem::new(format!("{} needs {}, which is not there: {why}", task.name(), id.name()))
+            .hint("without --only it is made on the way"),
+        Extent::Planned(_) => Problem::new(format!("the plan has nothing to do for {}, and now there is: {why}", id.name()))
+            .hint("the world changed since the plan was made: make a new one"),
+        Extent::All | Extent::From(_) => {
+            env.report.event(id, Event::Skipped { reason: format!("taken as it is: {why}") });
+            return Ok(());
+        }
+    };
+    Err(problem.into())
 }
 
 fn first_line(error: &anyhow::Error) -> String {

@@ -58,7 +58,7 @@ pub fn consent(env: &Env, task: TaskId, what: &str) -> Result<()> {
         return Ok(());
     }
     let refused = || Problem::requirement("not done without consent").hint("answer yes, or run the same command with --yes");
-    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+    if env.options.never_ask || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Err(refused().into());
     }
     std::io::stderr().write_all(b"Go ahead? [y/N] ")?;

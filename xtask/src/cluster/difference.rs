@@ -1,9 +1,10 @@
 //! What would change in an object, property by property. Pure; values of Secrets are never shown.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// One property that differs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// `spec.replicas`, `spec.containers[0].image`.
     pub path: String,

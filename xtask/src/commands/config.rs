@@ -4,9 +4,20 @@ use std::io::Write as _;
 
 use anyhow::{Context as _, Result};
 
-use crate::config::{Resolved, keys::KEYS};
+use serde_json::{Value, json};
 
-pub(crate) fn show(resolved: &Resolved, origin: bool) -> Result<()> {
+use crate::{
+    config::{
+        Resolved,
+        keys::{KEYS, Key},
+    },
+    flags::Output,
+};
+
+pub(crate) fn show(resolved: &Resolved, origin: bool, output: Output) -> Result<()> {
+    if output == Output::Json {
+        return writeln!(std::io::stdout(), "{:#}", value(resolved)).context("print the configuration");
+    }
     let mut out = String::new();
     for key in &KEYS {
         let line = format!("{:<24} {:<36}", key.path, (key.show)(&resolved.config));
@@ -21,4 +32,28 @@ pub(crate) fn show(resolved: &Resolved, origin: bool) -> Result<()> {
         out.push_str(&format!("images.mirrors {host} = {mirror}\n"));
     }
     std::io::stdout().write_all(out.as_bytes()).context("print the configuration")
+}
+
+fn value(resolved: &Resolved) -> Value {
+    let key = |key: &Key| {
+        let value = (key.show)(&resolved.config);
+        json!({ "key": key.path, "value": value, "origin": resolved.origin(key.path).to_string() })
+    };
+    let keys: Vec<Value> = KEYS.iter().map(key).collect();
+    json!({ "schema": 1, "keys": keys, "mirrors": resolved.config.images.mirrors })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn machines_get_values_with_their_origins_and_no_secret() {
+        let text = format!("[app]\nsecret_key = \"{}\"\n", "canary".repeat(10));
+        let value = value(&Config::resolve(&text, &|_| None).unwrap());
+        let key = value["keys"].as_array().unwrap().iter().find(|it| it["key"] == "app.secret_key").unwrap();
+        assert_eq!(*key, json!({ "key": "app.secret_key", "value": "[redacted]", "origin": "Pocdeploy.toml:2" }));
+        assert_eq!(value["mirrors"], json!({}));
+    }
 }

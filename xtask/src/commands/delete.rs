@@ -3,11 +3,13 @@
 use std::{fs, io::Write as _, path::PathBuf};
 
 use anyhow::{Context as _, Result};
+use serde_json::json;
 
 use crate::{
     engine::Managed,
     env::Env,
     errors::Problem,
+    flags::Output,
     graph::TaskId,
     provider::{kind::INSTANCE_LABEL, provider},
     report::Event,
@@ -18,15 +20,17 @@ use crate::{
 const TASK: TaskId = TaskId::Delete;
 
 /// Cluster, images of the application, files; with `purge` the engine of the tool's own and the cache too.
-pub(crate) fn run(env: &Env, purge: bool) -> Result<()> {
+pub(crate) fn run(env: &Env, purge: bool, output: Output) -> Result<()> {
     let provider = provider(env)?;
     let what = if purge { ", pocdeploy's own engine and the whole cache" } else { "" };
     setup::consent(env, TASK, &format!("removes instance {}: its cluster with the database, its images and files{what}", env.instance))?;
     env.report.event(TASK, Event::Started { reason: format!("instance {}", env.instance) });
     let mut failures = Vec::new();
+    let mut found = Vec::new();
     match tasks::engine::find(env) {
         Ok(Some(engine)) => {
             env.set_engine(engine);
+            found.extend(products(env)?);
             keep(&mut failures, provider.destroy(env, TASK));
             keep(&mut failures, remove_images(env));
         }
@@ -34,6 +38,7 @@ pub(crate) fn run(env: &Env, purge: bool) -> Result<()> {
         Ok(None) if env.cache("engine").is_dir() && !purge => match Managed::new(env).start(env, TASK) {
             Ok(engine) => {
                 env.set_engine(engine);
+                found.extend(products(env)?);
                 keep(&mut failures, provider.destroy(env, TASK));
                 keep(&mut failures, remove_images(env));
             }
@@ -52,36 +57,62 @@ pub(crate) fn run(env: &Env, purge: bool) -> Result<()> {
     if purge {
         keep(&mut failures, refuse_others(env).and_then(|()| purge_machine(env)));
     }
+    found.extend(present_files(env));
     if failures.is_empty() && left.is_empty() {
         keep(&mut failures, remove_files(env));
-        left.extend(files(env).into_iter().filter(|it| it.exists()).map(|it| format!("file {}", it.display())));
+        left.extend(present_files(env));
+    }
+    if output == Output::Json {
+        let words: Vec<String> = failures.iter().map(|error| format!("{error:#}")).collect();
+        found.retain(|it| !left.contains(it));
+        let value = json!({ "schema": 1, "instance": env.instance, "removed": found, "left": left, "failures": words });
+        writeln!(std::io::stdout(), "{value:#}").context("print what was removed")?;
     }
     finish(env, failures, left)
 }
 
 /// What `delete` would remove. Starts no engine and changes nothing.
-pub(crate) fn preview(env: &Env, purge: bool) -> Result<()> {
+pub(crate) fn preview(env: &Env, purge: bool, output: Output) -> Result<()> {
     let mut out = Vec::new();
+    let mut foreseen = true;
     match tasks::engine::find(env)? {
         Some(engine) => {
             env.set_engine(engine);
-            out.extend(provider(env)?.leftovers(env)?);
-            if let Some(reference) = image::last_built(env)
-                && env.engine()?.image(&reference)?.is_some()
-            {
-                out.push(format!("image {reference}"));
-            }
+            out.extend(products(env)?);
         }
-        None => out.push("(no container engine answers: what it may hold of this instance cannot be foreseen)".to_owned()),
+        None => foreseen = false,
     }
-    out.extend(files(env).into_iter().filter(|it| it.exists()).map(|it| format!("file {}", it.display())));
+    out.extend(present_files(env));
     if purge {
         out.push(format!("pocdeploy's own engine and folder {}", env.cache("").display()));
+    }
+    if output == Output::Json {
+        let value = json!({ "schema": 1, "instance": env.instance, "would_remove": out, "engine_answers": foreseen });
+        return writeln!(std::io::stdout(), "{value:#}").context("print what would be removed");
+    }
+    if !foreseen {
+        out.push("(no container engine answers: what it may hold of this instance cannot be foreseen)".to_owned());
     }
     if out.is_empty() {
         out.push("nothing of this instance is there".to_owned());
     }
     writeln!(std::io::stdout(), "{}", out.join("\n")).context("print what would be removed")
+}
+
+/// What the engine holds of this instance, in words.
+fn products(env: &Env) -> Result<Vec<String>> {
+    let mut out = provider(env)?.leftovers(env)?;
+    if let Some(reference) = image::last_built(env)
+        && env.engine()?.image(&reference)?.is_some()
+        && others(env)?.is_empty()
+    {
+        out.push(format!("image {reference}"));
+    }
+    Ok(out)
+}
+
+fn present_files(env: &Env) -> impl Iterator<Item = String> {
+    files(env).into_iter().filter(|it| it.exists()).map(|it| format!("file {}", it.display()))
 }
 
 fn finish(env: &Env, failures: Vec<anyhow::Error>, left: Vec<String>) -> Result<()> {

@@ -3,10 +3,11 @@
 use std::io::Write as _;
 
 use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
 
-use crate::{env::Env, fingerprint::Fingerprint, graph::TaskId, probe::Probe, record, tasks};
+use crate::{env::Env, fingerprint::Fingerprint, flags::Output, graph::TaskId, probe::Probe, record, tasks};
 
-pub(crate) fn run(env: &Env, only: Option<TaskId>) -> Result<()> {
+pub(crate) fn run(env: &Env, only: Option<TaskId>, output: Output) -> Result<()> {
     let ids = match only {
         Some(id) => vec![id],
         None => TaskId::GRAPH.to_vec(),
@@ -15,48 +16,87 @@ pub(crate) fn run(env: &Env, only: Option<TaskId>) -> Result<()> {
     if let Some(engine) = tasks::engine::find(env)? {
         env.set_engine(engine);
     }
-    let mut out = String::new();
-    for id in ids {
-        out.push_str(&explain(env, id));
+    let found: Vec<Explained> = env.only_looking(|| ids.into_iter().map(|id| explain(env, id)).collect());
+    let shown = match output {
+        Output::Text => found.iter().map(text).collect(),
+        Output::Json => {
+            let tasks: Vec<Value> = found.iter().map(value).collect();
+            format!("{}\n", serde_json::to_string_pretty(&json!({ "schema": 1, "tasks": tasks }))?)
+        }
+    };
+    std::io::stdout().write_all(shown.as_bytes()).context("print the explanation")
+}
+
+/// What is known of a task.
+struct Explained {
+    id: TaskId,
+    /// `fresh`, `stale` or `unknown`, with the reason.
+    state: (&'static str, String),
+    inputs: Vec<Input>,
+}
+
+/// One part of a task's key.
+#[derive(Debug, PartialEq, Eq)]
+struct Input {
+    name: String,
+    digest: String,
+    /// `unchanged`, `changed`, `new` or `gone` since the last run; empty where there was none.
+    since: &'static str,
+}
+
+fn explain(env: &Env, id: TaskId) -> Explained {
+    let looked = tasks::task(id).map(|task| task.inputs(env).map(|want| (task.probe(env, &want), want)));
+    let (state, inputs) = match looked {
+        None => (("unknown", "not a task".to_owned()), Vec::new()),
+        Some(Err(error)) => (("unknown", format!("its inputs are not known yet: {error:#}")), Vec::new()),
+        Some(Ok((found, want))) => {
+            let state = match found {
+                Ok(Probe::Fresh(text)) => ("fresh", text),
+                Ok(Probe::Stale(reason)) => ("stale", reason),
+                Err(error) => ("unknown", format!("{error:#}")),
+            };
+            (state, compared(&want, record::read(env, id).as_ref()))
+        }
+    };
+    Explained { id, state, inputs }
+}
+
+fn text(it: &Explained) -> String {
+    let (state, why) = &it.state;
+    let decision = match *state {
+        "fresh" => format!("nothing to do: {why}"),
+        "stale" => format!("would run: {why}"),
+        _ => format!("not known: {why}"),
+    };
+    let mut out = format!("{}: {decision}\n", it.id.name());
+    for Input { name, digest, since } in &it.inputs {
+        let digest: String = digest.chars().take(12).collect();
+        out.push_str(&format!("  {digest:<12}  {since:<9}  {name}\n"));
     }
-    std::io::stdout().write_all(out.as_bytes()).context("print the explanation")
+    out
 }
 
-fn explain(env: &Env, id: TaskId) -> String {
-    let Some(task) = tasks::task(id) else { return String::new() };
-    let want = match task.inputs(env) {
-        Ok(want) => want,
-        Err(error) => return format!("{}: its inputs are not known yet: {error:#}\n", id.name()),
-    };
-    let decision = match task.probe(env, &want) {
-        Ok(Probe::Fresh(text)) => format!("nothing to do: {text}"),
-        Ok(Probe::Stale(reason)) => format!("would run: {reason}"),
-        Err(error) => format!("not known: {error:#}"),
-    };
-    format!("{}: {decision}\n{}", id.name(), inputs(&want, record::read(env, id).as_ref()))
+fn value(it: &Explained) -> Value {
+    let input = |it: &Input| json!({ "name": it.name, "digest": it.digest, "since": it.since });
+    let inputs: Vec<Value> = it.inputs.iter().map(input).collect();
+    json!({ "task": it.id.name(), "state": it.state.0, "reason": it.state.1, "inputs": inputs })
 }
 
-/// One line for each part: unchanged, changed, new or gone since `last`.
-fn inputs(want: &Fingerprint, last: Option<&Fingerprint>) -> String {
+/// Each part: unchanged, changed, new or gone since `last`.
+fn compared(want: &Fingerprint, last: Option<&Fingerprint>) -> Vec<Input> {
     let before = |name: &str| last.and_then(|it| it.parts.iter().find(|(other, _)| other == name)).map(|(_, value)| value.as_str());
-    let short = |value: &str| value.chars().take(12).collect::<String>();
-    let mut out = String::new();
-    for (name, value) in &want.parts {
-        let state = match before(name) {
+    let input = |name: &String, digest: &String, since| Input { name: name.clone(), digest: digest.clone(), since };
+    let present = want.parts.iter().map(|(name, value)| {
+        let since = match before(name) {
             _ if last.is_none() => "",
             None => "new",
             Some(old) if old != value => "changed",
             Some(_) => "unchanged",
         };
-        out.push_str(format!("  {:<12}  {state:<9}  {name}", short(value)).trim_end());
-        out.push('\n');
-    }
-    for (name, value) in last.map(|it| it.parts.as_slice()).unwrap_or_default() {
-        if !want.parts.iter().any(|(other, _)| other == name) {
-            out.push_str(&format!("  {:<12}  {:<9}  {name}\n", short(value), "gone"));
-        }
-    }
-    out
+        input(name, value, since)
+    });
+    let gone = last.into_iter().flat_map(|it| &it.parts).filter(|(name, _)| !want.parts.iter().any(|(other, _)| other == name));
+    present.chain(gone.map(|(name, value)| input(name, value, "gone"))).collect()
 }
 
 #[cfg(test)]
@@ -71,8 +111,11 @@ mod tests {
     fn each_input_says_what_became_of_it() {
         let last = of(&[("same", "1"), ("other", "2"), ("lost", "3")]);
         let want = of(&[("same", "1"), ("other", "4"), ("fresh", "5")]);
-        let expected = "  1             unchanged  same\n  4             changed    other\n  5             new        fresh\n  3             gone       lost\n";
-        assert_eq!(inputs(&want, Some(&last)), expected);
-        assert_eq!(inputs(&of(&[("a", "1")]), None), "  1                        a\n");
+        let inputs = compared(&want, Some(&last));
+        let states: Vec<(&str, &str)> = inputs.iter().map(|it| (it.name.as_str(), it.since)).collect();
+        assert_eq!(states, [("same", "unchanged"), ("other", "changed"), ("fresh", "new"), ("lost", "gone")]);
+        assert_eq!(compared(&of(&[("a", "1")]), None)[0].since, "");
+        let shown = text(&Explained { id: TaskId::Patch, state: ("stale", "x".to_owned()), inputs });
+        assert!(shown.starts_with("patch: would run: x\n  1             unchanged  same\n  4             changed    other\n"), "{shown}");
     }
 }

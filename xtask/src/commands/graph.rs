@@ -1,11 +1,11 @@
 //! `graph`: the tasks, the order between them, and the state that each was seen in. Data on standard output.
 
-use std::{collections::BTreeMap, io::Write as _};
+use std::io::Write as _;
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
-use crate::{env::Env, flags::GraphFormat, graph::TaskId, probe::Probe, tasks};
+use crate::{env::Env, fingerprint::Fingerprint, flags::GraphFormat, graph::TaskId, probe::Probe, tasks};
 
 /// What a look at a task found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,39 +17,54 @@ pub(crate) enum State {
     Unknown(String),
 }
 
+/// A task with what a look at it found.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) id: TaskId,
+    pub(crate) state: State,
+    /// Where all that it needs is there.
+    pub(crate) inputs: Option<Fingerprint>,
+}
+
 pub(crate) fn run(env: &Env, format: GraphFormat) -> Result<()> {
-    let states = look(env, &TaskId::GRAPH);
+    let seen = look(env, &TaskId::GRAPH);
     let text = match format {
-        GraphFormat::Text => text(&states),
-        GraphFormat::Mermaid => mermaid(&states),
-        GraphFormat::Dot => dot(&states),
-        GraphFormat::Json => json_text(&states)?,
+        GraphFormat::Text => text(&seen),
+        GraphFormat::Mermaid => mermaid(&seen),
+        GraphFormat::Dot => dot(&seen),
+        GraphFormat::Json => json_text(&seen)?,
     };
     std::io::stdout().write_all(text.as_bytes()).context("print the graph")
 }
 
-/// The state of each of the tasks; they come in an order that has needs first.
-pub(crate) fn look(env: &Env, ids: &[TaskId]) -> BTreeMap<TaskId, State> {
-    let mut states = BTreeMap::new();
-    for id in ids.iter().copied() {
-        let first = id.needs().iter().find(|need| !matches!(states.get(*need), Some(State::Fresh(_))));
-        let state = match first {
-            Some(need) => State::After(*need),
-            None => match look_at(env, id) {
-                Ok(Probe::Fresh(text)) => State::Fresh(text),
-                Ok(Probe::Stale(reason)) => State::Stale(reason),
-                Err(error) => State::Unknown(format!("{error:#}")),
-            },
-        };
-        states.insert(id, state);
-    }
-    states
+/// Looks at each of the tasks, which come in an order that has needs first; changes nothing.
+pub(crate) fn look(env: &Env, ids: &[TaskId]) -> Vec<Seen> {
+    env.only_looking(|| {
+        let mut seen: Vec<Seen> = Vec::new();
+        for id in ids.iter().copied() {
+            let is_fresh = |need: &TaskId| seen.iter().any(|it| it.id == *need && matches!(it.state, State::Fresh(_)));
+            let found = match id.needs().iter().find(|need| !is_fresh(need)) {
+                Some(need) => Seen { id, state: State::After(*need), inputs: None },
+                None => look_at(env, id),
+            };
+            seen.push(found);
+        }
+        seen
+    })
 }
 
-fn look_at(env: &Env, id: TaskId) -> Result<Probe> {
-    let Some(task) = tasks::task(id) else { return Ok(Probe::Stale("not a task".to_owned())) };
-    let want = task.inputs(env)?;
-    task.probe(env, &want)
+fn look_at(env: &Env, id: TaskId) -> Seen {
+    let Some(task) = tasks::task(id) else { return Seen { id, state: State::Unknown("not a task".to_owned()), inputs: None } };
+    let inputs = match task.inputs(env) {
+        Ok(inputs) => inputs,
+        Err(error) => return Seen { id, state: State::Unknown(format!("{error:#}")), inputs: None },
+    };
+    let state = match task.probe(env, &inputs) {
+        Ok(Probe::Fresh(text)) => State::Fresh(text),
+        Ok(Probe::Stale(reason)) => State::Stale(reason),
+        Err(error) => State::Unknown(format!("{error:#}")),
+    };
+    Seen { id, state, inputs: Some(inputs) }
 }
 
 fn words(state: &State) -> (&'static str, String) {
@@ -61,51 +76,43 @@ fn words(state: &State) -> (&'static str, String) {
     }
 }
 
-fn text(states: &BTreeMap<TaskId, State>) -> String {
+fn text(seen: &[Seen]) -> String {
     let mut out = String::new();
-    for id in TaskId::GRAPH {
-        let needs: Vec<&str> = id.needs().iter().map(|it| it.name()).collect();
+    for it in seen {
+        let needs: Vec<&str> = it.id.needs().iter().map(|it| it.name()).collect();
         let needs = if needs.is_empty() { "-".to_owned() } else { needs.join(", ") };
-        let (word, why) = states.get(&id).map(words).unwrap_or_default();
-        out.push_str(&format!("{:<13}{:<32}{word:<8}{why}\n", id.name(), format!("needs {needs}")));
+        let (word, why) = words(&it.state);
+        out.push_str(&format!("{:<13}{:<32}{word:<8}{why}\n", it.id.name(), format!("needs {needs}")));
     }
     out
 }
 
-fn mermaid(states: &BTreeMap<TaskId, State>) -> String {
+fn mermaid(seen: &[Seen]) -> String {
     let mut out = String::from("graph LR\n");
-    for id in TaskId::GRAPH {
-        let (word, _) = states.get(&id).map(words).unwrap_or_default();
-        out.push_str(&format!("  {0}[\"{0}: {word}\"]\n", id.name()));
-        for need in id.needs() {
-            out.push_str(&format!("  {} --> {}\n", need.name(), id.name()));
-        }
+    for it in seen {
+        out.push_str(&format!("  {0}[\"{0}: {1}\"]\n", it.id.name(), words(&it.state).0));
+        out.extend(it.id.needs().iter().map(|need| format!("  {} --> {}\n", need.name(), it.id.name())));
     }
     out
 }
 
-fn dot(states: &BTreeMap<TaskId, State>) -> String {
+fn dot(seen: &[Seen]) -> String {
     let mut out = String::from("digraph tasks {\n  rankdir=LR;\n");
-    for id in TaskId::GRAPH {
-        let (word, _) = states.get(&id).map(words).unwrap_or_default();
-        out.push_str(&format!("  \"{0}\" [label=\"{0}\\n{word}\"];\n", id.name()));
-        for need in id.needs() {
-            out.push_str(&format!("  \"{}\" -> \"{}\";\n", need.name(), id.name()));
-        }
+    for it in seen {
+        out.push_str(&format!("  \"{0}\" [label=\"{0}\\n{1}\"];\n", it.id.name(), words(&it.state).0));
+        out.extend(it.id.needs().iter().map(|need| format!("  \"{}\" -> \"{}\";\n", need.name(), it.id.name())));
     }
     out.push_str("}\n");
     out
 }
 
-fn json_text(states: &BTreeMap<TaskId, State>) -> Result<String> {
-    let tasks: Vec<_> = TaskId::GRAPH
-        .iter()
-        .map(|id| {
-            let (word, why) = states.get(id).map(words).unwrap_or_default();
-            let needs: Vec<&str> = id.needs().iter().map(|it| it.name()).collect();
-            json!({ "task": id.name(), "needs": needs, "state": word, "reason": why })
-        })
-        .collect();
+fn json_text(seen: &[Seen]) -> Result<String> {
+    let task = |it: &Seen| {
+        let (word, why) = words(&it.state);
+        let needs: Vec<&str> = it.id.needs().iter().map(|it| it.name()).collect();
+        json!({ "task": it.id.name(), "needs": needs, "state": word, "reason": why })
+    };
+    let tasks: Vec<_> = seen.iter().map(task).collect();
     Ok(format!("{}\n", serde_json::to_string_pretty(&json!({ "schema": 1, "tasks": tasks }))?))
 }
 
@@ -113,16 +120,18 @@ fn json_text(states: &BTreeMap<TaskId, State>) -> Result<String> {
 mod tests {
     use super::*;
 
-    fn states() -> BTreeMap<TaskId, State> {
-        let mut out: BTreeMap<TaskId, State> = TaskId::GRAPH.iter().map(|id| (*id, State::After(TaskId::Engine))).collect();
-        out.insert(TaskId::Engine, State::Stale("no engine answers".to_owned()));
-        out.insert(TaskId::Patch, State::Fresh("staged".to_owned()));
-        out
+    fn seen() -> Vec<Seen> {
+        let of = |id| match id {
+            TaskId::Engine => State::Stale("no engine answers".to_owned()),
+            TaskId::Patch => State::Fresh("staged".to_owned()),
+            _ => State::After(TaskId::Engine),
+        };
+        TaskId::GRAPH.into_iter().map(|id| Seen { id, state: of(id), inputs: None }).collect()
     }
 
     #[test]
     fn each_task_has_its_needs_and_its_state() {
-        let text = text(&states());
+        let text = text(&seen());
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), TaskId::GRAPH.len());
         assert_eq!(lines[0], format!("{:<13}{:<32}stale   no engine answers", "engine", "needs -"));
@@ -131,9 +140,9 @@ mod tests {
 
     #[test]
     fn machines_get_the_same_in_their_own_words() {
-        assert!(mermaid(&states()).contains("  database --> deploy\n"));
-        assert!(dot(&states()).contains("  \"patch\" [label=\"patch\\nfresh\"];\n"));
-        let value: serde_json::Value = serde_json::from_str(&json_text(&states()).unwrap()).unwrap();
+        assert!(mermaid(&seen()).contains("  database --> deploy\n"));
+        assert!(dot(&seen()).contains("  \"patch\" [label=\"patch\\nfresh\"];\n"));
+        let value: serde_json::Value = serde_json::from_str(&json_text(&seen()).unwrap()).unwrap();
         assert_eq!(value["tasks"][1], json!({ "task": "patch", "needs": [], "state": "fresh", "reason": "staged" }));
     }
 }

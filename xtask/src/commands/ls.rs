@@ -3,29 +3,37 @@
 use std::io::Write as _;
 
 use anyhow::{Context as _, Result};
+use serde::Serialize;
+use serde_json::json;
 
 use crate::{
     engine::Engine,
     env::Env,
+    flags::Output,
     provider::kind::{INSTANCE_LABEL, NODE_PORT, PROJECT_LABEL},
     tasks,
 };
 
 /// One instance as far as its containers tell.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Serialize)]
 struct Instance {
+    #[serde(rename = "instance")]
     name: String,
     state: &'static str,
     url: String,
     project: String,
 }
 
-pub(crate) fn run(env: &Env) -> Result<()> {
+pub(crate) fn run(env: &Env, output: Output) -> Result<()> {
     let instances = match tasks::engine::find(env)? {
         Some(engine) => look(&engine)?,
         None => Vec::new(),
     };
-    std::io::stdout().write_all(text(&instances).as_bytes()).context("print the instances")
+    let shown = match output {
+        Output::Text => text(&instances),
+        Output::Json => format!("{}\n", serde_json::to_string_pretty(&json!({ "schema": 1, "instances": instances }))?),
+    };
+    std::io::stdout().write_all(shown.as_bytes()).context("print the instances")
 }
 
 fn look(engine: &Engine) -> Result<Vec<Instance>> {

@@ -1,83 +1,77 @@
 //! `plan`: what a run would do, task by task, and in the cluster property by property. Changes nothing.
 
-use std::{collections::BTreeMap, io::Write as _};
+mod document;
+mod text;
+
+use std::{io::Write as _, path::Path};
 
 use anyhow::{Context as _, Result};
 
 use crate::{
-    commands::graph::{self, State},
+    commands::graph::{self, Seen, State},
     env::Env,
-    errors::PlanHasChanges,
-    graph::{TaskId, closure},
+    errors::{PlanHasChanges, Problem},
+    flags::{Output, Plan as Flags},
+    graph::{Extent, TaskId, closure},
+    record,
     tasks::objects,
 };
 
-pub(crate) fn run(env: &Env, targets: &[TaskId], detailed_exitcode: bool) -> Result<()> {
-    let ids = closure(targets);
-    let states = graph::look(env, &ids);
-    let objects = match states.get(&TaskId::Deploy) {
-        // The objects name the image, so its inputs must be known; whether it is built does not matter.
-        Some(_) if is_fresh(&states, TaskId::Requirements) && is_fresh(&states, TaskId::Cluster) => Some(objects::preview(env)?),
-        Some(_) => None,
-        None => Some(Vec::new()),
+use document::{Action, Plan, Planned, SCHEMA};
+
+/// Shows the plan for the targets, and keeps it where the flags say so.
+pub(crate) fn run(env: &Env, targets: &[TaskId], flags: &Flags) -> Result<()> {
+    let plan = make(env, targets)?;
+    let document = format!("{}\n", serde_json::to_string_pretty(&plan)?);
+    if let Some(path) = &flags.out {
+        record::write_file(path, document.as_bytes())?;
+    }
+    let shown = match flags.output {
+        Output::Text => text::text(&plan),
+        Output::Json => document,
     };
-    let text = text(&ids, &states, objects.as_deref());
-    std::io::stdout().write_all(text.as_bytes()).context("print the plan")?;
-    let pending = ids.iter().any(|id| !is_fresh(&states, *id));
-    if pending && detailed_exitcode { Err(PlanHasChanges.into()) } else { Ok(()) }
+    std::io::stdout().write_all(shown.as_bytes()).context("print the plan")?;
+    if !plan.runs().is_empty() && flags.detailed_exitcode { Err(PlanHasChanges.into()) } else { Ok(()) }
 }
 
-fn is_fresh(states: &BTreeMap<TaskId, State>, id: TaskId) -> bool {
-    matches!(states.get(&id), Some(State::Fresh(_)))
+/// The part of the graph that a kept plan lets run, if the world and all inputs are still those that it was made for.
+pub(crate) fn extent(env: &Env, path: &Path) -> Result<Extent> {
+    let planned = Plan::read(path)?;
+    let differences = planned.differs(&make(env, &[TaskId::Deploy])?);
+    if differences.is_empty() {
+        return Ok(Extent::Planned(planned.runs()));
+    }
+    let what = format!("{} no longer fits; nothing was changed:\n{}", path.display(), differences.join("\n"));
+    Err(Problem::new(what).hint("look at what would be done now, and keep it, with `plan --out FILE`").into())
 }
 
-fn text(ids: &[TaskId], states: &BTreeMap<TaskId, State>, objects: Option<&[String]>) -> String {
-    let mut out = String::new();
-    for id in ids {
-        let line = match states.get(id) {
-            Some(State::Fresh(seen)) => format!("= {:<12} nothing to do: {seen}", id.name()),
-            Some(State::Stale(reason)) => format!("~ {:<12} would run: {reason}", id.name()),
-            Some(State::After(need)) => format!("? {:<12} follows {}: whether it runs cannot be foreseen", id.name(), need.name()),
-            Some(State::Unknown(why)) => format!("? {:<12} cannot be foreseen: {why}", id.name()),
-            None => continue,
-        };
-        out.push_str(&line);
-        out.push('\n');
-    }
-    match objects {
-        None => out.push_str("? objects of the cluster cannot be foreseen before the tasks above have run\n"),
-        Some(changes) => {
-            for change in changes {
-                out.push_str(&format!("  {change}\n"));
-            }
-        }
-    }
-    out
+fn make(env: &Env, targets: &[TaskId]) -> Result<Plan> {
+    let ids = closure(targets);
+    let seen = graph::look(env, &ids);
+    let is_fresh = |id| seen.iter().any(|it| it.id == id && matches!(it.state, State::Fresh(_)));
+    let objects = match ids.contains(&TaskId::Deploy) {
+        // The objects name the image, so its inputs must be known; whether it is built does not matter.
+        true if is_fresh(TaskId::Requirements) && is_fresh(TaskId::Cluster) => Some(env.only_looking(|| objects::preview(env))?),
+        true => None,
+        false => Some(Vec::new()),
+    };
+    let tool = env!("CARGO_PKG_VERSION").to_owned();
+    Ok(Plan { schema: SCHEMA, tool, instance: env.instance.clone(), tasks: seen.into_iter().map(|it| planned(env, it)).collect(), objects })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_cannot_be_foreseen_is_said() {
-        let states = BTreeMap::from([
-            (TaskId::Patch, State::Stale("patch 0002 changed".to_owned())),
-            (TaskId::Requirements, State::After(TaskId::Patch)),
-        ]);
-        let expected = "~ patch        would run: patch 0002 changed\n\
-                        ? requirements follows patch: whether it runs cannot be foreseen\n\
-                        ? objects of the cluster cannot be foreseen before the tasks above have run\n";
-        assert_eq!(text(&[TaskId::Patch, TaskId::Requirements], &states, None), expected);
-    }
-
-    #[test]
-    fn changes_of_objects_stand_below_the_tasks() {
-        let states = BTreeMap::from([(TaskId::Deploy, State::Stale("x".to_owned()))]);
-        let changes = ["~ Deployment d: spec.replicas: 2 -> 3".to_owned()];
-        assert_eq!(
-            text(&[TaskId::Deploy], &states, Some(&changes)),
-            "~ deploy       would run: x\n  ~ Deployment d: spec.replicas: 2 -> 3\n"
-        );
-    }
+fn planned(env: &Env, seen: Seen) -> Planned {
+    let changed = match (record::read(env, seen.id), &seen.inputs) {
+        (Some(last), Some(want)) => want.changes(&last),
+        _ => Vec::new(),
+    };
+    // What is there is as the inputs say, except a cluster: it is never made anew by itself.
+    let recreation =
+        (seen.id == TaskId::Cluster && matches!(seen.state, State::Fresh(_)) && !changed.is_empty()).then(|| changed.join(", "));
+    let (action, reason) = match seen.state {
+        State::Fresh(text) => (Action::Nothing, text),
+        State::Stale(reason) => (Action::Run, reason),
+        State::After(need) => (Action::Follows, format!("follows {}", need.name())),
+        State::Unknown(why) => (Action::Unknown, why),
+    };
+    Planned { task: seen.id.name().to_owned(), action, reason, changed, recreation, inputs: seen.inputs }
 }

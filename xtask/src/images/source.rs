@@ -45,6 +45,7 @@ pub fn chosen(env: &Env, task: TaskId) -> Result<Chosen> {
     if let Some(chosen) = record::read_json(&path) {
         return Ok(chosen);
     }
+    env.may_change(|| "where upstream's images come from is decided by the first run, which asks the registry".to_owned())?;
     let wanted = registry::pull_reference(env, Role::Node)?;
     env.note(task, format!("asking the registry for {}", short(&wanted)));
     let chosen = match env.engine()?.registry_digest(&wanted, ASK_LIMIT) {

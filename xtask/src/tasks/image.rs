@@ -75,7 +75,7 @@ impl Task for Image {
         let frontend = &env.config.frontend;
         let reference = reference(env, want);
         let built = engine.image(&reference)?.is_some_and(|it| it.labels.get(INPUTS_LABEL) == Some(&want.digest()));
-        if !built {
+        if !built || env.is_forced(self.id()) {
             build(env, self.id(), want, &reference)?;
         }
         engine.tag(&reference, &frontend.image, &frontend.version)

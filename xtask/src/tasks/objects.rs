@@ -1,10 +1,17 @@
 //! Objects of the cluster as a task's product: are they there, what would change in them, why did a wait for them fail.
 
+use std::fmt;
+
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    cluster::{Cluster, ObjectId, Verdict, difference::difference, evidence, verdict},
+    cluster::{
+        Cluster, ObjectId, Verdict,
+        difference::{Change, difference},
+        evidence, verdict,
+    },
     deploy::{objects, secrets},
     env::Env,
     errors::Problem,
@@ -58,32 +65,112 @@ pub(super) fn with_evidence(result: Result<()>, cluster: &Cluster, namespace: &s
     })
 }
 
-/// What operator, database and deploy would change in the cluster's objects: each with the properties that differ, in words.
-pub fn preview(env: &Env) -> Result<Vec<String>> {
+/// What would become of one object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectChange {
+    /// Kind, name and namespace.
+    pub object: String,
+    pub action: ObjectAction,
+    /// The properties that differ; values of Secrets are never among them.
+    pub properties: Vec<Change>,
+    /// Why nothing more is known, or why it is done.
+    pub reason: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ObjectAction {
+    Create,
+    Change,
+    Delete,
+    /// The API server would not say.
+    Unknown,
+}
+
+impl fmt::Display for ObjectChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mark = match self.action {
+            ObjectAction::Create => '+',
+            ObjectAction::Change => '~',
+            ObjectAction::Delete => '-',
+            ObjectAction::Unknown => '?',
+        };
+        write!(f, "{mark} {}", self.object)?;
+        if let Some(reason) = &self.reason {
+            write!(f, ": {reason}")?;
+        }
+        let side = |value: &Option<String>| value.clone().unwrap_or_else(|| "(none)".to_owned());
+        match self.properties.as_slice() {
+            [] => Ok(()),
+            [one] => write!(f, ": {}: {} -> {}", one.path, side(&one.before), side(&one.after)),
+            all => all.iter().try_for_each(|it| write!(f, "\n      {}: {} -> {}", it.path, side(&it.before), side(&it.after))),
+        }
+    }
+}
+
+/// What operator, database and deploy would change in the cluster's objects, by the API server's own word.
+pub fn preview(env: &Env) -> Result<Vec<ObjectChange>> {
     let cluster = Cluster::open(env, &env.kubeconfig())?;
     let (operator, database, app) = (wanted::operator(env)?, Database::read(env)?, App::read(env)?);
-    let secrets: Vec<Value> = database.given_secret(env)?.into_iter().chain(App::given_secret(env)?).collect();
-    // Of the operator's objects its Deployment speaks for all.
-    let operator = operator.iter().filter(|it| it["kind"] == "Deployment");
     let mut out = Vec::new();
-    for object in operator.chain(database.all()).chain(app.all()).chain(&secrets) {
+    // Where the operator's Deployment was applied from the same release, it speaks for all of its objects.
+    if stale_inputs(&cluster, operator.iter().filter(|it| it["kind"] == "Deployment"))? {
+        for object in &operator {
+            out.extend(preview_of(&cluster, object)?);
+        }
+    }
+    let secrets: Vec<Value> = database.given_secret(env)?.into_iter().chain(App::given_secret(env)?).collect();
+    for object in database.all().chain(app.all()).chain(&secrets) {
         out.extend(preview_of(&cluster, object)?);
+    }
+    if let Some(migration) = &app.migration
+        && cluster.get(&ObjectId::of(migration)?)?.is_none()
+    {
+        let earlier = earlier_migrations(&cluster, migration)?;
+        out.extend(earlier.iter().map(|id| of(id, ObjectAction::Delete, Some("an earlier migration".to_owned()))));
+    }
+    let generated = ObjectId::new("v1", "Secret", &env.config.app.namespace, wanted::APP_SECRET);
+    if env.config.app.secret_key.is_none() && cluster.get(&generated)?.is_none() {
+        out.push(of(&generated, ObjectAction::Create, Some("generated once, and kept only in the cluster".to_owned())));
     }
     Ok(out)
 }
 
-fn preview_of(cluster: &Cluster, object: &Value) -> Result<Vec<String>> {
+/// Migrations of other content than the wanted one: they go when this one has ended well.
+pub(super) fn earlier_migrations(cluster: &Cluster, wanted: &Value) -> Result<Vec<ObjectId>> {
+    let id = ObjectId::of(wanted)?;
+    let component = wanted.pointer("/metadata/labels").and_then(|it| it["app.kubernetes.io/component"].as_str()).unwrap_or("migration");
+    let found = cluster.list("batch/v1", "Job", &id.namespace, &format!("app.kubernetes.io/component={component}"))?;
+    let names = found.iter().filter_map(|it| it.pointer("/metadata/name").and_then(Value::as_str)).filter(|name| *name != id.name);
+    Ok(names.map(|name| ObjectId::new("batch/v1", "Job", &id.namespace, name)).collect())
+}
+
+/// Whether one of the objects is absent or was applied from other inputs.
+fn stale_inputs<'a>(cluster: &Cluster, wanted: impl Iterator<Item = &'a Value>) -> Result<bool> {
+    for object in wanted {
+        let found = cluster.get(&ObjectId::of(object)?)?;
+        if found.is_none_or(|it| objects::inputs_of(&it) != objects::inputs_of(object)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn preview_of(cluster: &Cluster, object: &Value) -> Result<Option<ObjectChange>> {
     let id = ObjectId::of(object)?;
-    let Some(present) = cluster.get(&id)? else { return Ok(vec![format!("+ {id}")]) };
+    let Some(present) = cluster.get(&id)? else { return Ok(Some(of(&id, ObjectAction::Create, None))) };
     if id.kind == "Job" && objects::inputs_of(&present) == objects::inputs_of(object) {
         // It names an earlier image with the same migrations, and cannot change.
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let would = match cluster.preview(object) {
         Ok(would) => would,
-        Err(error) => return Ok(vec![format!("? {id}: cannot be foreseen: {error:#}")]),
+        Err(error) => return Ok(Some(of(&id, ObjectAction::Unknown, Some(format!("cannot be foreseen: {error:#}"))))),
     };
-    let side = |value: Option<String>| value.unwrap_or_else(|| "(none)".to_owned());
-    let changes = difference(&present, &would).into_iter();
-    Ok(changes.map(|it| format!("~ {id}: {}: {} -> {}", it.path, side(it.before), side(it.after))).collect())
+    let properties = difference(&present, &would);
+    Ok((!properties.is_empty()).then(|| ObjectChange { properties, ..of(&id, ObjectAction::Change, None) }))
+}
+
+fn of(id: &ObjectId, action: ObjectAction, reason: Option<String>) -> ObjectChange {
+    ObjectChange { object: id.to_string(), action, properties: Vec::new(), reason }
 }

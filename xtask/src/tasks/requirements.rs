@@ -95,7 +95,7 @@ impl Task for Requirements {
         let key = wheels_key(env)?;
         let present = record::read_json::<Wheels>(&wheels_record(env))
             .is_some_and(|it| it.key == key && it.files.iter().all(|name| env.wheels().join(name).is_file()));
-        if !present {
+        if !present || env.is_forced(ID) {
             requirements::download(env, &environment, &staged(env), &target)?;
             let mut files: Vec<String> =
                 fs::read_dir(env.wheels())?.flatten().map(|it| it.file_name().to_string_lossy().into_owned()).collect();

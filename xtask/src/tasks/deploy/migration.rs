@@ -8,7 +8,10 @@ use serde_json::Value;
 use crate::{
     cluster::{Cluster, ObjectId, Verdict, Wait, verdict},
     env::Env,
-    tasks::{deploy::ID, objects::with_evidence},
+    tasks::{
+        deploy::ID,
+        objects::{earlier_migrations, with_evidence},
+    },
 };
 
 /// Longer than the Job's own deadline.
@@ -40,7 +43,7 @@ pub(super) fn migrate(env: &Env, cluster: &Cluster, job: Option<&Value>, before:
     let wait = Wait { pause: Duration::from_millis(100), ..Wait::new(env, "the migration", LIMIT) };
     let done = cluster.wait_for_object(env, ID, &wait, &id, verdict::job);
     with_evidence(done, cluster, &id.namespace, &format!("job-name={}", id.name))?;
-    remove_others(cluster, job, &id)
+    earlier_migrations(cluster, job)?.iter().try_for_each(|earlier| cluster.delete(earlier))
 }
 
 fn remove(env: &Env, cluster: &Cluster, id: &ObjectId) -> Result<()> {
@@ -48,14 +51,4 @@ fn remove(env: &Env, cluster: &Cluster, id: &ObjectId) -> Result<()> {
     let wait = Wait::new(env, "the failed migration to go", Duration::from_secs(60));
     cluster
         .wait_for(env, ID, &wait, || Ok(if cluster.get(id)?.is_none() { Verdict::Yes } else { Verdict::NotYet("still there".to_owned()) }))
-}
-
-fn remove_others(cluster: &Cluster, job: &Value, id: &ObjectId) -> Result<()> {
-    let component = job.pointer("/metadata/labels").and_then(|it| it["app.kubernetes.io/component"].as_str()).unwrap_or("migration");
-    for other in cluster.list("batch/v1", "Job", &id.namespace, &format!("app.kubernetes.io/component={component}"))? {
-        if let Some(name) = other.pointer("/metadata/name").and_then(Value::as_str).filter(|name| *name != id.name) {
-            cluster.delete(&ObjectId::new("batch/v1", "Job", &id.namespace, name))?;
-        }
-    }
-    Ok(())
 }

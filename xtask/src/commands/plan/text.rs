@@ -1,0 +1,91 @@
+//! A plan for people. Pure.
+
+use crate::{
+    commands::plan::document::{Action, Plan, Planned},
+    tasks::objects::ObjectAction,
+};
+
+pub(super) fn text(plan: &Plan) -> String {
+    let mut out = String::new();
+    for planned in &plan.tasks {
+        out.push_str(&task(planned));
+    }
+    match &plan.objects {
+        None => out.push_str("? objects of the cluster cannot be foreseen before the tasks above have run\n"),
+        Some(changes) => out.extend(changes.iter().map(|change| format!("  {change}\n"))),
+    }
+    out.push_str(&summary(plan));
+    out
+}
+
+fn task(planned: &Planned) -> String {
+    let Planned { task, reason, .. } = planned;
+    let mut out = match planned.action {
+        Action::Nothing => format!("= {task:<12} nothing to do: {reason}\n"),
+        Action::Run => format!("~ {task:<12} would run: {reason}\n"),
+        Action::Follows => format!("? {task:<12} {reason}: whether it runs cannot be foreseen\n"),
+        Action::Unknown => format!("? {task:<12} cannot be foreseen: {reason}\n"),
+    };
+    // One or two are in the reason already.
+    if planned.changed.len() > 2 {
+        out.extend(planned.changed.iter().map(|it| format!("    {it}\n")));
+    }
+    if let Some(why) = &planned.recreation {
+        out.push_str(&format!("    stays as it is: {why} since it was made; only delete and create take that in\n"));
+    }
+    out
+}
+
+fn summary(plan: &Plan) -> String {
+    let tasks = |action| plan.tasks.iter().filter(|it| it.action == action).count();
+    let objects = |action| plan.objects.iter().flatten().filter(|it| it.action == action).count();
+    let unknown = tasks(Action::Follows) + tasks(Action::Unknown);
+    if tasks(Action::Run) + unknown == 0 {
+        return "\nnothing to do\n".to_owned();
+    }
+    format!(
+        "\n{} tasks would run, {unknown} cannot be foreseen; objects: {} to create, {} to change, {} to delete\n\
+         not in a plan: the values of Secrets, what operator and controllers make of objects, and objects that left deploy/ (they stay)\n",
+        tasks(Action::Run),
+        objects(ObjectAction::Create),
+        objects(ObjectAction::Change),
+        objects(ObjectAction::Delete),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cluster::difference::Change,
+        commands::plan::document::tests::{plan, planned},
+        tasks::objects::ObjectChange,
+    };
+
+    #[test]
+    fn what_cannot_be_foreseen_is_said() {
+        let patch = Planned {
+            changed: ["a changed", "b is new", "c is gone"].map(str::to_owned).to_vec(),
+            ..planned("patch", Action::Run, "a changed, b is new and 1 more")
+        };
+        let expected = "~ patch        would run: a changed, b is new and 1 more\n    a changed\n    b is new\n    c is gone\n\
+                        ? requirements follows patch: whether it runs cannot be foreseen\n\
+                        ? objects of the cluster cannot be foreseen before the tasks above have run\n\n\
+                        1 tasks would run, 1 cannot be foreseen; objects: 0 to create, 0 to change, 0 to delete\n";
+        let text = text(&plan(vec![patch, planned("requirements", Action::Follows, "follows patch")], None));
+        assert!(text.starts_with(expected), "{text}");
+    }
+
+    #[test]
+    fn changes_of_objects_stand_below_the_tasks_and_a_kept_cluster_says_so() {
+        let cluster = Planned { recreation: Some("port changed".to_owned()), ..planned("cluster", Action::Nothing, "it answers") };
+        let change = Change { path: "spec.replicas".to_owned(), before: Some("2".to_owned()), after: Some("3".to_owned()) };
+        let changed =
+            ObjectChange { object: "Deployment d".to_owned(), action: ObjectAction::Change, properties: vec![change], reason: None };
+        let text = text(&plan(vec![cluster, planned("deploy", Action::Run, "x")], Some(vec![changed])));
+        let expected = "= cluster      nothing to do: it answers\n    stays as it is: port changed since it was made; only delete and create take that in\n\
+                        ~ deploy       would run: x\n  ~ Deployment d: spec.replicas: 2 -> 3\n\n1 tasks would run, 0 cannot";
+        assert!(text.starts_with(expected), "{text}");
+        assert!(super::text(&plan(vec![planned("patch", Action::Nothing, "staged")], Some(Vec::new()))).ends_with("\nnothing to do\n"));
+    }
+}

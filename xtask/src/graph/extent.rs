@@ -1,0 +1,95 @@
+//! How much of the graph a run brings about: all of it, one task alone, everything from one task on, or what a plan says.
+
+use crate::graph::{TaskId, closure};
+
+/// The part of the graph that may run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Extent {
+    /// Every task whose product is not there.
+    #[default]
+    All,
+    /// `--only`: this one, and nothing for it.
+    Only(TaskId),
+    /// `--from`: this one and all that follow, even if their products are there; what comes before it stays as it is.
+    From(TaskId),
+    /// `--plan`: these at most.
+    Planned(Vec<TaskId>),
+}
+
+/// What becomes of one task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Treatment {
+    /// It runs where its product is not there.
+    Usual,
+    /// It runs.
+    Forced,
+    /// It does not run, and its product must be there.
+    Required,
+    /// It does not run, whatever a look at it finds.
+    AsItIs,
+    /// Not even looked at.
+    PassedOver,
+}
+
+impl Extent {
+    pub fn treatment(&self, id: TaskId) -> Treatment {
+        match self {
+            Extent::All => Treatment::Usual,
+            Extent::Only(task) if id == *task => Treatment::Usual,
+            // Without the engine nothing else can be looked at.
+            Extent::Only(task) if id == TaskId::Engine || task.needs().contains(&id) => Treatment::Required,
+            Extent::Only(_) => Treatment::PassedOver,
+            Extent::From(first) if closure(&[id]).contains(first) => Treatment::Forced,
+            Extent::From(first) if id != TaskId::Engine && closure(&[*first]).contains(&id) => Treatment::AsItIs,
+            Extent::From(_) => Treatment::Usual,
+            Extent::Planned(tasks) if tasks.contains(&id) => Treatment::Usual,
+            Extent::Planned(_) => Treatment::Required,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(extent: &Extent, expected: &[(TaskId, Treatment)]) {
+        for (id, treatment) in expected {
+            assert_eq!(extent.treatment(*id), *treatment, "{extent:?}: {}", id.name());
+        }
+    }
+
+    #[test]
+    fn only_asks_for_what_the_task_needs_and_passes_the_rest_over() {
+        check(
+            &Extent::Only(TaskId::Image),
+            &[
+                (TaskId::Image, Treatment::Usual),
+                (TaskId::Requirements, Treatment::Required),
+                (TaskId::Engine, Treatment::Required),
+                (TaskId::Patch, Treatment::PassedOver),
+            ],
+        );
+    }
+
+    #[test]
+    fn from_forces_what_follows_keeps_what_precedes_and_leaves_the_rest_alone() {
+        check(
+            &Extent::From(TaskId::Image),
+            &[
+                (TaskId::Patch, Treatment::AsItIs),
+                (TaskId::BaseImage, Treatment::AsItIs),
+                (TaskId::Engine, Treatment::Usual),
+                (TaskId::Cluster, Treatment::Usual),
+                (TaskId::Image, Treatment::Forced),
+                (TaskId::Deploy, Treatment::Forced),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_plan_lets_no_other_task_run() {
+        let extent = Extent::Planned(vec![TaskId::Deploy]);
+        check(&extent, &[(TaskId::Deploy, Treatment::Usual), (TaskId::Image, Treatment::Required)]);
+    }
+}
