@@ -9,6 +9,7 @@ mod containers;
 mod context;
 mod import;
 mod managed;
+mod store;
 
 use std::{collections::HashMap, future::Future, sync::Arc};
 
@@ -27,6 +28,7 @@ pub use crate::engine::{
     connect::{Found, connect, find},
     containers::{Container, ContainerSpec, ExecOutput},
     managed::{Managed, PACKAGES},
+    store::{Layer, StoredImage},
 };
 use crate::{errors::Problem, interrupt::Interrupt};
 
@@ -48,6 +50,8 @@ pub struct ImageFacts {
     pub id: String,
     pub labels: HashMap<String, String>,
     pub size: u64,
+    /// Digests of the uncompressed layers, lowest first.
+    pub layers: Vec<String>,
 }
 
 impl Engine {
@@ -79,7 +83,8 @@ impl Engine {
         let Some(image) = found.with_context(|| format!("look up image {reference}"))? else { return Ok(None) };
         let labels = image.config.and_then(|it| it.labels).unwrap_or_default();
         let size = image.size.and_then(|it| u64::try_from(it).ok()).unwrap_or_default();
-        Ok(Some(ImageFacts { id: image.id.unwrap_or_default(), labels, size }))
+        let layers = image.root_fs.and_then(|it| it.layers).unwrap_or_default();
+        Ok(Some(ImageFacts { id: image.id.unwrap_or_default(), labels, size, layers }))
     }
 
     /// Gives an image a further `name:tag`.

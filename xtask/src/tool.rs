@@ -5,10 +5,10 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{BufRead as _, BufReader, Read, Write as _},
+    io::{BufRead as _, BufReader, Read, Write},
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -28,6 +28,9 @@ use crate::{
 pub const COMMAND_LIMIT: Duration = Duration::from_secs(600);
 /// Two hours: a build of everything on one slow core.
 pub const BUILD_LIMIT: Duration = Duration::from_secs(7200);
+
+/// Writes a command's standard input.
+type Feed<'a> = Box<dyn FnOnce(ChildStdin) + Send + 'a>;
 
 /// Runs commands for one project; safe to share between threads.
 #[derive(Clone)]
@@ -69,14 +72,30 @@ impl Tools {
     /// Like `run`, for builds: `on_line` sees each line of output as it comes.
     pub fn run_watched(&self, task: TaskId, cmd: Cmd<'_>, limit: Duration, on_line: impl Fn(&str) + Sync) -> Result<()> {
         let shown = cmd.to_string();
-        let (status, _) = self.execute(task, &shown, cmd.into(), limit, false, &on_line)?;
+        let (status, _) = self.execute(task, &shown, cmd.into(), None, limit, false, &on_line)?;
         self.verdict(task, &shown, status)
+    }
+
+    /// Like `run`, with what `write` writes as standard input, while it is written.
+    pub fn run_with_input(&self, task: TaskId, cmd: Cmd<'_>, write: impl FnOnce(&mut dyn Write) -> Result<()> + Send) -> Result<()> {
+        let shown = cmd.to_string();
+        let written = Mutex::new(Ok(()));
+        let feed = |mut input: ChildStdin| {
+            let result = write(&mut input);
+            if let Ok(mut written) = written.lock() {
+                *written = result;
+            }
+        };
+        let (status, _) = self.execute(task, &shown, cmd.into(), Some(Box::new(feed)), COMMAND_LIMIT, false, &|_| ())?;
+        // A command that ended early closes its input; its own words say more than the broken pipe.
+        self.verdict(task, &shown, status)?;
+        written.into_inner().unwrap_or(Ok(())).with_context(|| format!("write to `{shown}`"))
     }
 
     /// Runs to the end and returns its standard output without the final newline; standard error goes to the log.
     pub fn read(&self, task: TaskId, cmd: Cmd<'_>) -> Result<String> {
         let shown = cmd.to_string();
-        let (status, out) = self.execute(task, &shown, cmd.into(), COMMAND_LIMIT, true, &|_| ())?;
+        let (status, out) = self.execute(task, &shown, cmd.into(), None, COMMAND_LIMIT, true, &|_| ())?;
         self.verdict(task, &shown, status)?;
         Ok(out.trim_end_matches('\n').to_owned())
     }
@@ -84,7 +103,7 @@ impl Tools {
     /// Whether the command ends with 0. A program that is not there counts as no.
     pub fn is_ok(&self, task: TaskId, cmd: Cmd<'_>) -> bool {
         let shown = cmd.to_string();
-        self.execute(task, &shown, cmd.into(), COMMAND_LIMIT, false, &|_| ()).is_ok_and(|(status, _)| status.success())
+        self.execute(task, &shown, cmd.into(), None, COMMAND_LIMIT, false, &|_| ()).is_ok_and(|(status, _)| status.success())
     }
 
     /// Exit status and everything that was written to standard output and standard error, for callers that read a failure.
@@ -97,7 +116,7 @@ impl Tools {
                 text.push('\n');
             }
         };
-        let (status, _) = self.execute(task, &shown, cmd.into(), COMMAND_LIMIT, false, &collect)?;
+        let (status, _) = self.execute(task, &shown, cmd.into(), None, COMMAND_LIMIT, false, &collect)?;
         Ok((status.success(), text.into_inner().unwrap_or_default()))
     }
 
@@ -121,11 +140,13 @@ impl Tools {
         command.spawn().map_err(|error| not_started(&shown, error))
     }
 
+    #[expect(clippy::too_many_arguments, reason = "one private function under six short public ones")]
     fn execute(
         &self,
         task: TaskId,
         shown: &str,
         mut command: Command,
+        feed: Option<Feed<'_>>,
         limit: Duration,
         capture: bool,
         on_line: &(dyn Fn(&str) + Sync),
@@ -135,12 +156,16 @@ impl Tools {
         let log = Mutex::new(self.open_log(task)?);
         write_log(&log, &format!("$ {shown}"));
         // A group of its own: Ctrl-C reaches us alone, and we stop the command with all its children.
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        let input = if feed.is_some() { Stdio::piped() } else { Stdio::null() };
+        command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut child = command.spawn().map_err(|error| not_started(shown, error))?;
         let out = child.stdout.take();
         let err = child.stderr.take();
         let captured = Mutex::new(String::new());
         std::thread::scope(|scope| {
+            if let (Some(input), Some(feed)) = (child.stdin.take(), feed) {
+                scope.spawn(move || feed(input));
+            }
             if let Some(out) = out {
                 let (log, captured) = (&log, &captured);
                 scope.spawn(move || {

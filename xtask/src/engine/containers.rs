@@ -1,6 +1,6 @@
 //! Containers and networks: look up, run, execute in, commit, remove.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, io::Write};
 
 use anyhow::{Context as _, Result};
 use bollard::{
@@ -14,11 +14,11 @@ use bollard::{
     },
 };
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use tokio::io::AsyncWriteExt as _;
 
 use crate::{
-    engine::{Engine, is_not_found},
+    engine::{Engine, context, is_not_found},
     errors::Problem,
 };
 
@@ -27,6 +27,8 @@ use crate::{
 pub struct Container {
     pub id: String,
     pub running: bool,
+    /// Its first process as the host of the engine counts; 0 when it does not run.
+    pub process: i64,
     /// The networks that it is attached to, by name.
     pub networks: Vec<String>,
     pub image: String,
@@ -89,7 +91,8 @@ impl Engine {
         }
         Ok(Some(Container {
             id: it.id.unwrap_or_default(),
-            running: it.state.and_then(|it| it.running).unwrap_or_default(),
+            running: it.state.as_ref().and_then(|it| it.running).unwrap_or_default(),
+            process: it.state.and_then(|it| it.pid).unwrap_or_default(),
             networks: settings.networks.unwrap_or_default().into_keys().collect(),
             image: config.image.unwrap_or_default(),
             labels: config.labels.unwrap_or_default(),
@@ -264,11 +267,49 @@ impl Engine {
         self.wait(run).with_context(|| format!("run `{what}` in {container}"))
     }
 
-    /// An image as an archive, in pieces.
-    pub fn export(&self, reference: &str) -> impl Stream<Item = Result<Bytes>> + Send + '_ {
-        let reference = reference.to_owned();
-        let docker = self.docker.clone();
-        async_stream(docker, reference).map(|item| item.map_err(|error| self.explain(error)))
+    /// The same with a writer of the input, on a thread of its own.
+    pub fn exec_with_writer(
+        &self,
+        container: &str,
+        command: &[&str],
+        write: impl FnOnce(&mut dyn Write) -> Result<()> + Send,
+    ) -> Result<ExecOutput> {
+        let (mut writer, stream) = context::pipe();
+        std::thread::scope(|scope| {
+            let written = scope.spawn(move || {
+                let written = write(&mut writer).and_then(|()| writer.flush().context("end the input"));
+                if written.is_err() {
+                    writer.fail();
+                }
+                written
+            });
+            let ended = self.exec_with_input(container, command, stream.map_err(anyhow::Error::from));
+            let written = written.join().unwrap_or_else(|_| Err(Problem::new("the thread that writes the input ended early").into()));
+            match ended {
+                Ok(output) if output.code == 0 => written.map(|()| output),
+                other => other,
+            }
+        })
+    }
+
+    /// Writes an image as an archive, in pieces as they come.
+    pub fn export_to(&self, reference: &str, out: &mut dyn Write) -> Result<()> {
+        let (sender, receiver) = std::sync::mpsc::sync_channel(16);
+        let (docker, name) = (self.docker.clone(), reference.to_owned());
+        self.runtime.spawn(async move {
+            let mut stream = std::pin::pin!(docker.export_image(&name));
+            while let Some(item) = stream.next().await {
+                // A receiver that went away needs no more.
+                if sender.send(item).is_err() {
+                    return;
+                }
+            }
+        });
+        for item in receiver {
+            self.interrupt.check()?;
+            out.write_all(&item.map_err(|error| self.explain(error))?).with_context(|| format!("pass {reference} on"))?;
+        }
+        Ok(())
     }
 
     /// Makes a bridge network with the labels. The name must be free.
@@ -327,20 +368,4 @@ impl Engine {
         })
         .with_context(|| format!("remove network {name}"))
     }
-}
-
-/// bollard's stream borrows its arguments; this one owns them.
-fn async_stream(docker: bollard::Docker, reference: String) -> impl Stream<Item = Result<Bytes, bollard::errors::Error>> + Send {
-    let (sender, receiver) = tokio::sync::mpsc::channel(16);
-    let pump = async move {
-        let mut stream = std::pin::pin!(docker.export_image(&reference));
-        while let Some(item) = stream.next().await {
-            if sender.send(item).await.is_err() {
-                return;
-            }
-        }
-    };
-    let items = futures_util::stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|item| (item, receiver)) });
-    // The pump yields nothing; it runs as long as its items are read.
-    futures_util::stream::select(items.map(Some), futures_util::stream::once(pump).map(|()| None)).filter_map(|item| async { item })
 }

@@ -76,6 +76,13 @@ pub fn kind_binary(env: &Env, task: TaskId) -> Result<PathBuf> {
     golang::kind(env, task, &recipes, &Keys::of(&recipes)?, &Steps::new(env, task, 1))
 }
 
+/// containerd's client as it is in the node, for the host; nothing where the node image was not built here.
+pub fn containerd_client(env: &Env) -> Option<PathBuf> {
+    let recipes = Recipes::read(&env.path(RECIPES)).ok()?;
+    let keys = Keys::of(&recipes).ok()?;
+    Some(products::place(env, "containerd", &keys.containerd).join("ctr")).filter(|it| it.is_file())
+}
+
 /// The operator's release manifest, from its Go module's folder.
 pub fn operator_manifest(env: &Env, task: TaskId) -> Result<String> {
     let recipes = Recipes::read(&env.path(RECIPES))?;

@@ -4,6 +4,8 @@
 //! network is ours. A file in the node tells a finished cluster from one whose creation was cut off.
 
 mod config;
+mod containerd;
+mod load;
 
 use std::{collections::HashMap, time::Duration};
 
@@ -21,7 +23,7 @@ use crate::{
     images::{self, Chosen, Role},
     port,
     probe::Probe,
-    provider::Provider,
+    provider::{Provider, kind::containerd::Containerd},
     reach::Reach,
     record,
 };
@@ -142,19 +144,11 @@ impl Provider for Kind {
     }
 
     fn has_image(&self, env: &Env, reference: &str) -> Result<bool> {
-        let listed = env.engine()?.exec(&node(env), &["ctr", "--namespace=k8s.io", "images", "ls", "-q"])?.ok("list the node's images")?;
-        let full = normalized(reference);
-        Ok(listed.lines().any(|it| it == full))
+        Containerd::of(env)?.has_image(reference)
     }
 
     fn publish(&self, env: &Env, reference: &str) -> Result<String> {
-        if self.has_image(env, reference)? {
-            return Ok(reference.to_owned());
-        }
-        let engine = env.engine()?;
-        let import = ["ctr", "--namespace=k8s.io", "images", "import", "--all-platforms", "--digests", "-"];
-        let archive = engine.export(reference);
-        engine.exec_with_input(&node(env), &import, archive)?.ok("import the image into the node")?;
+        load::load(env, &Containerd::of(env)?, reference)?;
         Ok(reference.to_owned())
     }
 
@@ -292,30 +286,4 @@ fn write_in_node(env: &Env, engine: &Engine, path: &str, content: Vec<u8>) -> Re
     let input = futures_util::stream::iter([Ok(bytes::Bytes::from(content))]);
     engine.exec_with_input(&node(env), &["tee", path], input)?.ok("write a file in the node")?;
     Ok(())
-}
-
-/// The name that containerd keeps: with a registry's host and a path in any case.
-fn normalized(reference: &str) -> String {
-    let first = reference.split('/').next().unwrap_or_default();
-    let has_host = reference.contains('/') && (first.contains('.') || first.contains(':') || first == "localhost");
-    if has_host {
-        reference.to_owned()
-    } else if reference.contains('/') {
-        format!("docker.io/{reference}")
-    } else {
-        format!("docker.io/library/{reference}")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn short_names_get_their_registry() {
-        assert_eq!(normalized("polls:1-ab"), "docker.io/library/polls:1-ab");
-        assert_eq!(normalized("team/polls:1"), "docker.io/team/polls:1");
-        assert_eq!(normalized("localhost/polls:1"), "localhost/polls:1");
-        assert_eq!(normalized("registry.example.com:5000/polls:1"), "registry.example.com:5000/polls:1");
-    }
 }

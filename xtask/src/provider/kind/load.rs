@@ -1,0 +1,127 @@
+//! An image of the engine into the node: a partial archive with only the layers that the node lacks.
+//!
+//! containerd reads no layer whose chain is unpacked already, so the archive need not hold it. Where the engine's store
+//! cannot be read, the engine exports the whole image.
+
+use std::io::Write;
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use tar::{Builder, Header};
+
+use crate::{
+    engine::{Layer, StoredImage},
+    env::Env,
+    errors::Problem,
+    fingerprint::hex,
+    graph::TaskId,
+    provider::kind::containerd::{Containerd, normalized},
+};
+
+const TASK: TaskId = TaskId::Load;
+
+/// Brings the image to the node under its own name; done when containerd lists it.
+pub(super) fn load(env: &Env, containerd: &Containerd<'_>, reference: &str) -> Result<()> {
+    let engine = env.engine()?;
+    match engine.stored(reference)? {
+        Some(image) => {
+            let unpacked = containerd.unpacked()?;
+            let missing: Vec<bool> = image.layers.iter().map(|it| !unpacked.contains(&it.chain)).collect();
+            let count = missing.iter().filter(|it| **it).count();
+            env.detail(TASK, format!("{count} of {} layers are new to the node", missing.len()));
+            let archive = Archive::new(&image, &missing, &normalized(reference))?;
+            containerd.ctr_with_input(&["images", "import", "--digests", "-"], |out| archive.write_to(out))?;
+        }
+        None => {
+            env.detail(TASK, "the engine's store cannot be read here: it exports the whole image");
+            let export = |out: &mut dyn Write| engine.export_to(reference, out);
+            containerd.ctr_with_input(&["images", "import", "--digests", "-"], export)?;
+        }
+    }
+    if !containerd.has_image(reference)? {
+        return Err(Problem::new(format!("{reference} was brought to the node and is not there")).into());
+    }
+    Ok(())
+}
+
+/// A layout of the Open Container Initiative, as one stream.
+struct Archive<'a> {
+    image: &'a StoredImage,
+    /// The layers that travel, each with its length.
+    layers: Vec<(&'a Layer, u64)>,
+    manifest: Vec<u8>,
+    index: Vec<u8>,
+}
+
+impl<'a> Archive<'a> {
+    fn new(image: &'a StoredImage, missing: &[bool], name: &str) -> Result<Archive<'a>> {
+        let mut layers = Vec::new();
+        let mut described = Vec::new();
+        for (layer, missing) in image.layers.iter().zip(missing) {
+            let size = layer.size()?;
+            described.push(json!({ "mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": layer.digest, "size": size }));
+            if *missing {
+                layers.push((layer, size));
+            }
+        }
+        let manifest = serde_json::to_vec(&json!({
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": { "mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest(&image.config), "size": image.config.len() },
+            "layers": described,
+        }))?;
+        let index = serde_json::to_vec(&json!({
+            "schemaVersion": 2,
+            "manifests": [{
+                "mediaType": MANIFEST,
+                "digest": digest(&manifest),
+                "size": manifest.len(),
+                "annotations": { "io.containerd.image.name": name },
+            }],
+        }))?;
+        Ok(Archive { image, layers, manifest, index })
+    }
+
+    fn write_to(&self, out: &mut dyn Write) -> Result<()> {
+        let mut builder = Builder::new(out);
+        add(&mut builder, "oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+        add(&mut builder, "index.json", &self.index)?;
+        for blob in [&self.manifest, &self.image.config] {
+            add(&mut builder, &place(&digest(blob)), blob)?;
+        }
+        for (layer, size) in &self.layers {
+            let mut header = header(*size);
+            header.set_path(place(&layer.digest)).and_then(|()| {
+                header.set_cksum();
+                builder.get_mut().write_all(header.as_bytes())
+            })?;
+            layer.write_to(builder.get_mut()).with_context(|| format!("send layer {}", layer.digest))?;
+            let rest = (BLOCK - size % BLOCK) % BLOCK;
+            builder.get_mut().write_all(&[0; BLOCK as usize][..rest as usize])?;
+        }
+        builder.into_inner().and_then(|out| out.flush()).context("end the archive")
+    }
+}
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const BLOCK: u64 = 512;
+
+fn add(builder: &mut Builder<&mut dyn Write>, name: &str, content: &[u8]) -> Result<()> {
+    builder.append_data(&mut header(content.len() as u64), name, content).with_context(|| format!("send {name}"))
+}
+
+fn header(size: u64) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_size(size);
+    header.set_mode(0o644);
+    header
+}
+
+fn digest(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex(&Sha256::digest(bytes)))
+}
+
+fn place(digest: &str) -> String {
+    format!("blobs/{}", digest.replace(':', "/"))
+}
