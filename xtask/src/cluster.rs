@@ -4,8 +4,10 @@
 
 mod apply;
 pub mod difference;
+mod drift;
 pub mod evidence;
 mod pods;
+pub mod survey;
 pub mod verdict;
 
 use std::{

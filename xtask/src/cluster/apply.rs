@@ -57,10 +57,15 @@ impl fmt::Display for ObjectId {
     }
 }
 
+/// The kind as the API names it in its paths.
+pub(super) fn resource(id: &ObjectId) -> ApiResource {
+    let (group, version) = id.api_version.split_once('/').unwrap_or(("", &id.api_version));
+    ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &id.kind))
+}
+
 impl Cluster {
-    fn api(&self, id: &ObjectId) -> Api<DynamicObject> {
-        let (group, version) = id.api_version.split_once('/').unwrap_or(("", &id.api_version));
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &id.kind));
+    pub(super) fn api(&self, id: &ObjectId) -> Api<DynamicObject> {
+        let resource = resource(id);
         if id.namespace.is_empty() {
             Api::all_with(self.client.clone(), &resource)
         } else {

@@ -1,6 +1,21 @@
-//! Readiness as pure verdicts over an object, each with its reason. An object without a status yet is never ready.
+//! Readiness as pure verdicts over an object, each with its reason: the verdict itself, and which kind is judged how.
+//!
+//! Nothing is ready by silence: an object that its controller has not looked at is "not yet".
+
+mod database;
+mod network;
+mod node;
+mod other;
+mod pod;
+mod workload;
 
 use serde_json::Value;
+
+pub use crate::cluster::verdict::{
+    database::database,
+    node::node,
+    workload::{deployment, job},
+};
 
 /// Is it done?
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +27,56 @@ pub enum Verdict {
     Never(String),
 }
 
+impl Verdict {
+    /// Why not; nothing where it is done.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Verdict::Yes => None,
+            Verdict::NotYet(why) | Verdict::Never(why) => Some(why),
+        }
+    }
+}
+
+/// The verdict as far as an object's metadata goes: it is there to stay.
+pub fn of_metadata(object: &Value) -> Verdict {
+    if object.pointer("/metadata/deletionTimestamp").is_some_and(|it| !it.is_null()) {
+        return Verdict::NotYet("it is being deleted".to_owned());
+    }
+    Verdict::Yes
+}
+
+/// The verdict over an object of any kind.
+pub fn of(object: &Value) -> Verdict {
+    if of_metadata(object) != Verdict::Yes {
+        return of_metadata(object);
+    }
+    if is_behind(object) {
+        return Verdict::NotYet("the controller has not seen its last change".to_owned());
+    }
+    let group = text(object, "/apiVersion").rsplit_once('/').map_or("", |(group, _)| group);
+    match (group, text(object, "/kind")) {
+        ("apps", "Deployment") => deployment(object),
+        ("apps", "StatefulSet") => workload::stateful_set(object),
+        ("apps", "DaemonSet") => workload::daemon_set(object),
+        ("batch", "Job") => job(object),
+        ("", "Pod") => pod::pod(object),
+        ("", "PersistentVolumeClaim") => other::volume_claim(object),
+        ("", "Service") => network::service(object),
+        ("networking.k8s.io", "Ingress") => network::ingress(object),
+        ("", "Node") => node(object),
+        ("", "Namespace") => other::namespace(object),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => other::definition(object),
+        ("postgresql.cnpg.io", "Cluster") => database(object),
+        _ => other::other(object, group),
+    }
+}
+
+/// Whether the controller speaks of an earlier generation. Kinds that say nothing about it are not behind.
+fn is_behind(object: &Value) -> bool {
+    let observed = object.pointer("/status/observedGeneration").and_then(Value::as_i64);
+    observed.is_some_and(|it| it < number(object, "/metadata/generation"))
+}
+
 fn number(object: &Value, pointer: &str) -> i64 {
     object.pointer(pointer).and_then(Value::as_i64).unwrap_or_default()
 }
@@ -20,148 +85,59 @@ fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
+fn list<'a>(object: &'a Value, pointer: &str) -> &'a [Value] {
+    object.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
 fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
-    object.pointer("/status/conditions")?.as_array()?.iter().find(|it| text(it, "/type") == kind)
+    list(object, "/status/conditions").iter().find(|it| text(it, "/type") == kind)
 }
 
 fn is_true(object: &Value, kind: &str) -> bool {
     condition(object, kind).is_some_and(|it| text(it, "/status") == "True")
 }
 
-/// Every replica is of the present template, available, and no older one is left.
-pub fn deployment(object: &Value) -> Verdict {
-    if number(object, "/status/observedGeneration") < number(object, "/metadata/generation") {
-        return Verdict::NotYet("the controller has not seen it".to_owned());
+/// A condition's reason and message, as far as it has them.
+fn words(condition: &Value) -> String {
+    match (text(condition, "/reason"), text(condition, "/message")) {
+        ("", message) => message.to_owned(),
+        (reason, "") => reason.to_owned(),
+        (reason, message) => format!("{reason}: {message}"),
     }
-    if let Some(progressing) = condition(object, "Progressing")
-        && text(progressing, "/reason") == "ProgressDeadlineExceeded"
-    {
-        return Verdict::Never(text(progressing, "/message").to_owned());
-    }
-    let want = object.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1);
-    let updated = number(object, "/status/updatedReplicas");
-    let available = number(object, "/status/availableReplicas");
-    let all = number(object, "/status/replicas");
-    if updated < want {
-        return Verdict::NotYet(format!("{updated} of {want} pods are of the new template"));
-    }
-    if all > updated {
-        return Verdict::NotYet(format!("{} old pods are still there", all - updated));
-    }
-    if available < want {
-        return Verdict::NotYet(format!("{available} of {want} pods are available"));
-    }
-    Verdict::Yes
-}
-
-/// Complete, or failed for good.
-pub fn job(object: &Value) -> Verdict {
-    if is_true(object, "Complete") {
-        return Verdict::Yes;
-    }
-    if let Some(failed) = condition(object, "Failed").filter(|it| text(it, "/status") == "True") {
-        return Verdict::Never(format!("{}: {}", text(failed, "/reason"), text(failed, "/message")));
-    }
-    let (active, failures) = (number(object, "/status/active"), number(object, "/status/failed"));
-    Verdict::NotYet(format!("{active} pods run, {failures} failed"))
-}
-
-/// A node that takes pods.
-pub fn node(object: &Value) -> Verdict {
-    if is_true(object, "Ready") {
-        return Verdict::Yes;
-    }
-    match condition(object, "Ready") {
-        Some(ready) => Verdict::NotYet(text(ready, "/message").to_owned()),
-        None => Verdict::NotYet("the node has not said anything yet".to_owned()),
-    }
-}
-
-/// CloudNativePG's `Cluster`: condition `Ready` there and true, for this generation's number of instances.
-pub fn database(object: &Value) -> Verdict {
-    let phase = text(object, "/status/phase");
-    // Phases that the operator leaves only by hand (its `api/v1` constants).
-    if phase.starts_with("Cluster is unrecoverable")
-        || phase == "Cluster cannot proceed to reconciliation due to an unknown plugin being required"
-    {
-        return Verdict::Never(format!("{phase}: {}", text(object, "/status/phaseReason")));
-    }
-    let want = object.pointer("/spec/instances").and_then(Value::as_i64).unwrap_or(1);
-    let ready = number(object, "/status/readyInstances");
-    let seen = if phase.is_empty() { "the operator has not looked at it" } else { phase };
-    if !is_true(object, "Ready") {
-        return Verdict::NotYet(format!("{seen} ({ready} of {want} instances ready)"));
-    }
-    if ready < want {
-        return Verdict::NotYet(format!("{ready} of {want} instances ready ({seen})"));
-    }
-    Verdict::Yes
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde::Deserialize;
 
     use super::*;
 
-    fn not_yet(verdict: &Verdict) -> bool {
-        matches!(verdict, Verdict::NotYet(_))
+    /// One object, and what must be said of it.
+    #[derive(Deserialize)]
+    struct Case {
+        name: String,
+        verdict: String,
+        #[serde(default)]
+        says: String,
+        object: Value,
     }
 
     #[test]
-    fn an_object_without_a_status_is_never_ready() {
-        let bare = json!({ "metadata": { "generation": 1 }, "spec": {} });
-        for verdict in [deployment(&bare), job(&bare), node(&bare), database(&bare)] {
-            assert!(not_yet(&verdict), "{verdict:?}");
+    fn every_object_of_the_collection_is_judged_as_it_should_be() {
+        let cases: Vec<Case> = serde_saphyr::from_str(include_str!("../../../tests/fixtures/verdicts.yaml")).unwrap();
+        assert!(cases.len() >= 60, "{} cases", cases.len());
+        let mut wrong = Vec::new();
+        for case in cases {
+            let found = of(&case.object);
+            let word = match found {
+                Verdict::Yes => "yes",
+                Verdict::NotYet(_) => "not yet",
+                Verdict::Never(_) => "never",
+            };
+            if word != case.verdict || !found.why().unwrap_or_default().contains(&case.says) {
+                wrong.push(format!("{}: {found:?}, expected {} {:?}", case.name, case.verdict, case.says));
+            }
         }
-    }
-
-    #[test]
-    fn a_deployment_is_ready_when_all_pods_are_new_and_available() {
-        let with = |observed: i64, replicas: i64, updated: i64, available: i64| {
-            deployment(&json!({
-                "metadata": { "generation": 2 },
-                "spec": { "replicas": 2 },
-                "status": { "observedGeneration": observed, "replicas": replicas, "updatedReplicas": updated, "availableReplicas": available },
-            }))
-        };
-        assert_eq!(with(2, 2, 2, 2), Verdict::Yes);
-        assert!(not_yet(&with(1, 2, 2, 2)));
-        assert!(not_yet(&with(2, 3, 2, 2)));
-        assert!(not_yet(&with(2, 2, 1, 2)));
-        assert!(not_yet(&with(2, 2, 2, 1)));
-    }
-
-    #[test]
-    fn a_deployment_past_its_deadline_will_never_be_ready() {
-        let object = json!({ "spec": { "replicas": 1 }, "status": { "conditions": [
-            { "type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "timed out" },
-        ] } });
-        assert_eq!(deployment(&object), Verdict::Never("timed out".to_owned()));
-    }
-
-    #[test]
-    fn a_job_ends_well_or_badly_by_its_conditions() {
-        let with = |kind: &str| {
-            job(
-                &json!({ "status": { "conditions": [{ "type": kind, "status": "True", "reason": "BackoffLimitExceeded", "message": "m" }] } }),
-            )
-        };
-        assert_eq!(with("Complete"), Verdict::Yes);
-        assert_eq!(with("Failed"), Verdict::Never("BackoffLimitExceeded: m".to_owned()));
-        assert!(not_yet(&with("SuccessCriteriaMet")));
-    }
-
-    #[test]
-    fn a_database_needs_its_condition_and_all_instances() {
-        let with = |status: &str, ready: i64, phase: &str| {
-            database(&json!({ "spec": { "instances": 2 }, "status": {
-                "phase": phase, "readyInstances": ready, "conditions": [{ "type": "Ready", "status": status }],
-            } }))
-        };
-        assert_eq!(with("True", 2, "Cluster in healthy state"), Verdict::Yes);
-        assert!(not_yet(&with("False", 2, "Waiting for the instances to become active")));
-        assert!(not_yet(&with("True", 1, "Creating a new replica")));
-        assert!(matches!(with("False", 0, "Cluster is unrecoverable and needs manual intervention"), Verdict::Never(_)));
+        assert!(wrong.is_empty(), "{wrong:#?}");
     }
 }

@@ -57,7 +57,7 @@ impl Task for Database {
     fn probe(&self, env: &Env, _want: &Fingerprint) -> Result<Probe> {
         let wanted = self.wanted(env)?;
         let cluster = Cluster::open(env, &env.kubeconfig())?;
-        let stale = match stale(&cluster, wanted.all())? {
+        let stale = match stale(env, &cluster, wanted.all())? {
             None => stale_secret(&cluster, wanted.given_secret(env)?)?,
             found => found,
         };

@@ -72,8 +72,8 @@ impl Task for Deploy {
     fn probe(&self, env: &Env, _want: &Fingerprint) -> Result<Probe> {
         let wanted = self.wanted(env)?;
         let cluster = Cluster::open(env, &env.kubeconfig())?;
-        let stale = match stale(&cluster, wanted.all())? {
-            None => stale_secret(&cluster, App::given_secret(env)?)?,
+        let stale = match stale(env, &cluster, wanted.all())? {
+            None => stale_key(env, &cluster)?,
             found => found,
         };
         if let Some(why) = stale {
@@ -119,13 +119,26 @@ pub fn serving(revisions: &[Revision]) -> Option<u32> {
 /// A given key is applied; a generated one is made once and kept only in the cluster.
 fn provide_secret(env: &Env, cluster: &Cluster) -> Result<()> {
     let namespace = &env.config.app.namespace;
-    let id = ObjectId::new("v1", "Secret", namespace, APP_SECRET);
     match App::given_secret(env)? {
         Some(secret) => cluster.apply(&secret),
-        None if cluster.get(&id)?.is_some() => Ok(()),
+        None if stale_key(env, cluster)?.is_none() => Ok(()),
         None => {
             let key = secrets::generate()?;
             cluster.apply(&secrets::object(namespace, APP_SECRET, "Opaque", &env.instance, &[("secret-key", key.expose())])?)
         }
     }
+}
+
+/// Why the application's Secret is not as wanted: a given key is not in it, or none at all.
+fn stale_key(env: &Env, cluster: &Cluster) -> Result<Option<String>> {
+    let given = App::given_secret(env)?;
+    if given.is_some() {
+        return stale_secret(cluster, given);
+    }
+    let id = ObjectId::new("v1", "Secret", &env.config.app.namespace, APP_SECRET);
+    Ok(match cluster.get(&id)? {
+        None => Some(format!("{id} is not there")),
+        Some(found) if found["data"]["secret-key"].as_str().is_none_or(str::is_empty) => Some(format!("{id} holds no secret-key")),
+        Some(_) => None,
+    })
 }

@@ -8,9 +8,10 @@ use serde_json::Value;
 
 use crate::{
     cluster::{
-        Cluster, ObjectId, Verdict,
+        Cluster, ObjectId,
         difference::{Change, difference},
-        evidence, verdict,
+        evidence,
+        survey::{Seen, State, Survey},
     },
     deploy::{objects, secrets},
     env::Env,
@@ -18,19 +19,18 @@ use crate::{
     tasks::wanted::{self, App, Database},
 };
 
-/// Why the objects are not as wanted: the first that is absent, of other inputs, or not ready.
-pub(super) fn stale<'a>(cluster: &Cluster, wanted: impl Iterator<Item = &'a Value>) -> Result<Option<String>> {
-    for object in wanted {
-        let id = ObjectId::of(object)?;
-        let Some(found) = cluster.get(&id)? else { return Ok(Some(format!("{id} is not there"))) };
-        if objects::inputs_of(&found) != objects::inputs_of(object) {
-            return Ok(Some(format!("{id} was applied from other inputs")));
-        }
-        if let Some(why) = not_ready(&found) {
-            return Ok(Some(format!("{id} is not ready: {why}")));
-        }
-    }
-    Ok(None)
+/// How each of the objects is, in the order given.
+pub(super) fn look<'a>(env: &Env, cluster: &Cluster, wanted: impl Iterator<Item = &'a Value>) -> Result<Vec<Seen>> {
+    let label = format!("{}={}", objects::INSTANCE, env.instance);
+    cluster.survey(&Survey { wanted: wanted.collect(), label: &label, inputs: objects::INPUTS })
+}
+
+/// Why the objects are not as wanted: the first that is absent, changed or of other inputs, else the first that is not ready.
+pub(super) fn stale<'a>(env: &Env, cluster: &Cluster, wanted: impl Iterator<Item = &'a Value>) -> Result<Option<String>> {
+    let seen = look(env, cluster, wanted)?;
+    let unwell = seen.iter().filter(|it| it.state != State::Well);
+    // What is not ready may only follow from what is missing.
+    Ok(unwell.min_by_key(|it| matches!(it.state, State::NotReady(_))).map(ToString::to_string))
 }
 
 /// Why a Secret whose values the user gave is not as wanted.
@@ -39,19 +39,6 @@ pub(super) fn stale_secret(cluster: &Cluster, secret: Option<Value>) -> Result<O
     let id = ObjectId::of(&secret)?;
     let holds = cluster.get(&id)?.is_some_and(|found| secrets::contains(&found["data"], &secret["data"]));
     Ok((!holds).then(|| format!("{id} does not hold the given values")))
-}
-
-fn not_ready(object: &Value) -> Option<String> {
-    let verdict = match object["kind"].as_str().unwrap_or_default() {
-        "Deployment" => verdict::deployment(object),
-        "Job" => verdict::job(object),
-        "Cluster" => verdict::database(object),
-        _ => Verdict::Yes,
-    };
-    match verdict {
-        Verdict::Yes => None,
-        Verdict::NotYet(why) | Verdict::Never(why) => Some(why),
-    }
 }
 
 /// Adds to a failed wait what the pods and events say, before anything is changed.
@@ -112,16 +99,16 @@ impl fmt::Display for ObjectChange {
 pub fn preview(env: &Env) -> Result<Vec<ObjectChange>> {
     let cluster = Cluster::open(env, &env.kubeconfig())?;
     let (operator, database, app) = (wanted::operator(env)?, Database::read(env)?, App::read(env)?);
+    let secrets: Vec<Value> = database.given_secret(env)?.into_iter().chain(App::given_secret(env)?).collect();
+    let objects = || operator.iter().chain(database.all()).chain(app.all());
     let mut out = Vec::new();
-    // Where the operator's Deployment was applied from the same release, it speaks for all of its objects.
-    if stale_inputs(&cluster, operator.iter().filter(|it| it["kind"] == "Deployment"))? {
-        for object in &operator {
+    for (object, seen) in objects().zip(look(env, &cluster, objects())?) {
+        if !matches!(seen.state, State::Well | State::NotReady(_)) {
             out.extend(preview_of(&cluster, object)?);
         }
     }
-    let secrets: Vec<Value> = database.given_secret(env)?.into_iter().chain(App::given_secret(env)?).collect();
-    for object in database.all().chain(app.all()).chain(&secrets) {
-        out.extend(preview_of(&cluster, object)?);
+    for secret in &secrets {
+        out.extend(preview_of(&cluster, secret)?);
     }
     if let Some(migration) = &app.migration
         && cluster.get(&ObjectId::of(migration)?)?.is_none()
@@ -143,17 +130,6 @@ pub(super) fn earlier_migrations(cluster: &Cluster, wanted: &Value) -> Result<Ve
     let found = cluster.list("batch/v1", "Job", &id.namespace, &format!("app.kubernetes.io/component={component}"))?;
     let names = found.iter().filter_map(|it| it.pointer("/metadata/name").and_then(Value::as_str)).filter(|name| *name != id.name);
     Ok(names.map(|name| ObjectId::new("batch/v1", "Job", &id.namespace, name)).collect())
-}
-
-/// Whether one of the objects is absent or was applied from other inputs.
-fn stale_inputs<'a>(cluster: &Cluster, wanted: impl Iterator<Item = &'a Value>) -> Result<bool> {
-    for object in wanted {
-        let found = cluster.get(&ObjectId::of(object)?)?;
-        if found.is_none_or(|it| objects::inputs_of(&it) != objects::inputs_of(object)) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 fn preview_of(cluster: &Cluster, object: &Value) -> Result<Option<ObjectChange>> {

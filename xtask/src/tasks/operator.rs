@@ -55,10 +55,9 @@ impl Task for Operator {
 
     fn probe(&self, env: &Env, _want: &Fingerprint) -> Result<Probe> {
         let cluster = Cluster::open(env, &env.kubeconfig())?;
-        // Its Deployment speaks for all: it crashes without the others.
-        let deployment = self.wanted(env)?.iter().filter(|it| it["kind"] == "Deployment");
-        match stale(&cluster, deployment)? {
-            None => Ok(Probe::Fresh(format!("{} is available", operator::DEPLOYMENT))),
+        let wanted = self.wanted(env)?;
+        match stale(env, &cluster, wanted.iter())? {
+            None => Ok(Probe::Fresh(format!("{} objects are as applied, {} is available", wanted.len(), operator::DEPLOYMENT))),
             // Its status follows its probes, seconds after it serves.
             Some(why) if why.contains("is not ready") && accepts(&cluster) == Verdict::Yes => {
                 Ok(Probe::Fresh("it takes a database".to_owned()))

@@ -1,0 +1,214 @@
+//! Drift: fields that we applied and that somebody else has changed since. Pure.
+//!
+//! The API server keeps for every field who set it last (`managedFields`). A field that is still ours holds what we
+//! applied, so only fields that we lost are compared with what is there. What others add beside ours is no drift.
+
+use serde_json::{Map, Value};
+
+use crate::cluster::{FIELD_MANAGER, difference::Change};
+
+/// Fields that are no part of what an object is to be, or that the API server does not track.
+const UNTRACKED: [&str; 6] = ["apiVersion", "kind", "metadata.name", "metadata.namespace", "metadata.creationTimestamp", "status"];
+
+/// Every field of `want` that is no longer ours and holds another value; `before` is what is there, `after` what should be.
+pub(super) fn drift(want: &Value, live: &Value) -> Vec<Change> {
+    let owned = owned_fields(live);
+    let masked = want["kind"] == "Secret";
+    let mut walk = Walk { masked, out: Vec::new() };
+    walk.compare(want, Some(&owned), Some(live), "");
+    walk.out
+}
+
+/// Whether every field of `want` is still ours, judged by the object's metadata alone.
+pub(super) fn is_all_ours(want: &Value, metadata: &Value) -> bool {
+    let owned = owned_fields(&serde_json::json!({ "metadata": metadata }));
+    let mut walk = Walk { masked: true, out: Vec::new() };
+    walk.compare(want, Some(&owned), None, "");
+    walk.out.is_empty()
+}
+
+/// The fields that we hold by server-side apply.
+fn owned_fields(object: &Value) -> Value {
+    let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let ours =
+        |it: &&Value| it["manager"] == FIELD_MANAGER && it["operation"] == "Apply" && it.get("subresource").is_none_or(Value::is_null);
+    // Where there is no entry of ours, nothing is ours: `{}` would claim everything.
+    entries.iter().find(ours).map_or(serde_json::json!({ ".": {} }), |it| it["fieldsV1"].clone())
+}
+
+struct Walk {
+    masked: bool,
+    out: Vec<Change>,
+}
+
+impl Walk {
+    fn compare(&mut self, want: &Value, owned: Option<&Value>, live: Option<&Value>, path: &str) {
+        if want.is_null() || UNTRACKED.contains(&path) || owned.is_some_and(|it| is_whole(it) || !(want.is_object() || want.is_array())) {
+            return;
+        }
+        match want {
+            Value::Object(fields) => {
+                for (name, inner) in fields {
+                    let owned = owned.and_then(|it| it.get(format!("f:{name}")));
+                    let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                    self.compare(inner, owned, live.and_then(|it| it.get(name)), &path);
+                }
+            }
+            Value::Array(items) => match owned.and_then(Value::as_object) {
+                Some(owned) => self.compare_items(items, owned, live, path),
+                None => self.compare_values(want, live, path),
+            },
+            _ => self.compare_values(want, live, path),
+        }
+    }
+
+    /// A list whose items have owners of their own, found by their keys or values.
+    fn compare_items(&mut self, items: &[Value], owned: &Map<String, Value>, live: Option<&Value>, path: &str) {
+        let there = live.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        for (index, item) in items.iter().enumerate() {
+            let path = format!("{path}[{index}]");
+            let key = owned.iter().find(|(key, _)| is_item(key, item, index));
+            let found = match key {
+                Some((key, _)) => there.iter().enumerate().find(|(index, it)| is_item(key, it, *index)).map(|(_, it)| it),
+                // Not ours any more: the item of the same name, or the same item.
+                None => there.iter().find(|it| item.get("name").map_or(*it == item, |name| it.get("name") == Some(name))),
+            };
+            self.compare(item, key.map(|(_, fields)| fields), found, &path);
+        }
+    }
+
+    /// What we do not own must hold what we want all the same.
+    fn compare_values(&mut self, want: &Value, live: Option<&Value>, path: &str) {
+        if is_held(want, live) {
+            return;
+        }
+        let hide = self.masked && (path.starts_with("data") || path.starts_with("stringData"));
+        let shown = |value: &Value| if hide { "[redacted]".to_owned() } else { value.to_string() };
+        self.out.push(Change { path: path.to_owned(), before: live.map(shown), after: Some(shown(want)) });
+    }
+}
+
+/// A field that is owned with everything below it.
+fn is_whole(owned: &Value) -> bool {
+    owned.as_object().is_some_and(Map::is_empty)
+}
+
+/// Whether a key of `fieldsV1` names this item: `k:{"name":"a"}`, `v:"a"` or `i:0`. Key fields that an item leaves to
+/// their defaults fit.
+fn is_item(key: &str, item: &Value, index: usize) -> bool {
+    match key.split_once(':') {
+        Some(("k", keys)) => serde_json::from_str(keys).is_ok_and(|keys: Map<String, Value>| {
+            keys.keys().any(|name| item.get(name).is_some()) && keys.iter().all(|(name, value)| item.get(name).is_none_or(|it| it == value))
+        }),
+        Some(("v", value)) => serde_json::from_str(value).is_ok_and(|value: Value| value == *item),
+        Some(("i", at)) => at.parse() == Ok(index),
+        _ => false,
+    }
+}
+
+/// Whether `live` holds `want`; maps may hold more. Empty values need not be there.
+fn is_held(want: &Value, live: Option<&Value>) -> bool {
+    match (want, live) {
+        (Value::Object(want), Some(Value::Object(live))) => want.iter().all(|(name, value)| is_held(value, live.get(name))),
+        (Value::Array(want), Some(Value::Array(live))) => {
+            want.len() == live.len() && want.iter().zip(live).all(|(want, live)| is_held(want, Some(live)))
+        }
+        (Value::Null, None | Some(Value::Null)) => true,
+        (Value::Object(want), None) => want.is_empty(),
+        (Value::Array(want), None) => want.is_empty(),
+        (Value::String(want), None) => want.is_empty(),
+        (want, Some(live)) => want == live,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn live(mut object: Value, fields: &Value) -> Value {
+        object["metadata"]["managedFields"] = json!([
+            { "manager": "kubectl", "operation": "Update", "fieldsV1": {} },
+            { "manager": "pocdeploy", "operation": "Apply", "fieldsV1": fields },
+        ]);
+        object
+    }
+
+    #[track_caller]
+    fn check(want: &Value, there: &Value, expected: &[(&str, Option<&str>)]) {
+        let found = drift(want, there);
+        let found: Vec<_> = found.iter().map(|it| (it.path.as_str(), it.before.as_deref())).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn fields_that_are_ours_hold_what_we_applied_however_the_server_writes_them() {
+        let want = json!({ "spec": { "replicas": 2, "cpu": "1000m" } });
+        let there =
+            live(json!({ "spec": { "replicas": 2, "cpu": "1", "added": true } }), &json!({ "f:spec": { "f:replicas": {}, "f:cpu": {} } }));
+        check(&want, &there, &[]);
+        assert!(is_all_ours(&want, &there["metadata"]));
+    }
+
+    #[test]
+    fn a_field_that_was_changed_is_named_with_what_is_there() {
+        let want = json!({ "spec": { "replicas": 2, "paused": false } });
+        let there = live(json!({ "spec": { "replicas": 5 } }), &json!({ "f:spec": {".": {} } }));
+        check(&want, &there, &[("spec.replicas", Some("5")), ("spec.paused", None)]);
+        assert!(!is_all_ours(&want, &there["metadata"]));
+    }
+
+    #[test]
+    fn a_field_that_was_changed_and_changed_back_is_no_drift() {
+        let want = json!({ "spec": { "replicas": 2, "empty": "", "list": [] } });
+        let there = live(json!({ "spec": { "replicas": 2 } }), &json!({ "f:spec": {".": {} } }));
+        check(&want, &there, &[]);
+    }
+
+    #[test]
+    fn items_of_a_list_are_found_by_their_keys_and_other_items_are_not_ours_to_judge() {
+        let want = json!({ "containers": [{ "name": "app", "image": "a", "ports": [{ "containerPort": 80 }] }] });
+        let fields = |image: &Value| {
+            json!({ "f:containers": { "k:{\"name\":\"app\"}": { ".": {}, "f:name": {}, "f:image": image,
+            "f:ports": { "k:{\"containerPort\":80,\"protocol\":\"TCP\"}": { ".": {}, "f:containerPort": {} } } } } })
+        };
+        let port = json!([{ "containerPort": 80, "protocol": "TCP" }]);
+        let containers = json!([{ "name": "sidecar" }, { "name": "app", "image": "b", "ports": port }]);
+        check(&want, &live(json!({ "containers": containers }), &fields(&json!({}))), &[]);
+        let mut lost = fields(&json!({}));
+        lost["f:containers"]["k:{\"name\":\"app\"}"].as_object_mut().unwrap().remove("f:image");
+        check(&want, &live(json!({ "containers": containers }), &lost), &[("containers[0].image", Some("\"b\""))]);
+    }
+
+    #[test]
+    fn an_item_that_was_removed_is_drift() {
+        let want = json!({ "finalizers": ["a", "b"], "env": [{ "name": "X", "value": "1" }] });
+        let there = live(json!({ "finalizers": ["a"], "env": [] }), &json!({ "f:finalizers": { "v:\"a\"": {} }, "f:env": { ".": {} } }));
+        check(&want, &there, &[("finalizers[1]", None), ("env[0].name", None), ("env[0].value", None)]);
+    }
+
+    #[test]
+    fn a_list_that_was_taken_over_whole_must_have_no_item_more() {
+        let want = json!({ "ingress": [{ "ports": [{ "port": 80 }] }] });
+        let owned = json!({ ".": {} });
+        check(&want, &live(json!({ "ingress": [{ "ports": [{ "port": 80, "protocol": "TCP" }] }] }), &owned), &[]);
+        let opened = json!([{ "ports": [{ "port": 80 }] }, {}]);
+        check(&want, &live(json!({ "ingress": opened.clone() }), &owned), &[("ingress", Some(opened.to_string().as_str()))]);
+    }
+
+    #[test]
+    fn an_object_whose_owners_were_wiped_is_compared_as_a_whole() {
+        let want =
+            json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "c", "labels": { "a": "1" } }, "data": { "k": "v" } });
+        check(&want, &json!({ "metadata": { "labels": { "a": "1", "b": "2" } }, "data": { "k": "v" } }), &[]);
+        check(&want, &json!({ "metadata": {}, "data": { "k": "w" } }), &[("metadata.labels.a", None), ("data.k", Some("\"w\""))]);
+    }
+
+    #[test]
+    fn values_of_secrets_are_never_shown() {
+        let want = json!({ "kind": "Secret", "data": { "password": "canary" } });
+        check(&want, &json!({ "data": { "password": "other" } }), &[("data.password", Some("[redacted]"))]);
+    }
+}

@@ -1,0 +1,165 @@
+//! A look at many objects at once: which are not there, changed by others, applied from other inputs, or not ready.
+//!
+//! Reads only. One list for each kind, metadata alone where the metadata says enough.
+
+use std::fmt;
+
+use anyhow::{Context as _, Result};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use kube::{
+    Api,
+    api::{DynamicObject, ListParams},
+};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::cluster::{
+    Cluster, ObjectId,
+    apply::resource,
+    difference::Change,
+    drift,
+    verdict::{self, Verdict},
+};
+
+/// So many calls at once: each needs a connection of its own, which costs more than the call.
+const CALLS: usize = 2;
+
+/// How an object was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    Well,
+    Missing,
+    /// Applied by us, from something else than what is wanted now.
+    OtherInputs,
+    /// Changed by somebody else.
+    Drift(Vec<Change>),
+    NotReady(Verdict),
+}
+
+/// One object of a survey.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub id: ObjectId,
+    pub state: State,
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = &self.id;
+        match &self.state {
+            State::Well => write!(f, "{id} is as it should be"),
+            State::Missing => write!(f, "{id} is not there"),
+            State::OtherInputs => write!(f, "{id} was applied from other inputs"),
+            State::NotReady(verdict) => write!(f, "{id} is not ready: {}", verdict.why().unwrap_or_default()),
+            State::Drift(changes) => {
+                write!(f, "{id} was changed by somebody else: ")?;
+                for (index, change) in changes.iter().enumerate() {
+                    let there = change.before.as_deref().unwrap_or("(gone)");
+                    let wanted = change.after.as_deref().unwrap_or_default();
+                    write!(f, "{}{} is {there} in place of {wanted}", if index == 0 { "" } else { "; " }, change.path)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What is looked for.
+pub struct Survey<'a> {
+    /// Objects as they were applied, or would be.
+    pub wanted: Vec<&'a Value>,
+    /// The label that all of them carry: `name=value`.
+    pub label: &'a str,
+    /// The annotation that tells what an object was applied from.
+    pub inputs: &'a str,
+}
+
+impl Cluster {
+    /// The state of each wanted object, in the order given.
+    pub fn survey(&self, survey: &Survey<'_>) -> Result<Vec<Seen>> {
+        let ids: Vec<ObjectId> = survey.wanted.iter().map(|it| ObjectId::of(it)).collect::<Result<_>>()?;
+        let mut kinds: Vec<&ObjectId> = Vec::new();
+        for id in &ids {
+            if !kinds.iter().any(|it| (&it.api_version, &it.kind) == (&id.api_version, &id.kind)) {
+                kinds.push(id);
+            }
+        }
+        let look = async {
+            let lists = stream::iter(kinds.iter().map(|kind| self.list_kind(kind, survey.label)));
+            let found: Vec<Value> = lists
+                .buffer_unordered(CALLS)
+                .try_fold(Vec::new(), |mut all, it| async move {
+                    all.extend(it);
+                    Ok(all)
+                })
+                .await?;
+            let states = survey.wanted.iter().zip(&ids).map(|(want, id)| {
+                let listed = found.iter().find(|it| is(it, id));
+                self.judge(want, id, listed, survey.inputs)
+            });
+            stream::iter(states).buffered(CALLS).try_collect::<Vec<Seen>>().await
+        };
+        self.call(look).context("look at the objects")
+    }
+
+    async fn list_kind(&self, kind: &ObjectId, label: &str) -> Result<Vec<Value>, kube::Error> {
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource(kind));
+        let parameters = ListParams::default().labels(label);
+        let listed = if is_done_when_there(&kind.kind) {
+            api.list_metadata(&parameters).await.and_then(|it| values(it.items, kind))
+        } else {
+            api.list(&parameters).await.and_then(|it| values(it.items, kind))
+        };
+        match listed {
+            // The kind's definition is gone, and all its objects with it.
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
+            other => other,
+        }
+    }
+
+    async fn judge(&self, want: &Value, id: &ObjectId, listed: Option<&Value>, inputs: &str) -> Result<Seen, kube::Error> {
+        let seen = |state| Seen { id: id.clone(), state };
+        let whole = match listed.filter(|it| drift::is_all_ours(want, &it["metadata"])) {
+            Some(it) => it.clone(),
+            None => {
+                // Not in the list is not yet gone: its label may have been changed.
+                let Some(found) = self.api(id).get_opt(&id.name).await? else { return Ok(seen(State::Missing)) };
+                let found = serde_json::to_value(found).map_err(kube::Error::SerdeError)?;
+                let changes = drift::drift(want, &found);
+                if !changes.is_empty() {
+                    return Ok(seen(State::Drift(changes)));
+                }
+                found
+            }
+        };
+        let key = |object: &Value| object.pointer("/metadata/annotations").and_then(|it| it.get(inputs)).cloned();
+        if key(&whole) != key(want) {
+            return Ok(seen(State::OtherInputs));
+        }
+        let verdict = if is_done_when_there(&id.kind) { verdict::of_metadata(&whole) } else { verdict::of(&whole) };
+        Ok(seen(if verdict == Verdict::Yes { State::Well } else { State::NotReady(verdict) }))
+    }
+}
+
+/// Kinds whose metadata says all that a verdict asks for. A definition's object is large; that it is served shows in
+/// its operator's work.
+fn is_done_when_there(kind: &str) -> bool {
+    ["ConfigMap", "Secret", "ServiceAccount", "NetworkPolicy", "PodDisruptionBudget", "CustomResourceDefinition"].contains(&kind)
+        || ["Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"].contains(&kind)
+        || ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"].contains(&kind)
+}
+
+/// Items of a list do not say of which kind they are.
+fn values<T: Serialize>(items: Vec<T>, kind: &ObjectId) -> Result<Vec<Value>, kube::Error> {
+    let value = |item: T| {
+        let mut value = serde_json::to_value(item).map_err(kube::Error::SerdeError)?;
+        value["apiVersion"] = kind.api_version.clone().into();
+        value["kind"] = kind.kind.clone().into();
+        Ok(value)
+    };
+    items.into_iter().map(value).collect()
+}
+
+fn is(object: &Value, id: &ObjectId) -> bool {
+    ObjectId::of(object).is_ok_and(|it| it == *id)
+}

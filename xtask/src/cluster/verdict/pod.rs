@@ -1,0 +1,57 @@
+//! Pods: running and ready, or ended well; states that waiting does not mend are named at once.
+
+use serde_json::Value;
+
+use crate::cluster::verdict::{Verdict, condition, is_true, list, number, text, words};
+
+/// What the kubelet retries for ever, and what only a change of the pod mends.
+const HOPELESS: [&str; 4] = ["InvalidImageName", "CreateContainerConfigError", "ErrImageNeverPull", "RunContainerError"];
+
+pub(super) fn pod(object: &Value) -> Verdict {
+    match text(object, "/status/phase") {
+        "Succeeded" => return Verdict::Yes,
+        "Failed" => {
+            let why = [text(object, "/status/reason"), text(object, "/status/message")].join(" ");
+            return Verdict::Never(format!("it failed: {}", ended(object).unwrap_or_else(|| why.trim().to_owned())));
+        }
+        _ => {}
+    }
+    if let Some(scheduled) = condition(object, "PodScheduled").filter(|it| text(it, "/status") == "False") {
+        return Verdict::NotYet(words(scheduled));
+    }
+    for container in containers(object) {
+        let Some(waiting) = container.pointer("/state/waiting") else { continue };
+        let reason = text(waiting, "/reason");
+        let restarts = number(container, "/restartCount");
+        let name = text(container, "/name");
+        if HOPELESS.contains(&reason) {
+            return Verdict::Never(format!("container {name}: {}", words(waiting)));
+        }
+        if reason == "CrashLoopBackOff" || reason.ends_with("ImagePullBackOff") || reason == "ErrImagePull" {
+            return Verdict::NotYet(format!("container {name}: {reason}, {restarts} restarts"));
+        }
+    }
+    if is_true(object, "Ready") && text(object, "/status/phase") == "Running" {
+        return Verdict::Yes;
+    }
+    match containers(object).find(|it| it["ready"] != true && !ended_well(it)) {
+        Some(container) => Verdict::NotYet(format!("container {} is not ready", text(container, "/name"))),
+        None => Verdict::NotYet("the kubelet has not said that it is ready".to_owned()),
+    }
+}
+
+fn containers(object: &Value) -> impl Iterator<Item = &Value> {
+    list(object, "/status/initContainerStatuses").iter().chain(list(object, "/status/containerStatuses"))
+}
+
+fn ended_well(container: &Value) -> bool {
+    container.pointer("/state/terminated/exitCode").and_then(Value::as_i64) == Some(0)
+}
+
+/// The first container that ended badly.
+fn ended(object: &Value) -> Option<String> {
+    containers(object).find_map(|it| {
+        let code = it.pointer("/state/terminated/exitCode").and_then(Value::as_i64).filter(|code| *code != 0)?;
+        Some(format!("container {} ended with exit code {code} {}", text(it, "/name"), text(it, "/state/terminated/reason")))
+    })
+}
