@@ -15,6 +15,19 @@ fn without_a_command_the_menu_is_shown_as_a_usage_error() {
 }
 
 #[test]
+fn an_error_names_its_code_and_explain_tells_what_it_means_even_without_a_project() {
+    let project = Project::new();
+    project.write("Pocdeploy.toml", "[frontend]\npathh = \"x\"\n");
+    project.run(&["patch"]).ends_with(3).says("error[E0201]: Pocdeploy.toml:2:1").says("more: cargo xtask explain E0201");
+    let ran = project.run(&["explain", "e0201"]);
+    ran.ends_with(0);
+    for line in ["E0201: the configuration cannot be used", "to be mended in: the project", "usual causes", "what to do"] {
+        assert!(ran.stdout.contains(line), "{}", ran.stdout);
+    }
+    project.run(&["explain", "E9999"]).ends_with(2).says("neither an error's code nor one of the tasks");
+}
+
+#[test]
 fn a_wrong_file_is_pointed_at_and_changes_nothing() {
     let project = Project::new();
     project.write("Pocdeploy.toml", "[frontend]\npathh = \"x\"\n");

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pocdeploy::config::Config;
+use pocdeploy::{config::Config, errors::Code};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -135,6 +135,16 @@ fn the_documents_name_every_command() {
     let readme = read("README.md");
     for command in commands {
         assert!(readme.contains(&format!("cargo xtask {command}")), "README.md does not name `cargo xtask {command}`");
+    }
+}
+
+#[test]
+fn every_error_code_that_is_described_is_used() {
+    // The other direction is the compiler's: a code without a description does not exist.
+    let code: String = sources().into_iter().filter(|(name, _)| name != "errors/codes.rs").map(|(_, text)| text).collect();
+    for it in Code::ALL {
+        let used = code.split(&format!("Code::{}", it.name())).skip(1).any(|rest| !rest.starts_with(char::is_alphanumeric));
+        assert!(used, "{it} ({}) is described and never used", it.name());
     }
 }
 

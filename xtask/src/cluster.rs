@@ -27,7 +27,12 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 
 pub use crate::cluster::{apply::ObjectId, verdict::Verdict};
-use crate::{env::Env, errors::Problem, graph::TaskId, interrupt::Interrupt};
+use crate::{
+    env::Env,
+    errors::{Code, Problem},
+    graph::TaskId,
+    interrupt::Interrupt,
+};
 
 /// Our name as owner of fields.
 pub const FIELD_MANAGER: &str = "pocdeploy";
@@ -57,15 +62,13 @@ impl Cluster {
         Ok(Cluster { client, runtime: env.runtime.clone(), interrupt: env.interrupt.clone() })
     }
 
-    fn call<T>(&self, future: impl Future<Output = Result<T, kube::Error>>) -> Result<T, CallError> {
-        if self.interrupt.is_set() {
-            return Err(CallError::Interrupted);
-        }
+    fn call<T>(&self, future: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Problem> {
+        self.interrupt.status()?;
         let interrupt = self.interrupt.clone();
         self.runtime.block_on(async move {
             tokio::select! {
-                result = future => result.map_err(|error| CallError::Kube(Box::new(error))),
-                () = interrupt.came() => Err(CallError::Interrupted),
+                result = future => result.map_err(|error| explain(&error)),
+                problem = interrupt.came() => Err(problem),
             }
         })
     }
@@ -88,10 +91,10 @@ impl Cluster {
                 Ok(Verdict::Yes) => return Ok(()),
                 Ok(Verdict::NotYet(why)) => why,
                 Ok(Verdict::Never(why)) => {
-                    return Err(Problem::new(format!("{}: {why}", wait.what)).hint(&wait.hint).into());
+                    return Err(Problem::new(format!("{}: {why}", wait.what)).code(Code::NeverReady).hint(&wait.hint).into());
                 }
                 Err(error) => {
-                    self.interrupt.check()?;
+                    self.interrupt.check().with_context(|| format!("waiting for {}", wait.what))?;
                     format!("{error:#}")
                 }
             };
@@ -100,7 +103,7 @@ impl Cluster {
                 return Err(Problem::timed_out(text).hint(&wait.hint).into());
             }
             env.progress(task, format!("waiting for {} ({} s): {last}", wait.what, began.elapsed().as_secs()));
-            self.interrupt.sleep(wait.pause)?;
+            self.interrupt.sleep(wait.pause).with_context(|| format!("waiting for {}; last seen: {last}", wait.what))?;
         }
     }
 
@@ -136,40 +139,26 @@ impl Wait<'_> {
     }
 }
 
-/// An API call that did not work.
-#[derive(Debug)]
-pub(crate) enum CallError {
-    Interrupted,
-    Kube(Box<kube::Error>),
-}
-
-impl CallError {
-    fn is_not_found(&self) -> bool {
-        matches!(self, CallError::Kube(error) if matches!(error.as_ref(), kube::Error::Api(status) if status.code == 404))
-    }
-}
-
-impl std::fmt::Display for CallError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            CallError::Interrupted => f.write_str("interrupted"),
-            CallError::Kube(error) => match error.as_ref() {
-                kube::Error::Api(status) => f.write_str(&status.message),
-                kube::Error::Service(inner) => {
-                    // The transport's own words stand at the end of the chain.
-                    let mut cause: &dyn std::error::Error = inner.as_ref();
-                    while let Some(next) = cause.source() {
-                        cause = next;
-                    }
-                    write!(f, "{cause}")
-                }
-                other => write!(f, "{other}"),
-            },
+/// An API error in the words of whoever refused.
+fn explain(error: &kube::Error) -> Problem {
+    let code = match error {
+        kube::Error::Api(status) if status.code == 404 => Code::NotFound,
+        _ => Code::Api,
+    };
+    let what = match error {
+        kube::Error::Api(status) => status.message.clone(),
+        kube::Error::Service(inner) => {
+            // The transport's own words stand at the end of the chain.
+            let mut cause: &dyn std::error::Error = inner.as_ref();
+            while let Some(next) = cause.source() {
+                cause = next;
+            }
+            cause.to_string()
         }
-    }
+        other => other.to_string(),
+    };
+    Problem::new(what).code(code)
 }
-
-impl std::error::Error for CallError {}
 
 fn http_get(path: &str) -> Result<http::Request<Vec<u8>>> {
     http::Request::get(path).body(Vec::new()).context("make a request")

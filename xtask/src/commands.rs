@@ -19,8 +19,8 @@ use anyhow::{Context as _, Result};
 use crate::{
     config::{Config, FILE, Origin, Resolved},
     env::{Env, Options, find_project},
-    errors::{Exit, Problem},
-    flags::{Command, ConfigCommand, Flags, Global, Output, Plan},
+    errors::{Code, Problem},
+    flags::{self, Command, ConfigCommand, Flags, Global, Output, Plan, Topic},
     graph::{Extent, TaskId, closure},
     lock::{self, Lock},
     provider::provider,
@@ -33,8 +33,14 @@ const LOCK_LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// Runs the command of the flags.
 pub fn run(flags: Flags) -> Result<()> {
+    // Answered without a project: the code may be that of a broken configuration.
+    if let Command::Explain(flags::Explain { topic: Some(Topic::Code(code)), output }) = flags.command {
+        return explain::code(code, output);
+    }
     let project = match &flags.global.project {
-        Some(dir) => dir.canonicalize().map_err(|error| Problem::config(format!("--project {}: {error}", dir.display())))?,
+        Some(dir) => {
+            dir.canonicalize().map_err(|error| Problem::config(format!("--project {}: {error}", dir.display())).code(Code::NoProject))?
+        }
         None => find_project(&std::env::current_dir().context("find the current folder")?)?,
     };
     let resolved = configure(&project, &flags.global)?;
@@ -51,7 +57,8 @@ pub fn run(flags: Flags) -> Result<()> {
     let refresh = matches!(&flags.command, Command::Requirements(it) if it.refresh);
     let yes = flags.global.yes || matches!(flags.command, Command::Test);
     let never_ask = flags.command.output() == Output::Json;
-    let options = Options { yes, never_ask, refresh, extent: extent(&flags.command)?, named: flags.global.name.is_some() };
+    let (named, timeout) = (flags.global.name.is_some(), flags.global.timeout);
+    let options = Options { yes, never_ask, refresh, extent: extent(&flags.command)?, named, timeout };
     let mut env = Env::new(project, config, options, Arc::new(Lines::stderr(verbosity)))?;
     if flags.global.dry_run {
         return preview(&env, &flags.command);
@@ -76,7 +83,10 @@ pub fn run(flags: Flags) -> Result<()> {
         Command::Deploy(_) => locked(&env, "deploy", || create::run(&env, Output::Text)),
         Command::Ls(it) => ls::run(&env, it.output),
         Command::Graph(it) => graph::run(&env, it.format()),
-        Command::Explain(it) => explain::run(&env, it.task, it.output),
+        Command::Explain(it) => match it.topic {
+            Some(Topic::Task(id)) => explain::run(&env, &[id], it.output),
+            _ => explain::run(&env, &TaskId::GRAPH, it.output),
+        },
         // Answered before there is anything to run.
         Command::Config(_) => Ok(()),
         Command::Test => test::run(&env),
@@ -127,14 +137,14 @@ fn extent(command: &Command) -> Result<Extent> {
 }
 
 fn usage(what: impl Into<String>) -> anyhow::Error {
-    Problem { exit: Exit::Usage, ..Problem::new(what) }.into()
+    Problem::usage(what).into()
 }
 
 /// Flags over variables over the file over the defaults.
 fn configure(project: &Path, flags: &Global) -> Result<Resolved> {
     let path = match &flags.config {
         Some(path) if !path.is_file() => {
-            return Err(Problem::config(format!("--config {}: there is no such file", path.display())).into());
+            return Err(Problem::config(format!("--config {}: there is no such file", path.display())).code(Code::NoProject).into());
         }
         Some(path) => path.clone(),
         None => project.join(FILE),

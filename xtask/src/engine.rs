@@ -30,7 +30,10 @@ pub use crate::engine::{
     managed::{Managed, PACKAGES},
     store::{Layer, StoredImage},
 };
-use crate::{errors::Problem, interrupt::Interrupt};
+use crate::{
+    errors::{Code, Problem},
+    interrupt::Interrupt,
+};
 
 /// A connection to an engine that answered.
 #[derive(Clone)]
@@ -61,7 +64,7 @@ impl Engine {
         self.runtime.block_on(async move {
             tokio::select! {
                 result = future => result,
-                () = interrupt.came() => Err(interrupt.check().err().unwrap_or_else(|| Problem::new("interrupted").into())),
+                problem = interrupt.came() => Err(problem.into()),
             }
         })
     }
@@ -113,7 +116,7 @@ impl Engine {
             match tokio::time::timeout(limit, self.docker.inspect_registry_image(reference, None)).await {
                 Ok(Ok(answer)) => Ok(answer.descriptor.digest.unwrap_or_default()),
                 Ok(Err(error)) => Err(self.explain(error)),
-                Err(_) => Err(Problem::timed_out(format!("no answer within {} s", limit.as_secs())).into()),
+                Err(_) => Err(Problem::timed_out(format!("no answer within {} s", limit.as_secs())).code(Code::EngineFailed).into()),
             }
         };
         self.wait(asked).with_context(|| format!("ask the registry for {reference}"))
@@ -146,7 +149,7 @@ impl Engine {
             while let Some(item) = stream.next().await {
                 let item = item.map_err(|error| self.explain(error))?;
                 if let Some(message) = step(item) {
-                    return Err(Problem::new(message.trim().to_owned()).into());
+                    return Err(Problem::new(message.trim().to_owned()).code(Code::EngineFailed).into());
                 }
             }
             Ok(())
@@ -156,11 +159,12 @@ impl Engine {
     /// Puts an API error into words; a lost connection says how to see whether the engine still runs.
     fn explain(&self, error: Error) -> anyhow::Error {
         match error {
-            Error::DockerResponseServerError { message, .. } => Problem::new(message.trim().to_owned()).into(),
-            Error::DockerStreamError { error } => Problem::new(error.trim().to_owned()).into(),
+            Error::DockerResponseServerError { message, .. } => Problem::new(message.trim().to_owned()).code(Code::EngineFailed).into(),
+            Error::DockerStreamError { error } => Problem::new(error.trim().to_owned()).code(Code::EngineFailed).into(),
             other => {
                 let title = &self.title;
                 Problem::new(format!("{title} does not answer: {other}"))
+                    .code(Code::EngineFailed)
                     .hint(format!("look whether it runs: DOCKER_HOST={} docker info", self.host))
                     .into()
             }

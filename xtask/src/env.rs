@@ -8,6 +8,7 @@ use std::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
@@ -16,7 +17,7 @@ use tokio::runtime::Runtime;
 use crate::{
     config::Config,
     engine::Engine,
-    errors::Problem,
+    errors::{Code, Problem},
     fingerprint::{Fingerprint, hex},
     graph::{Extent, TaskId, Treatment},
     interrupt::Interrupt,
@@ -37,6 +38,8 @@ pub struct Options {
     pub extent: Extent,
     /// The instance was named for this run only: its state lies beside that of the checkout's own.
     pub named: bool,
+    /// The whole run ends after this long.
+    pub timeout: Option<Duration>,
 }
 
 /// One run's surroundings.
@@ -63,7 +66,7 @@ impl Env {
     /// Reads the configuration; changes nothing.
     pub fn new(project: PathBuf, config: Config, options: Options, report: Arc<dyn Report>) -> Result<Env> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("start the runtime")?;
-        let interrupt = Interrupt::listen(&runtime)?;
+        let interrupt = Interrupt::listen(&runtime, options.timeout)?;
         let instance = match &config.name {
             Some(name) => name.clone(),
             None => default_instance(&config, &project),
@@ -120,7 +123,7 @@ impl Env {
 
     /// The engine that the `engine` task connected to.
     pub fn engine(&self) -> Result<&Engine> {
-        self.engine.get().ok_or_else(|| Problem::new("no container engine is connected yet").into())
+        self.engine.get().ok_or_else(|| Problem::new("no container engine is connected yet").code(Code::NoEngine).into())
     }
 
     /// Called once, by whoever connected. A second call with another engine changes nothing.
@@ -215,7 +218,10 @@ pub fn find_project(from: &Path) -> Result<PathBuf> {
     let workspace = manifest.as_deref().and_then(Path::parent);
     match found.or(workspace) {
         Some(dir) => dir.canonicalize().with_context(|| format!("find {}", dir.display())),
-        None => Err(Problem::config(format!("no {} here or above", crate::config::FILE)).hint("change into the project's folder").into()),
+        None => Err(Problem::config(format!("no {} here or above", crate::config::FILE))
+            .code(Code::NoProject)
+            .hint("change into the project's folder")
+            .into()),
     }
 }
 

@@ -1,9 +1,13 @@
-//! Errors as users meet them: what happened, why, and the command that helps; and the exit codes.
+//! Errors as users meet them: what happened, why, and the command that helps; their codes, and the exit codes.
 //!
 //! Inside the tool errors are `anyhow`; only a `Problem` carries a hint and decides the exit code.
 //! Rendering happens once, in `render`; no other module prints an error.
 
+pub mod codes;
+
 use std::fmt;
+
+pub use crate::errors::codes::Code;
 
 /// The documented exit codes of the tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +20,8 @@ pub enum Exit {
     Config = 3,
     /// The machine lacks something that the tool may not or cannot install.
     Requirement = 4,
+    /// `validate` found something that is not as it should be.
+    Unhealthy = 5,
     /// A wait reached its limit.
     TimedOut = 6,
     /// Ctrl-C.
@@ -30,27 +36,40 @@ pub struct Problem {
     pub what: String,
     pub hint: Option<String>,
     pub exit: Exit,
+    pub code: Code,
 }
 
 impl Problem {
     /// A failure of the task at hand.
     pub fn new(what: impl Into<String>) -> Problem {
-        Problem { what: what.into(), hint: None, exit: Exit::Failed }
+        Problem { what: what.into(), hint: None, exit: Exit::Failed, code: Code::Unexpected }
     }
 
     /// The configuration cannot be used.
     pub fn config(what: impl Into<String>) -> Problem {
-        Problem { exit: Exit::Config, ..Problem::new(what) }
+        Problem { exit: Exit::Config, code: Code::Config, ..Problem::new(what) }
     }
 
     /// Something that must be on the machine is not.
     pub fn requirement(what: impl Into<String>) -> Problem {
-        Problem { exit: Exit::Requirement, ..Problem::new(what) }
+        Problem { exit: Exit::Requirement, code: Code::Missing, ..Problem::new(what) }
     }
 
     /// A wait reached its limit; `what` names the wait and what was last seen.
     pub fn timed_out(what: impl Into<String>) -> Problem {
-        Problem { exit: Exit::TimedOut, ..Problem::new(what) }
+        Problem { exit: Exit::TimedOut, code: Code::NotReady, ..Problem::new(what) }
+    }
+
+    /// The command line cannot be meant.
+    pub fn usage(what: impl Into<String>) -> Problem {
+        Problem { exit: Exit::Usage, code: Code::Usage, ..Problem::new(what) }
+    }
+
+    /// A more exact code than the constructor's.
+    #[must_use]
+    pub fn code(mut self, code: Code) -> Problem {
+        self.code = code;
+        self
     }
 
     /// The command or change that helps, shown after the causes.
@@ -93,24 +112,47 @@ pub fn exit_code(error: &anyhow::Error) -> Exit {
     problem(error).map_or(Exit::Failed, |it| it.exit)
 }
 
-/// `error:` line, causes indented below it, then the `hint:` line.
+/// The error's code: its `Problem`'s, or what the operating system said.
+pub fn code(error: &anyhow::Error) -> Code {
+    let found = problem(error).map_or(Code::Unexpected, |it| it.code);
+    let full = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|it| it.kind() == std::io::ErrorKind::StorageFull)
+    };
+    if found == Code::Unexpected && error.chain().any(full) { Code::DiskFull } else { found }
+}
+
+/// A more exact code than that of the door where a failure happened; what is no failure of the task keeps its own.
+pub fn recode(error: anyhow::Error, code: Code) -> anyhow::Error {
+    match error.downcast::<Problem>() {
+        Ok(problem) if problem.exit == Exit::Failed => problem.code(code).into(),
+        Ok(problem) => problem.into(),
+        Err(other) => other,
+    }
+}
+
+/// `error[CODE]:` line, causes indented below it, the `hint:` line, and where to read more.
 pub fn render(error: &anyhow::Error) -> String {
     let mut out = String::new();
+    let code = code(error);
     for (depth, cause) in error.chain().enumerate() {
         let text = cause.to_string();
         if depth == 0 {
-            out.push_str("error: ");
+            out.push_str(&format!("error[{code}]: "));
             out.push_str(&text.replace('\n', "\n  "));
         } else {
             out.push_str("\n  ");
             out.push_str(&text.replace('\n', "\n  "));
         }
     }
+    let mut last = Vec::new();
     if let Some(hint) = problem(error).and_then(|it| it.hint.as_deref()) {
-        out.push_str("\n\nhint: ");
-        out.push_str(&hint.replace('\n', "\n      "));
+        last.push(format!("hint: {}\n", hint.replace('\n', "\n      ")));
     }
-    out.push('\n');
+    // Whoever pressed Ctrl-C knows why.
+    if code != Code::Interrupted {
+        last.push(format!("more: cargo xtask explain {code}\n"));
+    }
+    out.push_str(&format!("\n\n{}", last.concat()));
     out
 }
 
@@ -124,7 +166,18 @@ mod tests {
     fn causes_are_indented_and_the_hint_comes_last() {
         let result: Result<(), Problem> = Err(Problem::requirement("no container engine answers").hint("run `x`\nor `y`"));
         let error = result.context("build image").unwrap_err();
-        assert_eq!(render(&error), "error: build image\n  no container engine answers\n\nhint: run `x`\n      or `y`\n");
+        assert_eq!(
+            render(&error),
+            "error[E0104]: build image\n  no container engine answers\n\nhint: run `x`\n      or `y`\nmore: cargo xtask explain E0104\n"
+        );
         assert_eq!(exit_code(&error), Exit::Requirement);
+    }
+
+    #[test]
+    fn a_full_disk_has_its_code_whoever_met_it() {
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let error = anyhow::Error::from(full).context("write target/x");
+        assert_eq!(code(&error), Code::DiskFull);
+        assert_eq!(code(&anyhow::anyhow!("other")), Code::Unexpected);
     }
 }

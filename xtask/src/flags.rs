@@ -1,16 +1,18 @@
 //! The command line. Flags are resolved once, in `commands.rs`; nobody below sees clap.
 
-use std::path::PathBuf;
+pub(crate) mod duration;
+
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{config::ClusterType, graph::TaskId};
+use crate::{config::ClusterType, errors::Code, graph::TaskId};
 
 /// Turn an application's repository into a running proof of concept on Kubernetes
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, arg_required_else_help = true, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0 done, 1 a task failed, 2 usage, 3 configuration, 4 a requirement is missing, 6 timed out,\n130 interrupted, 143 terminated. The tool sends no telemetry."
+    after_help = "Exit codes: 0 done, 1 a task failed, 2 usage, 3 configuration, 4 a requirement is missing, 5 unhealthy,\n6 timed out, 130 interrupted, 143 terminated. The tool sends no telemetry."
 )]
 pub struct Flags {
     #[command(subcommand)]
@@ -34,6 +36,9 @@ pub struct Global {
     /// Show what would be done, and change nothing
     #[arg(long, global = true)]
     pub dry_run: bool,
+    /// End the whole run after this long, such as 90s, 10m or 1h30m
+    #[arg(long, value_name = "DURATION", global = true, value_parser = duration::parse)]
+    pub timeout: Option<Duration>,
     /// The project's folder [default: the nearest one upwards with a Pocdeploy.toml]
     #[arg(long, value_name = "DIR", global = true)]
     pub project: Option<PathBuf>,
@@ -76,7 +81,7 @@ pub enum Command {
     Ls(Ls),
     /// Show the tasks, what each needs, and the state that each is in
     Graph(Graph),
-    /// Show what a task's result depends on, and what of it changed
+    /// Show what a task's result depends on, or what an error's code means
     Explain(Explain),
     /// Show the configuration that counts
     Config(Config),
@@ -155,11 +160,29 @@ pub enum GraphFormat {
 
 #[derive(Clone, Debug, Args)]
 pub struct Explain {
-    /// The task's name; all tasks without it
-    pub task: Option<TaskId>,
+    /// A task's name or an error's code, such as E0201; all tasks without it
+    #[arg(value_parser = Topic::parse)]
+    pub topic: Option<Topic>,
     /// How to write it
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
+}
+
+/// What `explain` can explain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    Task(TaskId),
+    Code(Code),
+}
+
+impl Topic {
+    fn parse(text: &str) -> Result<Topic, String> {
+        let code = Code::of(text).map(Topic::Code);
+        code.or_else(|| TaskId::from_str(text, true).ok().map(Topic::Task)).ok_or_else(|| {
+            let tasks: Vec<&str> = TaskId::GRAPH.iter().map(|it| it.name()).collect();
+            format!("neither an error's code nor one of the tasks {}", tasks.join(", "))
+        })
+    }
 }
 
 #[derive(Clone, Debug, Args)]

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: noticed once, seen by every wait.
+//! Ctrl-C, SIGTERM and the run's own limit: noticed once, seen by every wait.
 //!
 //! Whoever waits asks `Interrupt`; stopping child processes is `tool.rs`'s part.
 
@@ -10,32 +10,49 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::errors::{Exit, Problem};
+use crate::errors::{Code, Exit, Problem};
 
 /// Cheap to clone; all clones see the same signal.
 #[derive(Clone, Default)]
 pub struct Interrupt {
     exit: Arc<AtomicI32>,
+    limit: Option<Duration>,
 }
 
 impl Interrupt {
-    /// Listens for SIGINT and SIGTERM on the given runtime. A second signal changes nothing.
-    pub fn listen(runtime: &tokio::runtime::Runtime) -> Result<Interrupt> {
-        let interrupt = Interrupt::default();
+    /// Listens for SIGINT, SIGTERM and SIGHUP on the given runtime, and for the end of `limit`.
+    /// What comes first decides; what comes later changes nothing.
+    pub fn listen(runtime: &tokio::runtime::Runtime, limit: Option<Duration>) -> Result<Interrupt> {
+        let interrupt = Interrupt { limit, ..Interrupt::default() };
         let seen = interrupt.exit.clone();
         let _entered = runtime.enter();
         let mut int = signal(SignalKind::interrupt())?;
         let mut term = signal(SignalKind::terminate())?;
+        // A terminal that is closed sends it; children must not be left behind then either.
+        let mut hang_up = signal(SignalKind::hangup())?;
+        let end = limit.map(|it| tokio::time::Instant::now() + it);
         runtime.spawn(async move {
+            let over = async {
+                match end {
+                    Some(end) => tokio::time::sleep_until(end).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let mut over = std::pin::pin!(over);
+            let mut is_over = false;
             loop {
                 let exit = tokio::select! {
                     _ = int.recv() => Exit::Interrupted,
                     _ = term.recv() => Exit::Terminated,
+                    _ = hang_up.recv() => Exit::Terminated,
+                    () = &mut over, if !is_over => {
+                        is_over = true;
+                        Exit::TimedOut
+                    }
                 };
-                // The first signal decides the exit code.
                 seen.compare_exchange(0, exit as i32, Ordering::SeqCst, Ordering::SeqCst).ok();
             }
         });
@@ -48,12 +65,23 @@ impl Interrupt {
 
     /// An error once a signal came.
     pub fn check(&self) -> Result<()> {
+        Ok(self.status()?)
+    }
+
+    /// The same, for whoever hands the problem on.
+    pub fn status(&self) -> Result<(), Problem> {
         let exit = match self.exit.load(Ordering::SeqCst) {
             0 => return Ok(()),
+            code if code == Exit::TimedOut as i32 => {
+                let seconds = self.limit.unwrap_or_default().as_secs();
+                let problem = Problem::timed_out(format!("the limit of the whole run, {seconds} s, is reached")).code(Code::RunTimedOut);
+                return Err(problem.hint("run the same command again: it goes on from here; or give a longer --timeout"));
+            }
             code if code == Exit::Terminated as i32 => Exit::Terminated,
             _ => Exit::Interrupted,
         };
-        bail!(Problem { what: "interrupted".to_owned(), hint: Some("run the same command again: it goes on from here".to_owned()), exit })
+        let problem = Problem { exit, ..Problem::new("interrupted").code(Code::Interrupted) };
+        Err(problem.hint("run the same command again: it goes on from here"))
     }
 
     /// Sleeps, and wakes with an error when a signal comes.
@@ -70,8 +98,11 @@ impl Interrupt {
     }
 
     /// Completes when a signal came; for `select!` beside other work.
-    pub async fn came(&self) {
-        while !self.is_set() {
+    pub async fn came(&self) -> Problem {
+        loop {
+            if let Err(problem) = self.status() {
+                return problem;
+            }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

@@ -9,7 +9,11 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use crate::{errors::Problem, interrupt::Interrupt};
+use crate::{
+    errors::{Code, Problem},
+    interrupt::Interrupt,
+    report::Took,
+};
 
 /// Held until dropped. The file stays: removing a locked file would let a second holder in.
 pub struct Lock {
@@ -37,21 +41,28 @@ pub fn acquire(path: &Path, purpose: &str, limit: Duration, interrupt: &Interrup
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("lock {}", path.display())),
         }
-        let holder = fs::read_to_string(path).unwrap_or_default();
+        let holder = holder(path);
         if let Some(waiting) = waiting.take() {
-            waiting(holder.trim());
+            waiting(&holder);
         }
         if left.is_zero() {
-            let text = format!("another run still holds {} after {} s: {}", path.display(), limit.as_secs(), holder.trim());
-            return Err(Problem::timed_out(text).hint("wait for it to end, or end it by its process id").into());
+            let text = format!("another run still holds {} after {} s: {}", path.display(), limit.as_secs(), holder);
+            return Err(Problem::timed_out(text).code(Code::Locked).hint("wait for it to end, or end it by its process id").into());
         }
-        interrupt.sleep(pause.min(left))?;
+        interrupt.sleep(pause.min(left)).with_context(|| format!("waiting for another run of this instance: {holder}"))?;
         left = left.saturating_sub(pause);
     }
     let text = format!("`{purpose}`, process {}\n", std::process::id());
     let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes())).and_then(|()| file.flush());
     written.with_context(|| format!("write {}", path.display()))?;
     Ok(Lock { _file: file })
+}
+
+/// Command and process of whoever holds the lock, and for how long: the file was written when it was taken.
+fn holder(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let age = fs::metadata(path).and_then(|it| it.modified()).ok().and_then(|it| it.elapsed().ok()).unwrap_or_default();
+    format!("{}, for {}", text.trim(), Took(age))
 }
 
 #[cfg(test)]
@@ -67,7 +78,8 @@ mod tests {
         let mut heard = String::new();
         let second = acquire(&path, "xtask delete", Duration::from_millis(1), &interrupt, |holder| heard = holder.to_owned());
         assert!(second.is_err());
-        assert_eq!(heard, format!("`xtask create`, process {}", std::process::id()));
+        let expected = format!("`xtask create`, process {}, for 0.", std::process::id());
+        assert!(heard.starts_with(&expected), "{heard}");
         drop(first);
         assert!(acquire(&path, "xtask delete", Duration::ZERO, &interrupt, |_| ()).is_ok());
     }

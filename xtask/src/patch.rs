@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use crate::errors::Problem;
+use crate::errors::{Code, Problem};
 use parse::FilePatch;
 
 /// One file of the queue.
@@ -38,6 +38,7 @@ pub fn queue(dir: &Path) -> Result<Vec<Patch>> {
         let files = parse::files(&String::from_utf8_lossy(&bytes));
         if files.is_empty() {
             return Err(Problem::config(format!("patch {name} holds no change"))
+                .code(Code::PatchRefused)
                 .hint("remove it, or write it with `git format-patch`")
                 .into());
         }
@@ -53,12 +54,18 @@ pub fn refuse_escapes(patch: &Patch, tree: &Path) -> Result<()> {
         for name in file.names() {
             if let Some(why) = escape(name, tree) {
                 let what = format!("patch {} is refused: `{name}` {why}", patch.name);
-                return Err(Problem::new(what).hint("a patch may only change files of the application; nothing was changed").into());
+                return Err(Problem::new(what)
+                    .code(Code::PatchRefused)
+                    .hint("a patch may only change files of the application; nothing was changed")
+                    .into());
             }
         }
         if file.creates_link() {
             let what = format!("patch {} is refused: it makes `{}` a symbolic link", patch.name, file.new.as_deref().unwrap_or_default());
-            return Err(Problem::new(what).hint("a link could lead later patches out of the tree; nothing was changed").into());
+            return Err(Problem::new(what)
+                .code(Code::PatchRefused)
+                .hint("a link could lead later patches out of the tree; nothing was changed")
+                .into());
         }
     }
     Ok(())

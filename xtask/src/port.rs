@@ -4,7 +4,10 @@ use std::net::TcpListener;
 
 use anyhow::Result;
 
-use crate::{engine::Engine, errors::Problem};
+use crate::{
+    engine::Engine,
+    errors::{Code, Problem},
+};
 
 /// Where the search for a free port begins.
 pub const FIRST: u16 = 8080;
@@ -30,6 +33,7 @@ fn choose_with(set: Option<u16>, is_free: &dyn Fn(u16) -> bool, holder: &dyn Fn(
         }
         let what = format!("port {port} is taken by {}", holder(port));
         return Err(Problem::requirement(what)
+            .code(Code::PortTaken)
             .hint("end that program, set another `cluster.port` in Pocdeploy.toml, or leave the key out to take the next free port")
             .into());
     }
@@ -40,7 +44,7 @@ fn choose_with(set: Option<u16>, is_free: &dyn Fn(u16) -> bool, holder: &dyn Fn(
         }
     }
     let what = format!("no port between {FIRST} and {} is free", FIRST + TRIES - 1);
-    Err(Problem::requirement(what).hint("set `cluster.port` in Pocdeploy.toml to a free one").into())
+    Err(Problem::requirement(what).code(Code::PortTaken).hint("set `cluster.port` in Pocdeploy.toml to a free one").into())
 }
 
 fn is_free(port: u16) -> bool {

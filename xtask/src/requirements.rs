@@ -16,7 +16,7 @@ use xshell::cmd;
 
 use crate::{
     env::Env,
-    errors::Problem,
+    errors::{Code, Problem},
     fingerprint::Fingerprint,
     graph::TaskId,
     record,
@@ -57,9 +57,9 @@ impl Target {
 /// The environment with pipreqs, uv and pip; made once per machine and set of versions.
 pub fn environment(env: &Env) -> Result<PathBuf> {
     let sh = env.tools.shell(&env.project)?;
-    if tool::find("python3").is_none() || !env.tools.is_ok(ID, cmd!(sh, "python3 -c 'import venv, ensurepip'")) {
+    if tool::find("python3").is_none() || !env.tools.is_ok(ID, cmd!(sh, "python3 -c 'import venv, ensurepip'"))? {
         setup::ensure(env, ID, &[Need { program: "python3", package: "python3-venv" }], "pinning the requirements")?;
-        if !env.tools.is_ok(ID, cmd!(sh, "python3 -c 'import venv, ensurepip'")) {
+        if !env.tools.is_ok(ID, cmd!(sh, "python3 -c 'import venv, ensurepip'"))? {
             let what = "this machine's python3 cannot make virtual environments (modules venv and ensurepip)";
             return Err(Problem::requirement(what).hint("install them, on Debian with: apt-get install python3-venv").into());
         }
@@ -95,7 +95,10 @@ pub fn from_imports(env: &Env, environment: &Path, app: &Path) -> Result<Vec<Str
     let names: Vec<String> = out.lines().map(|it| it.trim().to_owned()).filter(|it| !it.is_empty()).collect();
     if names.is_empty() {
         let what = "the application imports no package";
-        return Err(Problem::new(what).hint("write a requirements.txt into it by a patch, or correct `frontend.path`").into());
+        return Err(Problem::new(what)
+            .code(Code::Requirements)
+            .hint("write a requirements.txt into it by a patch, or correct `frontend.path`")
+            .into());
     }
     Ok(names)
 }

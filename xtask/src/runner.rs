@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use crate::{
     env::Env,
-    errors::Problem,
+    errors::{Code, Problem, exit_code},
     fingerprint::Fingerprint,
     graph::{Extent, TaskId, Treatment, closure},
     probe::Probe,
@@ -92,7 +92,11 @@ pub fn run(env: &Env, task_of: &(dyn Fn(TaskId) -> Option<Box<dyn Task>> + Sync)
     });
     summary.took = began.elapsed();
     let mut failures = failures.into_iter();
-    let Some((id, error)) = failures.next() else { return Ok(summary) };
+    let Some((id, error)) = failures.next() else {
+        // A signal between two tasks fails none of them.
+        env.interrupt.check()?;
+        return Ok(summary);
+    };
     // The first failure is the result; the others are told here, whole.
     for (other, error) in failures {
         env.note(other, format!("{error:#}"));
@@ -109,6 +113,11 @@ fn run_one(env: &Env, task: &dyn Task) -> Outcome {
         Ok(true) => Outcome::Ran,
         Ok(false) => Outcome::Skipped,
         Err(error) => {
+            // Whatever a stopped command made of it: the cause is the signal.
+            let error = match env.interrupt.check() {
+                Err(cause) if exit_code(&error) != exit_code(&cause) => cause.context(format!("{error:#}")),
+                _ => error,
+            };
             env.report.event(id, Event::Failed { text: format!("failed: {}", first_line(&error)) });
             for suspicion in env.scarce_space() {
                 env.note(id, suspicion);
@@ -142,7 +151,9 @@ fn bring_about(env: &Env, task: &dyn Task) -> Result<bool> {
             env.report.event(id, Event::Done { text });
             Ok(true)
         }
-        Probe::Stale(reason) => Err(Problem::new(format!("it ran to its end, but its product is not there: {reason}")).into()),
+        Probe::Stale(reason) => {
+            Err(Problem::new(format!("it ran to its end, but its product is not there: {reason}")).code(Code::NoProduct).into())
+        }
     }
 }
 
@@ -163,8 +174,10 @@ fn take_as_it_is(env: &Env, task: &dyn Task, treatment: Treatment) -> Result<()>
     };
     let problem = match &env.options.extent {
         Extent::Only(task) => Problem::new(format!("{} needs {}, which is not there: {why}", task.name(), id.name()))
+            .code(Code::NeedsOther)
             .hint("without --only it is made on the way"),
         Extent::Planned(_) => Problem::new(format!("the plan has nothing to do for {}, and now there is: {why}", id.name()))
+            .code(Code::PlanChanged)
             .hint("the world changed since the plan was made: make a new one"),
         Extent::All | Extent::From(_) => {
             env.report.event(id, Event::Skipped { reason: format!("taken as it is: {why}") });

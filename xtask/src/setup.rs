@@ -5,7 +5,8 @@ use std::{
     io::{BufRead as _, IsTerminal as _, Write as _},
     os::unix::fs::PermissionsExt as _,
     path::Path,
-    sync::Mutex,
+    sync::{Mutex, mpsc},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
@@ -13,8 +14,9 @@ use xshell::cmd;
 
 use crate::{
     env::Env,
-    errors::Problem,
+    errors::{Code, Problem},
     graph::TaskId,
+    interrupt::Interrupt,
     tool::{self, BUILD_LIMIT},
 };
 
@@ -57,14 +59,32 @@ pub fn consent(env: &Env, task: TaskId, what: &str) -> Result<()> {
     if env.options.yes {
         return Ok(());
     }
-    let refused = || Problem::requirement("not done without consent").hint("answer yes, or run the same command with --yes");
+    let refused =
+        || Problem::requirement("not done without consent").code(Code::NoConsent).hint("answer yes, or run the same command with --yes");
     if env.options.never_ask || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Err(refused().into());
     }
     std::io::stderr().write_all(b"Go ahead? [y/N] ")?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).context("read the answer")?;
+    let answer = read_line(&env.interrupt)?;
     if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { Err(refused().into()) }
+}
+
+/// A line of standard input. Reading it blocks, so that another thread does it: Ctrl-C ends the wait.
+fn read_line(interrupt: &Interrupt) -> Result<String> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let read = std::io::stdin().lock().read_line(&mut line);
+        // Nobody waits any more after Ctrl-C.
+        sender.send(read.map(|_| line)).ok();
+    });
+    loop {
+        match receiver.recv_timeout(Duration::from_millis(50)) {
+            Ok(line) => return line.context("read the answer"),
+            Err(mpsc::RecvTimeoutError::Timeout) => interrupt.check().context("waiting for an answer")?,
+            Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(String::new()),
+        }
+    }
 }
 
 fn install(env: &Env, task: TaskId, packages: &[&str]) -> Result<()> {

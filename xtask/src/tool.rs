@@ -18,7 +18,7 @@ use rustix::process::{Pid, Signal};
 use xshell::{Cmd, Shell};
 
 use crate::{
-    errors::Problem,
+    errors::{Code, Problem},
     graph::TaskId,
     interrupt::Interrupt,
     report::{Event, Report},
@@ -100,10 +100,13 @@ impl Tools {
         Ok(out.trim_end_matches('\n').to_owned())
     }
 
-    /// Whether the command ends with 0. A program that is not there counts as no.
-    pub fn is_ok(&self, task: TaskId, cmd: Cmd<'_>) -> bool {
+    /// Whether the command ends with 0. A program that is not there counts as no; a signal to this process does not.
+    pub fn is_ok(&self, task: TaskId, cmd: Cmd<'_>) -> Result<bool> {
         let shown = cmd.to_string();
-        self.execute(task, &shown, cmd.into(), None, COMMAND_LIMIT, false, &|_| ()).is_ok_and(|(status, _)| status.success())
+        match self.execute(task, &shown, cmd.into(), None, COMMAND_LIMIT, false, &|_| ()) {
+            Err(error) if self.interrupt.is_set() => Err(error),
+            ended => Ok(ended.is_ok_and(|(status, _)| status.success())),
+        }
     }
 
     /// Exit status and everything that was written to standard output and standard error, for callers that read a failure.
@@ -124,10 +127,11 @@ impl Tools {
     pub fn run_attached(&self, cmd: Cmd<'_>, limit: Duration) -> Result<()> {
         let shown = cmd.to_string();
         let mut command: Command = cmd.into();
-        command.stdin(Stdio::null());
+        // A group of its own, as everywhere: what is stopped is stopped with its children.
+        command.stdin(Stdio::null()).process_group(0);
         let mut child = command.spawn().map_err(|error| not_started(&shown, error))?;
         let status = self.wait(&mut child, &shown, limit)?;
-        if status.success() { Ok(()) } else { Err(Problem::new(format!("`{shown}` {}", ended(status))).into()) }
+        if status.success() { Ok(()) } else { Err(Problem::new(format!("`{shown}` {}", ended(status))).code(Code::CommandFailed).into()) }
     }
 
     /// Starts a daemon that outlives this process: its own session group, output to `log`.
@@ -205,11 +209,13 @@ impl Tools {
             }
             if let Err(error) = self.interrupt.check() {
                 stop(child);
-                return Err(error);
+                return Err(error.context(format!("`{shown}` was stopped")));
             }
             if began.elapsed() > limit {
                 stop(child);
-                return Err(Problem::timed_out(format!("`{shown}` did not end within {} s and was stopped", limit.as_secs())).into());
+                return Err(Problem::timed_out(format!("`{shown}` did not end within {} s and was stopped", limit.as_secs()))
+                    .code(Code::CommandHung)
+                    .into());
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(25));
@@ -235,7 +241,7 @@ impl Tools {
             what.push_str("\n  ");
             what.push_str(line);
         }
-        Err(Problem::new(what).hint(format!("the whole output is in {}", log.display())).into())
+        Err(Problem::new(what).code(Code::CommandFailed).hint(format!("the whole output is in {}", log.display())).into())
     }
 }
 
@@ -250,24 +256,22 @@ fn is_executable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
 }
 
-/// Asks the process group to end, and ends it after five seconds.
+/// Asks the process group to end, and ends what is left of it after five seconds.
 fn stop(child: &mut Child) {
-    signal_group(child.id(), Signal::TERM);
-    let began = Instant::now();
-    while began.elapsed() < Duration::from_secs(5) {
-        match child.try_wait() {
-            Ok(None) => std::thread::sleep(Duration::from_millis(20)),
-            Ok(Some(_)) | Err(_) => return,
-        }
-    }
-    signal_group(child.id(), Signal::KILL);
-    child.wait().ok();
-}
-
-fn signal_group(id: u32, signal: Signal) {
-    let Some(pid) = i32::try_from(id).ok().and_then(Pid::from_raw) else { return };
+    let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else { return };
     // Gone already is what we want.
-    rustix::process::kill_process_group(pid, signal).ok();
+    rustix::process::kill_process_group(group, Signal::TERM).ok();
+    let began = Instant::now();
+    // The command itself may end before its children do: the group counts.
+    while began.elapsed() < Duration::from_secs(5) {
+        let ended = !matches!(child.try_wait(), Ok(None));
+        if ended && rustix::process::test_kill_process_group(group).is_err() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    rustix::process::kill_process_group(group, Signal::KILL).ok();
+    child.wait().ok();
 }
 
 /// Asks one process to end. Gone already counts as done.
@@ -282,7 +286,7 @@ fn not_started(shown: &str, error: std::io::Error) -> anyhow::Error {
     if error.kind() == std::io::ErrorKind::NotFound {
         return Problem::requirement(format!("`{program}` is not on this machine's PATH")).into();
     }
-    Problem::new(format!("`{program}` could not be started: {error}")).into()
+    Problem::new(format!("`{program}` could not be started: {error}")).code(Code::CommandFailed).into()
 }
 
 fn ended(status: ExitStatus) -> String {

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::{
     cluster::{Cluster, FIELD_MANAGER},
-    errors::Problem,
+    errors::{Code, Problem},
 };
 
 /// Requests under way at once in `apply_all`.
@@ -41,7 +41,7 @@ impl ObjectId {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let id = ObjectId::new(text("/apiVersion"), text("/kind"), text("/metadata/namespace"), text("/metadata/name"));
         if id.api_version.is_empty() || id.kind.is_empty() || id.name.is_empty() {
-            return Err(Problem::config("a manifest lacks apiVersion, kind or metadata.name").into());
+            return Err(Problem::config("a manifest lacks apiVersion, kind or metadata.name").code(Code::Manifest).into());
         }
         Ok(id)
     }
@@ -113,7 +113,7 @@ impl Cluster {
     pub fn get(&self, id: &ObjectId) -> Result<Option<Value>> {
         match self.call(self.api(id).get(&id.name)) {
             Ok(object) => Ok(Some(serde_json::to_value(object)?)),
-            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) if error.code == Code::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("read {id}")),
         }
     }
@@ -131,7 +131,7 @@ impl Cluster {
         let parameters = DeleteParams { propagation_policy: Some(PropagationPolicy::Background), ..DeleteParams::default() };
         match self.call(self.api(id).delete(&id.name, &parameters)) {
             Ok(_) => Ok(()),
-            Err(error) if error.is_not_found() => Ok(()),
+            Err(error) if error.code == Code::NotFound => Ok(()),
             Err(error) => Err(error).with_context(|| format!("delete {id}")),
         }
     }

@@ -9,8 +9,8 @@ use kube::{
 use tokio::io::AsyncReadExt as _;
 
 use crate::{
-    cluster::{CallError, Cluster},
-    errors::Problem,
+    cluster::Cluster,
+    errors::{Code, Problem},
 };
 
 impl Cluster {
@@ -73,16 +73,15 @@ impl Cluster {
             }
         };
         let what = command.join(" ");
-        let ended = self
-            .call(timed)
-            .map_err(|error: CallError| anyhow::Error::from(error))
-            .with_context(|| format!("run `{what}` in pod {pod}"))?;
+        let ended = self.call(timed).with_context(|| format!("run `{what}` in pod {pod}"))?;
         let Some((out, err, status)) = ended else {
-            return Err(Problem::timed_out(format!("`{what}` in pod {pod} did not end within {} s", limit.as_secs())).into());
+            return Err(Problem::timed_out(format!("`{what}` in pod {pod} did not end within {} s", limit.as_secs()))
+                .code(Code::PodCommand)
+                .into());
         };
         match status {
             Some(status) if status.status.as_deref() == Some("Success") => Ok(out),
-            _ => Err(Problem::new(format!("`{what}` in pod {pod} failed: {}", err.trim())).into()),
+            _ => Err(Problem::new(format!("`{what}` in pod {pod} failed: {}", err.trim())).code(Code::PodCommand).into()),
         }
     }
 }

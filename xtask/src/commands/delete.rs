@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::{
     engine::Managed,
     env::Env,
-    errors::Problem,
+    errors::{Code, Problem},
     flags::Output,
     graph::TaskId,
     provider::{kind::INSTANCE_LABEL, provider},
@@ -129,7 +129,7 @@ fn finish(env: &Env, failures: Vec<anyhow::Error>, left: Vec<String>) -> Result<
     }
     env.report.event(TASK, Event::Failed { text: "not everything could be removed".to_owned() });
     std::io::stderr().flush().ok();
-    Err(Problem::new(text).hint("mend the cause and run `cargo xtask delete` again: it goes on from here").into())
+    Err(Problem::new(text).code(Code::Leftovers).hint("mend the cause and run `cargo xtask delete` again: it goes on from here").into())
 }
 
 fn keep(failures: &mut Vec<anyhow::Error>, result: Result<()>) {
@@ -165,7 +165,7 @@ fn refuse_others(env: &Env) -> Result<()> {
         return Ok(());
     }
     let what = format!("the engine and the cache stay: instance {} still needs them", others.join(", "));
-    Err(Problem::new(what).hint("delete the other instances from their own folders first").into())
+    Err(Problem::new(what).code(Code::Leftovers).hint("delete the other instances from their own folders first").into())
 }
 
 /// The names of this machine's other instances.

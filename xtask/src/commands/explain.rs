@@ -1,22 +1,38 @@
-//! `explain`: the inputs of a task's key, each beside what it was when the task last ended well.
+//! `explain`: the inputs of a task's key, each beside what it was when the task last ended well; or an error's code.
 
 use std::io::Write as _;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use crate::{env::Env, fingerprint::Fingerprint, flags::Output, graph::TaskId, probe::Probe, record, tasks};
+use crate::{env::Env, errors::Code, fingerprint::Fingerprint, flags::Output, graph::TaskId, probe::Probe, record, tasks};
 
-pub(crate) fn run(env: &Env, only: Option<TaskId>, output: Output) -> Result<()> {
-    let ids = match only {
-        Some(id) => vec![id],
-        None => TaskId::GRAPH.to_vec(),
+/// What a code means, what usually causes it, and what to do.
+pub(crate) fn code(code: Code, output: Output) -> Result<()> {
+    let entry = code.entry();
+    let list = |title: &str, lines: &[&str]| format!("\n{title}\n{}", lines.iter().map(|it| format!("  - {it}\n")).collect::<String>());
+    let (means, group) = (entry.means, code.group());
+    let shown = match output {
+        Output::Text => {
+            let lists = list("usual causes", entry.causes) + &list("what to do", entry.steps);
+            format!("{code}: {means}\nto be mended in: {group}\n{lists}")
+        }
+        Output::Json => {
+            let group = group.to_string();
+            let value =
+                json!({ "schema": 1, "code": entry.number, "means": means, "group": group, "causes": entry.causes, "steps": entry.steps });
+            format!("{value:#}\n")
+        }
     };
+    std::io::stdout().write_all(shown.as_bytes()).context("print the explanation")
+}
+
+pub(crate) fn run(env: &Env, ids: &[TaskId], output: Output) -> Result<()> {
     // An engine that runs is used to look; none is started for this.
     if let Some(engine) = tasks::engine::find(env)? {
         env.set_engine(engine);
     }
-    let found: Vec<Explained> = env.only_looking(|| ids.into_iter().map(|id| explain(env, id)).collect());
+    let found: Vec<Explained> = env.only_looking(|| ids.iter().map(|id| explain(env, *id)).collect());
     let shown = match output {
         Output::Text => found.iter().map(text).collect(),
         Output::Json => {

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use crate::{
     commands::graph::{self, Seen, State},
     env::Env,
-    errors::{PlanHasChanges, Problem},
+    errors::{Code, PlanHasChanges, Problem},
     flags::{Output, Plan as Flags},
     graph::{Extent, TaskId, closure},
     record,
@@ -42,7 +42,7 @@ pub(crate) fn extent(env: &Env, path: &Path) -> Result<Extent> {
         return Ok(Extent::Planned(planned.runs()));
     }
     let what = format!("{} no longer fits; nothing was changed:\n{}", path.display(), differences.join("\n"));
-    Err(Problem::new(what).hint("look at what would be done now, and keep it, with `plan --out FILE`").into())
+    Err(Problem::new(what).code(Code::PlanChanged).hint("look at what would be done now, and keep it, with `plan --out FILE`").into())
 }
 
 fn make(env: &Env, targets: &[TaskId]) -> Result<Plan> {

@@ -7,7 +7,7 @@ use xshell::cmd;
 
 use crate::{
     env::Env,
-    errors::Problem,
+    errors::{Code, Problem},
     graph::TaskId,
     setup::{self, Need},
 };
@@ -48,7 +48,7 @@ pub(crate) fn run(env: &Env) -> Result<()> {
         headline("all checks passed");
         return Ok(());
     }
-    Err(Problem::new(format!("{} of the checks failed\n{}", failed.len(), failed.join("\n"))).into())
+    Err(Problem::new(format!("{} of the checks failed\n{}", failed.len(), failed.join("\n"))).code(Code::ChecksFailed).into())
 }
 
 fn headline(text: &str) {

@@ -4,7 +4,15 @@ use std::io::Write as _;
 
 use anyhow::{Context as _, Result};
 
-use crate::{env::Env, errors::Problem, graph::TaskId, probe::Probe, provider::provider, report::Took, runner, tasks};
+use crate::{
+    env::Env,
+    errors::{Code, Problem},
+    graph::TaskId,
+    probe::Probe,
+    provider::provider,
+    report::Took,
+    runner, tasks,
+};
 
 pub(crate) fn run(env: &Env) -> Result<()> {
     connect(env)?;
@@ -26,8 +34,11 @@ pub(crate) fn run(env: &Env) -> Result<()> {
 
 /// Connects to the engine of an instance that runs; creates and starts nothing.
 pub(super) fn connect(env: &Env) -> Result<()> {
-    let absent =
-        |why: String| Problem::new(format!("no instance {} runs here: {why}", env.instance)).hint("`cargo xtask create` brings one up");
+    let absent = |why: String| {
+        Problem::new(format!("no instance {} runs here: {why}", env.instance))
+            .code(Code::NoInstance)
+            .hint("`cargo xtask create` brings one up")
+    };
     let Some(engine) = tasks::engine::find(env)? else {
         return Err(absent("no container engine answers".to_owned()).into());
     };

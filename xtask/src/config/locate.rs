@@ -87,8 +87,8 @@ mod tests {
     fn an_unknown_key_gets_its_line_and_the_nearest_name() {
         check(
             "[frontend]\npatchdir = \"x\"\n",
-            "error: Pocdeploy.toml:2:1: unknown key `frontend.patchdir`; did you mean `frontend.patch_dir`?\n    \
-             | patchdir\n    | ^\n\nhint: correct the configuration; nothing was changed\n",
+            "error[E0201]: Pocdeploy.toml:2:1: unknown key `frontend.patchdir`; did you mean `frontend.patch_dir`?\n    \
+             | patchdir\n    | ^\n\nhint: correct the configuration; nothing was changed\nmore: cargo xtask explain E0201\n",
         );
     }
 
@@ -96,8 +96,8 @@ mod tests {
     fn a_wrong_value_is_shown_at_its_key_without_the_value() {
         check(
             "[app]\nsecret_key = \"short\"\n",
-            "error: Pocdeploy.toml:2:1: app.secret_key: must have at least 50 characters; leave the key out to have one generated\n    \
-             | secret_key\n    | ^\n\nhint: correct the configuration; nothing was changed\n",
+            "error[E0201]: Pocdeploy.toml:2:1: app.secret_key: must have at least 50 characters; leave the key out to have one generated\n    \
+             | secret_key\n    | ^\n\nhint: correct the configuration; nothing was changed\nmore: cargo xtask explain E0201\n",
         );
     }
 
@@ -105,8 +105,8 @@ mod tests {
     fn an_unknown_cluster_type_names_the_known_ones() {
         check(
             "[cluster]\ntype = \"kid\"\n",
-            "error: Pocdeploy.toml:2:8: unknown variant `kid`, expected one of `kind`, `eks`, `aks`, `gke`; did you mean `kind`?\n    \
-             | type\n    |        ^\n\nhint: correct the configuration; nothing was changed\n",
+            "error[E0201]: Pocdeploy.toml:2:8: unknown variant `kid`, expected one of `kind`, `eks`, `aks`, `gke`; did you mean `kind`?\n    \
+             | type\n    |        ^\n\nhint: correct the configuration; nothing was changed\nmore: cargo xtask explain E0201\n",
         );
     }
 }

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use crate::errors::Problem;
+use crate::errors::{Code, Problem};
 
 /// Every object of the folder's `.yaml` files.
 pub fn read_folder(dir: &Path) -> Result<Vec<Value>> {
@@ -24,11 +24,11 @@ pub fn read_folder(dir: &Path) -> Result<Vec<Value>> {
 pub fn parse(text: &str) -> Result<Vec<Value>> {
     let mut out = Vec::new();
     for document in split(text) {
-        let value: Value = serde_saphyr::from_str(&document).map_err(|error| Problem::config(error.to_string()))?;
+        let value: Value = serde_saphyr::from_str(&document).map_err(|error| Problem::config(error.to_string()).code(Code::Manifest))?;
         match value {
             Value::Null => {}
             Value::Object(_) => out.push(value),
-            other => return Err(Problem::config(format!("a manifest is a mapping, not {other}")).into()),
+            other => return Err(Problem::config(format!("a manifest is a mapping, not {other}")).code(Code::Manifest).into()),
         }
     }
     Ok(out)

@@ -8,7 +8,7 @@ use crate::{
         manifests,
         objects::{INPUTS, INSTANCE},
     },
-    errors::Problem,
+    errors::{Code, Problem},
     fingerprint::Fingerprint,
 };
 
@@ -42,7 +42,9 @@ pub fn objects(manifest: &str, image: &str, instance: &str, pod_security_version
         }
     }
     if deployments != 1 {
-        return Err(Problem::new(format!("the operator's manifest has {deployments} Deployments where one is expected")).into());
+        return Err(Problem::new(format!("the operator's manifest has {deployments} Deployments where one is expected"))
+            .code(Code::Recipe)
+            .into());
     }
     out.sort_by_key(|it| match it["kind"].as_str() {
         Some("Namespace") => 0,

@@ -5,7 +5,11 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::{Context as _, Result};
 use bollard::{API_DEFAULT_VERSION, Docker};
 
-use crate::{engine::Engine, env::Env, errors::Problem};
+use crate::{
+    engine::Engine,
+    env::Env,
+    errors::{Code, Problem},
+};
 
 /// Seconds that one request may take: committing an image of a gigabyte is one.
 const REQUEST_LIMIT: u64 = 1800;
@@ -25,7 +29,7 @@ pub fn find(env: &Env) -> Result<Option<Engine>> {
         let found = Found { title: format!("the engine at {host} (DOCKER_HOST)"), host };
         let engine = connect(env, &found).map_err(|error| {
             let what = format!("DOCKER_HOST is {}, and no engine answers there: {error:#}", found.host);
-            Problem::requirement(what).hint("start that engine, or unset DOCKER_HOST to use another")
+            Problem::requirement(what).code(Code::NoEngine).hint("start that engine, or unset DOCKER_HOST to use another")
         })?;
         return Ok(Some(engine));
     }
@@ -61,6 +65,7 @@ pub fn connect(env: &Env, found: &Found) -> Result<Engine> {
         Docker::connect_with_http(&found.host, REQUEST_LIMIT, API_DEFAULT_VERSION)
     } else {
         return Err(Problem::requirement(format!("`{}` is not a kind of address that the tool speaks", found.host))
+            .code(Code::NoEngine)
             .hint("use a unix:// socket or tcp://; for ssh, forward the remote socket to a local one")
             .into());
     };

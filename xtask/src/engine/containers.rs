@@ -19,7 +19,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::{
     engine::{Engine, context, is_not_found},
-    errors::Problem,
+    errors::{Code, Problem},
 };
 
 /// A container as far as the tool cares.
@@ -67,7 +67,7 @@ impl ExecOutput {
         if self.code == 0 {
             return Ok(self.stdout);
         }
-        Err(Problem::new(format!("{what}: exit code {}: {}", self.code, self.stderr.trim())).into())
+        Err(Problem::new(format!("{what}: exit code {}: {}", self.code, self.stderr.trim())).code(Code::EngineFailed).into())
     }
 }
 
@@ -232,7 +232,7 @@ impl Engine {
             let id = self.docker.create_exec(container, options).await.map_err(|error| self.explain(error))?.id;
             let started = self.docker.start_exec(&id, None).await.map_err(|error| self.explain(error))?;
             let StartExecResults::Attached { mut output, input: mut stdin } = started else {
-                return Err(Problem::new("the engine did not attach").into());
+                return Err(Problem::new("the engine did not attach").code(Code::EngineFailed).into());
             };
             let feed = async {
                 let mut input = std::pin::pin!(input);

@@ -17,7 +17,7 @@ use xshell::cmd;
 use crate::{
     engine::{Engine, Found, capabilities, connect},
     env::{Env, path_key},
-    errors::Problem,
+    errors::{Code, Problem},
     graph::TaskId,
     setup::Need,
     tool,
@@ -102,7 +102,9 @@ impl Managed {
         let began = Instant::now();
         while self.daemon() == Some(pid) {
             if began.elapsed() > Duration::from_secs(60) {
-                return Err(Problem::timed_out(format!("dockerd (process {pid}) still runs 60 s after it was asked to end")).into());
+                return Err(Problem::timed_out(format!("dockerd (process {pid}) still runs 60 s after it was asked to end"))
+                    .code(Code::EngineFailed)
+                    .into());
             }
             env.interrupt.sleep(Duration::from_millis(100))?;
         }
@@ -195,6 +197,7 @@ impl Managed {
             format!("dockerd did not answer within {} s: {last}", START_LIMIT.as_secs())
         };
         Problem::requirement(format!("{what}\n  {tail}"))
+            .code(Code::EngineNotStarted)
             .hint(format!("its log is {}; or start an engine of your own and set DOCKER_HOST", self.log().display()))
             .into()
     }

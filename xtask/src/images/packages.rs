@@ -19,7 +19,7 @@ use anyhow::{Context as _, Result};
 use crate::{
     engine::{BuildRequest, Root},
     env::Env,
-    errors::Problem,
+    errors::{Code, Problem},
     graph::TaskId,
     images::{
         Role,
@@ -112,7 +112,7 @@ fn inside(recipes: &Recipes, keys: &Keys, start: &str) -> Result<String> {
             return fill(name, &recipes.versions, &keys.of_image(image)?);
         }
     }
-    Err(Problem::config(format!("build/images/node/images.toml has no image {start}")).into())
+    Err(Problem::config(format!("build/images/node/images.toml has no image {start}")).code(Code::Recipe).into())
 }
 
 fn python(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys) -> Result<()> {

@@ -16,7 +16,7 @@ use crate::{
     cluster::{Cluster, ObjectId, Verdict, Wait, verdict},
     engine::{Container, Engine},
     env::Env,
-    errors::Problem,
+    errors::{Code, Problem, recode},
     fingerprint::Fingerprint,
     graph::TaskId,
     host::{self, Setting},
@@ -75,6 +75,7 @@ fn owns_network(env: &Env, engine: &Engine) -> Result<bool> {
 
 fn foreign(env: &Env) -> anyhow::Error {
     Problem::new(format!("there is a container {} that this tool did not create; it is left alone", node(env)))
+        .code(Code::NameTaken)
         .hint("set another `name` in Pocdeploy.toml, or remove that cluster yourself")
         .into()
 }
@@ -159,6 +160,7 @@ impl Provider for Kind {
         let Some(port) = port else {
             let what = format!("the node publishes no port for {inner}");
             return Err(Problem::config(what)
+                .code(Code::Manifest)
                 .hint("deploy/kind/cluster.yaml must map it: extraPortMappings with containerPort 30080")
                 .into());
         };
@@ -180,7 +182,9 @@ impl Provider for Kind {
                 engine.remove_container(&node(env))?;
                 let left = engine.existing_volumes(&container.volumes)?;
                 if !left.is_empty() {
-                    return Err(Problem::new(format!("volumes of the removed node are still there: {}", left.join(", "))).into());
+                    return Err(Problem::new(format!("volumes of the removed node are still there: {}", left.join(", ")))
+                        .code(Code::Leftovers)
+                        .into());
                 }
             }
         }
@@ -217,7 +221,7 @@ fn create(env: &Env, engine: &Engine) -> Result<()> {
         engine.create_network(&network(env), labels)?;
     } else if !owns_network(env, engine)? {
         let what = format!("there is a network {} that this tool did not create; it is left alone", network(env));
-        return Err(Problem::new(what).hint("set another `name` in Pocdeploy.toml").into());
+        return Err(Problem::new(what).code(Code::NameTaken).hint("set another `name` in Pocdeploy.toml").into());
     }
     let mut adaptations = host::adaptations();
     if images::chosen(env, TASK)? == Chosen::Packages {
@@ -240,12 +244,14 @@ fn create(env: &Env, engine: &Engine) -> Result<()> {
         .env("DOCKER_HOST", &engine.host)
         .env("KIND_EXPERIMENTAL_PROVIDER", "docker")
         .env("KIND_EXPERIMENTAL_DOCKER_NETWORK", network(env));
-    env.tools.run_watched(TASK, command, Duration::from_secs(600), |line| {
+    let progress = |line: &str| {
         if line.trim_start().starts_with("•") || line.trim_start().starts_with("✓") {
             let words: String = line.chars().filter(char::is_ascii).collect();
             env.progress(TASK, words.trim());
         }
-    })
+    };
+    let made = env.tools.run_watched(TASK, command, Duration::from_secs(600), progress);
+    made.map_err(|error| recode(error, Code::ClusterFailed))
 }
 
 /// Asked of kind each time: the file may be gone or of an earlier cluster.

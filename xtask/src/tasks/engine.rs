@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::{
     engine::{self, Managed, PACKAGES},
     env::Env,
-    errors::Problem,
+    errors::{Code, Problem},
     fingerprint::Fingerprint,
     graph::TaskId,
     probe::Probe,
@@ -40,7 +40,10 @@ impl Task for Engine {
     fn run(&self, env: &Env, _want: &Fingerprint) -> Result<()> {
         if let Err(reason) = Managed::possible() {
             let what = format!("no container engine answers, and the tool cannot start one of its own: {reason}");
-            return Err(Problem::requirement(what).hint("start Docker, or set DOCKER_HOST to an engine that you may use").into());
+            return Err(Problem::requirement(what)
+                .code(Code::NoEngine)
+                .hint("start Docker, or set DOCKER_HOST to an engine that you may use")
+                .into());
         }
         let managed = Managed::new(env);
         let place = env.cache("engine");

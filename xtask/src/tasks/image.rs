@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use crate::{
     engine::{BuildRequest, Root},
     env::Env,
-    errors::Problem,
+    errors::{Code, Problem},
     fingerprint::Fingerprint,
     graph::TaskId,
     images::{self, Role},
@@ -39,7 +39,10 @@ impl Task for Image {
         let dockerfile = env.path(&frontend.dockerfile);
         if !dockerfile.is_file() {
             let what = format!("there is no Dockerfile at {}", frontend.dockerfile.display());
-            return Err(Problem::config(what).hint("write one, or name it as `frontend.dockerfile` in Pocdeploy.toml").into());
+            return Err(Problem::config(what)
+                .code(Code::SourceMissing)
+                .hint("write one, or name it as `frontend.dockerfile` in Pocdeploy.toml")
+                .into());
         }
         let mut out = Fingerprint::new();
         out.add("base image", images::reference(env, self.id(), Role::Python)?);
@@ -118,7 +121,10 @@ fn build(env: &Env, id: TaskId, want: &Fingerprint, reference: &str) -> Result<(
     result.map_err(|error| {
         let last: Vec<&str> = lines.lines().rev().take(12).collect();
         let tail: Vec<&str> = last.into_iter().rev().collect();
-        Problem::new(format!("{error:#}\n  {}", tail.join("\n  "))).hint(format!("the whole output is in {}", log.display())).into()
+        Problem::new(format!("{error:#}\n  {}", tail.join("\n  ")))
+            .code(Code::ImageBuild)
+            .hint(format!("the whole output is in {}", log.display()))
+            .into()
     })
 }
 

@@ -11,7 +11,7 @@ use xshell::cmd;
 
 use crate::{
     env::Env,
-    errors::Problem,
+    errors::{Code, Problem},
     fingerprint::Fingerprint,
     graph::TaskId,
     patch::{self, mismatch},
@@ -34,7 +34,10 @@ impl Task for Patch {
         let source = env.path(&frontend.path);
         if !source.is_dir() {
             let what = format!("there is no application at {}", frontend.path.display());
-            return Err(Problem::config(what).hint("name its folder as `frontend.path` in Pocdeploy.toml").into());
+            return Err(Problem::config(what)
+                .code(Code::SourceMissing)
+                .hint("name its folder as `frontend.path` in Pocdeploy.toml")
+                .into());
         }
         let mut out = Fingerprint::new();
         for (relative, path) in source_files(&source)? {
@@ -138,7 +141,7 @@ fn apply(env: &Env, patch: &patch::Patch, tree: &Path) -> Result<()> {
     }
     let what = mismatch::explain(patch, tree, &said);
     let hint = format!("renew the patch against {}, or remove it; the staged application is as it was", env.config.frontend.path.display());
-    Err(Problem::new(what).hint(hint).into())
+    Err(Problem::new(what).code(Code::PatchMismatch).hint(hint).into())
 }
 
 /// Copies what belongs to an application: no history, no caches, no local database.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     env::Env,
-    errors::Problem,
+    errors::{Code, Problem},
     fingerprint::Fingerprint,
     graph::TaskId,
     images,
@@ -113,7 +113,7 @@ fn renew(env: &Env, environment: &std::path::Path, target: &Target, key: &str) -
     env.note(ID, format!("pinning {} for Python {}", names.join(", "), target.python));
     let pins = requirements::pin(env, environment, &names, target)?;
     if !pins.contains("--hash=") {
-        return Err(Problem::new("uv gave no pins with hashes").into());
+        return Err(Problem::new("uv gave no pins with hashes").code(Code::Requirements).into());
     }
     let text = format!(
         "# Pinned for Python {} by `cargo xtask requirements`; renewed by `cargo xtask requirements --refresh`.\n{IMPORTS}{key}\n{pins}\n",

@@ -10,7 +10,7 @@ use crate::{
         operator, secrets,
     },
     env::Env,
-    errors::Problem,
+    errors::{Code, Problem},
     graph::TaskId,
     images::{self, Role},
     provider::provider,
@@ -133,7 +133,7 @@ fn complete(env: &Env, folder: &str, image: &str, reach: &Reach) -> Result<Vec<V
 }
 
 fn missing(what: &str) -> Problem {
-    Problem::config(format!("the manifests in deploy/ hold no {what}"))
+    Problem::config(format!("the manifests in deploy/ hold no {what}")).code(Code::Manifest)
 }
 
 /// Pod Security's standards are versioned like Kubernetes: `v1.36`.

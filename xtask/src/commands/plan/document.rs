@@ -7,7 +7,12 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::{errors::Problem, fingerprint::Fingerprint, graph::TaskId, tasks::objects::ObjectChange};
+use crate::{
+    errors::{Code, Problem},
+    fingerprint::Fingerprint,
+    graph::TaskId,
+    tasks::objects::ObjectChange,
+};
 
 /// Goes up when a field changes its meaning.
 pub(crate) const SCHEMA: u32 = 1;
@@ -56,9 +61,12 @@ impl Plan {
             Some(schema) if schema == u64::from(SCHEMA) => serde_json::from_value(value).map_err(|error| unreadable(path, &error).into()),
             Some(schema) => {
                 let what = format!("{} has schema {schema}; this version knows schema {SCHEMA}", path.display());
-                Err(Problem::config(what).hint("make a new plan with this version, or apply it with the one that made it").into())
+                Err(Problem::config(what)
+                    .code(Code::PlanFile)
+                    .hint("make a new plan with this version, or apply it with the one that made it")
+                    .into())
             }
-            None => Err(Problem::config(format!("{} is not a plan: it has no schema", path.display())).into()),
+            None => Err(Problem::config(format!("{} is not a plan: it has no schema", path.display())).code(Code::PlanFile).into()),
         }
     }
 
@@ -121,7 +129,7 @@ impl Action {
 }
 
 fn unreadable(path: &Path, error: &serde_json::Error) -> Problem {
-    Problem::config(format!("{} is not a plan: {error}", path.display()))
+    Problem::config(format!("{} is not a plan: {error}", path.display())).code(Code::PlanFile)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use tar::{Builder, EntryType, Header};
 
-use crate::errors::Problem;
+use crate::errors::{Code, Problem};
 
 /// Writes entries; parents come before what is in them.
 pub(super) struct Archive<'a> {
@@ -110,7 +110,7 @@ impl<'a> Archive<'a> {
             if folder {
                 return Ok(false);
             }
-            return Err(Problem::new(format!("the recipes put {} into an image twice", path.display())).into());
+            return Err(Problem::new(format!("the recipes put {} into an image twice", path.display())).code(Code::Recipe).into());
         }
         let mut above: Vec<&Path> = path.ancestors().skip(1).filter(|it| !it.as_os_str().is_empty()).collect();
         above.reverse();
@@ -138,7 +138,7 @@ pub(super) fn read_files(from: &Path, wanted: &[&str]) -> Result<Vec<(String, Ve
     })
     .with_context(|| format!("read {}", from.display()))?;
     match wanted.iter().find(|it| !out.iter().any(|(path, _)| path == *it)) {
-        Some(missing) => Err(Problem::new(format!("{} has no file {missing}", from.display())).into()),
+        Some(missing) => Err(Problem::new(format!("{} has no file {missing}", from.display())).code(Code::Recipe).into()),
         None => Ok(out),
     }
 }

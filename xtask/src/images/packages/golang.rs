@@ -15,7 +15,7 @@ use xshell::{Cmd, cmd};
 
 use crate::{
     env::Env,
-    errors::Problem,
+    errors::{Code, Problem},
     graph::TaskId,
     images::packages::{keys::Keys, products::product, recipe::Recipes, steps::Steps},
     tool::{self, BUILD_LIMIT, Tools},
@@ -32,7 +32,7 @@ impl Programs {
     /// A program by its name, from whichever module it comes.
     pub(super) fn find(&self, name: &str) -> Result<PathBuf> {
         let found = [&self.cluster, &self.containerd].into_iter().map(|it| it.join(name)).find(|it| it.is_file());
-        found.ok_or_else(|| Problem::config(format!("no recipe builds a program `{name}`")).into())
+        found.ok_or_else(|| Problem::config(format!("no recipe builds a program `{name}`")).code(Code::Recipe).into())
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use crate::{
-    errors::Problem,
+    errors::{Code, Problem},
     fingerprint::Fingerprint,
     images::packages::recipe::{Image, Recipes, Root, arch},
 };
@@ -58,7 +58,7 @@ impl Keys {
 
     pub(super) fn root(&self, name: &str) -> Result<&str> {
         let key = self.roots.get(name).map(String::as_str);
-        key.ok_or_else(|| Problem::config(format!("build/images/rootfs.toml has no table `{name}`")).into())
+        key.ok_or_else(|| Problem::config(format!("build/images/rootfs.toml has no table `{name}`")).code(Code::Recipe).into())
     }
 
     /// The key of an image inside the node: what it is made of, and not what else is in the node.

@@ -18,7 +18,7 @@ use xshell::cmd;
 
 use crate::{
     env::Env,
-    errors::Problem,
+    errors::{Code, Problem},
     fingerprint::Fingerprint,
     graph::TaskId,
     images::packages::{
@@ -138,7 +138,9 @@ impl Parts {
 
     fn root(&self, name: &str) -> Result<&Path> {
         let found = self.roots.iter().find(|(it, _)| it == name).map(|(_, path)| path.as_path());
-        found.ok_or_else(|| Problem::config(format!("no image of the node can be made of the root file system `{name}`")).into())
+        found.ok_or_else(|| {
+            Problem::config(format!("no image of the node can be made of the root file system `{name}`")).code(Code::Recipe).into()
+        })
     }
 
     fn layer(&self, out: &mut Archive<'_>, image: &Image, prefix: &str) -> Result<()> {
@@ -224,7 +226,7 @@ fn names_are_complete(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys, p
         return Ok(());
     }
     let what = format!("build/images/node/images.toml lacks images that kubeadm {version} wants: {}", missing.join(", "));
-    Err(Problem::config(what).into())
+    Err(Problem::config(what).code(Code::Recipe).into())
 }
 
 /// kind's own files, with the modes that kind's recipe gives them.
@@ -251,7 +253,7 @@ fn adjusted(settings: &[u8]) -> Result<Vec<u8>> {
     let text = String::from_utf8(settings.to_vec()).context("read kind's settings for containerd")?;
     let (from, to) = ("restrict_oom_score_adj = false", "restrict_oom_score_adj = true");
     if !text.contains(from) {
-        return Err(Problem::new(format!("kind's settings for containerd no longer say `{from}`")).into());
+        return Err(Problem::new(format!("kind's settings for containerd no longer say `{from}`")).code(Code::Recipe).into());
     }
     Ok(text.replace(from, to).into_bytes())
 }

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::errors::Problem;
+use crate::errors::{Code, Problem};
 
 /// All recipes of a project.
 #[derive(Clone, Debug)]
@@ -100,7 +100,8 @@ impl Recipes {
     /// A root file system's table with what holds for all of them added.
     pub(super) fn root(&self, name: &str) -> Result<Root> {
         let known = self.roots.get(name).filter(|_| name != "all");
-        let mut root = known.cloned().ok_or_else(|| Problem::config(format!("build/images/rootfs.toml has no table `{name}`")))?;
+        let mut root =
+            known.cloned().ok_or_else(|| Problem::config(format!("build/images/rootfs.toml has no table `{name}`")).code(Code::Recipe))?;
         if let Some(all) = self.roots.get("all") {
             root.exclude.extend(all.exclude.iter().cloned());
             root.include.extend(all.include.iter().cloned());
@@ -116,7 +117,7 @@ pub(super) fn versions(folder: &Path) -> Result<Versions> {
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-    toml::from_str(&text).map_err(|error| Problem::config(format!("{}: {error}", path.display())).into())
+    toml::from_str(&text).map_err(|error| Problem::config(format!("{}: {error}", path.display())).code(Code::Recipe).into())
 }
 
 /// Puts versions, architecture and key where a recipe names them in braces.
@@ -132,7 +133,7 @@ pub(super) fn fill(text: &str, versions: &Versions, key: &str) -> Result<String>
     ];
     let filled = values.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value));
     if filled.contains(['{', '}']) {
-        return Err(Problem::config(format!("a recipe names something unknown: {filled}")).into());
+        return Err(Problem::config(format!("a recipe names something unknown: {filled}")).code(Code::Recipe).into());
     }
     Ok(filled)
 }

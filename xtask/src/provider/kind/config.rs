@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::{
-    errors::Problem,
+    errors::{Code, Problem},
     host::{Adaptation, Setting},
 };
 
@@ -59,7 +59,7 @@ fn set_port(document: &mut Value, port: u16) -> Result<()> {
         }
     }
     let what = format!("deploy/kind/cluster.yaml maps no port to the node's {}", super::NODE_PORT);
-    Err(Problem::config(what).hint("add extraPortMappings with that containerPort to a node").into())
+    Err(Problem::config(what).code(Code::Manifest).hint("add extraPortMappings with that containerPort to a node").into())
 }
 
 fn push(document: &mut Value, key: &str, patch: &str) {

@@ -1,0 +1,172 @@
+//! Ctrl-C, SIGTERM and `--timeout` from outside: real signals to a real process whose child, a fake python3, hangs.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+mod support;
+
+use std::{
+    fs,
+    io::Read as _,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    process::{Child, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use support::{Project, Ran, binary, content};
+
+/// Generous: the machine may be busy.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A program that starts two children, one of which does not hear SIGTERM, and waits.
+const HANGS: &str =
+    "#!/bin/sh\nsleep 300 &\necho $! >> \"$PIDS\"\n(trap '' TERM; exec sleep 300) &\necho $! >> \"$PIDS\"\necho $$ >> \"$PIDS\"\nwait\n";
+
+fn project() -> Project {
+    let project = Project::new();
+    project.write("build/images/versions.toml", include_str!("../build/images/versions.toml"));
+    project.write("bin/python3", HANGS);
+    fs::set_permissions(project.root.join("bin/python3"), fs::Permissions::from_mode(0o755)).unwrap();
+    project
+}
+
+fn start(project: &Project, arguments: &[&str]) -> Child {
+    let path = format!("{}:{}", project.root.join("bin").display(), std::env::var("PATH").unwrap());
+    let mut command = binary(&project.root, arguments);
+    command
+        .env("PATH", path)
+        .env("PIDS", project.root.join("pids"))
+        .env("POCDEPLOY_CACHE_DIR", project.root.join("cache"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < LIMIT, "{what}: not within {} s", LIMIT.as_secs());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The three processes of the fake, once they are all there.
+fn children(project: &Project) -> Vec<i32> {
+    let read = || -> Vec<i32> {
+        let text = fs::read_to_string(project.root.join("pids")).unwrap_or_default();
+        text.lines().filter_map(|it| it.parse().ok()).collect()
+    };
+    wait_until("the fake python3 to start", || read().len() == 3);
+    read()
+}
+
+/// A process that ended and waits for its parent to notice counts as gone.
+fn is_alive(id: i32) -> bool {
+    let stat = fs::read_to_string(Path::new("/proc").join(id.to_string()).join("stat")).unwrap_or_default();
+    stat.rsplit(") ").next().is_some_and(|it| !it.is_empty() && !it.starts_with('Z'))
+}
+
+fn signal(process: i32, signal: Signal) {
+    kill_process(Pid::from_raw(process).unwrap(), signal).unwrap();
+}
+
+fn id(child: &Child) -> i32 {
+    i32::try_from(child.id()).unwrap()
+}
+
+fn ended(child: Child) -> Ran {
+    Ran::from(child.wait_with_output().unwrap())
+}
+
+#[track_caller]
+fn all_are_gone(ids: &[i32]) {
+    let left: Vec<&i32> = ids.iter().filter(|it| is_alive(**it)).collect();
+    assert!(left.is_empty(), "still there: {left:?}");
+}
+
+#[test]
+fn signals_end_the_run_with_all_its_children_and_their_own_exit_codes() {
+    for (sent, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 143)] {
+        let project = project();
+        let run = start(&project, &["requirements"]);
+        let children = children(&project);
+        signal(id(&run), sent);
+        ended(run).ends_with(code).says("interrupted").says("run the same command again");
+        all_are_gone(&children);
+    }
+}
+
+#[test]
+fn a_second_ctrl_c_neither_hurries_nor_changes_the_end() {
+    let project = project();
+    let run = start(&project, &["requirements"]);
+    let children = children(&project);
+    let staged = content(&project.root.join("target/pocdeploy/app"));
+    for _ in 0..3 {
+        signal(id(&run), Signal::INT);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    signal(id(&run), Signal::TERM);
+    ended(run).ends_with(130);
+    all_are_gone(&children);
+    // Nothing is half done: what was staged before is whole, and the next run goes on from it.
+    assert_eq!(content(&project.root.join("target/pocdeploy/app")), staged);
+    assert!(project.read("target/pocdeploy/log/requirements.log").contains("$ python3"));
+    project.run(&["patch"]).ends_with(0).says("skipped");
+}
+
+#[test]
+fn a_limit_for_the_whole_run_ends_it_and_says_what_it_waited_for() {
+    let project = project();
+    let run = start(&project, &["requirements", "--timeout", "2s"]);
+    let children = children(&project);
+    let ran = ended(run);
+    ran.ends_with(6)
+        .says("error[E0003]: requirements failed")
+        .says("python3")
+        .says("was stopped")
+        .says("the limit of the whole run, 2 s, is reached");
+    all_are_gone(&children);
+}
+
+#[test]
+fn whoever_waits_sees_who_holds_the_lock_and_the_lock_dies_with_its_process() {
+    let project = project();
+    let mut holder = start(&project, &["requirements"]);
+    let children = children(&project);
+    start(&project, &["patch", "--timeout", "1s"])
+        .wait_with_output()
+        .map(Ran::from)
+        .unwrap()
+        .ends_with(6)
+        .says(&format!("waiting for another run of this instance: `cargo xtask requirements`, process {}, for ", holder.id()));
+    let mut waits = start(&project, &["patch"]);
+    let mut stderr = waits.stderr.take().unwrap();
+    // It has said for whom it waits: it waits.
+    let mut said = [0; 1];
+    stderr.read_exact(&mut said).unwrap();
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    assert!(waits.wait().unwrap().success());
+    for child in children {
+        signal(child, Signal::KILL);
+    }
+}
+
+#[test]
+fn a_waiting_run_is_interrupted_and_the_holder_is_not() {
+    let project = project();
+    let holder = start(&project, &["requirements"]);
+    let children = children(&project);
+    let mut waits = start(&project, &["patch"]);
+    let mut stderr = waits.stderr.take().unwrap();
+    let mut said = [0; 1];
+    stderr.read_exact(&mut said).unwrap();
+    signal(id(&waits), Signal::TERM);
+    assert_eq!(waits.wait().unwrap().code(), Some(143));
+    assert!(children.iter().all(|it| is_alive(*it)));
+    signal(id(&holder), Signal::INT);
+    ended(holder).ends_with(130);
+    all_are_gone(&children);
+}
