@@ -6,6 +6,7 @@ mod apply;
 pub mod difference;
 mod drift;
 pub mod evidence;
+mod page;
 mod pods;
 pub mod survey;
 pub mod verdict;

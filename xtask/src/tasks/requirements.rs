@@ -79,7 +79,6 @@ impl Task for Requirements {
     }
 
     fn run(&self, env: &Env, _want: &Fingerprint) -> Result<()> {
-        let environment = requirements::environment(env)?;
         let target = target(env)?;
         if patch::has_own_requirements(env) {
             env.detail(ID, "the application brings its own requirements.txt");
@@ -88,7 +87,7 @@ impl Task for Requirements {
             let pins = match kept(env)? {
                 // A file that a person keeps by hand has no such line and is taken as it is.
                 Some(pins) if !env.options.refresh && imports_of(&pins).is_none_or(|it| it == key) => pins,
-                _ => renew(env, &environment, &target, &key)?,
+                _ => renew(env, &target, &key)?,
             };
             record::write_file(&staged(env), pins.as_bytes())?;
         }
@@ -96,7 +95,7 @@ impl Task for Requirements {
         let present = record::read_json::<Wheels>(&wheels_record(env))
             .is_some_and(|it| it.key == key && it.files.iter().all(|name| env.wheels().join(name).is_file()));
         if !present || env.is_forced(ID) {
-            requirements::download(env, &environment, &staged(env), &target)?;
+            requirements::download(env, &requirements::environment(env)?, &staged(env), &target)?;
             let mut files: Vec<String> =
                 fs::read_dir(env.wheels())?.flatten().map(|it| it.file_name().to_string_lossy().into_owned()).collect();
             files.sort();
@@ -108,10 +107,11 @@ impl Task for Requirements {
 }
 
 /// Generates the pins anew and keeps them in the repository.
-fn renew(env: &Env, environment: &std::path::Path, target: &Target, key: &str) -> Result<String> {
-    let names = requirements::from_imports(env, environment, &env.stage())?;
+fn renew(env: &Env, target: &Target, key: &str) -> Result<String> {
+    let environment = requirements::environment(env)?;
+    let names = requirements::from_imports(env, &environment, &env.stage())?;
     env.note(ID, format!("pinning {} for Python {}", names.join(", "), target.python));
-    let pins = requirements::pin(env, environment, &names, target)?;
+    let pins = requirements::pin(env, &environment, &names, target)?;
     if !pins.contains("--hash=") {
         return Err(Problem::new("uv gave no pins with hashes").code(Code::Requirements).into());
     }

@@ -17,6 +17,8 @@ use crate::{
 const ROLLOUT_LIMIT: Duration = Duration::from_secs(240);
 /// Nothing is won by asking more often on two busy cores.
 const PAUSE: Duration = Duration::from_millis(100);
+/// A pod that is ready answers at once; what a hiccup needs is seconds.
+const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 /// A container that crashed this often, with all that it needs in place, will crash again.
 const CRASHES: i64 = 2;
 
@@ -33,6 +35,7 @@ pub(super) fn roll_out(env: &Env, cluster: &Cluster, task: TaskId, objects: &[Va
             Some(found) => progress(cluster, &found, &labels),
             None => Ok(Verdict::NotYet(format!("{id} is not there"))),
         });
+        let ready = ready.and_then(|()| serves(env, cluster, task, object, &labels, reach));
         let new = ready.is_err().then(|| new_pods(cluster, &id.namespace, &labels).ok().flatten()).flatten();
         with_evidence(ready, cluster, &id.namespace, new.as_deref().unwrap_or(&labels))?;
     }
@@ -63,6 +66,26 @@ fn progress(cluster: &Cluster, deployment: &Value, labels: &str) -> Result<Verdi
         return Ok(Verdict::Never(why));
     }
     Ok(verdict)
+}
+
+/// Each new pod answers the page itself: through the Service it might be an old one that still ends.
+fn serves(env: &Env, cluster: &Cluster, task: TaskId, deployment: &Value, labels: &str, reach: &Reach) -> Result<()> {
+    let port = deployment.pointer("/spec/template/spec/containers/0/ports/0/containerPort").and_then(Value::as_u64);
+    let Some(port) = port.and_then(|it| u16::try_from(it).ok()) else { return Ok(()) };
+    let namespace = deployment.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
+    let new = new_pods(cluster, namespace, labels)?.unwrap_or_else(|| labels.to_owned());
+    let path = &env.config.app.path;
+    let host = reach.origin.split("://").nth(1).unwrap_or_default();
+    let pods = cluster.list("v1", "Pod", namespace, &new)?;
+    for name in pods.iter().filter_map(|it| it.pointer("/metadata/name").and_then(Value::as_str)) {
+        let what = format!("pod {name} to answer {path}");
+        let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, ANSWER_LIMIT) };
+        cluster.wait_for(env, task, &wait, || match cluster.page_of_pod(namespace, name, port, host, path)? {
+            200 => Ok(Verdict::Yes),
+            other => Ok(Verdict::NotYet(format!("status {other}"))),
+        })?;
+    }
+    Ok(())
 }
 
 /// The labels of the pods of the newest template.
