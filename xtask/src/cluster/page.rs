@@ -54,8 +54,7 @@ impl Cluster {
                 Err(_) => Ok(None),
             }
         };
-        let asked: Result<_, CallError> = self.call(timed);
-        let Some(head) = asked.with_context(|| format!("ask pod {pod} for {path}"))? else {
+        let Some(head) = self.call(timed).with_context(|| format!("ask pod {pod} for {path}"))? else {
             return Err(Problem::timed_out(format!("pod {pod} did not answer {path} within {} s", LIMIT.as_secs())).into());
         };
         Ok(head)
