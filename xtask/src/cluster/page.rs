@@ -7,10 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::{
-    cluster::{CallError, Cluster},
-    errors::Problem,
-};
+use crate::{cluster::Cluster, errors::Problem};
 
 /// Longer than the application may take for a page.
 const LIMIT: Duration = Duration::from_secs(10);
