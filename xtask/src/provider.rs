@@ -21,6 +21,8 @@ pub trait Provider: Sync {
     fn publish(&self, env: &Env, reference: &str) -> Result<String>;
     /// How the application is reached from outside, once it is deployed.
     fn reach(&self, env: &Env) -> Result<Reach>;
+    /// What is done only because this kind of cluster is thrown away, in words. Empty: nothing.
+    fn shortcuts(&self) -> &'static [&'static str];
     /// Removes the cluster and all that `ensure` made. Absent counts as done; what is not ours stays.
     fn destroy(&self, env: &Env, task: TaskId) -> Result<()>;
     /// What of this instance is still there after `destroy`, in words.

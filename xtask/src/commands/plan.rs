@@ -13,6 +13,7 @@ use crate::{
     errors::{Code, PlanHasChanges, Problem},
     flags::{Output, Plan as Flags},
     graph::{Extent, TaskId, closure},
+    provider::provider,
     record,
     tasks::objects,
 };
@@ -55,8 +56,16 @@ fn make(env: &Env, targets: &[TaskId]) -> Result<Plan> {
         true => None,
         false => Some(Vec::new()),
     };
-    let tool = env!("CARGO_PKG_VERSION").to_owned();
-    Ok(Plan { schema: SCHEMA, tool, instance: env.instance.clone(), tasks: seen.into_iter().map(|it| planned(env, it)).collect(), objects })
+    let makes_cluster = ids.contains(&TaskId::Cluster) && !is_fresh(TaskId::Cluster);
+    let shortcuts = if makes_cluster { provider(env)?.shortcuts() } else { &[] };
+    Ok(Plan {
+        schema: SCHEMA,
+        tool: env!("CARGO_PKG_VERSION").to_owned(),
+        instance: env.instance.clone(),
+        tasks: seen.into_iter().map(|it| planned(env, it)).collect(),
+        shortcuts: shortcuts.iter().map(|it| (*it).to_owned()).collect(),
+        objects,
+    })
 }
 
 fn planned(env: &Env, seen: Seen) -> Planned {

@@ -17,12 +17,25 @@ pub const NAMESPACE: &str = "cnpg-system";
 /// Its Deployment there.
 pub const DEPLOYMENT: &str = "cnpg-controller-manager";
 
+/// What the objects depend on beside the manifest.
+pub struct Values<'a> {
+    pub image: &'a str,
+    pub instance: &'a str,
+    /// `v1.36`: the standards that the namespace enforces are versioned like Kubernetes.
+    pub pod_security_version: &'a str,
+    /// Whether the cluster is one that is thrown away: no election, and definitions without their descriptions.
+    pub throw_away: bool,
+}
+
 /// The objects of the release, in the order in which they can be applied: namespace and definitions first.
-pub fn objects(manifest: &str, image: &str, instance: &str, pod_security_version: &str) -> Result<Vec<Value>> {
+pub fn objects(manifest: &str, values: &Values<'_>) -> Result<Vec<Value>> {
     let mut out = manifests::parse(manifest)?;
+    let Values { image, instance, pod_security_version, throw_away } = *values;
     let mut key = Fingerprint::new();
     key.add("manifest", manifest);
     key.add("image", image);
+    key.add("adapted", ADAPTED);
+    key.add("throw-away", throw_away.to_string());
     let mut deployments = 0;
     for object in &mut out {
         object["metadata"]["labels"][INSTANCE] = json!(instance);
@@ -36,7 +49,15 @@ pub fn objects(manifest: &str, image: &str, instance: &str, pod_security_version
             }
             Some("Deployment") => {
                 deployments += 1;
-                adapt(object, image);
+                adapt(object, image, throw_away);
+            }
+            // Four fifths of a definition: less for the API server to read while it starts.
+            Some("CustomResourceDefinition") if throw_away => {
+                for version in object.pointer_mut("/spec/versions").and_then(Value::as_array_mut).into_iter().flatten() {
+                    if let Some(schema) = version.pointer_mut("/schema/openAPIV3Schema") {
+                        without_descriptions(schema);
+                    }
+                }
             }
             _ => {}
         }
@@ -54,13 +75,41 @@ pub fn objects(manifest: &str, image: &str, instance: &str, pod_security_version
     Ok(out)
 }
 
-fn adapt(deployment: &mut Value, image: &str) {
+/// Goes up when `objects` makes something else of the same manifest.
+const ADAPTED: &str = "2";
+
+/// Of a schema and all schemas in it. What stands in `properties` are names, and one may be `description`.
+fn without_descriptions(schema: &mut Value) {
+    let Some(fields) = schema.as_object_mut() else { return };
+    fields.remove("description");
+    for (name, field) in fields {
+        match (name.as_str(), field) {
+            ("properties" | "patternProperties", Value::Object(properties)) => properties.values_mut().for_each(without_descriptions),
+            ("items" | "additionalProperties" | "not", field) => without_descriptions(field),
+            ("allOf" | "anyOf" | "oneOf", Value::Array(schemas)) => schemas.iter_mut().for_each(without_descriptions),
+            _ => {}
+        }
+    }
+}
+
+fn adapt(deployment: &mut Value, image: &str, throw_away: bool) {
     for container in deployment.pointer_mut("/spec/template/spec/containers").and_then(Value::as_array_mut).into_iter().flatten() {
         container["image"] = json!(image);
         container["imagePullPolicy"] = json!("IfNotPresent");
         // The release allows a tenth of a core, which makes the operator's start several times as long.
         if let Some(limits) = container.pointer_mut("/resources/limits").and_then(Value::as_object_mut) {
             limits.remove("cpu");
+        }
+        // Nothing can be applied before the operator's webhook is an endpoint of its Service: the release looks every five seconds
+        // whether it has started, and every ten whether it is ready.
+        for (probe, failures) in [("startupProbe", 60), ("readinessProbe", 3)] {
+            if container.get(probe).is_some() {
+                container[probe]["periodSeconds"] = json!(1);
+                container[probe]["failureThreshold"] = json!(failures);
+            }
+        }
+        if throw_away && let Some(arguments) = container.get_mut("args").and_then(Value::as_array_mut) {
+            arguments.retain(|it| it != "--leader-elect");
         }
         for variable in container.get_mut("env").and_then(Value::as_array_mut).into_iter().flatten() {
             // The operator puts its own image into each instance's pod to bring the instance manager there.
@@ -75,11 +124,35 @@ fn adapt(deployment: &mut Value, image: &str) {
 mod tests {
     use super::*;
 
-    const MANIFEST: &str = "kind: Deployment\nmetadata:\n  name: d\nspec:\n  template:\n    spec:\n      containers:\n      - name: manager\n        image: old\n        imagePullPolicy: Always\n        resources:\n          limits:\n            cpu: 100m\n            memory: 200Mi\n        env:\n        - name: OPERATOR_IMAGE_NAME\n          value: old\n        - name: OTHER\n          value: x\n---\nkind: CustomResourceDefinition\nmetadata:\n  name: c\n---\nkind: Namespace\nmetadata:\n  name: cnpg-system\n";
+    const MANIFEST: &str = "kind: Deployment\nmetadata:\n  name: d\nspec:\n  template:\n    spec:\n      containers:\n      - name: manager\n        image: old\n        imagePullPolicy: Always\n        args: [controller, --leader-elect]\n        readinessProbe: {}\n        resources:\n          limits:\n            cpu: 100m\n            memory: 200Mi\n        env:\n        - name: OPERATOR_IMAGE_NAME\n          value: old\n        - name: OTHER\n          value: x\n---\nkind: CustomResourceDefinition\nmetadata:\n  name: c\n---\nkind: Namespace\nmetadata:\n  name: cnpg-system\n";
+
+    fn values(throw_away: bool) -> Values<'static> {
+        Values { image: "ours:1", instance: "i", pod_security_version: "v1.36", throw_away }
+    }
+
+    #[test]
+    fn a_description_goes_and_a_property_of_that_name_stays() {
+        let mut schema = json!({
+            "description": "words",
+            "properties": { "description": { "type": "string", "description": "words" }, "list": { "items": { "description": "words" } } },
+            "enum": ["description"],
+        });
+        without_descriptions(&mut schema);
+        let expected = json!({ "properties": { "description": { "type": "string" }, "list": { "items": {} } }, "enum": ["description"] });
+        assert_eq!(schema, expected);
+    }
+
+    #[test]
+    fn only_a_cluster_that_is_thrown_away_does_without_elections() {
+        let arguments =
+            |throw_away| objects(MANIFEST, &values(throw_away)).unwrap()[2]["spec"]["template"]["spec"]["containers"][0]["args"].clone();
+        assert_eq!(arguments(false), json!(["controller", "--leader-elect"]));
+        assert_eq!(arguments(true), json!(["controller"]));
+    }
 
     #[test]
     fn our_image_stands_wherever_the_operator_reads_it() {
-        let out = objects(MANIFEST, "ours:1", "i", "v1.36").unwrap();
+        let out = objects(MANIFEST, &values(false)).unwrap();
         let kinds: Vec<&str> = out.iter().filter_map(|it| it["kind"].as_str()).collect();
         assert_eq!(kinds, ["Namespace", "CustomResourceDefinition", "Deployment"]);
         assert_eq!(out[0]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
@@ -87,12 +160,13 @@ mod tests {
         assert_eq!(container["image"], "ours:1");
         assert_eq!(container["imagePullPolicy"], "IfNotPresent");
         assert_eq!(container["resources"]["limits"], json!({ "memory": "200Mi" }));
+        assert_eq!(container["readinessProbe"], json!({ "periodSeconds": 1, "failureThreshold": 3 }));
         assert_eq!(container["env"][0]["value"], "ours:1");
         assert_eq!(container["env"][1]["value"], "x");
     }
 
     #[test]
     fn a_manifest_without_its_deployment_is_refused() {
-        assert!(objects("kind: Namespace\nmetadata:\n  name: x\n", "i", "i", "v1").is_err());
+        assert!(objects("kind: Namespace\nmetadata:\n  name: x\n", &values(false)).is_err());
     }
 }

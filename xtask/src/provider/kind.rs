@@ -6,6 +6,7 @@
 mod config;
 mod containerd;
 mod load;
+mod shortcuts;
 
 use std::{collections::HashMap, time::Duration};
 
@@ -172,6 +173,10 @@ impl Provider for Kind {
         })
     }
 
+    fn shortcuts(&self) -> &'static [&'static str] {
+        &shortcuts::NAMES
+    }
+
     fn destroy(&self, env: &Env, task: TaskId) -> Result<()> {
         let engine = env.engine()?;
         match present(env, engine)? {
@@ -224,14 +229,15 @@ fn create(env: &Env, engine: &Engine) -> Result<()> {
         return Err(Problem::new(what).code(Code::NameTaken).hint("set another `name` in Pocdeploy.toml").into());
     }
     let mut adaptations = host::adaptations();
-    if images::chosen(env, TASK)? == Chosen::Packages {
+    let own_network = images::chosen(env, TASK)? == Chosen::Packages;
+    if own_network {
         // The node image of the recipes has it already: setting it here would restart containerd.
         adaptations.retain(|it| it.setting != Setting::RestrictOomScoreAdj);
     }
     for adaptation in &adaptations {
         env.detail(TASK, format!("{:?}: {}", adaptation.setting, adaptation.reason));
     }
-    let settings = config::Settings { port: choice.port, adaptations, mirrors: !env.config.images.mirrors.is_empty() };
+    let settings = config::Settings { port: choice.port, adaptations, mirrors: !env.config.images.mirrors.is_empty(), own_network };
     let text = std::fs::read_to_string(env.path("deploy/kind/cluster.yaml")).context("read deploy/kind/cluster.yaml")?;
     let file = env.work("kind.json");
     record::write_file(&file, config::render(&text, &settings)?.as_bytes())?;

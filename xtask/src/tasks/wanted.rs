@@ -25,7 +25,13 @@ pub const APP_SECRET: &str = "polls-app";
 pub(super) fn operator(env: &Env) -> Result<Vec<Value>> {
     let manifest = images::operator_manifest(env, TaskId::Operator)?;
     let image = images::reference(env, TaskId::Operator, Role::Operator)?;
-    operator::objects(&manifest, &image, &env.instance, &pod_security_version(env)?)
+    let values = operator::Values {
+        image: &image,
+        instance: &env.instance,
+        pod_security_version: &pod_security_version(env)?,
+        throw_away: !provider(env)?.shortcuts().is_empty(),
+    };
+    operator::objects(&manifest, &values)
 }
 
 /// The database with what it needs, and the namespace that it shares with the application.

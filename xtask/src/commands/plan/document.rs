@@ -24,6 +24,9 @@ pub(crate) struct Plan {
     pub(crate) tool: String,
     pub(crate) instance: String,
     pub(crate) tasks: Vec<Planned>,
+    /// What a cluster that is to be made does differently because it is thrown away.
+    #[serde(default)]
+    pub(crate) shortcuts: Vec<String>,
     /// Absent where tasks must run first.
     pub(crate) objects: Option<Vec<ObjectChange>>,
 }
@@ -142,7 +145,7 @@ pub(super) mod tests {
     }
 
     pub(in super::super) fn plan(tasks: Vec<Planned>, objects: Option<Vec<ObjectChange>>) -> Plan {
-        Plan { schema: SCHEMA, tool: "1".to_owned(), instance: "i".to_owned(), tasks, objects }
+        Plan { schema: SCHEMA, tool: "1".to_owned(), instance: "i".to_owned(), tasks, shortcuts: Vec::new(), objects }
     }
 
     fn with_input(value: &str) -> Planned {

@@ -2,6 +2,7 @@
 
 use crate::{
     commands::plan::document::{Action, Plan, Planned},
+    graph::TaskId,
     tasks::objects::ObjectAction,
 };
 
@@ -9,6 +10,10 @@ pub(super) fn text(plan: &Plan) -> String {
     let mut out = String::new();
     for planned in &plan.tasks {
         out.push_str(&task(planned));
+        if planned.task == TaskId::Cluster.name() && !plan.shortcuts.is_empty() {
+            out.push_str("    made for a cluster that is thrown away:\n");
+            out.extend(plan.shortcuts.iter().map(|it| format!("    - {it}\n")));
+        }
     }
     match &plan.objects {
         None => out.push_str("? objects of the cluster cannot be foreseen before the tasks above have run\n"),
@@ -87,5 +92,16 @@ mod tests {
                         ~ deploy       would run: x\n  ~ Deployment d: spec.replicas: 2 -> 3\n\n1 tasks would run, 0 cannot";
         assert!(text.starts_with(expected), "{text}");
         assert!(super::text(&plan(vec![planned("patch", Action::Nothing, "staged")], Some(Vec::new()))).ends_with("\nnothing to do\n"));
+    }
+
+    #[test]
+    fn what_is_fit_for_a_throw_away_cluster_only_is_named() {
+        let made =
+            Plan { shortcuts: vec!["no elections".to_owned()], ..plan(vec![planned("cluster", Action::Run, "there is none")], None) };
+        assert!(
+            text(&made).contains("there is none\n    made for a cluster that is thrown away:\n    - no elections\n"),
+            "{}",
+            text(&made)
+        );
     }
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     errors::{Code, Problem},
     host::{Adaptation, Setting},
+    provider::kind::shortcuts,
 };
 
 /// What the tool decides.
@@ -15,6 +16,8 @@ pub(crate) struct Settings {
     pub(crate) adaptations: Vec<Adaptation>,
     /// Whether containerd must look for mirrors.
     pub(crate) mirrors: bool,
+    /// Whether the node image brings the network of its one node itself.
+    pub(crate) own_network: bool,
 }
 
 /// The configuration as JSON, which kind reads as YAML.
@@ -46,6 +49,11 @@ pub(crate) fn render(text: &str, settings: &Settings) -> Result<String> {
         let patch = "[plugins.\"io.containerd.cri.v1.images\".registry]\n  config_path = \"/etc/containerd/certs.d\"\n";
         push(&mut document, "containerdConfigPatches", patch);
     }
+    if settings.own_network {
+        document.as_object_mut().context("deploy/kind/cluster.yaml is not a mapping")?.entry("networking").or_insert_with(|| json!({}))["disableDefaultCNI"] =
+            json!(true);
+    }
+    shortcuts::add(&mut document);
     Ok(serde_json::to_string_pretty(&document)?)
 }
 
@@ -62,7 +70,7 @@ fn set_port(document: &mut Value, port: u16) -> Result<()> {
     Err(Problem::config(what).code(Code::Manifest).hint("add extraPortMappings with that containerPort to a node").into())
 }
 
-fn push(document: &mut Value, key: &str, patch: &str) {
+pub(super) fn push(document: &mut Value, key: &str, patch: &str) {
     match document.get_mut(key).and_then(Value::as_array_mut) {
         Some(list) => list.push(json!(patch)),
         None => document[key] = json!([patch]),
@@ -77,11 +85,12 @@ mod tests {
 
     #[test]
     fn an_ordinary_host_changes_nothing_but_the_port() {
-        let out = render(FILE, &Settings { port: 9000, adaptations: Vec::new(), mirrors: false }).unwrap();
+        let out = render(FILE, &Settings { port: 9000, adaptations: Vec::new(), mirrors: false, own_network: false }).unwrap();
         let value: Value = serde_json::from_str(&out).unwrap();
         assert_eq!(value["nodes"][0]["extraPortMappings"][0]["hostPort"], 9000);
         assert_eq!(value["containerdConfigPatches"], json!(["# theirs"]));
         assert_eq!(value.get("featureGates"), None);
+        assert_eq!(value.get("networking"), None);
     }
 
     #[test]
@@ -89,7 +98,7 @@ mod tests {
         let adaptations = [Setting::KubeletInUserNamespace, Setting::AcceptCgroupV1, Setting::RestrictOomScoreAdj]
             .map(|setting| Adaptation { setting, reason: String::new() })
             .to_vec();
-        let out = render(FILE, &Settings { port: 8080, adaptations, mirrors: true }).unwrap();
+        let out = render(FILE, &Settings { port: 8080, adaptations, mirrors: true, own_network: true }).unwrap();
         let value: Value = serde_json::from_str(&out).unwrap();
         assert_eq!(value["featureGates"], json!({ "KubeletInUserNamespace": true }));
         assert_eq!(value["containerdConfigPatches"].as_array().unwrap().len(), 3);
@@ -98,9 +107,11 @@ mod tests {
 
     #[test]
     fn a_file_without_the_port_is_refused() {
-        let error =
-            render("kind: Cluster\nnodes:\n- role: control-plane\n", &Settings { port: 1, adaptations: Vec::new(), mirrors: false })
-                .unwrap_err();
+        let error = render(
+            "kind: Cluster\nnodes:\n- role: control-plane\n",
+            &Settings { port: 1, adaptations: Vec::new(), mirrors: false, own_network: false },
+        )
+        .unwrap_err();
         assert!(error.to_string().contains("30080"), "{error}");
     }
 }

@@ -1,0 +1,65 @@
+//! What makes a cluster on the user's own machine come up faster and is fit for a cluster that is thrown away only.
+//!
+//! No other provider has any of it, and `plan` names each.
+
+use serde_json::{Value, json};
+
+/// What is done differently, in words, for `plan`.
+pub(super) const NAMES: [&str; 4] = [
+    "etcd does not wait for the disk: a machine that loses power may lose the cluster's objects; PostgreSQL's own data is always flushed",
+    "scheduler, controller manager and operator hold no elections, since there is one of each",
+    "the cluster's keys are of elliptic curves, which are made in no time",
+    "the operator's definitions are without their descriptions: `kubectl explain` has no words for its kinds",
+];
+
+/// Adds them to kind's configuration; what the file itself says stays.
+pub(super) fn add(document: &mut Value) {
+    super::config::push(
+        document,
+        "kubeadmConfigPatches",
+        "kind: ClusterConfiguration\nencryptionAlgorithm: ECDSA-P256\netcd:\n  local:\n    extraArgs:\n    - name: unsafe-no-fsync\n      value: \"true\"\n",
+    );
+    // kind writes the scheduler's arguments only where there are feature gates, and a list can be added to only where there is one.
+    let gates = document.get("featureGates").and_then(Value::as_object).is_some_and(|it| !it.is_empty());
+    let no_election = json!({ "name": "leader-elect", "value": "false" });
+    let scheduler = if gates {
+        json!({ "op": "add", "path": "/scheduler/extraArgs/-", "value": no_election })
+    } else {
+        json!({ "op": "add", "path": "/scheduler/extraArgs", "value": [no_election] })
+    };
+    let manager = json!({ "op": "add", "path": "/controllerManager/extraArgs/-", "value": no_election });
+    let patch = json!({
+        "group": "kubeadm.k8s.io",
+        "version": "v1beta4",
+        "kind": "ClusterConfiguration",
+        "patch": json!([scheduler, manager]).to_string(),
+    });
+    match document.get_mut("kubeadmConfigPatchesJSON6902").and_then(Value::as_array_mut) {
+        Some(list) => list.push(patch),
+        None => document["kubeadmConfigPatchesJSON6902"] = json!([patch]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schedulers_list_is_added_to_only_where_there_is_one() {
+        let patch = |mut document: Value| {
+            add(&mut document);
+            document["kubeadmConfigPatchesJSON6902"][0]["patch"].as_str().unwrap().to_owned()
+        };
+        assert!(patch(json!({})).contains(r#""path":"/scheduler/extraArgs","value":[{"#));
+        assert!(patch(json!({ "featureGates": { "A": true } })).contains(r#""path":"/scheduler/extraArgs/-","value":{"#));
+    }
+
+    #[test]
+    fn patches_of_the_file_stay() {
+        let mut document = json!({ "kubeadmConfigPatches": ["theirs"], "kubeadmConfigPatchesJSON6902": [{ "kind": "theirs" }] });
+        add(&mut document);
+        assert_eq!(document["kubeadmConfigPatches"][0], "theirs");
+        assert_eq!(document["kubeadmConfigPatchesJSON6902"][0]["kind"], "theirs");
+        assert_eq!(document["kubeadmConfigPatchesJSON6902"].as_array().map(Vec::len), Some(2));
+    }
+}
