@@ -183,3 +183,90 @@ fn a_file_that_is_no_plan_is_refused() {
     project.run(&["create", "--yes", "--plan", "plan.json"]).ends_with(1).says("patch: patch 0002-more.patch is new since");
     assert!(!project.root.join("target/pocdeploy/app").exists());
 }
+
+#[test]
+fn a_second_run_says_why_it_does_nothing_and_writes_nothing() {
+    let project = Project::new();
+    project.run(&["patch"]).ends_with(0).says("patch        ran in").says(": not done yet");
+    let before = content(&project.root);
+    project.run(&["patch"]).ends_with(0).says("= patch        skipped: the staged application is as it was made");
+    assert_eq!(content(&project.root), before);
+}
+
+#[test]
+fn what_was_lost_is_restored_and_what_changed_runs() {
+    let project = Project::new();
+    project.run(&["patch"]).ends_with(0);
+    fs::remove_file(project.root.join("target/pocdeploy/app/manage.py")).unwrap();
+    project.run(&["patch"]).ends_with(0).says("restores: ").says("patch        restored in");
+    project.write("third_party/django-polls/views.py", "x = 1\n");
+    project.run(&["patch"]).ends_with(0).says("patch        ran in");
+}
+
+#[test]
+fn a_failure_names_a_log_that_holds_it() {
+    let project = Project::new();
+    project.write("build/patches/0002-late.patch", &PATCH.replace("DEBUG = True", "DEBUG = 7"));
+    let ran = project.run(&["requirements"]);
+    ran.ends_with(1).says("- requirements not run: patch failed");
+    let log = ran.stderr.split("log: ").nth(1).unwrap().lines().next().unwrap().to_owned();
+    assert!(project.read(&log).contains("does not apply to manage.py"), "{}", project.read(&log));
+    assert!(project.read("target/pocdeploy/log/patch.log").contains("does not apply"));
+}
+
+#[test]
+fn only_the_last_runs_are_kept() {
+    let project = Project::new();
+    for number in 0..12 {
+        project.write("third_party/django-polls/views.py", &format!("x = {number}\n"));
+        project.run(&["patch"]).ends_with(0);
+    }
+    let runs = fs::read_dir(project.root.join("target/pocdeploy/runs")).unwrap().count();
+    assert_eq!(runs, 10);
+    assert!(project.root.join("target/pocdeploy/log/patch.log").is_file());
+}
+
+#[test]
+fn events_are_lines_of_json_and_the_last_says_how_it_ended() {
+    let project = Project::new();
+    let ran = project.run(&["patch", "--events"]);
+    ran.ends_with(0);
+    let names = |ran: &support::Ran| -> Vec<String> {
+        let read = |line: &str| -> serde_json::Value { serde_json::from_str(line).unwrap() };
+        ran.stdout
+            .lines()
+            .map(|line| read(line)["event"].as_str().unwrap().to_owned())
+            .filter(|it| it != "detail" && it != "progress")
+            .collect()
+    };
+    assert_eq!(names(&ran), ["run-began", "run-planned", "checking", "started", "done", "run-settled", "run-ended"]);
+    let failed = project.run(&["cluster", "--events"]);
+    failed.ends_with(4);
+    let last = failed.stdout.lines().last().unwrap().to_owned();
+    assert!(last.contains("\"event\":\"run-ended\"") && last.contains("\"exit\":4"), "{last}");
+    project.write("Pocdeploy.toml", "wrong = 1");
+    assert_eq!(names(&project.run(&["patch", "--events"])), ["run-ended"]);
+    project.run(&["ls", "--events"]).ends_with(2);
+}
+
+#[test]
+fn a_failed_create_prints_its_object_and_asks_nothing() {
+    let project = Project::new();
+    let ran = project.run(&["create", "--output", "json"]);
+    ran.ends_with(4);
+    let object: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(object["ok"], false);
+    assert_eq!(object["error"]["exit"], 4);
+    let engine = object["tasks"].as_array().unwrap().iter().find(|it| it["task"] == "engine").unwrap();
+    assert_eq!(engine["outcome"], "failed");
+}
+
+#[test]
+fn github_gets_an_annotation_and_a_summary() {
+    let project = Project::new();
+    let summary = project.root.join("summary.md");
+    let mut command = project.command(&["cluster"]);
+    let ran = support::Ran::from(command.env("GITHUB_ACTIONS", "true").env("GITHUB_STEP_SUMMARY", &summary).output().unwrap());
+    ran.says("::error title=pocdeploy engine failed::");
+    assert!(project.read("summary.md").contains("| engine | failed |"), "{}", project.read("summary.md"));
+}

@@ -123,7 +123,7 @@ fn a_limit_for_the_whole_run_ends_it_and_says_what_it_waited_for() {
     let children = children(&project);
     let ran = ended(run);
     ran.ends_with(6)
-        .says("error[E0003]: requirements failed")
+        .says("error[E0003]: requirements was stopped")
         .says("python3")
         .says("was stopped")
         .says("the limit of the whole run, 2 s, is reached");

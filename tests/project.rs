@@ -7,7 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pocdeploy::{config::Config, errors::Code};
+use pocdeploy::{
+    config::Config,
+    errors::Code,
+    graph::TaskId,
+    report::{Event, RunEvent, Told, wire},
+};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -166,4 +171,74 @@ fn the_recipes_and_the_manifests_agree_on_the_versions() {
     let kubernetes = versions.lines().find_map(|it| it.strip_prefix("kubernetes = \"")).unwrap();
     let minor: Vec<&str> = kubernetes.split('.').take(2).collect();
     assert!(namespace.contains(&format!("enforce-version: v{}", minor.join("."))), "{minor:?}");
+}
+
+#[test]
+fn the_document_of_events_names_each_with_its_fields() {
+    let document = read("docs/events.md");
+    let documented: Vec<(String, Vec<String>)> = document
+        .lines()
+        .skip_while(|it| !it.starts_with("| event | fields |"))
+        .skip(2)
+        .take_while(|it| it.starts_with('|'))
+        .map(|row| {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            (
+                cells[1].trim_matches('`').to_owned(),
+                cells[2].split(", ").filter(|it| !it.is_empty()).map(|it| it.trim_matches('`').to_owned()).collect(),
+            )
+        })
+        .collect();
+    let told: Vec<(String, Vec<String>)> = one_of_each()
+        .iter()
+        .map(|told| {
+            let line: serde_json::Map<String, serde_json::Value> =
+                serde_json::from_str(&wire::line(std::time::Duration::ZERO, told)).unwrap();
+            let fields = line.keys().filter(|it| !["schema", "at", "task", "event"].contains(&it.as_str())).cloned().collect();
+            (line["event"].as_str().unwrap().to_owned(), fields)
+        })
+        .collect();
+    assert_eq!(documented, told);
+    assert!(document.contains(&format!("| `schema` | `{}`.", wire::SCHEMA)));
+}
+
+/// An event that is added does not compile here until it is told too.
+fn one_of_each() -> Vec<Told> {
+    let text = String::new;
+    let run = |event: RunEvent| {
+        match event {
+            RunEvent::Began { .. } | RunEvent::Planned { .. } | RunEvent::Settled => {}
+            RunEvent::Closing { .. } | RunEvent::Result { .. } | RunEvent::Ended { .. } => {}
+        }
+        Told::Run(event)
+    };
+    let task = |event: Event| {
+        match event {
+            Event::Checking | Event::Started { .. } | Event::Restoring { .. } | Event::StepBegan { .. } | Event::StepEnded { .. } => {}
+            Event::Progress { .. } | Event::Note { .. } | Event::Detail { .. } | Event::Done { .. } | Event::Skipped { .. } => {}
+            Event::Failed { .. } | Event::Cancelled { .. } | Event::NotRun { .. } => {}
+        }
+        Told::Task(TaskId::Image, event)
+    };
+    vec![
+        run(RunEvent::Began { run: text(), command: text(), time: text(), logs: text() }),
+        run(RunEvent::Planned { tasks: Vec::new() }),
+        task(Event::Checking),
+        task(Event::Started { reason: text() }),
+        task(Event::Restoring { reason: text() }),
+        task(Event::StepBegan { name: text() }),
+        task(Event::StepEnded { name: text() }),
+        task(Event::Progress { text: text() }),
+        task(Event::Note { text: text() }),
+        task(Event::Detail { text: text() }),
+        task(Event::Done { text: text() }),
+        task(Event::Skipped { reason: text() }),
+        task(Event::Failed { text: text() }),
+        task(Event::Cancelled { text: text() }),
+        task(Event::NotRun { because: TaskId::Patch }),
+        run(RunEvent::Settled),
+        run(RunEvent::Closing { text: text() }),
+        run(RunEvent::Result { result: serde_json::Value::Null }),
+        run(RunEvent::Ended { error: Some(serde_json::Value::Null) }),
+    ]
 }

@@ -35,9 +35,13 @@ impl Project {
 
     /// Runs the tool in the project, with an empty cache and an engine that cannot be there.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
+        Ran::from(self.command(arguments).output().unwrap())
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = binary(&self.root, arguments);
         command.env("POCDEPLOY_CACHE_DIR", self.root.join("cache")).env("DOCKER_HOST", "unix:///nonexistent/docker.sock");
-        Ran::from(command.output().unwrap())
+        command
     }
 }
 
@@ -65,6 +69,8 @@ pub(crate) fn binary(root: &Path, arguments: &[&str]) -> Command {
         .current_dir(root)
         .args(arguments)
         .env_remove("CARGO_MANIFEST_DIR")
+        .env_remove("GITHUB_ACTIONS")
+        .env_remove("GITHUB_STEP_SUMMARY")
         .env_remove("POCDEPLOY_SECRET_KEY")
         .env_remove("POCDEPLOY_DATABASE_PASSWORD");
     command

@@ -12,30 +12,53 @@ mod rollback;
 mod test;
 mod update;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{io::Write as _, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
+use serde_json::Value;
 
 use crate::{
     config::{Config, FILE, Origin, Resolved},
     env::{Env, Options, find_project},
-    errors::{Code, Problem},
+    errors::{self, Code, Problem},
     flags::{self, Command, ConfigCommand, Flags, Global, Output, Plan, Topic},
     graph::{Extent, TaskId, closure},
     lock::{self, Lock},
     provider::provider,
-    report::{Lines, Verbosity},
+    report::{
+        Report as _, RunEvent, Verbosity,
+        choose::{self, Places, Wanted},
+        hub::Hub,
+    },
     runner, tasks,
 };
 
 /// Another run of the same instance is waited for this long.
 const LOCK_LIMIT: Duration = Duration::from_secs(30 * 60);
 
-/// Runs the command of the flags.
+/// Runs the command of the flags. Where a program reads, a failure is told on standard output too.
 pub fn run(flags: Flags) -> Result<()> {
+    let hub = Hub::new();
+    if flags.global.events {
+        choose::stream(&hub);
+    }
+    let json = matches!(&flags.command, Command::Create(it) if it.output == Output::Json);
+    let result = run_command(&hub, flags);
+    hub.run(RunEvent::Ended { error: result.as_ref().err().map(errors::json) });
+    match &result {
+        Err(error) if json => create::print_failure(&hub.so_far(), error)?,
+        _ => {}
+    }
+    result
+}
+
+fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
     // Answered without a project: the code may be that of a broken configuration.
     if let Command::Explain(flags::Explain { topic: Some(Topic::Code(code)), output }) = flags.command {
         return explain::code(code, output);
+    }
+    if flags.global.events && (flags.global.dry_run || only_looks(&flags.command)) {
+        return Err(usage("--events is for commands that change something"));
     }
     let project = match &flags.global.project {
         Some(dir) => {
@@ -56,10 +79,19 @@ pub fn run(flags: Flags) -> Result<()> {
     };
     let refresh = matches!(&flags.command, Command::Requirements(it) if it.refresh);
     let yes = flags.global.yes || matches!(flags.command, Command::Test);
-    let never_ask = flags.command.output() == Output::Json;
-    let (named, timeout) = (flags.global.name.is_some(), flags.global.timeout);
-    let options = Options { yes, never_ask, refresh, extent: extent(&flags.command)?, named, timeout };
-    let mut env = Env::new(project, config, options, Arc::new(Lines::stderr(verbosity)))?;
+    let events = flags.global.events;
+    let options = Options {
+        yes,
+        never_ask: events || flags.command.output() == Output::Json,
+        events,
+        refresh,
+        extent: extent(&flags.command)?,
+        named: flags.global.name.is_some(),
+        timeout: flags.global.timeout,
+    };
+    let mut env = Env::new(project, config, options, hub.clone())?;
+    let places = Places { runs: env.runs(), run: env.runs().join(env.run_id()), link: env.work("log") };
+    choose::attach(hub, Wanted { colour: flags.global.color, verbosity }, places);
     if flags.global.dry_run {
         return preview(&env, &flags.command);
     }
@@ -91,6 +123,29 @@ pub fn run(flags: Flags) -> Result<()> {
         Command::Config(_) => Ok(()),
         Command::Test => test::run(&env),
     }
+}
+
+/// The command's result on standard output: one line, or with `--events` the object as one of the events.
+fn answer(env: &Env, line: &str, object: impl FnOnce() -> Value) -> Result<()> {
+    if env.options.events {
+        env.report.run(RunEvent::Result { result: object() });
+        return Ok(());
+    }
+    writeln!(std::io::stdout(), "{line}").context("print the result")
+}
+
+/// Commands that change nothing: what they print is data.
+fn only_looks(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Test
+            | Command::Ls(_)
+            | Command::Plan(_)
+            | Command::Graph(_)
+            | Command::Explain(_)
+            | Command::Config(_)
+            | Command::History(_)
+    )
 }
 
 /// `--dry-run` of a command that changes something; the others change nothing anyway.
@@ -171,6 +226,7 @@ fn targets(env: &Env, targets: &[TaskId]) -> Result<()> {
     Ok(())
 }
 
+/// One run of the instance at a time, told from its beginning.
 fn locked(env: &Env, command: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
     let _lock = lock(env, command)?;
     work()
@@ -179,7 +235,13 @@ fn locked(env: &Env, command: &str, work: impl FnOnce() -> Result<()>) -> Result
 /// Held while a command changes something of this instance.
 fn lock(env: &Env, command: &str) -> Result<Lock> {
     let path = env.work("lock");
-    let purpose = format!("cargo xtask {command}");
+    let logs = env.runs().join(env.run_id());
+    env.report.run(RunEvent::Began {
+        run: env.run_id().to_owned(),
+        command: command.to_owned(),
+        time: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        logs: logs.strip_prefix(&env.project).unwrap_or(&logs).display().to_string(),
+    });
     let waiting = |holder: &str| env.note(TaskId::Engine, format!("waiting for another run of this instance: {holder}"));
-    lock::acquire(&path, &purpose, LOCK_LIMIT, &env.interrupt, waiting)
+    lock::acquire(&path, LOCK_LIMIT, &env.interrupt, waiting)
 }

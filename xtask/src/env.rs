@@ -32,6 +32,8 @@ pub struct Options {
     pub yes: bool,
     /// No question at all: standard output is for a machine.
     pub never_ask: bool,
+    /// Standard output holds events, one a line, and nothing else.
+    pub events: bool,
     /// Resolve the requirements anew.
     pub refresh: bool,
     /// How much of the graph may run.
@@ -60,6 +62,8 @@ pub struct Env {
     cache: PathBuf,
     engine: OnceLock<Engine>,
     looks_only: AtomicBool,
+    /// This run's name: the moment in UTC, so that names sort by time.
+    run: String,
 }
 
 impl Env {
@@ -73,7 +77,8 @@ impl Env {
         };
         let cache = cache_dir()?;
         let work = if options.named { project.join(WORK).join("instances").join(&instance) } else { project.join(WORK) };
-        let tools = Tools::new(work.join("log"), interrupt.clone(), report.clone());
+        let run = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S.%3fZ").to_string();
+        let tools = Tools::new(work.join(RUNS).join(&run), interrupt.clone(), report.clone());
         Ok(Env {
             project,
             config,
@@ -88,6 +93,7 @@ impl Env {
             cache,
             engine: OnceLock::new(),
             looks_only: AtomicBool::new(false),
+            run,
         })
     }
 
@@ -104,6 +110,22 @@ impl Env {
     /// A path below the user's cache: what is dear and serves all projects of the machine.
     pub fn cache(&self, relative: impl AsRef<Path>) -> PathBuf {
         self.cache.join(relative)
+    }
+
+    /// The name of this run.
+    pub fn run_id(&self) -> &str {
+        &self.run
+    }
+
+    /// The task's log of this run, as a user in the project's folder would write it.
+    pub fn log(&self, task: TaskId) -> String {
+        let path = self.tools.log(task);
+        path.strip_prefix(&self.project).unwrap_or(&path).display().to_string()
+    }
+
+    /// The folders of the last runs, each with its events and logs.
+    pub fn runs(&self) -> PathBuf {
+        self.work(RUNS)
     }
 
     /// The instance's own kubeconfig; `~/.kube/config` is never read or written.
@@ -156,6 +178,14 @@ impl Env {
         dirs.into_iter().filter_map(|dir| scarce(dir, free(dir)?)).collect()
     }
 
+    /// Does a part of a task's work that is worth a line of its own in the timeline.
+    pub fn step<T>(&self, task: TaskId, name: &str, work: impl FnOnce() -> T) -> T {
+        self.report.event(task, Event::StepBegan { name: name.to_owned() });
+        let result = work();
+        self.report.event(task, Event::StepEnded { name: name.to_owned() });
+        result
+    }
+
     pub fn progress(&self, task: TaskId, text: impl Into<String>) {
         self.report.event(task, Event::Progress { text: text.into() });
     }
@@ -177,6 +207,7 @@ fn scarce(dir: &Path, megabytes: u64) -> Option<String> {
 }
 
 const WORK: &str = "target/pocdeploy";
+const RUNS: &str = "runs";
 
 /// The image's last name and six digits of the checkout's path: two checkouts never collide.
 fn default_instance(config: &Config, project: &Path) -> String {

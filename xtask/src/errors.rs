@@ -7,6 +7,8 @@ pub mod codes;
 
 use std::fmt;
 
+use serde_json::{Value, json};
+
 pub use crate::errors::codes::Code;
 
 /// The documented exit codes of the tool.
@@ -154,6 +156,17 @@ pub fn render(error: &anyhow::Error) -> String {
     }
     out.push_str(&format!("\n\n{}", last.concat()));
     out
+}
+
+/// The error for machines: its causes from the outermost to the root, what helps, and the exit code.
+pub fn json(error: &anyhow::Error) -> Value {
+    json!({
+        "code": code(error).to_string(),
+        "message": format!("{error:#}"),
+        "causes": error.chain().map(ToString::to_string).collect::<Vec<_>>(),
+        "hint": problem(error).and_then(|it| it.hint.as_deref()),
+        "exit": exit_code(error) as u8,
+    })
 }
 
 #[cfg(test)]

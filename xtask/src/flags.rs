@@ -6,7 +6,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{config::ClusterType, errors::Code, graph::TaskId};
+use crate::{config::ClusterType, errors::Code, graph::TaskId, report::choose::Colour};
 
 /// Turn an application's repository into a running proof of concept on Kubernetes
 #[derive(Debug, Parser)]
@@ -33,6 +33,12 @@ pub struct Global {
     /// Show failures only
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
+    /// Colours: on a terminal, always or never; NO_COLOR and CLICOLOR_FORCE are heard too
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Colour::Auto, hide_possible_values = true, global = true)]
+    pub color: Colour,
+    /// Print every event as one line of JSON on standard output; nothing is asked
+    #[arg(long, global = true)]
+    pub events: bool,
     /// Show what would be done, and change nothing
     #[arg(long, global = true)]
     pub dry_run: bool,

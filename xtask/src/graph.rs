@@ -2,10 +2,13 @@
 
 mod extent;
 
+use serde::{Deserialize, Serialize};
+
 pub use crate::graph::extent::{Extent, Treatment};
 
-/// Every task there is. Closed, so that a typo does not compile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Every task there is. Closed, so that a typo does not compile. In JSON each has its `name`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum TaskId {
     Engine,
     Patch,
@@ -117,6 +120,13 @@ mod tests {
             for need in id.needs() {
                 assert!(order[..index].contains(need), "{} before {}", need.name(), id.name());
             }
+        }
+    }
+
+    #[test]
+    fn machines_and_people_use_the_same_names() {
+        for id in TaskId::GRAPH {
+            assert_eq!(serde_json::json!(id), id.name());
         }
     }
 

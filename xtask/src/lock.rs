@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
-    io::{Seek as _, Write as _},
+    os::unix::fs::MetadataExt as _,
     path::Path,
     time::Duration,
 };
@@ -20,12 +20,12 @@ pub struct Lock {
     _file: File,
 }
 
-/// Waits until the lock is free, at most `limit`; `waiting` hears once who holds it.
-pub fn acquire(path: &Path, purpose: &str, limit: Duration, interrupt: &Interrupt, waiting: impl FnOnce(&str)) -> Result<Lock> {
+/// Waits until the lock is free, at most `limit`; `waiting` hears once who holds it. Writes nothing into the file.
+pub fn acquire(path: &Path, limit: Duration, interrupt: &Interrupt, waiting: impl FnOnce(&str)) -> Result<Lock> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).with_context(|| format!("create {}", parent.display()))?;
     }
-    let mut file = OpenOptions::new()
+    let file = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
@@ -37,11 +37,11 @@ pub fn acquire(path: &Path, purpose: &str, limit: Duration, interrupt: &Interrup
     let pause = Duration::from_millis(200);
     loop {
         match file.try_lock() {
-            Ok(()) => break,
+            Ok(()) => return Ok(Lock { _file: file }),
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("lock {}", path.display())),
         }
-        let holder = holder(path);
+        let holder = holder(&file);
         if let Some(waiting) = waiting.take() {
             waiting(&holder);
         }
@@ -52,17 +52,34 @@ pub fn acquire(path: &Path, purpose: &str, limit: Duration, interrupt: &Interrup
         interrupt.sleep(pause.min(left)).with_context(|| format!("waiting for another run of this instance: {holder}"))?;
         left = left.saturating_sub(pause);
     }
-    let text = format!("`{purpose}`, process {}\n", std::process::id());
-    let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes())).and_then(|()| file.flush());
-    written.with_context(|| format!("write {}", path.display()))?;
-    Ok(Lock { _file: file })
 }
 
-/// Command and process of whoever holds the lock, and for how long: the file was written when it was taken.
-fn holder(path: &Path) -> String {
-    let text = fs::read_to_string(path).unwrap_or_default();
-    let age = fs::metadata(path).and_then(|it| it.modified()).ok().and_then(|it| it.elapsed().ok()).unwrap_or_default();
-    format!("{}, for {}", text.trim(), Took(age))
+/// Who holds the lock, as the kernel tells: command, process and age. A text in the file could be of a process that is gone.
+fn holder(file: &File) -> String {
+    let found = file.metadata().ok().and_then(|it| {
+        let locks = fs::read_to_string("/proc/locks").ok()?;
+        holding(&locks, it.ino()).next()
+    });
+    let Some(process) = found else { return "a process that cannot be seen from here".to_owned() };
+    let folder = format!("/proc/{process}");
+    let line = fs::read(format!("{folder}/cmdline")).unwrap_or_default();
+    let line = String::from_utf8_lossy(&line).replace('\0', " ");
+    // As it was typed: cargo starts the program under its full path.
+    let command =
+        line.trim_end().rsplit_once("/xtask ").map_or_else(|| line.trim_end().to_owned(), |(_, rest)| format!("cargo xtask {rest}"));
+    let age = fs::metadata(&folder).and_then(|it| it.modified()).ok().and_then(|it| it.elapsed().ok()).unwrap_or_default();
+    format!("`{command}`, process {process}, for {}", Took(age))
+}
+
+/// The processes that hold a lock on the file of that number, in `/proc/locks`.
+fn holding(locks: &str, inode: u64) -> impl Iterator<Item = u32> {
+    locks.lines().filter_map(move |line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        // `->` stands before those that wait.
+        let [_, "FLOCK", _, _, process, file, ..] = words.as_slice() else { return None };
+        let matches = file.rsplit(':').next()?.parse() == Ok(inode);
+        if matches { process.parse().ok() } else { None }
+    })
 }
 
 #[cfg(test)]
@@ -74,13 +91,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         let interrupt = Interrupt::default();
-        let first = acquire(&path, "xtask create", Duration::ZERO, &interrupt, |_| ()).unwrap();
+        let first = acquire(&path, Duration::ZERO, &interrupt, |_| ()).unwrap();
         let mut heard = String::new();
-        let second = acquire(&path, "xtask delete", Duration::from_millis(1), &interrupt, |holder| heard = holder.to_owned());
+        let second = acquire(&path, Duration::from_millis(1), &interrupt, |holder| heard = holder.to_owned());
         assert!(second.is_err());
-        let expected = format!("`xtask create`, process {}, for 0.", std::process::id());
-        assert!(heard.starts_with(&expected), "{heard}");
+        assert!(heard.contains(&format!("process {}, for ", std::process::id())), "{heard}");
+        assert_eq!(fs::read(&path).unwrap(), b"");
         drop(first);
-        assert!(acquire(&path, "xtask delete", Duration::ZERO, &interrupt, |_| ()).is_ok());
+        assert!(acquire(&path, Duration::ZERO, &interrupt, |_| ()).is_ok());
+    }
+
+    #[test]
+    fn only_those_who_hold_the_file_are_named() {
+        let locks = "1: FLOCK  ADVISORY  WRITE 17 fe:00:55 0 EOF\n1: -> FLOCK  ADVISORY  WRITE 18 fe:00:55 0 EOF\n\
+                     2: POSIX  ADVISORY  WRITE 19 fe:00:55 0 EOF\n3: FLOCK  ADVISORY  WRITE 20 fe:00:555 0 EOF\n";
+        assert_eq!(holding(locks, 55).collect::<Vec<_>>(), [17]);
     }
 }

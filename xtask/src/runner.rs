@@ -1,10 +1,8 @@
 //! Runs tasks in the order of the graph, independent ones at the same time, each only where its product is not there.
+//!
+//! What happens is told as events; how it looks is the business of `report`.
 
-use std::{
-    collections::BTreeMap,
-    sync::mpsc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, sync::mpsc};
 
 use anyhow::Result;
 
@@ -15,35 +13,55 @@ use crate::{
     graph::{Extent, TaskId, Treatment, closure},
     probe::Probe,
     record,
-    report::Event,
+    report::{Event, RunEvent, run::Run},
     tasks::Task,
 };
 
-/// How a task ended.
+/// How a task ended, and what stopped it.
 #[derive(Debug)]
-enum Outcome {
-    Ran,
-    Skipped,
+enum End {
+    Well,
     Failed(anyhow::Error),
+    /// A signal came: no failure of its own, but the run ends with this error.
+    Cancelled(anyhow::Error),
     NotRun,
 }
 
-/// What a whole run did.
-#[derive(Debug, Default)]
-pub struct Summary {
-    pub ran: Vec<TaskId>,
-    pub skipped: Vec<TaskId>,
-    pub took: Duration,
-}
+type TaskOf<'a> = &'a (dyn Fn(TaskId) -> Option<Box<dyn Task>> + Sync);
 
 /// Brings the targets about with all that they need. Independent tasks end their work when one fails;
-/// the error returned is the first that happened.
-pub fn run(env: &Env, task_of: &(dyn Fn(TaskId) -> Option<Box<dyn Task>> + Sync), targets: &[TaskId]) -> Result<Summary> {
-    let began = Instant::now();
-    let mut waiting = closure(targets);
-    let mut ended: BTreeMap<TaskId, bool> = BTreeMap::new();
-    let mut summary = Summary::default();
-    let mut failures: Vec<(TaskId, anyhow::Error)> = Vec::new();
+/// the error returned is the first that happened. What was done is in the run that is returned.
+pub fn run(env: &Env, task_of: TaskOf<'_>, targets: &[TaskId]) -> Result<Run> {
+    let tasks = closure(targets);
+    let planned = tasks.iter().copied().filter(|id| env.options.extent.treatment(*id) != Treatment::PassedOver).collect();
+    env.report.run(RunEvent::Planned { tasks: planned });
+    let result = verdict(env, run_all(env, task_of, tasks));
+    env.report.run(RunEvent::Settled);
+    result.map(|()| env.report.so_far())
+}
+
+/// The first failure is the result and comes last on the screen; the others are told here, whole.
+fn verdict(env: &Env, ends: Vec<(TaskId, End)>) -> Result<()> {
+    let mut first = None;
+    for (id, end) in ends {
+        match end {
+            End::Failed(error) if first.is_none() => {
+                first = Some(error.context(format!("{} failed (log: {})", id.name(), env.log(id))));
+            }
+            End::Failed(error) => env.note(id, format!("{error:#}")),
+            End::Cancelled(error) if first.is_none() => first = Some(error.context(format!("{} was stopped", id.name()))),
+            End::Well | End::NotRun | End::Cancelled(_) => {}
+        }
+    }
+    // A signal between two tasks fails none of them.
+    first.map_or_else(|| env.interrupt.check(), Err)
+}
+
+/// The tasks with their ends, in the order in which they ended.
+fn run_all(env: &Env, task_of: TaskOf<'_>, mut waiting: Vec<TaskId>) -> Vec<(TaskId, End)> {
+    let mut ends: Vec<(TaskId, End)> = Vec::new();
+    // Of each task that ended: the one that is to blame where its end was not good.
+    let mut blame: BTreeMap<TaskId, Option<TaskId>> = BTreeMap::new();
     std::thread::scope(|scope| {
         let (sender, receiver) = mpsc::channel();
         let mut running = 0;
@@ -51,105 +69,92 @@ pub fn run(env: &Env, task_of: &(dyn Fn(TaskId) -> Option<Box<dyn Task>> + Sync)
             // Start what can start, and name what no longer can.
             let mut later = Vec::new();
             for id in std::mem::take(&mut waiting) {
-                let blocked = id.needs().iter().find(|need| ended.get(need) == Some(&false));
-                if let Some(need) = blocked {
-                    env.report.event(id, Event::NotRun { because: *need });
-                    ended.insert(id, false);
+                if let Some(culprit) = id.needs().iter().find_map(|need| blame.get(need).copied().flatten()) {
+                    blame.insert(id, Some(culprit));
+                    ends.push((id, not_run(env, id, culprit)));
                     continue;
                 }
-                if !id.needs().iter().all(|need| ended.contains_key(need)) {
+                if !id.needs().iter().all(|need| blame.contains_key(need)) {
                     later.push(id);
                     continue;
                 }
                 let sender = sender.clone();
                 running += 1;
                 scope.spawn(move || {
-                    let outcome = match task_of(id) {
+                    let end = match task_of(id) {
                         Some(task) => run_one(env, task.as_ref()),
-                        None => Outcome::Failed(Problem::new(format!("{} is no task", id.name())).into()),
+                        None => End::Failed(Problem::new(format!("{} is no task", id.name())).into()),
                     };
                     // The receiver lives until every task reported.
-                    sender.send((id, outcome)).ok();
+                    sender.send((id, end)).ok();
                 });
             }
             waiting = later;
             if running == 0 {
-                if waiting.is_empty() {
-                    break;
-                }
-                continue;
+                break;
             }
-            let Ok((id, outcome)) = receiver.recv() else { break };
+            let Ok((id, end)) = receiver.recv() else { break };
             running -= 1;
-            ended.insert(id, matches!(outcome, Outcome::Ran | Outcome::Skipped));
-            match outcome {
-                Outcome::Ran => summary.ran.push(id),
-                Outcome::Skipped => summary.skipped.push(id),
-                Outcome::Failed(error) => failures.push((id, error)),
-                Outcome::NotRun => {}
-            }
+            blame.insert(id, if matches!(end, End::Well) { None } else { Some(id) });
+            ends.push((id, end));
         }
     });
-    summary.took = began.elapsed();
-    let mut failures = failures.into_iter();
-    let Some((id, error)) = failures.next() else {
-        // A signal between two tasks fails none of them.
-        env.interrupt.check()?;
-        return Ok(summary);
-    };
-    // The first failure is the result; the others are told here, whole.
-    for (other, error) in failures {
-        env.note(other, format!("{error:#}"));
-    }
-    Err(error.context(format!("{} failed", id.name())))
+    ends
 }
 
-fn run_one(env: &Env, task: &dyn Task) -> Outcome {
+fn not_run(env: &Env, id: TaskId, culprit: TaskId) -> End {
+    let event = match env.interrupt.check() {
+        Ok(()) => Event::NotRun { because: culprit },
+        Err(error) => Event::Cancelled { text: format!("not started: {error}") },
+    };
+    env.report.event(id, event);
+    End::NotRun
+}
+
+fn run_one(env: &Env, task: &dyn Task) -> End {
     let id = task.id();
-    if env.interrupt.is_set() {
-        return Outcome::NotRun;
+    let result = env.interrupt.check().and_then(|()| bring_about(env, task));
+    let Err(error) = result else { return End::Well };
+    if let Err(cause) = env.interrupt.check() {
+        env.report.event(id, Event::Cancelled { text: format!("stopped: {cause}") });
+        // Whatever a stopped command made of it: the cause is the signal.
+        return End::Cancelled(if exit_code(&error) == exit_code(&cause) { error } else { cause.context(format!("{error:#}")) });
     }
-    match bring_about(env, task) {
-        Ok(true) => Outcome::Ran,
-        Ok(false) => Outcome::Skipped,
-        Err(error) => {
-            // Whatever a stopped command made of it: the cause is the signal.
-            let error = match env.interrupt.check() {
-                Err(cause) if exit_code(&error) != exit_code(&cause) => cause.context(format!("{error:#}")),
-                _ => error,
-            };
-            env.report.event(id, Event::Failed { text: format!("failed: {}", first_line(&error)) });
-            for suspicion in env.scarce_space() {
-                env.note(id, suspicion);
-            }
-            Outcome::Failed(error)
-        }
+    // The log has it whole.
+    env.detail(id, format!("error: {error:#}"));
+    env.report.event(id, Event::Failed { text: first_line(&error) });
+    for suspicion in env.scarce_space() {
+        env.note(id, suspicion);
     }
+    End::Failed(error)
 }
 
 /// Probes, runs where stale, and probes again: a task that says it is done and is not has failed.
-fn bring_about(env: &Env, task: &dyn Task) -> Result<bool> {
+fn bring_about(env: &Env, task: &dyn Task) -> Result<()> {
     let id = task.id();
     let treatment = env.options.extent.treatment(id);
     if matches!(treatment, Treatment::Required | Treatment::AsItIs | Treatment::PassedOver) {
-        return take_as_it_is(env, task, treatment).map(|()| false);
+        return take_as_it_is(env, task, treatment);
     }
+    env.report.event(id, Event::Checking);
     let want: Fingerprint = task.inputs(env)?;
     let reason = match task.probe(env, &want)? {
         Probe::Fresh(_) if treatment == Treatment::Forced => "asked for with --from".to_owned(),
         Probe::Fresh(reason) => {
             env.report.event(id, Event::Skipped { reason });
-            return Ok(false);
+            return Ok(());
         }
         Probe::Stale(reason) => reason,
     };
-    env.report.event(id, Event::Started { reason });
+    // The same inputs as at the last success: what was lost is brought back. What was asked for is no loss.
+    let restores = !env.options.refresh && !env.is_forced(id) && record::changed(env, id, &want).is_none();
+    env.report.event(id, if restores { Event::Restoring { reason } } else { Event::Started { reason } });
     task.run(env, &want)?;
     match task.probe(env, &want)? {
         Probe::Fresh(text) => {
             record::write(env, id, &want)?;
             env.report.event(id, Event::Done { text });
-            Ok(true)
+            Ok(())
         }
         Probe::Stale(reason) => {
             Err(Problem::new(format!("it ran to its end, but its product is not there: {reason}")).code(Code::NoProduct).into())
@@ -163,6 +168,7 @@ fn take_as_it_is(env: &Env, task: &dyn Task, treatment: Treatment) -> Result<()>
     if treatment == Treatment::PassedOver {
         return Ok(());
     }
+    env.report.event(id, Event::Checking);
     let found = task.inputs(env).and_then(|want| task.probe(env, &want));
     let why = match found {
         Ok(Probe::Fresh(reason)) => {

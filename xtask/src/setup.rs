@@ -64,9 +64,15 @@ pub fn consent(env: &Env, task: TaskId, what: &str) -> Result<()> {
     if env.options.never_ask || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Err(refused().into());
     }
+    env.report.hold(true);
+    let answer = ask(env);
+    env.report.hold(false);
+    if matches!(answer?.trim(), "y" | "Y" | "yes") { Ok(()) } else { Err(refused().into()) }
+}
+
+fn ask(env: &Env) -> Result<String> {
     std::io::stderr().write_all(b"Go ahead? [y/N] ")?;
-    let answer = read_line(&env.interrupt)?;
-    if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { Err(refused().into()) }
+    read_line(&env.interrupt)
 }
 
 /// A line of standard input. Reading it blocks, so that another thread does it: Ctrl-C ends the wait.

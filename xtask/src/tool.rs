@@ -21,7 +21,7 @@ use crate::{
     errors::{Code, Problem},
     graph::TaskId,
     interrupt::Interrupt,
-    report::{Event, Report},
+    report::{Event, Report, record::OWN_LINE},
 };
 
 /// Ten minutes: for commands that are not builds.
@@ -234,7 +234,7 @@ impl Tools {
         }
         let log = self.log(task);
         let text = fs::read_to_string(&log).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
+        let lines: Vec<&str> = text.lines().filter(|it| !it.starts_with(OWN_LINE)).collect();
         let from = lines.iter().rposition(|it| it.starts_with("$ ")).map_or(0, |it| it + 1).max(lines.len().saturating_sub(20));
         let mut what = format!("`{shown}` {}", ended(status));
         for line in &lines[from..] {

@@ -6,54 +6,89 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::{
+    commands::answer,
     env::Env,
+    errors,
     flags::Output,
     graph::TaskId,
     provider::provider,
-    report::Took,
-    runner::{self, Summary},
+    report::{
+        RunEvent, Took,
+        run::{Outcome, Run},
+        wire,
+    },
+    runner,
     tasks::{self, wanted},
 };
+
+/// What a successful run leaves for its reader.
+struct Created {
+    url: String,
+    kubeconfig: String,
+    namespace: String,
+    database_secret: String,
+}
 
 /// The deployment with all that it needs; independent parts at the same time.
 pub(crate) fn run(env: &Env, output: Output) -> Result<()> {
     let provider = provider(env)?;
-    let summary = runner::run(env, &tasks::task, &[TaskId::Deploy])?;
-    let url = format!("{}{}", provider.reach(env)?.origin, env.config.app.path);
+    let run = runner::run(env, &tasks::task, &[TaskId::Deploy])?;
     let kubeconfig = env.kubeconfig();
-    let kubeconfig = kubeconfig.strip_prefix(&env.project).unwrap_or(&kubeconfig).display().to_string();
-    let namespace = &env.config.app.namespace;
-    let secret = wanted::credentials(env)?;
-    let app_secret = wanted::APP_SECRET;
-    let words = format!(
-        "\n{} in {}: {} ran, {} skipped\n\n\
-         look inside   kubectl --kubeconfig {kubeconfig} -n {namespace} get all\n\
-         credentials   Secrets {secret} and {app_secret} in namespace {namespace}\n\
-         take it away  cargo xtask delete\n\n",
-        if summary.ran.is_empty() { "nothing to do" } else { "done" },
-        Took(summary.took),
-        summary.ran.len(),
-        summary.skipped.len(),
-    );
-    std::io::stderr().write_all(words.as_bytes()).ok();
-    let result = match output {
-        Output::Text => url,
-        Output::Json => json(&url, &kubeconfig, namespace, &summary).to_string(),
+    let created = Created {
+        url: format!("{}{}", provider.reach(env)?.origin, env.config.app.path),
+        kubeconfig: kubeconfig.strip_prefix(&env.project).unwrap_or(&kubeconfig).display().to_string(),
+        namespace: env.config.app.namespace.clone(),
+        database_secret: wanted::credentials(env)?,
     };
-    writeln!(std::io::stdout(), "{result}").context("print the URL")
+    env.report.run(RunEvent::Closing { text: words(&run, &created) });
+    let object = json(&run, Some(&created), None);
+    let line = match output {
+        Output::Text => created.url,
+        Output::Json => object.to_string(),
+    };
+    answer(env, &line, || object)
 }
 
-/// One object; `schema` goes up when a field changes its meaning.
-fn json(url: &str, kubeconfig: &str, namespace: &str, summary: &Summary) -> Value {
-    let names = |ids: &[TaskId]| ids.iter().map(|it| it.name()).collect::<Vec<_>>();
+/// A failure as the one object of `--output json`.
+pub(crate) fn print_failure(run: &Run, error: &anyhow::Error) -> Result<()> {
+    let line = json(run, None, Some(errors::json(error)));
+    writeln!(std::io::stdout(), "{line}").context("print the failure")
+}
+
+/// What a person needs next.
+fn words(run: &Run, created: &Created) -> String {
+    let Created { kubeconfig, namespace, database_secret, .. } = created;
+    format!(
+        "{} in {}: {} ran, {} restored, {} skipped\n\n\
+         look inside   kubectl --kubeconfig {kubeconfig} -n {namespace} get all\n\
+         credentials   Secrets {database_secret} and {} in namespace {namespace}\n\
+         take it away  cargo xtask delete\n\n",
+        if run.worked() { "done" } else { "nothing to do" },
+        Took(run.took()),
+        run.count(Outcome::Ran),
+        run.count(Outcome::Restored),
+        run.count(Outcome::Skipped),
+        wanted::APP_SECRET,
+    )
+}
+
+/// One object; `schema` goes up when a field changes its meaning. `docs/events.md` describes it.
+fn json(run: &Run, created: Option<&Created>, error: Option<Value>) -> Value {
+    let names = |outcome| run.in_order().iter().filter(|it| it.outcome() == Some(outcome)).map(|it| it.id.name()).collect::<Vec<_>>();
     json!({
         "schema": 1,
-        "url": url,
-        "seconds": (summary.took.as_secs_f64() * 10.0).round() / 10.0,
-        "ran": names(&summary.ran),
-        "skipped": names(&summary.skipped),
-        "kubeconfig": kubeconfig,
-        "namespace": namespace,
+        "ok": error.is_none(),
+        "url": created.map(|it| &it.url),
+        "seconds": wire::seconds(run.took()),
+        "ran": names(Outcome::Ran),
+        "restored": names(Outcome::Restored),
+        "skipped": names(Outcome::Skipped),
+        "kubeconfig": created.map(|it| &it.kubeconfig),
+        "namespace": created.map(|it| &it.namespace),
+        "run": run.id,
+        "logs": run.logs,
+        "tasks": wire::tasks(run),
+        "error": error,
     })
 }
 
@@ -62,13 +97,27 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::report::{Event, Told};
 
     #[test]
     fn machines_get_one_object() {
-        let summary = Summary { ran: vec![TaskId::Patch], skipped: vec![TaskId::Engine], took: Duration::from_millis(1234) };
+        let mut run = Run { id: "1".to_owned(), logs: "l".to_owned(), ..Run::default() };
+        let mut tell = |ms, event| run.take(Duration::from_millis(ms), &Told::Task(TaskId::Patch, event));
+        tell(100, Event::Restoring { reason: "gone".to_owned() });
+        tell(1334, Event::Done { text: "there".to_owned() });
+        run.take(Duration::from_millis(1400), &Told::Run(RunEvent::Settled));
+        let created = Created {
+            url: "http://localhost:8080/".to_owned(),
+            kubeconfig: "k".to_owned(),
+            namespace: "polls".to_owned(),
+            database_secret: "s".to_owned(),
+        };
         assert_eq!(
-            json("http://localhost:8080/", "k", "polls", &summary).to_string(),
-            r#"{"schema":1,"url":"http://localhost:8080/","seconds":1.2,"ran":["patch"],"skipped":["engine"],"kubeconfig":"k","namespace":"polls"}"#
+            json(&run, Some(&created), None).to_string(),
+            "{\"schema\":1,\"ok\":true,\"url\":\"http://localhost:8080/\",\"seconds\":1.4,\"ran\":[],\"restored\":[\"patch\"],\"skipped\":[],\
+             \"kubeconfig\":\"k\",\"namespace\":\"polls\",\"run\":\"1\",\"logs\":\"l\",\"tasks\":[{\"task\":\"patch\",\"outcome\":\"restored\",\
+             \"reason\":\"gone\",\"began\":0.1,\"ended\":1.334,\"critical\":true,\"steps\":[]}],\"error\":null}"
         );
+        assert!(words(&run, &created).starts_with("done in 1.4 s: 0 ran, 1 restored, 0 skipped\n"));
     }
 }

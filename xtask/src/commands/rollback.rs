@@ -20,7 +20,7 @@ pub(crate) fn run(env: &Env, revision: Option<u32>) -> Result<()> {
         }
         Err(error) => {
             let first = error.to_string().lines().next().unwrap_or_default().to_owned();
-            env.report.event(TASK, Event::Failed { text: format!("failed: {first}") });
+            env.report.event(TASK, Event::Failed { text: first });
             Err(error)
         }
     }

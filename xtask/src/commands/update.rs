@@ -1,35 +1,35 @@
 //! `update`: the changed source into the instance that runs. Everything that is as it should be is skipped.
 
-use std::io::Write as _;
-
-use anyhow::{Context as _, Result};
+use anyhow::Result;
+use serde_json::json;
 
 use crate::{
+    commands::answer,
     env::Env,
     errors::{Code, Problem},
     graph::TaskId,
     probe::Probe,
     provider::provider,
-    report::Took,
+    report::{RunEvent, Took},
     runner, tasks,
 };
 
 pub(crate) fn run(env: &Env) -> Result<()> {
     connect(env)?;
-    let summary = runner::run(env, &tasks::task, &[TaskId::Deploy])?;
+    let run = runner::run(env, &tasks::task, &[TaskId::Deploy])?;
     let revisions = tasks::deploy::revisions(env)?;
     let number = tasks::deploy::serving(&revisions).unwrap_or_default();
-    let words = if summary.ran.is_empty() {
-        format!("\nnothing to do in {}: revision {number} serves\n\n", Took(summary.took))
+    let text = if !run.worked() {
+        format!("nothing to do in {}: revision {number} serves\n\n", Took(run.took()))
     } else {
         format!(
-            "\nrevision {number} serves after {}\n\ntake it back   cargo xtask rollback\nall revisions  cargo xtask history\n\n",
-            Took(summary.took)
+            "revision {number} serves after {}\n\ntake it back   cargo xtask rollback\nall revisions  cargo xtask history\n\n",
+            Took(run.took())
         )
     };
-    std::io::stderr().write_all(words.as_bytes()).ok();
+    env.report.run(RunEvent::Closing { text });
     let url = format!("{}{}", provider(env)?.reach(env)?.origin, env.config.app.path);
-    writeln!(std::io::stdout(), "{url}").context("print the URL")
+    answer(env, &url, || json!({ "schema": 1, "url": url, "revision": number }))
 }
 
 /// Connects to the engine of an instance that runs; creates and starts nothing.

@@ -117,7 +117,6 @@ fn build(env: &Env, id: TaskId, want: &Fingerprint, reference: &str) -> Result<(
         env.detail(id, line);
     });
     let lines = lines.into_inner().unwrap_or_default();
-    record::write_file(&log, lines.as_bytes())?;
     result.map_err(|error| {
         let last: Vec<&str> = lines.lines().rev().take(12).collect();
         let tail: Vec<&str> = last.into_iter().rev().collect();

@@ -6,7 +6,6 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
-    time::Instant,
 };
 
 use anyhow::{Context as _, Result};
@@ -124,18 +123,11 @@ pub(super) fn module_folder(env: &Env, task: TaskId, recipes: &Recipes, module: 
 }
 
 fn build(env: &Env, task: TaskId, recipes: &Recipes, key: &str, build: &Build<'_>, steps: &Steps<'_>) -> Result<PathBuf> {
-    let began = Instant::now();
-    let mut made = false;
     let path = product(env, task, build.name, key, |part| {
-        made = true;
-        compile(env, task, &recipes.folder.join(build.module), build, part, steps)
+        env.step(task, build.title, || compile(env, task, &recipes.folder.join(build.module), build, part, steps))
     });
     let path = path.with_context(|| format!("build {} from Go modules", build.title))?;
-    if made {
-        steps.made(&format!("{} built from Go modules", build.title), began);
-    } else {
-        steps.done();
-    }
+    steps.done();
     Ok(path)
 }
 

@@ -17,7 +17,7 @@ pub(super) fn product(env: &Env, task: TaskId, name: &str, key: &str, make: impl
     }
     env.may_change(|| format!("{name} is not in the cache yet"))?;
     let waiting = |holder: &str| env.note(task, format!("waiting for another run that makes {name}: {holder}"));
-    let guard = lock::acquire(&env.cache(format!("images/.{name}.lock")), "making images", BUILD_LIMIT, &env.interrupt, waiting)?;
+    let guard = lock::acquire(&env.cache(format!("images/.{name}.lock")), BUILD_LIMIT, &env.interrupt, waiting)?;
     if path.exists() {
         return Ok(path);
     }

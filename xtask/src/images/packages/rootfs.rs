@@ -1,6 +1,9 @@
 //! Root file systems of Debian packages, made by `mmdebstrap` from the mirrors that this machine itself uses.
 
-use std::{collections::BTreeSet, path::PathBuf, time::Instant};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 use xshell::cmd;
@@ -20,31 +23,28 @@ use crate::{
 /// The root file system as a tar archive.
 pub(super) fn make(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys, name: &str, steps: &Steps<'_>) -> Result<PathBuf> {
     let root = recipes.root(name)?;
-    let began = Instant::now();
-    let mut made = false;
     let path = product(env, task, &format!("rootfs-{name}"), keys.root(name)?, |part| {
-        made = true;
-        steps.says(&format!("Debian packages for {name}"));
-        let tools = env.tools.with_log(&format!("image-{name}"));
-        let sh = tools.shell(&recipes.folder)?;
-        let sources = sources(env, task, &root.suite)?;
-        let mut options = options(&root, &recipes.folder.display().to_string());
-        options.extend(apt_settings(env, task)?);
-        let suite = &root.suite;
-        let command = cmd!(sh, "mmdebstrap {options...} --format=tar {suite} {part} {sources...}");
-        tools.run_watched(task, command, BUILD_LIMIT, |line| {
-            if let Some(line) = line.strip_prefix("I: ").filter(|it| !it.contains("hook")) {
-                steps.says(&format!("Debian packages for {name}: {line}"));
-            }
-        })
+        env.step(task, &format!("Debian packages for {name}"), || bootstrap(env, task, recipes, name, &root, part, steps))
     });
     let path = path.with_context(|| format!("make the root file system `{name}` of Debian packages"))?;
-    if made {
-        steps.made(&format!("Debian packages for {name}"), began);
-    } else {
-        steps.done();
-    }
+    steps.done();
     Ok(path)
+}
+
+fn bootstrap(env: &Env, task: TaskId, recipes: &Recipes, name: &str, root: &Root, part: &Path, steps: &Steps<'_>) -> Result<()> {
+    steps.says(&format!("Debian packages for {name}"));
+    let tools = env.tools.with_log(&format!("image-{name}"));
+    let sh = tools.shell(&recipes.folder)?;
+    let sources = sources(env, task, &root.suite)?;
+    let mut options = options(root, &recipes.folder.display().to_string());
+    options.extend(apt_settings(env, task)?);
+    let suite = &root.suite;
+    let command = cmd!(sh, "mmdebstrap {options...} --format=tar {suite} {part} {sources...}");
+    tools.run_watched(task, command, BUILD_LIMIT, |line| {
+        if let Some(line) = line.strip_prefix("I: ").filter(|it| !it.contains("hook")) {
+            steps.says(&format!("Debian packages for {name}: {line}"));
+        }
+    })
 }
 
 /// `mmdebstrap`'s options for a root file system.

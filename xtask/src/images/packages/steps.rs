@@ -1,11 +1,8 @@
 //! How far a build is: one line of text from any of its threads.
 
-use std::{
-    sync::atomic::{AtomicUsize, Ordering},
-    time::Instant,
-};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::{env::Env, graph::TaskId, report::Took};
+use crate::{env::Env, graph::TaskId};
 
 /// Steps of one image; several may be under way at once.
 pub(super) struct Steps<'a> {
@@ -25,12 +22,6 @@ impl<'a> Steps<'a> {
         let done = self.done.load(Ordering::Relaxed);
         let text = if self.total > 1 { format!("{what} ({done} of {} steps done)", self.total) } else { what.to_owned() };
         self.env.progress(self.task, text);
-    }
-
-    /// A step that needed work ended well.
-    pub(super) fn made(&self, what: &str, began: Instant) {
-        self.done();
-        self.env.note(self.task, format!("{what}: {}", Took(began.elapsed())));
     }
 
     /// A step ended, or its product was there.

@@ -1,0 +1,143 @@
+//! Output where no terminal is: one line when a task begins, one when it ends, and a heartbeat in between.
+//! No control characters, unless colour was asked for.
+
+use std::{collections::BTreeMap, io::Write, time::Duration};
+
+use crate::{
+    graph::TaskId,
+    report::{
+        Told, Took, Verbosity,
+        hub::Listener,
+        lines::Lines,
+        run::{Phase, Run},
+        style::Mark,
+    },
+};
+
+/// A task that says nothing for so long is said to be still running.
+const HEARTBEAT: Duration = Duration::from_secs(25);
+
+/// See the file's head.
+pub struct Plain {
+    out: Box<dyn Write + Send>,
+    lines: Lines,
+    spoke: BTreeMap<TaskId, Duration>,
+}
+
+impl Plain {
+    pub fn new(out: Box<dyn Write + Send>, lines: Lines) -> Plain {
+        Plain { out, lines: Lines { starts: true, ..lines }, spoke: BTreeMap::new() }
+    }
+
+    fn write(&mut self, text: &str) {
+        // A reader that went away is no reason to stop the work.
+        self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).ok();
+    }
+}
+
+impl Listener for Plain {
+    fn told(&mut self, at: Duration, run: &Run, told: &Told) {
+        let text = self.lines.of(at, run, told);
+        if text.is_empty() {
+            return;
+        }
+        if let Told::Task(task, _) = told {
+            self.spoke.insert(*task, at);
+        }
+        self.write(&text);
+    }
+
+    fn tick(&mut self, at: Duration, run: &Run) {
+        if self.lines.verbosity == Verbosity::Quiet {
+            return;
+        }
+        for task in run.tasks.iter().filter(|it| matches!(it.phase, Phase::Running | Phase::Checking)) {
+            let spoke = self.spoke.get(&task.id).copied().unwrap_or(task.began);
+            if at.saturating_sub(spoke) < HEARTBEAT {
+                continue;
+            }
+            self.spoke.insert(task.id, at);
+            let says = if task.says.is_empty() { &task.reason } else { &task.says };
+            let text = format!("still running after {}: {says}", Took(at.saturating_sub(task.began)));
+            let line = self.lines.line(at, Mark::Runs, task.id, &text);
+            self.write(&line);
+        }
+    }
+
+    fn draws(&self) -> bool {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+    use crate::report::{story, style::Style};
+
+    fn check(width: usize, verbosity: Verbosity, expected: &Expect) {
+        let paper = story::Paper::default();
+        let style = Style { colour: false, unicode: false, width };
+        let mut plain = Plain::new(Box::new(paper.clone()), Lines { style, verbosity, starts: true });
+        story::play(&story::failing(), &mut plain, |_| ());
+        let text = paper.text();
+        assert!(text.chars().all(|it| it == '\n' || !it.is_control()), "{text:?}");
+        assert!(text.is_ascii(), "{text}");
+        expected.assert_eq(&story::framed(&text));
+    }
+
+    #[test]
+    fn without_a_terminal_there_are_lines_and_a_heartbeat() {
+        check(
+            usize::MAX,
+            Verbosity::Normal,
+            &expect![[r#"
+            screen:
+             0:00 = engine       skipped: the engine at /run/docker.sock answers (version 20.10)
+             0:00 . patch        runs: patch 0002 changed
+             0:00 . cluster      restores: the cluster's node is stopped
+             0:00 + patch        ran in 0.4 s: patch 0002 changed
+                                 the staged application is as it was made (31 files)
+             0:00 . base-image   runs: not done yet
+             0:04 . base-image   Debian packages for python: 4.0 s
+             0:05 + base-image   ran in 4.6 s: not done yet
+                                 python:3.12.3 is in the engine (120 MB)
+             0:05 . image        runs: base image changed
+             0:06 . image        a note that is worth more than a single line of a terminal of eighty columns, surely
+             0:25 . cluster      still running after 25.1 s: waiting for the API server (0 s): connection refused
+             0:31 . image        still running after 26.0 s: base image changed
+             0:38 x image        failed after 33.0 s: `pip install` ended with exit code 1
+                                 log: target/pocdeploy/runs/20260102T030405.006Z/image.log
+             0:38 - load         not run: image failed
+             0:50 . cluster      still running after 50.1 s: waiting for the API server (0 s): connection refused
+             1:00 + cluster      restored in 59.9 s: the cluster's node is stopped
+                                 cluster polls answers
+
+            timeline of 1 min 00 s (* is the critical path)
+              engine       skipped         0.1 s #
+              patch        ran             0.4 s #
+            * cluster      restored       59.9 s ############################################################
+              base-image   ran             4.6 s #####
+                Debian packages f...       4.0 s  ####
+              image        failed         33.0 s      #################################
+                `pip install` ended with exit code 1
+              load         not run
+
+        "#]],
+        );
+    }
+
+    #[test]
+    fn quiet_shows_failures_only() {
+        check(
+            usize::MAX,
+            Verbosity::Quiet,
+            &expect![[r#"
+            screen:
+             0:38 x image        failed after 33.0 s: `pip install` ended with exit code 1
+                                 log: target/pocdeploy/runs/20260102T030405.006Z/image.log
+        "#]],
+        );
+    }
+}

@@ -1,0 +1,89 @@
+//! Where the seconds went: all tasks in the order in which they began, and the chain that the end waited for.
+
+use std::time::Duration;
+
+use crate::{
+    graph::TaskId,
+    report::{
+        Took,
+        run::{Outcome, Run, TaskState},
+        style::{Paint, Style},
+    },
+};
+
+/// The chain of needs that decided when the run ended, first to last: from the task that ended last, each time to
+/// the need that ended last.
+pub fn critical_path(run: &Run) -> Vec<TaskId> {
+    let started = |it: &&TaskState| it.ended.is_some() && it.outcome() != Some(Outcome::NotRun);
+    let mut at = run.tasks.iter().filter(started).max_by_key(|it| it.ended);
+    let mut out = Vec::new();
+    while let Some(task) = at {
+        out.push(task.id);
+        at = task.id.needs().iter().filter_map(|need| run.task(*need)).filter(started).max_by_key(|it| it.ended);
+    }
+    out.reverse();
+    out
+}
+
+/// Mark, name, outcome and time of a row.
+const COLUMNS: usize = 2 + 13 + 10 + 12;
+/// A bar longer than this says no more.
+const WIDEST: usize = 60;
+/// Parts of tasks that took less are no row.
+const SHORT: Duration = Duration::from_millis(500);
+
+/// The timeline as lines; nothing where nothing was done, or by one task alone.
+pub fn text(style: Style, run: &Run) -> String {
+    let tasks = run.in_order();
+    if !run.worked() || tasks.len() < 2 {
+        return String::new();
+    }
+    let total = run.ended.unwrap_or_default();
+    let path = critical_path(run);
+    let room = style.width.saturating_sub(COLUMNS + 1).min(WIDEST);
+    let mut out = format!("\ntimeline of {} (* is the critical path)\n", Took(total));
+    for task in tasks {
+        let Some(outcome) = task.outcome() else { continue };
+        let is_critical = path.contains(&task.id);
+        let mark = if is_critical { "*" } else { " " };
+        let took = if outcome == Outcome::NotRun { String::new() } else { Took(task.took()).to_string() };
+        let head = format!("{mark} {:<13}{:<10}{took:>11} ", task.id.name(), outcome.name());
+        let paint = match outcome {
+            Outcome::Failed => Paint::Bad,
+            _ if is_critical => Paint::Busy,
+            _ => Paint::Faint,
+        };
+        let bar = if outcome == Outcome::NotRun { String::new() } else { bar(style, room, total, task.began, task.ended.unwrap_or(total)) };
+        row(&mut out, &head, &style.paint(paint, &bar));
+        if outcome == Outcome::Failed {
+            row(&mut out, &format!("    {}", style.clip(&task.reason, style.width.saturating_sub(5))), "");
+        }
+        for step in &task.steps {
+            let ended = step.ended.or(task.ended).unwrap_or(total);
+            let took = ended.saturating_sub(step.began);
+            if took < SHORT {
+                continue;
+            }
+            let head = format!("    {:<21}{:>11} ", style.clip(&step.name, 20), Took(took).to_string());
+            row(&mut out, &head, &style.paint(Paint::Faint, &self::bar(style, room, total, step.began, ended)));
+        }
+    }
+    out.push('\n');
+    out
+}
+
+fn row(out: &mut String, head: &str, bar: &str) {
+    out.push_str(format!("{head}{bar}").trim_end());
+    out.push('\n');
+}
+
+/// The piece of the run between two moments; shorter than a column is a column.
+fn bar(style: Style, room: usize, total: Duration, began: Duration, ended: Duration) -> String {
+    if room < 8 || total.is_zero() {
+        return String::new();
+    }
+    let column = |at: Duration| (at.as_secs_f64() / total.as_secs_f64() * room as f64).round() as usize;
+    let from = column(began).min(room - 1);
+    let to = column(ended).clamp(from + 1, room);
+    format!("{}{}", " ".repeat(from), style.block().repeat(to - from))
+}
