@@ -14,7 +14,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use support::{Project, Ran, binary, content};
+use support::{Project, Ran, command, content, tool};
 
 /// Generous: the machine may be busy.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -33,7 +33,7 @@ fn project() -> Project {
 
 fn start(project: &Project, arguments: &[&str]) -> Child {
     let path = format!("{}:{}", project.root.join("bin").display(), std::env::var("PATH").unwrap());
-    let mut command = binary(&project.root, arguments);
+    let mut command = command(tool(), &project.root, arguments);
     command
         .env("PATH", path)
         .env("PIDS", project.root.join("pids"))

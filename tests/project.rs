@@ -61,6 +61,9 @@ const LAYERS: [&[&str]; 8] = [
         "graph",
         "fingerprint",
         "errors",
+        "files",
+        "carried",
+        "called",
     ],
 ];
 

@@ -22,7 +22,7 @@ use pocdeploy::{
 #[expect(dead_code, reason = "shared with the tests that need no engine, which use more of it")]
 mod support;
 
-use support::{Ran, binary};
+use support::{Ran, command, tool};
 
 /// A project of its own; everything of it goes when this value is dropped, also after a failure.
 pub(crate) struct Bench {
@@ -61,7 +61,7 @@ impl Bench {
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = binary(&self.root, arguments);
+        let mut command = command(tool(), &self.root, arguments);
         command.env("KUBECONFIG", self.foreign_kubeconfig());
         command
     }

@@ -39,8 +39,19 @@ impl Project {
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = binary(&self.root, arguments);
-        command.env("POCDEPLOY_CACHE_DIR", self.root.join("cache")).env("DOCKER_HOST", "unix:///nonexistent/docker.sock");
+        self.command_of(tool(), arguments)
+    }
+
+    /// A program of this tool, an installed one for example, in the project. Nothing of the user's own home is seen.
+    pub(crate) fn command_of(&self, program: &Path, arguments: &[&str]) -> Command {
+        let mut command = command(program, &self.root, arguments);
+        command
+            .env("POCDEPLOY_CACHE_DIR", self.root.join("cache"))
+            .env("DOCKER_HOST", "unix:///nonexistent/docker.sock")
+            .env("HOME", self.root.join("home"))
+            .env_remove("CARGO_HOME")
+            .env_remove("XDG_DATA_HOME")
+            .env_remove("XDG_CONFIG_HOME");
         command
     }
 }
@@ -61,10 +72,15 @@ diff --git a/manage.py b/manage.py
  last = 1
 ";
 
-/// The tool, standing in `root`, without what the surrounding cargo says.
-pub(crate) fn binary(root: &Path, arguments: &[&str]) -> Command {
+/// The tool as cargo built it.
+pub(crate) fn tool() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_xtask"))
+}
+
+/// A program of this tool, standing in `root`, without what the surrounding cargo says.
+pub(crate) fn command(program: &Path, root: &Path, arguments: &[&str]) -> Command {
     #[expect(clippy::disallowed_methods, reason = "the tool itself is what is tested")]
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let mut command = Command::new(program);
     command
         .current_dir(root)
         .args(arguments)

@@ -3,9 +3,11 @@
 mod config;
 mod create;
 mod delete;
+mod eject;
 mod explain;
 mod graph;
 mod history;
+pub mod install;
 mod ls;
 mod plan;
 mod rollback;
@@ -66,6 +68,11 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
         }
         None => find_project(&std::env::current_dir().context("find the current folder")?)?,
     };
+    match &flags.command {
+        Command::Install(it) => return install::run(it, flags.global.project.as_deref(), flags.global.dry_run),
+        Command::Eject(it) => return eject::run(it, flags.global.project.as_deref(), flags.global.dry_run),
+        _ => {}
+    }
     let resolved = configure(&project, &flags.global)?;
     if let Command::Config(it) = &flags.command {
         let ConfigCommand::Show { origin, output } = it.command;
@@ -120,7 +127,7 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
             _ => explain::run(&env, &TaskId::GRAPH, it.output),
         },
         // Answered before there is anything to run.
-        Command::Config(_) => Ok(()),
+        Command::Config(_) | Command::Install(_) | Command::Eject(_) => Ok(()),
         Command::Test => test::run(&env),
     }
 }

@@ -15,9 +15,11 @@ use anyhow::{Context as _, Result};
 use tokio::runtime::Runtime;
 
 use crate::{
+    carried,
     config::Config,
     engine::Engine,
     errors::{Code, Problem},
+    files::{CARRIED, Files},
     fingerprint::{Fingerprint, hex},
     graph::{Extent, TaskId, Treatment},
     interrupt::Interrupt,
@@ -55,6 +57,8 @@ pub struct Env {
     pub report: Arc<dyn Report>,
     pub interrupt: Interrupt,
     pub tools: Tools,
+    /// `deploy/` and `build/`.
+    pub files: Files,
     pub runtime: Arc<Runtime>,
     /// Held while the source of images is decided.
     pub(crate) source_turn: Mutex<()>,
@@ -79,6 +83,8 @@ impl Env {
         let work = if options.named { project.join(WORK).join("instances").join(&instance) } else { project.join(WORK) };
         let run = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S.%3fZ").to_string();
         let tools = Tools::new(work.join(RUNS).join(&run), interrupt.clone(), report.clone());
+        let program = if carried::is_installed() { Some(std::env::current_exe().context("find the running program")?) } else { None };
+        let files = Files::new(project.clone(), cache.join(CARRIED), program);
         Ok(Env {
             project,
             config,
@@ -87,6 +93,7 @@ impl Env {
             report,
             interrupt,
             tools,
+            files,
             runtime: Arc::new(runtime),
             source_turn: Mutex::new(()),
             work,
@@ -97,7 +104,7 @@ impl Env {
         })
     }
 
-    /// A path of the project.
+    /// A path of the project. What lies in `deploy/` and `build/` is asked of `files`.
     pub fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
         self.project.join(relative)
     }
@@ -226,7 +233,8 @@ fn default_instance(config: &Config, project: &Path) -> String {
     format!("{name}-{}", &key.digest()[..6])
 }
 
-fn cache_dir() -> Result<PathBuf> {
+/// The user's cache folder of this tool; it need not be there.
+pub fn cache_dir() -> Result<PathBuf> {
     let set = |name| std::env::var_os(name).filter(|it| !it.is_empty()).map(PathBuf::from);
     if let Some(dir) = set("POCDEPLOY_CACHE_DIR") {
         return Ok(dir);
@@ -245,13 +253,13 @@ fn cache_dir() -> Result<PathBuf> {
 /// The nearest folder upwards that has a `Pocdeploy.toml`, else the workspace that cargo runs.
 pub fn find_project(from: &Path) -> Result<PathBuf> {
     let found = from.ancestors().find(|it| it.join(crate::config::FILE).is_file());
-    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).filter(|_| !carried::is_installed());
     let workspace = manifest.as_deref().and_then(Path::parent);
     match found.or(workspace) {
         Some(dir) => dir.canonicalize().with_context(|| format!("find {}", dir.display())),
         None => Err(Problem::config(format!("no {} here or above", crate::config::FILE))
             .code(Code::NoProject)
-            .hint("change into the project's folder")
+            .hint("change into the project's folder; an empty file makes a folder one")
             .into()),
     }
 }

@@ -9,6 +9,8 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
+use crate::called;
+
 pub use crate::errors::codes::Code;
 
 /// The documented exit codes of the tool.
@@ -155,7 +157,7 @@ pub fn render(error: &anyhow::Error) -> String {
         last.push(format!("more: cargo xtask explain {code}\n"));
     }
     out.push_str(&format!("\n\n{}", last.concat()));
-    out
+    called::reworded(&out)
 }
 
 /// The error for machines: its causes from the outermost to the root, what helps, and the exit code.

@@ -4,13 +4,13 @@ pub(crate) mod duration;
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
-use crate::{config::ClusterType, errors::Code, graph::TaskId, report::choose::Colour};
+use crate::{called, config::ClusterType, errors::Code, graph::TaskId, report::choose::Colour};
 
 /// Turn an application's repository into a running proof of concept on Kubernetes
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(version, arg_required_else_help = true, max_term_width = 100)]
 #[command(
     after_help = "Exit codes: 0 done, 1 a task failed, 2 usage, 3 configuration, 4 a requirement is missing, 5 unhealthy,\n6 timed out, 130 interrupted, 143 terminated. The tool sends no telemetry."
 )]
@@ -19,6 +19,16 @@ pub struct Flags {
     pub command: Command,
     #[command(flatten)]
     pub global: Global,
+}
+
+/// The command line under the name that the user called it by.
+pub fn command() -> clap::Command {
+    Flags::command().name(called::name()).bin_name(called::name())
+}
+
+/// Reads the command line; ends the process where it is wrong, or where only help was asked for.
+pub fn parse() -> Flags {
+    Flags::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit())
 }
 
 /// Flags of every command.
@@ -91,6 +101,10 @@ pub enum Command {
     Explain(Explain),
     /// Show the configuration that counts
     Config(Config),
+    /// Install a program `pocdeploy` that works in any project's folder, with completions
+    Install(Install),
+    /// Write files that an installed pocdeploy carries into the project
+    Eject(Eject),
     /// Check the project: format, lints, tests, and a real cluster from create to delete
     Test,
 }
@@ -231,6 +245,25 @@ pub struct Delete {
     /// Also print one JSON object on standard output: what was removed, and what is left
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Install {
+    /// Install into DIR/bin [default: cargo's own folder, ~/.cargo]
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Remove what an earlier `install` wrote
+    #[arg(long)]
+    pub uninstall: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Eject {
+    /// Files and folders, such as deploy/frontend [default: all]
+    pub paths: Vec<PathBuf>,
+    /// Overwrite files of other content
+    #[arg(long)]
+    pub force: bool,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path};
 
+use rustix::fs::inotify;
+
 use crate::engine::capabilities;
 
 /// A setting of the cluster that this host needs, and why.
@@ -52,6 +54,25 @@ fn adaptations_for(missing: &[&str], cgroup_v1: bool) -> Vec<Adaptation> {
     out
 }
 
+/// What the programs of one node hold of the kernel's file watchers, with an operator and a database: 28 were counted.
+const WATCHERS: usize = 30;
+
+/// Why another node would not come up beside those that run: all share the watchers of the engine's user.
+/// Says nothing to other users than root, for whom the engine's share cannot be seen.
+pub fn too_few_watchers() -> Option<String> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let held: Vec<_> = (0..WATCHERS).map_while(|_| inotify::init(inotify::CreateFlags::CLOEXEC).ok()).collect();
+    let limit = fs::read_to_string("/proc/sys/fs/inotify/max_user_instances").unwrap_or_default();
+    too_few(held.len(), limit.trim())
+}
+
+fn too_few(free: usize, limit: &str) -> Option<String> {
+    (free < WATCHERS)
+        .then(|| format!("only {free} of the {limit} file watchers that a user may have are free, and a cluster needs {WATCHERS}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,5 +89,12 @@ mod tests {
         assert_eq!(settings, [Setting::KubeletInUserNamespace, Setting::RestrictOomScoreAdj, Setting::AcceptCgroupV1]);
         assert!(all.iter().all(|it| it.reason.contains("this host")));
         assert_eq!(adaptations_for(&["CAP_SYS_BOOT"], false), []);
+    }
+
+    #[test]
+    fn a_node_that_would_starve_is_foreseen() {
+        assert_eq!(too_few(WATCHERS, "128"), None);
+        let expected = "only 16 of the 128 file watchers that a user may have are free, and a cluster needs 30";
+        assert_eq!(too_few(16, "128").as_deref(), Some(expected));
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Layers, top first; a module uses what stands below it. `ARCHITECTURE.md` has the table, a test holds it.
 
+pub mod called;
+pub mod carried;
 pub mod cluster;
 pub mod commands;
 pub mod config;
@@ -9,6 +11,7 @@ pub mod deploy;
 pub mod engine;
 pub mod env;
 pub mod errors;
+pub mod files;
 pub mod fingerprint;
 pub mod flags;
 pub mod graph;

@@ -2,8 +2,12 @@
 
 use std::{io::Write as _, path::Path, process::ExitCode};
 
-use clap::Parser as _;
-use pocdeploy::{commands, engine::capabilities, errors, flags::Flags};
+use pocdeploy::{
+    carried,
+    commands::{self, install},
+    engine::capabilities,
+    errors, flags,
+};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args();
@@ -13,7 +17,11 @@ fn main() -> ExitCode {
         let arguments: Vec<String> = arguments.collect();
         return finish(capabilities::act_as_runtime(&arguments));
     }
-    finish(commands::run(Flags::parse()))
+    if carried::is_installed() {
+        // Where a shell asks for completions, the answer ends the process.
+        clap_complete::CompleteEnv::with_factory(flags::command).var(install::COMPLETE).complete();
+    }
+    finish(commands::run(flags::parse()))
 }
 
 fn finish(result: anyhow::Result<()>) -> ExitCode {

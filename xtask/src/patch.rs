@@ -48,6 +48,18 @@ pub fn queue(dir: &Path) -> Result<Vec<Patch>> {
     Ok(out)
 }
 
+/// The first file that a queue changes and neither the tree has nor the queue makes.
+pub fn absent(queue: &[Patch], tree: &Path) -> Option<String> {
+    let mut made: Vec<&str> = Vec::new();
+    for file in queue.iter().flat_map(|it| &it.files) {
+        if let Some(old) = file.old.as_deref().filter(|old| !made.contains(old) && !tree.join(old).exists()) {
+            return Some(old.to_owned());
+        }
+        made.extend(file.new.as_deref());
+    }
+    None
+}
+
 /// Refuses a patch that would write outside the tree, into `.git`, or through a link that is in the tree.
 pub fn refuse_escapes(patch: &Patch, tree: &Path) -> Result<()> {
     for file in &patch.files {

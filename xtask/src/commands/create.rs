@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::{
+    called,
     commands::answer,
     env::Env,
     errors,
@@ -62,13 +63,14 @@ fn words(run: &Run, created: &Created) -> String {
         "{} in {}: {} ran, {} restored, {} skipped\n\n\
          look inside   kubectl --kubeconfig {kubeconfig} -n {namespace} get all\n\
          credentials   Secrets {database_secret} and {} in namespace {namespace}\n\
-         take it away  cargo xtask delete\n\n",
+         take it away  {} delete\n\n",
         if run.worked() { "done" } else { "nothing to do" },
         Took(run.took()),
         run.count(Outcome::Ran),
         run.count(Outcome::Restored),
         run.count(Outcome::Skipped),
         wanted::APP_SECRET,
+        called::name(),
     )
 }
 

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use crate::{env::Env, errors::Code, fingerprint::Fingerprint, flags::Output, graph::TaskId, probe::Probe, record, tasks};
+use crate::{called, env::Env, errors::Code, fingerprint::Fingerprint, flags::Output, graph::TaskId, probe::Probe, record, tasks};
 
 /// What a code means, what usually causes it, and what to do.
 pub(crate) fn code(code: Code, output: Output) -> Result<()> {
@@ -24,7 +24,7 @@ pub(crate) fn code(code: Code, output: Output) -> Result<()> {
             format!("{value:#}\n")
         }
     };
-    std::io::stdout().write_all(shown.as_bytes()).context("print the explanation")
+    std::io::stdout().write_all(called::reworded(&shown).as_bytes()).context("print the explanation")
 }
 
 pub(crate) fn run(env: &Env, ids: &[TaskId], output: Output) -> Result<()> {

@@ -6,6 +6,7 @@ use anyhow::Result;
 use xshell::cmd;
 
 use crate::{
+    carried,
     env::Env,
     errors::{Code, Problem},
     graph::TaskId,
@@ -23,6 +24,10 @@ const NEEDS: [Need; 3] = [
 ];
 
 pub(crate) fn run(env: &Env) -> Result<()> {
+    if carried::is_installed() {
+        let what = "`test` checks the tool itself, and an installed program has no checkout";
+        return Err(Problem::usage(what).into());
+    }
     let sh = env.tools.shell(&env.project)?;
     let mut failed = Vec::new();
     let mut check = |name: &str, result: Result<()>| {

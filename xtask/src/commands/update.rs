@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use crate::{
+    called,
     commands::answer,
     env::Env,
     errors::{Code, Problem},
@@ -23,7 +24,8 @@ pub(crate) fn run(env: &Env) -> Result<()> {
         format!("nothing to do in {}: revision {number} serves\n\n", Took(run.took()))
     } else {
         format!(
-            "revision {number} serves after {}\n\ntake it back   cargo xtask rollback\nall revisions  cargo xtask history\n\n",
+            "revision {number} serves after {1}\n\ntake it back   {0} rollback\nall revisions  {0} history\n\n",
+            called::name(),
             Took(run.took())
         )
     };

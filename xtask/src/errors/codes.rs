@@ -114,6 +114,12 @@ codes! {
     DiskFull "E0110" "there is no room on the disk"
         causes ["images, packages and the engine's data need about 15 GB"]
         steps ["df -h" "docker system df" "set POCDEPLOY_CACHE_DIR to a folder on a larger disk" "cargo xtask delete --purge"]
+    WatchersUsedUp "E0111" "the kernel has too few file watchers left for another cluster"
+        causes ["other clusters of this machine hold them" "the kernel's usual limit of 128 is enough for four clusters"]
+        steps ["cargo xtask ls, and delete what you do not need" "sysctl -w fs.inotify.max_user_instances=1024"]
+    NotOurs "E0112" "a file stands where the tool would write one, and the tool did not write it"
+        causes ["another program named pocdeploy" "completions that were written by hand"]
+        steps ["look at the file that the error names" "cargo xtask install --root DIR"]
 
     Config "E0201" "the configuration cannot be used"
         causes ["an unknown key, a value of the wrong type, or one out of its range" "a variable POCDEPLOY_… that holds such a value"]
@@ -157,6 +163,9 @@ codes! {
     NeedsOther "E0214" "a task was to run alone, and something that it needs is not there"
         causes ["--only or --from left out a task that has work to do"]
         steps ["cargo xtask graph" "run the same command without that flag"]
+    WouldOverwrite "E0215" "files of the project differ from those that would be written"
+        causes ["they were ejected earlier and edited since"]
+        steps ["eject only the files that you want" "eject --force overwrites them"]
 
     NotReady "E0301" "something did not become ready in time; it may still do so"
         causes ["a busy or slow machine" "what was last seen stands in the error"]

@@ -43,12 +43,12 @@ const RECIPES: &str = "build/images";
 
 /// The pinned versions of `build/images/versions.toml`.
 pub fn versions(env: &Env) -> Result<Versions> {
-    recipe::versions(&env.path(RECIPES))
+    recipe::versions(&env.files.folder(RECIPES)?)
 }
 
 /// The name that follows from the content of everything that the image is made of.
 pub fn reference(env: &Env, role: Role) -> Result<String> {
-    let recipes = Recipes::read(&env.path(RECIPES))?;
+    let recipes = Recipes::read(&env.files.folder(RECIPES)?)?;
     let keys = Keys::of(&recipes)?;
     Ok(match role {
         Role::Python => python_name(&recipes, &keys)?,
@@ -61,7 +61,7 @@ pub fn reference(env: &Env, role: Role) -> Result<String> {
 /// Builds the image and imports it into the engine; products that are in the cache are used as they are.
 pub fn ensure(env: &Env, task: TaskId, role: Role) -> Result<()> {
     crate::setup::ensure(env, task, NEEDS, "building images from packages")?;
-    let recipes = Recipes::read(&env.path(RECIPES))?;
+    let recipes = Recipes::read(&env.files.folder(RECIPES)?)?;
     let keys = Keys::of(&recipes)?;
     match role {
         Role::Python => python(env, task, &recipes, &keys),
@@ -72,20 +72,20 @@ pub fn ensure(env: &Env, task: TaskId, role: Role) -> Result<()> {
 
 /// The pinned `kind`, built from its Go module.
 pub fn kind_binary(env: &Env, task: TaskId) -> Result<PathBuf> {
-    let recipes = Recipes::read(&env.path(RECIPES))?;
+    let recipes = Recipes::read(&env.files.folder(RECIPES)?)?;
     golang::kind(env, task, &recipes, &Keys::of(&recipes)?, &Steps::new(env, task, 1))
 }
 
 /// containerd's client as it is in the node, for the host; nothing where the node image was not built here.
 pub fn containerd_client(env: &Env) -> Option<PathBuf> {
-    let recipes = Recipes::read(&env.path(RECIPES)).ok()?;
+    let recipes = Recipes::read(&env.files.folder(RECIPES).ok()?).ok()?;
     let keys = Keys::of(&recipes).ok()?;
     Some(products::place(env, "containerd", &keys.containerd).join("ctr")).filter(|it| it.is_file())
 }
 
 /// The operator's release manifest, from its Go module's folder.
 pub fn operator_manifest(env: &Env, task: TaskId) -> Result<String> {
-    let recipes = Recipes::read(&env.path(RECIPES))?;
+    let recipes = Recipes::read(&env.files.folder(RECIPES)?)?;
     let version = &recipes.versions.cloudnative_pg;
     let module = "github.com/cloudnative-pg/cloudnative-pg";
     let file = products::product(env, task, "operator-manifest", version, |part| {
@@ -159,7 +159,7 @@ fn import(
         archive.finish()
     })?;
     let files = format!("{files}:{key}");
-    let dockerfile = env.path(RECIPES).join(folder).join("Dockerfile");
+    let dockerfile = env.files.folder(RECIPES)?.join(folder).join("Dockerfile");
     let request = BuildRequest {
         context: vec![Root { path: dockerfile, name: "Dockerfile".to_owned() }],
         dockerfile: "Dockerfile".to_owned(),

@@ -88,7 +88,7 @@ impl Provider for Kind {
         out.add("host", format!("{:?}", host::adaptations()));
         out.add("mirrors", format!("{:?}", env.config.images.mirrors));
         out.add("port", format!("{:?}", env.config.cluster.port));
-        out.add_file("deploy/kind/cluster.yaml", &env.path("deploy/kind/cluster.yaml"))?;
+        out.add_file("deploy/kind/cluster.yaml", &env.files.file("deploy/kind/cluster.yaml")?)?;
         Ok(out)
     }
 
@@ -213,6 +213,11 @@ impl Provider for Kind {
 }
 
 fn create(env: &Env, engine: &Engine) -> Result<()> {
+    // Its kube-proxy would crash again and again, and nothing would say why.
+    if let Some(why) = host::too_few_watchers() {
+        let hint = "`cargo xtask ls` shows the instances that run: delete one, or raise the limit with\nsysctl -w fs.inotify.max_user_instances=1024";
+        return Err(Problem::requirement(why).code(Code::WatchersUsedUp).hint(hint).into());
+    }
     let kind = images::kind_binary(env, TASK)?;
     let choice = port::choose(env.config.cluster.port, engine)?;
     if let Some(note) = choice.note {
@@ -238,7 +243,7 @@ fn create(env: &Env, engine: &Engine) -> Result<()> {
         env.detail(TASK, format!("{:?}: {}", adaptation.setting, adaptation.reason));
     }
     let settings = config::Settings { port: choice.port, adaptations, mirrors: !env.config.images.mirrors.is_empty(), own_network };
-    let text = std::fs::read_to_string(env.path("deploy/kind/cluster.yaml")).context("read deploy/kind/cluster.yaml")?;
+    let text = std::fs::read_to_string(env.files.file("deploy/kind/cluster.yaml")?).context("read deploy/kind/cluster.yaml")?;
     let file = env.work("kind.json");
     record::write_file(&file, config::render(&text, &settings)?.as_bytes())?;
     let image = images::reference(env, TASK, Role::Node)?;

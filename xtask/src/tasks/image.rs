@@ -36,7 +36,7 @@ impl Task for Image {
 
     fn inputs(&self, env: &Env) -> Result<Fingerprint> {
         let frontend = &env.config.frontend;
-        let dockerfile = env.path(&frontend.dockerfile);
+        let dockerfile = env.files.file(&frontend.dockerfile)?;
         if !dockerfile.is_file() {
             let what = format!("there is no Dockerfile at {}", frontend.dockerfile.display());
             return Err(Problem::config(what)
@@ -93,7 +93,7 @@ fn build(env: &Env, id: TaskId, want: &Fingerprint, reference: &str) -> Result<(
         context.push(Root { path: env.wheels(), name: "wheels".to_owned() });
     }
     // Added last: a Dockerfile of the application's own gives way to the one that the configuration names.
-    context.push(Root { path: env.path(&frontend.dockerfile), name: DOCKERFILE.to_owned() });
+    context.push(Root { path: env.files.file(&frontend.dockerfile)?, name: DOCKERFILE.to_owned() });
     let request = BuildRequest {
         context,
         dockerfile: DOCKERFILE.to_owned(),

@@ -48,7 +48,7 @@ impl Task for Patch {
                 out.add_file(name, &path)?;
             }
         }
-        for patch in patch::queue(&env.path(&frontend.patch_dir))? {
+        for patch in queue(env)? {
             out.add_file(format!("patch {}", patch.name), &patch.path)?;
         }
         Ok(out)
@@ -76,7 +76,7 @@ impl Task for Patch {
         let fresh = env.work("app.new");
         remove(&fresh)?;
         copy(&env.path(&frontend.path), &fresh)?;
-        for patch in patch::queue(&env.path(&frontend.patch_dir))? {
+        for patch in queue(env)? {
             env.progress(ID, format!("applying {}", patch.name));
             apply(env, &patch, &fresh)?;
         }
@@ -124,6 +124,22 @@ fn tree(stage: &Path) -> Result<Fingerprint> {
         out.add_tree("app", stage)?;
     }
     Ok(out)
+}
+
+/// The project's patches, and the carried ones beside them where they are for this application.
+fn queue(env: &Env) -> Result<Vec<patch::Patch>> {
+    let frontend = &env.config.frontend;
+    let mut queue = patch::queue(&env.path(&frontend.patch_dir))?;
+    let Some(carried) = env.files.carried_folder(&frontend.patch_dir)? else { return Ok(queue) };
+    let mut carried = patch::queue(&carried)?;
+    if let Some(absent) = patch::absent(&carried, &env.path(&frontend.path)) {
+        env.detail(ID, format!("the carried patches are for another application: this one has no {absent}"));
+        return Ok(queue);
+    }
+    carried.retain(|it| !queue.iter().any(|own| own.name == it.name));
+    queue.extend(carried);
+    queue.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(queue)
 }
 
 fn apply(env: &Env, patch: &patch::Patch, tree: &Path) -> Result<()> {

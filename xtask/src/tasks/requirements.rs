@@ -116,7 +116,7 @@ fn renew(env: &Env, target: &Target, key: &str) -> Result<String> {
         return Err(Problem::new("uv gave no pins with hashes").code(Code::Requirements).into());
     }
     let text = format!(
-        "# Pinned for Python {} by `cargo xtask requirements`; renewed by `cargo xtask requirements --refresh`.\n{IMPORTS}{key}\n{pins}\n",
+        "# Pinned for Python {} by pocdeploy; renewed by its command `requirements --refresh`.\n{IMPORTS}{key}\n{pins}\n",
         target.python
     );
     let path = env.path(&env.config.frontend.requirements);
@@ -133,7 +133,7 @@ fn target(env: &Env) -> Result<Target> {
 }
 
 fn kept(env: &Env) -> Result<Option<String>> {
-    let path = env.path(&env.config.frontend.requirements);
+    let path = env.files.file(&env.config.frontend.requirements)?;
     if !path.is_file() {
         return Ok(None);
     }

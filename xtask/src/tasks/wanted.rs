@@ -120,7 +120,7 @@ fn application_secret(cluster: &Value) -> String {
 
 /// Where the database's credentials are, for people: the operator's name for the `Cluster` in the manifests.
 pub fn credentials(env: &Env) -> Result<String> {
-    let objects = manifests::read_folder(&env.path("deploy/database"))?;
+    let objects = manifests::read_folder(&env.files.folder("deploy/database")?)?;
     let cluster = objects.into_iter().find(|it| it["kind"] == "Cluster").unwrap_or_default();
     Ok(application_secret(&cluster))
 }
@@ -135,7 +135,7 @@ fn complete(env: &Env, folder: &str, image: &str, reach: &Reach) -> Result<Vec<V
         reach,
         own_credentials: env.config.database.password.is_some(),
     };
-    Ok(manifests::read_folder(&env.path(folder))?.into_iter().map(|it| objects::complete(it, &values)).collect())
+    Ok(manifests::read_folder(&env.files.folder(folder)?)?.into_iter().map(|it| objects::complete(it, &values)).collect())
 }
 
 fn missing(what: &str) -> Problem {

@@ -35,9 +35,6 @@ fn task(planned: &Planned) -> String {
     if planned.changed.len() > 2 {
         out.extend(planned.changed.iter().map(|it| format!("    {it}\n")));
     }
-    if let Some(why) = &planned.recreation {
-        out.push_str(&format!("    stays as it is: {why} since it was made; only delete and create take that in\n"));
-    }
     out
 }
 
@@ -49,9 +46,10 @@ fn summary(plan: &Plan) -> String {
         return "\nnothing to do\n".to_owned();
     }
     format!(
-        "\n{} tasks would run, {unknown} cannot be foreseen; objects: {} to create, {} to change, {} to delete\n\
+        "\n{} of {} tasks would run, {unknown} cannot be foreseen; objects: {} to create, {} to change, {} to delete\n\
          not in a plan: the values of Secrets, what operator and controllers make of objects, and objects that left deploy/ (they stay)\n",
         tasks(Action::Run),
+        plan.tasks.len(),
         objects(ObjectAction::Create),
         objects(ObjectAction::Change),
         objects(ObjectAction::Delete),
@@ -76,20 +74,18 @@ mod tests {
         let expected = "~ patch        would run: a changed, b is new and 1 more\n    a changed\n    b is new\n    c is gone\n\
                         ? requirements follows patch: whether it runs cannot be foreseen\n\
                         ? objects of the cluster cannot be foreseen before the tasks above have run\n\n\
-                        1 tasks would run, 1 cannot be foreseen; objects: 0 to create, 0 to change, 0 to delete\n";
+                        1 of 2 tasks would run, 1 cannot be foreseen; objects: 0 to create, 0 to change, 0 to delete\n";
         let text = text(&plan(vec![patch, planned("requirements", Action::Follows, "follows patch")], None));
         assert!(text.starts_with(expected), "{text}");
     }
 
     #[test]
-    fn changes_of_objects_stand_below_the_tasks_and_a_kept_cluster_says_so() {
-        let cluster = Planned { recreation: Some("port changed".to_owned()), ..planned("cluster", Action::Nothing, "it answers") };
+    fn changes_of_objects_stand_below_the_tasks() {
         let change = Change { path: "spec.replicas".to_owned(), before: Some("2".to_owned()), after: Some("3".to_owned()) };
         let changed =
             ObjectChange { object: "Deployment d".to_owned(), action: ObjectAction::Change, properties: vec![change], reason: None };
-        let text = text(&plan(vec![cluster, planned("deploy", Action::Run, "x")], Some(vec![changed])));
-        let expected = "= cluster      nothing to do: it answers\n    stays as it is: port changed since it was made; only delete and create take that in\n\
-                        ~ deploy       would run: x\n  ~ Deployment d: spec.replicas: 2 -> 3\n\n1 tasks would run, 0 cannot";
+        let text = text(&plan(vec![planned("deploy", Action::Run, "x")], Some(vec![changed])));
+        let expected = "~ deploy       would run: x\n  ~ Deployment d: spec.replicas: 2 -> 3\n\n1 of 1 tasks would run, 0 cannot";
         assert!(text.starts_with(expected), "{text}");
         assert!(super::text(&plan(vec![planned("patch", Action::Nothing, "staged")], Some(Vec::new()))).ends_with("\nnothing to do\n"));
     }

@@ -1,0 +1,60 @@
+//! `eject`: writes files that the installed program carries into the project, for whoever wants to change them.
+
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    called,
+    carried::{self, Carried},
+    env::find_project,
+    errors::{Code, Problem},
+    flags::Eject,
+    record,
+};
+
+pub(crate) fn run(flags: &Eject, project: Option<&Path>, dry_run: bool) -> Result<()> {
+    let here = std::env::current_dir().context("find the current folder")?;
+    let project = project.map_or_else(|| find_project(&here).unwrap_or(here), Path::to_owned);
+    let Some(archive) = carried::archive(&std::env::current_exe().context("find the running program")?)? else {
+        let what = "this program carries no files: in a checkout they are in deploy/ and build/";
+        return Err(Problem::usage(what).into());
+    };
+    let chosen = choose(carried::files(&archive)?, &flags.paths)?;
+    let differing: Vec<String> = chosen.iter().filter(|it| differs(&project, it)).map(|it| it.path.display().to_string()).collect();
+    if !differing.is_empty() && !flags.force {
+        let what = format!("there are files of other content, and nothing was written:\n{}", differing.join("\n"));
+        return Err(Problem::new(what).code(Code::WouldOverwrite).hint("name other files, or overwrite these with --force").into());
+    }
+    let mut out = String::new();
+    for file in chosen {
+        let target = project.join(&file.path);
+        if !dry_run {
+            record::write_file(&target, &file.content)?;
+            let mode = if file.executable { 0o755 } else { 0o644 };
+            fs::set_permissions(&target, fs::Permissions::from_mode(mode)).with_context(|| format!("write {}", target.display()))?;
+        }
+        out.push_str(&format!("{}\n", target.display()));
+    }
+    std::io::stdout().write_all(out.as_bytes()).context("print the paths")
+}
+
+/// All files, or those below the paths; each path must name something.
+fn choose(all: Vec<Carried>, paths: &[PathBuf]) -> Result<Vec<Carried>> {
+    if let Some(path) = paths.iter().find(|path| !all.iter().any(|it| it.path.starts_with(path))) {
+        let what = format!("no carried file is {} or below it", path.display());
+        let hint = format!("`{} eject --dry-run` lists them", called::name());
+        return Err(Problem::usage(what).hint(hint).into());
+    }
+    let is_chosen = |it: &Carried| paths.is_empty() || paths.iter().any(|path| it.path.starts_with(path));
+    Ok(all.into_iter().filter(is_chosen).collect())
+}
+
+fn differs(project: &Path, file: &Carried) -> bool {
+    fs::read(project.join(&file.path)).is_ok_and(|present| present != file.content)
+}

@@ -1,0 +1,192 @@
+//! Where a file of `deploy/` or `build/` comes from: the project, or what an installed program carries in its place.
+//!
+//! The project's own go first, file by file. In a checkout nothing is carried, and a file that is not there is not there.
+//! Carried files are laid out in the cache under a name that follows from their content.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
+
+use anyhow::{Context as _, Result};
+use walkdir::WalkDir;
+
+use crate::{carried, fingerprint::Fingerprint};
+
+/// The folder of the cache that carried files are laid out in.
+pub const CARRIED: &str = "carried";
+
+pub struct Files {
+    project: PathBuf,
+    /// The folder of the cache for carried files.
+    store: PathBuf,
+    /// The program that carries files, if one does.
+    program: Option<PathBuf>,
+    /// What was laid out already, by folder.
+    laid_out: Mutex<BTreeMap<PathBuf, PathBuf>>,
+}
+
+impl Files {
+    /// Touches nothing.
+    pub fn new(project: PathBuf, store: PathBuf, program: Option<PathBuf>) -> Files {
+        Files { project, store, program, laid_out: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// A file of the project, else the carried one; the project's path where there is neither.
+    pub fn file(&self, relative: impl AsRef<Path>) -> Result<PathBuf> {
+        let own = self.project.join(relative.as_ref());
+        if own.exists() {
+            return Ok(own);
+        }
+        let carried = self.carried()?.map(|it| it.join(relative)).filter(|it| it.is_file());
+        Ok(carried.unwrap_or(own))
+    }
+
+    /// The carried folder alone, or nothing.
+    pub fn carried_folder(&self, relative: impl AsRef<Path>) -> Result<Option<PathBuf>> {
+        Ok(self.carried()?.map(|it| it.join(relative)).filter(|it| it.is_dir()))
+    }
+
+    /// A folder with the project's own files and, where it has none of a name, the carried ones.
+    pub fn folder(&self, relative: impl AsRef<Path>) -> Result<PathBuf> {
+        let own = self.project.join(relative.as_ref());
+        let Some(carried) = self.carried_folder(relative.as_ref())? else { return Ok(own) };
+        if !own.is_dir() {
+            return Ok(carried);
+        }
+        self.once(relative.as_ref(), || {
+            // Own files come second: they take the place of carried ones of the same name.
+            let mut files = BTreeMap::new();
+            for root in [&carried, &own] {
+                for entry in WalkDir::new(root) {
+                    let entry = entry.with_context(|| format!("read {}", root.display()))?;
+                    if !entry.file_type().is_dir() {
+                        files.insert(entry.path().strip_prefix(root)?.to_owned(), entry.path().to_owned());
+                    }
+                }
+            }
+            let mut key = Fingerprint::new();
+            for (name, path) in &files {
+                key.add_file(name.display().to_string(), path)?;
+            }
+            self.lay_out(&key.short(), |into| {
+                for (name, path) in &files {
+                    let target = into.join(name);
+                    fs::create_dir_all(target.parent().unwrap_or(into))?;
+                    fs::copy(path, target)?;
+                }
+                Ok(())
+            })
+        })
+    }
+
+    /// The folder with all carried files, or nothing in a checkout.
+    fn carried(&self) -> Result<Option<PathBuf>> {
+        let Some(program) = &self.program else { return Ok(None) };
+        self.once(Path::new(""), || {
+            let archive = carried::archive(program)?.unwrap_or_default();
+            let mut key = Fingerprint::new();
+            key.add("archive", &archive);
+            self.lay_out(&key.short(), |into| {
+                for file in carried::files(&archive)? {
+                    let target = into.join(&file.path);
+                    fs::create_dir_all(target.parent().unwrap_or(into))?;
+                    fs::write(&target, &file.content)?;
+                    fs::set_permissions(&target, fs::Permissions::from_mode(if file.executable { 0o755 } else { 0o644 }))?;
+                }
+                Ok(())
+            })
+        })
+        .map(Some)
+    }
+
+    fn once(&self, folder: &Path, make: impl FnOnce() -> Result<PathBuf>) -> Result<PathBuf> {
+        let known = self.laid_out.lock().ok().and_then(|it| it.get(folder).cloned());
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let made = make()?;
+        if let Ok(mut laid_out) = self.laid_out.lock() {
+            laid_out.insert(folder.to_owned(), made.clone());
+        }
+        Ok(made)
+    }
+
+    /// A folder under its key: there already, or filled beside and then given its name.
+    fn lay_out(&self, key: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+        let path = self.store.join(key);
+        let make = || -> Result<()> {
+            fs::create_dir_all(&self.store)?;
+            let part = tempfile::tempdir_in(&self.store)?;
+            fill(part.path())?;
+            fs::set_permissions(part.path(), fs::Permissions::from_mode(0o755))?;
+            match fs::rename(part.path(), &path) {
+                // Another run was faster, with the same content.
+                Err(_) if path.is_dir() => {}
+                renamed => renamed?,
+            }
+            Ok(())
+        };
+        if !path.is_dir() {
+            make().with_context(|| format!("lay out carried files in {}", path.display()))?;
+        }
+        Ok(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A project, and a program that carries `deploy/a.yaml` and `deploy/b.sh`.
+    fn files() -> (tempfile::TempDir, Files) {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir_all(at("checkout/deploy")).unwrap();
+        fs::create_dir_all(at("project")).unwrap();
+        fs::write(at("checkout/deploy/a.yaml"), "carried").unwrap();
+        fs::write(at("checkout/deploy/b.sh"), "#!/bin/sh\n").unwrap();
+        fs::set_permissions(at("checkout/deploy/b.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(at("program"), "x").unwrap();
+        carried::write(&at("program"), &carried::pack(&at("checkout"), &["deploy"]).unwrap(), &at("installed")).unwrap();
+        let files = Files::new(at("project"), at("cache"), Some(at("installed")));
+        (dir, files)
+    }
+
+    #[test]
+    fn carried_files_stand_in_for_absent_ones_and_count_the_same() {
+        let (dir, files) = files();
+        assert_eq!(fs::read_to_string(files.file("deploy/a.yaml").unwrap()).unwrap(), "carried");
+        let folder = files.folder("deploy").unwrap();
+        let key = |root: &Path| {
+            let mut key = Fingerprint::new();
+            key.add_tree("deploy", root).unwrap();
+            key.digest()
+        };
+        assert_eq!(key(&folder), key(&dir.path().join("checkout/deploy")));
+        assert_eq!(files.file("deploy/none").unwrap(), dir.path().join("project/deploy/none"));
+    }
+
+    #[test]
+    fn own_files_go_first_file_by_file() {
+        let (dir, files) = files();
+        fs::create_dir_all(dir.path().join("project/deploy")).unwrap();
+        fs::write(dir.path().join("project/deploy/a.yaml"), "own").unwrap();
+        assert_eq!(files.file("deploy/a.yaml").unwrap(), dir.path().join("project/deploy/a.yaml"));
+        let folder = files.folder("deploy").unwrap();
+        assert_eq!(fs::read_to_string(folder.join("a.yaml")).unwrap(), "own");
+        assert_eq!(fs::metadata(folder.join("b.sh")).unwrap().permissions().mode() & 0o777, 0o755);
+    }
+
+    #[test]
+    fn in_a_checkout_a_file_that_is_not_there_is_not_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::new(dir.path().to_owned(), dir.path().join("cache"), None);
+        assert_eq!(files.folder("deploy").unwrap(), dir.path().join("deploy"));
+        assert_eq!(files.carried_folder("deploy").unwrap(), None);
+        assert!(!dir.path().join("cache").exists());
+    }
+}
