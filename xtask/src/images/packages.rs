@@ -25,7 +25,7 @@ use crate::{
         Role,
         packages::{
             archive::Archive,
-            keys::Keys,
+            keys::{Keys, NODE_ROOTS},
             recipe::{Recipes, fill},
             steps::Steps,
         },
@@ -37,6 +37,9 @@ pub use crate::images::packages::recipe::Versions;
 
 /// What building needs on the machine, as Debian's packages. Go is the user's: Debian's is too old.
 pub const NEEDS: &[Need] = &[Need { program: "mmdebstrap", package: "mmdebstrap" }];
+
+/// What of a root file system no image needs.
+const WITHOUT: [&str; 2] = ["dev/", "etc/apt"];
 
 /// Where the recipes lie in the project.
 const RECIPES: &str = "build/images";
@@ -119,11 +122,11 @@ fn python(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys) -> Result<()>
     let steps = Steps::new(env, task, 2);
     let files = rootfs::make(env, task, recipes, keys, "python", &steps)?;
     let name = python_name(recipes, keys)?;
-    import(env, task, "python", &name, &keys.python_image, &steps, |out| out.rootfs(&files, "", &["dev/", "etc/apt"]))
+    import(env, task, "python", &name, &keys.python_image, &steps, |out| out.rootfs(&files, "", &WITHOUT))
 }
 
 fn whole_node(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys) -> Result<()> {
-    let roots = ["node", "proxy", "postgresql"];
+    let roots = NODE_ROOTS;
     let steps = Steps::new(env, task, roots.len() + 5);
     // The compiler and Debian's packages take about as long and wait for different things.
     let (built, unpacked) = std::thread::scope(|scope| {

@@ -13,6 +13,9 @@ use crate::{
 /// Raised when this code makes something else of the same recipes.
 const ASSEMBLY: &str = "1";
 
+/// The root file systems that are in the node: its own, and those of images.
+pub(super) const NODE_ROOTS: [&str; 4] = ["node", "proxy", "postgresql", "python"];
+
 /// The key of every product.
 #[derive(Clone, Debug)]
 pub(super) struct Keys {
@@ -52,7 +55,7 @@ impl Keys {
             node_image: String::new(),
         };
         keys.python_image = keys.image_of(recipes, "python", &["python"])?;
-        keys.node_image = keys.image_of(recipes, "node", &["node", "proxy", "postgresql"])?;
+        keys.node_image = keys.image_of(recipes, "node", &NODE_ROOTS)?;
         Ok(keys)
     }
 

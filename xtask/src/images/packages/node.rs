@@ -6,6 +6,7 @@
 
 use std::{
     fs,
+    io::{self, Write},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
@@ -13,18 +14,20 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use walkdir::WalkDir;
 use xshell::cmd;
 
 use crate::{
     env::Env,
     errors::{Code, Problem},
-    fingerprint::Fingerprint,
+    fingerprint::{Fingerprint, hex},
     graph::TaskId,
     images::packages::{
+        WITHOUT,
         archive::{Archive, read_files},
         golang::{self, Programs},
-        keys::Keys,
+        keys::{Keys, NODE_ROOTS},
         products::place,
         recipe::{Image, Recipes, arch, fill},
         steps::Steps,
@@ -78,8 +81,18 @@ impl Parts {
         let container_spec = without_limits(&tools.read(task, cmd!(sh, "{ctr} oci spec"))?)?;
         names_are_complete(env, task, recipes, keys, &programs)?;
         let mut wanted = Vec::new();
+        let mut roots = Vec::new();
+        for name in NODE_ROOTS {
+            roots.push((name.to_owned(), place(env, &format!("rootfs-{name}"), keys.root(name)?)));
+        }
         for image in &recipes.images {
-            wanted.push(describe(recipes, keys, image)?);
+            let mut description = describe(recipes, keys, image)?;
+            if image.base {
+                let root = roots.iter().find(|(name, _)| Some(name) == image.rootfs.as_ref());
+                let (_, root) = root.context("an image that others build on is made of a root file system")?;
+                description.layer = digest_of(root)?;
+            }
+            wanted.push(description);
         }
         let state = tempfile::tempdir().context("make a temporary folder")?;
         let list = state.path().join("images.json");
@@ -92,10 +105,6 @@ impl Parts {
         for (image, wanted) in recipes.images.iter().zip(&wanted) {
             let at = placed.iter().find(|it| wanted.names.first() == Some(&it.name)).context("`preload` left an image out")?;
             images.push((image.clone(), at.id.clone()));
-        }
-        let mut roots = Vec::new();
-        for name in ["node", "proxy", "postgresql"] {
-            roots.push((name.to_owned(), place(env, &format!("rootfs-{name}"), keys.root(name)?)));
         }
         let kind_files = golang::module_folder(env, task, recipes, "sigs.k8s.io/kind")?.join("images/base/files");
         steps.done();
@@ -146,7 +155,7 @@ impl Parts {
     fn layer(&self, out: &mut Archive<'_>, image: &Image, prefix: &str) -> Result<()> {
         out.folder(prefix.trim_end_matches('/'), 0o755)?;
         if let Some(root) = &image.rootfs {
-            out.rootfs(self.root(root)?, prefix, &["dev/", "etc/apt"])?;
+            out.rootfs(self.root(root)?, prefix, &WITHOUT)?;
         }
         for (name, path) in &image.programs {
             out.program(&format!("{prefix}{path}"), &self.programs.find(name)?)?;
@@ -183,6 +192,28 @@ impl Parts {
                 out.text(&path, mode, &read(entry.path())?)?;
             }
         }
+        Ok(())
+    }
+}
+
+/// The digest that an engine gives a root file system that is imported into it.
+fn digest_of(root: &Path) -> Result<String> {
+    let mut hash = Hash(Sha256::new());
+    let mut archive = Archive::new(&mut hash, &|_| ());
+    archive.rootfs(root, "", &WITHOUT)?;
+    archive.finish()?;
+    Ok(format!("sha256:{}", hex(&hash.0.finalize())))
+}
+
+struct Hash(Sha256);
+
+impl Write for Hash {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }

@@ -65,6 +65,7 @@ pub(super) struct Image {
     pub(super) path: Option<String>,
     pub(super) entrypoint: Vec<String>,
     pub(super) user: String,
+    pub(super) base: bool,
 }
 
 /// What of the node is not a package, an image or one of kind's own files.
@@ -128,6 +129,7 @@ pub(super) fn fill(text: &str, versions: &Versions, key: &str) -> Result<String>
         ("{etcd}", &versions.etcd),
         ("{coredns}", &versions.coredns),
         ("{postgresql}", &versions.postgresql),
+        ("{python}", &versions.python),
         ("{arch}", arch()?),
         ("{key}", key),
     ];
