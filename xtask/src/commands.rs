@@ -119,6 +119,9 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
         Command::Requirements(_) => locked(&env, "requirements", || targets(&env, &[TaskId::Requirements])),
         Command::Image(_) => locked(&env, "image", || targets(&env, &[TaskId::Image])),
         Command::Cluster(_) => locked(&env, "cluster", || targets(&env, &[TaskId::Cluster])),
+        Command::Load(_) => locked(&env, "load", || targets(&env, &[TaskId::Load])),
+        Command::Operator(_) => locked(&env, "operator", || targets(&env, &[TaskId::Operator])),
+        Command::Database(_) => locked(&env, "database", || targets(&env, &[TaskId::Database])),
         Command::Deploy(_) => locked(&env, "deploy", || create::run(&env, Output::Text)),
         Command::Ls(it) => ls::run(&env, it.output),
         Command::Graph(it) => graph::run(&env, it.format()),
@@ -174,6 +177,9 @@ fn target(command: &Command) -> Option<TaskId> {
         Command::Requirements(_) => Some(TaskId::Requirements),
         Command::Image(_) => Some(TaskId::Image),
         Command::Cluster(_) => Some(TaskId::Cluster),
+        Command::Load(_) => Some(TaskId::Load),
+        Command::Operator(_) => Some(TaskId::Operator),
+        Command::Database(_) => Some(TaskId::Database),
         Command::Create(_) | Command::Update | Command::Deploy(_) | Command::Plan(_) => Some(TaskId::Deploy),
         _ => None,
     }
@@ -182,7 +188,13 @@ fn target(command: &Command) -> Option<TaskId> {
 /// How much of the graph the flags let run.
 fn extent(command: &Command) -> Result<Extent> {
     let (only, from) = match command {
-        Command::Patch(it) | Command::Image(it) | Command::Cluster(it) | Command::Deploy(it) => (it.only, it.from),
+        Command::Patch(it)
+        | Command::Image(it)
+        | Command::Cluster(it)
+        | Command::Load(it)
+        | Command::Operator(it)
+        | Command::Database(it)
+        | Command::Deploy(it) => (it.only, it.from),
         Command::Requirements(it) => (it.part.only, it.part.from),
         Command::Create(it) => (false, it.from),
         _ => (false, None),

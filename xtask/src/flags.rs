@@ -91,6 +91,12 @@ pub enum Command {
     Image(Part),
     /// Bring up the cluster
     Cluster(Part),
+    /// Bring the application's image into the cluster
+    Load(Part),
+    /// Bring up the operator
+    Operator(Part),
+    /// Bring up the database, with its operator
+    Database(Part),
     /// Deploy operator, database and application
     Deploy(Part),
     /// List all instances on this machine

@@ -72,8 +72,14 @@ impl<'a> Containerd<'a> {
     /// The names of all snapshots that are whole: chain digests of unpacked layers among them.
     pub(super) fn unpacked(&self) -> Result<Vec<String>> {
         let listed = self.ctr(&["snapshots", "ls"])?;
-        Ok(listed.lines().filter(|it| it.ends_with("Committed")).filter_map(|it| it.split_whitespace().next()).map(str::to_owned).collect())
+        Ok(committed(&listed))
     }
+}
+
+/// Of a table of name, parent (which the lowest has none of) and kind.
+fn committed(listed: &str) -> Vec<String> {
+    let rows = listed.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    rows.filter(|it| it.last() == Some(&"Committed")).map(|it| it[0].to_owned()).collect()
 }
 
 /// The name that containerd keeps: with a registry's host and a path in any case.
@@ -92,6 +98,12 @@ pub(super) fn normalized(reference: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_whole_snapshots_count_and_columns_are_padded() {
+        let listed = "KEY        PARENT     KIND      \nsha256:a              Committed \nsha256:b   sha256:a   Committed \nrunning    sha256:b   Active    \n";
+        assert_eq!(committed(listed), ["sha256:a", "sha256:b"]);
+    }
 
     #[test]
     fn short_names_get_their_registry() {
