@@ -44,7 +44,7 @@ const LAYERS: [&[&str]; 8] = [
     &["runner"],
     &["tasks"],
     &["provider"],
-    &["images", "patch", "requirements", "deploy"],
+    &["images", "patch", "requirements", "deploy", "snapshot"],
     &[
         "setup",
         "cluster",

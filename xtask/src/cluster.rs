@@ -6,6 +6,7 @@ mod apply;
 pub mod difference;
 mod drift;
 pub mod evidence;
+mod exec;
 mod page;
 mod pods;
 pub mod survey;
@@ -27,7 +28,7 @@ use kube::{
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-pub use crate::cluster::{apply::ObjectId, verdict::Verdict};
+pub use crate::cluster::{apply::ObjectId, exec::Exec, verdict::Verdict};
 use crate::{
     env::Env,
     errors::{Code, Problem},

@@ -2,6 +2,7 @@
 
 mod config;
 mod create;
+mod db;
 mod delete;
 mod eject;
 mod explain;
@@ -23,12 +24,12 @@ use crate::{
     config::{Config, FILE, Origin, Resolved},
     env::{Env, Options, find_project},
     errors::{self, Code, Problem},
-    flags::{self, Command, ConfigCommand, Flags, Global, Output, Plan, Topic},
+    flags::{self, Command, ConfigCommand, Db, DbCommand, Flags, Global, Output, Plan, Topic},
     graph::{Extent, TaskId, closure},
     lock::{self, Lock},
     provider::provider,
     report::{
-        Report as _, RunEvent, Verbosity,
+        Event, Report as _, RunEvent, Verbosity,
         choose::{self, Places, Wanted},
         hub::Hub,
     },
@@ -109,11 +110,16 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
             if let Some(path) = &it.plan {
                 env.options.extent = plan::extent(&env, path)?;
             }
-            create::run(&env, it.output)
+            create::run(&env, it.output, it.restore.as_deref())
         }
         Command::Update => locked(&env, "update", || update::run(&env)),
         Command::History(it) => history::run(&env, it.output),
         Command::Rollback(it) => locked(&env, "rollback", || rollback::run(&env, it.revision)),
+        Command::Db(it) => match it.command {
+            DbCommand::Snapshot { file } => locked(&env, "db snapshot", || db::take(&env, file)),
+            DbCommand::Ls => db::ls(&env),
+            DbCommand::Restore { file } => locked(&env, "db restore", || db::restore(&env, &file)),
+        },
         Command::Delete(it) => locked(&env, "delete", || delete::run(&env, it.purge, it.output)),
         Command::Patch(_) => locked(&env, "patch", || targets(&env, &[TaskId::Patch])),
         Command::Requirements(_) => locked(&env, "requirements", || targets(&env, &[TaskId::Requirements])),
@@ -122,7 +128,7 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
         Command::Load(_) => locked(&env, "load", || targets(&env, &[TaskId::Load])),
         Command::Operator(_) => locked(&env, "operator", || targets(&env, &[TaskId::Operator])),
         Command::Database(_) => locked(&env, "database", || targets(&env, &[TaskId::Database])),
-        Command::Deploy(_) => locked(&env, "deploy", || create::run(&env, Output::Text)),
+        Command::Deploy(_) => locked(&env, "deploy", || create::run(&env, Output::Text, None)),
         Command::Ls(it) => ls::run(&env, it.output),
         Command::Graph(it) => graph::run(&env, it.format()),
         Command::Explain(it) => match it.topic {
@@ -133,6 +139,20 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
         Command::Config(_) | Command::Install(_) | Command::Eject(_) => Ok(()),
         Command::Test => test::run(&env),
     }
+}
+
+/// Work that is no task of the graph, told like one.
+fn reported(env: &Env, task: TaskId, reason: &str, work: impl FnOnce() -> Result<String>) -> Result<()> {
+    env.report.event(task, Event::Started { reason: reason.to_owned() });
+    let result = work();
+    env.report.event(
+        task,
+        match &result {
+            Ok(text) => Event::Done { text: text.clone() },
+            Err(error) => Event::Failed { text: format!("{error:#}").lines().next().unwrap_or_default().to_owned() },
+        },
+    );
+    result.map(|_| ())
 }
 
 /// The command's result on standard output: one line, or with `--events` the object as one of the events.
@@ -155,6 +175,7 @@ fn only_looks(command: &Command) -> bool {
             | Command::Explain(_)
             | Command::Config(_)
             | Command::History(_)
+            | Command::Db(Db { command: DbCommand::Ls })
     )
 }
 

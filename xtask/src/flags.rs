@@ -81,6 +81,8 @@ pub enum Command {
     History(History),
     /// Put an earlier revision back
     Rollback(Rollback),
+    /// Keep what the database holds in a file, and put it back
+    Db(Db),
     /// Take everything of this instance away, and prove it
     Delete(Delete),
     /// Stage the application and apply the patches
@@ -126,6 +128,9 @@ pub struct Create {
     /// Do what the file of `plan --out` says, or nothing where world or inputs have changed since
     #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "dry_run"])]
     pub plan: Option<PathBuf>,
+    /// Start a new instance from a snapshot of a database
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    pub restore: Option<PathBuf>,
 }
 
 /// For commands that end with one task.
@@ -235,6 +240,28 @@ pub struct History {
     /// What is printed on standard output: a table, or one JSON object
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Db {
+    #[command(subcommand)]
+    pub command: DbCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum DbCommand {
+    /// Write what the database holds to a file, consistent and whole
+    Snapshot {
+        /// The file, which must not be there yet [default: one in snapshots/, named by instance and time]
+        file: Option<PathBuf>,
+    },
+    /// List the files of snapshots/
+    Ls,
+    /// Replace what the database holds by a file's content, all or nothing, while the application runs
+    Restore {
+        /// A file that `db snapshot` wrote
+        file: PathBuf,
+    },
 }
 
 #[derive(Clone, Debug, Args)]

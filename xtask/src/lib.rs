@@ -29,5 +29,6 @@ pub mod report;
 pub mod requirements;
 pub mod runner;
 pub mod setup;
+pub mod snapshot;
 pub mod tasks;
 pub mod tool;

@@ -1,13 +1,13 @@
 //! `create`: the whole chain, and the URL alone on standard output's last line.
 
-use std::io::Write as _;
+use std::{io::Write as _, path::Path};
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::{
     called,
-    commands::answer,
+    commands::{answer, db},
     env::Env,
     errors,
     flags::Output,
@@ -31,9 +31,15 @@ struct Created {
 }
 
 /// The deployment with all that it needs; independent parts at the same time.
-pub(crate) fn run(env: &Env, output: Output) -> Result<()> {
+pub(crate) fn run(env: &Env, output: Output, restore: Option<&Path>) -> Result<()> {
     let provider = provider(env)?;
+    if let Some(file) = restore {
+        db::refuse_used(env, file)?;
+    }
     let run = runner::run(env, &tasks::task, &[TaskId::Deploy])?;
+    if let Some(file) = restore {
+        db::put(env, file, false)?;
+    }
     let kubeconfig = env.kubeconfig();
     let created = Created {
         url: format!("{}{}", provider.reach(env)?.origin, env.config.app.path),

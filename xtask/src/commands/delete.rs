@@ -13,7 +13,7 @@ use crate::{
     graph::TaskId,
     provider::{kind::INSTANCE_LABEL, provider},
     report::Event,
-    setup,
+    setup, snapshot,
     tasks::{self, image},
 };
 
@@ -118,6 +118,10 @@ fn present_files(env: &Env) -> impl Iterator<Item = String> {
 fn finish(env: &Env, failures: Vec<anyhow::Error>, left: Vec<String>) -> Result<()> {
     if failures.is_empty() && left.is_empty() {
         env.report.event(TASK, Event::Done { text: "audit: no container, network, volume or file of this instance is left".to_owned() });
+        let snapshots = snapshot::list(env)?.len();
+        if snapshots > 0 {
+            env.note(TASK, format!("{snapshots} snapshots of databases stay in {}/", snapshot::FOLDER));
+        }
         return Ok(());
     }
     let mut text = String::from("not everything could be removed");

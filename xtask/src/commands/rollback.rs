@@ -4,26 +4,24 @@ use std::io::Write as _;
 
 use anyhow::{Context as _, Result};
 
-use crate::{commands::update, env::Env, graph::TaskId, report::Event, tasks::deploy};
+use crate::{
+    commands::{reported, update},
+    env::Env,
+    graph::TaskId,
+    tasks::deploy,
+};
 
 const TASK: TaskId = TaskId::Rollback;
 
 pub(crate) fn run(env: &Env, revision: Option<u32>) -> Result<()> {
     update::connect(env)?;
     let reason = revision.map_or_else(|| "to the revision that served before".to_owned(), |it| format!("to revision {it}"));
-    env.report.event(TASK, Event::Started { reason });
-    match deploy::rollback(env, revision) {
-        Ok((number, image)) => {
-            env.report.event(TASK, Event::Done { text: format!("{image} of revision {number} serves again") });
-            env.note(TASK, "the database stays as it is: migrations of the later revision are not taken back");
-            Ok(())
-        }
-        Err(error) => {
-            let first = error.to_string().lines().next().unwrap_or_default().to_owned();
-            env.report.event(TASK, Event::Failed { text: first });
-            Err(error)
-        }
-    }
+    reported(env, TASK, &reason, || {
+        let (number, image) = deploy::rollback(env, revision)?;
+        Ok(format!("{image} of revision {number} serves again"))
+    })?;
+    env.note(TASK, "the database stays as it is: migrations of the later revision are not taken back");
+    Ok(())
 }
 
 pub(crate) fn preview(env: &Env, revision: Option<u32>) -> Result<()> {

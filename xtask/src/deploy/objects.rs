@@ -120,7 +120,8 @@ fn addresses(data: &mut Value, values: &Values<'_>) {
     }
 }
 
-fn set_images(pod: &mut Value, image: &str) {
+/// Sets the image of every container of a pod's description.
+pub fn set_images(pod: &mut Value, image: &str) {
     for list in ["initContainers", "containers"] {
         for container in pod.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
             container["image"] = json!(image);

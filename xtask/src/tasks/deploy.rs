@@ -3,6 +3,7 @@
 mod change;
 mod history;
 mod migration;
+mod restore;
 mod rollback;
 mod rollout;
 
@@ -13,6 +14,7 @@ use serde_json::Value;
 
 pub use crate::tasks::deploy::{
     history::{Outcome, Revision},
+    restore::restore,
     rollback::{rollback, rollback_target},
 };
 
@@ -23,13 +25,13 @@ use crate::{
     fingerprint::Fingerprint,
     graph::TaskId,
     probe::Probe,
-    record,
+    record, snapshot,
     tasks::{
         Task,
         deploy::change::Change,
         image,
         objects::{stale, stale_secret},
-        wanted::{APP_SECRET, App},
+        wanted::{self, APP_SECRET, App},
     },
 };
 
@@ -99,11 +101,20 @@ impl Task for Deploy {
         };
         change::carry_out(env, &cluster, ID, change, || {
             cluster.apply_all(&wanted.base)?;
-            migration::migrate(env, &cluster, wanted.migration.as_ref(), || Ok(()))?;
+            migration::migrate(env, &cluster, ID, wanted.migration.as_ref(), || keep(env, &cluster))?;
             rollout::roll_out(env, &cluster, ID, &wanted.app, &wanted.reach)
         })?;
         record::write_json(&deployed, &image)
     }
+}
+
+/// Takes a snapshot before the tables of a database change that has served.
+fn keep(env: &Env, cluster: &Cluster) -> Result<()> {
+    if history::serving(&history::read(cluster, &env.config.app.namespace)?).is_some() {
+        let file = snapshot::take_before(env, cluster, &wanted::database(env)?, "migration")?;
+        env.note(ID, format!("a migration may change the tables: what they hold is kept in {}", file.display()));
+    }
+    Ok(())
 }
 
 /// The revisions that the cluster remembers, oldest first.

@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::{
+    cluster::ObjectId,
     deploy::{
         manifests,
         objects::{self, Values},
@@ -123,6 +124,11 @@ pub fn credentials(env: &Env) -> Result<String> {
     let objects = manifests::read_folder(&env.files.folder("deploy/database")?)?;
     let cluster = objects.into_iter().find(|it| it["kind"] == "Cluster").unwrap_or_default();
     Ok(application_secret(&cluster))
+}
+
+/// Which `Cluster` the manifests describe.
+pub fn database(env: &Env) -> Result<ObjectId> {
+    ObjectId::of(&Database::read(env)?.cluster)
 }
 
 fn complete(env: &Env, folder: &str, image: &str, reach: &Reach) -> Result<Vec<Value>> {

@@ -39,12 +39,17 @@ pub(super) fn roll_out(env: &Env, cluster: &Cluster, task: TaskId, objects: &[Va
         let new = ready.is_err().then(|| new_pods(cluster, &id.namespace, &labels).ok().flatten()).flatten();
         with_evidence(ready, cluster, &id.namespace, new.as_deref().unwrap_or(&labels))?;
     }
+    answers(env, cluster, task, &deployments, reach)
+}
+
+/// Waits until the page answers through the Service with all Deployments well in the same look, twice.
+pub(super) fn answers(env: &Env, cluster: &Cluster, task: TaskId, deployments: &[&Value], reach: &Reach) -> Result<()> {
     let address = format!("{}{}", reach.origin, env.config.app.path);
     let what = format!("{address} to answer 200");
     let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, PAGE_LIMIT) };
     let seen = Cell::new(0);
     let answers = cluster.wait_for(env, task, &wait, || {
-        let verdict = all_is_well(env, cluster, &deployments, reach)?;
+        let verdict = all_is_well(env, cluster, deployments, reach)?;
         seen.set(if verdict == Verdict::Yes { seen.get() + 1 } else { 0 });
         // After a node's restart the first look may see a status from before it.
         Ok(if seen.get() == 1 { Verdict::NotYet("it answered once".to_owned()) } else { verdict })

@@ -1,0 +1,85 @@
+//! `db`: snapshots of the application's database. The path and the list go to standard output.
+
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+
+use crate::{
+    cluster::Cluster,
+    commands::{answer, reported, update},
+    env::Env,
+    errors::Problem,
+    graph::TaskId,
+    setup,
+    snapshot::{self, Snapshot},
+    tasks::{deploy, wanted},
+};
+
+const TASK: TaskId = TaskId::Snapshot;
+
+/// `db snapshot [FILE]`.
+pub(crate) fn take(env: &Env, file: Option<PathBuf>) -> Result<()> {
+    update::connect(env)?;
+    let file = file.unwrap_or_else(|| snapshot::default_path(env, None));
+    reported(env, TASK, "taking what the database holds", || {
+        let size = snapshot::take(env, &Cluster::open(env, &env.kubeconfig())?, &wanted::database(env)?, &file)?;
+        Ok(format!("{} holds it ({} KB)", file.display(), size.div_ceil(1000)))
+    })?;
+    let path = file.display().to_string();
+    answer(env, &path, || json!({ "schema": 1, "snapshot": path }))
+}
+
+/// `db ls`.
+pub(crate) fn ls(env: &Env) -> Result<()> {
+    std::io::stdout().write_all(text(&snapshot::list(env)?).as_bytes()).context("print the snapshots")
+}
+
+/// `db restore FILE`.
+pub(crate) fn restore(env: &Env, file: &Path) -> Result<()> {
+    snapshot::look(file)?;
+    update::connect(env)?;
+    setup::consent(env, TASK, &format!("replaces all that the database of instance {} holds by {}", env.instance, file.display()))?;
+    put(env, file, true)
+}
+
+/// The file's content into the database that runs; with `keep`, a snapshot of what it holds is taken first.
+pub(crate) fn put(env: &Env, file: &Path, keep: bool) -> Result<()> {
+    reported(env, TASK, &format!("restoring {}", file.display()), || {
+        let kept = deploy::restore(env, file, keep)?;
+        let back = kept.map(|it| format!("; back with: cargo xtask db restore {}", it.display())).unwrap_or_default();
+        Ok(format!("the database holds what {} does, and the page answers{back}", file.display()))
+    })
+}
+
+/// `create --restore` starts an instance from a file and never overwrites what one holds.
+pub(crate) fn refuse_used(env: &Env, file: &Path) -> Result<()> {
+    snapshot::look(file)?;
+    if update::connect(env).is_ok() && deploy::serving(&deploy::revisions(env)?).is_some() {
+        let what = format!("instance {} is there already: --restore is for a new one", env.instance);
+        return Err(Problem::usage(what).hint(format!("cargo xtask db restore {}", file.display())).into());
+    }
+    Ok(())
+}
+
+fn text(snapshots: &[Snapshot]) -> String {
+    if snapshots.is_empty() {
+        return format!("no snapshot in {}/\n", snapshot::FOLDER);
+    }
+    snapshots.iter().map(|it| format!("{:>9} KB  {}\n", it.size.div_ceil(1000), it.path.display())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_snapshot_is_a_line_and_none_is_said() {
+        let one = Snapshot { path: PathBuf::from("/p/snapshots/a.dump"), size: 12_345 };
+        assert_eq!(text(&[one]), "       13 KB  /p/snapshots/a.dump\n");
+        assert_eq!(text(&[]), "no snapshot in snapshots/\n");
+    }
+}

@@ -1,0 +1,58 @@
+//! A snapshot into an instance that runs, and its tables brought to the version that serves.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use crate::{
+    cluster::Cluster,
+    deploy::objects,
+    env::Env,
+    graph::TaskId,
+    snapshot,
+    tasks::{
+        deploy::{history, migration, rollout},
+        image, wanted,
+        wanted::App,
+    },
+};
+
+const ID: TaskId = TaskId::Snapshot;
+
+/// Replaces the database's content. With `keep`, what it holds is taken to a snapshot first, whose path is returned.
+pub fn restore(env: &Env, file: &Path, keep: bool) -> Result<Option<PathBuf>> {
+    snapshot::look(file)?;
+    let cluster = Cluster::open(env, &env.kubeconfig())?;
+    let database = wanted::database(env)?;
+    let kept = if keep { Some(snapshot::take_before(env, &cluster, &database, "restore")?) } else { None };
+    if let Some(kept) = &kept {
+        env.note(ID, format!("what the database holds is kept in {}", kept.display()));
+    }
+    snapshot::restore(env, &cluster, &database, file)?;
+    let app = App::read(env)?;
+    let migrated = match job(env, &cluster, &app)? {
+        Some(job) => {
+            migration::remove_all(env, &cluster, ID, &job).and_then(|()| migration::migrate(env, &cluster, ID, Some(&job), || Ok(())))
+        }
+        None => Ok(()),
+    };
+    migrated.context("the snapshot is restored, but its tables could not be brought to the version that serves")?;
+    rollout::answers(env, &cluster, ID, &[], &app.reach)?;
+    Ok(kept)
+}
+
+/// The migration of the version that serves, whatever the source says by now.
+fn job(env: &Env, cluster: &Cluster, app: &App) -> Result<Option<Value>> {
+    let Some(mut job) = app.migration.clone() else { return Ok(None) };
+    let revisions = history::read(cluster, &env.config.app.namespace)?;
+    if let Some(serving) = history::serving(&revisions)
+        && serving.image != image::current(env)?
+    {
+        objects::set_images(&mut job["spec"]["template"]["spec"], &serving.image);
+        let name = job["metadata"]["name"].as_str().unwrap_or_default();
+        // Not the name of the present source's migration: that one is still to come.
+        job["metadata"]["name"] = json!(format!("{name}-restored"));
+    }
+    Ok(Some(job))
+}
