@@ -3,6 +3,8 @@
 //! Blocking calls for tasks; every wait has a limit, says what it waits for, and fails with what it last saw.
 
 mod apply;
+mod causes;
+pub mod diagnosis;
 pub mod difference;
 mod drift;
 pub mod evidence;

@@ -25,6 +25,7 @@ pub mod probe;
 pub mod provider;
 pub mod reach;
 pub mod record;
+pub mod redact;
 pub mod report;
 pub mod requirements;
 pub mod runner;

@@ -1,7 +1,7 @@
 //! Pods: the pods of a label, their logs and warnings.
 
 use anyhow::{Context as _, Result};
-use k8s_openapi::api::core::v1::{Event, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api,
     api::{ListParams, LogParams},
@@ -14,13 +14,6 @@ impl Cluster {
     pub fn pods(&self, namespace: &str, labels: &str) -> Result<Vec<Pod>> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
         let found = self.call(api.list(&ListParams::default().labels(labels))).context("list pods")?;
-        Ok(found.items)
-    }
-
-    /// The events of a namespace that warn.
-    pub fn warnings(&self, namespace: &str) -> Result<Vec<Event>> {
-        let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
-        let found = self.call(api.list(&ListParams::default().fields("type=Warning"))).context("list events")?;
         Ok(found.items)
     }
 

@@ -194,6 +194,43 @@ codes! {
     NoInstance "E0309" "this command needs an instance that runs, and there is none"
         causes ["it was not created yet, or was deleted" "another checkout or --name holds it: cargo xtask ls"]
         steps ["cargo xtask create"]
+
+    PodRefused "E0321" "the API server refuses the pods of a Deployment or Job"
+        causes ["the namespace's Pod Security standard forbids something in the pod" "a quota is used up" "the ServiceAccount is not there"]
+        steps ["correct the manifest in deploy/ as the message says" "kubectl get events"]
+    ImageAbsent "E0322" "the node does not have the image, and cannot pull it"
+        causes ["the image was removed from the node" "a registry that does not answer, or refuses" "a name with a typing error"]
+        steps ["cargo xtask create: it brings the image to the node again" "cargo xtask config show --origin"]
+    SettingAbsent "E0323" "a Secret or ConfigMap that a pod reads, or a key in it, is not there"
+        causes ["it was removed by hand" "the manifest names another one than is applied"]
+        steps ["kubectl get secrets,configmaps" "cargo xtask create: it applies what is missing"]
+    NodePressure "E0324" "the node is short of disk, memory or processes"
+        causes ["the disk below the engine is nearly full" "other programs on this machine need much memory"]
+        steps ["cargo xtask doctor" "df -h"]
+    NoVolume "E0325" "a volume cannot be had"
+        causes ["no StorageClass serves the claim" "the volume is bound to another node" "`database.storage` is more than there is"]
+        steps ["kubectl get persistentvolumeclaims,storageclasses" "kubectl describe the claim"]
+    NoRoom "E0326" "no node has room for the pod"
+        causes ["the requests of all pods exceed what the node has" "`app.replicas` or `database.instances` is too large for this machine"]
+        steps ["kubectl describe nodes" "lower the requests in deploy/, or the numbers in Pocdeploy.toml"]
+    OutOfMemory "E0327" "a container used more memory than its limit allows"
+        causes ["the limit is too low for the number of workers" "a leak"]
+        steps ["raise resources.limits.memory in deploy/" "kubectl top pods"]
+    DatabaseRefused "E0328" "the database does not let the application in"
+        causes ["the password was changed in one place only" "database or user have another name than in the configuration"]
+        steps ["compare the Secret with Pocdeploy.toml" "cargo xtask config show --origin"]
+    DatabaseAway "E0329" "the application cannot reach the database"
+        causes ["the database is starting or has failed" "a NetworkPolicy closes the way" "a wrong host name"]
+        steps ["kubectl get clusters.postgresql.cnpg.io,pods" "run the same command again once the database is ready"]
+    MigrationFailed "E0330" "a migration ended with an exception"
+        causes ["a mistake in a migration, or in the settings that it imports" "data that does not fit the new schema"]
+        steps ["read the exception in the error" "correct the migration by a patch, then run the same command again"]
+    Crash "E0331" "a container's program ends again and again"
+        causes ["an exception when it starts: the error shows its last lines" "a missing setting or file" "a liveness probe that is too strict"]
+        steps ["kubectl logs --previous" "correct what it says by a patch or in deploy/"]
+    ProbeFails "E0332" "a container runs and does not answer its probe"
+        causes ["the application waits for something, most often the database" "the probe asks for a wrong path, port or host name"]
+        steps ["kubectl logs" "compare the probe in deploy/ with what the application serves"]
 }
 
 impl Code {

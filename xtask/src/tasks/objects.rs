@@ -15,7 +15,7 @@ use crate::{
     },
     deploy::{objects, secrets},
     env::Env,
-    errors::Problem,
+    errors::{self, Code, Problem},
     tasks::wanted::{self, App, Database},
 };
 
@@ -41,12 +41,15 @@ pub(super) fn stale_secret(cluster: &Cluster, secret: Option<Value>) -> Result<O
     Ok((!holds).then(|| format!("{id} does not hold the given values")))
 }
 
-/// Adds to a failed wait what the pods and events say, before anything is changed.
+/// Puts the probable cause and the evidence before a failed wait, before anything is changed.
 pub(super) fn with_evidence(result: Result<()>, cluster: &Cluster, namespace: &str, labels: &str) -> Result<()> {
     result.map_err(|error| {
-        let found = evidence::collect(cluster, namespace, labels);
+        // After a signal nothing more is asked of the cluster.
+        if matches!(errors::code(&error), Code::Interrupted | Code::RunTimedOut) {
+            return error;
+        }
         match error.downcast::<Problem>() {
-            Ok(problem) => Problem { what: format!("{}{found}", problem.what), ..problem }.into(),
+            Ok(problem) => evidence::collect(cluster, namespace, labels).explain(problem).into(),
             Err(other) => other,
         }
     })

@@ -1,0 +1,261 @@
+//! From what was collected to a diagnosis: which containers are not well, whose they are, and what is probably the cause.
+//!
+//! Pure: objects, events and logs come in as data. The rules are in `causes.rs`, the collecting is in `evidence.rs`.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde_json::Value;
+
+use crate::{
+    cluster::causes::{self, Cause},
+    errors::Problem,
+};
+
+/// Everything that was collected, before anything was cleaned up.
+#[derive(Clone, Debug, Default)]
+pub struct Evidence {
+    pub namespace: String,
+    /// The pods in question.
+    pub pods: Vec<Value>,
+    /// What may own them: ReplicaSets and Jobs of the namespace.
+    pub owners: Vec<Value>,
+    /// The namespace's events that warn.
+    pub events: Vec<Value>,
+    pub nodes: Vec<Value>,
+    /// The last lines of a container, by pod and container.
+    pub logs: BTreeMap<(String, String), String>,
+}
+
+/// One thing that is not well, with all that is known of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Symptom {
+    /// `Deployment web -> ReplicaSet web-1 -> Pod web-1-a -> container main`.
+    pub chain: Vec<String>,
+    pub namespace: String,
+    pub pod: String,
+    pub container: String,
+    pub image: String,
+    /// The container's state in words.
+    pub state: String,
+    /// `CrashLoopBackOff`, `OOMKilled`, `Unschedulable`, `FailedCreate`.
+    pub reasons: Vec<String>,
+    /// What the kubelet, the scheduler or a controller said.
+    pub message: String,
+    pub exit_code: Option<i64>,
+    pub log: String,
+    /// How many other pods are unwell in the same way.
+    pub others: usize,
+}
+
+/// What is known of a failure.
+#[derive(Clone, Debug, Default)]
+pub struct Diagnosis {
+    pub cause: Option<Cause>,
+    pub symptoms: Vec<Symptom>,
+    /// The newest warnings, oldest first.
+    pub events: Vec<String>,
+}
+
+impl Diagnosis {
+    /// The problem with its probable cause first, then the evidence, then what was waited for.
+    pub fn explain(&self, problem: Problem) -> Problem {
+        let mut parts = vec![self.to_string(), problem.what.clone()];
+        parts.retain(|it| !it.is_empty());
+        let Some(cause) = &self.cause else {
+            parts.reverse();
+            return Problem { what: parts.join("\n"), ..problem };
+        };
+        parts.insert(0, format!("probable cause: {}", cause.text));
+        let hint = [Some(cause.command.clone()), problem.hint.clone()].into_iter().flatten().collect::<Vec<_>>().join("\n");
+        Problem { what: parts.join("\n"), hint: Some(hint), code: cause.code, ..problem }
+    }
+}
+
+impl fmt::Display for Diagnosis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut lines = Vec::new();
+        for it in &self.symptoms {
+            let others = if it.others > 0 { format!(" (and {} more like it)", it.others) } else { String::new() };
+            lines.push(format!("{}{others}: {}", it.chain.join(" -> "), it.state));
+            lines.extend(it.log.lines().map(|line| format!("  | {line}")));
+        }
+        lines.extend(self.events.iter().map(|it| format!("event: {it}")));
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+/// Reads the evidence. The first symptom that a rule knows gives the cause.
+pub fn diagnose(evidence: &Evidence) -> Diagnosis {
+    let mut symptoms: Vec<Symptom> = Vec::new();
+    let found = evidence.pods.iter().flat_map(|pod| of_pod(evidence, pod)).chain(without_pods(evidence));
+    for new in found {
+        // Four retries of one failure are one finding.
+        let same =
+            |it: &&mut Symptom| (&it.container, &it.state) == (&new.container, &new.state) && (new.log.is_empty() || new.log == it.log);
+        match symptoms.iter_mut().find(same) {
+            Some(same) => same.others += 1,
+            None => symptoms.push(new),
+        }
+    }
+    let cause = causes::of(&symptoms);
+    let mut events: Vec<&Value> = evidence.events.iter().collect();
+    let time = |it: &Value| ["/lastTimestamp", "/eventTime", "/metadata/creationTimestamp"].map(|at| text(it, at).to_owned());
+    events.sort_by_key(|it| time(it).into_iter().find(|it| !it.is_empty()));
+    let newest = events.split_off(events.len().saturating_sub(5));
+    let events = newest.into_iter().map(|it| {
+        let object = format!("{} {}", text(it, "/involvedObject/kind"), text(it, "/involvedObject/name"));
+        format!("{object}: {}: {}", text(it, "/reason"), text(it, "/message"))
+    });
+    Diagnosis { cause, symptoms, events: events.collect() }
+}
+
+fn of_pod(evidence: &Evidence, pod: &Value) -> Vec<Symptom> {
+    let name = text(pod, "/metadata/name");
+    let mut chain = chain(evidence, pod);
+    chain.push(format!("Pod {name}"));
+    let base = Symptom {
+        chain,
+        namespace: evidence.namespace.clone(),
+        pod: name.to_owned(),
+        message: said_of(evidence, "Pod", name),
+        ..Symptom::default()
+    };
+    let reason = text(pod, "/status/reason");
+    if !reason.is_empty() {
+        let message = text(pod, "/status/message");
+        let pressure = pressure(evidence).unwrap_or_default();
+        let state = format!("{reason}: {message}");
+        return vec![Symptom {
+            state,
+            reasons: vec![reason.to_owned(), pressure],
+            message: format!("{message}\n{}", base.message),
+            ..base
+        }];
+    }
+    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
+    let scheduled = conditions.into_iter().find(|it| it["type"] == "PodScheduled" && it["status"] == "False");
+    if let Some(condition) = scheduled {
+        let message = text(condition, "/message").to_owned();
+        return vec![Symptom { state: format!("waits for a node: {message}"), reasons: vec!["Unschedulable".to_owned()], message, ..base }];
+    }
+    let statuses = ["/status/initContainerStatuses", "/status/containerStatuses"];
+    let statuses = statuses.iter().filter_map(|it| pod.pointer(it)?.as_array()).flatten();
+    statuses.filter_map(|it| of_container(evidence, &base, it)).collect()
+}
+
+fn of_container(evidence: &Evidence, base: &Symptom, status: &Value) -> Option<Symptom> {
+    let name = text(status, "/name");
+    let restarts = status["restartCount"].as_i64().unwrap_or_default();
+    let waiting = status.pointer("/state/waiting");
+    // A container that waits for its next start tells of its end in its last state.
+    let ended = status.pointer("/state/terminated").or_else(|| status.pointer("/lastState/terminated")).filter(|it| it["exitCode"] != 0);
+    let ready = status["ready"] == true;
+    let running = status.pointer("/state/running").is_some();
+    if ready || (waiting.is_none() && !running && ended.is_none()) {
+        return None;
+    }
+    // A pod that has just begun is no finding unless it says more.
+    let mut words = Vec::new();
+    let mut reasons = Vec::new();
+    let mut message = String::new();
+    if let Some(waiting) = waiting {
+        let reason = waiting["reason"].as_str().unwrap_or("waiting");
+        words.push(reason.to_owned());
+        reasons.push(reason.to_owned());
+        message = text(waiting, "/message").to_owned();
+        if !message.is_empty() && reason != "CrashLoopBackOff" {
+            words.push(message.clone());
+        }
+    }
+    if let Some(ended) = ended {
+        let reason = text(ended, "/reason");
+        words.push(format!("ended with exit code {} ({reason})", ended["exitCode"]));
+        reasons.push(reason.to_owned());
+    }
+    if running {
+        words.push("runs, and is not ready".to_owned());
+    }
+    if restarts > 0 {
+        words.push(format!("{restarts} restarts"));
+    }
+    let mut chain = base.chain.clone();
+    chain.push(format!("container {name}"));
+    Some(Symptom {
+        chain,
+        container: name.to_owned(),
+        image: text(status, "/image").to_owned(),
+        state: words.join(", "),
+        reasons,
+        message: format!("{message}\n{}", base.message),
+        exit_code: ended.and_then(|it| it["exitCode"].as_i64()),
+        log: evidence.logs.get(&(base.pod.clone(), name.to_owned())).cloned().unwrap_or_default(),
+        ..base.clone()
+    })
+}
+
+/// Owners whose pods were refused: there is no pod that could tell.
+fn without_pods(evidence: &Evidence) -> Vec<Symptom> {
+    let refused = evidence.events.iter().filter(|it| text(it, "/reason") == "FailedCreate");
+    let mut out: Vec<Symptom> = Vec::new();
+    for event in refused {
+        let (kind, name) = (text(event, "/involvedObject/kind"), text(event, "/involvedObject/name"));
+        let Some(owner) = evidence.owners.iter().find(|it| text(it, "/kind") == kind && text(it, "/metadata/name") == name) else {
+            continue;
+        };
+        if out.iter().any(|it| it.pod == name) || evidence.pods.iter().any(|pod| owner_of(pod).is_some_and(|it| it.1 == name)) {
+            continue;
+        }
+        let mut chain = chain(evidence, owner);
+        chain.push(format!("{kind} {name}"));
+        let message = text(event, "/message").to_owned();
+        out.push(Symptom {
+            chain,
+            namespace: evidence.namespace.clone(),
+            pod: name.to_owned(),
+            state: format!("its pods are refused: {message}"),
+            reasons: vec!["FailedCreate".to_owned()],
+            message,
+            ..Symptom::default()
+        });
+    }
+    out
+}
+
+/// The controllers above an object, topmost first. Those that were not collected are named by what is below them.
+fn chain(evidence: &Evidence, object: &Value) -> Vec<String> {
+    let mut out = Vec::new();
+    let mut next = owner_of(object);
+    while let Some((kind, name)) = next {
+        out.insert(0, format!("{kind} {name}"));
+        let owner = evidence.owners.iter().find(|it| text(it, "/kind") == kind && text(it, "/metadata/name") == name);
+        next = owner.and_then(owner_of).filter(|_| out.len() < 5);
+    }
+    out
+}
+
+fn owner_of(object: &Value) -> Option<(&str, &str)> {
+    let owners = object.pointer("/metadata/ownerReferences")?.as_array()?;
+    let owner = owners.iter().find(|it| it["controller"] == true)?;
+    Some((text(owner, "/kind"), text(owner, "/name")))
+}
+
+/// All that the events say of an object, a line each.
+fn said_of(evidence: &Evidence, kind: &str, name: &str) -> String {
+    let of = |it: &&Value| text(it, "/involvedObject/kind") == kind && text(it, "/involvedObject/name") == name;
+    let lines = evidence.events.iter().filter(of).map(|it| format!("{}: {}", text(it, "/reason"), text(it, "/message")));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// `DiskPressure`, `MemoryPressure` or `PIDPressure` of any node.
+fn pressure(evidence: &Evidence) -> Option<String> {
+    let conditions = evidence.nodes.iter().filter_map(|it| it.pointer("/status/conditions")?.as_array()).flatten();
+    let mut pressed = conditions.filter(|it| text(it, "/type").ends_with("Pressure") && it["status"] == "True");
+    pressed.next().map(|it| text(it, "/type").to_owned())
+}
+
+fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;
