@@ -41,7 +41,7 @@ const LAYERS: [&[&str]; 8] = [
     &["main"],
     &["lib"],
     &["commands", "flags"],
-    &["runner"],
+    &["runner", "doctor"],
     &["tasks"],
     &["provider"],
     &["images", "patch", "requirements", "deploy", "snapshot"],

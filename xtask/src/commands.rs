@@ -4,6 +4,7 @@ mod config;
 mod create;
 mod db;
 mod delete;
+mod doctor;
 mod eject;
 mod explain;
 mod graph;
@@ -74,7 +75,11 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
         Command::Eject(it) => return eject::run(it, flags.global.project.as_deref(), flags.global.dry_run),
         _ => {}
     }
-    let resolved = configure(&project, &flags.global)?;
+    let (resolved, complaint) = match configure(&project, &flags.global) {
+        // It tells what is wrong, and goes on with the defaults.
+        Err(error) if matches!(flags.command, Command::Doctor(_)) => (Resolved::default(), Some(error)),
+        resolved => (resolved?, None),
+    };
     if let Command::Config(it) = &flags.command {
         let ConfigCommand::Show { origin, output } = it.command;
         return config::show(&resolved, origin, output);
@@ -104,6 +109,7 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
         return preview(&env, &flags.command);
     }
     match flags.command {
+        Command::Doctor(it) => doctor::run(env, complaint, it.output),
         Command::Plan(it) => plan::run(&env, &[TaskId::Deploy], &it),
         Command::Create(it) => {
             let _lock = lock(&env, "create")?;

@@ -107,6 +107,8 @@ pub enum Command {
     Graph(Graph),
     /// Show what a task's result depends on, or what an error's code means
     Explain(Explain),
+    /// Look whether this machine has what a run needs, and change nothing
+    Doctor(Doctor),
     /// Show the configuration that counts
     Config(Config),
     /// Install a program `pocdeploy` that works in any project's folder, with completions
@@ -217,6 +219,13 @@ impl Topic {
 }
 
 #[derive(Clone, Debug, Args)]
+pub struct Doctor {
+    /// How to write it
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+#[derive(Clone, Debug, Args)]
 pub struct Config {
     #[command(subcommand)]
     pub command: ConfigCommand,
@@ -316,6 +325,7 @@ impl Command {
             Command::Plan(it) => it.output,
             Command::Delete(it) => it.output,
             Command::Ls(it) => it.output,
+            Command::Doctor(it) => it.output,
             Command::Explain(it) => it.output,
             _ => Output::Text,
         }

@@ -23,7 +23,12 @@ pub struct Choice {
 
 /// The port that was set by hand, or an error that names its holder; else the first free one, naming the holder of the one passed over.
 pub fn choose(set: Option<u16>, engine: &Engine) -> Result<Choice> {
-    choose_with(set, &is_free, &|port| holder(port, engine))
+    choose_with(set, &is_free, &|port| holder(port, Some(engine)))
+}
+
+/// Who holds the port; nobody where it is free.
+pub fn taken_by(port: u16, engine: Option<&Engine>) -> Option<String> {
+    (!is_free(port)).then(|| holder(port, engine))
 }
 
 fn choose_with(set: Option<u16>, is_free: &dyn Fn(u16) -> bool, holder: &dyn Fn(u16) -> String) -> Result<Choice> {
@@ -52,8 +57,8 @@ fn is_free(port: u16) -> bool {
 }
 
 /// A container that publishes the port, else the process that listens on it, as far as this user may see.
-fn holder(port: u16, engine: &Engine) -> String {
-    if let Some(name) = engine.containers_publishing(port).ok().and_then(|it| it.into_iter().next()) {
+fn holder(port: u16, engine: Option<&Engine>) -> String {
+    if let Some(name) = engine.and_then(|it| it.containers_publishing(port).ok()?.into_iter().next()) {
         return format!("container {name}");
     }
     process(port).unwrap_or_else(|| "a process that this user may not see".to_owned())

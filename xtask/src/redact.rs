@@ -46,7 +46,7 @@ fn forms(value: &str) -> Vec<String> {
         let padded: Vec<u8> = std::iter::repeat_n(b' ', before).chain(value.bytes()).collect();
         let text = STANDARD_NO_PAD.encode(&padded);
         let from = [0, 2, 3][before];
-        let to = text.len() - usize::from(padded.len() % 3 != 0);
+        let to = text.len() - usize::from(!padded.len().is_multiple_of(3));
         if to > from + SHORTEST {
             let sure = &text[from..to];
             out.push(sure.to_owned());

@@ -3,6 +3,8 @@
 //! A command is built with xshell's `cmd!` by whoever needs it and run here: echoed, logged, bounded in time,
 //! stopped with its children on Ctrl-C, its exit status always looked at.
 
+mod ask;
+
 use std::{
     fs::{self, File, OpenOptions},
     io::{BufRead as _, BufReader, Read, Write},
@@ -16,6 +18,8 @@ use std::{
 use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Signal};
 use xshell::{Cmd, Shell};
+
+pub use crate::tool::ask::ask;
 
 use crate::{
     errors::{Code, Problem},

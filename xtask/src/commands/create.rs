@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     called,
-    commands::{answer, db},
+    commands::{answer, db, doctor},
     env::Env,
     errors,
     flags::Output,
@@ -33,6 +33,7 @@ struct Created {
 /// The deployment with all that it needs; independent parts at the same time.
 pub(crate) fn run(env: &Env, output: Output, restore: Option<&Path>) -> Result<()> {
     let provider = provider(env)?;
+    doctor::before_create(env)?;
     if let Some(file) = restore {
         db::refuse_used(env, file)?;
     }

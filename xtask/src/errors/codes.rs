@@ -120,6 +120,9 @@ codes! {
     NotOurs "E0112" "a file stands where the tool would write one, and the tool did not write it"
         causes ["another program named pocdeploy" "completions that were written by hand"]
         steps ["look at the file that the error names" "cargo xtask install --root DIR"]
+    Unfit "E0113" "this machine does not have what a run needs"
+        causes ["each failed line of the doctor names one"]
+        steps ["cargo xtask doctor" "follow the remedy beside each failure"]
 
     Config "E0201" "the configuration cannot be used"
         causes ["an unknown key, a value of the wrong type, or one out of its range" "a variable POCDEPLOY_… that holds such a value"]

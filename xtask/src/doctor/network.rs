@@ -1,0 +1,204 @@
+//! Which hosts a run needs, as the engine's mirrors, pip, go and cargo are configured; and whether they take connections.
+//!
+//! Reads settings and opens connections; sends nothing but a plain `HEAD` for the clock.
+
+use std::{
+    fs,
+    net::{TcpStream, ToSocketAddrs as _},
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
+
+use crate::{
+    config::{Config, Source},
+    tool,
+};
+
+/// Host and port of something that a run downloads from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) name: &'static str,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl Place {
+    /// From a URL, without its credentials and path; nothing where the text is no URL.
+    pub(crate) fn of(name: &'static str, url: &str) -> Option<Place> {
+        let url = url.trim().trim_start_matches("sparse+");
+        let (scheme, rest) = url.split_once("://")?;
+        let authority = rest.split(['/', '?', '#']).next()?.rsplit('@').next()?;
+        let usual = if scheme == "http" { 80 } else { 443 };
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
+            _ => (authority, usual),
+        };
+        (!host.is_empty()).then(|| Place { name, host: host.trim_matches(['[', ']']).to_owned(), port })
+    }
+}
+
+/// The registries of upstream's images, or their mirrors. None where images come from packages anyway.
+pub(crate) fn registries(config: &Config) -> Vec<Place> {
+    if config.images.source == Source::Packages {
+        return Vec::new();
+    }
+    let hosts = [("docker.io", "https://registry-1.docker.io"), ("ghcr.io", "https://ghcr.io")];
+    hosts.into_iter().filter_map(|(name, url)| Place::of(name, config.images.mirrors.get(name).map_or(url, String::as_str))).collect()
+}
+
+/// pip's index: its variable, then the files that pip reads, then the public one.
+pub(crate) fn pip() -> Option<Place> {
+    let variable = std::env::var("PIP_INDEX_URL").ok();
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let named = std::env::var_os("PIP_CONFIG_FILE").map(PathBuf::from);
+    let usual = [home.join(".config/pip/pip.conf"), home.join(".pip/pip.conf"), PathBuf::from("/etc/pip.conf")];
+    let from_file = || named.into_iter().chain(usual).find_map(|it| index_url(&fs::read_to_string(it).ok()?));
+    Place::of("pip", &variable.or_else(from_file).unwrap_or_else(|| "https://pypi.org/simple".to_owned()))
+}
+
+fn index_url(text: &str) -> Option<String> {
+    let value = |line: &str| Some(line.trim().strip_prefix("index-url")?.trim_start().strip_prefix(['=', ':'])?.trim().to_owned());
+    text.lines().find_map(value).filter(|it| !it.is_empty())
+}
+
+/// The first of go's module proxies; nothing where there is none to ask.
+pub(crate) fn go(limit: Duration) -> Option<Place> {
+    let setting = match std::env::var("GOPROXY").ok().filter(|it| !it.is_empty()) {
+        Some(setting) => setting,
+        None => tool::ask("go", &["env", "GOPROXY"], limit)?,
+    };
+    setting.split([',', '|']).find_map(|it| Place::of("go", it))
+}
+
+/// cargo's registry, with the source that replaces it.
+pub(crate) fn cargo() -> Option<Place> {
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let dir = std::env::var_os("CARGO_HOME").map_or_else(|| home.join(".cargo"), PathBuf::from);
+    let text = ["config.toml", "config"].iter().find_map(|it| fs::read_to_string(dir.join(it)).ok()).unwrap_or_default();
+    Place::of("cargo", &cargo_registry(&text).unwrap_or_else(|| "https://index.crates.io".to_owned()))
+}
+
+fn cargo_registry(text: &str) -> Option<String> {
+    let settings: toml::Table = text.parse().ok()?;
+    let sources = settings.get("source")?.as_table()?;
+    let mut name = "crates-io";
+    // A source may be replaced by one that is replaced itself.
+    for _ in 0..5 {
+        let source = sources.get(name)?.as_table()?;
+        match source.get("replace-with").and_then(toml::Value::as_str) {
+            Some(next) => name = next,
+            None => return source.get("registry").and_then(toml::Value::as_str).map(str::to_owned),
+        }
+    }
+    None
+}
+
+/// Opens a connection, through the proxy that the environment names where it applies.
+pub(crate) fn connect(place: &Place, limit: Duration) -> Result<(), String> {
+    let through = proxy(place, &|name| std::env::var(name).ok());
+    let (host, port) = through.as_ref().map_or((place.host.as_str(), place.port), |it| (it.host.as_str(), it.port));
+    let by = if through.is_some() { format!(" (proxy {host}:{port})") } else { String::new() };
+    let addresses = (host, port).to_socket_addrs().map_err(|_| format!("the name {host} is not known{by}"))?;
+    let mut last = format!("the name {host} has no address{by}");
+    for address in addresses.take(2) {
+        match TcpStream::connect_timeout(&address, limit / 2) {
+            Ok(_) => return Ok(()),
+            Err(error) => last = format!("{error}{by}"),
+        }
+    }
+    Err(last)
+}
+
+fn proxy(place: &Place, variable: &dyn Fn(&str) -> Option<String>) -> Option<Place> {
+    let get = |name: &str| variable(name).or_else(|| variable(&name.to_uppercase())).filter(|it| !it.is_empty());
+    let direct = get("no_proxy").unwrap_or_default();
+    let is_direct = direct
+        .split(',')
+        .map(|it| it.trim().trim_start_matches('.'))
+        .any(|it| it == "*" || (!it.is_empty() && (place.host == it || place.host.ends_with(&format!(".{it}")))));
+    if is_direct {
+        return None;
+    }
+    let set = get(if place.port == 80 { "http_proxy" } else { "https_proxy" }).or_else(|| get("all_proxy"))?;
+    Place::of(place.name, &set).or_else(|| Place::of(place.name, &format!("http://{set}")))
+}
+
+/// Seconds that this machine is ahead of the host, by the date of its answer over plain HTTP.
+pub(crate) fn clock(place: &Place, limit: Duration) -> Option<i64> {
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().timeout_global(Some(limit)).max_redirects(0).http_status_as_error(false).build().into();
+    let answer = agent.head(format!("http://{}/", place.host)).call().ok()?;
+    let date = httpdate::parse_http_date(answer.headers().get("date")?.to_str().ok()?).ok()?;
+    let seconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok().and_then(|it| i64::try_from(it.as_secs()).ok());
+    Some(seconds(SystemTime::now())? - seconds(date)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(url: &str) -> Option<(String, u16)> {
+        Place::of("x", url).map(|it| (it.host, it.port))
+    }
+
+    #[test]
+    fn a_place_is_host_and_port_without_credentials() {
+        for (url, host, port) in [
+            ("https://user:p%40ss@pypi.example.com/simple", "pypi.example.com", 443),
+            ("http://10.0.0.5:5000", "10.0.0.5", 5000),
+            ("sparse+https://index.crates.io/", "index.crates.io", 443),
+            ("http://[::1]:3128", "::1", 3128),
+            ("http://[::1]/x", "::1", 80),
+        ] {
+            assert_eq!(place(url), Some((host.to_owned(), port)), "{url}");
+        }
+        for url in ["direct", "off", "", "https://", "http://h:port/"] {
+            assert_eq!(place(url), None, "{url}");
+        }
+    }
+
+    #[test]
+    fn pip_and_cargo_say_where_they_load_from() {
+        assert_eq!(index_url("[global]\ncert = x\nindex-url = https://m/simple\n").as_deref(), Some("https://m/simple"));
+        assert_eq!(index_url("[global]\nextra-index-url = https://m/simple\n"), None);
+        let text =
+            "[source.crates-io]\nreplace-with = \"a\"\n[source.a]\nreplace-with = \"b\"\n[source.b]\nregistry = \"sparse+https://m/\"\n";
+        assert_eq!(cargo_registry(text).as_deref(), Some("sparse+https://m/"));
+        assert_eq!(cargo_registry("[source.crates-io]\nreplace-with = \"crates-io\"\n"), None);
+        assert_eq!(cargo_registry(""), None);
+    }
+
+    #[test]
+    fn mirrors_stand_in_for_registries_and_packages_need_none() {
+        let config = Config::parse("[images.mirrors]\n\"docker.io\" = \"http://10.0.0.5:5000\"\n").unwrap();
+        let hosts: Vec<String> = registries(&config).into_iter().map(|it| format!("{}:{}", it.host, it.port)).collect();
+        assert_eq!(hosts, ["10.0.0.5:5000", "ghcr.io:443"]);
+        assert_eq!(registries(&Config::parse("[images]\nsource = \"packages\"\n").unwrap()), []);
+    }
+
+    #[test]
+    fn a_proxy_is_used_unless_the_host_is_excepted() {
+        let of = |host: &str, direct: &str| {
+            let variable = |name: &str| match name {
+                "https_proxy" => Some("http://proxy:3128".to_owned()),
+                "NO_PROXY" => Some(direct.to_owned()),
+                _ => None,
+            };
+            proxy(&Place { name: "x", host: host.to_owned(), port: 443 }, &variable).map(|it| it.port)
+        };
+        assert_eq!(of("pypi.org", "localhost,.example.com"), Some(3128));
+        assert_eq!(of("pypi.example.com", "localhost,.example.com"), None);
+        assert_eq!(of("notexample.com", ".example.com"), Some(3128));
+        assert_eq!(of("pypi.org", "*"), None);
+    }
+
+    #[test]
+    fn a_port_that_nobody_listens_on_is_told_in_words() {
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let place = Place { name: "x", host: "127.0.0.1".to_owned(), port: closed };
+        assert!(connect(&place, Duration::from_secs(2)).unwrap_err().contains("refused"));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let open = Place { port: listener.local_addr().unwrap().port(), ..place };
+        assert_eq!(connect(&open, Duration::from_secs(2)), Ok(()));
+    }
+}
