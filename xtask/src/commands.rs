@@ -13,6 +13,7 @@ pub mod install;
 mod ls;
 mod plan;
 mod rollback;
+mod support_bundle;
 mod test;
 mod update;
 
@@ -77,14 +78,14 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
     }
     let (resolved, complaint) = match configure(&project, &flags.global) {
         // It tells what is wrong, and goes on with the defaults.
-        Err(error) if matches!(flags.command, Command::Doctor(_)) => (Resolved::default(), Some(error)),
+        Err(error) if matches!(flags.command, Command::Doctor(_) | Command::SupportBundle(_)) => (Resolved::default(), Some(error)),
         resolved => (resolved?, None),
     };
     if let Command::Config(it) = &flags.command {
         let ConfigCommand::Show { origin, output } = it.command;
         return config::show(&resolved, origin, output);
     }
-    let config = resolved.config;
+    let config = resolved.config.clone();
     let verbosity = match (flags.global.quiet, flags.global.verbose) {
         (true, _) => Verbosity::Quiet,
         (_, true) => Verbosity::Verbose,
@@ -110,6 +111,7 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
     }
     match flags.command {
         Command::Doctor(it) => doctor::run(env, complaint, it.output),
+        Command::SupportBundle(it) => support_bundle::run(env, &resolved, complaint.as_ref(), it.out),
         Command::Plan(it) => plan::run(&env, &[TaskId::Deploy], &it),
         Command::Create(it) => {
             let _lock = lock(&env, "create")?;
@@ -180,6 +182,8 @@ fn only_looks(command: &Command) -> bool {
             | Command::Graph(_)
             | Command::Explain(_)
             | Command::Config(_)
+            | Command::Doctor(_)
+            | Command::SupportBundle(_)
             | Command::History(_)
             | Command::Db(Db { command: DbCommand::Ls })
     )

@@ -109,6 +109,8 @@ pub enum Command {
     Explain(Explain),
     /// Look whether this machine has what a run needs, and change nothing
     Doctor(Doctor),
+    /// Pack what helps to understand a failure into one archive, without secrets
+    SupportBundle(SupportBundle),
     /// Show the configuration that counts
     Config(Config),
     /// Install a program `pocdeploy` that works in any project's folder, with completions
@@ -216,6 +218,13 @@ impl Topic {
             format!("neither an error's code nor one of the tasks {}", tasks.join(", "))
         })
     }
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct SupportBundle {
+    /// Where to write it [default: support-bundle.tar.gz in target/pocdeploy]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -34,7 +34,8 @@ pub(crate) fn show(resolved: &Resolved, origin: bool, output: Output) -> Result<
     std::io::stdout().write_all(out.as_bytes()).context("print the configuration")
 }
 
-fn value(resolved: &Resolved) -> Value {
+/// The form for machines, also for the support bundle.
+pub(crate) fn value(resolved: &Resolved) -> Value {
     let key = |key: &Key| {
         let value = (key.show)(&resolved.config);
         json!({ "key": key.path, "value": value, "origin": resolved.origin(key.path).to_string() })

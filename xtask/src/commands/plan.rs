@@ -35,6 +35,11 @@ pub(crate) fn run(env: &Env, targets: &[TaskId], flags: &Flags) -> Result<()> {
     if !plan.runs().is_empty() && flags.detailed_exitcode { Err(PlanHasChanges.into()) } else { Ok(()) }
 }
 
+/// The plan of everything in the form for machines.
+pub(crate) fn document(env: &Env) -> Result<String> {
+    Ok(format!("{}\n", serde_json::to_string_pretty(&make(env, &[TaskId::Deploy])?)?))
+}
+
 /// The part of the graph that a kept plan lets run, if the world and all inputs are still those that it was made for.
 pub(crate) fn extent(env: &Env, path: &Path) -> Result<Extent> {
     let planned = Plan::read(path)?;

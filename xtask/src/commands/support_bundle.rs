@@ -1,0 +1,121 @@
+//! `support-bundle`: everything that helps to understand a failure from afar, in one archive without secrets.
+//!
+//! Looks only. What cannot be had, because engine or cluster are down, is named in the archive and on the terminal.
+
+mod archive;
+mod inside;
+
+use std::{fs, io::Write as _, path::Path, path::PathBuf, sync::Arc};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    cluster::Cluster,
+    commands::{config, doctor, plan},
+    config::{FILE, Resolved},
+    doctor as checks,
+    env::Env,
+    record,
+    redact::Redactor,
+};
+
+use archive::Bundle;
+
+/// So much of the end of a log is kept.
+const LOG_LIMIT: usize = 1_000_000;
+
+/// Writes the archive and prints its path. `complaint`: what is wrong with the configuration, which then counts as empty.
+pub(crate) fn run(env: Env, resolved: &Resolved, complaint: Option<&anyhow::Error>, out: Option<PathBuf>) -> Result<()> {
+    let env = Arc::new(env);
+    let opened = reach(&env);
+    let mut secrets = own_secrets(&env);
+    if let Ok(cluster) = &opened {
+        secrets.extend(inside::secrets(&env, cluster));
+    }
+    let mut bundle = Bundle::new(Redactor::new(secrets));
+    of_project(&mut bundle, &env, resolved, complaint);
+    of_runs(&mut bundle, &env);
+    bundle.value("doctor.json", &doctor::value(&checks::all(&env)));
+    inside::engine(&mut bundle, &env);
+    match &opened {
+        Ok(cluster) => inside::cluster(&mut bundle, &env, cluster),
+        Err(why) => bundle.lack("objects, events and pod logs of the cluster", why),
+    }
+    match plan::document(&env) {
+        Ok(text) => bundle.add("plan.json", &text),
+        Err(error) => bundle.lack("the plan", &format!("{error:#}")),
+    }
+    env.interrupt.check()?;
+    let path = out.unwrap_or_else(|| env.work("support-bundle.tar.gz"));
+    let bytes = bundle.bytes()?;
+    record::write_file(&path, &bytes)?;
+    let mut words = String::new();
+    for missing in bundle.missing() {
+        words.push_str(&format!("missing: {missing}\n"));
+    }
+    words.push_str("look through it before you hand it on: what no rule knows as a secret is still in it\n");
+    std::io::stderr().write_all(words.as_bytes()).ok();
+    writeln!(std::io::stdout(), "{}", path.display()).context("print the archive's path")
+}
+
+/// The cluster, when its API server says that it is ready.
+fn reach(env: &Env) -> Result<Cluster, String> {
+    if !env.kubeconfig().exists() {
+        return Err("there is no kubeconfig: no cluster was made, or it was deleted".to_owned());
+    }
+    let cluster = Cluster::open(env, &env.kubeconfig()).map_err(|error| format!("{error:#}"))?;
+    cluster.is_ready().map(|()| cluster)
+}
+
+/// Given secrets, and the values of variables whose names say what they hold.
+fn own_secrets(env: &Env) -> Vec<String> {
+    let config = &env.config;
+    let given = [&config.app.secret_key, &config.database.password].into_iter().flatten().map(|it| it.expose().to_owned());
+    let telling = ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "CREDENTIAL", "API_KEY", "ACCESS_KEY", "PRIVATE_KEY"];
+    let variables = std::env::vars_os().filter_map(|(name, value)| {
+        let name = name.to_string_lossy().to_uppercase();
+        telling.iter().any(|it| name.contains(it)).then(|| value.to_string_lossy().into_owned())
+    });
+    given.chain(variables).collect()
+}
+
+fn of_project(bundle: &mut Bundle, env: &Env, resolved: &Resolved, complaint: Option<&anyhow::Error>) {
+    match fs::read_to_string(env.path(FILE)) {
+        Ok(text) => bundle.add(&format!("configuration/{FILE}"), &text),
+        Err(error) => bundle.lack(FILE, &error.to_string()),
+    }
+    match complaint {
+        Some(error) => bundle.lack("the resolved configuration", &format!("{error:#}")),
+        None => bundle.value("configuration/resolved.json", &config::value(resolved)),
+    }
+    let versions = fs::read_to_string(env.path("build/images/versions.toml")).unwrap_or_default();
+    let own = format!("pocdeploy {}\ninstance {}\n\n{versions}", env!("CARGO_PKG_VERSION"), env.instance);
+    bundle.add("versions.txt", &own);
+}
+
+/// Records of the last runs with their logs, and what each task saw last.
+fn of_runs(bundle: &mut Bundle, env: &Env) {
+    let mut found = 0;
+    for folder in ["runs", "record", "log", "history"] {
+        let dir = env.work(folder);
+        for entry in walkdir::WalkDir::new(&dir).sort_by_file_name().into_iter().flatten().filter(|it| it.file_type().is_file()) {
+            let name = entry.path().strip_prefix(env.work("")).unwrap_or(entry.path()).display().to_string();
+            found += 1;
+            file(bundle, &name, entry.path());
+        }
+    }
+    if found == 0 {
+        bundle.lack("records and logs of runs", "this instance has none: nothing was run, or it was deleted");
+    }
+    let log = env.cache("engine").join("dockerd.log");
+    if log.exists() {
+        file(bundle, "engine/dockerd.log", &log);
+    }
+}
+
+fn file(bundle: &mut Bundle, name: &str, path: &Path) {
+    match fs::read(path) {
+        Ok(bytes) => bundle.add(name, &String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(LOG_LIMIT)..])),
+        Err(error) => bundle.lack(name, &error.to_string()),
+    }
+}
