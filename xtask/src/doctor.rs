@@ -109,19 +109,14 @@ fn questions(env: &Env) -> Vec<Question> {
                 vec![judge::program("python3", &measure::version("python3", &["--version"], ONE), (3, 9), true, installable)]
             }),
         ),
-        (
-            "go",
-            Box::new(move |_| {
-                vec![judge::program("go", &measure::version("go", &["version"], ONE), (1, 21), source == Source::Packages, false)]
-            }),
-        ),
+        ("go", Box::new(move |_| vec![judge::program("go", &measure::go(), (1, 21), source == Source::Packages, false)])),
         ("clock", Box::new(|_| vec![judge::clock(network::pip().and_then(|it| network::clock(&it, ONE)))])),
     ];
     for place in network::registries(&env.config) {
         out.push((place.name, Box::new(move |_| vec![registry(&place, source)])));
     }
     out.push(("pip", Box::new(move |_| network::pip().map(|it| mirror(&it, made)).into_iter().collect())));
-    out.push(("go", Box::new(move |_| network::go(ONE / 3).map(|it| mirror(&it, made)).into_iter().collect())));
+    out.push(("go", Box::new(move |_| network::go().map(|it| mirror(&it, made)).into_iter().collect())));
     out.push(("cargo", Box::new(move |_| network::cargo().map(|it| mirror(&it, true)).into_iter().collect())));
     out
 }

@@ -3,7 +3,10 @@
 use std::{fs, path::Path, time::Duration};
 
 use crate::{
-    doctor::judge::{Cgroups, EngineSeen, Program},
+    doctor::{
+        judge::{Cgroups, EngineSeen, Program},
+        network,
+    },
     engine::Managed,
     env::Env,
     tasks, tool,
@@ -54,6 +57,13 @@ pub(crate) fn version(name: &str, arguments: &[&str], limit: Duration) -> Progra
         return Program::Absent;
     }
     let said = tool::ask(name, arguments, limit).unwrap_or_default();
+    first_version(&said).map_or(Program::Present, |(major, minor)| Program::Version(major, minor))
+}
+
+/// The version of the `go` on `PATH`, from its own file: go itself would write counters into the user's home.
+pub(crate) fn go() -> Program {
+    let Some(root) = network::go_root() else { return Program::Absent };
+    let said = fs::read_to_string(root.join("VERSION")).unwrap_or_default();
     first_version(&said).map_or(Program::Present, |(major, minor)| Program::Version(major, minor))
 }
 
