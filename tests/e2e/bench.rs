@@ -27,7 +27,7 @@ use support::{Ran, command, tool};
 /// A project of its own; everything of it goes when this value is dropped, also after a failure.
 pub(crate) struct Bench {
     root: PathBuf,
-    instance: String,
+    pub(crate) instance: String,
     pictures: PathBuf,
 }
 
@@ -87,6 +87,31 @@ impl Bench {
     /// Replaces the copy's configuration; the instance's name stays.
     pub(crate) fn configure(&self, settings: &str) {
         fs::write(self.root.join("Pocdeploy.toml"), format!("name = \"{}\"\n{settings}", self.instance)).unwrap();
+    }
+
+    pub(crate) fn path(&self, relative: &str) -> PathBuf {
+        self.root.join(relative)
+    }
+
+    /// Adds to a `.py` file of the application.
+    pub(crate) fn edit_source(&self, text: &str) {
+        let path = self.path("third_party/django-polls/polls/views.py");
+        let old = fs::read_to_string(&path).unwrap();
+        fs::write(&path, format!("{old}{text}")).unwrap();
+    }
+
+    /// Processes that name this bench's folder or instance: nobody's but those of a run.
+    pub(crate) fn processes(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        for entry in fs::read_dir("/proc").unwrap().flatten() {
+            let Ok(command) = fs::read_to_string(entry.path().join("cmdline")) else { continue };
+            let command = command.replace('\0', " ");
+            let inside = fs::read_to_string(entry.path().join("cgroup")).unwrap_or_default().contains("/docker/");
+            if !inside && (command.contains(self.root.to_str().unwrap()) || command.contains(&format!("--name {}", self.instance))) {
+                out.push(command);
+            }
+        }
+        out
     }
 
     pub(crate) fn pictures(&self) -> PathBuf {

@@ -6,6 +6,7 @@
 
 mod bench;
 mod browser;
+mod interruption;
 mod registry;
 
 use std::time::Instant;
@@ -125,6 +126,24 @@ fn upstream_images_come_from_a_registry_that_answers() {
             assert!(images.contains(name), "{images}");
         }
         bench.wait_for_page(&url);
+    });
+    bench.step("delete takes it away", || {
+        bench.run(&["delete", "--yes"]).ends_with(0);
+        assert_eq!(bench.traces(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_run_that_is_stopped_goes_on_and_two_checkouts_live_side_by_side() {
+    let bench = Bench::new("stop");
+    let url = bench.step("a create that is stopped in each of its tasks goes on from there", || {
+        interruption::create_goes_on_from_wherever_it_was_stopped(&bench)
+    });
+    bench.step("a plan after an edit is applied as it is, or refused", || {
+        interruption::a_plan_after_an_edit_names_the_file_and_is_applied_or_refused(&bench);
+    });
+    bench.step("two checkouts at once", || {
+        interruption::two_checkouts_do_not_collide(&bench, &Bench::new("two"), &url);
     });
     bench.step("delete takes it away", || {
         bench.run(&["delete", "--yes"]).ends_with(0);

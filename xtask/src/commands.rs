@@ -1,5 +1,6 @@
 //! The commands: flags become an environment, then a page of calls. What a step does is in `tasks/`.
 
+mod bench;
 mod config;
 mod create;
 mod db;
@@ -145,6 +146,7 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
         },
         // Answered before there is anything to run.
         Command::Config(_) | Command::Install(_) | Command::Eject(_) => Ok(()),
+        Command::Bench(it) => bench::run(&env, &it),
         Command::Test => test::run(&env),
     }
 }
@@ -177,6 +179,7 @@ fn only_looks(command: &Command) -> bool {
     matches!(
         command,
         Command::Test
+            | Command::Bench(_)
             | Command::Ls(_)
             | Command::Plan(_)
             | Command::Graph(_)

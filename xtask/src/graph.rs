@@ -30,6 +30,8 @@ pub enum TaskId {
     Delete,
     /// Not a task of the graph: the checks of the project itself.
     Test,
+    /// Not a task of the graph: measurements.
+    Bench,
 }
 
 impl TaskId {
@@ -64,13 +66,14 @@ impl TaskId {
             TaskId::Rollback => "rollback",
             TaskId::Delete => "delete",
             TaskId::Test => "test",
+            TaskId::Bench => "bench",
         }
     }
 
     /// What must have ended well before this task starts. Order only: it says nothing about keys.
     pub fn needs(self) -> &'static [TaskId] {
         match self {
-            TaskId::Engine | TaskId::Patch | TaskId::Snapshot | TaskId::Rollback | TaskId::Delete | TaskId::Test => &[],
+            TaskId::Engine | TaskId::Patch | TaskId::Snapshot | TaskId::Rollback | TaskId::Delete | TaskId::Test | TaskId::Bench => &[],
             TaskId::Requirements => &[TaskId::Patch],
             TaskId::BaseImage | TaskId::NodeImage => &[TaskId::Engine],
             TaskId::Image => &[TaskId::Requirements, TaskId::BaseImage],

@@ -29,7 +29,7 @@ const ID: TaskId = TaskId::Requirements;
 /// What goes into the tool's own virtual environment. pip's wheel also goes into the image's build context.
 const PIPREQS: &str = "pipreqs==0.4.13";
 const UV: &str = "uv==0.13.9";
-const PIP: &str = "pip==26.3";
+pub const PIP: &str = "pip==26.3";
 
 /// The image's Python and platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,13 +127,50 @@ pub fn pin(env: &Env, environment: &Path, names: &[String], target: &Target) -> 
     env.tools.read(ID, command).context("pin the requirements")
 }
 
-/// Downloads every wheel of the file, and pip's own, into a new folder that takes the old one's place when it is whole.
-pub fn download(env: &Env, environment: &Path, file: &Path, target: &Target) -> Result<()> {
-    let fresh = env.work("wheels.new");
-    if fresh.exists() {
-        fs::remove_dir_all(&fresh).with_context(|| format!("remove {}", fresh.display()))?;
+/// Puts every wheel of the file, and pip's own, into a new folder that takes the old one's place when it is whole. What is
+/// pinned to the last hash is the same for every instance of the machine: it is downloaded once, and kept under `key`.
+pub fn provide(env: &Env, file: &Path, target: &Target, key: &str) -> Result<()> {
+    let fresh = emptied(env.work("wheels.new"))?;
+    let kept = env.cache(format!("wheels/{key}"));
+    let is_pinned = fs::read_to_string(file).is_ok_and(|it| it.contains("--hash="));
+    if is_pinned && kept.is_dir() && !env.is_forced(ID) {
+        copy_files(&kept, &fresh)?;
+    } else {
+        download(env, file, target, &fresh, is_pinned)?;
+        if is_pinned {
+            let part = emptied(env.cache(format!("wheels/.{key}.{}.part", std::process::id())))?;
+            copy_files(&fresh, &part)?;
+            // Another run may have been faster; its files are the same.
+            if fs::rename(&part, &kept).is_err() {
+                fs::remove_dir_all(&part).with_context(|| format!("remove {}", part.display()))?;
+            }
+        }
     }
-    fs::create_dir_all(&fresh).with_context(|| format!("create {}", fresh.display()))?;
+    let place = env.wheels();
+    if place.exists() {
+        fs::remove_dir_all(&place).with_context(|| format!("remove {}", place.display()))?;
+    }
+    fs::rename(&fresh, &place).with_context(|| format!("rename {} to {}", fresh.display(), place.display()))
+}
+
+fn emptied(folder: PathBuf) -> Result<PathBuf> {
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+    Ok(folder)
+}
+
+fn copy_files(from: &Path, to: &Path) -> Result<()> {
+    for entry in fs::read_dir(from).with_context(|| format!("read {}", from.display()))? {
+        let entry = entry.with_context(|| format!("read {}", from.display()))?;
+        fs::copy(entry.path(), to.join(entry.file_name())).with_context(|| format!("copy {}", entry.path().display()))?;
+    }
+    Ok(())
+}
+
+fn download(env: &Env, file: &Path, target: &Target, fresh: &Path, is_pinned: bool) -> Result<()> {
+    let environment = environment(env)?;
     let pip = environment.join("bin/pip");
     let sh = env.tools.shell(&env.project)?;
     let version = &target.python;
@@ -142,7 +179,7 @@ pub fn download(env: &Env, environment: &Path, file: &Path, target: &Target) -> 
         sh,
         "{pip} download --dest {fresh} --only-binary=:all: --implementation cp --python-version {version} {platforms...} --requirement {file}"
     );
-    if fs::read_to_string(file).is_ok_and(|it| it.contains("--hash=")) {
+    if is_pinned {
         // Pinned to the last: what is not in the file is not wanted.
         command = command.args(["--require-hashes", "--no-deps"]);
     }
@@ -152,12 +189,5 @@ pub fn download(env: &Env, environment: &Path, file: &Path, target: &Target) -> 
         }
     };
     env.tools.run_watched(ID, command, BUILD_LIMIT, progress).context("download the wheels")?;
-    env.tools
-        .run(ID, cmd!(sh, "{pip} download --quiet --dest {fresh} --no-deps --only-binary=:all: {PIP}"))
-        .context("download pip's wheel")?;
-    let place = env.wheels();
-    if place.exists() {
-        fs::remove_dir_all(&place).with_context(|| format!("remove {}", place.display()))?;
-    }
-    fs::rename(&fresh, &place).context("put the wheels in place")
+    env.tools.run(ID, cmd!(sh, "{pip} download --quiet --dest {fresh} --no-deps --only-binary=:all: {PIP}")).context("download pip's wheel")
 }

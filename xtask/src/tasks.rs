@@ -44,7 +44,7 @@ pub fn task(id: TaskId) -> Option<Box<dyn Task>> {
         TaskId::Database => Box::new(database::Database::default()),
         TaskId::Load => Box::new(load::Load),
         TaskId::Deploy => Box::new(deploy::Deploy::default()),
-        TaskId::Snapshot | TaskId::Rollback | TaskId::Delete | TaskId::Test => return None,
+        TaskId::Snapshot | TaskId::Rollback | TaskId::Delete | TaskId::Test | TaskId::Bench => return None,
     };
     Some(task)
 }

@@ -49,12 +49,20 @@ pub(crate) fn run(env: &Env, output: Output, restore: Option<&Path>) -> Result<(
         database_secret: wanted::credentials(env)?,
     };
     env.report.run(RunEvent::Closing { text: words(&run, &created) });
-    let object = json(&run, Some(&created), None);
+    let mut object = json(&run, Some(&created), None);
+    object["peak_memory_mb"] = json!(peak_memory());
     let line = match output {
         Output::Text => created.url,
         Output::Json => object.to_string(),
     };
     answer(env, &line, || object)
+}
+
+/// The most memory that this process has had, in megabytes, as Linux counts it.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kilobytes: u64 = status.lines().find_map(|it| it.strip_prefix("VmHWM:"))?.trim().trim_end_matches(" kB").parse().ok()?;
+    Some(kilobytes / 1000)
 }
 
 /// A failure as the one object of `--output json`.

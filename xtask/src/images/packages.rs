@@ -5,6 +5,7 @@
 
 mod archive;
 mod golang;
+mod inside;
 mod keys;
 mod node;
 mod products;
@@ -33,7 +34,7 @@ use crate::{
     setup::Need,
 };
 
-pub use crate::images::packages::recipe::Versions;
+pub use crate::images::packages::{inside::inside_as_image, recipe::Versions};
 
 /// What building needs on the machine, as Debian's packages. Go is the user's: Debian's is too old.
 pub const NEEDS: &[Need] = &[Need { program: "mmdebstrap", package: "mmdebstrap" }];
@@ -84,6 +85,13 @@ pub fn containerd_client(env: &Env) -> Option<PathBuf> {
     let recipes = Recipes::read(&env.files.folder(RECIPES).ok()?).ok()?;
     let keys = Keys::of(&recipes).ok()?;
     Some(products::place(env, "containerd", &keys.containerd).join("ctr")).filter(|it| it.is_file())
+}
+
+/// kubectl as it is in the node, for the host; nothing where the node image was not built here.
+pub fn kubectl(env: &Env) -> Option<PathBuf> {
+    let recipes = Recipes::read(&env.files.folder(RECIPES).ok()?).ok()?;
+    let keys = Keys::of(&recipes).ok()?;
+    Some(products::place(env, "cluster-programs", &keys.programs).join("kubectl")).filter(|it| it.is_file())
 }
 
 /// The operator's release manifest, from its Go module's folder.

@@ -233,19 +233,8 @@ fn create(env: &Env, engine: &Engine) -> Result<()> {
         let what = format!("there is a network {} that this tool did not create; it is left alone", network(env));
         return Err(Problem::new(what).code(Code::NameTaken).hint("set another `name` in Pocdeploy.toml").into());
     }
-    let mut adaptations = host::adaptations();
-    let own_network = images::chosen(env, TASK)? == Chosen::Packages;
-    if own_network {
-        // The node image of the recipes has it already: setting it here would restart containerd.
-        adaptations.retain(|it| it.setting != Setting::RestrictOomScoreAdj);
-    }
-    for adaptation in &adaptations {
-        env.detail(TASK, format!("{:?}: {}", adaptation.setting, adaptation.reason));
-    }
-    let settings = config::Settings { port: choice.port, adaptations, mirrors: !env.config.images.mirrors.is_empty(), own_network };
-    let text = std::fs::read_to_string(env.files.file("deploy/kind/cluster.yaml")?).context("read deploy/kind/cluster.yaml")?;
     let file = env.work("kind.json");
-    record::write_file(&file, config::render(&text, &settings)?.as_bytes())?;
+    record::write_file(&file, configuration(env, choice.port, true)?.as_bytes())?;
     let image = images::reference(env, TASK, Role::Node)?;
     let name = &env.instance;
     let kubeconfig = env.kubeconfig();
@@ -263,6 +252,22 @@ fn create(env: &Env, engine: &Engine) -> Result<()> {
     };
     let made = env.tools.run_watched(TASK, command, Duration::from_secs(600), progress);
     made.map_err(|error| recode(error, Code::ClusterFailed))
+}
+
+/// What kind gets to read: the project's file, what this host needs, and shortcuts or none.
+pub(crate) fn configuration(env: &Env, port: u16, shortcuts: bool) -> Result<String> {
+    let mut adaptations = host::adaptations();
+    let own_network = images::chosen(env, TASK)? == Chosen::Packages;
+    if own_network {
+        // The node image of the recipes has it already: setting it here would restart containerd.
+        adaptations.retain(|it| it.setting != Setting::RestrictOomScoreAdj);
+    }
+    for adaptation in &adaptations {
+        env.detail(TASK, format!("{:?}: {}", adaptation.setting, adaptation.reason));
+    }
+    let mirrors = !env.config.images.mirrors.is_empty();
+    let text = std::fs::read_to_string(env.files.file("deploy/kind/cluster.yaml")?).context("read deploy/kind/cluster.yaml")?;
+    config::render(&text, &config::Settings { port, adaptations, mirrors, own_network, shortcuts })
 }
 
 /// Asked of kind each time: the file may be gone or of an earlier cluster.

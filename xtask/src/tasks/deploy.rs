@@ -101,6 +101,10 @@ impl Task for Deploy {
         };
         change::carry_out(env, &cluster, ID, change, || {
             cluster.apply_all(&wanted.base)?;
+            // Where nobody is served yet, the pods start while their tables are made.
+            if serving(&history::read(&cluster, &env.config.app.namespace)?).is_none() {
+                cluster.apply_all(&wanted.app)?;
+            }
             migration::migrate(env, &cluster, ID, wanted.migration.as_ref(), || keep(env, &cluster))?;
             rollout::roll_out(env, &cluster, ID, &wanted.app, &wanted.reach)
         })?;

@@ -95,7 +95,7 @@ impl Task for Requirements {
         let present = record::read_json::<Wheels>(&wheels_record(env))
             .is_some_and(|it| it.key == key && it.files.iter().all(|name| env.wheels().join(name).is_file()));
         if !present || env.is_forced(ID) {
-            requirements::download(env, &requirements::environment(env)?, &staged(env), &target)?;
+            requirements::provide(env, &staged(env), &target, &key)?;
             let mut files: Vec<String> =
                 fs::read_dir(env.wheels())?.flatten().map(|it| it.file_name().to_string_lossy().into_owned()).collect();
             files.sort();
@@ -153,5 +153,6 @@ fn wheels_key(env: &Env) -> Result<String> {
     let mut out = Fingerprint::new();
     out.add_file("pins", &staged(env))?;
     out.add("target", format!("{} {}", target.python, target.arch));
+    out.add("pip", requirements::PIP);
     Ok(out.digest())
 }

@@ -114,6 +114,29 @@ impl App {
     }
 }
 
+/// Database and application as files for `kubectl apply`, with other images than ours: for whoever does without this tool.
+pub fn plain(env: &Env, app: &str, postgresql: &str) -> Result<(Vec<Value>, Vec<Value>)> {
+    let reach = provider(env)?.reach(env)?;
+    let mut database = Vec::new();
+    for mut object in complete(env, "deploy/database", "", &reach)? {
+        if object["kind"] == "Cluster" {
+            object["spec"]["imageName"] = postgresql.into();
+        }
+        database.push(object);
+    }
+    let key = secrets::generate()?;
+    let secret = secrets::object(&env.config.app.namespace, APP_SECRET, "Opaque", &env.instance, &[("secret-key", key.expose())])?;
+    let mut rest = vec![secret];
+    for object in complete(env, "deploy/frontend", app, &reach)? {
+        if object["kind"] == "Namespace" {
+            database.insert(0, object);
+        } else {
+            rest.push(object);
+        }
+    }
+    Ok((database, rest))
+}
+
 /// The operator's application secret of a `Cluster`.
 fn application_secret(cluster: &Value) -> String {
     format!("{}-app", cluster["metadata"]["name"].as_str().unwrap_or_default())

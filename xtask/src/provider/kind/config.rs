@@ -18,6 +18,8 @@ pub(crate) struct Settings {
     pub(crate) mirrors: bool,
     /// Whether the node image brings the network of its one node itself.
     pub(crate) own_network: bool,
+    /// Whether it is made faster at the price of what a throw-away cluster can do without.
+    pub(crate) shortcuts: bool,
 }
 
 /// The configuration as JSON, which kind reads as YAML.
@@ -53,7 +55,9 @@ pub(crate) fn render(text: &str, settings: &Settings) -> Result<String> {
         document.as_object_mut().context("deploy/kind/cluster.yaml is not a mapping")?.entry("networking").or_insert_with(|| json!({}))["disableDefaultCNI"] =
             json!(true);
     }
-    shortcuts::add(&mut document);
+    if settings.shortcuts {
+        shortcuts::add(&mut document);
+    }
     Ok(serde_json::to_string_pretty(&document)?)
 }
 
@@ -85,7 +89,8 @@ mod tests {
 
     #[test]
     fn an_ordinary_host_changes_nothing_but_the_port() {
-        let out = render(FILE, &Settings { port: 9000, adaptations: Vec::new(), mirrors: false, own_network: false }).unwrap();
+        let out =
+            render(FILE, &Settings { port: 9000, adaptations: Vec::new(), mirrors: false, own_network: false, shortcuts: false }).unwrap();
         let value: Value = serde_json::from_str(&out).unwrap();
         assert_eq!(value["nodes"][0]["extraPortMappings"][0]["hostPort"], 9000);
         assert_eq!(value["containerdConfigPatches"], json!(["# theirs"]));
@@ -98,7 +103,7 @@ mod tests {
         let adaptations = [Setting::KubeletInUserNamespace, Setting::AcceptCgroupV1, Setting::RestrictOomScoreAdj]
             .map(|setting| Adaptation { setting, reason: String::new() })
             .to_vec();
-        let out = render(FILE, &Settings { port: 8080, adaptations, mirrors: true, own_network: true }).unwrap();
+        let out = render(FILE, &Settings { port: 8080, adaptations, mirrors: true, own_network: true, shortcuts: true }).unwrap();
         let value: Value = serde_json::from_str(&out).unwrap();
         assert_eq!(value["featureGates"], json!({ "KubeletInUserNamespace": true }));
         assert_eq!(value["containerdConfigPatches"].as_array().unwrap().len(), 3);
@@ -109,7 +114,7 @@ mod tests {
     fn a_file_without_the_port_is_refused() {
         let error = render(
             "kind: Cluster\nnodes:\n- role: control-plane\n",
-            &Settings { port: 1, adaptations: Vec::new(), mirrors: false, own_network: false },
+            &Settings { port: 1, adaptations: Vec::new(), mirrors: false, own_network: false, shortcuts: false },
         )
         .unwrap_err();
         assert!(error.to_string().contains("30080"), "{error}");

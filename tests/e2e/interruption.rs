@@ -1,0 +1,118 @@
+//! Ctrl-C and SIGTERM in each task of a real `create`, which goes on from there; two checkouts at once; a plan after an edit.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{ChildStdout, Stdio},
+    time::{Duration, Instant},
+};
+
+use pocdeploy::graph::TaskId;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::bench::Bench;
+
+/// What is interrupted, in an order in which each is reached.
+const TASKS: [TaskId; 8] =
+    [TaskId::Patch, TaskId::Requirements, TaskId::Image, TaskId::Cluster, TaskId::Load, TaskId::Operator, TaskId::Database, TaskId::Deploy];
+
+/// A tool that is told to stop has this long: its commands get five seconds to end.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Sends the signal when the task has worked for a moment; the exit code, or nothing when the task had nothing to do.
+fn interrupt(bench: &Bench, task: TaskId, signal: Signal) -> Option<i32> {
+    let mut command = bench.command(&["create", "--yes", "--events"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    if !reached(&mut lines, task) {
+        child.wait().unwrap();
+        return None;
+    }
+    // In the middle of the work, not at its edge.
+    std::thread::sleep(Duration::from_millis(300));
+    let pid = Pid::from_child(&child);
+    kill_process(pid, signal).unwrap();
+    let began = Instant::now();
+    let rest: Vec<String> = lines.map_while(Result::ok).collect();
+    let status = child.wait().unwrap();
+    assert!(began.elapsed() < PATIENCE, "it took {:?} to stop in {}", began.elapsed(), task.name());
+    let last: Value = serde_json::from_str(rest.last().unwrap()).unwrap();
+    assert_eq!(last["event"], "run-ended", "{last}");
+    // A task that was about to end may end well; then the whole run may.
+    status.code().filter(|it| *it != 0)
+}
+
+fn reached(lines: &mut std::io::Lines<BufReader<ChildStdout>>, task: TaskId) -> bool {
+    for line in lines.map_while(Result::ok) {
+        let event: Value = serde_json::from_str(&line).unwrap();
+        if event["task"] == task.name() {
+            match event["event"].as_str() {
+                Some("started" | "restoring") => return true,
+                Some("skipped" | "done") => return false,
+                _ => {}
+            }
+        }
+    }
+    false
+}
+
+pub(crate) fn create_goes_on_from_wherever_it_was_stopped(bench: &Bench) -> String {
+    bench.edit_source("# so that an image is built\n");
+    let mut stopped = Vec::new();
+    for (index, task) in TASKS.into_iter().enumerate() {
+        let (signal, code) = if index % 2 == 0 { (Signal::INT, 130) } else { (Signal::TERM, 143) };
+        match interrupt(bench, task, signal) {
+            Some(found) => {
+                assert_eq!(found, code, "{}", task.name());
+                stopped.push(task.name());
+            }
+            None => eprintln!("   {} had ended before it could be stopped", task.name()),
+        }
+        assert_eq!(bench.processes(), Vec::<String>::new(), "left behind by {}", task.name());
+    }
+    assert!(stopped.len() >= 5 && stopped.contains(&"cluster"), "only {stopped:?} were stopped");
+    eprintln!("   stopped in {}", stopped.join(", "));
+    let created = bench.run(&["create", "--yes"]);
+    created.ends_with(0);
+    let url = created.stdout.trim_end().to_owned();
+    bench.wait_for_page(&url);
+    url
+}
+
+/// Another checkout on the same machine, at the same time.
+pub(crate) fn two_checkouts_do_not_collide(bench: &Bench, other: &Bench, url: &str) {
+    let (mine, theirs) = std::thread::scope(|scope| {
+        let theirs = scope.spawn(|| other.run(&["create", "--yes"]));
+        // Meanwhile this one is changed.
+        bench.edit_source("# an edit\n");
+        (bench.run(&["create", "--yes"]), theirs.join().unwrap())
+    });
+    mine.ends_with(0);
+    theirs.ends_with(0);
+    let their_url = theirs.stdout.trim_end();
+    assert_ne!(their_url, url);
+    assert_eq!(mine.stdout.trim_end(), url);
+    bench.wait_for_page(url);
+    other.wait_for_page(their_url);
+    let listed = bench.run(&["ls"]);
+    for name in [&bench.instance, &other.instance] {
+        assert!(listed.stdout.lines().any(|it| it.starts_with(name.as_str()) && it.contains("running")), "{}", listed.stdout);
+    }
+    other.run(&["delete", "--yes"]).ends_with(0);
+    assert_eq!(other.traces(), Vec::<String>::new());
+    bench.wait_for_page(url);
+}
+
+pub(crate) fn a_plan_after_an_edit_names_the_file_and_is_applied_or_refused(bench: &Bench) {
+    let plan = bench.path("plan.json");
+    let plan = plan.to_str().unwrap();
+    bench.edit_source("# planned\n");
+    let planned = bench.run(&["plan", "--out", plan, "--detailed-exitcode"]);
+    planned.ends_with(2);
+    assert!(planned.stdout.contains("views.py"), "{}", planned.stdout);
+    bench.edit_source("# not planned\n");
+    bench.run(&["create", "--yes", "--plan", plan]).ends_with(1).says("no longer fits; nothing was changed");
+    bench.run(&["plan", "--out", plan]).ends_with(0);
+    bench.run(&["create", "--yes", "--plan", plan]).ends_with(0);
+    bench.run(&["plan", "--detailed-exitcode"]).ends_with(0);
+}

@@ -1,0 +1,130 @@
+//! The bed of the measurements: a copy of the project with an instance of its own, and runs of this very program in it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+use walkdir::WalkDir;
+use xshell::cmd;
+
+use crate::{
+    commands::bench::TASK,
+    config::{Config, FILE},
+    env::{Env, Options},
+    errors::Problem,
+};
+
+/// The view of the page that is asked for.
+const VIEWS: &str = "third_party/django-polls/polls/views.py";
+
+/// A project below `target/pocdeploy/bench`, whose source may be changed.
+pub(super) struct Bed<'a> {
+    env: &'a Env,
+    pub(super) root: PathBuf,
+    pub(super) instance: String,
+}
+
+impl<'a> Bed<'a> {
+    pub(super) fn new(env: &'a Env) -> Result<Bed<'a>> {
+        let root = env.work("bench/project");
+        let instance = format!("bench-{}", crate::env::path_key(&root));
+        let bed = Bed { env, root, instance };
+        // Left behind by a run that was cut off.
+        if bed.root.join(FILE).is_file() {
+            bed.delete()?;
+        }
+        for name in ["build", "deploy", "third_party"] {
+            copy(&env.path(name), &bed.root.join(name))?;
+        }
+        let file = fs::read_to_string(env.path(FILE)).unwrap_or_default();
+        let file: String = file.lines().filter(|it| !it.starts_with("name")).map(|it| format!("{it}\n")).collect();
+        fs::write(bed.root.join(FILE), format!("name = \"{}\"\n{file}", bed.instance)).context("write the bench's configuration")?;
+        Ok(bed)
+    }
+
+    /// This program with the arguments, in the copy; its standard output and how long it took.
+    pub(super) fn tool(&self, arguments: &[&str]) -> Result<(String, Duration)> {
+        let program = std::env::current_exe().context("find the running program")?;
+        self.env.progress(TASK, format!("this tool: {}", arguments.join(" ")));
+        let sh = self.env.tools.shell(&self.root)?;
+        let began = Instant::now();
+        let root = &self.root;
+        let command = cmd!(sh, "{program} --project {root} --yes {arguments...}").env_remove("CARGO_MANIFEST_DIR");
+        let out = self.env.tools.read(TASK, command)?;
+        Ok((out, began.elapsed()))
+    }
+
+    /// `create`, until the page answers with a row of the database; what it said of itself.
+    pub(super) fn create(&self) -> Result<(Value, Duration)> {
+        let (out, took) = self.tool(&["create", "--output", "json"])?;
+        let created: Value = serde_json::from_str(&out).context("read what create said")?;
+        check_page(created["url"].as_str().context("create named no URL")?)?;
+        Ok((created, took))
+    }
+
+    pub(super) fn delete(&self) -> Result<Duration> {
+        Ok(self.tool(&["delete"])?.1)
+    }
+
+    /// The copy's surroundings, for looking at its instance.
+    pub(super) fn surroundings(&self) -> Result<Env> {
+        let config = Config::read(&self.root.join(FILE))?.config;
+        let env = Env::new(self.root.clone(), config, Options { yes: true, ..Options::default() }, self.env.report.clone())?;
+        env.set_engine(self.env.engine()?.clone());
+        Ok(env)
+    }
+
+    /// Changes a `.py` file of the copy, so that the page's answers carry the mark in a header.
+    pub(super) fn mark(&self, mark: &str) -> Result<()> {
+        let original = self.env.path(VIEWS);
+        let text = fs::read_to_string(&original).with_context(|| format!("read {}", original.display()))?;
+        let marked = format!(
+            "{text}\n\nunmarked = index\n\n\ndef index(request):\n    response = unmarked(request)\n    response[\"X-Bench\"] = \"{mark}\"\n    return response\n"
+        );
+        let path = self.root.join(VIEWS);
+        fs::write(&path, marked).with_context(|| format!("write {}", path.display()))
+    }
+
+    /// The instance and the copy.
+    pub(super) fn remove(&self) -> Result<()> {
+        self.delete()?;
+        fs::remove_dir_all(&self.root).with_context(|| format!("remove {}", self.root.display()))
+    }
+}
+
+/// The page must show the first poll, which is a row of the database.
+pub(super) fn check_page(url: &str) -> Result<()> {
+    let text = get(url)?.0;
+    if text.contains("/polls/") || text.contains("href=\"/1/") || text.contains("question") {
+        return Ok(());
+    }
+    Err(Problem::new(format!("{url} answers without a row of the database")).into())
+}
+
+/// Body, and the value of the header that a changed source adds.
+pub(super) fn get(url: &str) -> Result<(String, String)> {
+    let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(5))).proxy(None).build().into();
+    let mut response = agent.get(url).call().with_context(|| format!("ask {url}"))?;
+    let mark = response.headers().get("x-bench").and_then(|it| it.to_str().ok()).unwrap_or_default().to_owned();
+    Ok((response.body_mut().read_to_string().with_context(|| format!("read {url}"))?, mark))
+}
+
+pub(super) fn copy(from: &Path, to: &Path) -> Result<()> {
+    if to.exists() {
+        fs::remove_dir_all(to).with_context(|| format!("remove {}", to.display()))?;
+    }
+    for entry in WalkDir::new(from) {
+        let entry = entry.with_context(|| format!("read {}", from.display()))?;
+        let target = to.join(entry.path().strip_prefix(from).unwrap_or(entry.path()));
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(&target).with_context(|| format!("create {}", target.display()))?;
+        } else {
+            fs::copy(entry.path(), &target).with_context(|| format!("write {}", target.display()))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,183 @@
+//! The rows beside `create` and `delete`: what happens on a cluster that is there.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+use xshell::cmd;
+
+use crate::{
+    commands::bench::{
+        TASK,
+        bed::{Bed, get},
+        figures::{Figures, Row},
+        script::Script,
+    },
+    engine::{BuildRequest, Root},
+    env::Env,
+    errors::Problem,
+    flags::{Bench as Flags, Peer},
+    provider::provider,
+    tasks::image,
+    tool::BUILD_LIMIT,
+};
+
+/// An image of one file of random bytes: nothing in it can be known before.
+const BLOB_MEGABYTES: u64 = 250;
+const BLOB: &str = "localhost/bench/blob";
+
+pub(super) fn on_a_cluster(env: &Env, bed: &Bed<'_>, script: &Script<'_>, flags: &Flags) -> Result<Vec<Row>> {
+    let (created, _) = bed.create()?;
+    let url = created["url"].as_str().context("create named no URL")?.to_owned();
+    let mut rows = vec![nothing_to_do(env, bed)?, memory(&created)];
+    if !flags.short {
+        rows.push(update(env, bed, &url, flags.runs)?);
+    }
+    rows.extend(loading(env, bed, script, flags)?);
+    Ok(rows)
+}
+
+/// Where the seconds of our own `create` go, from what it said.
+pub(super) fn tasks(created: &Value) -> Vec<Row> {
+    let tasks = created["tasks"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let took = |it: &Value| it["ended"].as_f64().unwrap_or_default() - it["began"].as_f64().unwrap_or_default();
+    let row = |it: &Value| {
+        let mark = if it["critical"] == true { " *" } else { "" };
+        let mut figures = Figures::default();
+        figures.push(took(it));
+        Row::of(&format!("create: {}{mark}", it["task"].as_str().unwrap_or_default()), "s").ours(figures)
+    };
+    tasks.iter().filter(|it| took(it) >= 0.1).map(row).collect()
+}
+
+fn nothing_to_do(env: &Env, bed: &Bed<'_>) -> Result<Row> {
+    env.progress(TASK, "create with nothing to do");
+    let mut figures = Figures::default();
+    for _ in 0..5 {
+        figures.add(bed.tool(&["create"])?.1);
+    }
+    Ok(Row::of("create with nothing to do", "s").ours(figures))
+}
+
+fn memory(created: &Value) -> Row {
+    let mut figures = Figures::default();
+    if let Some(megabytes) = created["peak_memory_mb"].as_f64() {
+        figures.push(megabytes);
+    }
+    Row::of("peak memory of create with nothing to do", "MB").ours(figures)
+}
+
+/// From saving a `.py` file until the page answers out of it, by a rollout.
+fn update(env: &Env, bed: &Bed<'_>, url: &str, runs: u16) -> Result<Row> {
+    let mut figures = Figures::default();
+    for run in 0..runs.max(3) {
+        env.progress(TASK, format!("update {}", run + 1));
+        let mark = format!("update-{run}");
+        bed.mark(&mark)?;
+        let began = Instant::now();
+        std::thread::scope(|scope| {
+            let updated = scope.spawn(|| bed.tool(&["update"]));
+            let seen = until_marked(env, url, &mark);
+            let updated = updated.join().unwrap_or_else(|_| Err(Problem::new("the thread that updates ended early").into()));
+            updated.and(seen)
+        })
+        .map(|seen| figures.add(seen - began))?;
+    }
+    Ok(Row::of("update: saved .py to the new answer", "s").ours(figures))
+}
+
+/// The moment at which the page's answer carries the mark.
+fn until_marked(env: &Env, url: &str, mark: &str) -> Result<Instant> {
+    let began = Instant::now();
+    loop {
+        // While pods change, an answer may fail; that is not what is measured here.
+        if get(url).is_ok_and(|(_, seen)| seen == mark) {
+            return Ok(Instant::now());
+        }
+        if began.elapsed() > Duration::from_secs(180) {
+            return Err(Problem::timed_out(format!("{url} does not answer out of the changed source after 180 s")).into());
+        }
+        env.interrupt.sleep(Duration::from_millis(20))?;
+    }
+}
+
+fn loading(env: &Env, bed: &Bed<'_>, script: &Script<'_>, flags: &Flags) -> Result<Vec<Row>> {
+    let inside = bed.surroundings()?;
+    let provider = provider(&inside)?;
+    let engine = env.engine()?;
+    let timed = |reference: &str| -> Result<Duration> {
+        let began = Instant::now();
+        provider.publish(&inside, reference)?;
+        Ok(began.elapsed())
+    };
+    env.progress(TASK, "loading images");
+    let changed = |mark: &str| -> Result<String> {
+        bed.mark(mark)?;
+        bed.tool(&["image"])?;
+        image::current(&inside)
+    };
+    let (mut layer, mut whole) = (Figures::default(), Figures::default());
+    for run in 0..flags.runs.max(3) {
+        layer.add(timed(&changed(&format!("layer-{run}"))?)?);
+    }
+    whole.add(script.load(&changed("whole")?)?);
+    let (mut cold, mut save) = (Figures::default(), Figures::default());
+    let rate = |took: Duration| BLOB_MEGABYTES as f64 / took.as_secs_f64();
+    for run in 0..if flags.short { 1 } else { flags.runs } {
+        cold.push(rate(timed(&blob(env, &format!("ours-{run}"))?)?));
+    }
+    save.push(rate(script.load(&blob(env, "whole")?)?));
+    let mut tag = Figures::default();
+    for run in 0..3 {
+        engine.tag(&format!("{BLOB}:ours-0"), BLOB, &format!("again-{run}"))?;
+        tag.add(timed(&format!("{BLOB}:again-{run}"))?);
+        engine.remove_image(&format!("{BLOB}:again-{run}"))?;
+    }
+    for name in (0..flags.runs).map(|it| format!("ours-{it}")).chain(["whole".to_owned()]) {
+        engine.remove_image(&format!("{BLOB}:{name}"))?;
+    }
+    Ok(vec![
+        Row::of("image into the node: one changed layer", "s").ours(layer).other(whole),
+        Row::of("image into the node: nothing known", "MB/s").ours(cold).other(save),
+        Row::of("image into the node: the same under a new tag", "s").ours(tag),
+    ])
+}
+
+fn blob(env: &Env, tag: &str) -> Result<String> {
+    let folder = tempfile::tempdir().context("make a temporary folder")?;
+    let file = folder.path().join("blob");
+    let bytes = BLOB_MEGABYTES * 1_000_000;
+    io::copy(&mut io::Read::take(File::open("/dev/urandom")?, bytes), &mut File::create(&file)?).context("write random bytes")?;
+    fs::write(folder.path().join("Dockerfile"), "FROM scratch\nCOPY blob /blob\n").context("write a Dockerfile")?;
+    let reference = format!("{BLOB}:{tag}");
+    let request = BuildRequest {
+        context: vec![Root { path: folder.path().to_owned(), name: String::new() }],
+        dockerfile: "Dockerfile".to_owned(),
+        tag: reference.clone(),
+        args: HashMap::new(),
+        labels: HashMap::new(),
+        network: false,
+    };
+    env.engine()?.build(request, |_| ())?;
+    Ok(reference)
+}
+
+/// Another's command, timed as it is; it must end with 0.
+pub(super) fn peer(env: &Env, bed: &Bed<'_>, peer: &Peer, runs: u16) -> Result<Row> {
+    let Peer { name, command } = peer;
+    let (program, arguments) = command.split_first().context("a peer's command is empty")?;
+    let sh = env.tools.shell(&bed.root)?;
+    let mut figures = Figures::default();
+    for run in 0..runs {
+        env.progress(TASK, format!("{name}, run {}", run + 1));
+        let began = Instant::now();
+        env.tools.run_watched(TASK, cmd!(sh, "{program} {arguments...}").env("DOCKER_HOST", &env.engine()?.host), BUILD_LIMIT, |_| ())?;
+        figures.add(began.elapsed());
+    }
+    Ok(Row::of(&format!("peer: {name}"), "s").other(figures))
+}

@@ -1,0 +1,56 @@
+//! Images that lie unpacked in the node image, as images of the engine: for whoever wants them outside a node.
+
+use std::{collections::HashMap, fs};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    engine::{BuildRequest, ContainerSpec, Root},
+    env::Env,
+    errors::Problem,
+    images::{
+        Role,
+        packages::{reference, versions},
+    },
+};
+
+/// Makes `image` (a name with a tag) of the operator's or the database's files in the node image, which is in the engine.
+pub fn inside_as_image(env: &Env, role: Role, image: &str) -> Result<()> {
+    let node = reference(env, Role::Node)?;
+    let bin = format!("/usr/lib/postgresql/{}/bin", versions(env)?.postgresql);
+    let (file, settings) = match role {
+        Role::Operator => ("manager".to_owned(), "USER 65532:65532\nENTRYPOINT [\"/manager\"]\n".to_owned()),
+        Role::Postgresql => (
+            format!("{}/postgres", bin.trim_start_matches('/')),
+            format!("ENV PATH={bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nUSER 26\n"),
+        ),
+        Role::Python | Role::Node => return Err(Problem::new("this image is in the engine itself").into()),
+    };
+    let layer = layer_with(env, &node, &file)?;
+    let folder = tempfile::tempdir().context("make a temporary folder")?;
+    let dockerfile = folder.path().join("Dockerfile");
+    fs::write(&dockerfile, format!("FROM {node} AS node\nFROM scratch\nCOPY --from=node {layer} /\n{settings}"))
+        .context("write a Dockerfile")?;
+    let request = BuildRequest {
+        context: vec![Root { path: dockerfile, name: "Dockerfile".to_owned() }],
+        dockerfile: "Dockerfile".to_owned(),
+        tag: image.to_owned(),
+        args: HashMap::new(),
+        labels: HashMap::new(),
+        network: false,
+    };
+    env.engine()?.build(request, |_| ())
+}
+
+/// The folder of the node's unpacked layer that holds a file.
+fn layer_with(env: &Env, node: &str, file: &str) -> Result<String> {
+    let engine = env.engine()?;
+    let name = format!("pocdeploy-look-{}", std::process::id());
+    let command = ["sleep", "60"].map(str::to_owned).to_vec();
+    engine.start_new(ContainerSpec { name: name.clone(), image: node.to_owned(), command, ..ContainerSpec::default() })?;
+    let found = engine.exec(&name, &["sh", "-c", &format!("ls -d /opt/pocdeploy/layers/*/fs/{file}")]);
+    engine.remove_container(&name)?;
+    let found = found?.ok("look into the node image")?;
+    let layer = found.trim().strip_suffix(file).map(str::to_owned);
+    layer.ok_or_else(|| Problem::new(format!("the node image holds no {file}: {found}")).into())
+}
