@@ -355,3 +355,20 @@ fn uninstalling_leaves_nothing_but_what_is_not_ours() {
     checkout.run(&["install"]).ends_with(1).says("another program of that name");
     assert_eq!(fs::read_to_string(program).unwrap(), "#!/bin/sh\n");
 }
+
+#[test]
+fn a_report_is_one_page_of_the_last_runs() {
+    let project = Project::new();
+    project.write("build/images/versions.toml", include_str!("../build/images/versions.toml"));
+    project.run(&["patch"]).ends_with(0);
+    let ran = project.run(&["report"]);
+    ran.ends_with(0);
+    let page = fs::read_to_string(ran.stdout.trim_end()).unwrap();
+    assert!(
+        page.contains("patch <span class=\"ok\">done</span>") && page.contains("not done yet") && page.contains("CloudNativePG"),
+        "{page}"
+    );
+    let other = project.root.join("other.html");
+    let ran = project.run(&["report", "--out", other.to_str().unwrap(), "--output", "json"]);
+    assert!(ran.stdout.contains("\"runs\":1") && other.is_file(), "{}", ran.stdout);
+}

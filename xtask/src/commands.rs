@@ -13,6 +13,7 @@ mod history;
 pub mod install;
 mod ls;
 mod plan;
+mod report;
 mod rollback;
 mod support_bundle;
 mod test;
@@ -138,6 +139,7 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
         Command::Operator(_) => locked(&env, "operator", || targets(&env, &[TaskId::Operator])),
         Command::Database(_) => locked(&env, "database", || targets(&env, &[TaskId::Database])),
         Command::Deploy(_) => locked(&env, "deploy", || create::run(&env, Output::Text, None)),
+        Command::Report(it) => report::run(&env, &it),
         Command::Ls(it) => ls::run(&env, it.output),
         Command::Graph(it) => graph::run(&env, it.format()),
         Command::Explain(it) => match it.topic {
@@ -181,6 +183,7 @@ fn only_looks(command: &Command) -> bool {
         Command::Test
             | Command::Bench(_)
             | Command::Ls(_)
+            | Command::Report(_)
             | Command::Plan(_)
             | Command::Graph(_)
             | Command::Explain(_)

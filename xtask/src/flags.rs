@@ -111,6 +111,8 @@ pub enum Command {
     Doctor(Doctor),
     /// Pack what helps to understand a failure into one archive, without secrets
     SupportBundle(SupportBundle),
+    /// Write the last runs as one HTML page: timeline, reasons, logs, versions
+    Report(Report),
     /// Show the configuration that counts
     Config(Config),
     /// Install a program `pocdeploy` that works in any project's folder, with completions
@@ -148,6 +150,16 @@ pub struct Part {
     /// Take what comes before this task as it is; run it and all that follow, even if their products are there
     #[arg(long, value_name = "TASK", conflicts_with = "only")]
     pub from: Option<TaskId>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Report {
+    /// Where to write it [default: target/pocdeploy/report.html]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// How to print where it is
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -369,6 +381,7 @@ impl Command {
             Command::Delete(it) => it.output,
             Command::Ls(it) => it.output,
             Command::Doctor(it) => it.output,
+            Command::Report(it) => it.output,
             Command::Explain(it) => it.output,
             _ => Output::Text,
         }

@@ -4,9 +4,10 @@
 //! stopped with its children on Ctrl-C, its exit status always looked at.
 
 mod ask;
+mod log;
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{BufRead as _, BufReader, Read, Write},
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
     path::{Path, PathBuf},
@@ -26,6 +27,7 @@ use crate::{
     graph::TaskId,
     interrupt::Interrupt,
     report::{Event, Report, record::OWN_LINE},
+    tool::log::Log,
 };
 
 /// Ten minutes: for commands that are not builds.
@@ -161,8 +163,8 @@ impl Tools {
     ) -> Result<(ExitStatus, String)> {
         self.interrupt.check()?;
         self.report.event(task, Event::Detail { text: format!("$ {shown}") });
-        let log = Mutex::new(self.open_log(task)?);
-        write_log(&log, &format!("$ {shown}"));
+        let log = Log::new(self.log(task));
+        log.line(&format!("$ {shown}"));
         // A group of its own: Ctrl-C reaches us alone, and we stop the command with all its children.
         let input = if feed.is_some() { Stdio::piped() } else { Stdio::null() };
         command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
@@ -184,7 +186,7 @@ impl Tools {
                                 text.push('\n');
                             }
                         } else {
-                            write_log(log, line);
+                            log.line(line);
                             on_line(line);
                         }
                     });
@@ -194,13 +196,19 @@ impl Tools {
                 let log = &log;
                 scope.spawn(move || {
                     each_line(err, |line| {
-                        write_log(log, line);
+                        log.line(line);
                         on_line(line);
                     });
                 });
             }
             self.wait(&mut child, shown, limit)
         })
+        .inspect(|status| {
+            if !status.success() {
+                log.keep();
+            }
+        })
+        .inspect_err(|_| log.keep())
         .map(|status| (status, captured.into_inner().unwrap_or_default()))
     }
 
@@ -224,12 +232,6 @@ impl Tools {
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(25));
         }
-    }
-
-    fn open_log(&self, task: TaskId) -> Result<File> {
-        fs::create_dir_all(&self.log_dir).with_context(|| format!("create {}", self.log_dir.display()))?;
-        let path = self.log(task);
-        OpenOptions::new().create(true).append(true).open(&path).with_context(|| format!("open {}", path.display()))
     }
 
     fn verdict(&self, task: TaskId, shown: &str, status: ExitStatus) -> Result<()> {
@@ -313,13 +315,6 @@ fn each_line(stream: impl Read, mut on_line: impl FnMut(&str)) {
     }
 }
 
-fn write_log(log: &Mutex<File>, line: &str) {
-    if let Ok(mut file) = log.lock() {
-        // A full disk fails the command itself soon enough.
-        file.write_all(format!("{line}\n").as_bytes()).ok();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use xshell::cmd;
@@ -329,7 +324,7 @@ mod tests {
 
     fn tools() -> (tempfile::TempDir, Tools, Shell) {
         let dir = tempfile::tempdir().unwrap();
-        let tools = Tools::new(dir.path().join("log"), Interrupt::default(), Arc::new(Recorder::default()));
+        let tools = Tools::new(dir.path().to_owned(), Interrupt::default(), Arc::new(Recorder::default()));
         let sh = tools.shell(dir.path()).unwrap();
         (dir, tools, sh)
     }

@@ -20,8 +20,11 @@ pub fn read_folder(dir: &Path) -> Result<Vec<Value>> {
     Ok(out)
 }
 
-/// Every object of a YAML stream; empty documents are passed over.
+/// Every object of a YAML stream, or of one JSON list; empty documents are passed over.
 pub fn parse(text: &str) -> Result<Vec<Value>> {
+    if text.starts_with('[') {
+        return serde_json::from_str(text).map_err(|error| Problem::config(error.to_string()).code(Code::Manifest).into());
+    }
     let mut out = Vec::new();
     for document in split(text) {
         let value: Value = serde_saphyr::from_str(&document).map_err(|error| Problem::config(error.to_string()).code(Code::Manifest))?;

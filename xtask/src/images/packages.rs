@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 
 use crate::{
+    deploy::manifests,
     engine::{BuildRequest, Root},
     env::Env,
     errors::{Code, Problem},
@@ -94,16 +95,17 @@ pub fn kubectl(env: &Env) -> Option<PathBuf> {
     Some(products::place(env, "cluster-programs", &keys.programs).join("kubectl")).filter(|it| it.is_file())
 }
 
-/// The operator's release manifest, from its Go module's folder.
+/// The operator's release manifest, from its Go module's folder; as JSON, which every run reads in a fraction of the time.
 pub fn operator_manifest(env: &Env, task: TaskId) -> Result<String> {
     let recipes = Recipes::read(&env.files.folder(RECIPES)?)?;
     let version = &recipes.versions.cloudnative_pg;
     let module = "github.com/cloudnative-pg/cloudnative-pg";
-    let file = products::product(env, task, "operator-manifest", version, |part| {
+    let file = products::product(env, task, "operator-objects", version, |part| {
         let folder = golang::module_folder(env, task, &recipes, module)?;
         let from = folder.join(format!("releases/cnpg-{version}.yaml"));
-        let text = std::fs::read(&from).with_context(|| format!("read {}", from.display()))?;
-        std::fs::write(part, text).with_context(|| format!("write {}", part.display()))
+        let text = std::fs::read_to_string(&from).with_context(|| format!("read {}", from.display()))?;
+        let objects = serde_json::to_vec(&manifests::parse(&text)?)?;
+        std::fs::write(part, objects).with_context(|| format!("write {}", part.display()))
     })?;
     std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))
 }

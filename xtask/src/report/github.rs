@@ -44,7 +44,7 @@ impl Listener for GitHub {
 fn summary(run: &Run) -> String {
     let path = timeline::critical_path(run);
     let state = if run.error.is_some() { "failed" } else { "done" };
-    let mut out = format!("### {}: {state} in {}\n\n", run.command, Took(run.ended.unwrap_or_default()));
+    let mut out = format!("### {}: {state} in {}\n\n", run.command, Took(run.took()));
     if !run.tasks.is_empty() {
         out.push_str("| task | outcome | time | critical | why |\n| --- | --- | ---: | --- | --- |\n");
     }

@@ -24,7 +24,7 @@ pub struct Lines {
 /// The width of clock, mark and task's name.
 const INDENT: usize = 21;
 /// Below this width there is no room for columns.
-const NARROW: usize = 60;
+pub(super) const NARROW: usize = 60;
 
 impl Lines {
     /// What the event leaves on the screen: whole lines, often none.

@@ -8,12 +8,12 @@ use std::{collections::BTreeMap, io::Write, time::Duration};
 use crate::{
     graph::TaskId,
     report::{
-        RunEvent, Told, Took, Verbosity,
+        RunEvent, Told, Verbosity,
         history::Estimates,
         hub::Listener,
-        lines::Lines,
+        lines::{Lines, NARROW},
         run::{Phase, Run, TaskState},
-        style::{Clock, Paint, Style, clean},
+        style::{Paint, Spent, Style, clean},
     },
 };
 
@@ -121,13 +121,13 @@ fn frame(style: Style, height: usize, at: Duration, run: &Run, known: &Estimates
     }
     let mut out = Vec::new();
     for task in busy {
-        let clock = format!("{:>5}", Clock(at.saturating_sub(task.began)));
-        let text = format!("{}{}", left(task, at, known), now(task));
-        out.push(line(style, &clock, &style.spinner(turn), task.id, &text, Paint::Plain));
+        let spent = at.saturating_sub(task.began);
+        let text = format!("{}{}: {}", Spent(spent), left(task, spent, known), now(task));
+        out.push(line(style, &style.spinner(turn), task.id, &text, Paint::Plain));
         let open: Vec<_> = task.steps.iter().filter(|it| it.ended.is_none()).collect();
         // One part alone is what the task says already.
         for step in open.iter().filter(|_| open.len() > 1) {
-            let text = format!("{}: {}", step.name, Took(at.saturating_sub(step.began)));
+            let text = format!("{}: {}", step.name, Spent(at.saturating_sub(step.began)));
             let room = style.width.saturating_sub(8);
             let text = style.clip(&clean(&text), room);
             let width = text.chars().count() + 6;
@@ -138,7 +138,7 @@ fn frame(style: Style, height: usize, at: Duration, run: &Run, known: &Estimates
         let open = task.id.needs().iter().filter(|need| run.task(**need).is_some_and(|it| it.ended.is_none()));
         let names: Vec<&str> = open.map(|it| it.name()).collect();
         let text = format!("waits for {}", names.join(", "));
-        out.push(line(style, "     ", " ", task.id, &text, Paint::Faint));
+        out.push(line(style, " ", task.id, &text, Paint::Faint));
     }
     let room = height.saturating_sub(2).max(1);
     if out.len() > room {
@@ -150,12 +150,15 @@ fn frame(style: Style, height: usize, at: Duration, run: &Run, known: &Estimates
     out
 }
 
-fn line(style: Style, clock: &str, mark: &str, task: TaskId, text: &str, paint: Paint) -> Line {
-    let head = format!("{:<12} ", task.name());
-    let room = style.width.saturating_sub(clock.len() + 3 + head.len() + 1);
-    let text = style.clip(&clean(text), room);
-    let width = clock.len() + 3 + head.len() + text.chars().count();
-    Line { text: format!("{clock} {mark} {}", style.paint(paint, &format!("{head}{text}"))), width }
+fn line(style: Style, mark: &str, task: TaskId, text: &str, paint: Paint) -> Line {
+    // In the columns of the lines that stay, where there is room for columns.
+    let (clock, head) = match style.width {
+        ..NARROW => ("", format!("{} ", task.name())),
+        _ => ("      ", format!("{:<12} ", task.name())),
+    };
+    let width = clock.len() + 2 + head.len();
+    let text = style.clip(&clean(text), style.width.saturating_sub(width + 1));
+    Line { width: width + text.chars().count(), text: format!("{clock}{mark} {}", style.paint(paint, &format!("{head}{text}"))) }
 }
 
 fn now(task: &TaskState) -> &str {
@@ -167,14 +170,13 @@ fn now(task: &TaskState) -> &str {
 }
 
 /// The rest of what the task took earlier.
-fn left(task: &TaskState, at: Duration, known: &Estimates) -> String {
+fn left(task: &TaskState, spent: Duration, known: &Estimates) -> String {
     let Some(usual) = known.get(&(task.id, task.restores)).filter(|_| task.phase == Phase::Running) else { return String::new() };
-    let spent = at.saturating_sub(task.began);
     let left = usual.saturating_sub(spent);
     if left >= Duration::from_secs(1) {
-        format!("~{} s left; ", left.as_secs_f64().round())
+        format!(", ~{} left", Spent(left))
     } else if spent > *usual + Duration::from_secs(5) {
-        format!("longer than the usual {}; ", Took(*usual))
+        format!(", usually {}", Spent(*usual))
     } else {
         String::new()
     }
@@ -214,45 +216,45 @@ mod tests {
             80,
             3.0,
             &expect![[r#"
-            screen:
-             0:00 = engine       skipped: the engine at /run/docker.sock answers (version
-                                 20.10)
-             0:00 ✓ patch        ran in 0.4 s: patch 0002 changed
-                                 the staged application is as it was made (31 files)
-             0:02 ⣠ base-image   unpacking libc6
-             0:02 ⣠ cluster      ~27 s left; waiting for the API server (0 s): connection …
-                    image        waits for base-image
-                    load         waits for image, cluster
+                screen:
+                 0:00 = engine       skipped: the engine at /run/docker.sock answers (version
+                                     20.10)
+                 0:00 ✓ patch        ran in 0.4 s: patch 0002 changed
+                                     the staged application is as it was made (31 files)
+                      ⣠ base-image   2 s: unpacking libc6
+                      ⣠ cluster      2 s, ~27 s left: waiting for the API server (0 s): connec…
+                        image        waits for base-image
+                        load         waits for image, cluster
 
-        "#]],
+            "#]],
             &expect![[r#"
-            screen:
-             0:00 = engine       skipped: the engine at /run/docker.sock answers (version
-                                 20.10)
-             0:00 ✓ patch        ran in 0.4 s: patch 0002 changed
-                                 the staged application is as it was made (31 files)
-             0:05 ✓ base-image   ran in 4.6 s: not done yet
-                                 python:3.12.3 is in the engine (120 MB)
-             0:06 · image        a note that is worth more than a single line of a terminal
-                                 of eighty columns, surely
-             0:38 ✗ image        failed after 33.0 s: `pip install` ended with exit code 1
-                                 log: target/pocdeploy/runs/20260102T030405.006Z/image.log
-             0:38 - load         not run: image failed
-             1:00 ✓ cluster      restored in 59.9 s: the cluster's node is stopped
-                                 cluster polls answers
+                screen:
+                 0:00 = engine       skipped: the engine at /run/docker.sock answers (version
+                                     20.10)
+                 0:00 ✓ patch        ran in 0.4 s: patch 0002 changed
+                                     the staged application is as it was made (31 files)
+                 0:05 ✓ base-image   ran in 4.6 s: not done yet
+                                     python:3.12.3 is in the engine (120 MB)
+                 0:06 · image        a note that is worth more than a single line of a terminal
+                                     of eighty columns, surely
+                 0:38 ✗ image        failed after 33.0 s: `pip install` ended with exit code 1
+                                     log: target/pocdeploy/runs/20260102T030405.006Z/image.log
+                 0:38 - load         not run: image failed
+                 1:00 ✓ cluster      restored in 59.9 s: the cluster's node is stopped
+                                     cluster polls answers
 
-            timeline of 1 min 00 s (* is the critical path)
-              engine       skipped         0.1 s █
-              patch        ran             0.4 s █
-            * cluster      restored       59.9 s ██████████████████████████████████████████
-              base-image   ran             4.6 s ████
-                Debian packages for…       4.0 s ███
-              image        failed         33.0 s     ███████████████████████
-                `pip install` ended with exit code 1
-              load         not run
+                timeline of 1 min 00 s, * critical path
+                  engine       skipped         0.1 s █
+                  patch        ran             0.4 s █
+                * cluster      restored       59.9 s ██████████████████████████████████████████
+                  base-image   ran             4.6 s ████
+                    Debian packages for…       4.0 s ███
+                  image        failed         33.0 s     ███████████████████████
+                    `pip install` ended with exit code 1
+                  load         not run
 
 
-        "#]],
+            "#]],
         );
     }
 
@@ -263,67 +265,66 @@ mod tests {
             40,
             45.0,
             &expect![[r#"
-            screen:
-            = engine skipped: the engine at
-              /run/docker.sock answers (version
-              20.10)
-            + patch ran in 0.4 s: patch 0002
-              changed
-              the staged application is as it was
-              made (31 files)
-            + base-image ran in 4.6 s: not done yet
-              python:3.12.3 is in the engine (120
-              MB)
-            . image a note that is worth more than
-              a single line of a terminal of eighty
-              columns, surely
-            x image failed after 33.0 s: `pip
-              install` ended with exit code 1
-              log:
-              target/pocdeploy/runs/20260102T030405.
-            006Z/image.log
-            - load not run: image failed
-             0:44 | cluster      longer than the...
+                screen:
+                = engine skipped: the engine at
+                  /run/docker.sock answers (version
+                  20.10)
+                + patch ran in 0.4 s: patch 0002
+                  changed
+                  the staged application is as it was
+                  made (31 files)
+                + base-image ran in 4.6 s: not done yet
+                  python:3.12.3 is in the engine (120
+                  MB)
+                . image a note that is worth more than
+                  a single line of a terminal of eighty
+                  columns, surely
+                x image failed after 33.0 s: `pip
+                  install` ended with exit code 1
+                  log:
+                  target/pocdeploy/runs/20260102T030405.
+                006Z/image.log
+                - load not run: image failed
+                | cluster 44 s, usually 30 s: waitin...
 
-        "#]],
+            "#]],
             &expect![[r#"
-            screen:
-            = engine skipped: the engine at
-              /run/docker.sock answers (version
-              20.10)
-            + patch ran in 0.4 s: patch 0002
-              changed
-              the staged application is as it was
-              made (31 files)
-            + base-image ran in 4.6 s: not done yet
-              python:3.12.3 is in the engine (120
-              MB)
-            . image a note that is worth more than
-              a single line of a terminal of eighty
-              columns, surely
-            x image failed after 33.0 s: `pip
-              install` ended with exit code 1
-              log:
-              target/pocdeploy/runs/20260102T030405.
-            006Z/image.log
-            - load not run: image failed
-            + cluster restored in 59.9 s: the
-              cluster's node is stopped
-              cluster polls answers
+                screen:
+                = engine skipped: the engine at
+                  /run/docker.sock answers (version
+                  20.10)
+                + patch ran in 0.4 s: patch 0002
+                  changed
+                  the staged application is as it was
+                  made (31 files)
+                + base-image ran in 4.6 s: not done yet
+                  python:3.12.3 is in the engine (120
+                  MB)
+                . image a note that is worth more than
+                  a single line of a terminal of eighty
+                  columns, surely
+                x image failed after 33.0 s: `pip
+                  install` ended with exit code 1
+                  log:
+                  target/pocdeploy/runs/20260102T030405.
+                006Z/image.log
+                - load not run: image failed
+                + cluster restored in 59.9 s: the
+                  cluster's node is stopped
+                  cluster polls answers
 
-            timeline of 1 min 00 s (* is the critica
-            l path)
-              engine       skipped         0.1 s
-              patch        ran             0.4 s
-            * cluster      restored       59.9 s
-              base-image   ran             4.6 s
-                Debian packages f...       4.0 s
-              image        failed         33.0 s
-                `pip install` ended with exit co...
-              load         not run
+                timeline of 1 min 00 s, * critical path
+                  engine       skipped         0.1 s
+                  patch        ran             0.4 s
+                * cluster      restored       59.9 s
+                  base-image   ran             4.6 s
+                    Debian packages f...       4.0 s
+                  image        failed         33.0 s
+                    `pip install` ended with exit co...
+                  load         not run
 
 
-        "#]],
+            "#]],
         );
     }
 

@@ -93,38 +93,38 @@ mod tests {
             usize::MAX,
             Verbosity::Normal,
             &expect![[r#"
-            screen:
-             0:00 = engine       skipped: the engine at /run/docker.sock answers (version 20.10)
-             0:00 . patch        runs: patch 0002 changed
-             0:00 . cluster      restores: the cluster's node is stopped
-             0:00 + patch        ran in 0.4 s: patch 0002 changed
-                                 the staged application is as it was made (31 files)
-             0:00 . base-image   runs: not done yet
-             0:04 . base-image   Debian packages for python: 4.0 s
-             0:05 + base-image   ran in 4.6 s: not done yet
-                                 python:3.12.3 is in the engine (120 MB)
-             0:05 . image        runs: base image changed
-             0:06 . image        a note that is worth more than a single line of a terminal of eighty columns, surely
-             0:25 . cluster      still running after 25.1 s: waiting for the API server (0 s): connection refused
-             0:31 . image        still running after 26.0 s: base image changed
-             0:38 x image        failed after 33.0 s: `pip install` ended with exit code 1
-                                 log: target/pocdeploy/runs/20260102T030405.006Z/image.log
-             0:38 - load         not run: image failed
-             0:50 . cluster      still running after 50.1 s: waiting for the API server (0 s): connection refused
-             1:00 + cluster      restored in 59.9 s: the cluster's node is stopped
-                                 cluster polls answers
+                screen:
+                 0:00 = engine       skipped: the engine at /run/docker.sock answers (version 20.10)
+                 0:00 . patch        runs: patch 0002 changed
+                 0:00 . cluster      restores: the cluster's node is stopped
+                 0:00 + patch        ran in 0.4 s: patch 0002 changed
+                                     the staged application is as it was made (31 files)
+                 0:00 . base-image   runs: not done yet
+                 0:04 . base-image   Debian packages for python: 4.0 s
+                 0:05 + base-image   ran in 4.6 s: not done yet
+                                     python:3.12.3 is in the engine (120 MB)
+                 0:05 . image        runs: base image changed
+                 0:06 . image        a note that is worth more than a single line of a terminal of eighty columns, surely
+                 0:25 . cluster      still running after 25.1 s: waiting for the API server (0 s): connection refused
+                 0:31 . image        still running after 26.0 s: base image changed
+                 0:38 x image        failed after 33.0 s: `pip install` ended with exit code 1
+                                     log: target/pocdeploy/runs/20260102T030405.006Z/image.log
+                 0:38 - load         not run: image failed
+                 0:50 . cluster      still running after 50.1 s: waiting for the API server (0 s): connection refused
+                 1:00 + cluster      restored in 59.9 s: the cluster's node is stopped
+                                     cluster polls answers
 
-            timeline of 1 min 00 s (* is the critical path)
-              engine       skipped         0.1 s #
-              patch        ran             0.4 s #
-            * cluster      restored       59.9 s ############################################################
-              base-image   ran             4.6 s #####
-                Debian packages f...       4.0 s  ####
-              image        failed         33.0 s      #################################
-                `pip install` ended with exit code 1
-              load         not run
+                timeline of 1 min 00 s, * critical path
+                  engine       skipped         0.1 s #
+                  patch        ran             0.4 s #
+                * cluster      restored       59.9 s ############################################################
+                  base-image   ran             4.6 s #####
+                    Debian packages f...       4.0 s  ####
+                  image        failed         33.0 s      #################################
+                    `pip install` ended with exit code 1
+                  load         not run
 
-        "#]],
+            "#]],
         );
     }
 

@@ -96,6 +96,10 @@ pub struct Run {
     /// In the order of the plan, then as they appeared.
     pub tasks: Vec<TaskState>,
     pub ended: Option<Duration>,
+    /// Whether the command came to its end, good or not.
+    pub is_over: bool,
+    /// When the last event came.
+    pub heard: Duration,
     pub result: Option<Value>,
     pub error: Option<Value>,
     /// Decisions and findings, in order.
@@ -112,9 +116,9 @@ impl Run {
         self.tasks.iter().filter(|it| it.outcome() == Some(outcome)).count()
     }
 
-    /// From the beginning to the end.
+    /// From the beginning to the end, or to what was last heard of a run that was cut off.
     pub fn took(&self) -> Duration {
-        self.ended.unwrap_or_default()
+        self.ended.unwrap_or(self.heard)
     }
 
     /// Whether anything was done, or tried.
@@ -136,6 +140,7 @@ impl Run {
 
     /// Takes an event in.
     pub fn take(&mut self, at: Duration, told: &Told) {
+        self.heard = at;
         match told {
             Told::Task(id, event) => self.take_of_task(at, *id, event),
             Told::Run(RunEvent::Began { run, command, time, logs }) => {
@@ -150,7 +155,7 @@ impl Run {
             Told::Run(RunEvent::Closing { .. }) => {}
             Told::Run(RunEvent::Result { result }) => self.result = Some(result.clone()),
             Told::Run(RunEvent::Ended { error }) => {
-                self.ended = Some(at);
+                (self.ended, self.is_over) = (Some(at), true);
                 self.error.clone_from(error);
             }
         }

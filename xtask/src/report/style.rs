@@ -131,6 +131,16 @@ impl fmt::Display for Clock {
     }
 }
 
+/// Whole seconds, for what changes while it is read: `7 s`, `2:05 min`.
+pub struct Spent(pub Duration);
+
+impl fmt::Display for Spent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        if seconds < 60 { write!(f, "{seconds} s") } else { write!(f, "{}:{:02} min", seconds / 60, seconds % 60) }
+    }
+}
+
 /// A duration as people say it: `0.4 s`, `12.3 s`, `4 min 05 s`.
 pub struct Took(pub Duration);
 

@@ -38,10 +38,10 @@ pub fn text(style: Style, run: &Run) -> String {
     if !run.worked() || tasks.len() < 2 {
         return String::new();
     }
-    let total = run.ended.unwrap_or_default();
+    let total = run.took();
     let path = critical_path(run);
     let room = style.width.saturating_sub(COLUMNS + 1).min(WIDEST);
-    let mut out = format!("\ntimeline of {} (* is the critical path)\n", Took(total));
+    let mut out = format!("\ntimeline of {}, * critical path\n", Took(total));
     for task in tasks {
         let Some(outcome) = task.outcome() else { continue };
         let is_critical = path.contains(&task.id);
