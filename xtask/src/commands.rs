@@ -5,6 +5,7 @@ mod config;
 mod create;
 mod db;
 mod delete;
+mod dev;
 mod doctor;
 mod eject;
 mod explain;
@@ -123,6 +124,7 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
             create::run(&env, it.output, it.restore.as_deref())
         }
         Command::Update => locked(&env, "update", || update::run(&env)),
+        Command::Dev => locked(&env, "dev", || dev::run(&env)),
         Command::History(it) => history::run(&env, it.output),
         Command::Rollback(it) => locked(&env, "rollback", || rollback::run(&env, it.revision)),
         Command::Db(it) => match it.command {

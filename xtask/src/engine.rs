@@ -55,6 +55,8 @@ pub struct ImageFacts {
     pub size: u64,
     /// Digests of the uncompressed layers, lowest first.
     pub layers: Vec<String>,
+    /// The working directory of its processes; empty where it says none.
+    pub folder: String,
 }
 
 impl Engine {
@@ -84,10 +86,11 @@ impl Engine {
             }
         });
         let Some(image) = found.with_context(|| format!("look up image {reference}"))? else { return Ok(None) };
-        let labels = image.config.and_then(|it| it.labels).unwrap_or_default();
+        let config = image.config.unwrap_or_default();
+        let (labels, folder) = (config.labels.unwrap_or_default(), config.working_dir.unwrap_or_default());
         let size = image.size.and_then(|it| u64::try_from(it).ok()).unwrap_or_default();
         let layers = image.root_fs.and_then(|it| it.layers).unwrap_or_default();
-        Ok(Some(ImageFacts { id: image.id.unwrap_or_default(), labels, size, layers }))
+        Ok(Some(ImageFacts { id: image.id.unwrap_or_default(), labels, size, layers, folder }))
     }
 
     /// Gives an image a further `name:tag`.

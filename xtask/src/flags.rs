@@ -77,6 +77,8 @@ pub enum Command {
     Plan(Plan),
     /// Bring the changed source to the running instance, without a failed request
     Update,
+    /// Bring every save into the pods that run, until Ctrl-C
+    Dev,
     /// List the revisions: what ran when, why, and what became of it
     History(History),
     /// Put an earlier revision back

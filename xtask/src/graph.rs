@@ -22,6 +22,8 @@ pub enum TaskId {
     /// The application's image into the cluster.
     Load,
     Deploy,
+    /// Not a task of the graph: changed code into pods that run.
+    Dev,
     /// Not a task of the graph: the database's content to a file, or back.
     Snapshot,
     /// Not a task of the graph: an earlier revision in place of the present one.
@@ -62,6 +64,7 @@ impl TaskId {
             TaskId::Database => "database",
             TaskId::Load => "load",
             TaskId::Deploy => "deploy",
+            TaskId::Dev => "dev",
             TaskId::Snapshot => "snapshot",
             TaskId::Rollback => "rollback",
             TaskId::Delete => "delete",
@@ -73,7 +76,14 @@ impl TaskId {
     /// What must have ended well before this task starts. Order only: it says nothing about keys.
     pub fn needs(self) -> &'static [TaskId] {
         match self {
-            TaskId::Engine | TaskId::Patch | TaskId::Snapshot | TaskId::Rollback | TaskId::Delete | TaskId::Test | TaskId::Bench => &[],
+            TaskId::Engine
+            | TaskId::Patch
+            | TaskId::Dev
+            | TaskId::Snapshot
+            | TaskId::Rollback
+            | TaskId::Delete
+            | TaskId::Test
+            | TaskId::Bench => &[],
             TaskId::Requirements => &[TaskId::Patch],
             TaskId::BaseImage | TaskId::NodeImage => &[TaskId::Engine],
             TaskId::Image => &[TaskId::Requirements, TaskId::BaseImage],

@@ -63,6 +63,11 @@ impl Interrupt {
         self.exit.load(Ordering::SeqCst) != 0
     }
 
+    /// Whoever ended its work for a Ctrl-C goes on with what comes after it; the next one ends that.
+    pub fn answered(&self) {
+        self.exit.compare_exchange(Exit::Interrupted as i32, 0, Ordering::SeqCst, Ordering::SeqCst).ok();
+    }
+
     /// An error once a signal came.
     pub fn check(&self) -> Result<()> {
         Ok(self.status()?)

@@ -16,15 +16,18 @@ use serde_json::Value;
 
 pub use crate::snapshot::restore::restore;
 use crate::{
-    cluster::{Cluster, Exec, ObjectId},
+    cluster::{Cluster, Exec, ObjectId, Verdict, Wait},
     env::Env,
     errors::Problem,
+    graph::TaskId,
 };
 
 /// Beside `Pocdeploy.toml`; a file in it keeps git away.
 pub const FOLDER: &str = "snapshots";
 /// For all that a database of a proof of concept holds.
 const LIMIT: Duration = Duration::from_secs(600);
+/// For a database that is just being restarted.
+const RETRY: Duration = Duration::from_secs(90);
 /// The first bytes of `pg_dump`'s custom format.
 const MAGIC: &[u8] = b"PGDMP";
 /// Those that the tool took by itself are kept up to this many.
@@ -89,9 +92,11 @@ pub fn take(env: &Env, cluster: &Cluster, database: &ObjectId, file: &Path) -> R
 }
 
 /// One of the tool's own, before it changes the database; the oldest of these go.
-pub fn take_before(env: &Env, cluster: &Cluster, database: &ObjectId, what: &str) -> Result<PathBuf> {
+pub fn take_before(env: &Env, task: TaskId, cluster: &Cluster, database: &ObjectId, what: &str) -> Result<PathBuf> {
     let file = default_path(env, Some(what));
-    take(env, cluster, database, &file)?;
+    // A database whose own settings just changed is restarted by its operator: it is back in seconds.
+    let wait = Wait::new(env, "a snapshot of the database", RETRY);
+    cluster.wait_for(env, task, &wait, || take(env, cluster, database, &file).map(|_| Verdict::Yes))?;
     let own = |it: &Snapshot| it.path.file_name().is_some_and(|name| is_own(&name.to_string_lossy(), &env.instance));
     let mut own: Vec<Snapshot> = list(env)?.into_iter().filter(own).collect();
     own.truncate(own.len().saturating_sub(KEPT));

@@ -8,6 +8,7 @@ pub mod base_image;
 pub mod cluster;
 pub mod database;
 pub mod deploy;
+pub mod dev;
 pub mod engine;
 pub mod image;
 pub mod load;
@@ -44,7 +45,7 @@ pub fn task(id: TaskId) -> Option<Box<dyn Task>> {
         TaskId::Database => Box::new(database::Database::default()),
         TaskId::Load => Box::new(load::Load),
         TaskId::Deploy => Box::new(deploy::Deploy::default()),
-        TaskId::Snapshot | TaskId::Rollback | TaskId::Delete | TaskId::Test | TaskId::Bench => return None,
+        TaskId::Dev | TaskId::Snapshot | TaskId::Rollback | TaskId::Delete | TaskId::Test | TaskId::Bench => return None,
     };
     Some(task)
 }

@@ -72,7 +72,7 @@ pub fn follow_settings(deployment: &mut Value, settings: &[Value]) {
 }
 
 /// Annotates an object with the key of its content.
-fn sign(object: &mut Value) {
+pub(crate) fn sign(object: &mut Value) {
     unsign(object);
     let mut key = Fingerprint::new();
     key.add("object", object.to_string());

@@ -1,6 +1,7 @@
 //! Migration and application in the cluster, each waited for by what it must really do.
 
 mod change;
+mod develop;
 mod history;
 mod migration;
 mod restore;
@@ -13,9 +14,11 @@ use anyhow::Result;
 use serde_json::Value;
 
 pub use crate::tasks::deploy::{
+    develop::develop,
     history::{Outcome, Revision},
     restore::restore,
     rollback::{rollback, rollback_target},
+    rollout::labels,
 };
 
 use crate::{
@@ -115,7 +118,7 @@ impl Task for Deploy {
 /// Takes a snapshot before the tables of a database change that has served.
 fn keep(env: &Env, cluster: &Cluster) -> Result<()> {
     if history::serving(&history::read(cluster, &env.config.app.namespace)?).is_some() {
-        let file = snapshot::take_before(env, cluster, &wanted::database(env)?, "migration")?;
+        let file = snapshot::take_before(env, ID, cluster, &wanted::database(env)?, "migration")?;
         env.note(ID, format!("a migration may change the tables: what they hold is kept in {}", file.display()));
     }
     Ok(())

@@ -25,7 +25,7 @@ pub fn restore(env: &Env, file: &Path, keep: bool) -> Result<Option<PathBuf>> {
     snapshot::look(file)?;
     let cluster = Cluster::open(env, &env.kubeconfig())?;
     let database = wanted::database(env)?;
-    let kept = if keep { Some(snapshot::take_before(env, &cluster, &database, "restore")?) } else { None };
+    let kept = if keep { Some(snapshot::take_before(env, ID, &cluster, &database, "restore")?) } else { None };
     if let Some(kept) = &kept {
         env.note(ID, format!("what the database holds is kept in {}", kept.display()));
     }

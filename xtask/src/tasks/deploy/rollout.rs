@@ -28,7 +28,7 @@ pub(super) fn roll_out(env: &Env, cluster: &Cluster, task: TaskId, objects: &[Va
     let deployments: Vec<&Value> = objects.iter().filter(|it| it["kind"] == "Deployment").collect();
     for object in &deployments {
         let id = ObjectId::of(object)?;
-        let labels = object.pointer("/spec/selector/matchLabels").and_then(Value::as_object).map(selector).unwrap_or_default();
+        let labels = labels(object);
         let what = id.to_string();
         let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, ROLLOUT_LIMIT) };
         let ready = cluster.wait_for(env, task, &wait, || match cluster.get(&id)? {
@@ -143,8 +143,10 @@ fn all_is_well(env: &Env, cluster: &Cluster, deployments: &[&Value], reach: &Rea
     Ok(page(reach, &env.config.app.path).map_or_else(Verdict::NotYet, |_| Verdict::Yes))
 }
 
-fn selector(labels: &serde_json::Map<String, Value>) -> String {
-    let pairs: Vec<String> = labels.iter().filter_map(|(name, value)| Some(format!("{name}={}", value.as_str()?))).collect();
+/// The labels by which a Deployment finds its pods.
+pub fn labels(deployment: &Value) -> String {
+    let labels = deployment.pointer("/spec/selector/matchLabels").and_then(Value::as_object);
+    let pairs: Vec<String> = labels.into_iter().flatten().filter_map(|(name, value)| Some(format!("{name}={}", value.as_str()?))).collect();
     pairs.join(",")
 }
 

@@ -1,0 +1,101 @@
+//! `dev`: every save goes into the pods that run, until Ctrl-C; then `update` makes an image of it all.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::{
+    commands::update,
+    env::Env,
+    errors::{self, Exit},
+    graph::TaskId,
+    report::Took,
+    runner,
+    tasks::{
+        self,
+        dev::{
+            Session, Synced,
+            watch::{self, Decision},
+        },
+    },
+};
+
+const TASK: TaskId = TaskId::Dev;
+/// Between two looks at the files.
+const LOOK: Duration = Duration::from_millis(50);
+/// Editors write several files for one save.
+const SETTLE: Duration = Duration::from_millis(20);
+
+pub(crate) fn run(env: &Env) -> Result<()> {
+    update::connect(env)?;
+    let watched = prepare(env).and_then(|session| follow(env, session));
+    match watched {
+        Err(error) if errors::exit_code(&error) != Exit::Interrupted => return Err(error),
+        _ => env.interrupt.answered(),
+    }
+    env.note(TASK, "no longer watching: `update` makes an image of the source as it is, and deploys that");
+    update::run(env)
+}
+
+/// The image of the present source, and a pod whose code can be replaced.
+fn prepare(env: &Env) -> Result<Session<'_>> {
+    runner::run(env, &tasks::task, &[TaskId::Load, TaskId::Database])?;
+    env.note(TASK, "rolling out one pod whose code can be replaced");
+    let session = Session::enter(env)?;
+    env.note(
+        TASK,
+        format!("watching {}; Ctrl-C ends it, and `update` then makes an image of all changes", env.config.frontend.path.display()),
+    );
+    Ok(session)
+}
+
+/// Until Ctrl-C. What goes wrong with a change is told, and the next change is waited for.
+fn follow<'a>(env: &'a Env, mut session: Session<'a>) -> Result<()> {
+    let mut seen = watch::stamps(env);
+    loop {
+        env.interrupt.sleep(LOOK)?;
+        let mut now = watch::stamps(env);
+        let changed = watch::changed(&seen, &now);
+        if changed.is_empty() {
+            continue;
+        }
+        loop {
+            env.interrupt.sleep(SETTLE)?;
+            let later = watch::stamps(env);
+            if later == now {
+                break;
+            }
+            now = later;
+        }
+        let changed = watch::changed(&seen, &now);
+        seen = now;
+        let result = match watch::decide(&env.path(&env.config.frontend.path), &env.project, &changed) {
+            Decision::Sync => sync(env, &mut session),
+            Decision::Rebuild(why) => rebuild(env, &mut session, &why),
+        };
+        if let Err(error) = result {
+            env.interrupt.check()?;
+            env.note(TASK, format!("{error:#}"));
+        }
+    }
+}
+
+fn sync<'a>(env: &'a Env, session: &mut Session<'a>) -> Result<()> {
+    match session.sync()? {
+        Synced::Rebuild(why) => rebuild(env, session, &why),
+        Synced::Done { files: 0, .. } => {
+            env.note(TASK, "nothing to bring: the pods have these files");
+            Ok(())
+        }
+        Synced::Done { files, pods, took } => {
+            env.note(TASK, format!("{files} files into {pods} pods, loaded in place ({})", Took(took)));
+            Ok(())
+        }
+    }
+}
+
+fn rebuild<'a>(env: &'a Env, session: &mut Session<'a>, why: &str) -> Result<()> {
+    env.note(TASK, format!("a new image: {why}"));
+    *session = prepare(env)?;
+    Ok(())
+}

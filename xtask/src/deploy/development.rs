@@ -1,0 +1,74 @@
+//! The application's Deployment while somebody develops: one pod whose code lies in a folder of its own and can be replaced.
+
+use serde_json::{Value, json};
+
+use crate::deploy::objects::sign;
+
+/// The volume with the code.
+const VOLUME: &str = "development";
+/// Where the first container sees it, to fill it.
+const FILL: &str = "/development";
+/// A folder of its own in it, which belongs to whoever fills it; the volume itself does not.
+const INNER: &str = "code";
+/// What the application can ask for: code may change under it, so nothing is to be loaded once for all processes.
+pub const VARIABLE: &str = "POCDEPLOY_DEV";
+
+/// Copies the image's code, without bytecode that would not be compared with its source.
+const COPY: &str = "import shutil, sys\n\
+                    shutil.copytree(sys.argv[1], sys.argv[2], symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns('__pycache__'))";
+
+/// `folder` is where the image keeps the code, its working directory. Everything else stays as the Deployment says.
+pub fn deployment(mut object: Value, folder: &str) -> Value {
+    object["spec"]["replicas"] = json!(1);
+    let pod = &mut object["spec"]["template"]["spec"];
+    push(pod, "volumes", json!({ "name": VOLUME, "emptyDir": {} }));
+    let main = &pod["containers"][0];
+    let mut fill = json!({
+        "name": VOLUME,
+        "image": main["image"],
+        "imagePullPolicy": main["imagePullPolicy"],
+        "command": ["python3", "-c", COPY, folder, format!("{FILL}/{INNER}")],
+        "volumeMounts": [{ "name": VOLUME, "mountPath": FILL }],
+    });
+    for field in ["securityContext", "resources"] {
+        if !main[field].is_null() {
+            fill[field] = main[field].clone();
+        }
+    }
+    push(pod, "initContainers", fill);
+    let main = &mut pod["containers"][0];
+    push(main, "volumeMounts", json!({ "name": VOLUME, "mountPath": folder, "subPath": INNER }));
+    push(main, "env", json!({ "name": VARIABLE, "value": "1" }));
+    sign(&mut object);
+    object
+}
+
+fn push(object: &mut Value, list: &str, item: Value) {
+    match object[list].as_array_mut() {
+        Some(items) => items.push(item),
+        None => object[list] = json!([item]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deploy::objects::inputs_of;
+
+    #[test]
+    fn one_pod_gets_its_code_in_a_folder_and_keeps_what_it_had() {
+        let before = json!({ "metadata": { "annotations": { "dev.pocdeploy/inputs": "old" } }, "spec": { "replicas": 2, "template": { "spec": {
+            "containers": [{ "name": "web", "image": "i:1", "securityContext": { "readOnlyRootFilesystem": true }, "volumeMounts": [{ "name": "tmp", "mountPath": "/tmp" }] }],
+            "volumes": [{ "name": "tmp", "emptyDir": {} }],
+        } } } });
+        let after = deployment(before, "/srv/app");
+        let pod = &after["spec"]["template"]["spec"];
+        assert_eq!(after["spec"]["replicas"], 1);
+        assert_ne!(inputs_of(&after), Some("old"));
+        assert_eq!(pod["volumes"].as_array().unwrap().len(), 2);
+        assert_eq!(pod["containers"][0]["volumeMounts"][1], json!({ "name": "development", "mountPath": "/srv/app", "subPath": "code" }));
+        assert_eq!(pod["containers"][0]["env"], json!([{ "name": "POCDEPLOY_DEV", "value": "1" }]));
+        assert_eq!(pod["initContainers"][0]["image"], "i:1");
+        assert_eq!(pod["initContainers"][0]["securityContext"], json!({ "readOnlyRootFilesystem": true }));
+    }
+}

@@ -1,0 +1,39 @@
+//! The application deployed so that its code can be changed in place; `deploy` itself is the way back.
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use crate::{
+    cluster::Cluster,
+    deploy::development,
+    env::Env,
+    errors::Problem,
+    graph::TaskId,
+    tasks::{
+        deploy::{keep, migration, provide_secret, rollout},
+        image,
+        wanted::App,
+    },
+};
+
+/// Rolls out one pod with replaceable code and returns its Deployment. No revision is written: nothing of this is to stay.
+pub fn develop(env: &Env, cluster: &Cluster, task: TaskId) -> Result<Value> {
+    let mut app = App::read(env)?;
+    let reference = image::current(env)?;
+    let facts = env.engine()?.image(&reference)?.with_context(|| format!("image {reference} is gone"))?;
+    if facts.folder.is_empty() || facts.folder == "/" {
+        let what = format!("image {reference} has no working directory, in which the code could be replaced");
+        return Err(Problem::config(what).hint("give the Dockerfile a WORKDIR where the application lies").into());
+    }
+    let mut developed = None;
+    for object in app.app.iter_mut().filter(|it| it["kind"] == "Deployment") {
+        *object = development::deployment(object.take(), &facts.folder);
+        developed = Some(object.clone());
+    }
+    let developed = developed.ok_or_else(|| Problem::config("the manifests in deploy/frontend hold no Deployment"))?;
+    provide_secret(env, cluster)?;
+    cluster.apply_all(&app.base)?;
+    migration::migrate(env, cluster, task, app.migration.as_ref(), || keep(env, cluster))?;
+    rollout::roll_out(env, cluster, task, &app.app, &app.reach)?;
+    Ok(developed)
+}

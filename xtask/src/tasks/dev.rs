@@ -1,0 +1,185 @@
+//! Changed code into pods that run: staged and patched here, sent as an archive, loaded by the server in place.
+
+pub mod watch;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use crate::{
+    cluster::{Cluster, Exec, ObjectId},
+    env::Env,
+    errors::Problem,
+    fingerprint::Fingerprint,
+    graph::TaskId,
+    probe::Probe,
+    record,
+    tasks::{Task as _, deploy, patch::Patch, requirements::Requirements},
+};
+
+const ID: TaskId = TaskId::Dev;
+/// What takes the files in the container.
+const RECEIVE: &str = include_str!("dev/receive.py");
+/// For a few files into a pod.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// One instance under development.
+pub struct Session<'a> {
+    env: &'a Env,
+    cluster: Cluster,
+    namespace: String,
+    labels: String,
+    container: String,
+    /// What the image holds, and so each new pod.
+    image: Fingerprint,
+    /// What each pod holds, by its unique id.
+    pods: BTreeMap<String, Fingerprint>,
+}
+
+/// What a sync did.
+pub enum Synced {
+    /// So many files are in so many pods.
+    Done { files: usize, pods: usize, took: Duration },
+    /// It does not go this way; why.
+    Rebuild(String),
+}
+
+impl<'a> Session<'a> {
+    /// Deploys for development; the image of the present source is in the cluster.
+    pub fn enter(env: &'a Env) -> Result<Session<'a>> {
+        let cluster = Cluster::open(env, &env.kubeconfig())?;
+        let deployment = deploy::develop(env, &cluster, ID)?;
+        let id = ObjectId::of(&deployment)?;
+        let container = deployment.pointer("/spec/template/spec/containers/0/name").and_then(Value::as_str).unwrap_or_default();
+        Ok(Session {
+            env,
+            cluster,
+            namespace: id.namespace,
+            labels: deploy::labels(&deployment),
+            container: container.to_owned(),
+            image: staged(env)?,
+            pods: BTreeMap::new(),
+        })
+    }
+
+    /// The pods whose logs are worth following.
+    pub fn labels(&self) -> (&str, &str) {
+        (&self.namespace, &self.labels)
+    }
+
+    /// Stages the source anew and brings what differs to every pod, all at the same time.
+    pub fn sync(&mut self) -> Result<Synced> {
+        let began = Instant::now();
+        let want = Patch.inputs(self.env)?;
+        Patch.run(self.env, &want)?;
+        record::write(self.env, TaskId::Patch, &want)?;
+        let requirements = Requirements::default();
+        if let Probe::Stale(why) = requirements.probe(self.env, &requirements.inputs(self.env)?)?
+            && !why.contains("lacks the pins")
+        {
+            return Ok(Synced::Rebuild(why));
+        }
+        let wanted = staged(self.env)?;
+        let pods = self.running()?;
+        let results: Vec<(String, Result<usize>)> = std::thread::scope(|scope| {
+            let sends: Vec<_> = pods
+                .iter()
+                .map(|(uid, name)| {
+                    let held = self.pods.get(uid).unwrap_or(&self.image);
+                    let (session, wanted) = (&*self, &wanted);
+                    (uid.clone(), scope.spawn(move || session.send(name, held, wanted)))
+                })
+                .collect();
+            let ended = |it: std::thread::ScopedJoinHandle<'_, Result<usize>>| {
+                it.join().unwrap_or_else(|_| Err(Problem::new("the transfer to a pod ended unexpectedly").into()))
+            };
+            sends.into_iter().map(|(uid, send)| (uid, ended(send))).collect()
+        });
+        let mut files = 0;
+        let count = results.len();
+        for (uid, result) in results {
+            files = files.max(result?);
+            self.pods.insert(uid, wanted.clone());
+        }
+        Ok(Synced::Done { files, pods: count, took: began.elapsed() })
+    }
+
+    /// Unique ids and names of the pods that can take files. One whose server ended cannot: it is replaced and waited for.
+    fn running(&self) -> Result<Vec<(String, String)>> {
+        let began = Instant::now();
+        loop {
+            let mut out = Vec::new();
+            for pod in self.cluster.list("v1", "Pod", &self.namespace, &self.labels)? {
+                let text = |pointer: &str| pod.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+                let (uid, name) = (text("/metadata/uid"), text("/metadata/name"));
+                let container = pod.pointer("/status/containerStatuses/0").cloned().unwrap_or_default();
+                if pod.pointer("/metadata/deletionTimestamp").is_some() {
+                    continue;
+                }
+                if container["state"]["running"].is_object() {
+                    out.push((uid, name));
+                } else if container["restartCount"].as_i64().unwrap_or_default() > 0 || container["state"]["terminated"].is_object() {
+                    self.env.note(ID, format!("the server of pod {name} has ended: the pod is replaced"));
+                    self.cluster.delete(&ObjectId::new("v1", "Pod", &self.namespace, &name))?;
+                }
+            }
+            if !out.is_empty() {
+                return Ok(out);
+            }
+            if began.elapsed() > Duration::from_secs(60) {
+                return Err(Problem::timed_out("no pod of the application runs after 60 s")
+                    .hint("`cargo xtask update` brings it up again")
+                    .into());
+            }
+            self.env.interrupt.sleep(Duration::from_millis(100))?;
+        }
+    }
+
+    fn send(&self, pod: &str, held: &Fingerprint, wanted: &Fingerprint) -> Result<usize> {
+        let other = |it: &&(String, String)| !held.parts.contains(it);
+        let changed: Vec<&str> = wanted.parts.iter().filter(other).map(|(name, _)| name.as_str()).collect();
+        let is_gone = |name: &str| !wanted.parts.iter().any(|(other, _)| other == name);
+        let gone: Vec<&str> = held.parts.iter().map(|(name, _)| name.as_str()).filter(|it| is_gone(it)).collect();
+        if changed.is_empty() && gone.is_empty() {
+            return Ok(0);
+        }
+        let archive = archive(&self.env.stage(), &changed)?;
+        let mut command = vec!["python3", "-c", RECEIVE];
+        command.extend(&gone);
+        let exec = Exec { namespace: &self.namespace, pod, container: &self.container, command: &command, limit: LIMIT };
+        let sent = self.cluster.exec_streams(exec, Some(&mut archive.as_slice()), &mut std::io::sink());
+        sent.map_err(|error| {
+            // The script's own text is no news; what it said comes after it.
+            let said = format!("{error:#}");
+            let said = said.rsplit(" failed: ").next().unwrap_or_default().trim().to_owned();
+            Problem::new(format!("pod {pod} did not take the change and runs the code from before: {said}"))
+        })?;
+        Ok(changed.len() + gone.len())
+    }
+}
+
+/// The part of the staged application that goes into pods, by names relative to it.
+fn staged(env: &Env) -> Result<Fingerprint> {
+    let mut tree = Fingerprint::new();
+    tree.add_tree("", &env.stage())?;
+    let named = |(name, digest): (String, String)| (name.trim_start_matches('/').to_owned(), digest);
+    Ok(Fingerprint { parts: tree.parts.into_iter().map(named).filter(|(name, _)| watch::goes(name)).collect() })
+}
+
+fn archive(root: &Path, names: &[&str]) -> Result<Vec<u8>> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for name in names {
+        let content = fs::read(root.join(name)).with_context(|| format!("read {name} of the staged application"))?;
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        builder.append_data(&mut header, name, content.as_slice()).with_context(|| format!("pack {name}"))?;
+    }
+    builder.into_inner().context("end the archive")
+}

@@ -1,0 +1,128 @@
+//! What changed in the files that an instance is made of, and whether that goes into running pods or asks for a new image.
+//! Looks again and again: no library, and a few hundred files cost less than a millisecond.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use walkdir::WalkDir;
+
+use crate::env::Env;
+
+/// When each file was written, and its size.
+pub type Stamps = BTreeMap<PathBuf, (Option<SystemTime>, u64)>;
+
+/// What to do about changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The files go into the pods that run.
+    Sync,
+    /// A new image is needed; why.
+    Rebuild(String),
+}
+
+/// Every file of the application's source and of what its image and objects are made of.
+pub fn stamps(env: &Env) -> Stamps {
+    let frontend = &env.config.frontend;
+    let mut out = Stamps::new();
+    for root in [
+        &frontend.path,
+        &frontend.patch_dir,
+        &frontend.dockerfile,
+        &frontend.requirements,
+        Path::new("deploy/frontend"),
+        Path::new("Pocdeploy.toml"),
+    ] {
+        let kept = |it: &walkdir::DirEntry| it.depth() == 0 || !is_passing(&it.file_name().to_string_lossy());
+        for entry in WalkDir::new(env.path(root)).into_iter().filter_entry(kept).flatten().filter(|it| it.file_type().is_file()) {
+            // A file that went away between two looks is gone.
+            if let Ok(metadata) = entry.metadata() {
+                out.insert(entry.into_path(), (metadata.modified().ok(), metadata.len()));
+            }
+        }
+    }
+    out
+}
+
+/// Histories, caches, and what editors write beside a file while they save it.
+fn is_passing(name: &str) -> bool {
+    matches!(name, ".git" | "__pycache__" | ".venv" | "node_modules" | "4913")
+        || name.ends_with('~')
+        || [".pyc", ".swp", ".swx", ".tmp", ".sqlite3"].iter().any(|it| name.ends_with(it))
+}
+
+/// The files that are new, other, or gone.
+pub fn changed(before: &Stamps, now: &Stamps) -> Vec<PathBuf> {
+    let new = now.iter().filter(|(path, stamp)| before.get(*path) != Some(stamp)).map(|(path, _)| path.clone());
+    let gone = before.keys().filter(|path| !now.contains_key(*path)).cloned();
+    new.chain(gone).collect()
+}
+
+/// One file that asks for an image makes the decision for all.
+pub fn decide(source: &Path, project: &Path, changed: &[PathBuf]) -> Decision {
+    for path in changed {
+        let Ok(relative) = path.strip_prefix(source) else {
+            let shown = path.strip_prefix(project).unwrap_or(path).display();
+            return Decision::Rebuild(format!("{shown} changed, which the image or its objects are made from"));
+        };
+        let is_in = |folder: &str| relative.components().any(|it| it.as_os_str() == folder);
+        let shown = relative.display();
+        if is_in("migrations") {
+            return Decision::Rebuild(format!("{shown} changed: the database may have to be migrated"));
+        }
+        if relative.extension().is_none_or(|it| it != "py") && !is_in("templates") {
+            return Decision::Rebuild(format!(
+                "{shown} changed, which is no Python and no template: the image's build may collect or need it"
+            ));
+        }
+    }
+    Decision::Sync
+}
+
+/// Whether a staged file may go into a pod.
+pub fn goes(name: &str) -> bool {
+    let path = Path::new(name);
+    let is_in = |folder: &str| path.components().any(|it| it.as_os_str() == folder);
+    !is_in("migrations") && (path.extension().is_some_and(|it| it == "py") || is_in("templates"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(paths: &[&str], expected: Option<&str>) {
+        let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
+        let reason = match decide(Path::new("/p/app"), Path::new("/p"), &paths) {
+            Decision::Sync => None,
+            Decision::Rebuild(why) => Some(why),
+        };
+        assert_eq!(reason.is_some(), expected.is_some(), "{reason:?}");
+        assert!(reason.unwrap_or_default().contains(expected.unwrap_or_default()));
+    }
+
+    #[test]
+    fn python_and_templates_go_into_pods_and_all_else_into_an_image() {
+        check(&["/p/app/polls/views.py", "/p/app/polls/templates/polls/index.html"], None);
+        check(&["/p/app/polls/views.py", "/p/app/polls/static/style.css"], Some("polls/static/style.css"));
+        check(&["/p/app/polls/migrations/0003_x.py"], Some("migrated"));
+        check(&["/p/build/patches/0001-a.patch"], Some("build/patches/0001-a.patch"));
+        check(&["/p/app/requirements.txt"], Some("requirements.txt"));
+    }
+
+    #[test]
+    fn new_other_and_gone_files_are_changes() {
+        let stamps = |files: &[(&str, u64)]| files.iter().map(|(path, size)| (PathBuf::from(path), (None, *size))).collect::<Stamps>();
+        let found = changed(&stamps(&[("a", 1), ("b", 1), ("c", 1)]), &stamps(&[("a", 1), ("b", 2), ("d", 1)]));
+        assert_eq!(found, ["b", "d", "c"].map(PathBuf::from));
+    }
+
+    #[test]
+    fn what_editors_write_beside_a_file_is_passed_over() {
+        for name in ["views.py~", ".views.py.swp", "4913", "__pycache__"] {
+            assert!(is_passing(name), "{name}");
+        }
+        assert!(!is_passing("views.py"));
+    }
+}
