@@ -49,6 +49,8 @@ pub(crate) fn run(env: &Env) -> Result<()> {
         setup::ensure(env, TaskId::Test, &NEEDS, "the end-to-end test")
             .and_then(|()| attached(cmd!(sh, "cargo test --package xtask --test e2e -- --nocapture --test-threads=1"))),
     );
+    headline("bench, short form: figures to compare with earlier ones, never a verdict");
+    check("bench", attached(cmd!(sh, "cargo run --quiet --package xtask --bin xtask -- bench --runs 1 --short --yes")));
     if failed.is_empty() {
         headline("all checks passed");
         return Ok(());
