@@ -65,7 +65,7 @@ impl Lines {
 
     /// Time, mark, task and text; the text may have several lines.
     pub fn line(&self, at: Duration, mark: Mark, task: TaskId, text: &str) -> String {
-        let text: Vec<String> = text.lines().map(clean_indented).collect();
+        let text: Vec<String> = text.lines().map(|it| self.style.spell(&clean_indented(it))).collect();
         let text = text.join("\n");
         let mark = self.style.mark(mark);
         let mut out = String::new();

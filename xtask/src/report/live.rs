@@ -157,7 +157,7 @@ fn line(style: Style, mark: &str, task: TaskId, text: &str, paint: Paint) -> Lin
         _ => ("      ", format!("{:<12} ", task.name())),
     };
     let width = clock.len() + 2 + head.len();
-    let text = style.clip(&clean(text), style.width.saturating_sub(width + 1));
+    let text = style.clip(&style.spell(&clean(text)), style.width.saturating_sub(width + 1));
     Line { width: width + text.chars().count(), text: format!("{clock}{mark} {}", style.paint(paint, &format!("{head}{text}"))) }
 }
 

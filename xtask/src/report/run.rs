@@ -35,7 +35,7 @@ impl Outcome {
 
     /// Whether the task did some of its work.
     pub fn worked(self) -> bool {
-        matches!(self, Outcome::Ran | Outcome::Restored | Outcome::Failed)
+        matches!(self, Outcome::Ran | Outcome::Restored | Outcome::Failed | Outcome::Cancelled)
     }
 }
 
@@ -77,6 +77,14 @@ impl TaskState {
         match self.phase {
             Phase::Ended(outcome) => Some(outcome),
             _ => None,
+        }
+    }
+
+    fn end(&mut self, at: Duration, outcome: Outcome, reason: Option<&str>) {
+        self.phase = Phase::Ended(outcome);
+        self.ended = Some(at);
+        if let Some(reason) = reason {
+            reason.clone_into(&mut self.reason);
         }
     }
 
@@ -166,13 +174,6 @@ impl Run {
             self.notes.push((id, text.clone()));
         }
         let task = self.entry(id, at);
-        let mut end = |outcome, reason: Option<&str>| {
-            task.phase = Phase::Ended(outcome);
-            task.ended = Some(at);
-            if let Some(reason) = reason {
-                reason.clone_into(&mut task.reason);
-            }
-        };
         match event {
             Event::Checking => (task.phase, task.began) = (Phase::Checking, at),
             Event::Started { reason } | Event::Restoring { reason } => {
@@ -193,15 +194,20 @@ impl Run {
             Event::Progress { text } => task.says.clone_from(text),
             Event::Note { .. } | Event::Detail { .. } => {}
             Event::Done { text } => {
-                end(if task.restores { Outcome::Restored } else { Outcome::Ran }, None);
+                task.end(at, if task.restores { Outcome::Restored } else { Outcome::Ran }, None);
                 task.says.clone_from(text);
             }
-            Event::Skipped { reason } => end(Outcome::Skipped, Some(reason)),
-            Event::Failed { text } => end(Outcome::Failed, Some(text)),
-            Event::Cancelled { text } => end(Outcome::Cancelled, Some(text)),
+            Event::Skipped { reason } => task.end(at, Outcome::Skipped, Some(reason)),
+            Event::Failed { text } => task.end(at, Outcome::Failed, Some(text)),
+            // A signal that comes before a task begins leaves nothing to stop.
+            Event::Cancelled { text } if task.phase == Phase::Waiting => {
+                task.began = at;
+                task.end(at, Outcome::NotRun, Some(text));
+            }
+            Event::Cancelled { text } => task.end(at, Outcome::Cancelled, Some(text)),
             Event::NotRun { because } => {
                 task.began = at;
-                end(Outcome::NotRun, Some(&format!("{} failed", because.name())));
+                task.end(at, Outcome::NotRun, Some(&format!("{} failed", because.name())));
             }
         }
     }

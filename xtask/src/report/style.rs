@@ -70,6 +70,14 @@ impl Style {
         if self.unicode { "█" } else { "#" }
     }
 
+    /// The text in the reader's alphabet.
+    pub fn spell(&self, text: &str) -> String {
+        if self.unicode || text.is_ascii() {
+            return text.to_owned();
+        }
+        text.replace('…', "...").chars().map(|it| if it.is_ascii() { it } else { '?' }).collect()
+    }
+
     /// Cut to so many columns, with a sign that something is missing.
     pub fn clip(&self, text: &str, room: usize) -> String {
         if text.chars().count() <= room {
@@ -186,5 +194,6 @@ mod tests {
         assert_eq!(ASCII.clip("0123456789", 8), "01234...");
         assert_eq!(Style { unicode: true, ..ASCII }.clip("0123456789", 8), "0123456…");
         assert_eq!(ASCII.clip("01234567", 8), "01234567");
+        assert_eq!(ASCII.spell("sha256:099e… ✓"), "sha256:099e... ?");
     }
 }

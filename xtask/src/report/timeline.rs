@@ -87,3 +87,26 @@ fn bar(style: Style, room: usize, total: Duration, began: Duration, ended: Durat
     let to = column(ended).clamp(from + 1, room);
     format!("{}{}", " ".repeat(from), style.block().repeat(to - from))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{Event, RunEvent, Told};
+
+    #[test]
+    fn what_never_began_is_on_no_path_and_has_no_time() {
+        let mut run = Run::default();
+        let mut tell = |second, told: Told| run.take(Duration::from_secs(second), &told);
+        tell(0, Told::Run(RunEvent::Planned { tasks: vec![TaskId::Patch, TaskId::Requirements] }));
+        tell(0, Told::Task(TaskId::Patch, Event::Started { reason: "new".to_owned() }));
+        tell(8, Told::Task(TaskId::Patch, Event::Cancelled { text: "stopped: interrupted".to_owned() }));
+        tell(8, Told::Task(TaskId::Requirements, Event::Cancelled { text: "not started: interrupted".to_owned() }));
+        tell(8, Told::Run(RunEvent::Settled));
+        assert_eq!(critical_path(&run), [TaskId::Patch]);
+        let style = Style { colour: false, unicode: false, width: 50 };
+        let expected = "\ntimeline of 8.0 s, * critical path\n\
+                        * patch        cancelled       8.0 s ############\n\
+                        \x20 requirements not run\n\n";
+        assert_eq!(text(style, &run), expected);
+    }
+}
