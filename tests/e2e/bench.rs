@@ -74,6 +74,16 @@ impl Bench {
         ran
     }
 
+    /// The same without passing its words on: for what is run very often.
+    pub(crate) fn ran_quietly(&self, command: &mut Command) -> Ran {
+        Ran::from(command.output().unwrap())
+    }
+
+    /// A path of the copy.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
     fn foreign_kubeconfig(&self) -> PathBuf {
         self.root.join("foreign-kubeconfig")
     }

@@ -6,6 +6,7 @@
 
 mod bench;
 mod browser;
+mod day_two_inside;
 mod interruption;
 mod registry;
 
@@ -77,6 +78,8 @@ fn from_nothing_to_a_vote_and_back_to_nothing() {
         similar(&before, &bench.world());
     });
 
+    day_two_inside::look_inside(&bench, &url);
+
     bench.step("the vote survives the loss of every pod", || {
         bench.kubectl("-n polls delete pods --all --wait=true --timeout=120s");
         bench.wait_for_page(&url);
@@ -86,6 +89,7 @@ fn from_nothing_to_a_vote_and_back_to_nothing() {
 
     bench.step("a stopped node is started again with its data", || {
         bench.stop_node();
+        day_two_inside::stopped(&bench);
         bench.run(&["create", "--yes"]).ends_with(0).says("the cluster's node is stopped");
         bench.wait_for_page(&url);
         assert_eq!(browser::count(&url), votes.all_after);
@@ -96,6 +100,7 @@ fn from_nothing_to_a_vote_and_back_to_nothing() {
         bench.run(&["delete", "--yes"]).ends_with(0).says("audit: no container, network, volume or file of this instance is left");
         eprintln!("   delete: {:.1} s", began.elapsed().as_secs_f64());
         assert_eq!(bench.traces(), Vec::<String>::new());
+        day_two_inside::absent(&bench);
         bench.run(&["delete", "--yes"]).ends_with(0);
         assert!(bench.foreign_settings() == foreign, "the user's own kubeconfig was changed");
     });

@@ -2,13 +2,18 @@
 //!
 //! Blocking calls for tasks; every wait has a limit, says what it waits for, and fails with what it last saw.
 
+pub mod age;
 mod apply;
+mod attach;
 mod causes;
+pub mod certificate;
 pub mod diagnosis;
 pub mod difference;
 mod drift;
 pub mod evidence;
 mod exec;
+mod forward;
+mod logs;
 mod page;
 mod pods;
 pub mod survey;
@@ -30,7 +35,14 @@ use kube::{
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-pub use crate::cluster::{apply::ObjectId, exec::Exec, verdict::Verdict};
+pub use crate::cluster::{
+    apply::ObjectId,
+    exec::Exec,
+    forward::Target,
+    logs::{Line, Source},
+    pods::Place,
+    verdict::Verdict,
+};
 use crate::{
     env::Env,
     errors::{Code, Problem},
@@ -52,12 +64,21 @@ pub struct Cluster {
 impl Cluster {
     /// Reads the kubeconfig file and nothing else: neither `KUBECONFIG` nor `~/.kube/config`. Does not connect yet.
     pub fn open(env: &Env, kubeconfig: &Path) -> Result<Cluster> {
+        Cluster::open_with(env, kubeconfig, Some(Duration::from_secs(60)))
+    }
+
+    /// For streams that may be silent for as long as they like: logs, terminals, forwarded ports.
+    pub fn open_for_streams(env: &Env, kubeconfig: &Path) -> Result<Cluster> {
+        Cluster::open_with(env, kubeconfig, None)
+    }
+
+    fn open_with(env: &Env, kubeconfig: &Path, read_timeout: Option<Duration>) -> Result<Cluster> {
         let text = fs::read_to_string(kubeconfig).with_context(|| format!("read {}", kubeconfig.display()))?;
         let open = async {
             let file = Kubeconfig::from_yaml(&text)?;
             let mut config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
             config.connect_timeout = Some(Duration::from_secs(5));
-            config.read_timeout = Some(Duration::from_secs(60));
+            config.read_timeout = read_timeout;
             // The address is the host's own: a company's proxy has no business with it.
             config.proxy_url = None;
             anyhow::Ok(Client::try_from(config)?)

@@ -9,16 +9,22 @@ mod dev;
 mod doctor;
 mod eject;
 mod explain;
+mod forward;
 mod graph;
 mod history;
+mod inside;
 pub mod install;
+mod instance;
+mod logs;
 mod ls;
 mod plan;
 mod report;
 mod rollback;
+mod status;
 mod support_bundle;
 mod test;
 mod update;
+mod validate;
 
 use std::{io::Write as _, path::Path, sync::Arc, time::Duration};
 
@@ -29,7 +35,7 @@ use crate::{
     config::{Config, FILE, Origin, Resolved},
     env::{Env, Options, find_project},
     errors::{self, Code, Problem},
-    flags::{self, Command, ConfigCommand, Db, DbCommand, Flags, Global, Output, Plan, Topic},
+    flags::{self, Command, ConfigCommand, DbCommand, Flags, Global, Output, Plan, Topic},
     graph::{Extent, TaskId, closure},
     lock::{self, Lock},
     provider::provider,
@@ -142,6 +148,16 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
         Command::Database(_) => locked(&env, "database", || targets(&env, &[TaskId::Database])),
         Command::Deploy(_) => locked(&env, "deploy", || create::run(&env, Output::Text, None)),
         Command::Report(it) => report::run(&env, &it),
+        Command::Validate(it) => validate::run(&env, &it),
+        Command::Status(it) => status::run(&env, &it),
+        Command::Logs(it) => logs::run(&env, &it),
+        Command::Url => inside::print_url(&env),
+        Command::Open => inside::open(&env),
+        Command::Forward(it) => forward::run(&env, &it),
+        Command::Psql(it) => inside::psql(&env, &it.arguments),
+        Command::Shell(it) => inside::shell(&env, it.part, &it.command),
+        Command::Manage(it) => inside::manage(&env, &it.arguments),
+        Command::Kubectl(it) => inside::kubectl(&env, &it.arguments),
         Command::Ls(it) => ls::run(&env, it.output),
         Command::Graph(it) => graph::run(&env, it.format()),
         Command::Explain(it) => match it.topic {
@@ -180,21 +196,9 @@ fn answer(env: &Env, line: &str, object: impl FnOnce() -> Value) -> Result<()> {
 
 /// Commands that change nothing: what they print is data.
 fn only_looks(command: &Command) -> bool {
-    matches!(
-        command,
-        Command::Test
-            | Command::Bench(_)
-            | Command::Ls(_)
-            | Command::Report(_)
-            | Command::Plan(_)
-            | Command::Graph(_)
-            | Command::Explain(_)
-            | Command::Config(_)
-            | Command::Doctor(_)
-            | Command::SupportBundle(_)
-            | Command::History(_)
-            | Command::Db(Db { command: DbCommand::Ls })
-    )
+    let changes = target(command).is_some() || matches!(command, Command::Delete(_) | Command::Rollback(_));
+    let changes = changes || matches!(command, Command::Db(it) if !matches!(it.command, DbCommand::Ls));
+    !changes || matches!(command, Command::Plan(_))
 }
 
 /// `--dry-run` of a command that changes something; the others change nothing anyway.

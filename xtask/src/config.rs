@@ -126,11 +126,20 @@ pub struct App {
     pub host: String,
     /// The page that must answer 200 out of the database.
     pub path: String,
+    /// Text that the page must hold for `validate`; empty: any text will do.
+    pub text: String,
 }
 
 impl Default for App {
     fn default() -> App {
-        App { namespace: "polls".to_owned(), replicas: 2, secret_key: None, host: "polls.localhost".to_owned(), path: "/".to_owned() }
+        App {
+            namespace: "polls".to_owned(),
+            replicas: 2,
+            secret_key: None,
+            host: "polls.localhost".to_owned(),
+            path: "/".to_owned(),
+            text: "Polls".to_owned(),
+        }
     }
 }
 

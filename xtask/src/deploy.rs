@@ -6,4 +6,5 @@ pub mod development;
 pub mod manifests;
 pub mod objects;
 pub mod operator;
+pub mod parts;
 pub mod secrets;

@@ -24,7 +24,7 @@ pub enum Exit {
     Config = 3,
     /// The machine lacks something that the tool may not or cannot install.
     Requirement = 4,
-    /// `validate` found something that is not as it should be.
+    /// The deployment is not as it should be, or no cluster of the instance runs.
     Unhealthy = 5,
     /// A wait reached its limit.
     TimedOut = 6,
@@ -103,6 +103,18 @@ impl fmt::Display for PlanHasChanges {
 }
 
 impl std::error::Error for PlanHasChanges {}
+
+/// Not a failure of ours: another program ran to its end and said itself what it had to say.
+#[derive(Debug)]
+pub struct EndedWith(pub u8);
+
+impl fmt::Display for EndedWith {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "it ended with exit code {}", self.0)
+    }
+}
+
+impl std::error::Error for EndedWith {}
 
 fn problem(error: &anyhow::Error) -> Option<&Problem> {
     error.chain().find_map(|cause| cause.downcast_ref())

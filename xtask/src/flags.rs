@@ -1,11 +1,14 @@
 //! The command line. Flags are resolved once, in `commands.rs`; nobody below sees clap.
 
+mod bench;
 pub(crate) mod duration;
+pub mod inside;
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
+pub use crate::flags::bench::{Bench, Peer};
 use crate::{called, config::ClusterType, errors::Code, graph::TaskId, report::choose::Colour};
 
 /// Turn an application's repository into a running proof of concept on Kubernetes
@@ -103,6 +106,26 @@ pub enum Command {
     Database(Part),
     /// Deploy operator, database and application
     Deploy(Part),
+    /// Check that the deployment is healthy and as planned
+    Validate(inside::Validate),
+    /// Show the instance on one screen: cluster, operator, database, application, drift
+    Status(inside::Status),
+    /// Show what application, migration, database and operator write
+    Logs(inside::Logs),
+    /// Print the URL of the running application
+    Url,
+    /// Open the running application in the browser
+    Open,
+    /// Lead a local port to the database or the application
+    Forward(inside::Forward),
+    /// Run psql in the database's primary
+    Psql(inside::Psql),
+    /// Run a shell or a command in a pod
+    Shell(inside::Shell),
+    /// Run a management command of the application in the cluster
+    Manage(inside::Manage),
+    /// Run kubectl on the instance's cluster
+    Kubectl(inside::Kubectl),
     /// List all instances on this machine
     Ls(Ls),
     /// Show the tasks, what each needs, and the state that each is in
@@ -207,38 +230,6 @@ pub enum GraphFormat {
     Mermaid,
     Dot,
     Json,
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct Bench {
-    /// How often each side is timed
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
-    pub runs: u16,
-    /// Leave out what takes long beside `create`
-    #[arg(long)]
-    pub short: bool,
-    /// A further command to time: NAME=COMMAND, run in a copy of the project without a shell
-    #[arg(long = "peer", value_name = "NAME=COMMAND", value_parser = peer)]
-    pub peers: Vec<Peer>,
-    /// A table, or one JSON object
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    pub output: Output,
-}
-
-/// Another tool's command.
-#[derive(Clone, Debug)]
-pub struct Peer {
-    pub name: String,
-    pub command: Vec<String>,
-}
-
-fn peer(text: &str) -> Result<Peer, String> {
-    let (name, command) = text.split_once('=').ok_or("it is written NAME=COMMAND")?;
-    let command: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
-    if name.is_empty() || command.is_empty() {
-        return Err("it is written NAME=COMMAND".to_owned());
-    }
-    Ok(Peer { name: name.to_owned(), command })
 }
 
 #[derive(Clone, Debug, Args)]
@@ -385,6 +376,8 @@ impl Command {
             Command::Doctor(it) => it.output,
             Command::Report(it) => it.output,
             Command::Explain(it) => it.output,
+            Command::Validate(it) => it.output,
+            Command::Status(it) => it.output,
             _ => Output::Text,
         }
     }

@@ -29,6 +29,9 @@ fn finish(result: anyhow::Result<()>) -> ExitCode {
     if error.is::<errors::PlanHasChanges>() {
         return ExitCode::from(errors::exit_code(&error) as u8);
     }
+    if let Some(errors::EndedWith(code)) = error.downcast_ref() {
+        return ExitCode::from(*code);
+    }
     // A closed terminal is no reason for another exit code.
     std::io::stderr().write_all(format!("\n{}", errors::render(&error)).as_bytes()).ok();
     ExitCode::from(errors::exit_code(&error) as u8)

@@ -5,7 +5,9 @@ pub mod kind;
 
 use anyhow::Result;
 
-use crate::{config::ClusterType, env::Env, fingerprint::Fingerprint, graph::TaskId, probe::Probe, reach::Reach};
+use crate::{
+    cluster::certificate::Certificate, config::ClusterType, env::Env, fingerprint::Fingerprint, graph::TaskId, probe::Probe, reach::Reach,
+};
 
 /// One kind of cluster.
 pub trait Provider: Sync {
@@ -23,6 +25,8 @@ pub trait Provider: Sync {
     fn reach(&self, env: &Env) -> Result<Reach>;
     /// What is done only because this kind of cluster is thrown away, in words. Empty: nothing.
     fn shortcuts(&self) -> &'static [&'static str];
+    /// The certificates of the cluster's own servers and clients, as far as the provider shows them.
+    fn certificates(&self, env: &Env) -> Result<Vec<Certificate>>;
     /// Removes the cluster and all that `ensure` made. Absent counts as done; what is not ours stays.
     fn destroy(&self, env: &Env, task: TaskId) -> Result<()>;
     /// What of this instance is still there after `destroy`, in words.

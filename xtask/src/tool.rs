@@ -140,6 +140,16 @@ impl Tools {
         if status.success() { Ok(()) } else { Err(Problem::new(format!("`{shown}` {}", ended(status))).code(Code::CommandFailed).into()) }
     }
 
+    /// Runs in our place, with our own terminal and input, for as long as it likes; returns its exit code. Ctrl-C is the
+    /// program's to answer.
+    pub fn run_in_place(&self, cmd: Cmd<'_>) -> Result<u8> {
+        let shown = cmd.to_string();
+        let mut command: Command = cmd.into();
+        let status = command.status().map_err(|error| not_started(&shown, error))?;
+        let signalled = status.signal().map(|it| 128 + it);
+        Ok(status.code().or(signalled).and_then(|it| u8::try_from(it).ok()).unwrap_or(1))
+    }
+
     /// Starts a daemon that outlives this process: its own session group, output to `log`.
     pub fn start_daemon(&self, task: TaskId, cmd: Cmd<'_>, log: &Path) -> Result<Child> {
         let shown = cmd.to_string();

@@ -11,6 +11,7 @@ use kube::{
     api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PropagationPolicy},
     core::{ApiResource, GroupVersionKind},
 };
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
@@ -61,6 +62,17 @@ impl fmt::Display for ObjectId {
 pub(super) fn resource(id: &ObjectId) -> ApiResource {
     let (group, version) = id.api_version.split_once('/').unwrap_or(("", &id.api_version));
     ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &id.kind))
+}
+
+/// Items of a list as objects of their own: in the list they do not say of which kind they are.
+pub(super) fn values<T: Serialize>(items: Vec<T>, kind: &ObjectId) -> Result<Vec<Value>, kube::Error> {
+    let value = |item: T| {
+        let mut value = serde_json::to_value(item).map_err(kube::Error::SerdeError)?;
+        value["apiVersion"] = kind.api_version.clone().into();
+        value["kind"] = kind.kind.clone().into();
+        Ok(value)
+    };
+    items.into_iter().map(value).collect()
 }
 
 impl Cluster {
@@ -123,7 +135,7 @@ impl Cluster {
         let id = ObjectId::new(api_version, kind, namespace, "");
         let parameters = ListParams::default().labels(labels);
         let found = self.call(self.api(&id).list(&parameters)).with_context(|| format!("list {kind}"))?;
-        found.items.into_iter().map(|it| Ok(serde_json::to_value(it)?)).collect()
+        Ok(values(found.items, &id)?)
     }
 
     /// Asks for deletion, dependents with it. Absent counts as done.

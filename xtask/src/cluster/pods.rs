@@ -1,5 +1,7 @@
 //! Pods: the pods of a label, their logs and warnings.
 
+use std::fmt;
+
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
@@ -9,12 +11,49 @@ use kube::{
 
 use crate::cluster::Cluster;
 
+/// A container to work in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub namespace: String,
+    pub pod: String,
+    pub container: String,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pod {}, container {}", self.pod, self.container)
+    }
+}
+
+/// Ready, and not on its way out.
+pub(super) fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|it| it.conditions.as_ref()).into_iter().flatten();
+    pod.metadata.deletion_timestamp.is_none() && conditions.into_iter().any(|it| it.type_ == "Ready" && it.status == "True")
+}
+
 impl Cluster {
+    /// A ready pod of the label, the newest.
+    pub fn ready_pod(&self, namespace: &str, labels: &str) -> Result<Option<String>> {
+        let mut pods: Vec<Pod> = self.pods(namespace, labels)?.into_iter().filter(is_ready).collect();
+        pods.sort_by_key(|it| it.metadata.creation_timestamp.clone().map(|it| it.0));
+        Ok(pods.pop().and_then(|it| it.metadata.name))
+    }
+
     /// The pods of a namespace that carry the label.
     pub fn pods(&self, namespace: &str, labels: &str) -> Result<Vec<Pod>> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
         let found = self.call(api.list(&ListParams::default().labels(labels))).context("list pods")?;
         Ok(found.items)
+    }
+
+    /// The images that a container of the pods of a label runs, each once; pods on their way out do not count.
+    pub fn images(&self, namespace: &str, labels: &str, container: &str) -> Result<Vec<String>> {
+        let pods = self.pods(namespace, labels)?.into_iter().filter(|it| it.metadata.deletion_timestamp.is_none());
+        let containers = pods.filter_map(|it| it.spec).flat_map(|it| it.containers).filter(|it| it.name == container);
+        let mut out: Vec<String> = containers.filter_map(|it| it.image).collect();
+        out.sort();
+        out.dedup();
+        Ok(out)
     }
 
     /// The last lines of a container; of its earlier run where the present one has said nothing.

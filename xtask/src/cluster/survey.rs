@@ -10,12 +10,11 @@ use kube::{
     Api,
     api::{DynamicObject, ListParams},
 };
-use serde::Serialize;
 use serde_json::Value;
 
 use crate::cluster::{
     Cluster, ObjectId,
-    apply::resource,
+    apply::{resource, values},
     difference::Change,
     drift,
     verdict::{self, Verdict},
@@ -45,14 +44,19 @@ pub struct Seen {
 
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let id = &self.id;
-        match &self.state {
-            State::Well => write!(f, "{id} is as it should be"),
-            State::Missing => write!(f, "{id} is not there"),
-            State::OtherInputs => write!(f, "{id} was applied from other inputs"),
-            State::NotReady(verdict) => write!(f, "{id} is not ready: {}", verdict.why().unwrap_or_default()),
+        write!(f, "{} {}", self.id, self.state)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            State::Well => f.write_str("is as it should be"),
+            State::Missing => f.write_str("is not there"),
+            State::OtherInputs => f.write_str("was applied from other inputs"),
+            State::NotReady(verdict) => write!(f, "is not ready: {}", verdict.why().unwrap_or_default()),
             State::Drift(changes) => {
-                write!(f, "{id} was changed by somebody else: ")?;
+                f.write_str("was changed by somebody else: ")?;
                 for (index, change) in changes.iter().enumerate() {
                     let there = change.before.as_deref().unwrap_or("(gone)");
                     let wanted = change.after.as_deref().unwrap_or_default();
@@ -147,17 +151,6 @@ fn is_done_when_there(kind: &str) -> bool {
     ["ConfigMap", "Secret", "ServiceAccount", "NetworkPolicy", "PodDisruptionBudget", "CustomResourceDefinition"].contains(&kind)
         || ["Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"].contains(&kind)
         || ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"].contains(&kind)
-}
-
-/// Items of a list do not say of which kind they are.
-fn values<T: Serialize>(items: Vec<T>, kind: &ObjectId) -> Result<Vec<Value>, kube::Error> {
-    let value = |item: T| {
-        let mut value = serde_json::to_value(item).map_err(kube::Error::SerdeError)?;
-        value["apiVersion"] = kind.api_version.clone().into();
-        value["kind"] = kind.kind.clone().into();
-        Ok(value)
-    };
-    items.into_iter().map(value).collect()
 }
 
 fn is(object: &Value, id: &ObjectId) -> bool {

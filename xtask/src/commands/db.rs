@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{
     cluster::Cluster,
-    commands::{answer, reported, update},
+    commands::{answer, instance, reported},
     env::Env,
     errors::Problem,
     graph::TaskId,
@@ -23,7 +23,7 @@ const TASK: TaskId = TaskId::Snapshot;
 
 /// `db snapshot [FILE]`.
 pub(crate) fn take(env: &Env, file: Option<PathBuf>) -> Result<()> {
-    update::connect(env)?;
+    instance::find(env)?;
     let file = file.unwrap_or_else(|| snapshot::default_path(env, None));
     reported(env, TASK, "taking what the database holds", || {
         let size = snapshot::take(env, &Cluster::open(env, &env.kubeconfig())?, &wanted::database(env)?, &file)?;
@@ -41,7 +41,7 @@ pub(crate) fn ls(env: &Env) -> Result<()> {
 /// `db restore FILE`.
 pub(crate) fn restore(env: &Env, file: &Path) -> Result<()> {
     snapshot::look(file)?;
-    update::connect(env)?;
+    instance::find(env)?;
     setup::consent(env, TASK, &format!("replaces all that the database of instance {} holds by {}", env.instance, file.display()))?;
     put(env, file, true)
 }
@@ -58,7 +58,7 @@ pub(crate) fn put(env: &Env, file: &Path, keep: bool) -> Result<()> {
 /// `create --restore` starts an instance from a file and never overwrites what one holds.
 pub(crate) fn refuse_used(env: &Env, file: &Path) -> Result<()> {
     snapshot::look(file)?;
-    if update::connect(env).is_ok() && deploy::serving(&deploy::revisions(env)?).is_some() {
+    if instance::find(env).is_ok() && deploy::serving(&deploy::revisions(env)?).is_some() {
         let what = format!("instance {} is there already: --restore is for a new one", env.instance);
         return Err(Problem::usage(what).hint(format!("cargo xtask db restore {}", file.display())).into());
     }

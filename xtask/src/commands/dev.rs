@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::{
-    commands::update,
+    commands::{instance, update},
     env::Env,
     errors::{self, Exit},
     graph::TaskId,
@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_millis(50);
 const SETTLE: Duration = Duration::from_millis(20);
 
 pub(crate) fn run(env: &Env) -> Result<()> {
-    update::connect(env)?;
+    instance::find(env)?;
     let watched = prepare(env).and_then(|session| follow(env, session));
     match watched {
         Err(error) if errors::exit_code(&error) != Exit::Interrupted => return Err(error),

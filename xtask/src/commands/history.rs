@@ -6,14 +6,14 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::{
-    commands::update,
+    commands::instance,
     env::Env,
     flags::Output,
     tasks::deploy::{self, Outcome, Revision},
 };
 
 pub(crate) fn run(env: &Env, output: Output) -> Result<()> {
-    update::connect(env)?;
+    instance::find(env)?;
     let revisions = deploy::revisions(env)?;
     let text = match output {
         Output::Text => text(&revisions),

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use anyhow::{Context as _, Result};
 
 use crate::{
-    commands::{reported, update},
+    commands::{instance, reported},
     env::Env,
     graph::TaskId,
     tasks::deploy,
@@ -14,7 +14,7 @@ use crate::{
 const TASK: TaskId = TaskId::Rollback;
 
 pub(crate) fn run(env: &Env, revision: Option<u32>) -> Result<()> {
-    update::connect(env)?;
+    instance::find(env)?;
     let reason = revision.map_or_else(|| "to the revision that served before".to_owned(), |it| format!("to revision {it}"));
     reported(env, TASK, &reason, || {
         let (number, image) = deploy::rollback(env, revision)?;
@@ -25,7 +25,7 @@ pub(crate) fn run(env: &Env, revision: Option<u32>) -> Result<()> {
 }
 
 pub(crate) fn preview(env: &Env, revision: Option<u32>) -> Result<()> {
-    update::connect(env)?;
+    instance::find(env)?;
     let wanted = deploy::rollback_target(env, revision)?;
     writeln!(std::io::stdout(), "revision {}: {}", wanted.number, wanted.image).context("print what would serve")
 }

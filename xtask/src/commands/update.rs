@@ -5,18 +5,16 @@ use serde_json::json;
 
 use crate::{
     called,
-    commands::answer,
+    commands::{answer, instance},
     env::Env,
-    errors::{Code, Problem},
     graph::TaskId,
-    probe::Probe,
     provider::provider,
     report::{RunEvent, Took},
     runner, tasks,
 };
 
 pub(crate) fn run(env: &Env) -> Result<()> {
-    connect(env)?;
+    instance::find(env)?;
     let run = runner::run(env, &tasks::task, &[TaskId::Deploy])?;
     let revisions = tasks::deploy::revisions(env)?;
     let number = tasks::deploy::serving(&revisions).unwrap_or_default();
@@ -32,22 +30,4 @@ pub(crate) fn run(env: &Env) -> Result<()> {
     env.report.run(RunEvent::Closing { text });
     let url = format!("{}{}", provider(env)?.reach(env)?.origin, env.config.app.path);
     answer(env, &url, || json!({ "schema": 1, "url": url, "revision": number }))
-}
-
-/// Connects to the engine of an instance that runs; creates and starts nothing.
-pub(super) fn connect(env: &Env) -> Result<()> {
-    let absent = |why: String| {
-        Problem::new(format!("no instance {} runs here: {why}", env.instance))
-            .code(Code::NoInstance)
-            .hint("`cargo xtask create` brings one up")
-    };
-    let Some(engine) = tasks::engine::find(env)? else {
-        return Err(absent("no container engine answers".to_owned()).into());
-    };
-    env.set_engine(engine);
-    let provider = provider(env)?;
-    match provider.probe(env, &provider.inputs(env)?)? {
-        Probe::Fresh(_) => Ok(()),
-        Probe::Stale(why) => Err(absent(why).into()),
-    }
 }

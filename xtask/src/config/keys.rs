@@ -61,7 +61,7 @@ macro_rules! key {
 }
 
 /// All keys, in the file's order. Mirrors are a table of the user's own names and are not among them.
-pub const KEYS: [Key; 25] = [
+pub const KEYS: [Key; 26] = [
     key!("name", optional name),
     key!("frontend.path", path frontend.path),
     key!("frontend.patch_dir", path frontend.patch_dir),
@@ -89,6 +89,7 @@ pub const KEYS: [Key; 25] = [
     key!("app.secret_key", secret app.secret_key),
     key!("app.host", text app.host),
     key!("app.path", text app.path),
+    key!("app.text", text app.text),
     Key {
         path: "images.source",
         show: |it| it.images.source.to_string(),

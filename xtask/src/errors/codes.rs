@@ -197,6 +197,9 @@ codes! {
     NoInstance "E0309" "this command needs an instance that runs, and there is none"
         causes ["it was not created yet, or was deleted" "another checkout or --name holds it: cargo xtask ls"]
         steps ["cargo xtask create"]
+    Unhealthy "E0310" "the deployment is not as it should be"
+        causes ["somebody changed or removed an object" "pods that crash or do not become ready" "the source changed since the last deployment"]
+        steps ["cargo xtask validate" "cargo xtask create: it puts right what the tool owns" "cargo xtask logs"]
 
     PodRefused "E0321" "the API server refuses the pods of a Deployment or Job"
         causes ["the namespace's Pod Security standard forbids something in the pod" "a quota is used up" "the ServiceAccount is not there"]

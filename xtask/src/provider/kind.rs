@@ -3,6 +3,7 @@
 //! Ownership is a network: each instance has one of its own that carries our labels, and only a cluster on that
 //! network is ours. A file in the node tells a finished cluster from one whose creation was cut off.
 
+mod certificates;
 mod config;
 mod containerd;
 mod load;
@@ -14,7 +15,7 @@ use anyhow::{Context as _, Result};
 use xshell::cmd;
 
 use crate::{
-    cluster::{Cluster, ObjectId, Verdict, Wait, verdict},
+    cluster::{Cluster, ObjectId, Verdict, Wait, certificate::Certificate, verdict},
     engine::{Container, Engine},
     env::Env,
     errors::{Code, Problem, recode},
@@ -175,6 +176,10 @@ impl Provider for Kind {
 
     fn shortcuts(&self) -> &'static [&'static str] {
         &shortcuts::NAMES
+    }
+
+    fn certificates(&self, env: &Env) -> Result<Vec<Certificate>> {
+        certificates::read(env.engine()?, &node(env))
     }
 
     fn destroy(&self, env: &Env, task: TaskId) -> Result<()> {

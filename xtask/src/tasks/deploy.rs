@@ -22,7 +22,10 @@ pub use crate::tasks::deploy::{
 };
 
 use crate::{
-    cluster::{Cluster, ObjectId},
+    cluster::{
+        Cluster, ObjectId,
+        survey::{Seen, State},
+    },
     deploy::secrets,
     env::Env,
     fingerprint::Fingerprint,
@@ -33,7 +36,7 @@ use crate::{
         Task,
         deploy::change::Change,
         image,
-        objects::{stale, stale_secret},
+        objects::{generated_key, stale, stale_secret},
         wanted::{self, APP_SECRET, App},
     },
 };
@@ -149,14 +152,8 @@ fn provide_secret(env: &Env, cluster: &Cluster) -> Result<()> {
 
 /// Why the application's Secret is not as wanted: a given key is not in it, or none at all.
 fn stale_key(env: &Env, cluster: &Cluster) -> Result<Option<String>> {
-    let given = App::given_secret(env)?;
-    if given.is_some() {
-        return stale_secret(cluster, given);
+    match generated_key(env, cluster)? {
+        Some((id, state)) => Ok((state != State::Well).then(|| Seen { id, state }.to_string())),
+        None => stale_secret(cluster, App::given_secret(env)?),
     }
-    let id = ObjectId::new("v1", "Secret", &env.config.app.namespace, APP_SECRET);
-    Ok(match cluster.get(&id)? {
-        None => Some(format!("{id} is not there")),
-        Some(found) if found["data"]["secret-key"].as_str().is_none_or(str::is_empty) => Some(format!("{id} holds no secret-key")),
-        Some(_) => None,
-    })
 }

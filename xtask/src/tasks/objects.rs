@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     cluster::{
-        Cluster, ObjectId,
+        Cluster, ObjectId, Verdict,
         difference::{Change, difference},
         evidence,
         survey::{Seen, State, Survey},
@@ -31,6 +31,33 @@ pub(super) fn stale<'a>(env: &Env, cluster: &Cluster, wanted: impl Iterator<Item
     let unwell = seen.iter().filter(|it| it.state != State::Well);
     // What is not ready may only follow from what is missing.
     Ok(unwell.min_by_key(|it| matches!(it.state, State::NotReady(_))).map(ToString::to_string))
+}
+
+/// How every object of the instance is: the operator's, the database's, the application's, and their Secrets.
+pub fn look_at_all(env: &Env, cluster: &Cluster) -> Result<Vec<Seen>> {
+    let (operator, database, app) = (wanted::operator(env)?, Database::read(env)?, App::read(env)?);
+    let given: Vec<Value> = database.given_secret(env)?.into_iter().chain(App::given_secret(env)?).collect();
+    let mut out = look(env, cluster, operator.iter().chain(database.all()).chain(app.all()).chain(&given))?;
+    if let Some((id, state)) = generated_key(env, cluster)? {
+        out.push(Seen { id, state });
+    }
+    Ok(out)
+}
+
+/// The Secret with the generated key, where the user gave none. Its value is in the cluster alone, so any will do.
+pub(super) fn generated_key(env: &Env, cluster: &Cluster) -> Result<Option<(ObjectId, State)>> {
+    if env.config.app.secret_key.is_some() {
+        return Ok(None);
+    }
+    let id = ObjectId::new("v1", "Secret", &env.config.app.namespace, wanted::APP_SECRET);
+    let state = match cluster.get(&id)? {
+        None => State::Missing,
+        Some(found) if found["data"]["secret-key"].as_str().is_none_or(str::is_empty) => {
+            State::NotReady(Verdict::NotYet("it holds no secret-key".to_owned()))
+        }
+        Some(_) => State::Well,
+    };
+    Ok(Some((id, state)))
 }
 
 /// Why a Secret whose values the user gave is not as wanted.

@@ -82,7 +82,7 @@ impl Task for Operator {
 }
 
 /// Whether the smallest of databases would pass the API server with the operator's webhooks. Nothing is made.
-fn accepts(cluster: &Cluster) -> Verdict {
+pub fn accepts(cluster: &Cluster) -> Verdict {
     let smallest = json!({
         "apiVersion": "postgresql.cnpg.io/v1",
         "kind": "Cluster",

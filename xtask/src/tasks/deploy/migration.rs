@@ -6,10 +6,10 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::{
-    cluster::{Cluster, ObjectId, Verdict, Wait, verdict},
+    cluster::{Cluster, ObjectId, Verdict, Wait, survey::State, verdict},
     env::Env,
     graph::TaskId,
-    tasks::objects::{earlier_migrations, with_evidence},
+    tasks::objects::{earlier_migrations, look, with_evidence},
 };
 
 /// Longer than the Job's own deadline.
@@ -19,7 +19,13 @@ const LIMIT: Duration = Duration::from_secs(300);
 pub(super) fn migrate(env: &Env, cluster: &Cluster, task: TaskId, job: Option<&Value>, before: impl FnOnce() -> Result<()>) -> Result<()> {
     let Some(job) = job else { return Ok(()) };
     let id = ObjectId::of(job)?;
-    match cluster.get(&id)?.map(|found| verdict::job(&found)) {
+    let found = cluster.get(&id)?;
+    match found.as_ref().map(verdict::job) {
+        Some(Verdict::Yes) if is_due_again(env, cluster, job, found.as_ref())? => {
+            remove(env, cluster, task, &id)?;
+            before()?;
+            cluster.apply(job)?;
+        }
         Some(Verdict::Yes) => {
             env.detail(task, format!("nothing to migrate: {id} is complete, and no migration, setting or requirement changed since"));
             return Ok(());
@@ -50,6 +56,18 @@ pub(super) fn remove_all(env: &Env, cluster: &Cluster, task: TaskId, job: &Value
         remove(env, cluster, task, id)?;
     }
     Ok(())
+}
+
+/// Whether a Job that is complete must run again: somebody changed it, or its database is not the one that is there now.
+/// A Job's template cannot be put right, and migrations that are done are done in no time.
+fn is_due_again(env: &Env, cluster: &Cluster, job: &Value, found: Option<&Value>) -> Result<bool> {
+    let changed = look(env, cluster, std::iter::once(job))?.iter().any(|it| matches!(it.state, State::Drift(_)));
+    let text = |object: &Value, pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let ended = found.map(|it| text(it, "/status/completionTime")).unwrap_or_default();
+    let databases = cluster.list("postgresql.cnpg.io/v1", "Cluster", &env.config.app.namespace, "")?;
+    // Times of the API server are of one form, so that they compare as text.
+    let is_older = !ended.is_empty() && databases.iter().any(|it| text(it, "/metadata/creationTimestamp") > ended);
+    Ok(changed || is_older)
 }
 
 fn remove(env: &Env, cluster: &Cluster, task: TaskId, id: &ObjectId) -> Result<()> {

@@ -152,16 +152,7 @@ pub fn labels(deployment: &Value) -> String {
 
 /// The status of the application's page through the Service, or why there is none.
 pub(super) fn page(reach: &Reach, path: &str) -> Result<u16, String> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(Duration::from_secs(5)))
-        .max_redirects(3)
-        .http_status_as_error(false)
-        // The address is the host's own: a company's proxy has no business with it.
-        .proxy(None)
-        .build()
-        .into();
-    let response = agent.get(format!("{}{path}", reach.origin)).call().map_err(|error| error.to_string())?;
-    match response.status().as_u16() {
+    match reach.fetch(path)?.status {
         200 => Ok(200),
         other => Err(format!("status {other}")),
     }

@@ -1,0 +1,159 @@
+//! A command in a container on the user's own terminal: input, output, size and exit code pass through.
+
+use std::io::{IsTerminal as _, Read as _};
+
+use anyhow::{Context as _, Result};
+use futures_util::SinkExt as _;
+use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Status};
+use kube::{
+    Api,
+    api::{AttachParams, AttachedProcess, TerminalSize},
+};
+use rustix::termios::{self, OptionalActions, Termios};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
+
+use crate::{
+    cluster::{Cluster, pods::Place},
+    errors::Problem,
+};
+
+impl Cluster {
+    /// Runs the command and returns its exit code. With a terminal on both ends it gets one, with raw input; else
+    /// standard input goes through to its end.
+    pub fn attach(&self, place: &Place, command: &[String]) -> Result<u8> {
+        let tty = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), &place.namespace);
+        let parameters = AttachParams::default().container(&place.container).stdin(true).stdout(true).stderr(!tty).tty(tty);
+        let attached =
+            self.call(api.exec(&place.pod, command, &parameters)).with_context(|| format!("run `{}` in {place}", command.join(" ")))?;
+        let raw = if tty { Some(Raw::enter()?) } else { None };
+        let interrupt = self.interrupt.clone();
+        let ended = self.runtime.block_on(async {
+            tokio::select! {
+                ended = pass_through(attached, tty) => ended,
+                problem = interrupt.came() => Err(problem.into()),
+            }
+        });
+        drop(raw);
+        match ended? {
+            Some(status) => exit_code(&status),
+            None => Err(Problem::new(format!("the connection to {place} was lost")).into()),
+        }
+    }
+}
+
+async fn pass_through(mut attached: AttachedProcess, tty: bool) -> Result<Option<Status>> {
+    let status = attached.take_status();
+    let (stdin, stdout, stderr) = (attached.stdin(), attached.stdout(), attached.stderr());
+    if let Some(mut sizes) = attached.terminal_size().filter(|_| tty) {
+        tokio::spawn(async move {
+            let Ok(mut changes) = signal(SignalKind::window_change()) else { return };
+            while let Some((width, height)) = terminal_size::terminal_size() {
+                if sizes.send(TerminalSize { width: width.0, height: height.0 }).await.is_err() || changes.recv().await.is_none() {
+                    return;
+                }
+            }
+        });
+    }
+    if let Some(mut stdin) = stdin {
+        let mut input = keyboard();
+        tokio::spawn(async move {
+            while let Some(bytes) = input.recv().await {
+                if stdin.write_all(&bytes).await.is_err() {
+                    return;
+                }
+            }
+            // The command sees the end of its input.
+            stdin.shutdown().await.ok();
+        });
+    }
+    tokio::join!(copy(stdout, std::io::stdout()), copy(stderr, std::io::stderr()));
+    Ok(match status {
+        Some(status) => status.await,
+        None => None,
+    })
+}
+
+/// Standard input, read by a thread that nobody waits for: a read from a terminal cannot be called off.
+fn keyboard() -> mpsc::Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel(4);
+    std::thread::spawn(move || {
+        let mut bytes = vec![0; 8192];
+        loop {
+            match std::io::stdin().read(&mut bytes) {
+                Ok(0) | Err(_) => return,
+                Ok(count) => {
+                    if sender.blocking_send(bytes[..count].to_vec()).is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    });
+    receiver
+}
+
+async fn copy(from: Option<impl AsyncRead + Unpin>, mut to: impl std::io::Write) {
+    let Some(mut from) = from else { return };
+    let mut bytes = vec![0; 16 * 1024];
+    // A reader that went away (`| head`) does not stop the command; its further words are dropped.
+    while let Ok(count @ 1..) = from.read(&mut bytes).await {
+        to.write_all(&bytes[..count]).and_then(|()| to.flush()).ok();
+    }
+}
+
+/// What the kubelet says of the end: success, an exit code, or why the command could not run.
+fn exit_code(status: &Status) -> Result<u8> {
+    if status.status.as_deref() == Some("Success") {
+        return Ok(0);
+    }
+    let causes = status.details.as_ref().and_then(|it| it.causes.as_ref()).into_iter().flatten();
+    let mut codes = causes.filter(|it| it.reason.as_deref() == Some("ExitCode")).filter_map(|it| it.message.as_deref()?.parse().ok());
+    match codes.next() {
+        Some(code) => Ok(code),
+        None => Err(Problem::new(status.message.clone().unwrap_or_else(|| "the command could not be run".to_owned())).into()),
+    }
+}
+
+/// The terminal gives every key at once and as it is, until this value is dropped.
+struct Raw {
+    before: Termios,
+}
+
+impl Raw {
+    fn enter() -> Result<Raw> {
+        let before = termios::tcgetattr(std::io::stdin()).context("ask the terminal for its settings")?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        termios::tcsetattr(std::io::stdin(), OptionalActions::Drain, &raw).context("set the terminal to raw input")?;
+        Ok(Raw { before })
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        // A terminal that is gone needs no settings.
+        termios::tcsetattr(std::io::stdin(), OptionalActions::Drain, &self.before).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_exit_code_is_found_in_the_status() {
+        let status = |value| exit_code(&serde_json::from_value(value).unwrap());
+        assert_eq!(status(json!({ "status": "Success" })).unwrap(), 0);
+        let failed = json!({ "status": "Failure", "reason": "NonZeroExitCode", "details": { "causes": [{ "reason": "ExitCode", "message": "37" }] } });
+        assert_eq!(status(failed).unwrap(), 37);
+        let error = status(json!({ "status": "Failure", "message": "no such file" })).unwrap_err();
+        assert_eq!(error.to_string(), "no such file");
+    }
+}

@@ -1,0 +1,89 @@
+//! `forward`: a local port that leads to the database's primary or to the application, and outlives their pods.
+
+use std::{
+    io::Write as _,
+    net::TcpListener,
+    sync::{Arc, Mutex},
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    called,
+    cluster::Target,
+    commands::instance,
+    deploy::parts::Parts,
+    env::Env,
+    errors::Problem,
+    flags::inside::{Forward, ForwardTo},
+};
+
+/// How many ports after the usual one are tried.
+const TRIES: u16 = 100;
+
+pub(crate) fn run(env: &Env, flags: &Forward) -> Result<()> {
+    let cluster = instance::connect_for_streams(env)?;
+    let parts = Parts::read(env)?;
+    let (part, port) = match flags.to {
+        ForwardTo::Database => (parts.primary(), 5432),
+        ForwardTo::App => (parts.app.clone(), parts.app_port),
+    };
+    let listener = listen(flags.port, port)?;
+    let local = listener.local_addr().context("ask for the local port")?.port();
+    let address = match flags.to {
+        ForwardTo::Database => {
+            format!("postgresql://{}@localhost:{local}/{}?sslmode=require", env.config.database.user, env.config.database.name)
+        }
+        ForwardTo::App => format!("http://localhost:{local}{}", env.config.app.path),
+    };
+    if local != port && flags.port.is_none() {
+        say(&format!("port {port} is taken: using {local}"));
+    }
+    if flags.to == ForwardTo::Database {
+        say(&format!(
+            "the password: cargo xtask kubectl -n {} get secret {}-app -o jsonpath='{{.data.password}}' | base64 -d",
+            part.namespace, parts.cluster
+        ));
+    }
+    say("Ctrl-C ends it");
+    writeln!(std::io::stdout(), "{address}").context("print the address")?;
+    let target = Target { namespace: part.namespace, labels: part.selector, port };
+    let last = Arc::new(Mutex::new(String::new()));
+    cluster.forward(listener, &target, move |line| {
+        // Each connection names its pod; only a change is news.
+        if let Ok(mut last) = last.lock()
+            && *last != line
+        {
+            say(&line);
+            *last = line;
+        }
+    })
+}
+
+fn listen(set: Option<u16>, usual: u16) -> Result<TcpListener> {
+    if let Some(port) = set {
+        return TcpListener::bind(("127.0.0.1", port)).map_err(|error| {
+            Problem::requirement(format!("port {port} cannot be used: {error}")).hint("leave --port out to take the next free one").into()
+        });
+    }
+    let free = (usual..usual.saturating_add(TRIES)).find_map(|port| TcpListener::bind(("127.0.0.1", port)).ok());
+    free.ok_or_else(|| Problem::requirement(format!("no port from {usual} to {} is free", usual.saturating_add(TRIES) - 1)).into())
+}
+
+fn say(line: &str) {
+    // A closed terminal is no reason to stop.
+    writeln!(std::io::stderr(), "{}", called::reworded(line)).ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_is_passed_over_unless_it_was_asked_for() {
+        let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        assert!(listen(Some(port), 1).is_err());
+        assert_ne!(listen(None, port).unwrap().local_addr().unwrap().port(), port);
+    }
+}

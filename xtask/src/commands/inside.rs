@@ -1,0 +1,107 @@
+//! `psql`, `shell`, `manage` and `kubectl`: other programs on the instance that runs. Their exit code becomes ours.
+
+use anyhow::Result;
+use xshell::cmd;
+
+use crate::{
+    commands::instance::{self, connect_for_streams},
+    deploy::parts::Parts,
+    env::Env,
+    errors::{EndedWith, Problem},
+    flags::inside::ShellIn,
+    images, tool,
+};
+
+/// psql in the primary's pod, as the database's own administrator.
+pub(crate) fn psql(env: &Env, arguments: &[String]) -> Result<()> {
+    let cluster = connect_for_streams(env)?;
+    let place = instance::place(&cluster, &Parts::read(env)?.primary())?;
+    let start = ["psql", "-d", &env.config.database.name].map(str::to_owned);
+    passed_on(cluster.attach(&place, &[&start, arguments].concat())?)
+}
+
+/// A shell, or a command, in a pod.
+pub(crate) fn shell(env: &Env, part: ShellIn, command: &[String]) -> Result<()> {
+    let cluster = connect_for_streams(env)?;
+    let parts = Parts::read(env)?;
+    let part = match part {
+        ShellIn::App => parts.app,
+        ShellIn::Database => parts.primary(),
+    };
+    let place = instance::place(&cluster, &part)?;
+    let shell = ["sh".to_owned()];
+    passed_on(cluster.attach(&place, if command.is_empty() { &shell } else { command })?)
+}
+
+/// A management command of the application in one of its pods.
+pub(crate) fn manage(env: &Env, arguments: &[String]) -> Result<()> {
+    let cluster = connect_for_streams(env)?;
+    let parts = Parts::read(env)?;
+    let place = instance::place(&cluster, &parts.app)?;
+    passed_on(cluster.attach(&place, &[parts.manage.as_slice(), arguments].concat())?)
+}
+
+/// kubectl with the instance's kubeconfig: the one of the cluster's version that was built here, else the one on `PATH`.
+pub(crate) fn kubectl(env: &Env, arguments: &[String]) -> Result<()> {
+    env.only_looking(|| instance::find(env))?;
+    let Some(kubectl) = images::packages::kubectl(env).or_else(|| tool::find("kubectl")) else {
+        return in_node(env, arguments);
+    };
+    let sh = env.tools.shell(&std::env::current_dir()?)?;
+    let kubeconfig = env.kubeconfig();
+    passed_on(env.tools.run_in_place(cmd!(sh, "{kubectl} --kubeconfig {kubeconfig} {arguments...}"))?)
+}
+
+/// Every node has kubectl; files of this machine and a terminal it has not.
+fn in_node(env: &Env, arguments: &[String]) -> Result<()> {
+    use std::io::Write as _;
+    let start = ["kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf"];
+    let command: Vec<&str> = start.into_iter().chain(arguments.iter().map(String::as_str)).collect();
+    let out = env.engine()?.exec(&format!("{}-control-plane", env.instance), &command)?;
+    std::io::stdout().write_all(out.stdout.as_bytes())?;
+    std::io::stderr().write_all(out.stderr.as_bytes())?;
+    passed_on(u8::try_from(out.code).unwrap_or(1))
+}
+
+fn passed_on(code: u8) -> Result<()> {
+    match code {
+        0 => Ok(()),
+        code => Err(EndedWith(code).into()),
+    }
+}
+
+/// Where the application answers.
+pub(crate) fn url(env: &Env) -> Result<String> {
+    env.only_looking(|| instance::find(env))?;
+    let reach = crate::provider::provider(env)?.reach(env)?;
+    Ok(format!("{}{}", reach.origin, env.config.app.path))
+}
+
+/// Opens the application in the user's browser; the URL is printed in any case.
+pub(crate) fn open(env: &Env) -> Result<()> {
+    let url = url(env)?;
+    print(&url)?;
+    let openers = ["xdg-open", "wslview", "open"];
+    let Some(opener) = openers.into_iter().find_map(tool::find) else {
+        return Err(Problem::requirement(format!("none of {} is on this machine's PATH", openers.join(", ")))
+            .hint(format!("open {url} yourself"))
+            .into());
+    };
+    let sh = env.tools.shell(&env.project)?;
+    match env.tools.run_in_place(cmd!(sh, "{opener} {url}"))? {
+        0 => Ok(()),
+        code => {
+            Err(Problem::new(format!("`{}` ended with exit code {code}", opener.display())).hint(format!("open {url} yourself")).into())
+        }
+    }
+}
+
+/// The URL alone on standard output.
+pub(crate) fn print_url(env: &Env) -> Result<()> {
+    print(&url(env)?)
+}
+
+fn print(url: &str) -> Result<()> {
+    use std::io::Write as _;
+    Ok(writeln!(std::io::stdout(), "{url}")?)
+}

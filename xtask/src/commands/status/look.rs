@@ -1,0 +1,190 @@
+//! The looks behind the rows of a status, all at the same time. What is dear is looked at now and then.
+
+use std::{thread, time::Instant};
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use crate::{
+    cluster::{Cluster, ObjectId, age, survey::State, verdict},
+    commands::{instance, status::screen::Row, validate},
+    deploy::{
+        operator,
+        parts::{Part, Parts},
+    },
+    env::Env,
+    provider::provider,
+    tasks,
+};
+
+/// Every so many looks all objects are compared with what they should be.
+const DRIFT_EVERY: u32 = 5;
+
+/// Looks that follow each other.
+#[derive(Default)]
+pub(super) struct Looks {
+    cluster: Option<Cluster>,
+    count: u32,
+    drift: Option<Row>,
+}
+
+type Look = fn(&Env, &Cluster, &Parts) -> Result<Row>;
+
+impl Looks {
+    /// The rows as they are now. No instance is a row too; only a mistake in the project is an error.
+    pub(super) fn take(&mut self, env: &Env) -> Result<Vec<Row>> {
+        let parts = Parts::read(env)?;
+        if self.cluster.as_ref().is_none_or(|it| it.is_ready().is_err()) {
+            match instance::connect(env) {
+                Ok(cluster) => self.cluster = Some(cluster),
+                Err(error) => {
+                    env.interrupt.check()?;
+                    self.cluster = None;
+                    let why = format!("{error}; `{} create` brings it up", crate::called::name());
+                    return Ok(vec![Row::new("cluster", false, why, json!({ "state": error.to_string() }))]);
+                }
+            }
+        }
+        let Some(cluster) = &self.cluster else { return Ok(Vec::new()) };
+        let looks: [(&'static str, Look); 6] =
+            [("cluster", nodes), ("operator", operator), ("database", database), ("app", app), ("url", url), ("image", image)];
+        let with_drift = self.drift.is_none() || self.count.is_multiple_of(DRIFT_EVERY);
+        let (mut rows, drift) = thread::scope(|scope| {
+            let parts = &parts;
+            let running = looks.map(|(name, look)| (name, scope.spawn(move || look(env, cluster, parts))));
+            let drift = with_drift.then(|| scope.spawn(move || drift(env, cluster)));
+            let row = |name, found: thread::Result<Result<Row>>| match found {
+                Ok(Ok(row)) => row,
+                Ok(Err(error)) => Row::new(name, false, format!("{error:#}"), json!({ "error": format!("{error:#}") })),
+                Err(_) => Row::new(name, false, "the look ended unexpectedly", json!({})),
+            };
+            let rows: Vec<Row> = running.into_iter().map(|(name, look)| row(name, look.join())).collect();
+            (rows, drift.map(|it| row("drift", it.join())))
+        });
+        self.count += 1;
+        self.drift = drift.or(self.drift.take());
+        rows.extend(self.drift.clone());
+        env.interrupt.check()?;
+        Ok(rows)
+    }
+}
+
+fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn since(object: &Value) -> String {
+    age::words(age::seconds(text(object, "/metadata/creationTimestamp")))
+}
+
+fn nodes(env: &Env, cluster: &Cluster, _: &Parts) -> Result<Row> {
+    let nodes = cluster.list("v1", "Node", "", "")?;
+    let ready = nodes.iter().filter(|it| verdict::of(it) == verdict::Verdict::Yes).count();
+    let first = nodes.first().cloned().unwrap_or_default();
+    let (version, old) = (text(&first, "/status/nodeInfo/kubeletVersion"), since(&first));
+    let kind = env.config.cluster.kind;
+    let words = format!("{} ({kind}), {ready} of {} nodes ready, Kubernetes {version}, {old} old", env.instance, nodes.len());
+    let data = json!({ "type": kind.to_string(), "nodes": nodes.len(), "ready": ready, "version": version, "created": text(&first, "/metadata/creationTimestamp") });
+    Ok(Row::new("cluster", ready == nodes.len() && ready > 0, words, data))
+}
+
+fn operator(_: &Env, cluster: &Cluster, _: &Parts) -> Result<Row> {
+    let id = ObjectId::new("apps/v1", "Deployment", operator::NAMESPACE, operator::DEPLOYMENT);
+    let Some(found) = cluster.get(&id)? else { return Ok(Row::new("operator", false, format!("{id} is not there"), json!({}))) };
+    let image = text(&found, "/spec/template/spec/containers/0/image").to_owned();
+    let verdict = verdict::of(&found);
+    let state = verdict.why().unwrap_or("ready").to_owned();
+    let words = format!("CloudNativePG {}, {state}, {} old", tag(&image), since(&found));
+    Ok(Row::new("operator", verdict.why().is_none(), words, json!({ "image": image, "state": state })))
+}
+
+fn tag(image: &str) -> &str {
+    image.rsplit_once(':').map_or(image, |(_, tag)| tag)
+}
+
+fn database(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Row> {
+    let id = ObjectId::new("postgresql.cnpg.io/v1", "Cluster", &parts.database.namespace, &parts.cluster);
+    let Some(found) = cluster.get(&id)? else { return Ok(Row::new("database", false, format!("{id} is not there"), json!({}))) };
+    let primary = text(&found, "/status/currentPrimary");
+    let instances = found.pointer("/spec/instances").and_then(Value::as_u64).unwrap_or_default();
+    let ready = found.pointer("/status/readyInstances").and_then(Value::as_u64).unwrap_or_default();
+    let verdict = verdict::of(&found);
+    let said = validate::ask_database(env, cluster, parts);
+    let (lag, version) = said.as_ref().map_or((None, String::new()), |it| (Some(it.lag()), it.version.clone()));
+    let mut words = format!("primary {primary}, {ready} of {instances} instances ready");
+    match &said {
+        Ok(it) if it.replicas.is_empty() => words.push_str(&format!(", PostgreSQL {}", short(&version))),
+        Ok(it) => words.push_str(&format!(", PostgreSQL {}, replicas {:.1} s behind", short(&version), it.lag())),
+        Err(error) => words.push_str(&format!(", no answer: {error:#}")),
+    }
+    if let Some(why) = verdict.why() {
+        words = format!("{why}; {words}");
+    }
+    let replicas: Vec<Value> =
+        said.iter().flat_map(|it| &it.replicas).map(|it| json!({ "name": it.name, "state": it.state, "lag": it.seconds })).collect();
+    let data = json!({ "primary": primary, "instances": instances, "ready": ready, "phase": text(&found, "/status/phase"), "version": version, "lag": lag, "replicas": replicas });
+    Ok(Row::new("database", verdict.why().is_none() && said.is_ok(), format!("{words}, {} old", since(&found)), data))
+}
+
+/// `17.12 (Debian …)`.
+fn short(version: &str) -> &str {
+    version.split(' ').next().unwrap_or_default()
+}
+
+fn app(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Row> {
+    let Part { namespace, selector, .. } = &parts.app;
+    let pods = cluster.list("v1", "Pod", namespace, selector)?;
+    let here: Vec<&Value> = pods.iter().filter(|it| verdict::of_metadata(it) == verdict::Verdict::Yes).collect();
+    let ready = here.iter().filter(|it| verdict::of(it) == verdict::Verdict::Yes).count();
+    let statuses = here.iter().filter_map(|it| it.pointer("/status/containerStatuses")?.as_array()).flatten();
+    let restarts: i64 = statuses.filter_map(|it| it["restartCount"].as_i64()).sum();
+    let wanted = usize::from(env.config.app.replicas);
+    let youngest = here.iter().map(|it| text(it, "/metadata/creationTimestamp")).max().unwrap_or_default();
+    let mut words = format!("{ready} of {wanted} pods ready, {restarts} restarts, the youngest {} old", age::words(age::seconds(youngest)));
+    if let Some(why) = here.iter().find_map(|it| verdict::of(it).why().map(str::to_owned)) {
+        words = format!("{words}; {why}");
+    }
+    Ok(Row::new("app", ready == wanted, words, json!({ "ready": ready, "wanted": wanted, "restarts": restarts })))
+}
+
+fn url(env: &Env, _: &Cluster, _: &Parts) -> Result<Row> {
+    let reach = provider(env)?.reach(env)?;
+    let url = format!("{}{}", reach.origin, env.config.app.path);
+    let began = Instant::now();
+    let found = reach.fetch(&env.config.app.path);
+    let took = began.elapsed().as_millis();
+    Ok(match found {
+        Ok(page) => Row::new(
+            "url",
+            page.status == 200,
+            format!("{url} answers {} in {took} ms", page.status),
+            json!({ "url": url, "status": page.status, "milliseconds": took }),
+        ),
+        Err(why) => Row::new("url", false, format!("{url}: {why}"), json!({ "url": url, "error": why })),
+    })
+}
+
+fn image(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Row> {
+    let used = cluster.images(&parts.app.namespace, &parts.app.selector, &parts.app.container)?;
+    let planned = tasks::image::current(env);
+    let revision = tasks::deploy::serving(&tasks::deploy::revisions(env)?);
+    let number = revision.map(|it| format!(", revision {it}")).unwrap_or_default();
+    let is_planned = planned.as_ref().is_ok_and(|it| used == [it.clone()]);
+    let words = match (&planned, is_planned) {
+        (_, true) => format!("{}{number}", used.join(", ")),
+        (Ok(planned), false) => format!("{}{number}; the source makes {planned}", used.join(", ")),
+        (Err(error), false) => format!("{}{number}; what the source makes is not known: {error:#}", used.join(", ")),
+    };
+    Ok(Row::new("image", is_planned, words, json!({ "running": used, "planned": planned.ok(), "revision": revision })))
+}
+
+fn drift(env: &Env, cluster: &Cluster) -> Result<Row> {
+    let seen = tasks::objects::look_at_all(env, cluster)?;
+    let differs: Vec<String> =
+        seen.iter().filter(|it| !matches!(it.state, State::Well | State::NotReady(_))).map(ToString::to_string).collect();
+    let words = match differs.as_slice() {
+        [] => format!("none in {} objects", seen.len()),
+        [first, rest @ ..] => format!("{} of {} objects: {first}{}", differs.len(), seen.len(), if rest.is_empty() { "" } else { ", …" }),
+    };
+    Ok(Row::new("drift", differs.is_empty(), words, json!({ "objects": seen.len(), "differs": differs })))
+}

@@ -1,0 +1,61 @@
+//! `validate`: the contract of a healthy deployment, looked at as a whole. Changes nothing; 5 when something is unwell.
+
+mod check;
+mod database;
+mod look;
+
+use std::{io::Write as _, time::Instant};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    cluster::evidence,
+    commands::instance,
+    deploy::operator,
+    env::Env,
+    errors::{Code, Exit, Problem},
+    flags::{Output, inside::Validate},
+    record,
+};
+
+pub(crate) use database::ask as ask_database;
+
+use check::{Area, Check, cause, json, junit, table};
+
+pub(crate) fn run(env: &Env, flags: &Validate) -> Result<()> {
+    let began = Instant::now();
+    let connected = instance::connect(env);
+    let checks = match &connected {
+        Ok(cluster) => env.only_looking(|| look::everything(env, cluster)),
+        Err(error) => {
+            env.interrupt.check()?;
+            vec![Check::new(Area::Cluster, format!("instance {}", env.instance), Err(format!("{error:#}")))]
+        }
+    };
+    env.interrupt.check()?;
+    let seconds = began.elapsed().as_secs_f64();
+    if let Some(path) = &flags.junit {
+        record::write_file(path, junit(&env.instance, seconds, &checks).as_bytes())?;
+    }
+    let shown = match flags.output {
+        Output::Text => table(&checks),
+        Output::Json => format!("{}\n", json(&env.instance, seconds, &checks)),
+    };
+    std::io::stdout().write_all(shown.as_bytes()).context("print the checks")?;
+    let Some(cause) = cause(&checks) else { return Ok(()) };
+    let cluster = connected?;
+    let failed = checks.iter().filter(|it| !it.well).count();
+    let what = format!("{failed} of {} checks failed; first of all: {}: {}", checks.len(), cause.name, cause.seen);
+    let mut problem = Problem { exit: Exit::Unhealthy, ..Problem::new(what) }
+        .code(Code::Unhealthy)
+        .hint("`cargo xtask create` puts right what this tool owns; `cargo xtask logs` shows what the parts say");
+    // What is wrong with pods stands in their states, logs and events.
+    if cause.area >= Area::Readiness {
+        let namespaces = [env.config.app.namespace.as_str(), operator::NAMESPACE];
+        let unwell = namespaces.into_iter().map(|it| evidence::collect(&cluster, it, "")).find(|it| !it.symptoms.is_empty());
+        if let Some(diagnosis) = unwell {
+            problem = diagnosis.explain(problem);
+        }
+    }
+    Err(problem.into())
+}

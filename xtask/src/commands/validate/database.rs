@@ -1,0 +1,99 @@
+//! The database's own word: a statement in the primary that tells of itself and of its replicas.
+
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
+
+use crate::{cluster::Cluster, deploy::parts::Parts, env::Env, errors::Problem};
+
+const STATEMENT: &str = "SELECT json_build_object('answer', 40 + 2, 'version', current_setting('server_version'), \
+    'recovery', pg_is_in_recovery(), 'replicas', (SELECT coalesce(json_agg(json_build_object('name', application_name, \
+    'state', state, 'behind', pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn)::bigint, \
+    'seconds', coalesce(extract(epoch FROM replay_lag), 0)::float)), '[]') FROM pg_stat_replication))";
+
+/// A replica is in sync when it lacks less than one segment of the log.
+const SEGMENT: i64 = 16 * 1024 * 1024;
+
+/// What the primary says.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub(crate) struct Replication {
+    answer: i64,
+    pub(crate) version: String,
+    recovery: bool,
+    pub(crate) replicas: Vec<Replica>,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub(crate) struct Replica {
+    pub(crate) name: String,
+    pub(crate) state: String,
+    /// Bytes of the log that it lacks.
+    behind: Option<i64>,
+    pub(crate) seconds: f64,
+}
+
+/// Asks the primary in its own pod.
+pub(crate) fn ask(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Replication> {
+    let primary = parts.primary();
+    let Some(pod) = cluster.ready_pod(&primary.namespace, &primary.selector)? else {
+        return Err(Problem::new("no primary is ready").into());
+    };
+    let command = ["psql", "-d", &env.config.database.name, "-tAc", STATEMENT];
+    let answer = cluster.exec(&primary.namespace, &pod, &primary.container, &command)?;
+    serde_json::from_str(&answer).with_context(|| format!("the primary answers {answer:?}"))
+}
+
+impl Replication {
+    /// In words, well or not, for so many instances.
+    pub(crate) fn judge(&self, instances: u16) -> Result<String, String> {
+        if self.answer != 42 {
+            return Err(format!("40 + 2 gives {}", self.answer));
+        }
+        if self.recovery {
+            return Err("the primary is in recovery: it takes no writes".to_owned());
+        }
+        let wanted = usize::from(instances.saturating_sub(1));
+        let in_sync = |it: &&Replica| it.state == "streaming" && it.behind.is_some_and(|it| it < SEGMENT);
+        let synced = self.replicas.iter().filter(in_sync).count();
+        if synced < wanted {
+            let seen: Vec<String> =
+                self.replicas.iter().map(|it| format!("{} {} {} bytes behind", it.name, it.state, it.behind.unwrap_or(-1))).collect();
+            return Err(format!("{synced} of {wanted} replicas in sync {}", seen.join(", ")).trim_end().to_owned());
+        }
+        Ok(match wanted {
+            0 => format!("PostgreSQL {} answers; no replicas", self.version),
+            _ => format!("PostgreSQL {} answers; {synced} of {wanted} replicas in sync, {:.1} s behind", self.version, self.lag()),
+        })
+    }
+
+    /// Of the replica that is furthest behind, in seconds.
+    pub(crate) fn lag(&self) -> f64 {
+        self.replicas.iter().map(|it| it.seconds).fold(0.0, f64::max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn judged(recovery: bool, replicas: serde_json::Value, instances: u16) -> Result<String, String> {
+        let said = json!({ "answer": 42, "version": "17.6", "recovery": recovery, "replicas": replicas });
+        serde_json::from_value::<Replication>(said).unwrap().judge(instances)
+    }
+
+    #[test]
+    fn every_replica_must_stream_and_be_close() {
+        let replica = |state: &str, behind| json!({ "name": "db-2", "state": state, "behind": behind, "seconds": 0.25 });
+        assert_eq!(judged(false, json!([]), 1), Ok("PostgreSQL 17.6 answers; no replicas".to_owned()));
+        assert_eq!(
+            judged(false, json!([replica("streaming", Some(0))]), 2),
+            Ok("PostgreSQL 17.6 answers; 1 of 1 replicas in sync, 0.2 s behind".to_owned())
+        );
+        assert_eq!(judged(false, json!([]), 2), Err("0 of 1 replicas in sync".to_owned()));
+        for unwell in [replica("catchup", Some(0)), replica("streaming", Some(SEGMENT)), replica("streaming", None)] {
+            assert!(judged(false, json!([unwell]), 2).unwrap_err().starts_with("0 of 1 replicas in sync db-2"));
+        }
+        assert!(judged(true, json!([]), 1).unwrap_err().contains("in recovery"));
+    }
+}

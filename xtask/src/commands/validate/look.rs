@@ -1,0 +1,212 @@
+//! The looks that `validate` takes, all at the same time: each asks the world one thing and gives its checks.
+
+use std::thread;
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use crate::{
+    cluster::{
+        Cluster, ObjectId, Verdict,
+        certificate::{self, Certificate},
+        survey::State,
+        verdict,
+    },
+    commands::validate::{
+        check::{Area, Check},
+        database,
+    },
+    deploy::{
+        operator,
+        parts::{Part, Parts},
+    },
+    env::Env,
+    graph::TaskId,
+    images::{self, Chosen, Role},
+    provider::provider,
+    tasks,
+};
+
+/// Namespaces whose pods everything rests on, beside those of application and operator.
+const SYSTEM: [&str; 3] = ["kube-system", "local-path-storage", "pocdeploy-storage"];
+
+/// CloudNativePG renews its certificates seven days before their end: one that is nearer was not renewed.
+const DAYS: i64 = 6;
+
+type Look = fn(&Env, &Cluster, &Parts) -> Result<Vec<Check>>;
+
+/// Every check of a healthy deployment. A look that fails is a failed check.
+pub(super) fn everything(env: &Env, cluster: &Cluster) -> Vec<Check> {
+    let parts = match Parts::read(env) {
+        Ok(parts) => parts,
+        Err(error) => return vec![Check::new(Area::Object, "manifests", Err(format!("{error:#}")))],
+    };
+    let looks: [(Area, &str, Look); 8] = [
+        (Area::Cluster, "nodes", nodes),
+        (Area::Object, "objects", objects),
+        (Area::Operator, "webhook", webhook),
+        (Area::Database, "SQL", sql),
+        (Area::App, "images", images_in_use),
+        (Area::Pod, "pods", pods),
+        (Area::App, "page", page),
+        (Area::Certificate, "certificates", certificates),
+    ];
+    thread::scope(|scope| {
+        let parts = &parts;
+        let running: Vec<_> = looks.map(|(area, name, look)| (area, name, scope.spawn(move || look(env, cluster, parts)))).into();
+        let mut out = Vec::new();
+        for (area, name, look) in running {
+            match look.join() {
+                Ok(Ok(checks)) => out.extend(checks),
+                Ok(Err(error)) => out.push(Check::new(area, name, Err(format!("{error:#}")))),
+                Err(_) => out.push(Check::new(area, name, Err("the look ended unexpectedly".to_owned()))),
+            }
+        }
+        out
+    })
+}
+
+fn outcome(verdict: &Verdict, well: impl Into<String>) -> Result<String, String> {
+    verdict.why().map_or_else(|| Ok(well.into()), |why| Err(why.to_owned()))
+}
+
+fn name_of(object: &Value) -> String {
+    ObjectId::of(object).map(|it| it.to_string()).unwrap_or_default()
+}
+
+fn nodes(env: &Env, cluster: &Cluster, _: &Parts) -> Result<Vec<Check>> {
+    let planned = images::packages::versions(env)?.kubernetes;
+    let exact = images::chosen(env, TaskId::Cluster)? == Chosen::Packages;
+    let nodes = cluster.list("v1", "Node", "", "")?;
+    let checks = nodes.iter().map(|node| {
+        let version = node.pointer("/status/nodeInfo/kubeletVersion").and_then(Value::as_str).unwrap_or_default();
+        let seen = match is_planned(version, &planned, exact) {
+            true => outcome(&verdict::of(node), format!("ready, Kubernetes {version}")),
+            false => Err(format!("runs Kubernetes {version}, planned is v{planned}")),
+        };
+        Check::new(Area::Cluster, name_of(node), seen)
+    });
+    Ok(checks.collect())
+}
+
+/// Images of a registry may be of another patch release than the recipes.
+fn is_planned(version: &str, planned: &str, exact: bool) -> bool {
+    let version = version.trim_start_matches('v');
+    let minor = |text: &str| text.split('.').take(2).map(str::to_owned).collect::<Vec<_>>();
+    version == planned || (!exact && minor(version) == minor(planned))
+}
+
+fn objects(env: &Env, cluster: &Cluster, _: &Parts) -> Result<Vec<Check>> {
+    let seen = tasks::objects::look_at_all(env, cluster)?;
+    let checks = seen.into_iter().map(|it| {
+        let area = if matches!(it.state, State::NotReady(_)) { Area::Readiness } else { Area::Object };
+        let text = it.state.to_string();
+        Check::new(area, it.id.to_string(), if it.state == State::Well { Ok(text) } else { Err(text) })
+    });
+    Ok(checks.collect())
+}
+
+fn webhook(_: &Env, cluster: &Cluster, _: &Parts) -> Result<Vec<Check>> {
+    let seen = outcome(&tasks::operator::accepts(cluster), "takes a database");
+    Ok(vec![Check::new(Area::Operator, "webhook", seen)])
+}
+
+fn sql(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Check>> {
+    let said = database::ask(env, cluster, parts)?.judge(env.config.database.instances);
+    Ok(vec![Check::new(Area::Database, "SQL", said)])
+}
+
+/// Whether the pods run the images that the project names now.
+fn images_in_use(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Check>> {
+    let task = TaskId::Deploy;
+    let check = |area, part: &Part, planned: String| -> Result<Check> {
+        let used = cluster.images(&part.namespace, &part.selector, &part.container)?;
+        let seen = match used.as_slice() {
+            [] => Err("no pod is there".to_owned()),
+            [one] if *one == planned => Ok(planned),
+            other => Err(format!("pods run {}, planned is {planned}", other.join(", "))),
+        };
+        Ok(Check::new(area, "image", seen))
+    };
+    Ok(vec![
+        check(Area::App, &parts.app, tasks::image::current(env)?)?,
+        check(Area::Database, &parts.database, images::reference(env, task, Role::Postgresql)?)?,
+        check(Area::Operator, &parts.operator, images::reference(env, task, Role::Operator)?)?,
+    ])
+}
+
+fn pods(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Check>> {
+    let namespace = env.config.app.namespace.as_str();
+    let mut out = Vec::new();
+    for pod in cluster.list("v1", "Pod", "", "")? {
+        let at = pod.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
+        let owner = pod.pointer("/metadata/ownerReferences/0/kind").and_then(Value::as_str).unwrap_or_default();
+        // Its Job speaks for a Job's pod; a pod that is replaced speaks for nothing.
+        if ([namespace, operator::NAMESPACE].contains(&at) || SYSTEM.contains(&at))
+            && owner != "Job"
+            && verdict::of_metadata(&pod) == Verdict::Yes
+        {
+            out.push(Check::new(Area::Pod, name_of(&pod), outcome(&verdict::of(&pod), "ready")));
+        }
+    }
+    for claim in cluster.list("v1", "PersistentVolumeClaim", namespace, &format!("cnpg.io/cluster={}", parts.cluster))? {
+        out.push(Check::new(Area::Database, name_of(&claim), outcome(&verdict::of(&claim), "bound")));
+    }
+    Ok(out)
+}
+
+fn page(env: &Env, _: &Cluster, _: &Parts) -> Result<Vec<Check>> {
+    let (reach, app) = (provider(env)?.reach(env)?, &env.config.app);
+    let seen = match reach.fetch(&app.path) {
+        Err(why) => Err(why),
+        Ok(page) if page.status != 200 => Err(format!("status {}", page.status)),
+        Ok(page) if !page.text.contains(&app.text) => Err(format!("status 200, without the text {:?}", app.text)),
+        Ok(page) if page.text.trim().is_empty() => Err("status 200, and an empty page".to_owned()),
+        Ok(_) if app.text.is_empty() => Ok("status 200".to_owned()),
+        Ok(_) => Ok(format!("status 200 and the text {:?}", app.text)),
+    };
+    Ok(vec![Check::new(Area::App, format!("{}{}", reach.origin, app.path), seen)])
+}
+
+fn certificates(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Check>> {
+    let mut found = certificate::of_kubeconfig(&env.kubeconfig())?;
+    found.extend(provider(env)?.certificates(env)?);
+    found.extend(cluster.certificates_of(operator::NAMESPACE, "cnpg-webhook-cert", "tls.crt")?);
+    found.extend(cluster.certificates_of(operator::NAMESPACE, "cnpg-ca-secret", "ca.crt")?);
+    let id = ObjectId::new("postgresql.cnpg.io/v1", "Cluster", &env.config.app.namespace, &parts.cluster);
+    let database = cluster.get(&id)?;
+    let expirations = database.as_ref().and_then(|it| it.pointer("/status/certificates/expirations")).and_then(Value::as_object);
+    for (name, time) in expirations.into_iter().flatten() {
+        let ends = certificate::parse_time(time.as_str().unwrap_or_default()).with_context(|| format!("read the end of {name}"))?;
+        found.push(Certificate { name: name.clone(), ends });
+    }
+    Ok(found.iter().map(|it| Check::new(Area::Certificate, &it.name, near_its_end(it.days()))).collect())
+}
+
+fn near_its_end(days: i64) -> Result<String, String> {
+    match days {
+        ..0 => Err(format!("ended {} days ago", -days)),
+        0..DAYS => Err(format!("ends in {days} days, and was not renewed")),
+        _ => Ok(format!("ends in {days} days")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_well_until_its_renewal_is_overdue() {
+        assert_eq!(near_its_end(-2), Err("ended 2 days ago".to_owned()));
+        assert!(near_its_end(0).is_err() && near_its_end(5).is_err());
+        assert_eq!(near_its_end(6), Ok("ends in 6 days".to_owned()));
+    }
+
+    #[test]
+    fn a_registrys_node_may_be_of_another_patch_release() {
+        assert!(is_planned("v1.36.3", "1.36.3", true));
+        assert!(!is_planned("v1.36.4", "1.36.3", true));
+        assert!(is_planned("v1.36.4", "1.36.3", false));
+        assert!(!is_planned("v1.35.3", "1.36.3", false));
+    }
+}

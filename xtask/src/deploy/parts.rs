@@ -1,0 +1,137 @@
+//! The parts of a deployment as people name them, and where their pods are: read from the manifests, asks no cluster.
+
+use anyhow::Result;
+use serde_json::{Map, Value};
+
+use crate::{
+    deploy::{manifests, operator},
+    env::Env,
+    errors::Problem,
+};
+
+/// The pods of one part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    pub name: &'static str,
+    pub namespace: String,
+    /// `name=value,…`.
+    pub selector: String,
+    /// The container that does the work.
+    pub container: String,
+}
+
+/// All parts, and what commands need to know of them.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    pub app: Part,
+    pub migration: Option<Part>,
+    pub database: Part,
+    pub operator: Part,
+    /// The `Cluster`'s name.
+    pub cluster: String,
+    /// The port that the application's container listens on.
+    pub app_port: u16,
+    /// How management commands begin: `python3 manage.py`.
+    pub manage: Vec<String>,
+}
+
+/// The container that CloudNativePG's instances run PostgreSQL in.
+const POSTGRES: &str = "postgres";
+
+impl Parts {
+    pub fn read(env: &Env) -> Result<Parts> {
+        let database = manifests::read_folder(&env.files.folder("deploy/database")?)?;
+        let frontend = manifests::read_folder(&env.files.folder("deploy/frontend")?)?;
+        Parts::of(&env.config.app.namespace, &database, &frontend)
+    }
+
+    fn of(namespace: &str, database: &[Value], frontend: &[Value]) -> Result<Parts> {
+        let kind = |objects: &'_ [Value], kind: &str| objects.iter().find(|it| it["kind"] == kind).cloned();
+        let missing = |what: &str| Problem::config(format!("the manifests in deploy/ hold no {what}"));
+        let cluster = kind(database, "Cluster").ok_or_else(|| missing("Cluster"))?;
+        let cluster = text(&cluster, "/metadata/name");
+        let deployment = kind(frontend, "Deployment").ok_or_else(|| missing("Deployment"))?;
+        let job = kind(frontend, "Job");
+        let part = |name, selector, container| Part { name, namespace: namespace.to_owned(), selector, container };
+        Ok(Parts {
+            app: part(
+                "app",
+                selector(deployment.pointer("/spec/selector/matchLabels")),
+                text(&deployment, "/spec/template/spec/containers/0/name"),
+            ),
+            migration: job.as_ref().map(|it| {
+                part("migration", selector(it.pointer("/spec/template/metadata/labels")), text(it, "/spec/template/spec/containers/0/name"))
+            }),
+            database: part("database", format!("cnpg.io/cluster={cluster},cnpg.io/podRole=instance"), POSTGRES.to_owned()),
+            operator: Part {
+                name: "operator",
+                namespace: operator::NAMESPACE.to_owned(),
+                selector: "app.kubernetes.io/name=cloudnative-pg".to_owned(),
+                container: "manager".to_owned(),
+            },
+            cluster,
+            app_port: port(&deployment),
+            manage: manage(job.as_ref()),
+        })
+    }
+
+    /// All of them, the application first.
+    pub fn all(&self) -> impl Iterator<Item = &Part> {
+        std::iter::once(&self.app).chain(&self.migration).chain([&self.database, &self.operator])
+    }
+
+    /// The database's primary.
+    pub fn primary(&self) -> Part {
+        Part { selector: format!("{},cnpg.io/instanceRole=primary", self.database.selector), ..self.database.clone() }
+    }
+}
+
+fn text(object: &Value, pointer: &str) -> String {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn selector(labels: Option<&Value>) -> String {
+    let none = Map::new();
+    let labels = labels.and_then(Value::as_object).unwrap_or(&none);
+    let pairs: Vec<String> = labels.iter().filter_map(|(name, value)| Some(format!("{name}={}", value.as_str()?))).collect();
+    pairs.join(",")
+}
+
+fn port(deployment: &Value) -> u16 {
+    let port = deployment.pointer("/spec/template/spec/containers/0/ports/0/containerPort").and_then(Value::as_u64);
+    port.and_then(|it| u16::try_from(it).ok()).unwrap_or(8000)
+}
+
+/// The migration's command as far as the script's name.
+fn manage(job: Option<&Value>) -> Vec<String> {
+    let command = job.and_then(|it| it.pointer("/spec/template/spec/containers/0/command")).and_then(Value::as_array);
+    let words: Vec<String> = command.into_iter().flatten().filter_map(|it| it.as_str().map(str::to_owned)).collect();
+    match words.iter().position(|it| it.ends_with("manage.py")) {
+        Some(at) => words.into_iter().take(at + 1).collect(),
+        None => vec!["python3".to_owned(), "manage.py".to_owned()],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn parts_follow_from_the_manifests() {
+        let database = [json!({ "kind": "Cluster", "metadata": { "name": "db" } })];
+        let pod = json!({ "containers": [{ "name": "web", "ports": [{ "containerPort": 9000 }] }] });
+        let frontend = [
+            json!({ "kind": "Deployment", "spec": { "selector": { "matchLabels": { "a": "1", "b": "2" } }, "template": { "spec": pod } } }),
+            json!({ "kind": "Job", "spec": { "template": { "metadata": { "labels": { "c": "3" } },
+                "spec": { "containers": [{ "name": "m", "command": ["python3", "src/manage.py", "migrate"] }] } } } }),
+        ];
+        let parts = Parts::of("n", &database, &frontend).unwrap();
+        assert_eq!((parts.app.selector.as_str(), parts.app.container.as_str(), parts.app_port), ("a=1,b=2", "web", 9000));
+        assert_eq!(parts.manage, ["python3", "src/manage.py"]);
+        assert_eq!(parts.primary().selector, "cnpg.io/cluster=db,cnpg.io/podRole=instance,cnpg.io/instanceRole=primary");
+        assert_eq!(parts.all().map(|it| it.name).collect::<Vec<_>>(), ["app", "migration", "database", "operator"]);
+        assert!(Parts::of("n", &[], &frontend).is_err());
+    }
+}
