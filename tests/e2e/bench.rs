@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -22,7 +22,8 @@ use pocdeploy::{
 #[expect(dead_code, reason = "shared with the tests that need no engine, which use more of it")]
 mod support;
 
-use support::{Ran, command, tool};
+pub(crate) use support::Ran;
+use support::{command, tool};
 
 /// A project of its own; everything of it goes when this value is dropped, also after a failure.
 pub(crate) struct Bench {
@@ -64,6 +65,11 @@ impl Bench {
         let mut command = command(tool(), &self.root, arguments);
         command.env("KUBECONFIG", self.foreign_kubeconfig());
         command
+    }
+
+    /// Starts the tool and does not wait for it.
+    pub(crate) fn start(&self, arguments: &[&str]) -> std::process::Child {
+        self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
     pub(crate) fn ran(&self, command: &mut Command) -> Ran {
@@ -165,13 +171,20 @@ impl Bench {
 
     /// All votes, asked of the database in its own pod.
     pub(crate) fn votes_by_sql(&self) -> i64 {
+        let said = self.sql("SELECT sum(votes) FROM polls_choice");
+        said.trim().parse().unwrap_or_else(|_| panic!("{said:?}"))
+    }
+
+    /// What the database answers to a statement, in its own pod.
+    pub(crate) fn sql(&self, statement: &str) -> String {
         let primary = self.kubectl("-n polls get cluster polls-db -o jsonpath={.status.currentPrimary}");
         let exec = format!("-n polls exec {primary} -c postgres -- psql -d polls -tAc");
         let mut command = vec!["kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf"];
         command.extend(exec.split_whitespace());
-        command.push("SELECT sum(votes) FROM polls_choice");
+        command.push(statement);
         let out = self.engine().exec(&self.node(), &command).unwrap();
-        out.stdout.trim().parse().unwrap_or_else(|_| panic!("{out:?}"))
+        assert_eq!(out.code, 0, "{out:?}");
+        out.stdout
     }
 
     /// The values that must not be seen outside the cluster.

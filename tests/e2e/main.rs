@@ -6,8 +6,10 @@
 
 mod bench;
 mod browser;
+mod day_two_change;
 mod day_two_inside;
 mod interruption;
+mod load;
 mod registry;
 
 use std::time::Instant;

@@ -1,0 +1,101 @@
+//! Requests to the page, one by one or as a steady load: bounded in number and time, and only to this machine.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+/// The page's text, or why there is none.
+pub(crate) fn get(url: &str) -> Result<String, String> {
+    ask(&agent(0), url)
+}
+
+/// Asks over new connections until the page says the text; returns how long that was since `began`.
+pub(crate) fn wait_for(url: &str, text: &str, began: Instant, limit: Duration) -> Duration {
+    loop {
+        let last = get(url);
+        if last.as_ref().is_ok_and(|it| it.contains(text)) {
+            return began.elapsed();
+        }
+        assert!(began.elapsed() < limit, "{url} does not say {text:?}: {last:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn agent(kept: usize) -> ureq::Agent {
+    let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(10))).proxy(None);
+    config.max_idle_connections(kept).max_idle_connections_per_host(kept).build().into()
+}
+
+fn ask(agent: &ureq::Agent, url: &str) -> Result<String, String> {
+    let mut answer = agent.get(url).call().map_err(|it| it.to_string())?;
+    answer.body_mut().read_to_string().map_err(|it| it.to_string())
+}
+
+/// Two visitors who keep their connection and two who make a new one each time.
+pub(crate) struct Load {
+    stop: Arc<AtomicBool>,
+    visitors: Vec<JoinHandle<(usize, Vec<String>)>>,
+}
+
+/// What the visitors saw.
+pub(crate) struct Report {
+    pub(crate) requests: usize,
+    pub(crate) failures: Vec<String>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} requests, {} failed", self.requests, self.failures.len())
+    }
+}
+
+/// Nobody needs more to see a gap of a twentieth of a second.
+const PAUSE: Duration = Duration::from_millis(50);
+const LIMIT: Duration = Duration::from_secs(20 * 60);
+
+impl Load {
+    pub(crate) fn start(url: &str) -> Load {
+        // Sent to 127.0.0.1 whatever a name resolves to.
+        let url = url.replace("localhost", "127.0.0.1");
+        let stop = Arc::new(AtomicBool::new(false));
+        let visitors = [1, 1, 0, 0].map(|kept| {
+            let (url, stop) = (url.clone(), stop.clone());
+            std::thread::spawn(move || visit(&url, kept, &stop))
+        });
+        Load { stop, visitors: visitors.into() }
+    }
+
+    pub(crate) fn stop(self) -> Report {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut report = Report { requests: 0, failures: Vec::new() };
+        for visitor in self.visitors {
+            let (requests, failures) = visitor.join().unwrap();
+            report.requests += requests;
+            report.failures.extend(failures);
+        }
+        report
+    }
+}
+
+fn visit(url: &str, kept: usize, stop: &AtomicBool) -> (usize, Vec<String>) {
+    let (began, agent) = (Instant::now(), agent(kept));
+    let (mut requests, mut failures) = (0, Vec::new());
+    while !stop.load(Ordering::Relaxed) && began.elapsed() < LIMIT {
+        requests += 1;
+        if let Err(error) = ask(&agent, url) {
+            failures.push(format!(
+                "{:.1} s, {}: {error}",
+                began.elapsed().as_secs_f64(),
+                if kept == 0 { "new connection" } else { "kept connection" }
+            ));
+        }
+        std::thread::sleep(PAUSE);
+    }
+    (requests, failures)
+}
