@@ -85,11 +85,6 @@ impl Bench {
         Ran::from(command.output().unwrap())
     }
 
-    /// A path of the copy.
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.root.join(name)
-    }
-
     fn foreign_kubeconfig(&self) -> PathBuf {
         self.root.join("foreign-kubeconfig")
     }
