@@ -4,11 +4,18 @@
 
 mod bundle;
 mod cluster;
+mod create;
+mod delete;
+mod world;
 
+#[path = "../support/engine.rs"]
+mod engine;
 #[path = "../support/http.rs"]
 mod http;
 #[path = "../support/kubernetes/mod.rs"]
 mod kubernetes;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::{fs, path::PathBuf, sync::Arc};
 

@@ -5,6 +5,8 @@
 use std::{
     io::{BufRead as _, BufReader, Read, Write},
     net::TcpListener,
+    os::unix::net::UnixListener,
+    path::Path,
     sync::Arc,
 };
 
@@ -71,6 +73,18 @@ pub(crate) fn serve_tcp(handler: impl Fn(&Request) -> Answer + Send + Sync + 'st
         }
     });
     port
+}
+
+/// Serves on a unix socket until the process ends.
+pub(crate) fn serve_unix(path: &Path, handler: impl Fn(&Request) -> Answer + Send + Sync + 'static) {
+    let listener = UnixListener::bind(path).unwrap();
+    let handler: Arc<Handler> = Arc::new(handler);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let handler = handler.clone();
+            std::thread::spawn(move || converse(stream, handler.as_ref()));
+        }
+    });
 }
 
 fn converse(stream: impl Stream, handler: &Handler) {

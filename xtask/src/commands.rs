@@ -74,17 +74,18 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
     if flags.global.events && (flags.global.dry_run || only_looks(&flags.command)) {
         return Err(usage("--events is for commands that change something"));
     }
+    // An installed program needs no project for these.
+    match &flags.command {
+        Command::Install(it) => return install::run(it, flags.global.project.as_deref(), flags.global.dry_run),
+        Command::Eject(it) => return eject::run(it, flags.global.project.as_deref(), flags.global.dry_run),
+        _ => {}
+    }
     let project = match &flags.global.project {
         Some(dir) => {
             dir.canonicalize().map_err(|error| Problem::config(format!("--project {}: {error}", dir.display())).code(Code::NoProject))?
         }
         None => find_project(&std::env::current_dir().context("find the current folder")?)?,
     };
-    match &flags.command {
-        Command::Install(it) => return install::run(it, flags.global.project.as_deref(), flags.global.dry_run),
-        Command::Eject(it) => return eject::run(it, flags.global.project.as_deref(), flags.global.dry_run),
-        _ => {}
-    }
     let (resolved, complaint) = match configure(&project, &flags.global) {
         // It tells what is wrong, and goes on with the defaults.
         Err(error) if matches!(flags.command, Command::Doctor(_) | Command::SupportBundle(_)) => (Resolved::default(), Some(error)),

@@ -15,6 +15,10 @@ impl State {
         let status = match kind.as_str() {
             "Deployment" => self.deployment(&object),
             "Job" => json!({ "succeeded": 1, "conditions": [{ "type": "Complete", "status": "True" }] }),
+            "Namespace" => json!({ "phase": "Active" }),
+            "CustomResourceDefinition" => {
+                json!({ "conditions": [{ "type": "NamesAccepted", "status": "True" }, { "type": "Established", "status": "True" }] })
+            }
             "Cluster" => self.database(&object),
             _ => return,
         };
@@ -50,7 +54,7 @@ impl State {
         }
         json!({
             "phase": "Cluster in healthy state", "instances": instances, "readyInstances": instances,
-            "currentPrimary": format!("{name}-1"), "conditions": [{ "type": "Ready", "status": "True" }],
+            "currentPrimary": format!("{name}-1"), "targetPrimary": format!("{name}-1"), "conditions": [{ "type": "Ready", "status": "True" }],
         })
     }
 

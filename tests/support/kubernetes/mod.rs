@@ -11,10 +11,11 @@
 //!
 //! It holds to what a real server would refuse: an object in a namespace that is not there, and a kind of a group
 //! whose definition was not applied. Deployments, Jobs and CloudNativePG's Clusters become ready at once, with pods.
-//! The path `/` answers 200: the same port stands for the application's page.
+//! The path `/` answers 200, and so do forwarded ports of pods: they stand for the application's page.
 
 mod controllers;
 mod objects;
+mod streams;
 
 use std::{
     collections::BTreeMap,
@@ -23,7 +24,6 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tungstenite::{Message, WebSocket, handshake::derive_accept_key, protocol::Role};
 
 use crate::http::{self, Answer, Request};
 
@@ -106,7 +106,7 @@ impl Kubernetes {
         .to_string()
     }
 
-    /// The next `times` requests whose path holds `part` fail so.
+    /// The next `times` requests whose method and path (`PATCH /api/v1/…`) hold `part` fail so.
     pub(crate) fn fail(&self, part: &str, times: usize, failure: Failure) {
         self.lock().failures.push((part.to_owned(), times, failure));
     }
@@ -119,6 +119,11 @@ impl Kubernetes {
     /// Commands in pods are answered by the function: it gets the pod's name and the command.
     pub(crate) fn answer_exec(&self, exec: impl Fn(&str, &[String]) -> (String, i32) + Send + Sync + 'static) {
         self.lock().exec = Some(Arc::new(exec));
+    }
+
+    /// The status that the application's page answers with.
+    pub(crate) fn page(&self, status: u16) {
+        self.lock().page = status;
     }
 
     /// What a container has said.
@@ -227,7 +232,7 @@ fn answer(state: &Mutex<State>, request: &Request) -> Answer {
     let failure = {
         let mut state = state.lock().unwrap();
         state.requests.push(describe(request, &key, &sub, &body));
-        state.failure(&request.path)
+        state.failure(&format!("{} {}", request.method, request.path))
     };
     match failure {
         Some(Failure::Reset) => return Answer::Reset,
@@ -238,7 +243,8 @@ fn answer(state: &Mutex<State>, request: &Request) -> Answer {
     let mut state = state.lock().unwrap();
     match (request.method.as_str(), sub.as_str()) {
         ("GET", "log") => log(&state, request, &key),
-        (_, "exec") => exec(state.exec.clone(), request, &key),
+        (_, "exec") => streams::exec(state.exec.clone(), request, &key),
+        (_, "portforward") => streams::forward(state.page, request),
         ("GET", _) if key.name.is_empty() => state.list(&key, request),
         ("GET", _) => state.objects.get(&key).map_or_else(|| absent(&key), |it| Answer::json(200, it)),
         ("DELETE", _) => state.delete(&key),
@@ -258,6 +264,7 @@ fn describe(request: &Request, key: &Key, sub: &str, body: &Value) -> String {
     );
     match (request.method.as_str(), sub) {
         (_, "exec") => format!("exec {place}: {}", command()),
+        (_, "portforward") => format!("forward {place}"),
         ("GET", "log") => format!("log {place}"),
         ("GET", _) if key.name.is_empty() => format!("list {place}"),
         ("GET", _) => format!("get {place}"),
@@ -272,8 +279,8 @@ fn describe(request: &Request, key: &Key, sub: &str, body: &Value) -> String {
 }
 
 impl State {
-    fn failure(&mut self, path: &str) -> Option<Failure> {
-        let found = self.failures.iter_mut().find(|(part, times, _)| *times > 0 && path.contains(part.as_str()))?;
+    fn failure(&mut self, asked: &str) -> Option<Failure> {
+        let found = self.failures.iter_mut().find(|(part, times, _)| *times > 0 && asked.contains(part.as_str()))?;
         found.1 -= 1;
         Some(found.2.clone())
     }
@@ -348,31 +355,4 @@ fn log(state: &State, request: &Request, key: &Key) -> Answer {
     let previous = request.query("previous") == Some("true");
     let shown = if previous { "" } else { &lines[lines.len().saturating_sub(tail)..].join("\n") };
     Answer::text(shown)
-}
-
-/// The command's words on channel 1 or 2, its end on channel 3, as `v5.channel.k8s.io` has it.
-fn exec(exec: Option<Arc<Exec>>, request: &Request, key: &Key) -> Answer {
-    let command: Vec<String> = request.query.iter().filter(|(name, _)| name == "command").map(|(_, it)| it.clone()).collect();
-    let (text, code) = exec.map_or_else(|| ("42\n".to_owned(), 0), |exec| exec(&key.name, &command));
-    let accept = derive_accept_key(request.header("sec-websocket-key").as_bytes());
-    Answer::Takeover(Box::new(move |stream| {
-        let head = format!(
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n"
-        );
-        stream.write_all(head.as_bytes()).unwrap();
-        let ended = if code == 0 {
-            json!({ "status": "Success" })
-        } else {
-            let causes = json!([{ "reason": "ExitCode", "message": code.to_string() }]);
-            json!({ "status": "Failure", "reason": "NonZeroExitCode", "message": "command terminated", "details": { "causes": causes } })
-        };
-        let mut socket = WebSocket::from_raw_socket(stream, Role::Server, None);
-        let channel = if code == 0 { 1 } else { 2 };
-        for (channel, text) in [(channel, text), (3, ended.to_string())] {
-            socket.send(Message::binary([&[channel], text.as_bytes()].concat())).unwrap();
-        }
-        socket.close(None).ok();
-        // Until the other side has closed too.
-        while socket.read().is_ok() {}
-    }))
 }

@@ -84,6 +84,10 @@ impl State {
         if !key.namespace.is_empty() {
             metadata["namespace"] = json!(key.namespace);
         }
+        if object["kind"] == "Service" && object["spec"]["clusterIP"].is_null() {
+            object["spec"]["clusterIP"] = json!("10.96.0.10");
+        }
+        let metadata = &mut object["metadata"];
         let old = present.map(|it| it["metadata"].clone()).unwrap_or_else(
             || json!({ "uid": format!("uid-{}", self.version + 1), "creationTimestamp": "2026-01-01T00:00:00Z", "generation": 1 }),
         );

@@ -1,0 +1,123 @@
+//! `create` and `plan` against a cluster in memory: order, repetition, refusals, and what a plan says.
+
+use serde_json::json;
+
+use crate::{
+    kubernetes::Failure,
+    support::{Ran, content},
+    world::World,
+};
+
+/// The place of a write among all.
+#[track_caller]
+fn place(writes: &[String], what: &str) -> usize {
+    writes.iter().position(|it| it.starts_with(what)).unwrap_or_else(|| panic!("no {what:?} in {writes:#?}"))
+}
+
+#[test]
+fn create_applies_what_others_need_first_and_ends_with_the_url() {
+    let world = World::new();
+    let ran = world.create();
+    assert_eq!(ran.stdout, format!("http://localhost:{}/\n", world.cluster.port));
+    let writes = world.cluster.writes();
+    // Within a step objects go side by side; what one of them needs is there before.
+    for (first, then) in [
+        ("apply Namespace cnpg-system", "apply Deployment cnpg-controller-manager"),
+        ("apply CustomResourceDefinition clusters.postgresql.cnpg.io", "apply Cluster polls-db"),
+        ("apply Namespace polls", "apply Cluster polls-db"),
+        ("apply Cluster polls-db", "apply Job polls-migration"),
+        ("apply ConfigMap polls-frontend", "apply Job polls-migration"),
+        ("apply Secret polls-app", "apply Job polls-migration"),
+        ("apply Secret polls-app", "apply Deployment polls-frontend"),
+    ] {
+        assert!(place(&writes, first) < place(&writes, then), "{first}, then {then}: {writes:#?}");
+    }
+    let secret = world.cluster.get("Secret", "polls", "polls-app").unwrap()["data"]["secret-key"].as_str().unwrap().to_owned();
+    assert!(secret.len() > 60 && !format!("{}{}", ran.stdout, ran.stderr).contains(&secret));
+}
+
+#[test]
+fn a_second_create_writes_nothing_anywhere() {
+    let world = World::new();
+    let first = world.create();
+    world.cluster.forget();
+    let (engine, files) = (world.engine.changes(), content(&world.project.root));
+    let second = world.create();
+    second.says("nothing to do");
+    assert_eq!(second.stdout, first.stdout);
+    assert_eq!(world.cluster.writes(), Vec::<String>::new());
+    assert_eq!(world.engine.changes(), engine);
+    let changed: Vec<_> = content(&world.project.root).into_iter().filter(|it| !files.contains(it)).map(|(name, _)| name).collect();
+    assert!(changed.iter().all(|it| it.ends_with("/lock")), "{changed:?}");
+}
+
+#[test]
+fn a_refusal_of_the_server_ends_create_in_the_servers_words() {
+    let world = World::new();
+    world.cluster.fail("PATCH /apis/apps/v1/namespaces/polls/deployments/", 99, Failure::Webhook);
+    let ran = world.run(&["create", "--yes"]);
+    ran.ends_with(1).says("admission webhook \"guard.example.com\" denied the request: not on a Friday").says("polls-frontend");
+    assert_eq!(ran.stdout, "");
+}
+
+#[test]
+fn one_connection_lost_while_the_database_is_applied_does_not_end_create() {
+    let world = World::new();
+    world.cluster.fail("PATCH /apis/postgresql.cnpg.io/v1/namespaces/polls/clusters/", 1, Failure::Reset);
+    world.create();
+}
+
+#[test]
+fn a_plan_shows_each_property_and_no_secret_and_writes_nothing() {
+    let world = World::new();
+    world.create();
+    world.cluster.forget();
+    world.run(&["plan", "--detailed-exitcode"]).ends_with(0);
+    let secret = "canary".repeat(10);
+    let mut command = world.command(&["plan", "--detailed-exitcode", "--out", "plan.json"]);
+    let ran = Ran::from(command.env("POCDEPLOY_APP_REPLICAS", "3").env("POCDEPLOY_SECRET_KEY", &secret).output().unwrap());
+    ran.ends_with(2);
+    assert!(ran.stdout.contains("~ Deployment polls-frontend in polls: spec.replicas: 2 -> 3\n"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("~ Secret polls-app in polls: data.secret-key: [redacted] -> [redacted]\n"), "{}", ran.stdout);
+    assert!(!world.project.read("plan.json").contains(&secret) && !ran.stdout.contains(&secret));
+    assert_eq!(world.cluster.writes(), Vec::<String>::new());
+    world.cluster.page(503);
+    let ran = world.run(&["plan"]);
+    assert!(ran.stdout.contains("~ deploy       would run: the page does not answer: status 503\n"), "{}", ran.stdout);
+}
+
+#[test]
+fn a_kept_plan_is_done_exactly_or_not_at_all() {
+    let world = World::new();
+    world.create();
+    let with = |arguments: &[&str]| Ran::from(world.command(arguments).env("POCDEPLOY_APP_REPLICAS", "3").output().unwrap());
+    with(&["plan", "--out", "plan.json"]).ends_with(0);
+    // Somebody else's hand in between.
+    world.cluster.edit("Deployment", "polls", "polls-frontend", |it| it["spec"]["replicas"] = json!(7));
+    world.cluster.forget();
+    let refused = with(&["create", "--yes", "--plan", "plan.json"]);
+    refused
+        .ends_with(1)
+        .says("no longer fits; nothing was changed")
+        .says("not in the plan: ~ Deployment polls-frontend in polls: spec.replicas: 7 -> 3");
+    assert_eq!(world.cluster.writes(), Vec::<String>::new());
+    world.cluster.edit("Deployment", "polls", "polls-frontend", |it| it["spec"]["replicas"] = json!(2));
+    with(&["create", "--yes", "--plan", "plan.json"]).ends_with(0);
+    assert_eq!(world.cluster.get("Deployment", "polls", "polls-frontend").unwrap()["spec"]["replicas"], 3);
+}
+
+#[test]
+fn looking_asks_no_registry_and_keeps_no_decision() {
+    let world = World::new();
+    world.project.write("Pocdeploy.toml", "name = \"doors\"\n");
+    let before = content(&world.project.root);
+    for arguments in [&["graph"][..], &["plan"], &["explain"], &["explain", "--output", "json"], &["ls", "--output", "json"]] {
+        world.run(arguments).ends_with(0);
+    }
+    assert_eq!(content(&world.project.root), before);
+    let asked: Vec<String> = world.engine.requests().into_iter().filter(|it| it.contains("/distribution/")).collect();
+    assert_eq!((asked, world.engine.changes()), (Vec::new(), Vec::new()));
+    // The first run that needs to know asks once.
+    world.run(&["cluster", "--yes"]).ends_with(0).says("the registry does not answer");
+    assert_eq!(world.engine.requests().iter().filter(|it| it.contains("/distribution/")).count(), 1);
+}

@@ -1,0 +1,71 @@
+//! What is ours and what is not: ownership of a node, the audit of `delete`, and its report when something stays.
+
+use serde_json::Value;
+
+use crate::world::{INSTANCE, World};
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[test]
+fn a_node_of_the_same_name_that_is_not_ours_is_left_alone() {
+    let world = World::without_node();
+    world.engine.container("doors-control-plane", "kind", 1);
+    world.run(&["cluster", "--yes"]).ends_with(1).says("there is a container doors-control-plane that this tool did not create");
+    world.run(&["delete", "--yes"]).ends_with(0).says("is not this tool's: left alone");
+    assert_eq!(world.engine.containers(), ["doors-control-plane"]);
+    assert_eq!(world.cluster.writes(), Vec::<String>::new());
+}
+
+#[test]
+fn a_lost_kubeconfig_is_asked_of_kind_again() {
+    let world = World::new();
+    world.run(&["cluster", "--yes"]).ends_with(0).says("the instance's kubeconfig is gone");
+    assert_eq!(world.project.read("target/pocdeploy/kubeconfig").trim(), world.cluster.kubeconfig());
+}
+
+#[test]
+fn delete_removes_what_is_ours_and_audits() {
+    let world = World::new();
+    world.create();
+    world.engine.container("bystander", "bridge", 1);
+    let planned = world.run(&["delete", "--dry-run", "--output", "json"]);
+    planned.ends_with(0);
+    assert_eq!(world.engine.changes(), Vec::<String>::new());
+    let ran = world.run(&["delete", "--yes", "--output", "json"]);
+    ran.ends_with(0).says("audit: no container, network, volume or file of this instance is left");
+    assert_eq!(world.engine.containers(), ["bystander"]);
+    assert_eq!(world.engine.networks(), Vec::<String>::new());
+    assert!(!world.project.root.join("target/pocdeploy/kubeconfig").exists());
+    assert_eq!(json(&ran.stdout)["removed"], json(&planned.stdout)["would_remove"]);
+    assert_eq!(json(&ran.stdout)["left"], Value::Array(Vec::new()));
+    world.run(&["delete", "--yes"]).ends_with(0);
+}
+
+#[test]
+fn what_could_not_be_removed_is_named_and_the_next_delete_goes_on() {
+    let world = World::new();
+    world.create();
+    world.engine.fail("DELETE /networks/", 1, "network has active endpoints");
+    let ran = world.run(&["delete", "--yes", "--output", "json"]);
+    ran.ends_with(1).says("network has active endpoints").says(&format!("left: network pocdeploy-{INSTANCE}"));
+    assert_eq!(json(&ran.stdout)["left"], serde_json::json!([format!("network pocdeploy-{INSTANCE}")]));
+    // The way back stays: files go last.
+    assert!(world.project.root.join("target/pocdeploy/kubeconfig").exists());
+    world.run(&["delete", "--yes"]).ends_with(0);
+    assert_eq!(world.engine.networks(), Vec::<String>::new());
+}
+
+#[test]
+fn all_instances_are_listed_and_none_is_an_empty_list() {
+    let world = World::without_node();
+    let none = world.run(&["ls", "--output", "json"]);
+    none.ends_with(0);
+    assert_eq!(json(&none.stdout), serde_json::json!({ "schema": 1, "instances": [] }));
+    world.engine.node("one", 8081);
+    world.engine.node("two", 8082);
+    let two = json(&world.run(&["ls", "--output", "json"]).stdout);
+    assert_eq!(two["instances"][1]["instance"], "two");
+    assert_eq!(two["instances"][1]["url"], "http://localhost:8082/");
+}

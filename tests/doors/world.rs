@@ -1,0 +1,159 @@
+//! A whole world for the real binary: a project with the shipped manifests, an engine and an API server in memory, and a `kind` that is none.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+};
+
+use pocdeploy::{
+    config::Config,
+    env::{Env, Options},
+    fingerprint::Fingerprint,
+    images::{Role, packages},
+    report::Recorder,
+    tasks::{
+        Task as _,
+        image::{INPUTS_LABEL, Image, reference},
+    },
+};
+use serde_json::json;
+
+use crate::{
+    engine::Engine,
+    kubernetes::Kubernetes,
+    support::{Project, Ran, command, tool},
+};
+
+/// The instance's name.
+pub(crate) const INSTANCE: &str = "doors";
+
+/// An operator's release as far as the tool looks at it.
+const OPERATOR: &str = "\
+apiVersion: v1
+kind: Namespace
+metadata: {name: cnpg-system}
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: clusters.postgresql.cnpg.io}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: cnpg-manager, namespace: cnpg-system}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: cnpg-controller-manager, namespace: cnpg-system}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: cnpg}}
+  template: {metadata: {labels: {app: cnpg}}, spec: {containers: [{name: manager, image: x}]}}
+";
+
+pub(crate) struct World {
+    pub(crate) project: Project,
+    pub(crate) engine: Engine,
+    pub(crate) cluster: Kubernetes,
+}
+
+impl World {
+    /// All images are built and the node runs; the cluster is empty.
+    pub(crate) fn new() -> World {
+        let world = World::without_node();
+        world.engine.node(INSTANCE, world.cluster.port);
+        world
+    }
+
+    pub(crate) fn without_node() -> World {
+        let project = Project::new();
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        for folder in ["build/images", "deploy"] {
+            copy(&source.join(folder), &project.root.join(folder));
+        }
+        fs::copy(source.join("build/Dockerfile.frontend"), project.root.join("build/Dockerfile.frontend")).unwrap();
+        project.write("Pocdeploy.toml", &format!("name = \"{INSTANCE}\"\n[images]\nsource = \"packages\"\n"));
+        project.write("third_party/django-polls/requirements.txt", "# nothing\n");
+        let (engine, cluster) = (Engine::start(&project.root), Kubernetes::start());
+        let node = format!("{INSTANCE}-control-plane");
+        cluster.put(json!({
+            "apiVersion": "v1", "kind": "Node", "metadata": { "name": node },
+            "status": { "conditions": [{ "type": "Ready", "status": "True" }] },
+        }));
+        let world = World { project, engine, cluster };
+        world.project.run(&["patch"]).ends_with(0);
+        world.build();
+        world
+    }
+
+    /// What takes minutes in the real world: images, wheels, the operator's manifest and `kind`.
+    fn build(&self) {
+        let root = &self.project.root;
+        let config = Config::read(&root.join("Pocdeploy.toml")).unwrap().config;
+        let env = Env::new(root.clone(), config, Options::default(), Arc::new(Recorder::default())).unwrap();
+        let versions = packages::versions(&env).unwrap();
+        for role in [Role::Python, Role::Node] {
+            self.engine.image(&packages::reference(&env, role).unwrap(), &[]);
+        }
+        let arch = if cfg!(target_arch = "aarch64") { "aarch64" } else { "x86_64" };
+        let mut wheels = Fingerprint::new();
+        wheels.add_file("pins", &env.stage().join("requirements.txt")).unwrap();
+        wheels.add("target", format!("{} {arch}", versions.python));
+        wheels.add("pip", pocdeploy::requirements::PIP);
+        self.project.write("target/pocdeploy/record/wheels.json", &json!({ "key": wheels.digest(), "files": [] }).to_string());
+        let inputs = Image.inputs(&env).unwrap();
+        let image = reference(&env, &inputs);
+        self.engine.image(&image, &[(INPUTS_LABEL, &inputs.digest())]);
+        self.engine.same_image(&image, "polls:1.0.0");
+        self.engine.answer_exec(move |_, command| match command {
+            it if it.contains("images ls") => (format!("docker.io/library/{image}\n"), 0),
+            _ => (String::new(), 0),
+        });
+        self.project.write(&format!("cache/images/operator-manifest-{}", versions.cloudnative_pg), OPERATOR);
+        self.project.write("kubeconfig", &self.cluster.kubeconfig());
+        let script = format!(
+            "#!/bin/sh\ncase \"$1\" in\nversion) echo {} ;;\nget) cat {}/kubeconfig ;;\n*) exit 9 ;;\nesac\n",
+            versions.kind,
+            root.display()
+        );
+        self.project.write("fakes/kind", &script);
+        fs::set_permissions(root.join("fakes/kind"), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
+        Ran::from(self.command(arguments).output().unwrap())
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let root = &self.project.root;
+        let mut path = vec![root.join("fakes")];
+        path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
+        let mut command = command(tool(), root, arguments);
+        command
+            .env("PATH", std::env::join_paths(path).unwrap())
+            .env("POCDEPLOY_CACHE_DIR", root.join("cache"))
+            .env("DOCKER_HOST", self.engine.host());
+        command
+    }
+
+    /// `create`, which must end well.
+    pub(crate) fn create(&self) -> Ran {
+        let ran = self.run(&["create", "--yes"]);
+        ran.ends_with(0);
+        ran
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in walkdir::WalkDir::new(from) {
+        let entry = entry.unwrap();
+        let target: PathBuf = to.join(entry.path().strip_prefix(from).unwrap());
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(&target).unwrap();
+        } else {
+            fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! A container engine in memory on a unix socket: images, containers, networks and commands in containers, and what it was asked.
+//!
+//! ```ignore
+//! let engine = Engine::start(folder);
+//! engine.node("polls-1", 8081);                     // a finished kind node of instance polls-1, publishing a port
+//! engine.image("polls:1.0.0", &[("label", "value")]);
+//! engine.answer_exec(|container, command| …);        // what commands in containers say
+//! engine.fail("/networks/", 1, "permission denied"); // the next request whose path holds this fails
+//! assert_eq!(engine.changes(), ["DELETE /containers/polls-1-control-plane", …]);
+//! ```
+//!
+//! It makes no container by itself, and pulls nothing: no registry answers.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use serde_json::{Value, json};
+
+use crate::http::{self, Answer, Request};
+
+type Exec = dyn Fn(&str, &str) -> (String, i64) + Send + Sync;
+
+#[derive(Default)]
+struct State {
+    images: BTreeMap<String, Value>,
+    containers: BTreeMap<String, Value>,
+    networks: BTreeMap<String, Value>,
+    /// Paths in containers that are known to be there.
+    paths: Vec<(String, String)>,
+    commands: BTreeMap<String, (String, i64)>,
+    requests: Vec<String>,
+    failures: Vec<(String, usize, String)>,
+    exec: Option<Arc<Exec>>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Engine {
+    state: Arc<Mutex<State>>,
+    socket: PathBuf,
+}
+
+impl Engine {
+    /// `folder` gets the socket.
+    pub(crate) fn start(folder: &Path) -> Engine {
+        let engine = Engine { state: Arc::default(), socket: folder.join("engine.sock") };
+        let served = engine.state.clone();
+        http::serve_unix(&engine.socket, move |request| answer(&served, request));
+        engine
+    }
+
+    /// What `DOCKER_HOST` must say.
+    pub(crate) fn host(&self) -> String {
+        format!("unix://{}", self.socket.display())
+    }
+
+    pub(crate) fn image(&self, reference: &str, labels: &[(&str, &str)]) {
+        let labels: BTreeMap<&str, &str> = labels.iter().copied().collect();
+        let value = json!({ "Id": format!("sha256:{reference}"), "Size": 1_000_000, "Config": { "Labels": labels } });
+        self.lock().images.insert(reference.to_owned(), value);
+    }
+
+    /// A second name of an image.
+    pub(crate) fn same_image(&self, reference: &str, name: &str) {
+        let mut state = self.lock();
+        let image = state.images[reference].clone();
+        state.images.insert(name.to_owned(), image);
+    }
+
+    /// A finished node of an instance on the instance's own network. `port` is the host's for the application.
+    pub(crate) fn node(&self, instance: &str, port: u16) {
+        let network = format!("pocdeploy-{instance}");
+        let labels = json!({ "dev.pocdeploy.instance": instance, "dev.pocdeploy.project": "/a/project" });
+        self.lock().networks.insert(network.clone(), json!({ "Name": network, "Labels": labels }));
+        self.container(&format!("{instance}-control-plane"), &network, port);
+        self.lock().paths.push((format!("{instance}-control-plane"), "/kind/pocdeploy-finished".to_owned()));
+    }
+
+    pub(crate) fn container(&self, name: &str, network: &str, port: u16) {
+        let value = json!({
+            "Id": format!("id-{name}"), "Name": format!("/{name}"), "State": { "Running": true, "Pid": 0 },
+            "Config": { "Image": "image", "Labels": {} },
+            "NetworkSettings": { "Networks": { network: {} } },
+            "HostConfig": { "PortBindings": { "30080/tcp": [{ "HostIp": "127.0.0.1", "HostPort": port.to_string() }] } },
+            "Mounts": [],
+        });
+        self.lock().containers.insert(name.to_owned(), value);
+    }
+
+    /// Commands in containers are answered by the function: container and command line to output and exit code.
+    pub(crate) fn answer_exec(&self, exec: impl Fn(&str, &str) -> (String, i64) + Send + Sync + 'static) {
+        self.lock().exec = Some(Arc::new(exec));
+    }
+
+    /// The next `times` requests whose method and path hold `part` end with 500 and these words.
+    pub(crate) fn fail(&self, part: &str, times: usize, words: &str) {
+        self.lock().failures.push((part.to_owned(), times, words.to_owned()));
+    }
+
+    pub(crate) fn containers(&self) -> Vec<String> {
+        self.lock().containers.keys().cloned().collect()
+    }
+
+    pub(crate) fn networks(&self) -> Vec<String> {
+        self.lock().networks.keys().cloned().collect()
+    }
+
+    /// Everything that was asked: `GET /images/x/json`, `EXEC container: command`.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.lock().requests.clone()
+    }
+
+    /// What of it changes something.
+    pub(crate) fn changes(&self) -> Vec<String> {
+        self.requests().into_iter().filter(|it| it.starts_with("POST") || it.starts_with("DELETE") || it.starts_with("PUT")).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+}
+
+fn refuse(status: u16, words: &str) -> Answer {
+    Answer::json(status, &json!({ "message": words }))
+}
+
+fn answer(state: &Mutex<State>, request: &Request) -> Answer {
+    // `/v1.44/containers/x/json`: the version is not the double's business.
+    let path =
+        request.path.strip_prefix("/v").and_then(|it| it.split_once('/')).map_or(request.path.clone(), |(_, rest)| format!("/{rest}"));
+    let mut state = state.lock().unwrap();
+    let asked = format!("{} {path}", request.method);
+    if !asked.contains("/exec") {
+        state.requests.push(asked.clone());
+    }
+    if let Some(failure) = state.failures.iter_mut().find(|(part, times, _)| *times > 0 && asked.contains(part.as_str())) {
+        failure.1 -= 1;
+        return refuse(500, &failure.2.clone());
+    }
+    let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+    let words: Vec<&str> = path.trim_matches('/').split('/').collect();
+    match (request.method.as_str(), words.as_slice()) {
+        (_, ["_ping"]) => Answer::text("OK"),
+        ("GET", ["version"]) => Answer::json(200, &json!({ "ApiVersion": "1.44", "Version": "27.0" })),
+        ("GET", ["info"]) => Answer::json(200, &json!({ "ServerVersion": "27.0" })),
+        ("GET", ["volumes"]) => Answer::json(200, &json!({ "Volumes": [] })),
+        ("GET", ["distribution", ..]) => refuse(500, "no such host"),
+        ("GET", ["containers", "json"]) => state.list_containers(request),
+        ("GET", ["containers", name, "json"]) => {
+            state.containers.get(*name).map_or_else(|| refuse(404, "no such container"), |it| Answer::json(200, it))
+        }
+        ("DELETE", ["containers", name]) => match state.containers.remove(*name) {
+            Some(_) => Answer::Whole { status: 204, kind: "text/plain", body: Vec::new() },
+            None => refuse(404, "no such container"),
+        },
+        ("HEAD", ["containers", name, "archive"]) => state.path(name, request.query("path").unwrap_or_default()),
+        ("POST", ["containers", name, "exec"]) => state.exec(name, &body),
+        ("POST", ["exec", id, "start"]) => {
+            let output = state.commands.get(*id).map(|it| it.0.clone()).unwrap_or_default();
+            Answer::Takeover(Box::new(move |stream| speak(stream, &output)))
+        }
+        ("GET", ["exec", id, "json"]) => {
+            Answer::json(200, &json!({ "ID": id, "ExitCode": state.commands.get(*id).map(|it| it.1), "Running": false }))
+        }
+        ("GET", ["images", name @ .., "json"]) => {
+            state.images.get(&name.join("/")).map_or_else(|| refuse(404, "no such image"), |it| Answer::json(200, it))
+        }
+        ("DELETE", ["images", name @ ..]) => match state.images.remove(&name.join("/")) {
+            Some(_) => Answer::json(200, &json!([])),
+            None => refuse(404, "no such image"),
+        },
+        ("GET", ["networks"]) => state.list_networks(request),
+        ("GET", ["networks", name]) => state.networks.get(*name).map_or_else(|| refuse(404, "no such network"), |it| Answer::json(200, it)),
+        ("DELETE", ["networks", name]) => match state.networks.remove(*name) {
+            Some(_) => Answer::Whole { status: 204, kind: "text/plain", body: Vec::new() },
+            None => refuse(404, "no such network"),
+        },
+        _ => refuse(501, &format!("the double does not know {asked}")),
+    }
+}
+
+impl State {
+    fn list_containers(&self, request: &Request) -> Answer {
+        let filters: Value = serde_json::from_str(request.query("filters").unwrap_or("{}")).unwrap_or_default();
+        let network = wanted(&filters, "network");
+        let is_listed = |it: &&Value| network.as_deref().is_none_or(|name| it["NetworkSettings"]["Networks"].get(name).is_some());
+        let found: Vec<Value> = self.containers.values().filter(is_listed).map(|it| json!({ "Names": [it["Name"]] })).collect();
+        Answer::json(200, &Value::Array(found))
+    }
+
+    fn list_networks(&self, request: &Request) -> Answer {
+        let filters: Value = serde_json::from_str(request.query("filters").unwrap_or("{}")).unwrap_or_default();
+        let label = wanted(&filters, "label").unwrap_or_default();
+        let (name, value) = label.split_once('=').map_or((label.as_str(), None), |(name, value)| (name, Some(value)));
+        let is_listed = |it: &&Value| it["Labels"].get(name).is_some_and(|label| value.is_none_or(|value| label == value));
+        Answer::json(200, &Value::Array(self.networks.values().filter(is_listed).cloned().collect()))
+    }
+
+    fn path(&self, container: &str, path: &str) -> Answer {
+        if self.paths.iter().any(|(name, it)| name == container && it == path) {
+            // {"name":"x","size":0,"mode":420,"mtime":"2026-01-01T00:00:00Z","linkTarget":""}
+            let head = "HTTP/1.1 200 OK\r\nX-Docker-Container-Path-Stat: eyJuYW1lIjoieCIsInNpemUiOjAsIm1vZGUiOjQyMCwibXRpbWUiOiIyMDI2LTAxLTAxVDAwOjAwOjAwWiIsImxpbmtUYXJnZXQiOiIifQ==\r\nContent-Length: 0\r\n\r\n";
+            return Answer::Takeover(Box::new(move |stream| stream.write_all(head.as_bytes()).unwrap()));
+        }
+        refuse(404, "no such path")
+    }
+
+    fn exec(&mut self, container: &str, body: &Value) -> Answer {
+        let command: Vec<&str> = body["Cmd"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let command = command.join(" ");
+        self.requests.push(format!("EXEC {container}: {command}"));
+        if let Some(path) = command.strip_prefix("touch ") {
+            self.paths.push((container.to_owned(), path.to_owned()));
+        }
+        let result = self.exec.as_ref().map_or_else(|| (String::new(), 0), |exec| exec(container, &command));
+        let id = format!("exec-{}", self.commands.len());
+        self.commands.insert(id.clone(), result);
+        Answer::json(201, &json!({ "Id": id }))
+    }
+}
+
+/// The one value of a filter, which clients write as a list or as a map.
+fn wanted(filters: &Value, name: &str) -> Option<String> {
+    match &filters[name] {
+        Value::Array(list) => list.first()?.as_str().map(str::to_owned),
+        Value::Object(map) => map.keys().next().cloned(),
+        _ => None,
+    }
+}
+
+/// Standard output in the engine's framing, after the answer that hands the connection over.
+fn speak(stream: &mut dyn http::Stream, output: &str) {
+    let head = "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
+    let size = (output.len() as u32).to_be_bytes();
+    let frame = [head.as_bytes(), &[1, 0, 0, 0], &size, output.as_bytes()].concat();
+    // A client that went away is the client's business.
+    stream.write_all(&frame).ok();
+}
