@@ -1,10 +1,11 @@
 //! `dev`: every save goes into the pods that run, until Ctrl-C; then `update` makes an image of it all.
 
-use std::time::Duration;
+use std::{io::Write as _, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::{
+    cluster::{Cluster, Line, Source},
     commands::{instance, update},
     env::Env,
     errors::{self, Exit},
@@ -28,7 +29,7 @@ const SETTLE: Duration = Duration::from_millis(20);
 
 pub(crate) fn run(env: &Env) -> Result<()> {
     instance::find(env)?;
-    let watched = prepare(env).and_then(|session| follow(env, session));
+    let watched = prepare(env).and_then(|session| with_logs(env, session));
     match watched {
         Err(error) if errors::exit_code(&error) != Exit::Interrupted => return Err(error),
         _ => env.interrupt.answered(),
@@ -47,6 +48,25 @@ fn prepare(env: &Env) -> Result<Session<'_>> {
         format!("watching {}; Ctrl-C ends it, and `update` then makes an image of all changes", env.config.frontend.path.display()),
     );
     Ok(session)
+}
+
+/// Follows the pods' logs on standard output beside the files.
+fn with_logs<'a>(env: &'a Env, session: Session<'a>) -> Result<()> {
+    let (namespace, labels) = session.labels();
+    let sources = [Source { part: "app", namespace: namespace.to_owned(), labels: labels.to_owned() }];
+    let cluster = Cluster::open_for_streams(env, &env.kubeconfig())?;
+    let show = |line: Line| writeln!(std::io::stdout(), "{}", line.text).map(|()| true).context("print the log");
+    std::thread::scope(|scope| {
+        // Ctrl-C ends both.
+        scope.spawn(|| {
+            if let Err(error) = cluster.logs(&sources, Some(Duration::ZERO), true, show)
+                && !env.interrupt.is_set()
+            {
+                env.note(TASK, format!("the logs are no longer followed: {error:#}"));
+            }
+        });
+        follow(env, session)
+    })
 }
 
 /// Until Ctrl-C. What goes wrong with a change is told, and the next change is waited for.
