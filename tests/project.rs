@@ -8,7 +8,7 @@ use std::{
 };
 
 use pocdeploy::{
-    config::Config,
+    config::{Config, schema},
     errors::Code,
     graph::TaskId,
     report::{Event, RunEvent, Told, wire},
@@ -126,6 +126,12 @@ fn every_file_says_what_lives_in_it_and_keeps_to_a_readable_size() {
 #[test]
 fn the_shipped_configuration_is_the_defaults() {
     assert_eq!(Config::parse(&read("Pocdeploy.toml")).unwrap(), Config::default());
+}
+
+#[test]
+fn the_schema_for_editors_is_what_the_types_say_and_the_configuration_points_to_it() {
+    assert!(read(schema::PLACE) == schema::text(), "write it anew: cargo xtask config schema > {}", schema::PLACE);
+    assert!(read("Pocdeploy.toml").starts_with(&format!("#:schema ./{}\n", schema::PLACE)));
 }
 
 #[test]

@@ -71,6 +71,10 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
     if let Command::Explain(flags::Explain { topic: Some(Topic::Code(code)), output }) = flags.command {
         return explain::code(code, output);
     }
+    // Likewise: it helps to mend one.
+    if matches!(&flags.command, Command::Config(it) if matches!(it.command, ConfigCommand::Schema)) {
+        return config::schema();
+    }
     if flags.global.events && (flags.global.dry_run || only_looks(&flags.command)) {
         return Err(usage("--events is for commands that change something"));
     }
@@ -91,8 +95,9 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
         Err(error) if matches!(flags.command, Command::Doctor(_) | Command::SupportBundle(_)) => (Resolved::default(), Some(error)),
         resolved => (resolved?, None),
     };
-    if let Command::Config(it) = &flags.command {
-        let ConfigCommand::Show { origin, output } = it.command;
+    if let Command::Config(it) = &flags.command
+        && let ConfigCommand::Show { origin, output } = it.command
+    {
         return config::show(&resolved, origin, output);
     }
     let config = resolved.config.clone();

@@ -6,10 +6,13 @@ mod check;
 pub mod keys;
 mod locate;
 pub mod origin;
+pub mod schema;
+mod types;
 
 use std::{collections::BTreeMap, fmt, fs, path::Path, path::PathBuf};
 
 use anyhow::{Context as _, Result};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{config::keys::KEYS, errors::Problem};
@@ -17,8 +20,9 @@ use crate::{config::keys::KEYS, errors::Problem};
 pub use crate::config::origin::{Origin, Resolved};
 
 /// The whole file. Every key has a default that works.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(deny_unknown_fields)]
 pub struct Config {
     /// The instance's name: the kind cluster's, the network's, the label's. Default: from the checkout's path.
     pub name: Option<String>,
@@ -30,8 +34,9 @@ pub struct Config {
 }
 
 /// The application: its source, its patches and its image.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(deny_unknown_fields)]
 pub struct Frontend {
     /// The upstream source; never edited.
     pub path: PathBuf,
@@ -63,7 +68,7 @@ impl Default for Frontend {
 }
 
 /// Where the cluster comes from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum ClusterType {
     #[default]
@@ -84,24 +89,29 @@ impl fmt::Display for ClusterType {
     }
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(deny_unknown_fields)]
 pub struct ClusterConfig {
+    /// `--type` goes first. eks, aks and gke are not there yet.
     #[serde(rename = "type")]
     pub kind: ClusterType,
     /// The host's port of the application. Set: this one or an error. Not set: 8080, or the next free one.
+    #[schemars(range(min = 1))]
     pub port: Option<u16>,
 }
 
 /// The database and its owner.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(deny_unknown_fields)]
 pub struct Database {
     pub name: String,
     pub user: String,
     /// Not set: the operator generates one, and it stays in the cluster. `POCDEPLOY_DATABASE_PASSWORD` goes first.
     pub password: Option<Secret>,
     /// PostgreSQL instances: one primary, the others replicas.
+    #[schemars(range(min = 1, max = 9))]
     pub instances: u16,
     /// The size of each instance's volume, as Kubernetes writes quantities.
     pub storage: String,
@@ -114,11 +124,13 @@ impl Default for Database {
 }
 
 /// The deployed application.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(deny_unknown_fields)]
 pub struct App {
     /// The namespace of the application and its database.
     pub namespace: String,
+    #[schemars(range(min = 1, max = 50))]
     pub replicas: u16,
     /// Not set: generated once, and kept only in the cluster. `POCDEPLOY_SECRET_KEY` goes first.
     pub secret_key: Option<Secret>,
@@ -144,13 +156,15 @@ impl Default for App {
 }
 
 /// Where upstream's images come from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     /// From their registries where these answer, else built from package registries.
     #[default]
     Auto,
+    /// From their registries, or not at all.
     Registry,
+    /// Built by the recipes in build/images.
     Packages,
 }
 
@@ -164,8 +178,9 @@ impl fmt::Display for Source {
     }
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(deny_unknown_fields)]
 pub struct Images {
     pub source: Source,
     /// Upstream's references, where the built-in ones should not be taken.
@@ -178,7 +193,7 @@ pub struct Images {
 }
 
 /// A value that prints as `[redacted]`.
-#[derive(Clone, PartialEq, Deserialize)]
+#[derive(Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Secret(String);
 
@@ -214,12 +229,11 @@ impl Config {
     pub fn resolve(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Resolved> {
         let mut wrong: Vec<String> = origin::unknown(text).iter().map(|(path, at)| locate::unknown(text, path, *at)).collect();
         let mut resolved = Resolved { origins: origin::of_file(text), ..Resolved::default() };
-        match toml::from_str(text) {
-            Ok(config) => resolved.config = config,
-            Err(error) => {
-                wrong.push(locate::syntax(text, &error));
-                return Err(all(&wrong));
-            }
+        let (config, of_wrong_type) = types::read(text);
+        wrong.extend(of_wrong_type);
+        match config {
+            Some(config) => resolved.config = config,
+            None => return Err(all(&wrong)),
         }
         for key in &KEYS {
             let name = key.variable();
@@ -255,6 +269,9 @@ impl Config {
 fn all(wrong: &[String]) -> anyhow::Error {
     Problem::config(wrong.join("\n")).hint("correct the configuration; nothing was changed").into()
 }
+
+#[cfg(test)]
+mod broken;
 
 #[cfg(test)]
 mod tests {

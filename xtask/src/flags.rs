@@ -290,6 +290,8 @@ pub enum ConfigCommand {
         #[arg(long, value_enum, default_value_t = Output::Text)]
         output: Output,
     },
+    /// Print the JSON schema of Pocdeploy.toml, for editors
+    Schema,
 }
 
 #[derive(Clone, Debug, Args)]

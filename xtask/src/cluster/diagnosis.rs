@@ -90,8 +90,10 @@ pub fn diagnose(evidence: &Evidence) -> Diagnosis {
     let found = evidence.pods.iter().flat_map(|pod| of_pod(evidence, pod)).chain(without_pods(evidence));
     for new in found {
         // Four retries of one failure are one finding.
-        let same =
-            |it: &&mut Symptom| (&it.container, &it.state) == (&new.container, &new.state) && (new.log.is_empty() || new.log == it.log);
+        let same = |it: &&mut Symptom| {
+            (&it.container, &it.reasons, it.exit_code) == (&new.container, &new.reasons, new.exit_code)
+                && (new.log.is_empty() || new.log == it.log)
+        };
         match symptoms.iter_mut().find(same) {
             Some(same) => same.others += 1,
             None => symptoms.push(new),

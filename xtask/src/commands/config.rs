@@ -10,6 +10,7 @@ use crate::{
     config::{
         Resolved,
         keys::{KEYS, Key},
+        schema,
     },
     flags::Output,
 };
@@ -32,6 +33,11 @@ pub(crate) fn show(resolved: &Resolved, origin: bool, output: Output) -> Result<
         out.push_str(&format!("images.mirrors {host} = {mirror}\n"));
     }
     std::io::stdout().write_all(out.as_bytes()).context("print the configuration")
+}
+
+/// The schema that editors read.
+pub(crate) fn schema() -> Result<()> {
+    std::io::stdout().write_all(schema::text().as_bytes()).context("print the schema")
 }
 
 /// The form for machines, also for the support bundle.

@@ -6,14 +6,26 @@ use crate::config::{FILE, check::Complaint, origin};
 
 /// An error of the parser.
 pub(crate) fn syntax(text: &str, error: &toml::de::Error) -> String {
+    let message = error.message();
+    match error.span() {
+        Some(span) => point(text, span.start, message),
+        None => format!("{FILE}: {message}"),
+    }
+}
+
+/// A value of the wrong type. A secret may be one: its value is not repeated.
+pub(crate) fn wrong_type(text: &str, error: &toml::de::Error, path: &str) -> String {
     let mut message = error.message().to_owned();
+    if matches!(path, "app.secret_key" | "database.password") {
+        "must be a string".clone_into(&mut message);
+    }
+    if let Some((before, _)) = message.split_once("expected struct ") {
+        message = format!("{before}expected a table");
+    }
     if let Some(name) = nearest(&message) {
         message.push_str(&format!("; did you mean `{name}`?"));
     }
-    match error.span() {
-        Some(span) => point(text, span.start, &message),
-        None => format!("{FILE}: {message}"),
-    }
+    point(text, error.span().unwrap_or_default().start, &format!("{path}: {message}"))
 }
 
 /// A key that means nothing, with the one that may have been meant.
@@ -105,7 +117,7 @@ mod tests {
     fn an_unknown_cluster_type_names_the_known_ones() {
         check(
             "[cluster]\ntype = \"kid\"\n",
-            "error[E0201]: Pocdeploy.toml:2:8: unknown variant `kid`, expected one of `kind`, `eks`, `aks`, `gke`; did you mean `kind`?\n    \
+            "error[E0201]: Pocdeploy.toml:2:8: cluster.type: unknown variant `kid`, expected one of `kind`, `eks`, `aks`, `gke`; did you mean `kind`?\n    \
              | type\n    |        ^\n\nhint: correct the configuration; nothing was changed\nmore: cargo xtask explain E0201\n",
         );
     }
