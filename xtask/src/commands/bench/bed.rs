@@ -16,7 +16,11 @@ use crate::{
     config::{Config, FILE},
     env::{Env, Options},
     errors::Problem,
+    tool,
 };
+
+/// Two images and a rollout.
+const WATCH_LIMIT: Duration = Duration::from_secs(240);
 
 /// The view of the page that is asked for.
 const VIEWS: &str = "third_party/django-polls/polls/views.py";
@@ -56,6 +60,30 @@ impl<'a> Bed<'a> {
         let command = cmd!(sh, "{program} --project {root} --yes {arguments...}").env_remove("CARGO_MANIFEST_DIR");
         let out = self.env.tools.read(TASK, command)?;
         Ok((out, began.elapsed()))
+    }
+
+    /// `dev`, while the work is done. It is stopped afterwards as a closed terminal stops it.
+    pub(super) fn while_watching<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let program = std::env::current_exe().context("find the running program")?;
+        let sh = self.env.tools.shell(&self.root)?;
+        let (root, log) = (&self.root, self.env.work("bench/dev.log"));
+        let command = cmd!(sh, "{program} --project {root} --yes dev").env_remove("CARGO_MANIFEST_DIR");
+        let mut child = self.env.tools.start_daemon(TASK, command, &log)?;
+        let began = Instant::now();
+        let said = || fs::read_to_string(&log).unwrap_or_default();
+        let mut ready = Ok(());
+        while !said().contains("watching ") && ready.is_ok() {
+            let ended = child.try_wait().context("look after `dev`")?.is_some();
+            if ended || began.elapsed() > WATCH_LIMIT {
+                ready = Err(Problem::timed_out(format!("`dev` does not watch after {} s:\n{}", began.elapsed().as_secs(), said())).into());
+            } else {
+                ready = self.env.interrupt.sleep(Duration::from_millis(100));
+            }
+        }
+        let result = ready.and_then(|()| work());
+        tool::terminate(child.id().cast_signed());
+        child.wait().context("wait for `dev` to end")?;
+        result
     }
 
     /// `create`, until the page answers with a row of the database; what it said of itself.

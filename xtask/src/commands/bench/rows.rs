@@ -39,6 +39,9 @@ pub(super) fn on_a_cluster(env: &Env, bed: &Bed<'_>, script: &Script<'_>, flags:
         rows.push(update(env, bed, &url, flags.runs)?);
     }
     rows.extend(loading(env, bed, script, flags)?);
+    if !flags.short {
+        rows.push(sync(env, bed, &url, flags.runs)?);
+    }
     Ok(rows)
 }
 
@@ -78,8 +81,8 @@ fn update(env: &Env, bed: &Bed<'_>, url: &str, runs: u16) -> Result<Row> {
     for run in 0..runs.max(3) {
         env.progress(TASK, format!("update {}", run + 1));
         let mark = format!("update-{run}");
-        bed.mark(&mark)?;
         let began = Instant::now();
+        bed.mark(&mark)?;
         std::thread::scope(|scope| {
             let updated = scope.spawn(|| bed.tool(&["update"]));
             let seen = until_marked(env, url, &mark);
@@ -89,6 +92,24 @@ fn update(env: &Env, bed: &Bed<'_>, url: &str, runs: u16) -> Result<Row> {
         .map(|seen| figures.add(seen - began))?;
     }
     Ok(Row::of("update: saved .py to the new answer", "s").ours(figures))
+}
+
+/// The same by `dev`, into pods that run.
+fn sync(env: &Env, bed: &Bed<'_>, url: &str, runs: u16) -> Result<Row> {
+    let mut figures = Figures::default();
+    bed.while_watching(|| {
+        for run in 0..runs.max(5) {
+            env.progress(TASK, format!("sync {}", run + 1));
+            let mark = format!("sync-{run}");
+            // The watcher looks every few hundredths of a second: each save meets it at another moment.
+            env.interrupt.sleep(Duration::from_millis(300 + 17 * u64::from(run)))?;
+            let began = Instant::now();
+            bed.mark(&mark)?;
+            figures.add(until_marked(env, url, &mark)? - began);
+        }
+        Ok(())
+    })?;
+    Ok(Row::of("dev: saved .py to the new answer", "s").ours(figures))
 }
 
 /// The moment at which the page's answer carries the mark.
