@@ -14,6 +14,8 @@ use crate::{
 
 /// The namespace that the release manifest uses.
 pub const NAMESPACE: &str = "cnpg-system";
+/// The labels of its pods there.
+pub const LABELS: &str = "app.kubernetes.io/name=cloudnative-pg";
 /// Its Deployment there.
 pub const DEPLOYMENT: &str = "cnpg-controller-manager";
 

@@ -66,7 +66,7 @@ impl Parts {
             operator: Part {
                 name: "operator",
                 namespace: operator::NAMESPACE.to_owned(),
-                selector: "app.kubernetes.io/name=cloudnative-pg".to_owned(),
+                selector: operator::LABELS.to_owned(),
                 container: "manager".to_owned(),
             },
             cluster,

@@ -57,7 +57,10 @@ impl Task for Operator {
         let cluster = Cluster::open(env, &env.kubeconfig())?;
         let wanted = self.wanted(env)?;
         match stale(env, &cluster, wanted.iter())? {
-            None => Ok(Probe::Fresh(format!("{} objects are as applied, {} is available", wanted.len(), operator::DEPLOYMENT))),
+            None => Ok(match accepts(&cluster) {
+                Verdict::Yes => Probe::Fresh(format!("{} objects are as applied, {} takes a database", wanted.len(), operator::DEPLOYMENT)),
+                Verdict::NotYet(why) | Verdict::Never(why) => Probe::Stale(format!("it does not take a database: {why}")),
+            }),
             // Its status follows its probes, seconds after it serves.
             Some(why) if why.contains("is not ready") && accepts(&cluster) == Verdict::Yes => {
                 Ok(Probe::Fresh("it takes a database".to_owned()))
@@ -73,12 +76,43 @@ impl Task for Operator {
         // Sorted by kind: what the others need comes first.
         let (first, rest) = wanted.split_at(wanted.iter().take_while(|it| it["kind"] == "Namespace").count());
         cluster.apply_all(first)?;
+        let deployment = ObjectId::new("apps/v1", "Deployment", operator::NAMESPACE, operator::DEPLOYMENT);
+        let was_there = cluster.get(&deployment)?.is_some();
         cluster.apply_all(rest)?;
+        if was_there && lacks_authority(&cluster, wanted)? {
+            restart(env, &cluster, wanted)?;
+        }
         // It is there when it would take a database, not when its pod says so.
         let wait = Wait::new(env, "the operator to take a database", LIMIT);
         let ready = cluster.wait_for(env, ID, &wait, || Ok(accepts(&cluster)));
         with_evidence(ready, &cluster, operator::NAMESPACE, "")
     }
+}
+
+/// Whether a webhook does not know the operator's certificate. The operator tells it when it starts: one that was made anew
+/// after that is never called with success.
+fn lacks_authority(cluster: &Cluster, wanted: &[Value]) -> Result<bool> {
+    for object in wanted.iter().filter(|it| it["kind"].as_str().is_some_and(|it| it.ends_with("WebhookConfiguration"))) {
+        let found = cluster.get(&ObjectId::of(object)?)?.unwrap_or_default();
+        let webhooks = found["webhooks"].as_array().map(Vec::as_slice).unwrap_or_default();
+        if webhooks.iter().any(|it| it.pointer("/clientConfig/caBundle").and_then(Value::as_str).is_none_or(str::is_empty)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The operator's pods are replaced; done when its webhooks know it again.
+fn restart(env: &Env, cluster: &Cluster, wanted: &[Value]) -> Result<()> {
+    env.note(ID, "its webhooks were made anew: restarting it, so that they learn its certificate");
+    for pod in cluster.list("v1", "Pod", operator::NAMESPACE, operator::LABELS)? {
+        cluster.delete(&ObjectId::of(&pod)?)?;
+    }
+    let wait = Wait::new(env, "the operator's webhooks to know its certificate", LIMIT);
+    cluster.wait_for(env, ID, &wait, || {
+        let lacks = lacks_authority(cluster, wanted)?;
+        Ok(if lacks { Verdict::NotYet("they do not yet".to_owned()) } else { Verdict::Yes })
+    })
 }
 
 /// Whether the smallest of databases would pass the API server with the operator's webhooks. Nothing is made.
