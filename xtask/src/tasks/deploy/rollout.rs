@@ -85,9 +85,13 @@ fn serves(env: &Env, cluster: &Cluster, task: TaskId, deployment: &Value, labels
     for name in pods.iter().filter_map(|it| it.pointer("/metadata/name").and_then(Value::as_str)) {
         let what = format!("pod {name} to answer {path}");
         let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, ANSWER_LIMIT) };
-        cluster.wait_for(env, task, &wait, || match cluster.page_of_pod(namespace, name, port, host, path)? {
-            200 => Ok(Verdict::Yes),
-            other => Ok(Verdict::NotYet(format!("status {other}"))),
+        let id = ObjectId::new("v1", "Pod", namespace, name);
+        cluster.wait_for(env, task, &wait, || match cluster.page_of_pod(namespace, name, port, host, path) {
+            Ok(200) => Ok(Verdict::Yes),
+            // A pod that goes, as after its Deployment was deleted, has nothing to answer any more.
+            _ if cluster.get(&id)?.is_none_or(|it| verdict::of_metadata(&it) != Verdict::Yes) => Ok(Verdict::Yes),
+            Ok(other) => Ok(Verdict::NotYet(format!("status {other}"))),
+            Err(error) => Err(error),
         })?;
     }
     Ok(())
