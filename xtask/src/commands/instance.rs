@@ -7,6 +7,7 @@ use crate::{
     deploy::parts::Part,
     env::Env,
     errors::{Code, Exit, Problem},
+    fingerprint::Fingerprint,
     probe::Probe,
     provider::provider,
     tasks,
@@ -18,8 +19,8 @@ pub(super) fn find(env: &Env) -> Result<()> {
         return Err(absent(env, "no container engine answers"));
     };
     env.set_engine(engine);
-    let provider = provider(env)?;
-    match provider.probe(env, &provider.inputs(env)?)? {
+    // What the cluster should be made from is another question, and may not be decided yet.
+    match provider(env)?.probe(env, &Fingerprint::new())? {
         Probe::Fresh(_) => Ok(()),
         Probe::Stale(why) => Err(absent(env, &why)),
     }
