@@ -10,9 +10,10 @@ use crate::{
     env::Env,
     fingerprint::Fingerprint,
     graph::TaskId,
+    images::Role,
     probe::Probe,
     tasks::{
-        Task,
+        Task, load,
         objects::{stale, stale_secret, with_evidence},
         operator::acceptance,
         wanted,
@@ -68,6 +69,7 @@ impl Task for Database {
     fn run(&self, env: &Env, _want: &Fingerprint) -> Result<()> {
         let wanted = self.wanted(env)?;
         let cluster = Cluster::open(env, &env.kubeconfig())?;
+        load::upstream(env, ID, Role::Postgresql)?;
         cluster.apply(&wanted.namespace)?;
         if let Some(secret) = wanted.given_secret(env)? {
             cluster.apply(&secret)?;

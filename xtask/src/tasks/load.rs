@@ -6,6 +6,7 @@ use crate::{
     env::Env,
     fingerprint::Fingerprint,
     graph::TaskId,
+    images::{self, Chosen, Role, packages},
     probe::Probe,
     provider::provider,
     tasks::{Task, image},
@@ -36,4 +37,20 @@ impl Task for Load {
     fn run(&self, env: &Env, _want: &Fingerprint) -> Result<()> {
         provider(env)?.publish(env, &image::current(env)?).map(|_| ())
     }
+}
+
+/// The same for the operator's or the database's image. A node of the recipes has it from the start; one that was made
+/// before the recipes changed gets it out of the present node image.
+pub(super) fn upstream(env: &Env, task: TaskId, role: Role) -> Result<()> {
+    let provider = provider(env)?;
+    let reference = images::reference(env, task, role)?;
+    if images::chosen(env, task)? != Chosen::Packages || provider.has_image(env, &reference)? {
+        return Ok(());
+    }
+    env.note(task, format!("the cluster was made before {reference} was: bringing it there"));
+    packages::inside_as_image(env, role, &reference)?;
+    let published = provider.publish(env, &reference);
+    // The engine needs it no longer.
+    env.engine()?.remove_image(&reference)?;
+    published.map(drop)
 }

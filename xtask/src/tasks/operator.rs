@@ -11,9 +11,10 @@ use crate::{
     env::Env,
     fingerprint::Fingerprint,
     graph::TaskId,
+    images::Role,
     probe::Probe,
     tasks::{
-        Task,
+        Task, load,
         objects::{stale, with_evidence},
         wanted,
     },
@@ -72,6 +73,7 @@ impl Task for Operator {
     fn run(&self, env: &Env, _want: &Fingerprint) -> Result<()> {
         let cluster = Cluster::open(env, &env.kubeconfig())?;
         let wanted = self.wanted(env)?;
+        load::upstream(env, ID, Role::Operator)?;
         env.progress(ID, format!("applying {} objects", wanted.len()));
         // Sorted by kind: what the others need comes first.
         let (first, rest) = wanted.split_at(wanted.iter().take_while(|it| it["kind"] == "Namespace").count());
