@@ -4,7 +4,6 @@
 //! where they lie unpacked.
 
 use std::{
-    collections::HashMap,
     fs,
     net::{TcpListener, UdpSocket},
     path::{Path, PathBuf},
@@ -13,7 +12,8 @@ use std::{
 };
 
 use pocdeploy::{
-    engine::{BuildRequest, ContainerSpec, Engine, Root},
+    engine::Engine,
+    env::Env,
     graph::TaskId,
     images::{Role, packages},
 };
@@ -74,18 +74,8 @@ impl Registry {
         let python = packages::reference(&env, Role::Python).unwrap();
         self.push(&python, "library/python", &format!("{}-slim-trixie", versions.python));
         self.push(&node, "kindest/node", &format!("v{}", versions.kubernetes));
-        let layer = |file: &str| self.layer_with(&node, file);
-        let (operator, postgresql) = (layer("manager"), layer(&format!("usr/lib/postgresql/{}/bin/postgres", versions.postgresql)));
-        let bin = format!("/usr/lib/postgresql/{}/bin", versions.postgresql);
-        self.cut(
-            &node,
-            &operator,
-            "USER 65532:65532\nENTRYPOINT [\"/manager\"]\n",
-            "github/cloudnative-pg/cloudnative-pg",
-            &versions.cloudnative_pg,
-        );
-        let settings = format!("ENV PATH={bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nUSER 26\n");
-        self.cut(&node, &postgresql, &settings, "github/cloudnative-pg/postgresql", &versions.postgresql);
+        self.cut(&env, Role::Operator, "github/cloudnative-pg/cloudnative-pg", &versions.cloudnative_pg);
+        self.cut(&env, Role::Postgresql, "github/cloudnative-pg/postgresql", &versions.postgresql);
         let reference = format!("{}/kindest/node:v{}", self.place, versions.kubernetes);
         self.node_digest = self.engine.registry_digest(&reference, Duration::from_secs(20)).unwrap();
         // What the test pulls must come from the registry.
@@ -101,32 +91,12 @@ impl Registry {
         self.engine.push(&name, tag).unwrap();
     }
 
-    /// The folder of the node's unpacked layer that holds a file.
-    fn layer_with(&self, node: &str, file: &str) -> String {
-        let name = format!("e2e-look-{}", std::process::id());
-        let command = ["sleep", "60"].map(str::to_owned).to_vec();
-        self.engine.start_new(ContainerSpec { name: name.clone(), image: node.to_owned(), command, ..ContainerSpec::default() }).unwrap();
-        let found = self.engine.exec(&name, &["sh", "-c", &format!("ls -d /opt/pocdeploy/layers/*/fs/{file}")]).unwrap();
-        self.engine.remove_container(&name).unwrap();
-        let path = found.stdout.trim().to_owned();
-        path.strip_suffix(file).unwrap_or_else(|| panic!("{found:?}")).to_owned()
-    }
-
-    fn cut(&mut self, node: &str, layer: &str, settings: &str, path: &str, tag: &str) {
-        let dockerfile = self.folder.path().join("Dockerfile");
-        fs::write(&dockerfile, format!("FROM {node} AS node\nFROM scratch\nCOPY --from=node {layer} /\n{settings}")).unwrap();
-        let image = format!("{}/{path}:{tag}", self.place);
-        let request = BuildRequest {
-            context: vec![Root { path: dockerfile, name: "Dockerfile".to_owned() }],
-            dockerfile: "Dockerfile".to_owned(),
-            tag: image.clone(),
-            args: HashMap::new(),
-            labels: HashMap::new(),
-            network: false,
-        };
-        self.engine.build(request, |_| ()).unwrap();
-        self.names.push(image);
-        self.engine.push(&format!("{}/{path}", self.place), tag).unwrap();
+    /// An image that lies unpacked in the node image.
+    fn cut(&mut self, env: &Env, role: Role, path: &str, tag: &str) {
+        let name = format!("{}/{path}", self.place);
+        packages::inside_as_image(env, role, &format!("{name}:{tag}")).unwrap();
+        self.names.push(format!("{name}:{tag}"));
+        self.engine.push(&name, tag).unwrap();
     }
 }
 
