@@ -10,6 +10,7 @@ use std::{
 
 use pocdeploy::{
     config::Config,
+    deploy::manifests,
     env::{Env, Options},
     fingerprint::Fingerprint,
     images::{Role, packages},
@@ -107,11 +108,13 @@ impl World {
         let image = reference(&env, &inputs);
         self.engine.image(&image, &[(INPUTS_LABEL, &inputs.digest())]);
         self.engine.same_image(&image, "polls:1.0.0");
+        let upstream = [Role::Operator, Role::Postgresql].map(|it| packages::reference(&env, it).unwrap());
         self.engine.answer_exec(move |_, command| match command {
-            it if it.contains("images ls") => (format!("docker.io/library/{image}\n"), 0),
+            it if it.contains("images ls") => (format!("docker.io/library/{image}\n{}\n", upstream.join("\n")), 0),
             _ => (String::new(), 0),
         });
-        self.project.write(&format!("cache/images/operator-manifest-{}", versions.cloudnative_pg), OPERATOR);
+        let operator = serde_json::to_string(&manifests::parse(OPERATOR).unwrap()).unwrap();
+        self.project.write(&format!("cache/images/operator-objects-{}", versions.cloudnative_pg), &operator);
         self.project.write("kubeconfig", &self.cluster.kubeconfig());
         let script = format!(
             "#!/bin/sh\ncase \"$1\" in\nversion) echo {} ;;\nget) cat {}/kubeconfig ;;\n*) exit 9 ;;\nesac\n",

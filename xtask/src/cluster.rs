@@ -159,7 +159,8 @@ pub struct Wait<'a> {
 impl Wait<'_> {
     /// Four looks a second; the hint names the way to look inside.
     pub fn new<'a>(env: &Env, what: &'a str, limit: Duration) -> Wait<'a> {
-        let hint = format!("look inside with: kubectl --kubeconfig {} get pods,events -A", env.kubeconfig().display());
+        let named = if env.options.named { format!(" --name {}", env.instance) } else { String::new() };
+        let hint = format!("look inside with: cargo xtask kubectl{named} get pods,events -A");
         Wait { what, limit, pause: Duration::from_millis(250), hint }
     }
 }

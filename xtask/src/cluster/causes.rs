@@ -68,7 +68,7 @@ const RULES: [Rule; 12] = [
     Rule { code: Code::ProbeFails, fits: probe_fails, command: logs },
 ];
 
-const KUBECTL: &str = "kubectl --kubeconfig target/pocdeploy/kubeconfig";
+const KUBECTL: &str = "cargo xtask kubectl";
 
 /// The first rule that fits any symptom.
 pub(crate) fn of(symptoms: &[Symptom]) -> Option<Cause> {

@@ -73,19 +73,18 @@ pub(crate) fn print_failure(run: &Run, error: &anyhow::Error) -> Result<()> {
 
 /// What a person needs next.
 fn words(run: &Run, created: &Created) -> String {
-    let Created { kubeconfig, namespace, database_secret, .. } = created;
+    let Created { namespace, database_secret, .. } = created;
+    let (tool, app_secret) = (called::name(), wanted::APP_SECRET);
     format!(
         "{} in {}: {} ran, {} restored, {} skipped\n\n\
-         look inside   kubectl --kubeconfig {kubeconfig} -n {namespace} get all\n\
-         credentials   Secrets {database_secret} and {} in namespace {namespace}\n\
-         take it away  {} delete\n\n",
+         look inside   {tool} status, or validate, logs, open, kubectl\n\
+         credentials   Secrets {database_secret} and {app_secret} in namespace {namespace}\n\
+         take it away  {tool} delete\n\n",
         if run.worked() { "done" } else { "nothing to do" },
         Took(run.took()),
         run.count(Outcome::Ran),
         run.count(Outcome::Restored),
         run.count(Outcome::Skipped),
-        wanted::APP_SECRET,
-        called::name(),
     )
 }
 

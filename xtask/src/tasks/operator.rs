@@ -58,10 +58,9 @@ impl Task for Operator {
         let cluster = Cluster::open(env, &env.kubeconfig())?;
         let wanted = self.wanted(env)?;
         match stale(env, &cluster, wanted.iter())? {
-            None => Ok(match accepts(&cluster) {
-                Verdict::Yes => Probe::Fresh(format!("{} objects are as applied, {} takes a database", wanted.len(), operator::DEPLOYMENT)),
-                Verdict::NotYet(why) | Verdict::Never(why) => Probe::Stale(format!("it does not take a database: {why}")),
-            }),
+            // Read, not tried: a look writes nothing, not even on trial.
+            None if lacks_authority(&cluster, wanted)? => Ok(Probe::Stale("its webhooks do not know its certificate".to_owned())),
+            None => Ok(Probe::Fresh(format!("{} objects are as applied, {} is available", wanted.len(), operator::DEPLOYMENT))),
             // Its status follows its probes, seconds after it serves.
             Some(why) if why.contains("is not ready") && accepts(&cluster) == Verdict::Yes => {
                 Ok(Probe::Fresh("it takes a database".to_owned()))
