@@ -34,9 +34,10 @@ pub(crate) fn run(env: &Env, flags: &Flags) -> Result<()> {
     runner::run(env, &tasks::task, &[TaskId::Image, TaskId::NodeImage])?;
     env.report.event(TASK, Event::Started { reason: format!("{} runs of each", flags.runs) });
     let bed = Bed::new(env)?;
-    let measured = measure(env, &bed, flags);
+    let script = Script::new(env, &bed)?;
+    let measured = measure(env, &bed, &script, flags);
     // What was made goes, also after a failure; the failure comes first.
-    let removed = bed.remove();
+    let removed = script.delete().and_then(|_| bed.remove());
     let (create, delete, rows) = measured?;
     removed?;
     env.report.event(TASK, Event::Done { text: format!("create takes {:.2} of the script's time", create.ratio()) });
@@ -61,8 +62,7 @@ struct Pair {
     script: Figures,
 }
 
-fn measure(env: &Env, bed: &Bed<'_>, flags: &Flags) -> Result<(Pair, Pair, Vec<Row>)> {
-    let script = Script::new(env, bed)?;
+fn measure(env: &Env, bed: &Bed<'_>, script: &Script<'_>, flags: &Flags) -> Result<(Pair, Pair, Vec<Row>)> {
     let mut create = Pair { ours: Figures::default(), script: Figures::default() };
     let mut delete = Pair { ours: Figures::default(), script: Figures::default() };
     let mut steps = Vec::new();
@@ -76,7 +76,7 @@ fn measure(env: &Env, bed: &Bed<'_>, flags: &Flags) -> Result<(Pair, Pair, Vec<R
                 create.ours.add(took);
                 if is_last {
                     rows.extend(rows::tasks(&created));
-                    rows.extend(rows::on_a_cluster(env, bed, &script, flags)?);
+                    rows.extend(rows::on_a_cluster(env, bed, script, flags)?);
                 }
                 delete.ours.add(bed.delete()?);
             } else {

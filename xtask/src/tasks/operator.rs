@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::{
-    cluster::{Cluster, ObjectId, Verdict, Wait},
+    cluster::{Cluster, ObjectId, Verdict, Wait, verdict},
     deploy::operator,
     env::Env,
     fingerprint::Fingerprint,
@@ -81,7 +81,7 @@ impl Task for Operator {
         let was_there = cluster.get(&deployment)?.is_some();
         cluster.apply_all(rest)?;
         if was_there && lacks_authority(&cluster, wanted)? {
-            restart(env, &cluster, wanted)?;
+            restart(env, &cluster, wanted, &deployment)?;
         }
         // It is there when it would take a database, not when its pod says so.
         let wait = Wait::new(env, "the operator to take a database", LIMIT);
@@ -103,8 +103,8 @@ fn lacks_authority(cluster: &Cluster, wanted: &[Value]) -> Result<bool> {
     Ok(false)
 }
 
-/// The operator's pods are replaced; done when its webhooks know it again.
-fn restart(env: &Env, cluster: &Cluster, wanted: &[Value]) -> Result<()> {
+/// The operator's pods are replaced; done when its webhooks know it again and the new pod is available.
+fn restart(env: &Env, cluster: &Cluster, wanted: &[Value], deployment: &ObjectId) -> Result<()> {
     env.note(ID, "its webhooks were made anew: restarting it, so that they learn its certificate");
     for pod in cluster.list("v1", "Pod", operator::NAMESPACE, operator::LABELS)? {
         cluster.delete(&ObjectId::of(&pod)?)?;
@@ -113,7 +113,9 @@ fn restart(env: &Env, cluster: &Cluster, wanted: &[Value]) -> Result<()> {
     cluster.wait_for(env, ID, &wait, || {
         let lacks = lacks_authority(cluster, wanted)?;
         Ok(if lacks { Verdict::NotYet("they do not yet".to_owned()) } else { Verdict::Yes })
-    })
+    })?;
+    // The old pod may answer for a moment longer.
+    cluster.wait_for_object(env, ID, &Wait::new(env, "the operator's new pod", LIMIT), deployment, verdict::deployment)
 }
 
 /// Whether the smallest of databases would pass the API server with the operator's webhooks. Nothing is made.

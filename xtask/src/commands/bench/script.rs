@@ -59,7 +59,7 @@ impl<'a> Script<'a> {
             packages::kubectl(env).ok_or_else(|| Problem::requirement("the plain script needs kubectl as the node image has it"))?;
         let folder = env.work("bench/script");
         fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
-        Ok(Script {
+        let script = Script {
             env,
             inside: bed.surroundings()?,
             name: bed.instance.clone(),
@@ -67,7 +67,10 @@ impl<'a> Script<'a> {
             kubectl,
             folder,
             postgresql,
-        })
+        };
+        // Left behind by a run that was cut off.
+        script.delete()?;
+        Ok(script)
     }
 
     /// All steps; the whole time and each step's.

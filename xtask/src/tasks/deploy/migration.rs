@@ -21,7 +21,10 @@ pub(super) fn migrate(env: &Env, cluster: &Cluster, task: TaskId, job: Option<&V
     let id = ObjectId::of(job)?;
     let found = cluster.get(&id)?;
     match found.as_ref().map(verdict::job) {
-        Some(Verdict::Yes) if is_due_again(env, cluster, job, found.as_ref())? => {
+        // What somebody changed in it is put right; where the server refuses that, the Job is not the one that was applied.
+        Some(Verdict::Yes)
+            if is_older(env, cluster, found.as_ref())? || (is_changed(env, cluster, job)? && cluster.apply(job).is_err()) =>
+        {
             remove(env, cluster, task, &id)?;
             before()?;
             cluster.apply(job)?;
@@ -58,16 +61,17 @@ pub(super) fn remove_all(env: &Env, cluster: &Cluster, task: TaskId, job: &Value
     Ok(())
 }
 
-/// Whether a Job that is complete must run again: somebody changed it, or its database is not the one that is there now.
-/// A Job's template cannot be put right, and migrations that are done are done in no time.
-fn is_due_again(env: &Env, cluster: &Cluster, job: &Value, found: Option<&Value>) -> Result<bool> {
-    let changed = look(env, cluster, std::iter::once(job))?.iter().any(|it| matches!(it.state, State::Drift(_)));
+fn is_changed(env: &Env, cluster: &Cluster, job: &Value) -> Result<bool> {
+    Ok(look(env, cluster, std::iter::once(job))?.iter().any(|it| matches!(it.state, State::Drift(_))))
+}
+
+/// Whether a Job that is complete did its work on another database than the one that is there now.
+fn is_older(env: &Env, cluster: &Cluster, found: Option<&Value>) -> Result<bool> {
     let text = |object: &Value, pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     let ended = found.map(|it| text(it, "/status/completionTime")).unwrap_or_default();
     let databases = cluster.list("postgresql.cnpg.io/v1", "Cluster", &env.config.app.namespace, "")?;
     // Times of the API server are of one form, so that they compare as text.
-    let is_older = !ended.is_empty() && databases.iter().any(|it| text(it, "/metadata/creationTimestamp") > ended);
-    Ok(changed || is_older)
+    Ok(!ended.is_empty() && databases.iter().any(|it| text(it, "/metadata/creationTimestamp") > ended))
 }
 
 fn remove(env: &Env, cluster: &Cluster, task: TaskId, id: &ObjectId) -> Result<()> {
