@@ -90,7 +90,7 @@ impl TaskId {
             TaskId::Cluster => &[TaskId::NodeImage],
             TaskId::Operator => &[TaskId::Cluster],
             TaskId::Database => &[TaskId::Operator],
-            TaskId::Load => &[TaskId::Image, TaskId::Operator],
+            TaskId::Load => &[TaskId::Image, TaskId::Cluster],
             TaskId::Deploy => &[TaskId::Load, TaskId::Database],
         }
     }
