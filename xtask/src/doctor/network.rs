@@ -61,14 +61,15 @@ fn index_url(text: &str) -> Option<String> {
     text.lines().find_map(value).filter(|it| !it.is_empty())
 }
 
-/// The first of go's module proxies; nothing where there is none to ask. From its files: go itself would write counters.
+/// The first of go's module proxies; nothing where there is none to ask. From its files, its own defaults (`go.env`) among
+/// them: go itself would write counters.
 pub(crate) fn go() -> Option<Place> {
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let named = std::env::var_os("GOENV").map_or_else(|| home.join(".config/go/env"), PathBuf::from);
     let files = [Some(named), go_root().map(|it| it.join("go.env"))];
     let read = |path: PathBuf| fs::read_to_string(path).ok()?.lines().find_map(|it| it.strip_prefix("GOPROXY=").map(str::to_owned));
     let variable = std::env::var("GOPROXY").ok().filter(|it| !it.is_empty());
-    let setting = variable.or_else(|| files.into_iter().flatten().find_map(read)).unwrap_or_else(|| "https://proxy.golang.org".to_owned());
+    let setting = variable.or_else(|| files.into_iter().flatten().find_map(read))?;
     setting.split([',', '|']).find_map(|it| Place::of("go", it))
 }
 
