@@ -43,7 +43,7 @@ impl State {
         let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
         let instances = object["spec"]["instances"].as_i64().unwrap_or(1);
         let containers = json!([{ "name": "postgres", "image": object["spec"]["imageName"] }]);
-        self.pods(object, instances, &json!({ "cnpg.io/cluster": name }), &containers);
+        self.pods(object, instances, &json!({ "cnpg.io/cluster": name, "cnpg.io/podRole": "instance" }), &containers);
         let secret = json!({
             "apiVersion": "v1", "kind": "Secret", "metadata": { "name": format!("{name}-app"), "namespace": namespace },
             "data": { "username": "cG9sbHM=", "password": "Y2FuYXJ5LTQ3MTE=", "dbname": "cG9sbHM=" },

@@ -29,6 +29,8 @@ pub struct Container {
     pub running: bool,
     /// Its first process as the host of the engine counts; 0 when it does not run.
     pub process: i64,
+    /// When it last started, in RFC 3339.
+    pub started: String,
     /// The networks that it is attached to, by name.
     pub networks: Vec<String>,
     pub image: String,
@@ -92,7 +94,8 @@ impl Engine {
         Ok(Some(Container {
             id: it.id.unwrap_or_default(),
             running: it.state.as_ref().and_then(|it| it.running).unwrap_or_default(),
-            process: it.state.and_then(|it| it.pid).unwrap_or_default(),
+            process: it.state.as_ref().and_then(|it| it.pid).unwrap_or_default(),
+            started: it.state.and_then(|it| it.started_at).map(|it| it.to_string()).unwrap_or_default(),
             networks: settings.networks.unwrap_or_default().into_keys().collect(),
             image: config.image.unwrap_or_default(),
             labels: config.labels.unwrap_or_default(),

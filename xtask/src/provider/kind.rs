@@ -12,6 +12,7 @@ mod shortcuts;
 use std::{collections::HashMap, time::Duration};
 
 use anyhow::{Context as _, Result};
+use serde_json::Value;
 use xshell::cmd;
 
 use crate::{
@@ -141,6 +142,7 @@ impl Provider for Kind {
         export_kubeconfig(env, engine)?;
         let cluster = Cluster::open(env, &env.kubeconfig())?;
         wait_until_ready(env, &cluster)?;
+        wait_until_true(env, engine, &cluster)?;
         pass_mirrors(env, engine)?;
         engine.exec(&node(env), &["touch", FINISHED])?.ok("mark the node as finished")?;
         Ok(())
@@ -291,6 +293,29 @@ fn wait_until_ready(env: &Env, cluster: &Cluster) -> Result<()> {
     cluster.wait_for_object(env, TASK, &Wait::new(env, "the node", READY_LIMIT), &id, verdict::node)
 }
 
+/// After a node's start the API server still shows what was true before its stop: waits until no pod claims a container
+/// that was started before the node was.
+fn wait_until_true(env: &Env, engine: &Engine, cluster: &Cluster) -> Result<()> {
+    let started = engine.container(&node(env))?.map(|it| it.started).unwrap_or_default();
+    let wait = Wait::new(env, "the node's pods to be looked at again", READY_LIMIT);
+    cluster.wait_for(env, TASK, &wait, || Ok(seen_since(&cluster.list("v1", "Pod", "", "")?, &started)))
+}
+
+fn seen_since(pods: &[Value], started: &str) -> Verdict {
+    // To the second: the one clock writes fractions, the other none.
+    let second = |it: &str| it.chars().take("2026-01-01T00:00:00".len()).collect::<String>();
+    for pod in pods {
+        for container in pod.pointer("/status/containerStatuses").and_then(Value::as_array).into_iter().flatten() {
+            let Some(since) = container.pointer("/state/running/startedAt").and_then(Value::as_str) else { continue };
+            if second(since) < second(started) {
+                let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+                return Verdict::NotYet(format!("pod {name} is shown as it was before"));
+            }
+        }
+    }
+    Verdict::Yes
+}
+
 /// Tells the node's containerd which mirror stands in for which registry.
 fn pass_mirrors(env: &Env, engine: &Engine) -> Result<()> {
     if env.config.images.mirrors.is_empty() || images::chosen(env, TASK)? != Chosen::Registry {
@@ -313,4 +338,19 @@ fn write_in_node(env: &Env, engine: &Engine, path: &str, content: Vec<u8>) -> Re
     let input = futures_util::stream::iter([Ok(bytes::Bytes::from(content))]);
     engine.exec_with_input(&node(env), &["tee", path], input)?.ok("write a file in the node")?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_pod_claims_from_before_the_start_is_not_believed() {
+        let pod = |since: &str| json!({ "metadata": { "name": "p" }, "status": { "containerStatuses": [{ "state": { "running": { "startedAt": since } } }] } });
+        let started = "2026-11-24T08:00:55.123456789Z";
+        assert_eq!(seen_since(&[pod("2026-11-24T08:00:55Z"), json!({})], started), Verdict::Yes);
+        assert_eq!(seen_since(&[pod("2026-11-24T07:59:00Z")], started), Verdict::NotYet("pod p is shown as it was before".to_owned()));
+    }
 }

@@ -63,6 +63,11 @@ impl Task for Database {
             found => found,
         };
         let id = ObjectId::of(&wanted.cluster)?;
+        // The operator's word may be from before a stop; its pods' is newer.
+        let stale = match stale {
+            None => unready(&cluster, &id)?,
+            found => found,
+        };
         Ok(stale.map_or_else(|| Probe::Fresh(format!("{id} is ready")), Probe::Stale))
     }
 
@@ -83,8 +88,25 @@ impl Task for Database {
         let ready = cluster.wait_for_object(env, ID, &wait, &id, verdict::database);
         with_evidence(ready, &cluster, &id.namespace, "")?;
         let wait = Wait::new(env, "an answer of the database", ANSWER_LIMIT);
-        cluster.wait_for(env, ID, &wait, || ask(env, &cluster, &id))
+        cluster.wait_for(env, ID, &wait, || ask(env, &cluster, &id))?;
+        let wait = Wait::new(env, "the database's pods", ANSWER_LIMIT);
+        cluster.wait_for(env, ID, &wait, || Ok(unready(&cluster, &id)?.map_or(Verdict::Yes, Verdict::NotYet)))
     }
+}
+
+/// Why the database's pods do not serve.
+fn unready(cluster: &Cluster, id: &ObjectId) -> Result<Option<String>> {
+    let pods = cluster.list("v1", "Pod", &id.namespace, &format!("cnpg.io/cluster={},cnpg.io/podRole=instance", id.name))?;
+    let is_ready = |pod: &Value| {
+        let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
+        conditions.into_iter().flatten().any(|it| it["type"] == "Ready" && it["status"] == "True")
+    };
+    let waiting = pods.iter().find(|it| !is_ready(it)).and_then(|it| it.pointer("/metadata/name")).and_then(Value::as_str);
+    Ok(match (pods.is_empty(), waiting) {
+        (true, _) => Some(format!("{id} has no pod")),
+        (_, Some(name)) => Some(format!("pod {name} of {id} is not ready")),
+        _ => None,
+    })
 }
 
 /// A statement through the primary itself: `Ready` is the operator's word, this is the database's.
