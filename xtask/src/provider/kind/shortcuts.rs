@@ -5,9 +5,10 @@
 use serde_json::{Value, json};
 
 /// What is done differently, in words, for `plan`.
-pub(super) const NAMES: [&str; 4] = [
+pub(super) const NAMES: [&str; 5] = [
     "etcd does not wait for the disk: a machine that loses power may lose the cluster's objects; PostgreSQL's own data is always flushed",
     "scheduler, controller manager and operator hold no elections, since there is one of each",
+    "the controller manager may call the API server as often as it likes",
     "the cluster's keys are of elliptic curves, which are made in no time",
     "the operator's definitions are without their descriptions: `kubectl explain` has no words for its kinds",
 ];
@@ -27,12 +28,15 @@ pub(super) fn add(document: &mut Value) {
     } else {
         json!({ "op": "add", "path": "/scheduler/extraArgs", "value": [no_election] })
     };
-    let manager = json!({ "op": "add", "path": "/controllerManager/extraArgs/-", "value": no_election });
+    // Some forty controllers each ask for a token when they start, and twenty calls a second are allowed by default: that alone
+    // keeps the first pods waiting for three seconds.
+    let manager = [("leader-elect", "false"), ("kube-api-qps", "300"), ("kube-api-burst", "600")]
+        .map(|(name, value)| json!({ "op": "add", "path": "/controllerManager/extraArgs/-", "value": { "name": name, "value": value } }));
     let patch = json!({
         "group": "kubeadm.k8s.io",
         "version": "v1beta4",
         "kind": "ClusterConfiguration",
-        "patch": json!([scheduler, manager]).to_string(),
+        "patch": Value::from([&[scheduler], manager.as_slice()].concat()).to_string(),
     });
     match document.get_mut("kubeadmConfigPatchesJSON6902").and_then(Value::as_array_mut) {
         Some(list) => list.push(patch),
