@@ -54,6 +54,7 @@ const LAYERS: [&[&str]; 8] = [
         "tool",
         "env",
         "record",
+        "standing",
         "redact",
         "lock",
         "interrupt",

@@ -24,6 +24,7 @@ use crate::{
     graph::{Extent, TaskId, Treatment},
     interrupt::Interrupt,
     report::{Event, Report},
+    standing::Standing,
     tool::Tools,
 };
 
@@ -60,6 +61,8 @@ pub struct Env {
     /// `deploy/` and `build/`.
     pub files: Files,
     pub runtime: Arc<Runtime>,
+    /// How the tasks of this run stand to each other.
+    pub standing: Standing,
     /// Held while the source of images is decided.
     pub(crate) source_turn: Mutex<()>,
     work: PathBuf,
@@ -95,6 +98,7 @@ impl Env {
             tools,
             files,
             runtime: Arc::new(runtime),
+            standing: Standing::default(),
             source_turn: Mutex::new(()),
             work,
             cache,

@@ -73,7 +73,8 @@ impl TaskId {
         }
     }
 
-    /// What must have ended well before this task starts. Order only: it says nothing about keys.
+    /// What must have ended well before this task does, and, but for `begins_once_usable`, before it starts. Order only: it says
+    /// nothing about keys.
     pub fn needs(self) -> &'static [TaskId] {
         match self {
             TaskId::Engine
@@ -92,6 +93,19 @@ impl TaskId {
             TaskId::Database => &[TaskId::Operator],
             TaskId::Load => &[TaskId::Image, TaskId::Cluster],
             TaskId::Deploy => &[TaskId::Load, TaskId::Database],
+        }
+    }
+}
+
+impl TaskId {
+    /// Those of its needs that need not have ended when this task starts, once they say that their product is usable: an API server
+    /// answers seconds before its cluster is finished, and pods can start while the database that they wait for does.
+    pub fn begins_once_usable(self) -> &'static [TaskId] {
+        match self {
+            TaskId::Operator | TaskId::Load => &[TaskId::Cluster],
+            TaskId::Database => &[TaskId::Operator],
+            TaskId::Deploy => &[TaskId::Database],
+            _ => &[],
         }
     }
 }
@@ -136,6 +150,13 @@ mod tests {
             for need in id.needs() {
                 assert!(order[..index].contains(need), "{} before {}", need.name(), id.name());
             }
+        }
+    }
+
+    #[test]
+    fn only_what_is_needed_can_be_usable_early() {
+        for id in TaskId::GRAPH {
+            assert!(id.begins_once_usable().iter().all(|it| id.needs().contains(it)), "{}", id.name());
         }
     }
 

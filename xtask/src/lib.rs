@@ -32,5 +32,6 @@ pub mod requirements;
 pub mod runner;
 pub mod setup;
 pub mod snapshot;
+pub mod standing;
 pub mod tasks;
 pub mod tool;

@@ -25,6 +25,8 @@ pub trait Provider: Sync {
     fn reach(&self, env: &Env) -> Result<Reach>;
     /// What is done only because this kind of cluster is thrown away, in words. Empty: nothing.
     fn shortcuts(&self) -> &'static [&'static str];
+    /// The port on which every node has an API server of its own, so that a pod reaches one past the Service; none where they have not.
+    fn api_port_of_each_node(&self, env: &Env) -> Result<Option<u16>>;
     /// The certificates of the cluster's own servers and clients, as far as the provider shows them.
     fn certificates(&self, env: &Env) -> Result<Vec<Certificate>>;
     /// Removes the cluster and all that `ensure` made. Absent counts as done; what is not ours stays.

@@ -2,7 +2,7 @@
 //!
 //! What happens is told as events; how it looks is the business of `report`.
 
-use std::{collections::BTreeMap, sync::mpsc};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
 
@@ -14,6 +14,7 @@ use crate::{
     probe::Probe,
     record,
     report::{Event, RunEvent, run::Run},
+    standing::Stand,
     tasks::Task,
 };
 
@@ -40,8 +41,12 @@ pub fn run(env: &Env, task_of: TaskOf<'_>, targets: &[TaskId]) -> Result<Run> {
     result.map(|()| env.report.so_far())
 }
 
-/// The first failure is the result and comes last on the screen; the others are told here, whole.
-fn verdict(env: &Env, ends: Vec<(TaskId, End)>) -> Result<()> {
+/// The first failure is the result and comes last on the screen; the others are told here, whole. First is the cause: what another
+/// task that failed builds upon, should that one have failed sooner.
+fn verdict(env: &Env, mut ends: Vec<(TaskId, End)>) -> Result<()> {
+    let failed: Vec<TaskId> = ends.iter().filter(|(_, end)| matches!(end, End::Failed(_))).map(|(id, _)| *id).collect();
+    let follows = |id: TaskId| closure(&[id]).iter().any(|need| *need != id && failed.contains(need));
+    ends.sort_by_key(|(id, _)| follows(*id));
     let mut first = None;
     for (id, end) in ends {
         match end {
@@ -59,47 +64,44 @@ fn verdict(env: &Env, ends: Vec<(TaskId, End)>) -> Result<()> {
 
 /// The tasks with their ends, in the order in which they ended.
 fn run_all(env: &Env, task_of: TaskOf<'_>, mut waiting: Vec<TaskId>) -> Vec<(TaskId, End)> {
-    let mut ends: Vec<(TaskId, End)> = Vec::new();
-    // Of each task that ended: the one that is to blame where its end was not good.
-    let mut blame: BTreeMap<TaskId, Option<TaskId>> = BTreeMap::new();
+    let ends: Mutex<Vec<(TaskId, End)>> = Mutex::new(Vec::new());
+    let standing = &env.standing;
+    standing.begin(&waiting);
+    let ended = |id: TaskId, end: End| {
+        // Who never got what it needs passes the blame on.
+        let stand = if matches!(end, End::Well) { Stand::Well } else { Stand::Lost(standing.lost(id).unwrap_or(id)) };
+        ends.lock().unwrap_or_else(PoisonError::into_inner).push((id, end));
+        standing.ended(id, stand);
+    };
     std::thread::scope(|scope| {
-        let (sender, receiver) = mpsc::channel();
-        let mut running = 0;
+        let ended = &ended;
         loop {
+            let seen = standing.now();
             // Start what can start, and name what no longer can.
             let mut later = Vec::new();
             for id in std::mem::take(&mut waiting) {
-                if let Some(culprit) = id.needs().iter().find_map(|need| blame.get(need).copied().flatten()) {
-                    blame.insert(id, Some(culprit));
-                    ends.push((id, not_run(env, id, culprit)));
-                    continue;
-                }
-                if !id.needs().iter().all(|need| blame.contains_key(need)) {
+                if let Some(culprit) = standing.lost(id) {
+                    ended(id, not_run(env, id, culprit));
+                } else if standing.can_begin(id) {
+                    scope.spawn(move || {
+                        let end = match task_of(id) {
+                            Some(task) => run_one(env, task.as_ref()),
+                            None => End::Failed(Problem::new(format!("{} is no task", id.name())).into()),
+                        };
+                        ended(id, end);
+                    });
+                } else {
                     later.push(id);
-                    continue;
                 }
-                let sender = sender.clone();
-                running += 1;
-                scope.spawn(move || {
-                    let end = match task_of(id) {
-                        Some(task) => run_one(env, task.as_ref()),
-                        None => End::Failed(Problem::new(format!("{} is no task", id.name())).into()),
-                    };
-                    // The receiver lives until every task reported.
-                    sender.send((id, end)).ok();
-                });
             }
             waiting = later;
-            if running == 0 {
+            if waiting.is_empty() {
                 break;
             }
-            let Ok((id, end)) = receiver.recv() else { break };
-            running -= 1;
-            blame.insert(id, if matches!(end, End::Well) { None } else { Some(id) });
-            ends.push((id, end));
+            standing.wait_for_change(&seen);
         }
     });
-    ends
+    ends.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn not_run(env: &Env, id: TaskId, culprit: TaskId) -> End {
@@ -122,6 +124,10 @@ fn run_one(env: &Env, task: &dyn Task) -> End {
     }
     // The log has it whole.
     env.detail(id, format!("error: {error:#}"));
+    if let Some(culprit) = env.standing.lost(id) {
+        env.report.event(id, Event::Cancelled { text: format!("stopped: {} failed", culprit.name()) });
+        return End::NotRun;
+    }
     env.report.event(id, Event::Failed { text: first_line(&error) });
     for suspicion in env.scarce_space() {
         env.note(id, suspicion);

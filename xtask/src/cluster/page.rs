@@ -12,7 +12,7 @@ use crate::{cluster::Cluster, errors::Problem};
 /// Longer than the application may take for a page.
 const LIMIT: Duration = Duration::from_secs(10);
 /// The head of an answer fits into this.
-const HEAD: u64 = 16 * 1024;
+const HEAD: usize = 16 * 1024;
 
 impl Cluster {
     /// The status with which a pod answers a page, after the redirects that it sends; `host` is what a browser would call it.
@@ -39,7 +39,8 @@ impl Cluster {
             if let Some(mut stream) = forward.take_stream(port) {
                 // A connection that breaks ends the text, and a text without a status is an error.
                 if stream.write_all(request.as_bytes()).await.is_ok() {
-                    stream.take(HEAD).read_to_end(&mut text).await.ok();
+                    // Not to its end: containerd keeps a stream whose one side has ended for another second.
+                    while !ends(&text) && text.len() < HEAD && stream.read_buf(&mut text).await.is_ok_and(|it| it > 0) {}
                 }
             }
             forward.abort();
@@ -56,6 +57,11 @@ impl Cluster {
         };
         Ok(head)
     }
+}
+
+/// Whether the head of an answer is there.
+fn ends(text: &[u8]) -> bool {
+    text.windows(4).any(|it| it == b"\r\n\r\n")
 }
 
 #[derive(Debug, PartialEq, Eq)]

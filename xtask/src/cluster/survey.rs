@@ -127,7 +127,10 @@ impl Cluster {
             Some(it) => it.clone(),
             None => {
                 // Not in the list is not yet gone: its label may have been changed.
-                let Some(found) = self.api(id).get_opt(&id.name).await? else { return Ok(seen(State::Missing)) };
+                let found = match self.api(id).get(&id.name).await {
+                    Err(kube::Error::Api(status)) if status.code == 404 => return Ok(seen(State::Missing)),
+                    found => found?,
+                };
                 let found = serde_json::to_value(found).map_err(kube::Error::SerdeError)?;
                 let changes = drift::drift(want, &found);
                 if !changes.is_empty() {

@@ -14,6 +14,7 @@ use serde_json::Value;
 pub use crate::cluster::verdict::{
     database::database,
     node::node,
+    pod::has_worked,
     workload::{deployment, job},
 };
 

@@ -8,6 +8,13 @@ use crate::{config::Config, fingerprint::Fingerprint, reach::Reach};
 pub const INPUTS: &str = "dev.pocdeploy/inputs";
 /// The label that every object of an instance carries.
 pub const INSTANCE: &str = "dev.pocdeploy/instance";
+/// The annotation of a Job or Deployment whose pods can be started before the database answers, because they wait for it themselves.
+const WAITS: &str = "dev.pocdeploy/waits-for-database";
+
+/// Whether the manifest says that its pods wait for the database themselves.
+pub fn waits_for_database(object: &Value) -> bool {
+    object["metadata"]["annotations"][WAITS] == "true"
+}
 
 /// What the objects depend on beside their manifests.
 pub struct Values<'a> {

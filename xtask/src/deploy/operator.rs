@@ -27,17 +27,21 @@ pub struct Values<'a> {
     pub pod_security_version: &'a str,
     /// Whether the cluster is one that is thrown away: no election, and definitions without their descriptions.
     pub throw_away: bool,
+    /// The port at which the operator finds an API server on its own node. It starts together with kube-proxy on a fresh cluster;
+    /// before that has set up the Service's address the operator would end, and be started again after ten seconds.
+    pub api_port_of_node: Option<u16>,
 }
 
 /// The objects of the release, in the order in which they can be applied: namespace and definitions first.
 pub fn objects(manifest: &str, values: &Values<'_>) -> Result<Vec<Value>> {
     let mut out = manifests::parse(manifest)?;
-    let Values { image, instance, pod_security_version, throw_away } = *values;
+    let Values { image, instance, pod_security_version, throw_away, api_port_of_node } = *values;
     let mut key = Fingerprint::new();
     key.add("manifest", manifest);
     key.add("image", image);
     key.add("adapted", ADAPTED);
     key.add("throw-away", throw_away.to_string());
+    key.add("API server of the node", format!("{api_port_of_node:?}"));
     let mut deployments = 0;
     for object in &mut out {
         object["metadata"]["labels"][INSTANCE] = json!(instance);
@@ -51,7 +55,7 @@ pub fn objects(manifest: &str, values: &Values<'_>) -> Result<Vec<Value>> {
             }
             Some("Deployment") => {
                 deployments += 1;
-                adapt(object, image, throw_away);
+                adapt(object, values);
             }
             // Four fifths of a definition: less for the API server to read while it starts.
             Some("CustomResourceDefinition") if throw_away => {
@@ -94,7 +98,8 @@ fn without_descriptions(schema: &mut Value) {
     }
 }
 
-fn adapt(deployment: &mut Value, image: &str, throw_away: bool) {
+fn adapt(deployment: &mut Value, values: &Values<'_>) {
+    let image = values.image;
     for container in deployment.pointer_mut("/spec/template/spec/containers").and_then(Value::as_array_mut).into_iter().flatten() {
         container["image"] = json!(image);
         container["imagePullPolicy"] = json!("IfNotPresent");
@@ -110,7 +115,9 @@ fn adapt(deployment: &mut Value, image: &str, throw_away: bool) {
                 container[probe]["failureThreshold"] = json!(failures);
             }
         }
-        if throw_away && let Some(arguments) = container.get_mut("args").and_then(Value::as_array_mut) {
+        if values.throw_away
+            && let Some(arguments) = container.get_mut("args").and_then(Value::as_array_mut)
+        {
             arguments.retain(|it| it != "--leader-elect");
         }
         for variable in container.get_mut("env").and_then(Value::as_array_mut).into_iter().flatten() {
@@ -118,6 +125,12 @@ fn adapt(deployment: &mut Value, image: &str, throw_away: bool) {
             if variable["name"] == "OPERATOR_IMAGE_NAME" {
                 variable["value"] = json!(image);
             }
+        }
+        if let Some(port) = values.api_port_of_node
+            && let Some(variables) = container.get_mut("env").and_then(Value::as_array_mut)
+        {
+            variables.push(json!({ "name": "KUBERNETES_SERVICE_HOST", "valueFrom": { "fieldRef": { "fieldPath": "status.hostIP" } } }));
+            variables.push(json!({ "name": "KUBERNETES_SERVICE_PORT", "value": port.to_string() }));
         }
     }
 }
@@ -129,7 +142,7 @@ mod tests {
     const MANIFEST: &str = "kind: Deployment\nmetadata:\n  name: d\nspec:\n  template:\n    spec:\n      containers:\n      - name: manager\n        image: old\n        imagePullPolicy: Always\n        args: [controller, --leader-elect]\n        readinessProbe: {}\n        resources:\n          limits:\n            cpu: 100m\n            memory: 200Mi\n        env:\n        - name: OPERATOR_IMAGE_NAME\n          value: old\n        - name: OTHER\n          value: x\n---\nkind: CustomResourceDefinition\nmetadata:\n  name: c\n---\nkind: Namespace\nmetadata:\n  name: cnpg-system\n";
 
     fn values(throw_away: bool) -> Values<'static> {
-        Values { image: "ours:1", instance: "i", pod_security_version: "v1.36", throw_away }
+        Values { image: "ours:1", instance: "i", pod_security_version: "v1.36", throw_away, api_port_of_node: throw_away.then_some(6443) }
     }
 
     #[test]
@@ -150,6 +163,18 @@ mod tests {
             |throw_away| objects(MANIFEST, &values(throw_away)).unwrap()[2]["spec"]["template"]["spec"]["containers"][0]["args"].clone();
         assert_eq!(arguments(false), json!(["controller", "--leader-elect"]));
         assert_eq!(arguments(true), json!(["controller"]));
+    }
+
+    #[test]
+    fn the_operator_finds_the_api_server_past_its_service_where_that_is_wanted() {
+        let variables = |throw_away| {
+            let out = objects(MANIFEST, &values(throw_away)).unwrap();
+            let list = out[2]["spec"]["template"]["spec"]["containers"][0]["env"].as_array().cloned().unwrap();
+            list.into_iter().filter(|it| it["name"].as_str().is_some_and(|it| it.starts_with("KUBERNETES_"))).collect::<Vec<_>>()
+        };
+        assert_eq!(variables(false), Vec::<Value>::new());
+        assert_eq!(variables(true)[0]["valueFrom"]["fieldRef"]["fieldPath"], "status.hostIP");
+        assert_eq!(variables(true)[1]["value"], "6443");
     }
 
     #[test]

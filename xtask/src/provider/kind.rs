@@ -9,7 +9,11 @@ mod containerd;
 mod load;
 mod shortcuts;
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -39,6 +43,10 @@ pub const PROJECT_LABEL: &str = "dev.pocdeploy.project";
 
 /// The node's port that the Service answers on; `deploy/kind/cluster.yaml` maps it to the host.
 pub const NODE_PORT: u16 = 30080;
+/// The node's port that the API server listens on: kind's own choice (`APIServerInternalPort`).
+const API_PORT: u16 = 6443;
+/// The node's kubeconfig, which kubeadm writes before it starts the API server.
+const ADMIN: &str = "/etc/kubernetes/admin.conf";
 /// Written into the node when its creation ended well.
 const FINISHED: &str = "/kind/pocdeploy-finished";
 const TASK: TaskId = TaskId::Cluster;
@@ -180,6 +188,10 @@ impl Provider for Kind {
         &shortcuts::NAMES
     }
 
+    fn api_port_of_each_node(&self, env: &Env) -> Result<Option<u16>> {
+        Ok(config::is_alone(&config::parse(&file(env)?)?).then_some(API_PORT))
+    }
+
     fn certificates(&self, env: &Env) -> Result<Vec<Certificate>> {
         certificates::read(env.engine()?, &node(env))
     }
@@ -244,7 +256,8 @@ fn create(env: &Env, engine: &Engine) -> Result<()> {
     record::write_file(&file, configuration(env, choice.port, true)?.as_bytes())?;
     let image = images::reference(env, TASK, Role::Node)?;
     let name = &env.instance;
-    let kubeconfig = env.kubeconfig();
+    // A file of its own: others read the instance's while kind writes this one, and not at once.
+    let kubeconfig = env.work("kind-kubeconfig");
     let sh = env.tools.shell(&env.project)?;
     // Not removed on failure: the next run looks at what is there, and the log names the cause.
     let command = cmd!(sh, "{kind} create cluster --name {name} --image {image} --config {file} --kubeconfig {kubeconfig} --retain")
@@ -257,8 +270,33 @@ fn create(env: &Env, engine: &Engine) -> Result<()> {
             env.progress(TASK, words.trim());
         }
     };
-    let made = env.tools.run_watched(TASK, command, Duration::from_secs(600), progress);
+    let ended = AtomicBool::new(false);
+    let made = std::thread::scope(|scope| {
+        scope.spawn(|| announce(env, engine, &ended));
+        let made = env.tools.run_watched(TASK, command, Duration::from_secs(600), progress);
+        ended.store(true, Ordering::Relaxed);
+        made
+    });
+    // The instance's own holds the same.
+    std::fs::remove_file(&kubeconfig).ok();
     made.map_err(|error| recode(error, Code::ClusterFailed))
+}
+
+/// Says that the cluster is usable as soon as its API server is ready, seconds before kind has finished. A head start and no more:
+/// what fails here fails again, and is told, when kind has ended.
+fn announce(env: &Env, engine: &Engine, ended: &AtomicBool) {
+    let mut cluster = None;
+    while !ended.load(Ordering::Relaxed) {
+        if cluster.is_none() && engine.has_path(&node(env), ADMIN).is_ok_and(|it| it) && export_kubeconfig(env, engine).is_ok() {
+            cluster = Cluster::open(env, &env.kubeconfig()).ok();
+        }
+        if cluster.as_ref().is_some_and(|it| it.is_ready().is_ok()) {
+            return env.standing.usable(TASK);
+        }
+        if env.interrupt.sleep(Duration::from_millis(100)).is_err() {
+            return;
+        }
+    }
 }
 
 /// What kind gets to read: the project's file, what this host needs, and shortcuts or none.
@@ -273,8 +311,11 @@ pub(crate) fn configuration(env: &Env, port: u16, shortcuts: bool) -> Result<Str
         env.detail(TASK, format!("{:?}: {}", adaptation.setting, adaptation.reason));
     }
     let mirrors = !env.config.images.mirrors.is_empty();
-    let text = std::fs::read_to_string(env.files.file("deploy/kind/cluster.yaml")?).context("read deploy/kind/cluster.yaml")?;
-    config::render(&text, &config::Settings { port, adaptations, mirrors, own_network, shortcuts })
+    config::render(&file(env)?, &config::Settings { port, adaptations, mirrors, own_network, shortcuts })
+}
+
+fn file(env: &Env) -> Result<String> {
+    std::fs::read_to_string(env.files.file("deploy/kind/cluster.yaml")?).context("read deploy/kind/cluster.yaml")
 }
 
 /// Asked of kind each time: the file may be gone or of an earlier cluster.

@@ -1,6 +1,9 @@
 //! The database in the cluster: there when its operator says so and it answers a statement.
 
-use std::{cell::OnceCell, time::Duration};
+use std::{
+    cell::{Cell, OnceCell},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -29,6 +32,8 @@ const ID: TaskId = TaskId::Database;
 
 /// Generous for two busy cores; on a quiet machine it takes seconds.
 const LIMIT: Duration = Duration::from_secs(420);
+/// What is waited for comes within seconds.
+const PAUSE: Duration = Duration::from_millis(100);
 /// For an answer of something that is up.
 const ANSWER_LIMIT: Duration = Duration::from_secs(120);
 
@@ -82,9 +87,21 @@ impl Task for Database {
         cluster.apply_all(&wanted.others)?;
         let id = ObjectId::of(&wanted.cluster)?;
         let what = format!("the API server to take {id}");
-        let wait = Wait::new(env, &what, ANSWER_LIMIT);
-        cluster.wait_for(env, ID, &wait, || Ok(acceptance(cluster.apply(&wanted.cluster))))?;
-        let wait = Wait::new(env, "the database", LIMIT);
+        // The operator may still be starting.
+        let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, LIMIT) };
+        let is_new = Cell::new(false);
+        cluster.wait_for(env, ID, &wait, || {
+            // Asked each time: its kind may not be there yet.
+            is_new.set(cluster.get(&id)?.is_none());
+            Ok(acceptance(cluster.apply(&wanted.cluster)))
+        })?;
+        if is_new.get() {
+            let what = format!("the credentials of {id}");
+            let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, ANSWER_LIMIT) };
+            cluster.wait_for(env, ID, &wait, || credentials(&cluster, &id))?;
+            env.standing.usable(ID);
+        }
+        let wait = Wait { pause: PAUSE, ..Wait::new(env, "the database", LIMIT) };
         let ready = cluster.wait_for_object(env, ID, &wait, &id, verdict::database);
         with_evidence(ready, &cluster, &id.namespace, "")?;
         let wait = Wait::new(env, "an answer of the database", ANSWER_LIMIT);
@@ -92,6 +109,17 @@ impl Task for Database {
         let wait = Wait::new(env, "the database's pods", ANSWER_LIMIT);
         cluster.wait_for(env, ID, &wait, || Ok(unready(&cluster, &id)?.map_or(Verdict::Yes, Verdict::NotYet)))
     }
+}
+
+/// Whether the operator has written down what the application's pods mount: they can start and wait for the database then.
+fn credentials(cluster: &Cluster, id: &ObjectId) -> Result<Verdict> {
+    for name in ["app", "ca"] {
+        let secret = ObjectId::new("v1", "Secret", &id.namespace, &format!("{}-{name}", id.name));
+        if cluster.get(&secret)?.is_none() {
+            return Ok(Verdict::NotYet(format!("{secret} is not there")));
+        }
+    }
+    Ok(Verdict::Yes)
 }
 
 /// Why the database's pods do not serve.

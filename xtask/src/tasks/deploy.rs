@@ -26,7 +26,7 @@ use crate::{
         Cluster, ObjectId,
         survey::{Seen, State},
     },
-    deploy::secrets,
+    deploy::{objects::waits_for_database, secrets},
     env::Env,
     fingerprint::Fingerprint,
     graph::TaskId,
@@ -107,14 +107,31 @@ impl Task for Deploy {
         };
         change::carry_out(env, &cluster, ID, change, || {
             cluster.apply_all(&wanted.base)?;
-            // Where nobody is served yet, the pods start while their tables are made.
-            if serving(&history::read(&cluster, &env.config.app.namespace)?).is_none() {
+            // Where nobody is served yet, the pods start while their tables are made, and those that wait for the database while it
+            // comes up.
+            let is_first = serving(&history::read(&cluster, &env.config.app.namespace)?).is_none();
+            if is_first {
+                begin(&cluster, wanted)?;
+            }
+            env.standing.until_ended(&env.interrupt, ID, TaskId::Database)?;
+            if is_first {
                 cluster.apply_all(&wanted.app)?;
             }
             migration::migrate(env, &cluster, ID, wanted.migration.as_ref(), || keep(env, &cluster))?;
             rollout::roll_out(env, &cluster, ID, &wanted.app, &wanted.reach)
         })?;
         record::write_json(&deployed, &image)
+    }
+}
+
+/// Starts the pods that wait for the database themselves.
+fn begin(cluster: &Cluster, wanted: &App) -> Result<()> {
+    if wanted.app.iter().filter(|it| it["kind"] == "Deployment").all(waits_for_database) {
+        cluster.apply_all(&wanted.app)?;
+    }
+    match &wanted.migration {
+        Some(job) if waits_for_database(job) && cluster.get(&ObjectId::of(job)?)?.is_none() => cluster.apply(job),
+        _ => Ok(()),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
         difference::{Change, difference},
         evidence,
         survey::{Seen, State, Survey},
+        verdict,
     },
     deploy::{objects, secrets},
     env::Env,
@@ -22,7 +23,20 @@ use crate::{
 /// How each of the objects is, in the order given.
 pub(super) fn look<'a>(env: &Env, cluster: &Cluster, wanted: impl Iterator<Item = &'a Value>) -> Result<Vec<Seen>> {
     let label = format!("{}={}", objects::INSTANCE, env.instance);
-    cluster.survey(&Survey { wanted: wanted.collect(), label: &label, inputs: objects::INPUTS })
+    let mut seen = cluster.survey(&Survey { wanted: wanted.collect(), label: &label, inputs: objects::INPUTS })?;
+    for it in seen.iter_mut().filter(|it| it.id.kind == "Job" && matches!(it.state, State::NotReady(Verdict::NotYet(_)))) {
+        if has_worked(cluster, &it.id)? {
+            it.state = State::Well;
+        }
+    }
+    Ok(seen)
+}
+
+/// Whether a pod of the Job ended well. The Job itself says so later: its controller counts a pod when nothing of it is left on the
+/// node, and writes down what it counted once a second.
+pub(super) fn has_worked(cluster: &Cluster, job: &ObjectId) -> Result<bool> {
+    let pods = cluster.list("v1", "Pod", &job.namespace, &format!("job-name={}", job.name))?;
+    Ok(pods.iter().any(|it| verdict::has_worked(it)))
 }
 
 /// Why the objects are not as wanted: the first that is absent, changed or of other inputs, else the first that is not ready.

@@ -30,6 +30,8 @@ const ID: TaskId = TaskId::Operator;
 
 /// Generous for two busy cores; on a quiet machine it takes seconds.
 const LIMIT: Duration = Duration::from_secs(240);
+/// What is waited for comes within a second or two.
+const PAUSE: Duration = Duration::from_millis(100);
 
 impl Operator {
     fn wanted(&self, env: &Env) -> Result<&[Value]> {
@@ -80,14 +82,30 @@ impl Task for Operator {
         let deployment = ObjectId::new("apps/v1", "Deployment", operator::NAMESPACE, operator::DEPLOYMENT);
         let was_there = cluster.get(&deployment)?.is_some();
         cluster.apply_all(rest)?;
+        // What comes before the database itself can be applied, and that is tried until it is taken.
+        env.standing.usable(ID);
         if was_there && lacks_authority(&cluster, wanted)? {
             restart(env, &cluster, wanted, &deployment)?;
         }
+        open_kinds(env, &cluster, wanted)?;
         // It is there when it would take a database, not when its pod says so.
-        let wait = Wait::new(env, "the operator to take a database", LIMIT);
+        let wait = Wait { pause: PAUSE, ..Wait::new(env, "the operator to take a database", LIMIT) };
         let ready = cluster.wait_for(env, ID, &wait, || Ok(accepts(&cluster)));
         with_evidence(ready, &cluster, operator::NAMESPACE, "")
     }
+}
+
+/// Asks once for every kind that the operator brings. The API server prepares a kind when it is first asked for, and who watches one
+/// before that is done is sent away for a second (`Retry-After` of its `ResilientWatchCacheInitialization`): operator and
+/// instances would be, one after the other.
+fn open_kinds(env: &Env, cluster: &Cluster, wanted: &[Value]) -> Result<()> {
+    let wait = Wait { pause: PAUSE, ..Wait::new(env, "the operator's kinds to be served", LIMIT) };
+    for definition in wanted.iter().filter(|it| it["kind"] == "CustomResourceDefinition") {
+        let text = |pointer: &str| definition.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let api_version = format!("{}/{}", text("/spec/group"), text("/spec/versions/0/name"));
+        cluster.wait_for(env, ID, &wait, || cluster.list(&api_version, text("/spec/names/kind"), "", "").map(|_| Verdict::Yes))?;
+    }
+    Ok(())
 }
 
 /// Whether a webhook does not know the operator's certificate. The operator tells it when it starts: one that was made anew

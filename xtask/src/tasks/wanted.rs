@@ -26,11 +26,14 @@ pub const APP_SECRET: &str = "polls-app";
 pub(super) fn operator(env: &Env) -> Result<Vec<Value>> {
     let manifest = images::operator_manifest(env, TaskId::Operator)?;
     let image = images::reference(env, TaskId::Operator, Role::Operator)?;
+    let provider = provider(env)?;
+    let throw_away = !provider.shortcuts().is_empty();
     let values = operator::Values {
         image: &image,
         instance: &env.instance,
         pod_security_version: &pod_security_version(env)?,
-        throw_away: !provider(env)?.shortcuts().is_empty(),
+        throw_away,
+        api_port_of_node: if throw_away { provider.api_port_of_each_node(env)? } else { None },
     };
     operator::objects(&manifest, &values)
 }

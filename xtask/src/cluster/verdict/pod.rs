@@ -40,6 +40,12 @@ pub(super) fn pod(object: &Value) -> Verdict {
     }
 }
 
+/// Whether all that the pod was to do is done, whatever its phase: that follows when nothing of it is left on its node.
+pub fn has_worked(object: &Value) -> bool {
+    let ended = list(object, "/status/containerStatuses");
+    !ended.is_empty() && ended.iter().all(ended_well)
+}
+
 fn containers(object: &Value) -> impl Iterator<Item = &Value> {
     list(object, "/status/initContainerStatuses").iter().chain(list(object, "/status/containerStatuses"))
 }

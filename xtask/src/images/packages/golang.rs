@@ -57,6 +57,7 @@ const CLUSTER: &[&str] = &[
     "k8s.io/kubernetes/cmd/kubelet",
     "github.com/cloudnative-pg/cloudnative-pg/cmd/manager",
     "go.etcd.io/etcd/server/v3",
+    "./await",
     "./coredns",
     "./provisioner",
 ];

@@ -22,9 +22,19 @@ pub(crate) struct Settings {
     pub(crate) shortcuts: bool,
 }
 
+/// The file as data.
+pub(super) fn parse(text: &str) -> Result<Value> {
+    serde_saphyr::from_str(text).context("read deploy/kind/cluster.yaml")
+}
+
+/// Whether the cluster has no node but the first.
+pub(super) fn is_alone(document: &Value) -> bool {
+    document.get("nodes").and_then(Value::as_array).is_none_or(|it| it.len() < 2)
+}
+
 /// The configuration as JSON, which kind reads as YAML.
 pub(crate) fn render(text: &str, settings: &Settings) -> Result<String> {
-    let mut document: Value = serde_saphyr::from_str(text).context("read deploy/kind/cluster.yaml")?;
+    let mut document = parse(text)?;
     set_port(&mut document, settings.port)?;
     for adaptation in &settings.adaptations {
         match adaptation.setting {

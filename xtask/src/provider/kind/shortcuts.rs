@@ -5,11 +5,13 @@
 use serde_json::{Value, json};
 
 /// What is done differently, in words, for `plan`.
-pub(super) const NAMES: [&str; 5] = [
+pub(super) const NAMES: [&str; 7] = [
     "etcd does not wait for the disk: a machine that loses power may lose the cluster's objects; PostgreSQL's own data is always flushed",
     "scheduler, controller manager and operator hold no elections, since there is one of each",
     "the controller manager may call the API server as often as it likes",
     "the cluster's keys are of elliptic curves, which are made in no time",
+    "a cluster of one node is made without what upgrades and further nodes would need, and its kubelet's certificate ends after a year",
+    "the operator speaks to the API server at its node's own address, which is there before the Service's is",
     "the operator's definitions are without their descriptions: `kubectl explain` has no words for its kinds",
 ];
 
@@ -32,12 +34,18 @@ pub(super) fn add(document: &mut Value) {
     // keeps the first pods waiting for three seconds.
     let manager = [("leader-elect", "false"), ("kube-api-qps", "300"), ("kube-api-burst", "600")]
         .map(|(name, value)| json!({ "op": "add", "path": "/controllerManager/extraArgs/-", "value": { "name": name, "value": value } }));
-    let patch = json!({
-        "group": "kubeadm.k8s.io",
-        "version": "v1beta4",
-        "kind": "ClusterConfiguration",
-        "patch": Value::from([&[scheduler], manager.as_slice()].concat()).to_string(),
-    });
+    patch(document, "ClusterConfiguration", Value::from([&[scheduler], manager.as_slice()].concat()));
+    if super::config::is_alone(document) {
+        // `kubelet-finalize` would start the kubelet once more, when the first pods could start.
+        let skipped = ["kubelet-finalize", "upload-config"];
+        let additions = skipped.map(|phase| json!({ "op": "add", "path": "/skipPhases/-", "value": phase }));
+        patch(document, "InitConfiguration", json!(additions));
+    }
+}
+
+/// A JSON patch of what kubeadm reads.
+fn patch(document: &mut Value, kind: &str, operations: Value) {
+    let patch = json!({ "group": "kubeadm.k8s.io", "version": "v1beta4", "kind": kind, "patch": operations.to_string() });
     match document.get_mut("kubeadmConfigPatchesJSON6902").and_then(Value::as_array_mut) {
         Some(list) => list.push(patch),
         None => document["kubeadmConfigPatchesJSON6902"] = json!([patch]),
@@ -64,6 +72,17 @@ mod tests {
         add(&mut document);
         assert_eq!(document["kubeadmConfigPatches"][0], "theirs");
         assert_eq!(document["kubeadmConfigPatchesJSON6902"][0]["kind"], "theirs");
-        assert_eq!(document["kubeadmConfigPatchesJSON6902"].as_array().map(Vec::len), Some(2));
+        assert_eq!(document["kubeadmConfigPatchesJSON6902"].as_array().map(Vec::len), Some(3));
+    }
+
+    #[test]
+    fn further_nodes_find_what_they_need_to_join() {
+        let patched = |nodes: Value| {
+            let mut document = json!({ "nodes": nodes });
+            add(&mut document);
+            document["kubeadmConfigPatchesJSON6902"].as_array().unwrap().iter().any(|it| it["kind"] == "InitConfiguration")
+        };
+        assert!(patched(json!([{ "role": "control-plane" }])));
+        assert!(!patched(json!([{ "role": "control-plane" }, { "role": "worker" }])));
     }
 }

@@ -9,11 +9,11 @@ use crate::{
     cluster::{Cluster, ObjectId, Verdict, Wait, survey::State, verdict},
     env::Env,
     graph::TaskId,
-    tasks::objects::{earlier_migrations, look, with_evidence},
+    tasks::objects::{earlier_migrations, has_worked, look, with_evidence},
 };
 
 /// Longer than the Job's own deadline.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(450);
 
 /// Brings the tables to the Job's state; `before` is called when it must really run. A Job that is complete is done.
 pub(super) fn migrate(env: &Env, cluster: &Cluster, task: TaskId, job: Option<&Value>, before: impl FnOnce() -> Result<()>) -> Result<()> {
@@ -48,7 +48,12 @@ pub(super) fn migrate(env: &Env, cluster: &Cluster, task: TaskId, job: Option<&V
     }
     env.progress(task, "migrating the database");
     let wait = Wait { pause: Duration::from_millis(100), ..Wait::new(env, "the migration", LIMIT) };
-    let done = cluster.wait_for_object(env, task, &wait, &id, verdict::job);
+    let done = cluster.wait_for(env, task, &wait, || match cluster.get(&id)?.as_ref().map(verdict::job) {
+        // Its controller says so a second or two after the fact.
+        Some(Verdict::NotYet(_)) if has_worked(cluster, &id)? => Ok(Verdict::Yes),
+        Some(verdict) => Ok(verdict),
+        None => Ok(Verdict::NotYet(format!("{id} is not there"))),
+    });
     with_evidence(done, cluster, &id.namespace, &format!("job-name={}", id.name))?;
     earlier_migrations(cluster, job)?.iter().try_for_each(|earlier| cluster.delete(earlier))
 }

@@ -1,0 +1,151 @@
+//! How the tasks of a run stand to each other while they work: on whose product others can build before its own end, and whose
+//! product will not come.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use anyhow::Result;
+
+use crate::{errors::Problem, graph::TaskId, interrupt::Interrupt};
+
+/// How a task of the run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stand {
+    /// Not begun, or at work.
+    Open,
+    /// At work, and those of `TaskId::begins_once_usable` can begin.
+    Usable,
+    Well,
+    /// It failed, or was not run, because of this task.
+    Lost(TaskId),
+}
+
+/// All tasks of a run. Tasks tell it and ask it; the runner waits on it.
+#[derive(Debug, Default)]
+pub struct Standing {
+    tasks: Mutex<BTreeMap<TaskId, Stand>>,
+    changed: Condvar,
+}
+
+impl Standing {
+    /// A run of these tasks begins.
+    pub(crate) fn begin(&self, tasks: &[TaskId]) {
+        *self.tasks() = tasks.iter().map(|id| (*id, Stand::Open)).collect();
+    }
+
+    /// What the task makes can be built upon, though it is not done with it.
+    pub fn usable(&self, id: TaskId) {
+        self.set(id, Stand::Usable);
+    }
+
+    /// The task has ended.
+    pub(crate) fn ended(&self, id: TaskId, stand: Stand) {
+        self.set(id, stand);
+    }
+
+    /// Who is to blame where something that the task needs will not come.
+    pub fn lost(&self, id: TaskId) -> Option<TaskId> {
+        let tasks = self.tasks();
+        id.needs().iter().find_map(|need| match tasks.get(need) {
+            Some(Stand::Lost(culprit)) => Some(*culprit),
+            _ => None,
+        })
+    }
+
+    /// An error where something that the task needs will not come: whatever it waits for is in vain.
+    pub fn check(&self, id: TaskId) -> Result<()> {
+        match self.lost(id) {
+            Some(culprit) => Err(Problem::new(format!("{} needs {}, which failed", id.name(), culprit.name())).into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until a task that this one began before has ended; an error where it ended badly. How long that takes is the other's
+    /// affair. A task that is not of this run is not waited for.
+    pub fn until_ended(&self, interrupt: &Interrupt, id: TaskId, need: TaskId) -> Result<()> {
+        loop {
+            interrupt.check()?;
+            self.check(id)?;
+            let tasks = self.tasks();
+            if !matches!(tasks.get(&need), Some(Stand::Open | Stand::Usable)) {
+                return Ok(());
+            }
+            // Woken for a look at the interrupt, too.
+            drop(self.changed.wait_timeout(tasks, Duration::from_millis(100)).unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
+    /// Whether all that the task must wait for is there, so that it can begin.
+    pub(crate) fn can_begin(&self, id: TaskId) -> bool {
+        let tasks = self.tasks();
+        id.needs().iter().all(|need| match tasks.get(need) {
+            None | Some(Stand::Well) => true,
+            Some(Stand::Usable) => id.begins_once_usable().contains(need),
+            Some(Stand::Open | Stand::Lost(_)) => false,
+        })
+    }
+
+    /// Waits until the tasks stand otherwise than `seen`.
+    pub(crate) fn wait_for_change(&self, seen: &BTreeMap<TaskId, Stand>) {
+        let tasks = self.tasks();
+        drop(self.changed.wait_while(tasks, |it| it == seen).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// As they stand now.
+    pub(crate) fn now(&self) -> BTreeMap<TaskId, Stand> {
+        self.tasks().clone()
+    }
+
+    fn set(&self, id: TaskId, stand: Stand) {
+        self.tasks().insert(id, stand);
+        self.changed.notify_all();
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, BTreeMap<TaskId, Stand>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::closure;
+
+    fn standing() -> Standing {
+        let standing = Standing::default();
+        standing.begin(&closure(&[TaskId::Deploy]));
+        standing
+    }
+
+    #[test]
+    fn a_task_begins_on_what_is_usable_only_where_that_is_enough_for_it() {
+        let standing = standing();
+        assert!(!standing.can_begin(TaskId::Operator));
+        standing.usable(TaskId::Cluster);
+        assert!(standing.can_begin(TaskId::Operator));
+        standing.usable(TaskId::Database);
+        assert!(!standing.can_begin(TaskId::Deploy), "the image is not in the cluster");
+        standing.usable(TaskId::Load);
+        assert!(!standing.can_begin(TaskId::Deploy), "a part of the image is of no use");
+        standing.ended(TaskId::Load, Stand::Well);
+        assert!(standing.can_begin(TaskId::Deploy));
+    }
+
+    #[test]
+    fn who_began_early_learns_that_what_it_needs_will_not_come() {
+        let (standing, interrupt) = (standing(), Interrupt::default());
+        standing.usable(TaskId::Database);
+        assert!(standing.check(TaskId::Deploy).is_ok());
+        standing.ended(TaskId::Database, Stand::Lost(TaskId::Operator));
+        let error = standing.until_ended(&interrupt, TaskId::Deploy, TaskId::Database).unwrap_err();
+        assert_eq!(error.to_string(), "deploy needs operator, which failed");
+    }
+
+    #[test]
+    fn a_task_of_no_run_is_not_waited_for() {
+        assert!(Standing::default().until_ended(&Interrupt::default(), TaskId::Deploy, TaskId::Database).is_ok());
+    }
+}
