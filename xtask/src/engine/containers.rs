@@ -1,16 +1,15 @@
-//! Containers and networks: look up, run, execute in, commit, remove.
+//! Containers and networks: look up, run, execute in, remove.
 
-use std::{collections::HashMap, io::Write};
+use std::{collections::HashMap, io::Write, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 use bollard::{
     container::LogOutput,
     exec::{CreateExecOptions, StartExecResults},
-    models::{ContainerConfig, ContainerCreateBody, HostConfig, NetworkCreateRequest},
+    models::{ContainerCreateBody, HostConfig, MountPoint, NetworkCreateRequest},
     query_parameters::{
-        CommitContainerOptions, ContainerArchiveInfoOptions, CreateContainerOptions, InspectContainerOptions, InspectNetworkOptions,
-        ListContainersOptions, ListNetworksOptions, ListVolumesOptions, RemoveContainerOptions, StartContainerOptions,
-        StopContainerOptions,
+        ContainerArchiveInfoOptions, CreateContainerOptions, InspectContainerOptions, InspectNetworkOptions, ListContainersOptions,
+        ListNetworksOptions, ListVolumesOptions, RemoveContainerOptions, StartContainerOptions, StopContainerOptions,
     },
 };
 use bytes::Bytes;
@@ -39,6 +38,8 @@ pub struct Container {
     pub ports: Vec<(String, u16)>,
     /// Names of its anonymous and named volumes.
     pub volumes: Vec<String>,
+    /// Its mounts: where in the container, and what of the engine's host.
+    pub mounts: Vec<(String, PathBuf)>,
 }
 
 /// What to start.
@@ -91,6 +92,8 @@ impl Engine {
         for (inner, outer) in bindings {
             ports.extend(outer.into_iter().flatten().filter_map(|it| Some((inner.clone(), it.host_port?.parse().ok()?))));
         }
+        let mounted = it.mounts.unwrap_or_default();
+        let place = |it: &MountPoint| Some((it.destination.clone()?, PathBuf::from(it.source.clone()?)));
         Ok(Some(Container {
             id: it.id.unwrap_or_default(),
             running: it.state.as_ref().and_then(|it| it.running).unwrap_or_default(),
@@ -100,7 +103,8 @@ impl Engine {
             image: config.image.unwrap_or_default(),
             labels: config.labels.unwrap_or_default(),
             ports,
-            volumes: it.mounts.unwrap_or_default().into_iter().filter_map(|it| it.name).collect(),
+            mounts: mounted.iter().filter_map(place).collect(),
+            volumes: mounted.into_iter().filter_map(|it| it.name).collect(),
         }))
     }
 
@@ -181,21 +185,6 @@ impl Engine {
             }
         })
         .with_context(|| format!("remove container {name}"))
-    }
-
-    /// Makes an image of a container's file system; `changes` are Dockerfile instructions.
-    pub fn commit(&self, container: &str, name: &str, tag: &str, changes: &[String]) -> Result<()> {
-        let options = CommitContainerOptions {
-            container: Some(container.to_owned()),
-            repo: Some(name.to_owned()),
-            tag: Some(tag.to_owned()),
-            changes: (!changes.is_empty()).then(|| changes.join("\n")),
-            pause: true,
-            ..CommitContainerOptions::default()
-        };
-        self.wait(async { self.docker.commit_container(options, ContainerConfig::default()).await.map_err(|error| self.explain(error)) })
-            .with_context(|| format!("commit container {container} as {name}:{tag}"))?;
-        Ok(())
     }
 
     /// Whether a path exists in a container, running or not.

@@ -4,6 +4,8 @@
 //! archive that they came in (tar-split's format), from which the very same bytes are put together again. Nothing is
 //! written, and a layer's digest is known beforehand, so whoever receives it can tell a wrong one.
 
+mod link;
+
 use std::{
     fs::{self, File},
     io::{self, BufRead as _, BufReader, Read as _, Write},
@@ -24,6 +26,8 @@ pub struct StoredImage {
     pub config: Vec<u8>,
     /// Lowest first.
     pub layers: Vec<Layer>,
+    /// Whether files in the store have the owners that they have in a container, so that another store may have them as they are.
+    pub has_plain_owners: bool,
 }
 
 /// One layer in the store.
@@ -33,6 +37,8 @@ pub struct Layer {
     pub digest: String,
     /// The digest of this layer and all below it: the name of what they look like together.
     pub chain: String,
+    /// What its files hold together, in bytes.
+    pub content: u64,
     files: PathBuf,
     shape: PathBuf,
 }
@@ -60,7 +66,8 @@ impl Engine {
             return Ok(None);
         }
         let facts = self.image(reference)?.ok_or_else(|| Problem::new(format!("{reference} is not in the engine")))?;
-        Ok(find(Path::new(&root), &facts.id, &facts.layers))
+        let shifts = info.security_options.unwrap_or_default().iter().any(|it| ["name=userns", "name=rootless"].contains(&it.as_str()));
+        Ok(find(Path::new(&root), &facts.id, &facts.layers).map(|it| StoredImage { has_plain_owners: !shifts, ..it }))
     }
 }
 
@@ -76,6 +83,7 @@ fn find(root: &Path, id: &str, digests: &[String]) -> Option<StoredImage> {
         let layer = Layer {
             digest: digest.clone(),
             chain,
+            content: fs::read_to_string(entry.join("size")).ok()?.trim().parse().ok()?,
             files: root.join("overlay2").join(place.trim()).join("diff"),
             shape: entry.join("tar-split.json.gz"),
         };
@@ -84,7 +92,7 @@ fn find(root: &Path, id: &str, digests: &[String]) -> Option<StoredImage> {
         }
         layers.push(layer);
     }
-    Some(StoredImage { config, layers })
+    Some(StoredImage { config, layers, has_plain_owners: false })
 }
 
 /// The chain digests of layers, as the image specification of the Open Container Initiative defines them.
@@ -182,8 +190,13 @@ mod tests {
         let mut shape = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         shape.write_all(lines.join("\n").as_bytes()).unwrap();
         fs::write(dir.path().join("shape.gz"), shape.finish().unwrap()).unwrap();
-        let layer =
-            Layer { digest: String::new(), chain: String::new(), files: dir.path().join("diff"), shape: dir.path().join("shape.gz") };
+        let layer = Layer {
+            digest: String::new(),
+            chain: String::new(),
+            content: 7,
+            files: dir.path().join("diff"),
+            shape: dir.path().join("shape.gz"),
+        };
         let mut out = Vec::new();
         layer.write_to(&mut out).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), "<header>content<end>");

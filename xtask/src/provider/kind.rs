@@ -282,7 +282,7 @@ fn create(env: &Env, engine: &Engine) -> Result<()> {
     made.map_err(|error| recode(error, Code::ClusterFailed))
 }
 
-/// Says that the cluster is usable as soon as its API server is ready, seconds before kind has finished. A head start and no more:
+/// Says that the cluster is usable as soon as its API server takes objects, seconds before kind has finished. A head start and no more:
 /// what fails here fails again, and is told, when kind has ended.
 fn announce(env: &Env, engine: &Engine, ended: &AtomicBool) {
     let mut cluster = None;
@@ -290,7 +290,9 @@ fn announce(env: &Env, engine: &Engine, ended: &AtomicBool) {
         if cluster.is_none() && engine.has_path(&node(env), ADMIN).is_ok_and(|it| it) && export_kubeconfig(env, engine).is_ok() {
             cluster = Cluster::open(env, &env.kubeconfig()).ok();
         }
-        if cluster.as_ref().is_some_and(|it| it.is_ready().is_ok()) {
+        // It takes objects before it calls itself ready, which is when its own rules for everybody else are in place.
+        let system = ObjectId::new("v1", "Namespace", "", "kube-system");
+        if cluster.as_ref().is_some_and(|it| it.get(&system).is_ok_and(|it| it.is_some())) {
             return env.standing.usable(TASK);
         }
         if env.interrupt.sleep(Duration::from_millis(100)).is_err() {

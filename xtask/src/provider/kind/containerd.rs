@@ -5,7 +5,8 @@
 
 use std::{io::Write, os::unix::net::UnixStream, path::PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use serde_json::Value;
 use xshell::cmd;
 
 use crate::{engine::Engine, env::Env, graph::TaskId, images::packages, provider::kind::node};
@@ -19,6 +20,8 @@ pub(super) struct Containerd<'a> {
     env: &'a Env,
     engine: &'a Engine,
     direct: Option<Direct>,
+    /// The node's `/var` as the engine's host sees it.
+    var: Option<PathBuf>,
 }
 
 /// The client on the host, and the node's socket as the host sees it.
@@ -31,12 +34,14 @@ impl<'a> Containerd<'a> {
     /// Of this instance's node, which runs.
     pub(super) fn of(env: &'a Env) -> Result<Containerd<'a>> {
         let engine = env.engine()?;
-        let process = engine.container(&node(env))?.map(|it| it.process).unwrap_or_default();
+        let container = engine.container(&node(env))?.unwrap_or_default();
+        let process = container.process;
+        let var = container.mounts.into_iter().find(|(inside, _)| inside == "/var").map(|(_, outside)| outside);
         let direct = packages::containerd_client(env).and_then(|client| {
             let socket = PathBuf::from(format!("/proc/{process}/root/run/containerd/containerd.sock"));
             UnixStream::connect(&socket).is_ok().then_some(Direct { client, socket })
         });
-        Ok(Containerd { env, engine, direct })
+        Ok(Containerd { env, engine, direct, var })
     }
 
     /// Runs `ctr` and reads what it says.
@@ -74,6 +79,28 @@ impl<'a> Containerd<'a> {
         let listed = self.ctr(&["snapshots", "ls"])?;
         Ok(committed(&listed))
     }
+
+    /// Begins a snapshot above a whole one and says where its files belong, as this process reaches that folder.
+    pub(super) fn prepare(&self, name: &str, parent: Option<&str>) -> Result<PathBuf> {
+        let var = self.var.as_ref().context("the node's /var is no volume")?;
+        let mut command = vec!["snapshots", "prepare", "--mounts", name];
+        command.extend(parent);
+        let mounts = self.ctr(&command)?;
+        let inside = folder(&mounts).with_context(|| format!("containerd says nothing about where snapshot {name} lies: {mounts}"))?;
+        let below = inside.strip_prefix("/var/").with_context(|| format!("snapshot {name} lies in {inside}, outside /var"))?;
+        Ok(var.join(below))
+    }
+}
+
+/// Where what is written to a snapshot lies: the upper folder of an overlay, or all of it where there is nothing below.
+fn folder(mounts: &str) -> Option<String> {
+    let mounts: Value = serde_json::from_str(mounts).ok()?;
+    let [mount] = mounts.as_array()?.as_slice() else { return None };
+    if mount["Type"] == "bind" {
+        return mount["Source"].as_str().map(str::to_owned);
+    }
+    let options = mount["Options"].as_array()?.iter().filter_map(Value::as_str);
+    options.into_iter().find_map(|it| it.strip_prefix("upperdir=")).map(str::to_owned)
 }
 
 /// Of a table of name, parent (which the lowest has none of) and kind.
@@ -103,6 +130,15 @@ mod tests {
     fn only_whole_snapshots_count_and_columns_are_padded() {
         let listed = "KEY        PARENT     KIND      \nsha256:a              Committed \nsha256:b   sha256:a   Committed \nrunning    sha256:b   Active    \n";
         assert_eq!(committed(listed), ["sha256:a", "sha256:b"]);
+    }
+
+    #[test]
+    fn a_snapshots_files_lie_in_its_upper_folder() {
+        let overlay = r#"[{"Type":"overlay","Source":"overlay","Target":"","Options":["index=off","workdir=/var/s/2/work","upperdir=/var/s/2/fs","lowerdir=/var/s/1/fs"]}]"#;
+        assert_eq!(folder(overlay).as_deref(), Some("/var/s/2/fs"));
+        let lowest = r#"[{"Type":"bind","Source":"/var/s/1/fs","Target":"","Options":["rw","rbind"]}]"#;
+        assert_eq!(folder(lowest).as_deref(), Some("/var/s/1/fs"));
+        assert_eq!(folder(r#"[{"Type":"overlay","Source":"overlay","Options":["lowerdir=/var/s/1/fs"]}]"#), None);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! An image of the engine into the node: a partial archive with only the layers that the node lacks.
 //!
-//! containerd reads no layer whose chain is unpacked already, so the archive need not hold it. Where the engine's store
-//! cannot be read, the engine exports the whole image.
+//! containerd reads no layer whose chain is unpacked already, so the archive need not hold it. Large layers do not travel at all where
+//! engine and node keep them on one disk: the node's snapshot gets links to the engine's files. Where the engine's store cannot be
+//! read, the engine exports the whole image.
 
 use std::io::Write;
 
@@ -27,11 +28,16 @@ pub(super) fn load(env: &Env, containerd: &Containerd<'_>, reference: &str) -> R
     match engine.stored(reference)? {
         Some(image) => {
             let unpacked = containerd.unpacked()?;
-            let missing: Vec<bool> = image.layers.iter().map(|it| !unpacked.contains(&it.chain)).collect();
+            let mut missing: Vec<bool> = image.layers.iter().map(|it| !unpacked.contains(&it.chain)).collect();
             let count = missing.iter().filter(|it| **it).count();
             env.detail(TASK, format!("{count} of {} layers are new to the node", missing.len()));
+            let linked = link(env, containerd, &image, &mut missing);
             let archive = Archive::new(&image, &missing, &normalized(reference))?;
             containerd.ctr_with_input(&["images", "import", "--digests", "-"], |out| archive.write_to(out))?;
+            // The image keeps them from now on, and only as long as it is there itself.
+            for layer in linked {
+                containerd.ctr(&["snapshots", "label", &layer.chain, "containerd.io/gc.root="])?;
+            }
         }
         None => {
             env.detail(TASK, "the engine's store cannot be read here: it exports the whole image");
@@ -43,6 +49,47 @@ pub(super) fn load(env: &Env, containerd: &Containerd<'_>, reference: &str) -> R
         return Err(Problem::new(format!("{reference} was brought to the node and is not there")).into());
     }
     Ok(())
+}
+
+/// Smaller layers arrive sooner in the archive.
+const LARGE: u64 = 4_000_000;
+
+/// Unpacks the large layers, and those below them, by links. What that does not work for is left to the archive.
+fn link<'a>(env: &Env, containerd: &Containerd<'_>, image: &'a StoredImage, missing: &mut [bool]) -> Vec<&'a Layer> {
+    let mut linked = Vec::new();
+    let is_large = |(layer, missing): (&Layer, &bool)| *missing && layer.content >= LARGE;
+    let Some(last) = image.layers.iter().zip(missing.iter()).rposition(is_large).filter(|_| image.has_plain_owners) else {
+        return linked;
+    };
+    for (index, layer) in image.layers.iter().enumerate().take(last + 1) {
+        if !missing[index] {
+            continue;
+        }
+        let parent = index.checked_sub(1).map(|below| image.layers[below].chain.as_str());
+        if let Err(error) = link_layer(containerd, layer, parent) {
+            env.detail(TASK, format!("layer {} travels in the archive: {error:#}", layer.digest));
+            break;
+        }
+        missing[index] = false;
+        linked.push(layer);
+    }
+    linked
+}
+
+/// Makes the snapshot of one layer; a half-made one of a run that was cut off gives way.
+fn link_layer(containerd: &Containerd<'_>, layer: &Layer, parent: Option<&str>) -> Result<()> {
+    let name = format!("pocdeploy-{}", layer.chain);
+    let remove = || containerd.ctr(&["snapshots", "delete", &name]);
+    let folder = containerd.prepare(&name, parent).or_else(|error| match remove() {
+        Ok(_) => containerd.prepare(&name, parent),
+        Err(_) => Err(error),
+    })?;
+    let made = layer.link_into(&folder).and_then(|()| containerd.ctr(&["snapshots", "commit", &layer.chain, &name]).map(drop));
+    if made.is_err() {
+        // What stays behind gives way to the next try.
+        remove().ok();
+    }
+    made
 }
 
 /// A layout of the Open Container Initiative, as one stream.

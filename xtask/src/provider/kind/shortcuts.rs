@@ -5,15 +5,19 @@
 use serde_json::{Value, json};
 
 /// What is done differently, in words, for `plan`.
-pub(super) const NAMES: [&str; 7] = [
+pub(super) const NAMES: [&str; 8] = [
     "etcd does not wait for the disk: a machine that loses power may lose the cluster's objects; PostgreSQL's own data is always flushed",
     "scheduler, controller manager and operator hold no elections, since there is one of each",
-    "the controller manager may call the API server as often as it likes",
+    "the controllers share one identity that may do everything, and call the API server as often as they like",
+    "kube-proxy takes in a new endpoint within a tenth of a second, which would be too often for many",
     "the cluster's keys are of elliptic curves, which are made in no time",
     "a cluster of one node is made without what upgrades and further nodes would need, and its kubelet's certificate ends after a year",
     "the operator speaks to the API server at its node's own address, which is there before the Service's is",
     "the operator's definitions are without their descriptions: `kubectl explain` has no words for its kinds",
 ];
+
+/// The node's kubeconfig of somebody who may do everything, which kubeadm writes.
+const ADMIN: &str = "/etc/kubernetes/admin.conf";
 
 /// Adds them to kind's configuration; what the file itself says stays.
 pub(super) fn add(document: &mut Value) {
@@ -22,6 +26,8 @@ pub(super) fn add(document: &mut Value) {
         "kubeadmConfigPatches",
         "kind: ClusterConfiguration\nencryptionAlgorithm: ECDSA-P256\netcd:\n  local:\n    extraArgs:\n    - name: unsafe-no-fsync\n      value: \"true\"\n",
     );
+    // By default a second lies between two of its looks, and a new endpoint is of no use before the next.
+    super::config::push(document, "kubeadmConfigPatches", "kind: KubeProxyConfiguration\niptables:\n  minSyncPeriod: 100ms\n");
     // kind writes the scheduler's arguments only where there are feature gates, and a list can be added to only where there is one.
     let gates = document.get("featureGates").and_then(Value::as_object).is_some_and(|it| !it.is_empty());
     let no_election = json!({ "name": "leader-elect", "value": "false" });
@@ -30,11 +36,19 @@ pub(super) fn add(document: &mut Value) {
     } else {
         json!({ "op": "add", "path": "/scheduler/extraArgs", "value": [no_election] })
     };
-    // Some forty controllers each ask for a token when they start, and twenty calls a second are allowed by default: that alone
-    // keeps the first pods waiting for three seconds.
-    let manager = [("leader-elect", "false"), ("kube-api-qps", "300"), ("kube-api-burst", "600")]
-        .map(|(name, value)| json!({ "op": "add", "path": "/controllerManager/extraArgs/-", "value": { "name": name, "value": value } }));
-    patch(document, "ClusterConfiguration", Value::from([&[scheduler], manager.as_slice()].concat()));
+    // Some forty controllers each make an account and ask for its token when they start, one after the other, and the first pods
+    // wait for that. Twenty calls a second are what they may make by default.
+    let manager = [
+        ("leader-elect", "false"),
+        ("use-service-account-credentials", "false"),
+        ("kubeconfig", ADMIN),
+        ("kube-api-qps", "300"),
+        ("kube-api-burst", "600"),
+    ]
+    .map(|(name, value)| json!({ "op": "add", "path": "/controllerManager/extraArgs/-", "value": { "name": name, "value": value } }));
+    let admin = json!({ "name": "admin", "hostPath": ADMIN, "mountPath": ADMIN, "readOnly": true, "pathType": "File" });
+    let admin = json!({ "op": "add", "path": "/controllerManager/extraVolumes", "value": [admin] });
+    patch(document, "ClusterConfiguration", Value::from([&[scheduler, admin], manager.as_slice()].concat()));
     if super::config::is_alone(document) {
         // `kubelet-finalize` would start the kubelet once more, when the first pods could start.
         let skipped = ["kubelet-finalize", "upload-config"];
