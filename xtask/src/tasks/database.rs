@@ -96,9 +96,11 @@ impl Task for Database {
             Ok(acceptance(cluster.apply(&wanted.cluster)))
         })?;
         if is_new.get() {
-            let what = format!("the credentials of {id}");
-            let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, ANSWER_LIMIT) };
-            cluster.wait_for(env, ID, &wait, || credentials(&cluster, &id))?;
+            let what = format!("the files of {id} to be made");
+            let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, LIMIT) };
+            let made = cluster.wait_for(env, ID, &wait, || are_files_made(&cluster, &id));
+            with_evidence(made, &cluster, &id.namespace, "")?;
+            // The application's pods mount credentials that are there by now. Sooner, their start would only slow this down.
             env.standing.usable(ID);
         }
         let wait = Wait { pause: PAUSE, ..Wait::new(env, "the database", LIMIT) };
@@ -111,15 +113,14 @@ impl Task for Database {
     }
 }
 
-/// Whether the operator has written down what the application's pods mount: they can start and wait for the database then.
-fn credentials(cluster: &Cluster, id: &ObjectId) -> Result<Verdict> {
-    for name in ["app", "ca"] {
-        let secret = ObjectId::new("v1", "Secret", &id.namespace, &format!("{}-{name}", id.name));
-        if cluster.get(&secret)?.is_none() {
-            return Ok(Verdict::NotYet(format!("{secret} is not there")));
-        }
-    }
-    Ok(Verdict::Yes)
+/// Whether the Job that makes the first instance's files has worked, or that instance is there already.
+fn are_files_made(cluster: &Cluster, id: &ObjectId) -> Result<Verdict> {
+    let pods = cluster.list("v1", "Pod", &id.namespace, &format!("cnpg.io/cluster={}", id.name))?;
+    let is_instance = |pod: &Value| pod.pointer("/metadata/labels/cnpg.io~1podRole").is_some_and(|it| it == "instance");
+    Ok(match pods.iter().any(|it| is_instance(it) || verdict::has_worked(it)) {
+        true => Verdict::Yes,
+        false => Verdict::NotYet(format!("{} pods work on them", pods.len())),
+    })
 }
 
 /// Why the database's pods do not serve.

@@ -1,6 +1,9 @@
 //! CloudNativePG's operator in the cluster: there when it would take a database.
 
-use std::{cell::OnceCell, time::Duration};
+use std::{
+    cell::{Cell, OnceCell},
+    time::Duration,
+};
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -90,7 +93,13 @@ impl Task for Operator {
         open_kinds(env, &cluster, wanted)?;
         // It is there when it would take a database, not when its pod says so.
         let wait = Wait { pause: PAUSE, ..Wait::new(env, "the operator to take a database", LIMIT) };
-        let ready = cluster.wait_for(env, ID, &wait, || Ok(accepts(&cluster)));
+        let shown = Cell::new(false);
+        let ready = cluster.wait_for(env, ID, &wait, || {
+            if !shown.get() {
+                shown.set(show_certificate(&cluster)?);
+            }
+            Ok(accepts(&cluster))
+        });
         with_evidence(ready, &cluster, operator::NAMESPACE, "")
     }
 }
@@ -106,6 +115,25 @@ fn open_kinds(env: &Env, cluster: &Cluster, wanted: &[Value]) -> Result<()> {
         cluster.wait_for(env, ID, &wait, || cluster.list(&api_version, text("/spec/names/kind"), "", "").map(|_| Verdict::Yes))?;
     }
     Ok(())
+}
+
+/// Lets the operator's pods see its certificate, where there is one. The operator makes it when it starts and waits until the kubelet
+/// has brought it into the pod, which the kubelet does when it next looks at the pod: at once where the pod changes, as by this
+/// annotation, else within a minute or so.
+fn show_certificate(cluster: &Cluster) -> Result<bool> {
+    let certificate = ObjectId::new("v1", "Secret", operator::NAMESPACE, "cnpg-webhook-cert");
+    if cluster.get(&certificate)?.is_none() {
+        return Ok(false);
+    }
+    for mut pod in cluster.list("v1", "Pod", operator::NAMESPACE, operator::LABELS)? {
+        let name = pod["metadata"]["name"].take();
+        cluster.apply(&json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": { "name": name, "namespace": operator::NAMESPACE, "annotations": { "dev.pocdeploy/certificate": "made" } },
+        }))?;
+    }
+    Ok(true)
 }
 
 /// Whether a webhook does not know the operator's certificate. The operator tells it when it starts: one that was made anew

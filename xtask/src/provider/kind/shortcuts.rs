@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 pub(super) const NAMES: [&str; 8] = [
     "etcd does not wait for the disk: a machine that loses power may lose the cluster's objects; PostgreSQL's own data is always flushed",
     "scheduler, controller manager and operator hold no elections, since there is one of each",
-    "the controllers share one identity that may do everything, and call the API server as often as they like",
+    "the controllers share one identity that may do everything and the API server's certificate, and call the API server as often as they like",
     "kube-proxy takes in a new endpoint within a tenth of a second, which would be too often for many",
     "the cluster's keys are of elliptic curves, which are made in no time",
     "a cluster of one node is made without what upgrades and further nodes would need, and its kubelet's certificate ends after a year",
-    "the operator speaks to the API server at its node's own address, which is there before the Service's is",
+    "operator and API server call each other at their own addresses, which are there before their Services' are",
     "the operator's definitions are without their descriptions: `kubectl explain` has no words for its kinds",
 ];
 
@@ -42,13 +42,19 @@ pub(super) fn add(document: &mut Value) {
         ("leader-elect", "false"),
         ("use-service-account-credentials", "false"),
         ("kubeconfig", ADMIN),
+        // Else it makes a key of its own first, which takes half a second. It serves its own node only.
+        ("tls-cert-file", "/etc/kubernetes/pki/apiserver.crt"),
+        ("tls-private-key-file", "/etc/kubernetes/pki/apiserver.key"),
         ("kube-api-qps", "300"),
         ("kube-api-burst", "600"),
     ]
     .map(|(name, value)| json!({ "op": "add", "path": "/controllerManager/extraArgs/-", "value": { "name": name, "value": value } }));
     let admin = json!({ "name": "admin", "hostPath": ADMIN, "mountPath": ADMIN, "readOnly": true, "pathType": "File" });
     let admin = json!({ "op": "add", "path": "/controllerManager/extraVolumes", "value": [admin] });
-    patch(document, "ClusterConfiguration", Value::from([&[scheduler, admin], manager.as_slice()].concat()));
+    // Webhooks are called at their pods' addresses, so that kube-proxy need not be there first.
+    let routing = json!({ "name": "enable-aggregator-routing", "value": "true" });
+    let routing = json!({ "op": "add", "path": "/apiServer/extraArgs/-", "value": routing });
+    patch(document, "ClusterConfiguration", Value::from([&[scheduler, admin, routing], manager.as_slice()].concat()));
     if super::config::is_alone(document) {
         // `kubelet-finalize` would start the kubelet once more, when the first pods could start.
         let skipped = ["kubelet-finalize", "upload-config"];
