@@ -22,6 +22,7 @@ pub struct BuildRequest {
     /// `name:tag` of the result.
     pub tag: String,
     pub args: HashMap<String, String>,
+    /// Each is a step of the build.
     pub labels: HashMap<String, String>,
     /// Whether `RUN` steps have a network: the host's, since an engine may have no default bridge.
     pub network: bool,

@@ -2,7 +2,7 @@
 //!
 //! One of its two tags follows from the content of all inputs: that tag is what is looked for and deployed.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fs};
 
 use anyhow::{Context as _, Result};
 
@@ -93,16 +93,18 @@ fn build(env: &Env, id: TaskId, want: &Fingerprint, reference: &str) -> Result<(
         context.push(Root { path: env.wheels(), name: "wheels".to_owned() });
     }
     // Added last: a Dockerfile of the application's own gives way to the one that the configuration names.
-    context.push(Root { path: env.files.file(&frontend.dockerfile)?, name: DOCKERFILE.to_owned() });
+    let dockerfile = env.files.file(&frontend.dockerfile)?;
+    let text = fs::read_to_string(&dockerfile).with_context(|| format!("read {}", dockerfile.display()))?;
+    let labels = [(INPUTS_LABEL, want.digest()), ("org.opencontainers.image.version", frontend.version.clone())];
+    let dockerfile = env.work("Dockerfile");
+    record::write_file(&dockerfile, labelled(&text, &labels).as_bytes())?;
+    context.push(Root { path: dockerfile, name: DOCKERFILE.to_owned() });
     let request = BuildRequest {
         context,
         dockerfile: DOCKERFILE.to_owned(),
         tag: reference.to_owned(),
         args: HashMap::from([("BASE_IMAGE".to_owned(), images::reference(env, id, Role::Python)?)]),
-        labels: HashMap::from([
-            (INPUTS_LABEL.to_owned(), want.digest()),
-            ("org.opencontainers.image.version".to_owned(), frontend.version.clone()),
-        ]),
+        labels: HashMap::new(),
         network: frontend.build_network,
     };
     let lines = std::sync::Mutex::new(String::new());
@@ -127,6 +129,13 @@ fn build(env: &Env, id: TaskId, want: &Fingerprint, reference: &str) -> Result<(
     })
 }
 
+/// The Dockerfile with one more instruction: each label that the engine is told beside it would be a step, and a container, of its own.
+fn labelled(dockerfile: &str, labels: &[(&str, String)]) -> String {
+    let quoted = |value: &str| format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"").replace('$', "\\$"));
+    let pairs: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={}", quoted(value))).collect();
+    format!("{dockerfile}\nLABEL {}\n", pairs.join(" "))
+}
+
 /// The Dockerfile's name in the context, which nobody's source has.
 const DOCKERFILE: &str = ".pocdeploy.Dockerfile";
 
@@ -139,4 +148,15 @@ pub fn current(env: &Env) -> Result<String> {
 /// The reference that the last run of this instance built.
 pub fn last_built(env: &Env) -> Option<String> {
     record::read(env, TaskId::Image).map(|it| reference(env, &it))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_one_instruction_and_say_what_they_are_told() {
+        let labels = [("a.b", "0f".to_owned()), ("version", r#"1"$x\"#.to_owned())];
+        assert_eq!(labelled("FROM x", &labels), "FROM x\nLABEL a.b=\"0f\" version=\"1\\\"\\$x\\\\\"\n");
+    }
 }

@@ -36,7 +36,7 @@ pub(super) fn look<'a>(env: &Env, cluster: &Cluster, wanted: impl Iterator<Item 
 /// node, and writes down what it counted once a second.
 pub(super) fn has_worked(cluster: &Cluster, job: &ObjectId) -> Result<bool> {
     let pods = cluster.list("v1", "Pod", &job.namespace, &format!("job-name={}", job.name))?;
-    Ok(pods.iter().any(|it| verdict::has_worked(it)))
+    Ok(pods.iter().any(verdict::has_worked))
 }
 
 /// Why the objects are not as wanted: the first that is absent, changed or of other inputs, else the first that is not ready.
