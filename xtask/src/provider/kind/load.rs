@@ -14,7 +14,6 @@ use tar::{Builder, Header};
 use crate::{
     engine::{Layer, StoredImage},
     env::Env,
-    errors::Problem,
     fingerprint::hex,
     graph::TaskId,
     provider::kind::containerd::{Containerd, normalized},
@@ -22,7 +21,7 @@ use crate::{
 
 const TASK: TaskId = TaskId::Load;
 
-/// Brings the image to the node under its own name; done when containerd lists it.
+/// Brings the image to the node under its own name; done when containerd says that it has taken it.
 pub(super) fn load(env: &Env, containerd: &Containerd<'_>, reference: &str) -> Result<()> {
     let engine = env.engine()?;
     match engine.stored(reference)? {
@@ -44,9 +43,6 @@ pub(super) fn load(env: &Env, containerd: &Containerd<'_>, reference: &str) -> R
             let export = |out: &mut dyn Write| engine.export_to(reference, out);
             containerd.ctr_with_input(&["images", "import", "--digests", "-"], export)?;
         }
-    }
-    if !containerd.has_image(reference)? {
-        return Err(Problem::new(format!("{reference} was brought to the node and is not there")).into());
     }
     Ok(())
 }
