@@ -20,6 +20,8 @@ pub(super) struct Containerd<'a> {
     env: &'a Env,
     engine: &'a Engine,
     direct: Option<Direct>,
+    /// The id of the node's container.
+    pub(super) node: String,
     /// The node's `/var` as the engine's host sees it.
     var: Option<PathBuf>,
 }
@@ -41,7 +43,7 @@ impl<'a> Containerd<'a> {
             let socket = PathBuf::from(format!("/proc/{process}/root/run/containerd/containerd.sock"));
             UnixStream::connect(&socket).is_ok().then_some(Direct { client, socket })
         });
-        Ok(Containerd { env, engine, direct, var })
+        Ok(Containerd { env, engine, direct, node: container.id, var })
     }
 
     /// Runs `ctr` and reads what it says.

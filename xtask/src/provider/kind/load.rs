@@ -7,6 +7,7 @@
 use std::io::Write;
 
 use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tar::{Builder, Header};
@@ -17,6 +18,7 @@ use crate::{
     fingerprint::hex,
     graph::TaskId,
     provider::kind::containerd::{Containerd, normalized},
+    record,
 };
 
 const TASK: TaskId = TaskId::Load;
@@ -26,17 +28,14 @@ pub(super) fn load(env: &Env, containerd: &Containerd<'_>, reference: &str) -> R
     let engine = env.engine()?;
     match engine.stored(reference)? {
         Some(image) => {
-            let unpacked = containerd.unpacked()?;
-            let mut missing: Vec<bool> = image.layers.iter().map(|it| !unpacked.contains(&it.chain)).collect();
-            let count = missing.iter().filter(|it| **it).count();
-            env.detail(TASK, format!("{count} of {} layers are new to the node", missing.len()));
-            let linked = link(env, containerd, &image, &mut missing);
-            let archive = Archive::new(&image, &missing, &normalized(reference))?;
-            containerd.ctr_with_input(&["images", "import", "--digests", "-"], |out| archive.write_to(out))?;
-            // The image keeps them from now on, and only as long as it is there itself.
-            for layer in linked {
-                containerd.ctr(&["snapshots", "label", &layer.chain, "containerd.io/gc.root="])?;
+            let file = env.work(BROUGHT);
+            let earlier = record::read_json::<Brought>(&file).filter(|it| it.node == containerd.node).unwrap_or_default();
+            // What was there after the last time is likely to be there still; where it is not, containerd refuses the image.
+            if earlier.chains.is_empty() || bring(env, containerd, &image, reference, &earlier.chains).is_err() {
+                bring(env, containerd, &image, reference, &containerd.unpacked()?)?;
             }
+            let chains = image.layers.iter().map(|it| it.chain.clone()).collect();
+            record::write_json(&file, &Brought { node: containerd.node.clone(), chains })?;
         }
         None => {
             env.detail(TASK, "the engine's store cannot be read here: it exports the whole image");
@@ -45,6 +44,28 @@ pub(super) fn load(env: &Env, containerd: &Containerd<'_>, reference: &str) -> R
         }
     }
     Ok(())
+}
+
+/// What the last image that was brought to a node consists of.
+const BROUGHT: &str = "record/brought.json";
+
+#[derive(Default, Serialize, Deserialize)]
+struct Brought {
+    /// The node's container: another node holds nothing of it.
+    node: String,
+    chains: Vec<String>,
+}
+
+/// Brings all layers but those that are there, and the image's name.
+fn bring(env: &Env, containerd: &Containerd<'_>, image: &StoredImage, reference: &str, there: &[String]) -> Result<()> {
+    let mut missing: Vec<bool> = image.layers.iter().map(|it| !there.contains(&it.chain)).collect();
+    let count = missing.iter().filter(|it| **it).count();
+    env.detail(TASK, format!("{count} of {} layers are new to the node", missing.len()));
+    let linked = link(env, containerd, image, &mut missing);
+    let archive = Archive::new(image, &missing, &normalized(reference))?;
+    containerd.ctr_with_input(&["images", "import", "--digests", "-"], |out| archive.write_to(out))?;
+    // The image keeps them from now on, and only as long as it is there itself.
+    linked.iter().try_for_each(|it| containerd.ctr(&["snapshots", "label", &it.chain, "containerd.io/gc.root="]).map(drop))
 }
 
 /// Smaller layers arrive sooner in the archive.
