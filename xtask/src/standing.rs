@@ -57,21 +57,20 @@ impl Standing {
 
     /// An error where something that the task needs will not come: whatever it waits for is in vain.
     pub fn check(&self, id: TaskId) -> Result<()> {
-        match self.lost(id) {
-            Some(culprit) => Err(Problem::new(format!("{} needs {}, which failed", id.name(), culprit.name())).into()),
-            None => Ok(()),
-        }
+        self.lost(id).map_or(Ok(()), |culprit| Err(in_vain(id, culprit)))
     }
 
-    /// Waits until a task that this one began before has ended; an error where it ended badly. How long that takes is the other's
+    /// Waits until a task that comes before this one has ended; an error where it ended badly. How long that takes is the other's
     /// affair. A task that is not of this run is not waited for.
     pub fn until_ended(&self, interrupt: &Interrupt, id: TaskId, need: TaskId) -> Result<()> {
         loop {
             interrupt.check()?;
             self.check(id)?;
             let tasks = self.tasks();
-            if !matches!(tasks.get(&need), Some(Stand::Open | Stand::Usable)) {
-                return Ok(());
+            match tasks.get(&need) {
+                Some(Stand::Lost(culprit)) => return Err(in_vain(id, *culprit)),
+                None | Some(Stand::Well) => return Ok(()),
+                Some(Stand::Open | Stand::Usable) => {}
             }
             // Woken for a look at the interrupt, too.
             drop(self.changed.wait_timeout(tasks, Duration::from_millis(100)).unwrap_or_else(PoisonError::into_inner));
@@ -109,6 +108,10 @@ impl Standing {
     }
 }
 
+fn in_vain(id: TaskId, culprit: TaskId) -> anyhow::Error {
+    Problem::new(format!("{} needs {}, which failed", id.name(), culprit.name())).into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,6 +145,16 @@ mod tests {
         standing.ended(TaskId::Database, Stand::Lost(TaskId::Operator));
         let error = standing.until_ended(&interrupt, TaskId::Deploy, TaskId::Database).unwrap_err();
         assert_eq!(error.to_string(), "deploy needs operator, which failed");
+    }
+
+    #[test]
+    fn what_is_farther_up_can_be_waited_for_too() {
+        let (standing, interrupt) = (standing(), Interrupt::default());
+        standing.ended(TaskId::Cluster, Stand::Lost(TaskId::Cluster));
+        standing.ended(TaskId::Database, Stand::Well);
+        assert!(standing.check(TaskId::Deploy).is_ok(), "it is no need of its own");
+        let error = standing.until_ended(&interrupt, TaskId::Deploy, TaskId::Cluster).unwrap_err();
+        assert_eq!(error.to_string(), "deploy needs cluster, which failed");
     }
 
     #[test]

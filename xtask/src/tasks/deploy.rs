@@ -113,7 +113,10 @@ impl Task for Deploy {
             if is_first {
                 begin(&cluster, wanted)?;
             }
-            env.standing.until_ended(&env.interrupt, ID, TaskId::Database)?;
+            // Nobody is served before the cluster is known to be whole: one that is not is made anew by the next run.
+            for need in [TaskId::Cluster, TaskId::Database] {
+                env.standing.until_ended(&env.interrupt, ID, need)?;
+            }
             if is_first {
                 cluster.apply_all(&wanted.app)?;
             }
