@@ -1,14 +1,7 @@
 //! Tasks that begin before what they need has ended.
 
 use anyhow::{Result, bail};
-use pocdeploy::{
-    env::Env,
-    fingerprint::Fingerprint,
-    graph::TaskId,
-    probe::Probe,
-    runner,
-    tasks::Task,
-};
+use pocdeploy::{env::Env, fingerprint::Fingerprint, graph::TaskId, probe::Probe, runner, tasks::Task};
 
 use crate::Bench;
 

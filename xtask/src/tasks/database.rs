@@ -17,7 +17,7 @@ use crate::{
     probe::Probe,
     tasks::{
         Task, load,
-        objects::{stale, stale_secret, with_evidence},
+        objects::{fingerprint, once, stale, stale_secret, with_evidence},
         operator::acceptance,
         wanted,
     },
@@ -39,11 +39,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(120);
 
 impl Database {
     fn wanted(&self, env: &Env) -> Result<&wanted::Database> {
-        if let Some(wanted) = self.wanted.get() {
-            return Ok(wanted);
-        }
-        let wanted = wanted::Database::read(env)?;
-        Ok(self.wanted.get_or_init(|| wanted))
+        once(&self.wanted, || wanted::Database::read(env))
     }
 }
 
@@ -53,11 +49,7 @@ impl Task for Database {
     }
 
     fn inputs(&self, env: &Env) -> Result<Fingerprint> {
-        let mut out = Fingerprint::new();
-        for object in self.wanted(env)?.all() {
-            out.add(ObjectId::of(object)?.to_string(), object.to_string());
-        }
-        Ok(out)
+        fingerprint(self.wanted(env)?.all())
     }
 
     fn probe(&self, env: &Env, _want: &Fingerprint) -> Result<Probe> {

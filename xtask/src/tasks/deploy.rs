@@ -36,7 +36,7 @@ use crate::{
         Task,
         deploy::change::Change,
         image,
-        objects::{generated_key, stale, stale_secret},
+        objects::{fingerprint, generated_key, once, stale, stale_secret},
         wanted::{self, APP_SECRET, App},
     },
 };
@@ -56,11 +56,7 @@ const PAGE_LIMIT: Duration = Duration::from_secs(120);
 
 impl Deploy {
     fn wanted(&self, env: &Env) -> Result<&App> {
-        if let Some(wanted) = self.wanted.get() {
-            return Ok(wanted);
-        }
-        let wanted = App::read(env)?;
-        Ok(self.wanted.get_or_init(|| wanted))
+        once(&self.wanted, || App::read(env))
     }
 }
 
@@ -70,11 +66,7 @@ impl Task for Deploy {
     }
 
     fn inputs(&self, env: &Env) -> Result<Fingerprint> {
-        let mut out = Fingerprint::new();
-        for object in self.wanted(env)?.all() {
-            out.add(ObjectId::of(object)?.to_string(), object.to_string());
-        }
-        Ok(out)
+        fingerprint(self.wanted(env)?.all())
     }
 
     fn probe(&self, env: &Env, _want: &Fingerprint) -> Result<Probe> {

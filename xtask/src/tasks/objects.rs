@@ -1,6 +1,6 @@
 //! Objects of the cluster as a task's product: are they there, what would change in them, why did a wait for them fail.
 
-use std::fmt;
+use std::{cell::OnceCell, fmt};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -17,8 +17,27 @@ use crate::{
     deploy::{objects, secrets},
     env::Env,
     errors::{self, Code, Problem},
+    fingerprint::Fingerprint,
     tasks::wanted::{self, App, Database},
 };
+
+/// What a task wants, read when it is first asked for: manifests may have 20,000 lines.
+pub(super) fn once<T>(cell: &OnceCell<T>, read: impl FnOnce() -> Result<T>) -> Result<&T> {
+    if let Some(wanted) = cell.get() {
+        return Ok(wanted);
+    }
+    let wanted = read()?;
+    Ok(cell.get_or_init(|| wanted))
+}
+
+/// The inputs of a task whose product is objects.
+pub(super) fn fingerprint<'a>(objects: impl Iterator<Item = &'a Value>) -> Result<Fingerprint> {
+    let mut out = Fingerprint::new();
+    for object in objects {
+        out.add(ObjectId::of(object)?.to_string(), object.to_string());
+    }
+    Ok(out)
+}
 
 /// How each of the objects is, in the order given.
 pub(super) fn look<'a>(env: &Env, cluster: &Cluster, wanted: impl Iterator<Item = &'a Value>) -> Result<Vec<Seen>> {

@@ -18,7 +18,7 @@ use crate::{
     probe::Probe,
     tasks::{
         Task, load,
-        objects::{stale, with_evidence},
+        objects::{fingerprint, once, stale, with_evidence},
         wanted,
     },
 };
@@ -38,11 +38,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 impl Operator {
     fn wanted(&self, env: &Env) -> Result<&[Value]> {
-        if let Some(wanted) = self.wanted.get() {
-            return Ok(wanted);
-        }
-        let wanted = wanted::operator(env)?;
-        Ok(self.wanted.get_or_init(|| wanted))
+        once(&self.wanted, || wanted::operator(env)).map(Vec::as_slice)
     }
 }
 
@@ -52,11 +48,7 @@ impl Task for Operator {
     }
 
     fn inputs(&self, env: &Env) -> Result<Fingerprint> {
-        let mut out = Fingerprint::new();
-        for object in self.wanted(env)? {
-            out.add(ObjectId::of(object)?.to_string(), object.to_string());
-        }
-        Ok(out)
+        fingerprint(self.wanted(env)?.iter())
     }
 
     fn probe(&self, env: &Env, _want: &Fingerprint) -> Result<Probe> {
