@@ -5,10 +5,12 @@ use pocdeploy::{env::Env, fingerprint::Fingerprint, graph::TaskId, probe::Probe,
 
 use crate::Bench;
 
+type Work = fn(&Env) -> Result<()>;
+
 /// A task whose work is a function; its product is there once it has worked.
 struct Double {
     id: TaskId,
-    work: fn(&Env) -> Result<()>,
+    work: Work,
 }
 
 impl Task for Double {
@@ -32,7 +34,7 @@ impl Task for Double {
     }
 }
 
-fn run(bench: &Bench, work: fn(TaskId) -> fn(&Env) -> Result<()>) -> Result<()> {
+fn run(bench: &Bench, work: fn(TaskId) -> Work) -> Result<()> {
     let task_of = move |id: TaskId| -> Option<Box<dyn Task>> { Some(Box::new(Double { id, work: work(id) })) };
     runner::run(&bench.env, &task_of, &[TaskId::Deploy]).map(drop)
 }
@@ -67,7 +69,7 @@ fn what_was_built_on_a_product_that_did_not_come_is_stopped_and_not_to_blame() {
         until(env, TaskId::Operator, TaskId::Cluster)
     }
     let bench = Bench::new("");
-    let work: fn(TaskId) -> fn(&Env) -> Result<()> = |id| match id {
+    let work: fn(TaskId) -> Work = |id| match id {
         TaskId::Cluster => cluster,
         TaskId::Operator => operator,
         _ => nothing,
@@ -92,7 +94,7 @@ fn the_cause_is_told_first_even_where_it_failed_last() {
         bail!("no route to the node")
     }
     let bench = Bench::new("");
-    let work: fn(TaskId) -> fn(&Env) -> Result<()> = |id| match id {
+    let work: fn(TaskId) -> Work = |id| match id {
         TaskId::Cluster => cluster,
         TaskId::Load => load,
         _ => nothing,
