@@ -75,11 +75,15 @@ fn memory(created: &Value) -> Row {
     Row::of("peak memory of create with nothing to do", "MB").ours(figures)
 }
 
+/// The pods before have gone by then: their pause before the end is five seconds, and saves do not come closer together.
+const REST: Duration = Duration::from_secs(8);
+
 /// From saving a `.py` file until the page answers out of it, by a rollout.
 fn update(env: &Env, bed: &Bed<'_>, url: &str, runs: u16) -> Result<Row> {
     let mut figures = Figures::default();
     for run in 0..runs.max(3) {
         env.progress(TASK, format!("update {}", run + 1));
+        env.interrupt.sleep(REST)?;
         let mark = format!("update-{run}");
         let began = Instant::now();
         bed.mark(&mark)?;
