@@ -95,9 +95,7 @@ impl TaskId {
             TaskId::Deploy => &[TaskId::Load, TaskId::Database],
         }
     }
-}
 
-impl TaskId {
     /// Those of its needs that need not have ended when this task starts, once they say that their product is usable: an API server
     /// answers seconds before its cluster is finished, and pods can start while the database that they wait for does.
     pub fn begins_once_usable(self) -> &'static [TaskId] {

@@ -45,7 +45,7 @@ pub const PROJECT_LABEL: &str = "dev.pocdeploy.project";
 pub const NODE_PORT: u16 = 30080;
 /// The node's port that the API server listens on: kind's own choice (`APIServerInternalPort`).
 const API_PORT: u16 = 6443;
-/// The node's kubeconfig, which kubeadm writes before it starts the API server.
+/// The node's kubeconfig of somebody who may do everything, which kubeadm writes before it starts the API server.
 const ADMIN: &str = "/etc/kubernetes/admin.conf";
 /// Written into the node when its creation ended well.
 const FINISHED: &str = "/kind/pocdeploy-finished";

@@ -87,16 +87,15 @@ impl Task for Database {
             is_new.set(cluster.get(&id)?.is_none());
             Ok(acceptance(cluster.apply(&wanted.cluster)))
         })?;
-        if is_new.get() {
-            let what = format!("the files of {id} to be made");
-            let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, LIMIT) };
-            let made = cluster.wait_for(env, ID, &wait, || are_files_made(&cluster, &id));
-            with_evidence(made, &cluster, &id.namespace, "")?;
-            // The application's pods mount credentials that are there by now. Sooner, their start would only slow this down.
-            env.standing.usable(ID);
-        }
         let wait = Wait { pause: PAUSE, ..Wait::new(env, "the database", LIMIT) };
-        let ready = cluster.wait_for_object(env, ID, &wait, &id, verdict::database);
+        let ready = cluster.wait_for(env, ID, &wait, || {
+            // The application's pods mount credentials that are there by then. Sooner, their start would only slow this down.
+            if is_new.get() && are_files_made(&cluster, &id)? {
+                env.standing.usable(ID);
+                is_new.set(false);
+            }
+            Ok(cluster.get(&id)?.map_or_else(|| Verdict::NotYet(format!("{id} is not there")), |it| verdict::database(&it)))
+        });
         with_evidence(ready, &cluster, &id.namespace, "")?;
         let wait = Wait::new(env, "an answer of the database", ANSWER_LIMIT);
         cluster.wait_for(env, ID, &wait, || ask(env, &cluster, &id))?;
@@ -106,13 +105,10 @@ impl Task for Database {
 }
 
 /// Whether the Job that makes the first instance's files has worked, or that instance is there already.
-fn are_files_made(cluster: &Cluster, id: &ObjectId) -> Result<Verdict> {
+fn are_files_made(cluster: &Cluster, id: &ObjectId) -> Result<bool> {
     let pods = cluster.list("v1", "Pod", &id.namespace, &format!("cnpg.io/cluster={}", id.name))?;
     let is_instance = |pod: &Value| pod.pointer("/metadata/labels/cnpg.io~1podRole").is_some_and(|it| it == "instance");
-    Ok(match pods.iter().any(|it| is_instance(it) || verdict::has_worked(it)) {
-        true => Verdict::Yes,
-        false => Verdict::NotYet(format!("{} pods work on them", pods.len())),
-    })
+    Ok(pods.iter().any(|it| is_instance(it) || verdict::has_worked(it)))
 }
 
 /// Why the database's pods do not serve.

@@ -102,14 +102,12 @@ impl Task for Deploy {
             // Where nobody is served yet, the pods start while their tables are made, and those that wait for the database while it
             // comes up.
             let is_first = serving(&history::read(&cluster, &env.config.app.namespace)?).is_none();
-            if is_first {
-                begin(&cluster, wanted)?;
-            }
+            let has_begun = is_first && begin(&cluster, wanted)?;
             // Nobody is served before the cluster is known to be whole: one that is not is made anew by the next run.
             for need in [TaskId::Cluster, TaskId::Database] {
                 env.standing.until_ended(&env.interrupt, ID, need)?;
             }
-            if is_first {
+            if is_first && !has_begun {
                 cluster.apply_all(&wanted.app)?;
             }
             migration::migrate(env, &cluster, ID, wanted.migration.as_ref(), || keep(env, &cluster))?;
@@ -119,15 +117,19 @@ impl Task for Deploy {
     }
 }
 
-/// Starts the pods that wait for the database themselves.
-fn begin(cluster: &Cluster, wanted: &App) -> Result<()> {
-    if wanted.app.iter().filter(|it| it["kind"] == "Deployment").all(waits_for_database) {
+/// Starts the pods that wait for the database themselves; whether the application's are among them.
+fn begin(cluster: &Cluster, wanted: &App) -> Result<bool> {
+    let app_waits = wanted.app.iter().filter(|it| it["kind"] == "Deployment").all(waits_for_database);
+    if app_waits {
         cluster.apply_all(&wanted.app)?;
     }
-    match &wanted.migration {
-        Some(job) if waits_for_database(job) && cluster.get(&ObjectId::of(job)?)?.is_none() => cluster.apply(job),
-        _ => Ok(()),
+    if let Some(job) = &wanted.migration
+        && waits_for_database(job)
+        && cluster.get(&ObjectId::of(job)?)?.is_none()
+    {
+        cluster.apply(job)?;
     }
+    Ok(app_waits)
 }
 
 /// Takes a snapshot before the tables of a database change that has served.

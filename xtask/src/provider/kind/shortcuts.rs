@@ -4,6 +4,8 @@
 
 use serde_json::{Value, json};
 
+use crate::provider::kind::ADMIN;
+
 /// What is done differently, in words, for `plan`.
 pub(super) const NAMES: [&str; 8] = [
     "etcd does not wait for the disk: a machine that loses power may lose the cluster's objects; PostgreSQL's own data is always flushed",
@@ -15,9 +17,6 @@ pub(super) const NAMES: [&str; 8] = [
     "operator and API server call each other at their own addresses, which are there before their Services' are",
     "the operator's definitions are without their descriptions: `kubectl explain` has no words for its kinds",
 ];
-
-/// The node's kubeconfig of somebody who may do everything, which kubeadm writes.
-const ADMIN: &str = "/etc/kubernetes/admin.conf";
 
 /// Adds them to kind's configuration; what the file itself says stays.
 pub(super) fn add(document: &mut Value) {
