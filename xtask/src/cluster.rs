@@ -74,8 +74,13 @@ impl Cluster {
 
     fn open_with(env: &Env, kubeconfig: &Path, read_timeout: Option<Duration>) -> Result<Cluster> {
         let text = fs::read_to_string(kubeconfig).with_context(|| format!("read {}", kubeconfig.display()))?;
+        Cluster::open_text(env, &text, read_timeout).with_context(|| format!("use {}", kubeconfig.display()))
+    }
+
+    /// Through a kubeconfig that lies in no file of ours.
+    pub(crate) fn open_text(env: &Env, kubeconfig: &str, read_timeout: Option<Duration>) -> Result<Cluster> {
         let open = async {
-            let file = Kubeconfig::from_yaml(&text)?;
+            let file = Kubeconfig::from_yaml(kubeconfig)?;
             let mut config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
             config.connect_timeout = Some(Duration::from_secs(5));
             config.read_timeout = read_timeout;
@@ -83,7 +88,7 @@ impl Cluster {
             config.proxy_url = None;
             anyhow::Ok(Client::try_from(config)?)
         };
-        let client = env.runtime.block_on(open).with_context(|| format!("use {}", kubeconfig.display()))?;
+        let client = env.runtime.block_on(open)?;
         Ok(Cluster { client, runtime: env.runtime.clone(), interrupt: env.interrupt.clone() })
     }
 

@@ -104,7 +104,11 @@ impl Engine {
     /// container uses, for that container is not ours to judge.
     pub fn remove_image(&self, reference: &str) -> Result<()> {
         self.wait(async {
-            match self.docker.remove_image(reference, None::<RemoveImageOptions>, None).await {
+            match self
+                .docker
+                .remove_image(reference, Some(RemoveImageOptions { noprune: true, ..RemoveImageOptions::default() }), None)
+                .await
+            {
                 Ok(_) => Ok(()),
                 Err(error) if is_not_found(&error) || is_in_use(&error) => Ok(()),
                 Err(error) => Err(self.explain(error)),

@@ -6,6 +6,7 @@
 mod certificates;
 mod config;
 mod containerd;
+mod head_start;
 mod load;
 mod shortcuts;
 
@@ -272,7 +273,7 @@ fn create(env: &Env, engine: &Engine) -> Result<()> {
     };
     let ended = AtomicBool::new(false);
     let made = std::thread::scope(|scope| {
-        scope.spawn(|| announce(env, engine, &ended));
+        scope.spawn(|| head_start::announce(env, engine, &ended));
         let made = env.tools.run_watched(TASK, command, Duration::from_secs(600), progress);
         ended.store(true, Ordering::Relaxed);
         made
@@ -280,25 +281,6 @@ fn create(env: &Env, engine: &Engine) -> Result<()> {
     // The instance's own holds the same.
     std::fs::remove_file(&kubeconfig).ok();
     made.map_err(|error| recode(error, Code::ClusterFailed))
-}
-
-/// Says that the cluster is usable as soon as its API server takes objects, seconds before kind has finished. A head start and no more:
-/// what fails here fails again, and is told, when kind has ended.
-fn announce(env: &Env, engine: &Engine, ended: &AtomicBool) {
-    let mut cluster = None;
-    while !ended.load(Ordering::Relaxed) {
-        if cluster.is_none() && engine.has_path(&node(env), ADMIN).is_ok_and(|it| it) && export_kubeconfig(env, engine).is_ok() {
-            cluster = Cluster::open(env, &env.kubeconfig()).ok();
-        }
-        // It takes objects before it calls itself ready, which is when its own rules for everybody else are in place.
-        let system = ObjectId::new("v1", "Namespace", "", "kube-system");
-        if cluster.as_ref().is_some_and(|it| it.get(&system).is_ok_and(|it| it.is_some())) {
-            return env.standing.usable(TASK);
-        }
-        if env.interrupt.sleep(Duration::from_millis(100)).is_err() {
-            return;
-        }
-    }
 }
 
 /// What kind gets to read: the project's file, what this host needs, and shortcuts or none.

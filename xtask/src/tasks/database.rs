@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     cluster::{Cluster, ObjectId, Verdict, Wait, verdict},
@@ -88,11 +88,15 @@ impl Task for Database {
             Ok(acceptance(cluster.apply(&wanted.cluster)))
         })?;
         let wait = Wait { pause: PAUSE, ..Wait::new(env, "the database", LIMIT) };
+        let hastened = Cell::new(false);
         let ready = cluster.wait_for(env, ID, &wait, || {
-            // The application's pods mount credentials that are there by then. Sooner, their start would only slow this down.
-            if is_new.get() && are_files_made(&cluster, &id)? {
+            // The application's pods mount credentials that are there by then, and start while one core is idle.
+            if is_new.get() && are_files_in_the_making(&cluster, &id)? {
                 env.standing.usable(ID);
                 is_new.set(false);
+            }
+            if !hastened.get() {
+                hastened.set(hasten(&cluster, &id)?);
             }
             Ok(cluster.get(&id)?.map_or_else(|| Verdict::NotYet(format!("{id} is not there")), |it| verdict::database(&it)))
         });
@@ -104,16 +108,49 @@ impl Task for Database {
     }
 }
 
-/// Whether the Job that makes the first instance's files has worked, or that instance is there already.
-fn are_files_made(cluster: &Cluster, id: &ObjectId) -> Result<bool> {
-    let pods = cluster.list("v1", "Pod", &id.namespace, &format!("cnpg.io/cluster={}", id.name))?;
+/// Whether the Job that makes the first instance's files is at work, or that instance is there already.
+fn are_files_in_the_making(cluster: &Cluster, id: &ObjectId) -> Result<bool> {
+    let pods = cluster.list("v1", "Pod", &id.namespace, &of(id))?;
     let is_instance = |pod: &Value| pod.pointer("/metadata/labels/cnpg.io~1podRole").is_some_and(|it| it == "instance");
-    Ok(pods.iter().any(|it| is_instance(it) || verdict::has_worked(it)))
+    Ok(pods.iter().any(|it| is_instance(it) || it.pointer("/status/phase").is_some_and(|it| it != "Pending")))
+}
+
+/// Lets the Job controller look at once at a Job of the database whose pod has ended well; true when that is done. What it learns of
+/// pods it bundles for a second (`syncJobBatchPeriod`), a change of the Job itself not.
+fn hasten(cluster: &Cluster, id: &ObjectId) -> Result<bool> {
+    let jobs = cluster.list("batch/v1", "Job", &id.namespace, &of(id))?;
+    let pods = if jobs.is_empty() { Vec::new() } else { cluster.list("v1", "Pod", &id.namespace, &of(id))? };
+    let changes: Vec<Value> = jobs.iter().filter_map(|job| change_of(job, &pods)).collect();
+    changes.iter().try_for_each(|it| cluster.apply(it))?;
+    Ok(!changes.is_empty())
+}
+
+/// A change of the Job that means nothing any more, where its pod has ended well and the Job does not say so yet: how often it may be
+/// tried again.
+fn change_of(job: &Value, pods: &[Value]) -> Option<Value> {
+    let number = |pointer: &str| job.pointer(pointer).and_then(Value::as_i64).unwrap_or_default();
+    let name = job.pointer("/metadata/name")?;
+    let has_ended = |pod: &Value| {
+        pod.pointer("/metadata/labels/batch.kubernetes.io~1job-name") == Some(name)
+            && pod.pointer("/status/phase").is_some_and(|it| it == "Succeeded")
+    };
+    (number("/status/succeeded") == 0 && pods.iter().any(has_ended)).then(|| {
+        json!({
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": { "name": name, "namespace": job["metadata"]["namespace"] },
+            "spec": { "backoffLimit": number("/spec/backoffLimit") + 1 },
+        })
+    })
+}
+
+fn of(id: &ObjectId) -> String {
+    format!("cnpg.io/cluster={}", id.name)
 }
 
 /// Why the database's pods do not serve.
 fn unready(cluster: &Cluster, id: &ObjectId) -> Result<Option<String>> {
-    let pods = cluster.list("v1", "Pod", &id.namespace, &format!("cnpg.io/cluster={},cnpg.io/podRole=instance", id.name))?;
+    let pods = cluster.list("v1", "Pod", &id.namespace, &format!("{},cnpg.io/podRole=instance", of(id)))?;
     let is_ready = |pod: &Value| {
         let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
         conditions.into_iter().flatten().any(|it| it["type"] == "Ready" && it["status"] == "True")
@@ -134,4 +171,19 @@ fn ask(env: &Env, cluster: &Cluster, id: &ObjectId) -> Result<Verdict> {
     };
     let answer = cluster.exec(&id.namespace, primary, "postgres", &["psql", "-d", &env.config.database.name, "-tAc", "SELECT 40 + 2"])?;
     Ok(if answer.trim() == "42" { Verdict::Yes } else { Verdict::NotYet(format!("it answers {answer:?}")) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_job_whose_pod_has_ended_well_and_that_does_not_know_it_is_changed() {
+        let job = |status: Value| json!({ "metadata": { "name": "j", "namespace": "n" }, "spec": { "backoffLimit": 6 }, "status": status });
+        let pod = |job: &str, phase: &str| json!({ "metadata": { "labels": { "batch.kubernetes.io/job-name": job } }, "status": { "phase": phase } });
+        let change = change_of(&job(json!({ "active": 1 })), &[pod("other", "Running"), pod("j", "Succeeded")]).unwrap();
+        assert_eq!((&change["metadata"]["name"], &change["spec"]["backoffLimit"]), (&json!("j"), &json!(7)));
+        assert_eq!(change_of(&job(json!({ "active": 1 })), &[pod("j", "Running"), pod("other", "Succeeded")]), None);
+        assert_eq!(change_of(&job(json!({ "succeeded": 1 })), &[pod("j", "Succeeded")]), None);
+    }
 }

@@ -16,7 +16,7 @@ pub(crate) struct Settings {
     pub(crate) adaptations: Vec<Adaptation>,
     /// Whether containerd must look for mirrors.
     pub(crate) mirrors: bool,
-    /// Whether the node image brings the network of its one node itself.
+    /// Whether the node image is the recipes' own, which brings the network of its one node itself.
     pub(crate) own_network: bool,
     /// Whether it is made faster at the price of what a throw-away cluster can do without.
     pub(crate) shortcuts: bool,
@@ -66,7 +66,7 @@ pub(crate) fn render(text: &str, settings: &Settings) -> Result<String> {
             json!(true);
     }
     if settings.shortcuts {
-        shortcuts::add(&mut document);
+        shortcuts::add(&mut document, settings.own_network);
     }
     Ok(serde_json::to_string_pretty(&document)?)
 }

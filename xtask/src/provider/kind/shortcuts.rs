@@ -8,33 +8,35 @@ use crate::provider::kind::ADMIN;
 
 /// What is done differently, in words, for `plan`.
 pub(super) const NAMES: [&str; 8] = [
-    "etcd does not wait for the disk: a machine that loses power may lose the cluster's objects; PostgreSQL's own data is always flushed",
+    "etcd does not wait for the disk: a machine that loses power may lose the cluster's objects; PostgreSQL's own data is always flushed. The only one of its kind, it elects itself at once",
     "scheduler, controller manager and operator hold no elections, since there is one of each",
-    "the controllers share one identity that may do everything and the API server's certificate, and call the API server as often as they like",
+    "scheduler and controllers share one identity that may do everything; the controllers use the API server's certificate and call it as often as they like",
     "kube-proxy takes in a new endpoint within a tenth of a second, which would be too often for many",
     "the cluster's keys are of elliptic curves, which are made in no time",
-    "a cluster of one node is made without what upgrades and further nodes would need, and its kubelet's certificate ends after a year",
+    "a cluster of one node has one DNS server, and is made without what upgrades and further nodes would need, and its kubelet's certificate ends after a year",
     "operator and API server call each other at their own addresses, which are there before their Services' are",
     "the operator's definitions are without their descriptions: `kubectl explain` has no words for its kinds",
 ];
 
-/// Adds them to kind's configuration; what the file itself says stays.
-pub(super) fn add(document: &mut Value) {
-    super::config::push(
-        document,
-        "kubeadmConfigPatches",
-        "kind: ClusterConfiguration\nencryptionAlgorithm: ECDSA-P256\netcd:\n  local:\n    extraArgs:\n    - name: unsafe-no-fsync\n      value: \"true\"\n",
-    );
+/// Adds them to kind's configuration; what the file itself says stays. The recipes' own node image has patches for kubeadm.
+pub(super) fn add(document: &mut Value, own_image: bool) {
+    let is_alone = super::config::is_alone(document);
+    let mut etcd = vec![("unsafe-no-fsync", "true")];
+    if is_alone {
+        // It elects itself after one to six beats, and the API server waits for that: half a second at etcd's own settings.
+        etcd.extend([("heartbeat-interval", "20"), ("election-timeout", "100")]);
+    }
+    let cluster = json!({
+        "kind": "ClusterConfiguration",
+        "encryptionAlgorithm": "ECDSA-P256",
+        "etcd": { "local": { "extraArgs": etcd.into_iter().map(argument).collect::<Vec<_>>() } },
+    });
+    super::config::push(document, "kubeadmConfigPatches", &cluster.to_string());
     // By default a second lies between two of its looks, and a new endpoint is of no use before the next.
     super::config::push(document, "kubeadmConfigPatches", "kind: KubeProxyConfiguration\niptables:\n  minSyncPeriod: 100ms\n");
-    // kind writes the scheduler's arguments only where there are feature gates, and a list can be added to only where there is one.
+    // kind writes the scheduler's arguments only where there are feature gates.
     let gates = document.get("featureGates").and_then(Value::as_object).is_some_and(|it| !it.is_empty());
-    let no_election = json!({ "name": "leader-elect", "value": "false" });
-    let scheduler = if gates {
-        json!({ "op": "add", "path": "/scheduler/extraArgs/-", "value": no_election })
-    } else {
-        json!({ "op": "add", "path": "/scheduler/extraArgs", "value": [no_election] })
-    };
+    let mut operations = Vec::new();
     // Some forty controllers each make an account and ask for its token when they start, one after the other, and the first pods
     // wait for that. Twenty calls a second are what they may make by default.
     let manager = [
@@ -46,20 +48,48 @@ pub(super) fn add(document: &mut Value) {
         ("tls-private-key-file", "/etc/kubernetes/pki/apiserver.key"),
         ("kube-api-qps", "300"),
         ("kube-api-burst", "600"),
-    ]
-    .map(|(name, value)| json!({ "op": "add", "path": "/controllerManager/extraArgs/-", "value": { "name": name, "value": value } }));
+    ];
+    operations.extend(additions(document, "controllerManager", "extraArgs", true, manager.map(argument).to_vec()));
+    // Who may do everything need not wait for the rules that say what a scheduler may.
+    let scheduler =
+        [("leader-elect", "false"), ("kubeconfig", ADMIN), ("authentication-kubeconfig", ADMIN), ("authorization-kubeconfig", ADMIN)];
+    operations.extend(additions(document, "scheduler", "extraArgs", gates, scheduler.map(argument).to_vec()));
     let admin = json!({ "name": "admin", "hostPath": ADMIN, "mountPath": ADMIN, "readOnly": true, "pathType": "File" });
-    let admin = json!({ "op": "add", "path": "/controllerManager/extraVolumes", "value": [admin] });
+    for program in ["controllerManager", "scheduler"] {
+        operations.extend(additions(document, program, "extraVolumes", false, vec![admin.clone()]));
+    }
     // Webhooks are called at their pods' addresses, so that kube-proxy need not be there first.
-    let routing = json!({ "name": "enable-aggregator-routing", "value": "true" });
-    let routing = json!({ "op": "add", "path": "/apiServer/extraArgs/-", "value": routing });
-    patch(document, "ClusterConfiguration", Value::from([&[scheduler, admin, routing], manager.as_slice()].concat()));
-    if super::config::is_alone(document) {
+    operations.extend(additions(document, "apiServer", "extraArgs", true, vec![argument(("enable-aggregator-routing", "true"))]));
+    patch(document, "ClusterConfiguration", Value::from(operations));
+    if is_alone {
         // `kubelet-finalize` would start the kubelet once more, when the first pods could start.
         let skipped = ["kubelet-finalize", "upload-config"];
         let additions = skipped.map(|phase| json!({ "op": "add", "path": "/skipPhases/-", "value": phase }));
         patch(document, "InitConfiguration", json!(additions));
+        if own_image {
+            super::config::push(document, "kubeadmConfigPatches", "kind: InitConfiguration\npatches:\n  directory: /kind/patches\n");
+        }
     }
+}
+
+fn argument((name, value): (&str, &str)) -> Value {
+    json!({ "name": name, "value": value })
+}
+
+/// Adds to a list of a program's settings. A list can be added to only where there is one: of kind's own making, or of the file's.
+fn additions(document: &Value, program: &str, list: &str, is_there: bool, values: Vec<Value>) -> Vec<Value> {
+    let path = format!("/{program}/{list}");
+    if is_there || has_list(document, &path) {
+        return values.into_iter().map(|it| json!({ "op": "add", "path": format!("{path}/-"), "value": it })).collect();
+    }
+    vec![json!({ "op": "add", "path": path, "value": values })]
+}
+
+/// Whether the file's own patches, for all nodes or for one, bring the list.
+fn has_list(document: &Value, path: &str) -> bool {
+    let nodes = document.get("nodes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let patches = std::iter::once(document).chain(nodes).filter_map(|it| it.get("kubeadmConfigPatches")?.as_array()).flatten();
+    patches.filter_map(Value::as_str).filter_map(|it| serde_saphyr::from_str::<Value>(it).ok()).any(|it| it.pointer(path).is_some())
 }
 
 /// A JSON patch of what kubeadm reads.
@@ -75,20 +105,33 @@ fn patch(document: &mut Value, kind: &str, operations: Value) {
 mod tests {
     use super::*;
 
+    /// What is done to the list of a program's settings: the paths, in their order.
+    fn paths(mut document: Value, list: &str) -> Vec<String> {
+        add(&mut document, true);
+        let patch = document["kubeadmConfigPatchesJSON6902"][0]["patch"].as_str().unwrap().to_owned();
+        let operations: Vec<Value> = serde_json::from_str(&patch).unwrap();
+        operations.iter().filter_map(|it| it["path"].as_str()).filter(|it| it.starts_with(list)).map(str::to_owned).collect()
+    }
+
     #[test]
-    fn the_schedulers_list_is_added_to_only_where_there_is_one() {
-        let patch = |mut document: Value| {
-            add(&mut document);
-            document["kubeadmConfigPatchesJSON6902"][0]["patch"].as_str().unwrap().to_owned()
-        };
-        assert!(patch(json!({})).contains(r#""path":"/scheduler/extraArgs","value":[{"#));
-        assert!(patch(json!({ "featureGates": { "A": true } })).contains(r#""path":"/scheduler/extraArgs/-","value":{"#));
+    fn a_list_is_added_to_only_where_there_is_one() {
+        assert_eq!(paths(json!({}), "/scheduler/extraArgs"), ["/scheduler/extraArgs"]);
+        assert_eq!(paths(json!({ "featureGates": { "A": true } }), "/scheduler/extraArgs"), ["/scheduler/extraArgs/-"; 4]);
+    }
+
+    #[test]
+    fn what_the_file_mounts_stays_mounted() {
+        let theirs = json!(["kind: ClusterConfiguration\ncontrollerManager:\n  extraVolumes:\n  - name: theirs\n"]);
+        for document in [json!({ "kubeadmConfigPatches": theirs }), json!({ "nodes": [{ "kubeadmConfigPatches": theirs }] })] {
+            assert_eq!(paths(document.clone(), "/controllerManager/extraVolumes"), ["/controllerManager/extraVolumes/-"]);
+            assert_eq!(paths(document, "/scheduler/extraVolumes"), ["/scheduler/extraVolumes"]);
+        }
     }
 
     #[test]
     fn patches_of_the_file_stay() {
         let mut document = json!({ "kubeadmConfigPatches": ["theirs"], "kubeadmConfigPatchesJSON6902": [{ "kind": "theirs" }] });
-        add(&mut document);
+        add(&mut document, true);
         assert_eq!(document["kubeadmConfigPatches"][0], "theirs");
         assert_eq!(document["kubeadmConfigPatchesJSON6902"][0]["kind"], "theirs");
         assert_eq!(document["kubeadmConfigPatchesJSON6902"].as_array().map(Vec::len), Some(3));
@@ -98,7 +141,7 @@ mod tests {
     fn further_nodes_find_what_they_need_to_join() {
         let patched = |nodes: Value| {
             let mut document = json!({ "nodes": nodes });
-            add(&mut document);
+            add(&mut document, true);
             document["kubeadmConfigPatchesJSON6902"].as_array().unwrap().iter().any(|it| it["kind"] == "InitConfiguration")
         };
         assert!(patched(json!([{ "role": "control-plane" }])));
