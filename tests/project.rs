@@ -169,7 +169,7 @@ fn the_dependencies_stay_within_their_budget() {
     // Every crate is compiled by every user on the way to a first result.
     let lock = read("Cargo.lock");
     let count = lock.matches("[[package]]").count();
-    assert!(count <= 300, "Cargo.lock holds {count} packages");
+    assert!(count <= 315, "Cargo.lock holds {count} packages");
     for forbidden in ["openssl-sys", "aws-lc-rs", "reqwest", "native-tls"] {
         assert!(!lock.contains(&format!("name = \"{forbidden}\"")), "{forbidden} is in Cargo.lock");
     }

@@ -8,3 +8,4 @@ pub mod objects;
 pub mod operator;
 pub mod parts;
 pub mod secrets;
+pub mod webhooks;

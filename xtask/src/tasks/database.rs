@@ -90,8 +90,8 @@ impl Task for Database {
         let wait = Wait { pause: PAUSE, ..Wait::new(env, "the database", LIMIT) };
         let hastened = Cell::new(false);
         let ready = cluster.wait_for(env, ID, &wait, || {
-            // The application's pods mount credentials that are there by then, and start while one core is idle.
-            if is_new.get() && are_files_in_the_making(&cluster, &id)? {
+            // The application's pods mount credentials that are there by then. Sooner, their start would only slow this down.
+            if is_new.get() && are_files_made(&cluster, &id)? {
                 env.standing.usable(ID);
                 is_new.set(false);
             }
@@ -108,11 +108,11 @@ impl Task for Database {
     }
 }
 
-/// Whether the Job that makes the first instance's files is at work, or that instance is there already.
-fn are_files_in_the_making(cluster: &Cluster, id: &ObjectId) -> Result<bool> {
+/// Whether the Job that makes the first instance's files has worked, or that instance is there already.
+fn are_files_made(cluster: &Cluster, id: &ObjectId) -> Result<bool> {
     let pods = cluster.list("v1", "Pod", &id.namespace, &of(id))?;
     let is_instance = |pod: &Value| pod.pointer("/metadata/labels/cnpg.io~1podRole").is_some_and(|it| it == "instance");
-    Ok(pods.iter().any(|it| is_instance(it) || it.pointer("/status/phase").is_some_and(|it| it != "Pending")))
+    Ok(pods.iter().any(|it| is_instance(it) || verdict::has_worked(it)))
 }
 
 /// Lets the Job controller look at once at a Job of the database whose pod has ended well; true when that is done. What it learns of

@@ -1,16 +1,13 @@
 //! CloudNativePG's operator in the cluster: there when it would take a database.
 
-use std::{
-    cell::{Cell, OnceCell},
-    time::Duration,
-};
+use std::{cell::OnceCell, time::Duration};
 
 use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::{
     cluster::{Cluster, ObjectId, Verdict, Wait, verdict},
-    deploy::operator,
+    deploy::{operator, webhooks},
     env::Env,
     fingerprint::Fingerprint,
     graph::TaskId,
@@ -71,11 +68,17 @@ impl Task for Operator {
         let wanted = self.wanted(env)?;
         load::upstream(env, ID, Role::Operator)?;
         env.progress(ID, format!("applying {} objects", wanted.len()));
-        // Sorted by kind: what the others need comes first.
-        let (first, rest) = wanted.split_at(wanted.iter().take_while(|it| it["kind"] == "Namespace").count());
-        cluster.apply_all(first)?;
+        // Sorted by kind: what the others need comes first. An operator that does not find its kinds ends, and is started again after
+        // ten seconds.
+        let (namespaces, rest) = of_kind(wanted, "Namespace");
+        cluster.apply_all(namespaces)?;
         let deployment = ObjectId::new("apps/v1", "Deployment", operator::NAMESPACE, operator::DEPLOYMENT);
         let was_there = cluster.get(&deployment)?.is_some();
+        if !was_there {
+            bring_certificates(&cluster)?;
+        }
+        let (definitions, rest) = of_kind(rest, "CustomResourceDefinition");
+        cluster.apply_all(definitions)?;
         cluster.apply_all(rest)?;
         // What comes before the database itself can be applied, and that is tried until it is taken.
         env.standing.usable(ID);
@@ -85,15 +88,14 @@ impl Task for Operator {
         open_kinds(env, &cluster, wanted)?;
         // It is there when it would take a database, not when its pod says so.
         let wait = Wait { pause: PAUSE, ..Wait::new(env, "the operator to take a database", LIMIT) };
-        let shown = Cell::new(false);
-        let ready = cluster.wait_for(env, ID, &wait, || {
-            if !shown.get() {
-                shown.set(show_certificate(&cluster)?);
-            }
-            Ok(accepts(&cluster))
-        });
+        let ready = cluster.wait_for(env, ID, &wait, || Ok(accepts(&cluster)));
         with_evidence(ready, &cluster, operator::NAMESPACE, "")
     }
+}
+
+/// The objects of the kind with which the list begins, and the others.
+fn of_kind<'a>(objects: &'a [Value], kind: &str) -> (&'a [Value], &'a [Value]) {
+    objects.split_at(objects.iter().take_while(|it| it["kind"] == kind).count())
 }
 
 /// Asks once for every kind that the operator brings. The API server prepares a kind when it is first asked for, and who watches one
@@ -109,23 +111,14 @@ fn open_kinds(env: &Env, cluster: &Cluster, wanted: &[Value]) -> Result<()> {
     Ok(())
 }
 
-/// Lets the operator's pods see its certificate, where there is one. The operator makes it when it starts and waits until the kubelet
-/// has brought it into the pod, which the kubelet does when it next looks at the pod: at once where the pod changes, as by this
-/// annotation, else within a minute or so.
-fn show_certificate(cluster: &Cluster) -> Result<bool> {
-    let certificate = ObjectId::new("v1", "Secret", operator::NAMESPACE, "cnpg-webhook-cert");
-    if cluster.get(&certificate)?.is_none() {
-        return Ok(false);
+/// The certificates of the webhooks, for an operator that is yet to start. Those that are there stay.
+fn bring_certificates(cluster: &Cluster) -> Result<()> {
+    for name in [webhooks::AUTHORITY, webhooks::CERTIFICATE] {
+        if cluster.get(&ObjectId::new("v1", "Secret", operator::NAMESPACE, name))?.is_some() {
+            return Ok(());
+        }
     }
-    for mut pod in cluster.list("v1", "Pod", operator::NAMESPACE, operator::LABELS)? {
-        let name = pod["metadata"]["name"].take();
-        cluster.apply(&json!({
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": { "name": name, "namespace": operator::NAMESPACE, "annotations": { "dev.pocdeploy/certificate": "made" } },
-        }))?;
-    }
-    Ok(true)
+    cluster.apply_all(&webhooks::secrets()?)
 }
 
 /// Whether a webhook does not know the operator's certificate. The operator tells it when it starts: one that was made anew

@@ -1,7 +1,9 @@
 // Command provisioner makes hostPath volumes for a cluster of one node: each
 // claim of its storage class gets a directory of its own below one base
 // directory, which is mounted from the node. It makes and removes directories
-// itself, so no helper pod has to start before a volume can be bound.
+// itself, so no helper pod has to start before a volume can be bound. It is a
+// part of its node, like the control plane, and starts with it; the cluster's
+// default storage class is there as soon as it runs.
 package main
 
 import (
@@ -13,17 +15,22 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v13/controller"
 )
 
 const (
 	provisionerName = "pocdeploy.local/hostpath"
+	className       = "standard"
 	hostnameLabel   = "kubernetes.io/hostname"
 )
 
@@ -86,21 +93,45 @@ func (h *hostPath) directory(volume string) string {
 	return filepath.Join(h.base, strings.ReplaceAll(volume, string(filepath.Separator), "_"))
 }
 
+// ensureClass makes the default storage class where there is none of its name.
+// A claim that comes before it is looked at again after a quarter of a minute.
+func ensureClass(ctx context.Context, client kubernetes.Interface) error {
+	binding, reclaim := storagev1.VolumeBindingImmediate, corev1.PersistentVolumeReclaimDelete
+	class := &storagev1.StorageClass{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:        className,
+			Annotations: map[string]string{"storageclass.kubernetes.io/is-default-class": "true"},
+		},
+		Provisioner:       provisionerName,
+		ReclaimPolicy:     &reclaim,
+		VolumeBindingMode: &binding,
+	}
+	return wait.PollUntilContextCancel(ctx, 200*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+		_, err := client.StorageV1().StorageClasses().Create(ctx, class, metav1.CreateOptions{})
+		if err != nil && !apierrors.IsAlreadyExists(err) {
+			klog.ErrorS(err, "cannot make the storage class yet", "class", className)
+			return false, nil
+		}
+		return true, nil
+	})
+}
+
 func main() {
 	base := flag.String("base", "/var/lib/pocdeploy/volumes", "directory of the node that holds the volumes, mounted at the same path here")
+	kubeconfig := flag.String("kubeconfig", "", "how the API server is called")
 	klog.InitFlags(nil)
 	flag.Parse()
-	if err := run(*base, os.Getenv("NODE_NAME")); err != nil {
+	if err := run(*base, *kubeconfig, os.Getenv("NODE_NAME")); err != nil {
 		klog.ErrorS(err, "cannot run")
 		os.Exit(1)
 	}
 }
 
-func run(base, node string) error {
+func run(base, kubeconfig, node string) error {
 	if node == "" {
 		return fmt.Errorf("NODE_NAME is not set")
 	}
-	settings, err := rest.InClusterConfig()
+	settings, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		return err
 	}
@@ -110,6 +141,9 @@ func run(base, node string) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	if err := ensureClass(ctx, client); err != nil {
+		return err
+	}
 	provisioner := &hostPath{base: base, node: node}
 	// One replica on one node: an election would only delay the first volume.
 	controller.NewProvisionController(ctx, client, provisionerName, provisioner,

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Namespaces whose pods everything rests on, beside those of application and operator.
-const SYSTEM: [&str; 3] = ["kube-system", "local-path-storage", "pocdeploy-storage"];
+const SYSTEM: [&str; 2] = ["kube-system", "local-path-storage"];
 
 /// CloudNativePG renews its certificates seven days before their end: one that is nearer was not renewed.
 const DAYS: i64 = 6;
