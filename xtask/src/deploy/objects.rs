@@ -44,7 +44,8 @@ pub fn complete(mut object: Value, values: &Values<'_>) -> Value {
             set_images(&mut object["spec"]["template"]["spec"], values.image);
         }
         "Job" => set_images(&mut object["spec"]["template"]["spec"], values.image),
-        "Service" => service(&mut object, values.reach),
+        // One that says so is for the cluster's inside.
+        "Service" if object["spec"]["type"] != "ClusterIP" => service(&mut object, values.reach),
         "Ingress" => object["spec"]["rules"][0]["host"] = json!(values.config.app.host),
         "Cluster" => database(&mut object, values),
         _ => {}
@@ -248,6 +249,12 @@ mod tests {
         assert_eq!(deployment("1"), deployment("1"));
         assert_ne!(deployment("1")["spec"]["template"], deployment("2")["spec"]["template"]);
         assert_ne!(inputs_of(&deployment("1")), inputs_of(&deployment("2")));
+    }
+
+    #[test]
+    fn a_service_for_the_inside_stays_inside() {
+        let spec = json!({ "type": "ClusterIP", "ports": [{ "port": 5432 }] });
+        assert_eq!(with(json!({ "kind": "Service", "metadata": { "name": "s" }, "spec": spec }))["spec"], spec);
     }
 
     #[test]
