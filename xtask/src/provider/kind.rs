@@ -286,8 +286,8 @@ fn create(env: &Env, engine: &Engine) -> Result<()> {
 /// What kind gets to read: the project's file, what this host needs, and shortcuts or none.
 pub(crate) fn configuration(env: &Env, port: u16, shortcuts: bool) -> Result<String> {
     let mut adaptations = host::adaptations();
-    let own_network = images::chosen(env, TASK)? == Chosen::Packages;
-    if own_network {
+    let own_image = images::chosen(env, TASK)? == Chosen::Packages;
+    if own_image {
         // The node image of the recipes has it already: setting it here would restart containerd.
         adaptations.retain(|it| it.setting != Setting::RestrictOomScoreAdj);
     }
@@ -295,7 +295,7 @@ pub(crate) fn configuration(env: &Env, port: u16, shortcuts: bool) -> Result<Str
         env.detail(TASK, format!("{:?}: {}", adaptation.setting, adaptation.reason));
     }
     let mirrors = !env.config.images.mirrors.is_empty();
-    config::render(&file(env)?, &config::Settings { port, adaptations, mirrors, own_network, shortcuts })
+    config::render(&file(env)?, &config::Settings { port, adaptations, mirrors, own_image, shortcuts })
 }
 
 fn file(env: &Env) -> Result<String> {

@@ -17,7 +17,7 @@ pub(crate) struct Settings {
     /// Whether containerd must look for mirrors.
     pub(crate) mirrors: bool,
     /// Whether the node image is the recipes' own, which brings the network of its one node itself.
-    pub(crate) own_network: bool,
+    pub(crate) own_image: bool,
     /// Whether it is made faster at the price of what a throw-away cluster can do without.
     pub(crate) shortcuts: bool,
 }
@@ -46,7 +46,12 @@ pub(crate) fn render(text: &str, settings: &Settings) -> Result<String> {
                     .or_insert_with(|| json!({}));
                 gates["KubeletInUserNamespace"] = json!(true);
             }
-            Setting::AcceptCgroupV1 => push(&mut document, "kubeadmConfigPatches", "kind: KubeletConfiguration\nfailCgroupV1: false\n"),
+            Setting::AcceptCgroupV1 => {
+                push(&mut document, "kubeadmConfigPatches", "kind: KubeletConfiguration\nfailCgroupV1: false\n");
+                if settings.own_image {
+                    without_systemds_groups(&mut document);
+                }
+            }
             // containerd 2 keeps this under its runtime plugin.
             Setting::RestrictOomScoreAdj => {
                 push(
@@ -61,14 +66,23 @@ pub(crate) fn render(text: &str, settings: &Settings) -> Result<String> {
         let patch = "[plugins.\"io.containerd.cri.v1.images\".registry]\n  config_path = \"/etc/containerd/certs.d\"\n";
         push(&mut document, "containerdConfigPatches", patch);
     }
-    if settings.own_network {
+    if settings.own_image {
         document.as_object_mut().context("deploy/kind/cluster.yaml is not a mapping")?.entry("networking").or_insert_with(|| json!({}))["disableDefaultCNI"] =
             json!(true);
     }
     if settings.shortcuts {
-        shortcuts::add(&mut document, settings.own_network);
+        shortcuts::add(&mut document, settings.own_image);
     }
     Ok(serde_json::to_string_pretty(&document)?)
+}
+
+/// Lets kubelet and containerd make the groups of pods themselves. In version 1, systemd removes what is empty from the hierarchies that
+/// it needs no more for a slice, and now and then just what the kubelet is making there: one of the first pods starts ten to thirty
+/// seconds late, in one of fifteen clusters.
+fn without_systemds_groups(document: &mut Value) {
+    push(document, "kubeadmConfigPatches", "kind: KubeletConfiguration\ncgroupDriver: cgroupfs\n");
+    let runtime = "[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runc.options]\n  SystemdCgroup = false\n";
+    push(document, "containerdConfigPatches", runtime);
 }
 
 fn set_port(document: &mut Value, port: u16) -> Result<()> {
@@ -100,7 +114,7 @@ mod tests {
     #[test]
     fn an_ordinary_host_changes_nothing_but_the_port() {
         let out =
-            render(FILE, &Settings { port: 9000, adaptations: Vec::new(), mirrors: false, own_network: false, shortcuts: false }).unwrap();
+            render(FILE, &Settings { port: 9000, adaptations: Vec::new(), mirrors: false, own_image: false, shortcuts: false }).unwrap();
         let value: Value = serde_json::from_str(&out).unwrap();
         assert_eq!(value["nodes"][0]["extraPortMappings"][0]["hostPort"], 9000);
         assert_eq!(value["containerdConfigPatches"], json!(["# theirs"]));
@@ -113,10 +127,13 @@ mod tests {
         let adaptations = [Setting::KubeletInUserNamespace, Setting::AcceptCgroupV1, Setting::RestrictOomScoreAdj]
             .map(|setting| Adaptation { setting, reason: String::new() })
             .to_vec();
-        let out = render(FILE, &Settings { port: 8080, adaptations, mirrors: true, own_network: true, shortcuts: true }).unwrap();
+        let out = render(FILE, &Settings { port: 8080, adaptations, mirrors: true, own_image: true, shortcuts: true }).unwrap();
         let value: Value = serde_json::from_str(&out).unwrap();
+        let patches =
+            |what: &str| value["kubeadmConfigPatches"].as_array().unwrap().iter().filter(|it| it.as_str().unwrap().contains(what)).count();
         assert_eq!(value["featureGates"], json!({ "KubeletInUserNamespace": true }));
-        assert_eq!(value["containerdConfigPatches"].as_array().unwrap().len(), 3);
+        assert_eq!(value["containerdConfigPatches"].as_array().unwrap().len(), 4);
+        assert_eq!(patches("cgroupDriver: cgroupfs"), 1, "{out}");
         assert!(value["kubeadmConfigPatches"][0].as_str().unwrap().contains("failCgroupV1: false"));
     }
 
@@ -124,7 +141,7 @@ mod tests {
     fn a_file_without_the_port_is_refused() {
         let error = render(
             "kind: Cluster\nnodes:\n- role: control-plane\n",
-            &Settings { port: 1, adaptations: Vec::new(), mirrors: false, own_network: false, shortcuts: false },
+            &Settings { port: 1, adaptations: Vec::new(), mirrors: false, own_image: false, shortcuts: false },
         )
         .unwrap_err();
         assert!(error.to_string().contains("30080"), "{error}");
