@@ -79,7 +79,7 @@ pub(crate) struct Kubernetes {
 }
 
 impl Kubernetes {
-    /// An empty cluster with its four namespaces and a node.
+    /// An empty cluster with its four namespaces, a node and a default storage class.
     pub(crate) fn start() -> Kubernetes {
         let state = Arc::new(Mutex::new(State { page: 200, ..State::default() }));
         let served = state.clone();
@@ -91,6 +91,10 @@ impl Kubernetes {
         server.put(json!({
             "apiVersion": "v1", "kind": "Node", "metadata": { "name": "node" },
             "status": { "conditions": [{ "type": "Ready", "status": "True" }] },
+        }));
+        server.put(json!({
+            "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "provisioner": "p",
+            "metadata": { "name": "standard", "annotations": { "storageclass.kubernetes.io/is-default-class": "true" } },
         }));
         server
     }

@@ -85,6 +85,9 @@ impl Task for Database {
         cluster.wait_for(env, ID, &wait, || {
             // Asked each time: its kind may not be there yet.
             is_new.set(cluster.get(&id)?.is_none());
+            if is_new.get() && !has_storage(&cluster, &wanted.cluster)? {
+                return Ok(Verdict::NotYet("the cluster has no default storage class".to_owned()));
+            }
             Ok(acceptance(cluster.apply(&wanted.cluster)))
         })?;
         let wait = Wait { pause: PAUSE, ..Wait::new(env, "the database", LIMIT) };
@@ -106,6 +109,16 @@ impl Task for Database {
         let wait = Wait::new(env, "the database's pods", ANSWER_LIMIT);
         cluster.wait_for(env, ID, &wait, || Ok(unready(&cluster, &id)?.map_or(Verdict::Yes, Verdict::NotYet)))
     }
+}
+
+/// Whether there is a class for the volumes. A claim that comes before it is looked at again after a quarter of a minute.
+fn has_storage(cluster: &Cluster, database: &Value) -> Result<bool> {
+    if database.pointer("/spec/storage/storageClass").is_some() {
+        return Ok(true);
+    }
+    let classes = cluster.list("storage.k8s.io/v1", "StorageClass", "", "")?;
+    let mark = "/metadata/annotations/storageclass.kubernetes.io~1is-default-class";
+    Ok(classes.iter().any(|it| it.pointer(mark).is_some_and(|it| it == "true")))
 }
 
 /// Whether the Job that makes the first instance's files has worked, or that instance is there already.

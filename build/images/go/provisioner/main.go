@@ -24,6 +24,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v13/controller"
 )
@@ -145,8 +146,10 @@ func run(base, kubeconfig, node string) error {
 		return err
 	}
 	provisioner := &hostPath{base: base, node: node}
-	// One replica on one node: an election would only delay the first volume.
+	// One replica on one node: an election would only delay the first volume,
+	// and so would the library's quarter of a minute after a failure.
+	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[string](200*time.Millisecond, 30*time.Second)
 	controller.NewProvisionController(ctx, client, provisionerName, provisioner,
-		controller.LeaderElection(false)).Run(ctx)
+		controller.LeaderElection(false), controller.RateLimiter(limiter)).Run(ctx)
 	return nil
 }
