@@ -38,7 +38,7 @@ pub fn restore(env: &Env, file: &Path, keep: bool) -> Result<Option<PathBuf>> {
         None => Ok(()),
     };
     migrated.context("the snapshot is restored, but its tables could not be brought to the version that serves")?;
-    rollout::answers(env, &cluster, ID, &[], &app.reach)?;
+    rollout::answers(env, &cluster, ID, &[], &app.reach, 2)?;
     Ok(kept)
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::{
     cluster::{Cluster, ObjectId, Verdict, Wait, verdict},
     env::Env,
+    errors::Problem,
     graph::TaskId,
     reach::Reach,
     tasks::{deploy::PAGE_LIMIT, objects::with_evidence},
@@ -39,11 +40,12 @@ pub(super) fn roll_out(env: &Env, cluster: &Cluster, task: TaskId, objects: &[Va
         let new = ready.is_err().then(|| new_pods(cluster, &id.namespace, &labels).ok().flatten()).flatten();
         with_evidence(ready, cluster, &id.namespace, new.as_deref().unwrap_or(&labels))?;
     }
-    answers(env, cluster, task, &deployments, reach)
+    // Each new pod has answered already.
+    answers(env, cluster, task, &deployments, reach, 1)
 }
 
-/// Waits until the page answers through the Service with all Deployments well in the same look, twice.
-pub(super) fn answers(env: &Env, cluster: &Cluster, task: TaskId, deployments: &[&Value], reach: &Reach) -> Result<()> {
+/// Waits until the page answers through the Service with all Deployments well in the same look, so many times in a row.
+pub(super) fn answers(env: &Env, cluster: &Cluster, task: TaskId, deployments: &[&Value], reach: &Reach, times: usize) -> Result<()> {
     let address = format!("{}{}", reach.origin, env.config.app.path);
     let what = format!("{address} to answer 200");
     let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, PAGE_LIMIT) };
@@ -51,8 +53,8 @@ pub(super) fn answers(env: &Env, cluster: &Cluster, task: TaskId, deployments: &
     let answers = cluster.wait_for(env, task, &wait, || {
         let verdict = all_is_well(env, cluster, deployments, reach)?;
         seen.set(if verdict == Verdict::Yes { seen.get() + 1 } else { 0 });
-        // After a node's restart the first look may see a status from before it.
-        Ok(if seen.get() == 1 { Verdict::NotYet("it answered once".to_owned()) } else { verdict })
+        let is_enough = verdict != Verdict::Yes || seen.get() >= times;
+        Ok(if is_enough { verdict } else { Verdict::NotYet(format!("it answered {} of {times} times", seen.get())) })
     });
     with_evidence(answers, cluster, &env.config.app.namespace, "")
 }
@@ -82,7 +84,7 @@ fn serves(env: &Env, cluster: &Cluster, task: TaskId, deployment: &Value, labels
     let path = &env.config.app.path;
     let host = reach.origin.split("://").nth(1).unwrap_or_default();
     let pods = cluster.list("v1", "Pod", namespace, &new)?;
-    for name in pods.iter().filter_map(|it| it.pointer("/metadata/name").and_then(Value::as_str)) {
+    let answers = &|name: &str| {
         let what = format!("pod {name} to answer {path}");
         let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, ANSWER_LIMIT) };
         let id = ObjectId::new("v1", "Pod", namespace, name);
@@ -92,9 +94,15 @@ fn serves(env: &Env, cluster: &Cluster, task: TaskId, deployment: &Value, labels
             _ if cluster.get(&id)?.is_none_or(|it| verdict::of_metadata(&it) != Verdict::Yes) => Ok(Verdict::Yes),
             Ok(other) => Ok(Verdict::NotYet(format!("status {other}"))),
             Err(error) => Err(error),
-        })?;
-    }
-    Ok(())
+        })
+    };
+    std::thread::scope(|scope| {
+        let names = pods.iter().filter_map(|it| it.pointer("/metadata/name").and_then(Value::as_str));
+        let asked: Vec<_> = names.map(|name| scope.spawn(move || answers(name))).collect();
+        asked
+            .into_iter()
+            .try_for_each(|it| it.join().unwrap_or_else(|_| Err(Problem::new("a question to a pod ended unexpectedly").into())))
+    })
 }
 
 /// The labels of the pods of the newest template.
