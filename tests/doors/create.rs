@@ -1,5 +1,7 @@
 //! `create` and `plan` against a cluster in memory: order, repetition, refusals, and what a plan says.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::{
@@ -65,6 +67,25 @@ fn one_connection_lost_while_the_database_is_applied_does_not_end_create() {
     let world = World::new();
     world.cluster.fail("PATCH /apis/postgresql.cnpg.io/v1/namespaces/polls/clusters/", 1, Failure::Reset);
     world.create();
+}
+
+#[test]
+fn the_database_waits_for_a_class_for_its_volumes() {
+    let world = World::new();
+    let class = world.cluster.get("StorageClass", "", "standard").unwrap();
+    world.cluster.remove("StorageClass", "", "standard");
+    std::thread::scope(|scope| {
+        let created = scope.spawn(|| world.create());
+        let asked = || world.cluster.requests().iter().any(|it| it.contains("storageclasses"));
+        let came = (0..1000).any(|_| {
+            std::thread::sleep(Duration::from_millis(20));
+            asked()
+        });
+        assert!(came, "{:#?}", world.cluster.requests());
+        assert!(!world.cluster.writes().iter().any(|it| it.starts_with("apply Cluster polls-db")));
+        world.cluster.put(class);
+        created.join().unwrap();
+    });
 }
 
 #[test]
