@@ -52,7 +52,7 @@ fn a_task_works_on_what_is_usable_while_that_is_finished() {
     // Each waits for the other: they end only if they are at work at the same time.
     fn cluster(env: &Env) -> Result<()> {
         env.standing.usable(TaskId::Cluster);
-        until(env, TaskId::Dev, TaskId::Load)
+        until(env, TaskId::Dev, TaskId::Operator)
     }
     let bench = Bench::new("");
     run(&bench, |id| if id == TaskId::Cluster { cluster } else { nothing }).unwrap();
@@ -84,19 +84,19 @@ fn what_was_built_on_a_product_that_did_not_come_is_stopped_and_not_to_blame() {
 
 #[test]
 fn the_cause_is_told_first_even_where_it_failed_last() {
-    // The load fails by itself while the cluster that it builds on is still about to.
+    // The operator fails by itself while the cluster that it builds on is still about to.
     fn cluster(env: &Env) -> Result<()> {
         env.standing.usable(TaskId::Cluster);
-        until(env, TaskId::Dev, TaskId::Load).ok();
+        until(env, TaskId::Dev, TaskId::Operator).ok();
         bail!("kind failed")
     }
-    fn load(_: &Env) -> Result<()> {
+    fn operator(_: &Env) -> Result<()> {
         bail!("no route to the node")
     }
     let bench = Bench::new("");
     let work: fn(TaskId) -> Work = |id| match id {
         TaskId::Cluster => cluster,
-        TaskId::Load => load,
+        TaskId::Operator => operator,
         _ => nothing,
     };
     let error = run(&bench, work).unwrap_err();
