@@ -8,12 +8,12 @@ use crate::provider::kind::ADMIN;
 
 /// What is done differently, in words, for `plan`.
 pub(super) const NAMES: [&str; 8] = [
-    "etcd does not wait for the disk: a machine that loses power may lose the cluster's objects; PostgreSQL's own data is always flushed. The only one of its kind, it elects itself at once",
+    "etcd does not wait for the disk: a machine that loses power may lose the cluster's objects; PostgreSQL's own data is always flushed",
     "scheduler, controller manager and operator hold no elections, since there is one of each",
-    "scheduler and controllers share one identity that may do everything; the controllers use the API server's certificate and call it as often as they like",
+    "scheduler and controllers share one identity that may do everything; the controllers use the API server's certificate, and call the API server as often as they like",
     "kube-proxy takes in a new endpoint within a tenth of a second, which would be too often for many",
     "the cluster's keys are of elliptic curves, which are made in no time",
-    "a cluster of one node has one DNS server, and is made without what upgrades and further nodes would need, and its kubelet's certificate ends after a year",
+    "a cluster of one node is made without what upgrades and further nodes would need: its etcd elects itself at once, a node image from packages has one DNS server, and the kubelet's certificate ends after a year",
     "operator and API server call each other at their own addresses, which are there before their Services' are",
     "the operator's definitions are without their descriptions: `kubectl explain` has no words for its kinds",
 ];
