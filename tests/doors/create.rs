@@ -26,7 +26,8 @@ fn create_applies_what_others_need_first_and_ends_with_the_url() {
     for (first, then) in [
         ("apply Namespace cnpg-system", "apply Deployment cnpg-controller-manager"),
         ("apply CustomResourceDefinition clusters.postgresql.cnpg.io", "apply Cluster polls-db"),
-        ("apply Namespace polls", "apply Cluster polls-db"),
+        ("apply Namespace polls", "apply PersistentVolumeClaim polls-db-1"),
+        ("apply PersistentVolumeClaim polls-db-1", "apply Cluster polls-db"),
         ("apply Cluster polls-db", "apply Job polls-migration"),
         ("apply ConfigMap polls-frontend", "apply Job polls-migration"),
         ("apply Secret polls-app", "apply Job polls-migration"),
@@ -86,6 +87,33 @@ fn the_database_waits_for_a_class_for_its_volumes() {
         world.cluster.put(class);
         created.join().unwrap();
     });
+}
+
+#[test]
+fn a_claim_that_is_there_before_the_database_is_not_made_again() {
+    let world = World::new();
+    world.cluster.put(json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "polls" } }));
+    world.cluster.put(json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": { "name": "polls-db-3", "namespace": "polls", "labels": { "cnpg.io/cluster": "polls-db" } },
+    }));
+    world.create();
+    assert!(!world.cluster.writes().iter().any(|it| it.starts_with("apply PersistentVolumeClaim")), "{:#?}", world.cluster.writes());
+    assert!(!world.engine.requests().iter().any(|it| it.contains("/bootstrap ")), "{:#?}", world.engine.requests());
+}
+
+#[test]
+fn files_that_cannot_be_made_before_the_database_are_left_to_its_operator() {
+    for (said, code, told) in [
+        (json!({ "reason": "the database is imported" }).to_string(), 0, None),
+        ("no space left".to_owned(), 1, Some("the operator makes the database's files, since they could not be made before it")),
+    ] {
+        let world = World::new();
+        *world.files.lock().unwrap() = (said, code);
+        let ran = world.create();
+        told.map(|it| ran.says(it));
+        assert!(!world.cluster.writes().iter().any(|it| it.starts_with("apply PersistentVolumeClaim")), "{:#?}", world.cluster.writes());
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use pocdeploy::{
@@ -58,6 +58,8 @@ pub(crate) struct World {
     pub(crate) project: Project,
     pub(crate) engine: Engine,
     pub(crate) cluster: Kubernetes,
+    /// What the node's program that makes a database's files says, and its exit code.
+    pub(crate) files: Arc<Mutex<(String, i64)>>,
 }
 
 impl World {
@@ -83,7 +85,12 @@ impl World {
             "apiVersion": "v1", "kind": "Node", "metadata": { "name": node },
             "status": { "conditions": [{ "type": "Ready", "status": "True" }] },
         }));
-        let world = World { project, engine, cluster };
+        let claim = json!({ "claim": {
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+            "metadata": { "name": "polls-db-1", "namespace": "polls", "labels": { "cnpg.io/cluster": "polls-db" } },
+        } });
+        let files = Arc::new(Mutex::new((claim.to_string(), 0)));
+        let world = World { project, engine, cluster, files };
         world.project.run(&["patch"]).ends_with(0);
         world.build();
         world
@@ -109,7 +116,9 @@ impl World {
         self.engine.image(&image, &[(INPUTS_LABEL, &inputs.digest())]);
         self.engine.same_image(&image, "polls:1.0.0");
         let upstream = [Role::Operator, Role::Postgresql].map(|it| packages::reference(&env, it).unwrap());
+        let files = self.files.clone();
         self.engine.answer_exec(move |_, command| match command {
+            it if it.contains("/bootstrap ") => files.lock().unwrap().clone(),
             it if it.contains("images ls") => (format!("docker.io/library/{image}\n{}\n", upstream.join("\n")), 0),
             _ => (String::new(), 0),
         });

@@ -230,11 +230,11 @@ fn wanted(filters: &Value, name: &str) -> Option<String> {
     }
 }
 
-/// Standard output in the engine's framing, after the answer that hands the connection over.
+/// Standard output in the engine's framing, after the answer that hands the connection over. A command reads all of its input.
 fn speak(stream: &mut dyn http::Stream, output: &str) {
     let head = "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
     let size = (output.len() as u32).to_be_bytes();
     let frame = [head.as_bytes(), &[1, 0, 0, 0], &size, output.as_bytes()].concat();
     // A client that went away is the client's business.
-    stream.write_all(&frame).ok();
+    stream.write_all(&frame).and_then(|()| std::io::copy(stream, &mut std::io::sink())).ok();
 }

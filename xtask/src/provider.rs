@@ -4,6 +4,7 @@ pub mod cloud;
 pub mod kind;
 
 use anyhow::Result;
+use serde_json::Value;
 
 use crate::{
     cluster::certificate::Certificate, config::ClusterType, env::Env, fingerprint::Fingerprint, graph::TaskId, probe::Probe, reach::Reach,
@@ -15,8 +16,12 @@ pub trait Provider: Sync {
     fn inputs(&self, env: &Env) -> Result<Fingerprint>;
     /// Whether this instance's cluster is there, runs and answers.
     fn probe(&self, env: &Env, want: &Fingerprint) -> Result<Probe>;
-    /// Brings the cluster about; done when its API answers and its nodes take pods. A stopped one is started.
-    fn ensure(&self, env: &Env, want: &Fingerprint) -> Result<()>;
+    /// Brings the cluster about; done when its API answers and its nodes take pods. A stopped one is started. While a new one comes up,
+    /// `early` is called on a thread of its own, as soon as programs run in its node.
+    fn ensure(&self, env: &Env, want: &Fingerprint, early: &(dyn Fn() + Sync)) -> Result<()>;
+    /// The claim for the files of the database's first instance, which are made by then, as the database's operator would make them.
+    /// It takes them over where the claim is there before the database. None: the operator has to make them.
+    fn first_files(&self, env: &Env, database: &Value) -> Result<Option<Value>>;
     /// Whether the cluster has the image under this reference.
     fn has_image(&self, env: &Env, reference: &str) -> Result<bool>;
     /// Brings an image of the engine to the cluster; returns the reference that pods use.

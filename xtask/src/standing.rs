@@ -36,6 +36,11 @@ impl Standing {
         *self.tasks() = tasks.iter().map(|id| (*id, Stand::Open)).collect();
     }
 
+    /// Whether the task is one of the run.
+    pub(crate) fn takes_part(&self, id: TaskId) -> bool {
+        self.tasks().contains_key(&id)
+    }
+
     /// What the task makes can be built upon, though it is not done with it.
     pub fn usable(&self, id: TaskId) {
         self.set(id, Stand::Usable);

@@ -10,6 +10,7 @@ use crate::{
     env::Env,
     errors::{Code, Problem},
     graph::TaskId,
+    images::packages,
     setup::{self, Need},
 };
 
@@ -49,6 +50,9 @@ pub(crate) fn run(env: &Env) -> Result<()> {
         setup::ensure(env, TaskId::Test, &NEEDS, "the end-to-end test")
             .and_then(|()| attached(cmd!(sh, "cargo test --package xtask --test e2e -- --nocapture --test-threads=1"))),
     );
+    // After the clusters, for which Go's modules are downloaded and compiled.
+    headline("the node's own programs");
+    check("the node's own programs", packages::test_programs(env, LIMIT));
     headline("bench, short form: figures to compare with earlier ones, never a verdict");
     check("bench", attached(cmd!(sh, "cargo run --quiet --package xtask --bin xtask -- bench --runs 1 --short --yes")));
     if failed.is_empty() {

@@ -13,7 +13,7 @@ mod recipe;
 mod rootfs;
 mod steps;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result};
 
@@ -93,6 +93,11 @@ pub fn kubectl(env: &Env) -> Option<PathBuf> {
     let recipes = Recipes::read(&env.files.folder(RECIPES).ok()?).ok()?;
     let keys = Keys::of(&recipes).ok()?;
     Some(products::place(env, "cluster-programs", &keys.programs).join("kubectl")).filter(|it| it.is_file())
+}
+
+/// Runs the tests of the programs among the recipes.
+pub(crate) fn test_programs(env: &Env, limit: Duration) -> Result<()> {
+    golang::test(env, &env.files.folder(RECIPES)?, limit)
 }
 
 /// The operator's release manifest, from its Go module's folder; as JSON, which every run reads in a fraction of the time.

@@ -6,6 +6,7 @@
 mod certificates;
 mod config;
 mod containerd;
+mod first_files;
 mod head_start;
 mod load;
 mod shortcuts;
@@ -132,7 +133,7 @@ impl Provider for Kind {
         }))
     }
 
-    fn ensure(&self, env: &Env, _want: &Fingerprint) -> Result<()> {
+    fn ensure(&self, env: &Env, _want: &Fingerprint, early: &(dyn Fn() + Sync)) -> Result<()> {
         let engine = env.engine()?;
         match present(env, engine)? {
             Present::Foreign => return Err(foreign(env)),
@@ -144,9 +145,9 @@ impl Provider for Kind {
             Present::HalfMade(_) => {
                 env.note(TASK, "removing the cluster whose creation was cut off");
                 engine.remove_container(&node(env))?;
-                create(env, engine)?;
+                create(env, engine, early)?;
             }
-            Present::Nothing => create(env, engine)?,
+            Present::Nothing => create(env, engine, early)?,
         }
         export_kubeconfig(env, engine)?;
         let cluster = Cluster::open(env, &env.kubeconfig())?;
@@ -155,6 +156,14 @@ impl Provider for Kind {
         pass_mirrors(env, engine)?;
         engine.exec(&node(env), &["touch", FINISHED])?.ok("mark the node as finished")?;
         Ok(())
+    }
+
+    fn first_files(&self, env: &Env, database: &Value) -> Result<Option<Value>> {
+        // The program that makes them is in the recipes' own node image, and the volume must be on that node.
+        if images::chosen(env, TASK)? != Chosen::Packages || !config::is_alone(&config::parse(&file(env)?)?) {
+            return Ok(None);
+        }
+        first_files::make(env, env.engine()?, database)
     }
 
     fn has_image(&self, env: &Env, reference: &str) -> Result<bool> {
@@ -232,7 +241,7 @@ impl Provider for Kind {
     }
 }
 
-fn create(env: &Env, engine: &Engine) -> Result<()> {
+fn create(env: &Env, engine: &Engine, early: &(dyn Fn() + Sync)) -> Result<()> {
     // Its kube-proxy would crash again and again, and nothing would say why.
     if let Some(why) = host::too_few_watchers() {
         let hint = "`cargo xtask ls` shows the instances that run: delete one, or raise the limit with\nsysctl -w fs.inotify.max_user_instances=1024";
@@ -274,6 +283,7 @@ fn create(env: &Env, engine: &Engine) -> Result<()> {
     let ended = AtomicBool::new(false);
     let made = std::thread::scope(|scope| {
         scope.spawn(|| head_start::announce(env, engine, &ended));
+        scope.spawn(|| head_start::once_it_runs(env, engine, &ended, early));
         let made = env.tools.run_watched(TASK, command, Duration::from_secs(600), progress);
         ended.store(true, Ordering::Relaxed);
         made

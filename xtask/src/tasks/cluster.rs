@@ -2,7 +2,14 @@
 
 use anyhow::Result;
 
-use crate::{env::Env, fingerprint::Fingerprint, graph::TaskId, probe::Probe, provider::provider, tasks::Task};
+use crate::{
+    env::Env,
+    fingerprint::Fingerprint,
+    graph::TaskId,
+    probe::Probe,
+    provider::provider,
+    tasks::{Task, database},
+};
 
 pub struct Cluster;
 
@@ -20,6 +27,6 @@ impl Task for Cluster {
     }
 
     fn run(&self, env: &Env, want: &Fingerprint) -> Result<()> {
-        provider(env)?.ensure(env, want)
+        provider(env)?.ensure(env, want, &|| database::begin_files(env))
     }
 }

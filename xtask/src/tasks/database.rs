@@ -1,12 +1,16 @@
 //! The database in the cluster: there when its operator says so and it answers a statement.
 
+mod files;
+
 use std::{
     cell::{Cell, OnceCell},
     time::Duration,
 };
 
 use anyhow::{Context as _, Result};
-use serde_json::{Value, json};
+use serde_json::Value;
+
+pub(super) use files::begin as begin_files;
 
 use crate::{
     cluster::{Cluster, ObjectId, Verdict, Wait, verdict},
@@ -81,12 +85,16 @@ impl Task for Database {
         let what = format!("the API server to take {id}");
         // The operator may still be starting.
         let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, LIMIT) };
-        let is_new = Cell::new(false);
+        let (is_new, asked_for_files) = (Cell::new(false), Cell::new(false));
         cluster.wait_for(env, ID, &wait, || {
             // Asked each time: its kind may not be there yet.
             is_new.set(cluster.get(&id)?.is_none());
-            if is_new.get() && !has_storage(&cluster, &wanted.cluster)? {
+            if is_new.get() && !files::has_storage(&cluster, &wanted.cluster)? {
                 return Ok(Verdict::NotYet("the cluster has no default storage class".to_owned()));
+            }
+            if is_new.get() && !asked_for_files.get() {
+                files::bring(env, &cluster, &wanted.cluster)?;
+                asked_for_files.set(true);
             }
             Ok(acceptance(cluster.apply(&wanted.cluster)))
         })?;
@@ -94,12 +102,12 @@ impl Task for Database {
         let hastened = Cell::new(false);
         let ready = cluster.wait_for(env, ID, &wait, || {
             // The application's pods mount credentials that are there by then. Sooner, their start would only slow this down.
-            if is_new.get() && are_files_made(&cluster, &id)? {
+            if is_new.get() && files::are_made(&cluster, &id)? {
                 env.standing.usable(ID);
                 is_new.set(false);
             }
             if !hastened.get() {
-                hastened.set(hasten(&cluster, &id)?);
+                hastened.set(files::hasten(&cluster, &id)?);
             }
             Ok(cluster.get(&id)?.map_or_else(|| Verdict::NotYet(format!("{id} is not there")), |it| verdict::database(&it)))
         });
@@ -115,59 +123,9 @@ impl Task for Database {
     }
 }
 
-/// Whether there is a class for the volumes. A claim that comes before it is looked at again after a quarter of a minute.
-fn has_storage(cluster: &Cluster, database: &Value) -> Result<bool> {
-    if database.pointer("/spec/storage/storageClass").is_some() {
-        return Ok(true);
-    }
-    let classes = cluster.list("storage.k8s.io/v1", "StorageClass", "", "")?;
-    let mark = "/metadata/annotations/storageclass.kubernetes.io~1is-default-class";
-    Ok(classes.iter().any(|it| it.pointer(mark).is_some_and(|it| it == "true")))
-}
-
-/// Whether the Job that makes the first instance's files has worked, or that instance is there already.
-fn are_files_made(cluster: &Cluster, id: &ObjectId) -> Result<bool> {
-    let pods = cluster.list("v1", "Pod", &id.namespace, &of(id))?;
-    let is_instance = |pod: &Value| pod.pointer("/metadata/labels/cnpg.io~1podRole").is_some_and(|it| it == "instance");
-    Ok(pods.iter().any(|it| is_instance(it) || verdict::has_worked(it)))
-}
-
-/// Lets the Job controller look at once at a Job of the database whose pod has ended well; true when that is done. What it learns of
-/// pods it bundles for a second (`syncJobBatchPeriod`), a change of the Job itself not.
-fn hasten(cluster: &Cluster, id: &ObjectId) -> Result<bool> {
-    let jobs = cluster.list("batch/v1", "Job", &id.namespace, &of(id))?;
-    let pods = if jobs.is_empty() { Vec::new() } else { cluster.list("v1", "Pod", &id.namespace, &of(id))? };
-    let changes: Vec<Value> = jobs.iter().filter_map(|job| change_of(job, &pods)).collect();
-    changes.iter().try_for_each(|it| cluster.apply(it))?;
-    Ok(!changes.is_empty())
-}
-
-/// A change of the Job that means nothing any more, where its pod has ended well and the Job does not say so yet: how often it may be
-/// tried again.
-fn change_of(job: &Value, pods: &[Value]) -> Option<Value> {
-    let number = |pointer: &str| job.pointer(pointer).and_then(Value::as_i64).unwrap_or_default();
-    let name = job.pointer("/metadata/name")?;
-    let has_ended = |pod: &Value| {
-        pod.pointer("/metadata/labels/batch.kubernetes.io~1job-name") == Some(name)
-            && pod.pointer("/status/phase").is_some_and(|it| it == "Succeeded")
-    };
-    (number("/status/succeeded") == 0 && pods.iter().any(has_ended)).then(|| {
-        json!({
-            "apiVersion": "batch/v1",
-            "kind": "Job",
-            "metadata": { "name": name, "namespace": job["metadata"]["namespace"] },
-            "spec": { "backoffLimit": number("/spec/backoffLimit") + 1 },
-        })
-    })
-}
-
-fn of(id: &ObjectId) -> String {
-    format!("cnpg.io/cluster={}", id.name)
-}
-
 /// Why the database's pods do not serve.
 fn unready(cluster: &Cluster, id: &ObjectId) -> Result<Option<String>> {
-    let pods = cluster.list("v1", "Pod", &id.namespace, &format!("{},cnpg.io/podRole=instance", of(id)))?;
+    let pods = cluster.list("v1", "Pod", &id.namespace, &format!("{},cnpg.io/podRole=instance", files::of(id)))?;
     let is_ready = |pod: &Value| {
         let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
         conditions.into_iter().flatten().any(|it| it["type"] == "Ready" && it["status"] == "True")
@@ -188,19 +146,4 @@ fn ask(env: &Env, cluster: &Cluster, id: &ObjectId) -> Result<Verdict> {
     };
     let answer = cluster.exec(&id.namespace, primary, "postgres", &["psql", "-d", &env.config.database.name, "-tAc", "SELECT 40 + 2"])?;
     Ok(if answer.trim() == "42" { Verdict::Yes } else { Verdict::NotYet(format!("it answers {answer:?}")) })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_job_whose_pod_has_ended_well_and_that_does_not_know_it_is_changed() {
-        let job = |status: Value| json!({ "metadata": { "name": "j", "namespace": "n" }, "spec": { "backoffLimit": 6 }, "status": status });
-        let pod = |job: &str, phase: &str| json!({ "metadata": { "labels": { "batch.kubernetes.io/job-name": job } }, "status": { "phase": phase } });
-        let change = change_of(&job(json!({ "active": 1 })), &[pod("other", "Running"), pod("j", "Succeeded")]).unwrap();
-        assert_eq!((&change["metadata"]["name"], &change["spec"]["backoffLimit"]), (&json!("j"), &json!(7)));
-        assert_eq!(change_of(&job(json!({ "active": 1 })), &[pod("j", "Running"), pod("other", "Succeeded")]), None);
-        assert_eq!(change_of(&job(json!({ "succeeded": 1 })), &[pod("j", "Succeeded")]), None);
-    }
 }

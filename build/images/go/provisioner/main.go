@@ -33,6 +33,9 @@ const (
 	provisionerName = "pocdeploy.local/hostpath"
 	className       = "standard"
 	hostnameLabel   = "kubernetes.io/hostname"
+	// A claim's own files, made before it by `bootstrap` in this folder.
+	filesAnnotation = "dev.pocdeploy/files"
+	prepared        = "prepared"
 )
 
 // hostPath provisions below base, which is the same path on the node and in
@@ -50,11 +53,7 @@ func (h *hostPath) Provision(_ context.Context, options controller.ProvisionOpti
 		return nil, controller.ProvisioningFinished, fmt.Errorf("claim %s/%s has a selector, which this provisioner does not support", claim.Namespace, claim.Name)
 	}
 	path := h.directory(options.PVName)
-	if err := os.MkdirAll(path, 0o777); err != nil {
-		return nil, controller.ProvisioningFinished, err
-	}
-	// The process's umask took bits away from the mode above.
-	if err := os.Chmod(path, 0o777); err != nil {
+	if err := h.fill(path, claim.Annotations[filesAnnotation]); err != nil {
 		return nil, controller.ProvisioningFinished, err
 	}
 	volume := &corev1.PersistentVolume{
@@ -78,6 +77,26 @@ func (h *hostPath) Provision(_ context.Context, options controller.ProvisionOpti
 		},
 	}
 	return volume, controller.ProvisioningFinished, nil
+}
+
+// fill brings the volume's directory about: with the files that were made for
+// it, of which the claim says where they lie below the base, or empty.
+func (h *hostPath) fill(path, files string) error {
+	if files == "" {
+		if err := os.MkdirAll(path, 0o777); err != nil {
+			return err
+		}
+		// The process's umask took bits away from the mode above.
+		return os.Chmod(path, 0o777)
+	}
+	if filepath.Dir(files) != prepared {
+		return fmt.Errorf("%s: %q does not lie in %s", filesAnnotation, files, prepared)
+	}
+	// An earlier try may have moved them.
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	return os.Rename(filepath.Join(h.base, files), path)
 }
 
 // Delete removes the directory. A path outside the base directory was not made

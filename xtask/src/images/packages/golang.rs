@@ -6,6 +6,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
@@ -58,6 +59,7 @@ const CLUSTER: &[&str] = &[
     "github.com/cloudnative-pg/cloudnative-pg/cmd/manager",
     "go.etcd.io/etcd/server/v3",
     "./await",
+    "./bootstrap",
     "./coredns",
     "./provisioner",
 ];
@@ -107,6 +109,13 @@ pub(super) fn everything(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys
 pub(super) fn kind(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys, steps: &Steps<'_>) -> Result<PathBuf> {
     let kind = Build { module: "go", name: "kind", title: "kind", packages: &["sigs.k8s.io/kind"], tags: "", values: Vec::new() };
     Ok(build(env, task, recipes, &keys.kind, &kind, steps)?.join("kind"))
+}
+
+/// Runs the tests of the node's programs that are the recipes' own, on the user's terminal.
+pub(super) fn test(env: &Env, folder: &Path, limit: Duration) -> Result<()> {
+    let sh = env.tools.shell(&folder.join("go"))?;
+    // As they are built, so that what they share with other programs is compiled once.
+    env.tools.run_attached(go(env, cmd!(sh, "go test -trimpath ./..."))?, limit)
 }
 
 /// The folder of a module's source, downloaded where it is not there.

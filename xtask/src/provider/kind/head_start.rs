@@ -20,6 +20,9 @@ use crate::{
 /// The node's kubeconfig of somebody whom the API server asks for no rights, which kubeadm writes beside the administrator's.
 const WITHOUT_RULES: &str = "/etc/kubernetes/super-admin.conf";
 
+/// What kubeadm writes first.
+const FIRST: &str = "/etc/kubernetes/pki/ca.crt";
+
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Says that the cluster is usable as soon as its API server takes objects from whom the instance's kubeconfig names.
@@ -32,7 +35,7 @@ pub(super) fn announce(env: &Env, engine: &Engine, ended: &AtomicBool) {
         if let Some(cluster) = &cluster {
             if !given {
                 giver = giver.or_else(|| without_rules(env, engine).ok());
-                given = giver.as_ref().is_some_and(|it| it.apply_all(&rights()).is_ok());
+                given = giver.as_ref().is_some_and(|it| it.apply_all(&rules()).is_ok());
             }
             let system = ObjectId::new("v1", "Namespace", "", "kube-system");
             if cluster.get(&system).is_ok_and(|it| it.is_some()) {
@@ -45,10 +48,32 @@ pub(super) fn announce(env: &Env, engine: &Engine, ended: &AtomicBool) {
     }
 }
 
-/// The administrator's rights, as the API server and kubeadm make them: the one looks a second after it serves whether they are there,
-/// the other after that.
-fn rights() -> [Value; 2] {
+/// Calls what can be begun as soon as the node runs programs: when kubeadm does, since kind may start containerd anew before.
+pub(super) fn once_it_runs(env: &Env, engine: &Engine, ended: &AtomicBool, begin: &(dyn Fn() + Sync)) {
+    while !ended.load(Ordering::Relaxed) {
+        if engine.has_path(&node(env), FIRST).is_ok_and(|it| it) {
+            return begin();
+        }
+        if env.interrupt.sleep(PAUSE).is_err() {
+            return;
+        }
+    }
+}
+
+/// Rules without which somebody would wait: the administrator's, as the API server and kubeadm make them, the one a second after it
+/// serves, the other after that; and that a node may read claims and volumes. It may read those of its pods anyway, as soon as the API
+/// server's other half has heard of the pod; a kubelet that hears of it first, and is refused, asks again after ten to fifteen seconds.
+fn rules() -> [Value; 4] {
     let api = "rbac.authorization.k8s.io";
+    let binding = |name: &str, role: &str, group: &str| {
+        json!({
+            "apiVersion": format!("{api}/v1"),
+            "kind": "ClusterRoleBinding",
+            "metadata": { "name": name },
+            "roleRef": { "apiGroup": api, "kind": "ClusterRole", "name": role },
+            "subjects": [{ "apiGroup": api, "kind": "Group", "name": group }],
+        })
+    };
     [
         json!({
             "apiVersion": format!("{api}/v1"),
@@ -60,13 +85,14 @@ fn rights() -> [Value; 2] {
             },
             "rules": [{ "apiGroups": ["*"], "resources": ["*"], "verbs": ["*"] }, { "nonResourceURLs": ["*"], "verbs": ["*"] }],
         }),
+        binding("kubeadm:cluster-admins", "cluster-admin", "kubeadm:cluster-admins"),
         json!({
             "apiVersion": format!("{api}/v1"),
-            "kind": "ClusterRoleBinding",
-            "metadata": { "name": "kubeadm:cluster-admins" },
-            "roleRef": { "apiGroup": api, "kind": "ClusterRole", "name": "cluster-admin" },
-            "subjects": [{ "apiGroup": api, "kind": "Group", "name": "kubeadm:cluster-admins" }],
+            "kind": "ClusterRole",
+            "metadata": { "name": "pocdeploy:node-volumes" },
+            "rules": [{ "apiGroups": [""], "resources": ["persistentvolumeclaims", "persistentvolumes"], "verbs": ["get"] }],
         }),
+        binding("pocdeploy:node-volumes", "pocdeploy:node-volumes", "system:nodes"),
     ]
 }
 

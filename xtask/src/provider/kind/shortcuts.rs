@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::provider::kind::ADMIN;
 
 /// What is done differently, in words, for `plan`.
-pub(super) const NAMES: [&str; 8] = [
+pub(super) const NAMES: [&str; 9] = [
     "etcd does not wait for the disk: a machine that loses power may lose the cluster's objects; PostgreSQL's own data is always flushed",
     "scheduler, controller manager and operator hold no elections, since there is one of each",
     "scheduler and controllers share one identity that may do everything; the controllers use the API server's certificate, and call the API server as often as they like",
@@ -15,6 +15,7 @@ pub(super) const NAMES: [&str; 8] = [
     "the cluster's keys are of elliptic curves, which are made in no time",
     "a cluster of one node is made without what upgrades and further nodes would need: its etcd elects itself at once, a node image from packages has one DNS server, and the kubelet's certificate ends after a year",
     "operator and API server call each other at their own addresses, which are there before their Services' are",
+    "a node image from packages makes the files of the database's first instance while the cluster comes up, with the operator's own program; the operator takes them over as after a restore, and there is no Job of its own",
     "the operator's definitions are without their descriptions: `kubectl explain` has no words for its kinds",
 ];
 
