@@ -6,6 +6,7 @@
 mod certificates;
 mod config;
 mod containerd;
+mod files;
 mod first_files;
 mod head_start;
 mod load;
@@ -141,6 +142,7 @@ impl Provider for Kind {
                 if !container.running {
                     engine.start(&node(env))?;
                 }
+                export_kubeconfig(env, engine)?;
             }
             Present::HalfMade(_) => {
                 env.note(TASK, "removing the cluster whose creation was cut off");
@@ -149,7 +151,6 @@ impl Provider for Kind {
             }
             Present::Nothing => create(env, engine, early)?,
         }
-        export_kubeconfig(env, engine)?;
         let cluster = Cluster::open(env, &env.kubeconfig())?;
         wait_until_ready(env, &cluster)?;
         wait_until_true(env, engine, &cluster)?;
@@ -288,9 +289,10 @@ fn create(env: &Env, engine: &Engine, early: &(dyn Fn() + Sync)) -> Result<()> {
         ended.store(true, Ordering::Relaxed);
         made
     });
-    // The instance's own holds the same.
+    let text = std::fs::read(&kubeconfig);
     std::fs::remove_file(&kubeconfig).ok();
-    made.map_err(|error| recode(error, Code::ClusterFailed))
+    made.map_err(|error| recode(error, Code::ClusterFailed))?;
+    record::write_file(&env.kubeconfig(), &text.with_context(|| format!("read {}, which kind wrote", kubeconfig.display()))?)
 }
 
 /// What kind gets to read: the project's file, what this host needs, and shortcuts or none.

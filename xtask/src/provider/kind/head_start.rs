@@ -14,7 +14,8 @@ use crate::{
     cluster::{Cluster, ObjectId},
     engine::Engine,
     env::Env,
-    provider::kind::{ADMIN, TASK, export_kubeconfig, node},
+    provider::kind::{ADMIN, API_PORT, TASK, files::Files, node},
+    record,
 };
 
 /// The node's kubeconfig of somebody whom the API server asks for no rights, which kubeadm writes beside the administrator's.
@@ -27,16 +28,14 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Says that the cluster is usable as soon as its API server takes objects from whom the instance's kubeconfig names.
 pub(super) fn announce(env: &Env, engine: &Engine, ended: &AtomicBool) {
-    let (mut cluster, mut giver, mut given) = (None, None, false);
+    let Some(files) = once_there_is(env, engine, ended, ADMIN) else { return };
+    let (mut clusters, mut given) = (None, false);
     while !ended.load(Ordering::Relaxed) {
-        if cluster.is_none() && engine.has_path(&node(env), ADMIN).is_ok_and(|it| it) && export_kubeconfig(env, engine).is_ok() {
-            cluster = Cluster::open(env, &env.kubeconfig()).ok();
+        if clusters.is_none() {
+            clusters = open(env, engine, &files).ok();
         }
-        if let Some(cluster) = &cluster {
-            if !given {
-                giver = giver.or_else(|| without_rules(env, engine).ok());
-                given = giver.as_ref().is_some_and(|it| it.apply_all(&rules()).is_ok());
-            }
+        if let Some((cluster, giver)) = &clusters {
+            given = given || giver.apply_all(&rules()).is_ok();
             let system = ObjectId::new("v1", "Namespace", "", "kube-system");
             if cluster.get(&system).is_ok_and(|it| it.is_some()) {
                 return env.standing.usable(TASK);
@@ -50,14 +49,47 @@ pub(super) fn announce(env: &Env, engine: &Engine, ended: &AtomicBool) {
 
 /// Calls what can be begun as soon as the node runs programs: when kubeadm does, since kind may start containerd anew before.
 pub(super) fn once_it_runs(env: &Env, engine: &Engine, ended: &AtomicBool, begin: &(dyn Fn() + Sync)) {
-    while !ended.load(Ordering::Relaxed) {
-        if engine.has_path(&node(env), FIRST).is_ok_and(|it| it) {
-            return begin();
-        }
-        if env.interrupt.sleep(PAUSE).is_err() {
-            return;
-        }
+    if once_there_is(env, engine, ended, FIRST).is_some() {
+        begin();
     }
+}
+
+/// Waits for a file of the node; none where kind ends or the user wants an end before.
+fn once_there_is<'a>(env: &Env, engine: &'a Engine, ended: &AtomicBool, path: &str) -> Option<Files<'a>> {
+    let mut files = None;
+    while !ended.load(Ordering::Relaxed) {
+        if files.is_none() {
+            files = Files::of(env, engine).ok().flatten();
+        }
+        if files.as_ref().is_some_and(|it| it.has(path).is_ok_and(|it| it)) {
+            return files;
+        }
+        env.interrupt.sleep(PAUSE).ok()?;
+    }
+    None
+}
+
+/// The cluster as the instance's kubeconfig reaches it, which is made of the node's, and as somebody does whom the API server asks for no
+/// rights; nothing of the latter is kept. kind writes the same kubeconfig when it ends.
+fn open(env: &Env, engine: &Engine, files: &Files<'_>) -> Result<(Cluster, Cluster)> {
+    let container = engine.container(&node(env))?.context("the node is gone")?;
+    let inner = format!("{API_PORT}/tcp");
+    let port = container.ports.iter().find(|(name, _)| *name == inner).map(|(_, port)| *port);
+    let server = format!("https://127.0.0.1:{}", port.context("the node publishes no port of its API server")?);
+    let kubeconfig = |path: &str| at(&files.read(path)?, &server).with_context(|| format!("read the node's {path}"));
+    record::write_file(&env.kubeconfig(), kubeconfig(ADMIN)?.as_bytes())?;
+    let giver = Cluster::open_text(env, &kubeconfig(WITHOUT_RULES)?, Some(Duration::from_secs(5)))?;
+    Ok((Cluster::open(env, &env.kubeconfig())?, giver))
+}
+
+/// A kubeconfig of the node, with the API server's address on this side.
+fn at(text: &str, server: &str) -> Result<String> {
+    let mut config: Value = serde_saphyr::from_str(text)?;
+    // Written last: without it, kubeadm is not done with the file.
+    config.pointer("/users/0/user/client-key-data").context("it holds no key")?;
+    let cluster = config.pointer_mut("/clusters/0/cluster").context("it names no cluster")?;
+    cluster["server"] = json!(server);
+    Ok(config.to_string())
 }
 
 /// Rules without which somebody would wait: the administrator's, as the API server and kubeadm make them, the one a second after it
@@ -96,12 +128,18 @@ fn rules() -> [Value; 4] {
     ]
 }
 
-/// Through the address of the instance's kubeconfig, which reaches the node from here. Nothing of it is kept.
-fn without_rules(env: &Env, engine: &Engine) -> Result<Cluster> {
-    let parse = |text: &str| -> Result<Value> { serde_saphyr::from_str(text).context("read a kubeconfig") };
-    let shown = engine.exec(&node(env), &["cat", WITHOUT_RULES])?;
-    let user = parse(&shown.ok("read the node's kubeconfig")?)?["users"][0]["user"].take();
-    let mut config = parse(&std::fs::read_to_string(env.kubeconfig()).context("read the instance's kubeconfig")?)?;
-    config["users"][0]["user"] = user;
-    Cluster::open_text(env, &config.to_string(), Some(Duration::from_secs(5)))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kubeconfig_of_the_node_leads_to_its_port_on_this_side() {
+        let text =
+            "clusters:\n- cluster:\n    certificate-authority-data: AA==\n    server: https://node:6443\n  name: c\nusers:\n- user:\n";
+        let whole = format!("{text}    client-key-data: AA==\n");
+        let config: Value = serde_json::from_str(&at(&whole, "https://127.0.0.1:40001").unwrap()).unwrap();
+        let cluster = &config["clusters"][0]["cluster"];
+        assert_eq!((&cluster["server"], &cluster["certificate-authority-data"]), (&json!("https://127.0.0.1:40001"), &json!("AA==")));
+        assert!(at(text, "").is_err(), "cut off while it is written");
+    }
 }

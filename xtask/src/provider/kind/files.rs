@@ -1,0 +1,71 @@
+//! Files of the node: read past the engine where this process can, else through it.
+//!
+//! An engine mounts a container's volumes anew for each look at a file, and a command in a container costs a tenth of a second; both are
+//! dear while a cluster comes up and is looked at twenty times a second.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::{engine::Engine, env::Env, provider::kind::node};
+
+/// The files of a node that runs.
+pub(super) struct Files<'a> {
+    engine: &'a Engine,
+    node: String,
+    /// The node's root, where the host shows it to this process.
+    root: Option<PathBuf>,
+}
+
+impl<'a> Files<'a> {
+    /// None where the node does not run.
+    pub(super) fn of(env: &Env, engine: &'a Engine) -> Result<Option<Files<'a>>> {
+        let node = node(env);
+        let Some(container) = engine.container(&node)?.filter(|it| it.running) else { return Ok(None) };
+        let root = PathBuf::from(format!("/proc/{}/root", container.process));
+        let root = is_of(&root, &node).then_some(root);
+        Ok(Some(Files { engine, node, root }))
+    }
+
+    pub(super) fn has(&self, path: &str) -> Result<bool> {
+        match &self.root {
+            Some(root) => Ok(inside(root, path).exists()),
+            None => self.engine.has_path(&self.node, path),
+        }
+    }
+
+    pub(super) fn read(&self, path: &str) -> Result<String> {
+        match &self.root {
+            Some(root) => fs::read_to_string(inside(root, path)).with_context(|| format!("read {path} of {}", self.node)),
+            None => self.engine.exec(&self.node, &["cat", path])?.ok(&format!("read {path} of {}", self.node)),
+        }
+    }
+}
+
+/// Whether this is the root of the node, and not of what has its number on another machine than the engine's. A node's host name is its
+/// own name.
+fn is_of(root: &Path, node: &str) -> bool {
+    fs::read_to_string(inside(root, "/etc/hostname")).is_ok_and(|it| it.trim() == node)
+}
+
+fn inside(root: &Path, path: &str) -> PathBuf {
+    root.join(path.trim_start_matches('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_machines_process_of_the_same_number_is_not_the_node() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("etc")).unwrap();
+        assert!(!is_of(root.path(), "polls-control-plane"));
+        fs::write(root.path().join("etc/hostname"), "polls-control-plane\n").unwrap();
+        assert!(is_of(root.path(), "polls-control-plane"));
+        assert!(!is_of(root.path(), "polls"));
+    }
+}
