@@ -98,12 +98,12 @@ impl TaskId {
 
     /// Those of its needs that need not have ended when this task starts, once they say that their product is usable: an API server
     /// answers seconds before its cluster is finished, and pods can start while the database that they wait for does. The image is
-    /// needed last, and what it costs to bring it is wanted elsewhere in those seconds.
+    /// needed last, and what it costs to bring it is wanted elsewhere in those seconds; what pods need besides can be made meanwhile.
     pub fn begins_once_usable(self) -> &'static [TaskId] {
         match self {
             TaskId::Operator => &[TaskId::Cluster],
             TaskId::Database => &[TaskId::Operator],
-            TaskId::Deploy => &[TaskId::Database],
+            TaskId::Deploy => &[TaskId::Database, TaskId::Load],
             _ => &[],
         }
     }

@@ -88,6 +88,12 @@ impl Task for Deploy {
     fn run(&self, env: &Env, want: &Fingerprint) -> Result<()> {
         let wanted = self.wanted(env)?;
         let cluster = Cluster::open(env, &env.kubeconfig())?;
+        // Where nobody is served yet, all can be prepared while the image still comes; else nothing changes before it is there.
+        let is_first = serving(&history::read(&cluster, &env.config.app.namespace)?).is_none();
+        let image_is_there = || env.standing.until_ended(&env.interrupt, ID, TaskId::Load);
+        if !is_first {
+            image_is_there()?;
+        }
         provide_secret(env, &cluster)?;
         let image = image::Image.inputs(env)?;
         let deployed = env.work(DEPLOYED);
@@ -99,9 +105,9 @@ impl Task for Deploy {
         };
         change::carry_out(env, &cluster, ID, change, || {
             cluster.apply_all(&wanted.base)?;
+            image_is_there()?;
             // Where nobody is served yet, the pods start while their tables are made, and those that wait for the database while it
             // comes up.
-            let is_first = serving(&history::read(&cluster, &env.config.app.namespace)?).is_none();
             let has_begun = is_first && begin(&cluster, wanted)?;
             // Nobody is served before the cluster is known to be whole: one that is not is made anew by the next run.
             for need in [TaskId::Cluster, TaskId::Database] {
@@ -117,17 +123,18 @@ impl Task for Deploy {
     }
 }
 
-/// Starts the pods that wait for the database themselves; whether the application's are among them.
+/// Starts the pods that wait for the database themselves; whether the application's are among them. The migration is first: the
+/// application is not ready before it has ended.
 fn begin(cluster: &Cluster, wanted: &App) -> Result<bool> {
-    let app_waits = wanted.app.iter().filter(|it| it["kind"] == "Deployment").all(waits_for_database);
-    if app_waits {
-        cluster.apply_all(&wanted.app)?;
-    }
     if let Some(job) = &wanted.migration
         && waits_for_database(job)
         && cluster.get(&ObjectId::of(job)?)?.is_none()
     {
         cluster.apply(job)?;
+    }
+    let app_waits = wanted.app.iter().filter(|it| it["kind"] == "Deployment").all(waits_for_database);
+    if app_waits {
+        cluster.apply_all(&wanted.app)?;
     }
     Ok(app_waits)
 }

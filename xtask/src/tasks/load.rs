@@ -35,6 +35,8 @@ impl Task for Load {
     }
 
     fn run(&self, env: &Env, _want: &Fingerprint) -> Result<()> {
+        // Whoever needs it waits for its end, when there is nothing left to do without it.
+        env.standing.usable(TaskId::Load);
         provider(env)?.publish(env, &image::current(env)?).map(|_| ())
     }
 }
