@@ -20,6 +20,9 @@ const (
 	containerd = "/run/containerd/containerd.sock"
 	// Where the operator's image is mounted, in the folder of what is being made.
 	programsFolder = "operator"
+	// Of the processor's time, where all pods together have 1024, as has what the
+	// node itself runs: the control plane is to start first.
+	share = "128"
 )
 
 // makeFiles runs the Job's command in a container, and gives the folder its
@@ -65,7 +68,8 @@ func makeFiles(ctx context.Context, cluster *apiv1.Cluster, job corev1.PodSpec, 
 		mounts = append(mounts, mount{from, it.MountPath, "rw"})
 	}
 	user := fmt.Sprintf("%d:%d", cluster.GetPostgresUID(), cluster.GetPostgresGID())
-	arguments := []string{"run", "--rm", "--net-host", "--read-only", "--user", user}
+	name := filepath.Base(work)
+	arguments := []string{"run", "--rm", "--net-host", "--read-only", "--user", user, "--cgroup", "/" + name, "--cpu-shares", share}
 	for _, it := range inOrder(mounts) {
 		arguments = append(arguments, "--mount", "type=bind,src="+it.from+",dst="+it.to+",options=rbind:"+it.mode)
 	}
@@ -74,7 +78,7 @@ func makeFiles(ctx context.Context, cluster *apiv1.Cluster, job corev1.PodSpec, 
 			arguments = append(arguments, "--env", it.Name+"="+it.Value)
 		}
 	}
-	arguments = append(arguments, container.Image, filepath.Base(work))
+	arguments = append(arguments, container.Image, name)
 	if err := ctr(ctx, append(arguments, container.Command...)...); err != nil {
 		return err
 	}
