@@ -55,12 +55,9 @@ const RULES: [Rule; 12] = [
     Rule {
         code: Code::MigrationFailed,
         fits: |it| {
-            it.chain
-                .iter()
-                .any(|it| it.starts_with("Job "))
-                .then(|| exception(it))
-                .flatten()
-                .map(|it| format!("the migration ended with `{it}`"))
+            // A database's own Jobs are its operator's.
+            let is_migration = has_owner(it, "Job ") && !has_owner(it, "Cluster ");
+            is_migration.then(|| exception(it)).flatten().map(|it| format!("the migration ended with `{it}`"))
         },
         command: logs,
     },
@@ -77,8 +74,13 @@ pub(crate) fn of(symptoms: &[Symptom]) -> Option<Cause> {
     })
 }
 
+fn has_owner(it: &Symptom, kind: &str) -> bool {
+    it.chain.iter().any(|it| it.starts_with(kind))
+}
+
 fn logs(it: &Symptom) -> String {
-    let previous = if it.exit_code.is_some() { " --previous" } else { "" };
+    // A Job's container is not started again: another pod is.
+    let previous = if it.exit_code.is_some() && !has_owner(it, "Job ") { " --previous" } else { "" };
     format!("{KUBECTL} logs {} -c {}{previous} -n {}", it.pod, it.container, it.namespace)
 }
 
@@ -177,10 +179,17 @@ fn exception(it: &Symptom) -> Option<String> {
     it.log[from..].lines().rev().map(str::trim).find(|line| name(line)).map(str::to_owned)
 }
 
+/// What PostgreSQL's programs said last, which the operator's passes on in an event of its own.
+fn passed_on(it: &Symptom) -> Option<String> {
+    let events = it.log.lines().rev().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let said = events.into_iter().find(|it| it["pipe"] == "stderr")?;
+    said["msg"].as_str()?.lines().next().map(str::to_owned)
+}
+
 fn crash(it: &Symptom) -> Option<String> {
     let code = it.exit_code?;
     let container = &it.container;
-    if let Some(said) = exception(it) {
+    if let Some(said) = passed_on(it).or_else(|| exception(it)) {
         return Some(format!("container {container} ended with `{said}`"));
     }
     Some(match code {

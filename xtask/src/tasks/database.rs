@@ -20,7 +20,9 @@ use crate::{
     images::Role,
     probe::Probe,
     tasks::{
-        Task, load,
+        Task,
+        database::files::Progress,
+        load,
         objects::{fingerprint, once, stale, stale_secret, with_evidence},
         operator::acceptance,
         wanted,
@@ -101,10 +103,16 @@ impl Task for Database {
         let wait = Wait { pause: PAUSE, ..Wait::new(env, "the database", LIMIT) };
         let hastened = Cell::new(false);
         let ready = cluster.wait_for(env, ID, &wait, || {
-            // The application's pods mount credentials that are there by then. Sooner, their start would only slow this down.
-            if is_new.get() && files::are_made(&cluster, &id)? {
-                env.standing.usable(ID);
-                is_new.set(false);
+            if is_new.get() {
+                match files::progress(&cluster, &id)? {
+                    Progress::NotYet => {}
+                    // The application's pods mount credentials that are there by then. Sooner, their start would only slow this down.
+                    Progress::Made => {
+                        env.standing.usable(ID);
+                        is_new.set(false);
+                    }
+                    Progress::InVain(why) => return Ok(Verdict::Never(why)),
+                }
             }
             if !hastened.get() {
                 hastened.set(files::hasten(&cluster, &id)?);

@@ -3,11 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -143,7 +145,25 @@ func ctr(ctx context.Context, arguments ...string) error {
 	command := exec.CommandContext(ctx, "ctr", append([]string{"--namespace", "k8s.io"}, arguments...)...)
 	command.Stdout, command.Stderr = &said, &said
 	if err := command.Run(); err != nil {
-		return fmt.Errorf("ctr %s: %w: %s", strings.Join(arguments[:2], " "), err, strings.TrimSpace(said.String()))
+		return fmt.Errorf("ctr %s: %w: %s", arguments[0], err, words(said.String()))
 	}
 	return nil
+}
+
+// words is what a person wants to read of it: the operator's program writes a
+// line of JSON for each event, and what other programs say is one of them.
+func words(said string) string {
+	var out []string
+	for line := range strings.Lines(said) {
+		var event struct{ Level, Msg, Error, Pipe string }
+		switch err := json.Unmarshal([]byte(line), &event); {
+		case err != nil && !strings.Contains(line, "level=warning"):
+			out = append(out, strings.TrimSpace(line))
+		case err == nil && event.Pipe == "stderr":
+			out = append(out, strings.TrimSpace(event.Msg))
+		case err == nil && event.Level == "error":
+			out = append(out, event.Msg+": "+event.Error)
+		}
+	}
+	return strings.Join(slices.Compact(out), "\n")
 }

@@ -175,3 +175,17 @@ func TestWhatLiesInAnothersFolderIsMountedAfterIt(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestAFailureIsToldInWordsAndNotInEvents(t *testing.T) {
+	said := `time="2026-01-01T00:00:00Z" level=warning msg="DEPRECATION"
+{"level":"info","msg":"Creating new data directory","initDbOptions":["-k"]}
+{"level":"info","logger":"initdb","msg":"The files belonging","pipe":"stdout"}
+{"level":"info","logger":"initdb","msg":"initdb: error: invalid locale name\n","pipe":"stderr"}
+{"level":"error","msg":"Error while bootstrapping","error":"exit status 1","stacktrace":"a\nb"}
+Error: exit status 1
+`
+	want := "initdb: error: invalid locale name\nError while bootstrapping: exit status 1\nError: exit status 1"
+	if got := words(said); got != want {
+		t.Errorf("%q, not %q", got, want)
+	}
+}

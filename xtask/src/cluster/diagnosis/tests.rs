@@ -7,7 +7,8 @@ use crate::errors::{Code, Exit};
 
 const OWNERS: &str = r#"[
     { "kind": "ReplicaSet", "metadata": { "name": "web-7", "ownerReferences": [{ "kind": "Deployment", "name": "web", "controller": true }] } },
-    { "kind": "Job", "metadata": { "name": "migration-1" } }
+    { "kind": "Job", "metadata": { "name": "migration-1" } },
+    { "kind": "Job", "metadata": { "name": "db-1-initdb", "ownerReferences": [{ "kind": "Cluster", "name": "db", "controller": true }] } }
 ]"#;
 
 fn pod(name: &str, owner: (&str, &str), status: Value) -> Value {
@@ -98,6 +99,14 @@ fn a_kill_for_want_of_memory_is_no_ordinary_crash() {
         "more memory than its limit",
         "resources.limits.memory of main",
     );
+}
+
+#[test]
+fn what_initdb_said_is_the_cause_of_a_database_that_is_not_made() {
+    let log = "{\"level\":\"info\",\"msg\":\"initdb: error: invalid locale name\\ninitdb: hint: x\",\"pipe\":\"stderr\"}\n{\"level\":\"error\",\"msg\":\"Error while bootstrapping\"}\nError: exit status 1\n";
+    let ended = container(json!({ "terminated": { "exitCode": 1, "reason": "Error" } }));
+    let found = read(pod("db-1-initdb-x", ("Job", "db-1-initdb"), ended), &[], log);
+    check(&found, Code::Crash, "ended with `initdb: error: invalid locale name`", "logs db-1-initdb-x -c main -n");
 }
 
 #[test]

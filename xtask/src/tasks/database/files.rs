@@ -50,11 +50,31 @@ pub(super) fn has_storage(cluster: &Cluster, database: &Value) -> Result<bool> {
     Ok(classes.iter().any(|it| it.pointer(mark).is_some_and(|it| it == "true")))
 }
 
-/// Whether the Job that makes the first instance's files has worked, or that instance is there already.
-pub(super) fn are_made(cluster: &Cluster, id: &ObjectId) -> Result<bool> {
-    let pods = cluster.list("v1", "Pod", &id.namespace, &of(id))?;
+/// How far the files of the first instance are.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    NotYet,
+    /// The Job that makes them has worked, or the instance is there already.
+    Made,
+    /// Why they will not come.
+    InVain(String),
+}
+
+/// So many pods of the Job may end badly: the second one shows that it was no accident. Kubernetes tries six times and waits longer
+/// after each.
+const ACCIDENTS: usize = 1;
+
+pub(super) fn progress(cluster: &Cluster, id: &ObjectId) -> Result<Progress> {
+    Ok(judge(&cluster.list("v1", "Pod", &id.namespace, &of(id))?))
+}
+
+fn judge(pods: &[Value]) -> Progress {
     let is_instance = |pod: &Value| pod.pointer("/metadata/labels/cnpg.io~1podRole").is_some_and(|it| it == "instance");
-    Ok(pods.iter().any(|it| is_instance(it) || verdict::has_worked(it)))
+    if pods.iter().any(|it| is_instance(it) || verdict::has_worked(it)) {
+        return Progress::Made;
+    }
+    let failed = pods.iter().filter(|it| it.pointer("/status/phase").is_some_and(|it| it == "Failed")).count();
+    if failed > ACCIDENTS { Progress::InVain(format!("{failed} pods that were to make its files ended badly")) } else { Progress::NotYet }
 }
 
 /// Lets the Job controller look at once at a Job of the database whose pod has ended well; true when that is done. What it learns of
@@ -93,6 +113,16 @@ pub(super) fn of(id: &ObjectId) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_pod_may_end_badly_and_the_next_one_tells() {
+        let pod = |phase: &str| json!({ "status": { "phase": phase } });
+        assert_eq!(judge(&[]), Progress::NotYet);
+        assert_eq!(judge(&[pod("Failed"), pod("Running")]), Progress::NotYet);
+        assert_eq!(judge(&[pod("Failed"), pod("Failed")]), Progress::InVain("2 pods that were to make its files ended badly".to_owned()));
+        assert_eq!(judge(&[pod("Failed"), pod("Failed"), pod("Succeeded")]), Progress::Made);
+        assert_eq!(judge(&[json!({ "metadata": { "labels": { "cnpg.io/podRole": "instance" } } })]), Progress::Made);
+    }
 
     #[test]
     fn only_a_job_whose_pod_has_ended_well_and_that_does_not_know_it_is_changed() {
