@@ -117,6 +117,7 @@ impl Task for Deploy {
                 cluster.apply_all(&wanted.app)?;
             }
             migration::migrate(env, &cluster, ID, wanted.migration.as_ref(), || keep(env, &cluster))?;
+            replace_strangers(env, &cluster, wanted)?;
             rollout::roll_out(env, &cluster, ID, &wanted.app, &wanted.reach)
         })?;
         record::write_json(&deployed, &image)
@@ -137,6 +138,30 @@ fn begin(cluster: &Cluster, wanted: &App) -> Result<bool> {
         cluster.apply_all(&wanted.app)?;
     }
     Ok(app_waits)
+}
+
+/// Pods that were started before the database's credentials were made have those of an earlier database, which they read once: others
+/// take their place.
+fn replace_strangers(env: &Env, cluster: &Cluster, wanted: &App) -> Result<()> {
+    let namespace = &env.config.app.namespace;
+    let secret = ObjectId::new("v1", "Secret", namespace, &wanted::credentials(env)?);
+    let Some(secret) = cluster.get(&secret)? else { return Ok(()) };
+    for deployment in wanted.app.iter().filter(|it| it["kind"] == "Deployment") {
+        for pod in cluster.list("v1", "Pod", namespace, &rollout::labels(deployment))? {
+            if is_older(&pod, &secret) {
+                let id = ObjectId::of(&pod)?;
+                env.note(ID, format!("{id} has the credentials of an earlier database: another one takes its place"));
+                cluster.delete(&id)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// To the second. Times of the API server are of one form, so that they compare as text.
+fn is_older(object: &Value, than: &Value) -> bool {
+    let made = |it: &Value| it.pointer("/metadata/creationTimestamp").and_then(Value::as_str).map(str::to_owned);
+    made(object).is_some_and(|it| made(than).is_some_and(|than| it < than))
 }
 
 /// Takes a snapshot before the tables of a database change that has served.
@@ -176,5 +201,20 @@ fn stale_key(env: &Env, cluster: &Cluster) -> Result<Option<String>> {
     match generated_key(env, cluster)? {
         Some((id, state)) => Ok((state != State::Well).then(|| Seen { id, state }.to_string())),
         None => stale_secret(cluster, App::given_secret(env)?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_pod_of_the_same_second_as_its_credentials_is_no_stranger() {
+        let made = |at: &str| json!({ "metadata": { "creationTimestamp": at } });
+        assert!(is_older(&made("2026-11-24T16:50:31Z"), &made("2026-11-24T16:53:01Z")));
+        assert!(!is_older(&made("2026-11-24T16:53:01Z"), &made("2026-11-24T16:53:01Z")));
+        assert!(!is_older(&json!({}), &made("2026-11-24T16:53:01Z")));
     }
 }
