@@ -120,7 +120,8 @@ mod tests {
         assert_eq!(judge(&[]), Progress::NotYet);
         assert_eq!(judge(&[pod("Failed"), pod("Running")]), Progress::NotYet);
         assert_eq!(judge(&[pod("Failed"), pod("Failed")]), Progress::InVain("2 pods that were to make its files ended badly".to_owned()));
-        assert_eq!(judge(&[pod("Failed"), pod("Failed"), pod("Succeeded")]), Progress::Made);
+        let worked = json!({ "status": { "containerStatuses": [{ "state": { "terminated": { "exitCode": 0 } } }] } });
+        assert_eq!(judge(&[pod("Failed"), pod("Failed"), worked]), Progress::Made);
         assert_eq!(judge(&[json!({ "metadata": { "labels": { "cnpg.io/podRole": "instance" } } })]), Progress::Made);
     }
 
