@@ -42,8 +42,7 @@ fn look(engine: &Engine) -> Result<Vec<Instance>> {
         let labels = engine.network_labels(&network)?.unwrap_or_default();
         let name = labels.get(INSTANCE_LABEL).cloned().unwrap_or_default();
         let node = engine.container(&format!("{name}-control-plane"))?.filter(|it| it.networks.contains(&network));
-        let inner = format!("{NODE_PORT}/tcp");
-        let port = node.as_ref().and_then(|it| it.ports.iter().find(|(name, _)| *name == inner).map(|(_, port)| *port));
+        let port = node.as_ref().and_then(|it| it.published(NODE_PORT));
         out.push(Instance {
             name,
             state: match node {

@@ -42,6 +42,14 @@ pub struct Container {
     pub mounts: Vec<(String, PathBuf)>,
 }
 
+impl Container {
+    /// The host's port that leads to the container's.
+    pub fn published(&self, port: u16) -> Option<u16> {
+        let inner = format!("{port}/tcp");
+        self.ports.iter().find(|(name, _)| *name == inner).map(|(_, outer)| *outer)
+    }
+}
+
 /// What to start.
 #[derive(Clone, Debug, Default)]
 pub struct ContainerSpec {

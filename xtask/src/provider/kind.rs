@@ -178,10 +178,8 @@ impl Provider for Kind {
 
     fn reach(&self, env: &Env) -> Result<Reach> {
         let container = env.engine()?.container(&node(env))?.with_context(|| format!("container {} is gone", node(env)))?;
-        let inner = format!("{NODE_PORT}/tcp");
-        let port = container.ports.iter().find(|(name, _)| *name == inner).map(|(_, port)| *port);
-        let Some(port) = port else {
-            let what = format!("the node publishes no port for {inner}");
+        let Some(port) = container.published(NODE_PORT) else {
+            let what = format!("the node publishes no port for {NODE_PORT}/tcp");
             return Err(Problem::config(what)
                 .code(Code::Manifest)
                 .hint("deploy/kind/cluster.yaml must map it: extraPortMappings with containerPort 30080")

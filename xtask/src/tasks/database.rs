@@ -87,21 +87,21 @@ impl Task for Database {
         let what = format!("the API server to take {id}");
         // The operator may still be starting.
         let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, LIMIT) };
-        let (is_new, asked_for_files) = (Cell::new(false), Cell::new(false));
+        let (is_new, brought) = (Cell::new(false), Cell::new(None));
         cluster.wait_for(env, ID, &wait, || {
             // Asked each time: its kind may not be there yet.
             is_new.set(cluster.get(&id)?.is_none());
             if is_new.get() && !files::has_storage(&cluster, &wanted.cluster)? {
                 return Ok(Verdict::NotYet("the cluster has no default storage class".to_owned()));
             }
-            if is_new.get() && !asked_for_files.get() {
-                files::bring(env, &cluster, &wanted.cluster)?;
-                asked_for_files.set(true);
+            if is_new.get() && brought.get().is_none() {
+                brought.set(Some(files::bring(env, &cluster, &wanted.cluster)?));
             }
             Ok(acceptance(cluster.apply(&wanted.cluster)))
         })?;
         let wait = Wait { pause: PAUSE, ..Wait::new(env, "the database", LIMIT) };
-        let hastened = Cell::new(false);
+        // There is no Job to be hastened where the files are there.
+        let hastened = Cell::new(brought.get() == Some(true));
         let ready = cluster.wait_for(env, ID, &wait, || {
             if is_new.get() {
                 match files::progress(&cluster, &id)? {

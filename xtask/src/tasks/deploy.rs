@@ -148,7 +148,7 @@ fn replace_strangers(env: &Env, cluster: &Cluster, wanted: &App) -> Result<()> {
     let Some(secret) = cluster.get(&secret)? else { return Ok(()) };
     for deployment in wanted.app.iter().filter(|it| it["kind"] == "Deployment") {
         for pod in cluster.list("v1", "Pod", namespace, &rollout::labels(deployment))? {
-            if is_older(&pod, &secret) {
+            if predates(&pod, &secret) {
                 let id = ObjectId::of(&pod)?;
                 env.note(ID, format!("{id} has the credentials of an earlier database: another one takes its place"));
                 cluster.delete(&id)?;
@@ -159,7 +159,7 @@ fn replace_strangers(env: &Env, cluster: &Cluster, wanted: &App) -> Result<()> {
 }
 
 /// To the second. Times of the API server are of one form, so that they compare as text.
-fn is_older(object: &Value, than: &Value) -> bool {
+fn predates(object: &Value, than: &Value) -> bool {
     let made = |it: &Value| it.pointer("/metadata/creationTimestamp").and_then(Value::as_str).map(str::to_owned);
     made(object).is_some_and(|it| made(than).is_some_and(|than| it < than))
 }
@@ -213,8 +213,8 @@ mod tests {
     #[test]
     fn a_pod_of_the_same_second_as_its_credentials_is_no_stranger() {
         let made = |at: &str| json!({ "metadata": { "creationTimestamp": at } });
-        assert!(is_older(&made("2026-11-24T16:50:31Z"), &made("2026-11-24T16:53:01Z")));
-        assert!(!is_older(&made("2026-11-24T16:53:01Z"), &made("2026-11-24T16:53:01Z")));
-        assert!(!is_older(&json!({}), &made("2026-11-24T16:53:01Z")));
+        assert!(predates(&made("2026-11-24T16:50:31Z"), &made("2026-11-24T16:53:01Z")));
+        assert!(!predates(&made("2026-11-24T16:53:01Z"), &made("2026-11-24T16:53:01Z")));
+        assert!(!predates(&json!({}), &made("2026-11-24T16:53:01Z")));
     }
 }

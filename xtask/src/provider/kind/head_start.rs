@@ -73,9 +73,8 @@ fn once_there_is<'a>(env: &Env, engine: &'a Engine, ended: &AtomicBool, path: &s
 /// rights; nothing of the latter is kept. kind writes the same kubeconfig when it ends.
 fn open(env: &Env, engine: &Engine, files: &Files<'_>) -> Result<(Cluster, Cluster)> {
     let container = engine.container(&node(env))?.context("the node is gone")?;
-    let inner = format!("{API_PORT}/tcp");
-    let port = container.ports.iter().find(|(name, _)| *name == inner).map(|(_, port)| *port);
-    let server = format!("https://127.0.0.1:{}", port.context("the node publishes no port of its API server")?);
+    let port = container.published(API_PORT).context("the node publishes no port of its API server")?;
+    let server = format!("https://127.0.0.1:{port}");
     let kubeconfig = |path: &str| at(&files.read(path)?, &server).with_context(|| format!("read the node's {path}"));
     record::write_file(&env.kubeconfig(), kubeconfig(ADMIN)?.as_bytes())?;
     let giver = Cluster::open_text(env, &kubeconfig(WITHOUT_RULES)?, Some(Duration::from_secs(5)))?;

@@ -7,14 +7,15 @@ use serde_json::{Value, json};
 use crate::provider::kind::ADMIN;
 
 /// What is done differently, in words, for `plan`.
-pub(super) const NAMES: [&str; 9] = [
+pub(super) const NAMES: [&str; 10] = [
     "etcd does not wait for the disk: a machine that loses power may lose the cluster's objects; PostgreSQL's own data is always flushed",
     "scheduler, controller manager and operator hold no elections, since there is one of each",
     "scheduler and controllers share one identity that may do everything; the controllers use the API server's certificate, and call the API server as often as they like",
     "kube-proxy takes in a new endpoint within a tenth of a second, which would be too often for many",
     "the cluster's keys are of elliptic curves, which are made in no time",
     "a cluster of one node is made without what upgrades and further nodes would need: its etcd elects itself at once, a node image from packages has one DNS server, and the kubelet's certificate ends after a year",
-    "operator and API server call each other at their own addresses, which are there before their Services' are",
+    "operator and API server call each other at their own addresses, which are there before their Services' are, and so does the DNS server of a node image from packages call the API server",
+    "a node may read all claims and volumes, not only those of its pods: the API server may learn of a pod after the node does",
     "a node image from packages makes the files of the database's first instance while the cluster comes up, with the operator's own program; the operator takes them over as after a restore, and there is no Job of its own",
     "the operator's definitions are without their descriptions: `kubectl explain` has no words for its kinds",
 ];

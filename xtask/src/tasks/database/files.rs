@@ -23,19 +23,20 @@ pub(in crate::tasks) fn begin(env: &Env) {
     }
 }
 
-/// Makes the claim with the files, for an operator that will find it with the new database and take it over, as after a restore. A claim
-/// that is there stays: it may hold somebody's data.
-pub(super) fn bring(env: &Env, cluster: &Cluster, database: &Value) -> Result<()> {
+/// Makes the claim with the files, for an operator that will find it with the new database and take it over, as after a restore; whether
+/// there is one, so that there will be no Job. A claim that is there stays: it may hold somebody's data.
+pub(super) fn bring(env: &Env, cluster: &Cluster, database: &Value) -> Result<bool> {
     let id = ObjectId::of(database)?;
     if !cluster.list("v1", "PersistentVolumeClaim", &id.namespace, &of(&id))?.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     match provider(env)?.first_files(env, database) {
-        Ok(claim) => claim.as_ref().map_or(Ok(()), |it| cluster.apply(it)),
+        Ok(Some(claim)) => cluster.apply(&claim).map(|()| true),
+        Ok(None) => Ok(false),
         Err(error) => {
             env.interrupt.check()?;
             env.note(ID, format!("the operator makes the database's files, since they could not be made before it: {error:#}"));
-            Ok(())
+            Ok(false)
         }
     }
 }
