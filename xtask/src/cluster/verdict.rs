@@ -14,7 +14,7 @@ use serde_json::Value;
 pub use crate::cluster::verdict::{
     database::database,
     node::node,
-    pod::has_worked,
+    pod::{has_worked, is_starting},
     workload::{deployment, job},
 };
 

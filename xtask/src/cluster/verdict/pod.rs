@@ -46,6 +46,13 @@ pub fn has_worked(object: &Value) -> bool {
     !ended.is_empty() && ended.iter().all(ended_well)
 }
 
+/// Whether a container runs for the first time and its startup probe has not answered yet: it is neither well nor unwell.
+/// The kubelet asks a container without such a probe nothing, and calls it started at once.
+pub fn is_starting(object: &Value) -> bool {
+    let is_new = |it: &Value| it["started"] == false && it.pointer("/state/running").is_some() && number(it, "/restartCount") == 0;
+    list(object, "/status/containerStatuses").iter().any(is_new)
+}
+
 fn containers(object: &Value) -> impl Iterator<Item = &Value> {
     list(object, "/status/initContainerStatuses").iter().chain(list(object, "/status/containerStatuses"))
 }
@@ -60,4 +67,22 @@ fn ended(object: &Value) -> Option<String> {
         let code = it.pointer("/state/terminated/exitCode").and_then(Value::as_i64).filter(|code| *code != 0)?;
         Some(format!("container {} ended with exit code {code} {}", text(it, "/name"), text(it, "/state/terminated/reason")))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_a_container_that_runs_for_the_first_time_is_starting() {
+        let pod = |container: Value| json!({ "kind": "Pod", "status": { "containerStatuses": [{ "started": true }, container] } });
+        let running = json!({ "running": { "startedAt": "2026-01-01T00:00:00Z" } });
+        assert!(is_starting(&pod(json!({ "started": false, "restartCount": 0, "state": running }))));
+        assert!(!is_starting(&pod(json!({ "started": true, "restartCount": 0, "state": running }))), "its probe has answered");
+        assert!(!is_starting(&pod(json!({ "started": false, "restartCount": 1, "state": running }))), "it has failed before");
+        let waiting = json!({ "waiting": { "reason": "ErrImagePull" } });
+        assert!(!is_starting(&pod(json!({ "started": false, "restartCount": 0, "state": waiting }))), "nothing runs");
+    }
 }

@@ -1,6 +1,10 @@
 //! The looks that `validate` takes, all at the same time: each asks the world one thing and gives its checks.
 
-use std::thread;
+use std::{
+    io::{Write as _, stderr},
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -32,6 +36,10 @@ const SYSTEM: [&str; 2] = ["kube-system", "local-path-storage"];
 
 /// CloudNativePG renews its certificates seven days before their end: one that is nearer was not renewed.
 const DAYS: i64 = 6;
+
+/// Programs of the control plane are asked whether they have started from their tenth second on, every ten seconds (kubeadm's
+/// startup probes): a new cluster works for up to 20 s before it says so. Half as much again.
+const STARTING: Duration = Duration::from_secs(30);
 
 type Look = fn(&Env, &Cluster, &Parts) -> Result<Vec<Check>>;
 
@@ -137,22 +145,39 @@ fn images_in_use(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Chec
 
 fn pods(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Check>> {
     let namespace = env.config.app.namespace.as_str();
-    let mut out = Vec::new();
-    for pod in cluster.list("v1", "Pod", "", "")? {
-        let at = pod.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
-        let owner = pod.pointer("/metadata/ownerReferences/0/kind").and_then(Value::as_str).unwrap_or_default();
-        // Its Job speaks for a Job's pod; a pod that is replaced speaks for nothing.
-        if ([namespace, operator::NAMESPACE].contains(&at) || SYSTEM.contains(&at))
-            && owner != "Job"
-            && verdict::of_metadata(&pod) == Verdict::Yes
-        {
-            out.push(Check::new(Area::Pod, name_of(&pod), outcome(&verdict::of(&pod), "ready")));
-        }
-    }
+    let mut out: Vec<Check> =
+        started(env, cluster)?.iter().map(|pod| Check::new(Area::Pod, name_of(pod), outcome(&verdict::of(pod), "ready"))).collect();
     for claim in cluster.list("v1", "PersistentVolumeClaim", namespace, &format!("cnpg.io/cluster={}", parts.cluster))? {
         out.push(Check::new(Area::Database, name_of(&claim), outcome(&verdict::of(&claim), "bound")));
     }
     Ok(out)
+}
+
+/// The deployment's pods, as soon as none of them is starting; as they are after `STARTING`.
+fn started(env: &Env, cluster: &Cluster) -> Result<Vec<Value>> {
+    let ends = Instant::now() + STARTING;
+    let mut is_said = false;
+    loop {
+        let pods: Vec<Value> = cluster.list("v1", "Pod", "", "")?.into_iter().filter(|it| counts(env, it)).collect();
+        let Some(starting) = pods.iter().find(|it| verdict::is_starting(it)).filter(|_| Instant::now() < ends) else {
+            return Ok(pods);
+        };
+        if !is_said {
+            let text = format!("{} is starting: waiting for up to {} s\n", name_of(starting), STARTING.as_secs());
+            stderr().write_all(text.as_bytes()).ok();
+            is_said = true;
+        }
+        env.interrupt.sleep(Duration::from_millis(500))?;
+    }
+}
+
+/// Its Job speaks for a Job's pod; a pod that is replaced speaks for nothing.
+fn counts(env: &Env, pod: &Value) -> bool {
+    let text = |pointer| pod.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let namespace = text("/metadata/namespace");
+    (namespace == env.config.app.namespace || namespace == operator::NAMESPACE || SYSTEM.contains(&namespace))
+        && text("/metadata/ownerReferences/0/kind") != "Job"
+        && verdict::of_metadata(pod) == Verdict::Yes
 }
 
 fn page(env: &Env, _: &Cluster, _: &Parts) -> Result<Vec<Check>> {
