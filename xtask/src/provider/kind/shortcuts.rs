@@ -6,14 +6,20 @@ use serde_json::{Value, json};
 
 use crate::provider::kind::ADMIN;
 
+/// The API server's certificate, which names the node. Scheduler, controller manager and kubelet serve their own node only; one that is
+/// given none makes itself two keys of 2048 bits before it begins (`GenerateSelfSignedCertKey`), which takes 0.1 to 0.3 s each.
+const CERTIFICATE: &str = "/etc/kubernetes/pki/apiserver.crt";
+const KEY: &str = "/etc/kubernetes/pki/apiserver.key";
+
 /// What is done differently, in words, for `plan`.
-pub(super) const NAMES: [&str; 10] = [
+pub(super) const NAMES: [&str; 11] = [
     "etcd does not wait for the disk: a machine that loses power may lose the cluster's objects; PostgreSQL's own data is always flushed",
     "scheduler, controller manager and operator hold no elections, since there is one of each",
-    "scheduler and controllers share one identity that may do everything; the controllers use the API server's certificate, and call the API server as often as they like",
+    "scheduler and controllers share one identity that may do everything; the controllers call the API server as often as they like",
+    "scheduler, controller manager and the kubelet of a cluster of one node serve with the API server's certificate",
     "kube-proxy takes in a new endpoint within a tenth of a second, which would be too often for many",
     "the cluster's keys are of elliptic curves, which are made in no time",
-    "a cluster of one node is made without what upgrades and further nodes would need: its etcd elects itself at once, a node image from packages has one DNS server, and the kubelet's certificate ends after a year",
+    "a cluster of one node is made without what upgrades and further nodes would need: its etcd elects itself at once, a node image from packages has one DNS server, and its certificates end after a year",
     "operator and API server call each other at their own addresses, which are there before their Services' are, and so does the DNS server of a node image from packages call the API server",
     "a node may read all claims and volumes, not only those of its pods: the API server may learn of a pod after the node does",
     "a node image from packages makes the files of the database's first instance while the cluster comes up, with the operator's own program; the operator takes them over as after a restore, and there is no Job of its own",
@@ -45,25 +51,33 @@ pub(super) fn add(document: &mut Value, own_image: bool) {
         ("leader-elect", "false"),
         ("use-service-account-credentials", "false"),
         ("kubeconfig", ADMIN),
-        // Else it makes a key of its own first, which takes half a second. It serves its own node only.
-        ("tls-cert-file", "/etc/kubernetes/pki/apiserver.crt"),
-        ("tls-private-key-file", "/etc/kubernetes/pki/apiserver.key"),
+        ("tls-cert-file", CERTIFICATE),
+        ("tls-private-key-file", KEY),
         ("kube-api-qps", "300"),
         ("kube-api-burst", "600"),
     ];
     operations.extend(additions(document, "controllerManager", "extraArgs", true, manager.map(argument).to_vec()));
     // Who may do everything need not wait for the rules that say what a scheduler may.
-    let scheduler =
-        [("leader-elect", "false"), ("kubeconfig", ADMIN), ("authentication-kubeconfig", ADMIN), ("authorization-kubeconfig", ADMIN)];
+    let scheduler = [
+        ("leader-elect", "false"),
+        ("kubeconfig", ADMIN),
+        ("authentication-kubeconfig", ADMIN),
+        ("authorization-kubeconfig", ADMIN),
+        ("tls-cert-file", CERTIFICATE),
+        ("tls-private-key-file", KEY),
+    ];
     operations.extend(additions(document, "scheduler", "extraArgs", gates, scheduler.map(argument).to_vec()));
-    let admin = json!({ "name": "admin", "hostPath": ADMIN, "mountPath": ADMIN, "readOnly": true, "pathType": "File" });
-    for program in ["controllerManager", "scheduler"] {
-        operations.extend(additions(document, program, "extraVolumes", false, vec![admin.clone()]));
-    }
+    let volume = |name, path| json!({ "name": name, "hostPath": path, "mountPath": path, "readOnly": true, "pathType": "File" });
+    let admin = volume("admin", ADMIN);
+    operations.extend(additions(document, "controllerManager", "extraVolumes", false, vec![admin.clone()]));
+    let read = vec![admin, volume("certificate", CERTIFICATE), volume("key", KEY)];
+    operations.extend(additions(document, "scheduler", "extraVolumes", false, read));
     // Webhooks are called at their pods' addresses, so that kube-proxy need not be there first.
     operations.extend(additions(document, "apiServer", "extraArgs", true, vec![argument(("enable-aggregator-routing", "true"))]));
     patch(document, "ClusterConfiguration", Value::from(operations));
     if is_alone {
+        let serving = json!({ "kind": "KubeletConfiguration", "tlsCertFile": CERTIFICATE, "tlsPrivateKeyFile": KEY });
+        super::config::push(document, "kubeadmConfigPatches", &serving.to_string());
         // `kubelet-finalize` would start the kubelet once more, when the first pods could start.
         let skipped = ["kubelet-finalize", "upload-config"];
         let additions = skipped.map(|phase| json!({ "op": "add", "path": "/skipPhases/-", "value": phase }));
@@ -118,7 +132,7 @@ mod tests {
     #[test]
     fn a_list_is_added_to_only_where_there_is_one() {
         assert_eq!(paths(json!({}), "/scheduler/extraArgs"), ["/scheduler/extraArgs"]);
-        assert_eq!(paths(json!({ "featureGates": { "A": true } }), "/scheduler/extraArgs"), ["/scheduler/extraArgs/-"; 4]);
+        assert_eq!(paths(json!({ "featureGates": { "A": true } }), "/scheduler/extraArgs"), ["/scheduler/extraArgs/-"; 6]);
     }
 
     #[test]
