@@ -33,7 +33,10 @@ use crate::{
     images::{self, Chosen, Role},
     port,
     probe::Probe,
-    provider::{Provider, kind::containerd::Containerd},
+    provider::{
+        Provider,
+        kind::{containerd::Containerd, files::Files},
+    },
     reach::Reach,
     record,
 };
@@ -155,8 +158,7 @@ impl Provider for Kind {
         wait_until_ready(env, &cluster)?;
         wait_until_true(env, engine, &cluster)?;
         pass_mirrors(env, engine)?;
-        engine.exec(&node(env), &["touch", FINISHED])?.ok("mark the node as finished")?;
-        Ok(())
+        Files::of(env, engine)?.context("the node has stopped")?.touch(FINISHED)
     }
 
     fn first_files(&self, env: &Env, database: &Value) -> Result<Option<Value>> {

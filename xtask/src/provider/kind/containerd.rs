@@ -9,7 +9,13 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 use xshell::cmd;
 
-use crate::{engine::Engine, env::Env, graph::TaskId, images::packages, provider::kind::node};
+use crate::{
+    engine::Engine,
+    env::Env,
+    graph::TaskId,
+    images::packages,
+    provider::kind::{files, node},
+};
 
 const TASK: TaskId = TaskId::Load;
 /// Where Kubernetes keeps what is its own.
@@ -37,10 +43,10 @@ impl<'a> Containerd<'a> {
     pub(super) fn of(env: &'a Env) -> Result<Containerd<'a>> {
         let engine = env.engine()?;
         let container = engine.container(&node(env))?.unwrap_or_default();
-        let process = container.process;
+        let root = files::root(&node(env), container.process);
         let var = container.mounts.into_iter().find(|(inside, _)| inside == "/var").map(|(_, outside)| outside);
         let direct = packages::containerd_client(env).and_then(|client| {
-            let socket = PathBuf::from(format!("/proc/{process}/root/run/containerd/containerd.sock"));
+            let socket = root?.join("run/containerd/containerd.sock");
             UnixStream::connect(&socket).is_ok().then_some(Direct { client, socket })
         });
         Ok(Containerd { env, engine, direct, node: container.id, var })

@@ -25,8 +25,7 @@ impl<'a> Files<'a> {
     pub(super) fn of(env: &Env, engine: &'a Engine) -> Result<Option<Files<'a>>> {
         let node = node(env);
         let Some(container) = engine.container(&node)?.filter(|it| it.running) else { return Ok(None) };
-        let root = PathBuf::from(format!("/proc/{}/root", container.process));
-        let root = is_of(&root, &node).then_some(root);
+        let root = root(&node, container.process);
         Ok(Some(Files { engine, node, root }))
     }
 
@@ -37,12 +36,26 @@ impl<'a> Files<'a> {
         }
     }
 
+    /// Makes an empty file in a folder that is there.
+    pub(super) fn touch(&self, path: &str) -> Result<()> {
+        match &self.root {
+            Some(root) => fs::write(inside(root, path), "").with_context(|| format!("write {path} of {}", self.node)),
+            None => self.engine.exec(&self.node, &["touch", path])?.ok(&format!("write {path} of {}", self.node)).map(drop),
+        }
+    }
+
     pub(super) fn read(&self, path: &str) -> Result<String> {
         match &self.root {
             Some(root) => fs::read_to_string(inside(root, path)).with_context(|| format!("read {path} of {}", self.node)),
             None => self.engine.exec(&self.node, &["cat", path])?.ok(&format!("read {path} of {}", self.node)),
         }
     }
+}
+
+/// The root of the node whose first process has this number, where the host shows it to this process.
+pub(super) fn root(node: &str, process: i64) -> Option<PathBuf> {
+    let root = PathBuf::from(format!("/proc/{process}/root"));
+    is_of(&root, node).then_some(root)
 }
 
 /// Whether this is the root of the node, and not of what has its number on another machine than the engine's. A node's host name is its
