@@ -155,12 +155,22 @@ mod tests {
 
     #[test]
     fn further_nodes_find_what_they_need_to_join() {
-        let patched = |nodes: Value| {
+        let rendered = |nodes: Value| {
             let mut document = json!({ "nodes": nodes });
             add(&mut document, true);
+            document
+        };
+        let patched = |document: &Value| {
             document["kubeadmConfigPatchesJSON6902"].as_array().unwrap().iter().any(|it| it["kind"] == "InitConfiguration")
         };
-        assert!(patched(json!([{ "role": "control-plane" }])));
-        assert!(!patched(json!([{ "role": "control-plane" }, { "role": "worker" }])));
+        // A worker has no certificate of the API server's.
+        let serves = |document: &Value| {
+            let patches = document["kubeadmConfigPatches"].as_array().unwrap();
+            patches.iter().filter_map(Value::as_str).any(|it| it.contains("KubeletConfiguration") && it.contains(CERTIFICATE))
+        };
+        let alone = rendered(json!([{ "role": "control-plane" }]));
+        assert!(patched(&alone) && serves(&alone));
+        let two = rendered(json!([{ "role": "control-plane" }, { "role": "worker" }]));
+        assert!(!patched(&two) && !serves(&two));
     }
 }
