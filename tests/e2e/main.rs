@@ -97,6 +97,7 @@ fn from_nothing_to_a_vote_and_back_to_nothing() {
         bench.stop_node();
         day_two_inside::stopped(&bench);
         bench.run(&["create", "--yes"]).ends_with(0).says("the cluster's node is stopped");
+        bench.run(&["validate"]).ends_with(0);
         bench.wait_for_page(&url);
         assert_eq!(browser::count(&url), votes.all_after);
     });

@@ -46,11 +46,10 @@ pub fn has_worked(object: &Value) -> bool {
     !ended.is_empty() && ended.iter().all(ended_well)
 }
 
-/// Whether a container runs for the first time and its startup probe has not answered yet: it is neither well nor unwell.
-/// The kubelet asks a container without such a probe nothing, and calls it started at once.
+/// Whether a container runs whose startup probe has not answered yet: it is neither well nor unwell. The kubelet calls a container
+/// without such a probe started at once.
 pub fn is_starting(object: &Value) -> bool {
-    let is_new = |it: &Value| it["started"] == false && it.pointer("/state/running").is_some() && number(it, "/restartCount") == 0;
-    list(object, "/status/containerStatuses").iter().any(is_new)
+    list(object, "/status/containerStatuses").iter().any(|it| it["started"] == false && it.pointer("/state/running").is_some())
 }
 
 fn containers(object: &Value) -> impl Iterator<Item = &Value> {
@@ -76,13 +75,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_container_that_runs_for_the_first_time_is_starting() {
+    fn only_a_container_that_runs_is_starting() {
         let pod = |container: Value| json!({ "kind": "Pod", "status": { "containerStatuses": [{ "started": true }, container] } });
         let running = json!({ "running": { "startedAt": "2026-01-01T00:00:00Z" } });
-        assert!(is_starting(&pod(json!({ "started": false, "restartCount": 0, "state": running }))));
-        assert!(!is_starting(&pod(json!({ "started": true, "restartCount": 0, "state": running }))), "its probe has answered");
-        assert!(!is_starting(&pod(json!({ "started": false, "restartCount": 1, "state": running }))), "it has failed before");
-        let waiting = json!({ "waiting": { "reason": "ErrImagePull" } });
-        assert!(!is_starting(&pod(json!({ "started": false, "restartCount": 0, "state": waiting }))), "nothing runs");
+        assert!(is_starting(&pod(json!({ "started": false, "state": running }))));
+        assert!(is_starting(&pod(json!({ "started": false, "restartCount": 1, "state": running }))), "with its node");
+        assert!(!is_starting(&pod(json!({ "started": true, "state": running }))), "its probe has answered");
+        let waiting = json!({ "waiting": { "reason": "CrashLoopBackOff" } });
+        assert!(!is_starting(&pod(json!({ "started": false, "restartCount": 1, "state": waiting }))), "nothing runs");
     }
 }
