@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests fail by panicking, and start the tool itself")]
 
+mod documents;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -11,6 +13,7 @@ use pocdeploy::{
     config::{Config, schema},
     errors::Code,
     graph::TaskId,
+    layout,
     report::{Event, RunEvent, Told, wire},
 };
 
@@ -66,6 +69,7 @@ const LAYERS: [&[&str]; 8] = [
         "files",
         "carried",
         "called",
+        "layout",
     ],
 ];
 
@@ -155,6 +159,27 @@ fn the_documents_name_every_command() {
 }
 
 #[test]
+fn the_readme_lists_every_path_of_the_work_folder() {
+    let readme = read("README.md");
+    assert!(readme.contains(&layout::table()), "README.md must hold this table:\n{}", layout::table());
+}
+
+#[test]
+fn nothing_is_written_to_the_work_folder_that_the_layout_does_not_list() {
+    let listed = |name: &str| layout::ENTRIES.iter().any(|it| it.name == name);
+    let mut seen = 0;
+    for (name, text) in sources() {
+        for call in text.split(".work(").skip(1) {
+            let Some(path) = call.trim_start_matches("format!(").strip_prefix('"').and_then(|it| it.split('"').next()) else { continue };
+            let first = path.split('/').next().unwrap();
+            assert!(first.is_empty() || listed(first), "{name} names {path}, which layout.rs does not list");
+            seen += 1;
+        }
+    }
+    assert!(seen > 10, "the calls were not found");
+}
+
+#[test]
 fn every_error_code_that_is_described_is_used() {
     // The other direction is the compiler's: a code without a description does not exist.
     let code: String = sources().into_iter().filter(|(name, _)| name != "errors/codes.rs").map(|(_, text)| text).collect();
@@ -173,6 +198,28 @@ fn the_dependencies_stay_within_their_budget() {
     for forbidden in ["openssl-sys", "aws-lc-rs", "reqwest", "native-tls"] {
         assert!(!lock.contains(&format!("name = \"{forbidden}\"")), "{forbidden} is in Cargo.lock");
     }
+}
+
+#[test]
+fn no_dependency_asks_for_a_newer_compiler_than_the_stated_one() {
+    // Our own code is held to `rust-version` by clippy's `incompatible_msrv`.
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let out = std::process::Command::new(cargo)
+        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    let minor = |version: &str| version.split('.').nth(1).and_then(|it| it.parse().ok()).unwrap_or(0_u32);
+    let versions = metadata["packages"].as_array().unwrap();
+    let stated = minor(versions.iter().find(|it| it["name"] == "xtask").unwrap()["rust_version"].as_str().unwrap());
+    let newer: Vec<&str> = versions
+        .iter()
+        .filter(|it| it["rust_version"].as_str().is_some_and(|it| minor(it) > stated))
+        .filter_map(|it| it["name"].as_str())
+        .collect();
+    assert!(newer.is_empty(), "these need more than Rust 1.{stated}: {}", newer.join(", "));
 }
 
 #[test]

@@ -23,6 +23,7 @@ use crate::{
     fingerprint::{Fingerprint, hex},
     graph::{Extent, TaskId, Treatment},
     interrupt::Interrupt,
+    layout::WORK,
     report::{Event, Report},
     standing::Standing,
     tool::Tools,
@@ -217,7 +218,6 @@ fn scarce(dir: &Path, megabytes: u64) -> Option<String> {
     (megabytes < SCARCE).then(|| format!("only {megabytes} MB are free where {} lies: this may be the cause", dir.display()))
 }
 
-const WORK: &str = "target/pocdeploy";
 const RUNS: &str = "runs";
 
 /// The image's last name and six digits of the checkout's path: two checkouts never collide.

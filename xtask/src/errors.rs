@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::called;
 
-pub use crate::errors::codes::Code;
+pub use crate::errors::codes::{Code, Group};
 
 /// The documented exit codes of the tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,6 +19,7 @@ pub mod graph;
 pub mod host;
 pub mod images;
 pub mod interrupt;
+pub mod layout;
 pub mod lock;
 pub mod patch;
 pub mod port;

@@ -11,6 +11,7 @@ use crate::{
     errors::{Code, Problem},
     flags::Output,
     graph::TaskId,
+    layout,
     provider::{kind::INSTANCE_LABEL, provider},
     report::Event,
     setup, snapshot,
@@ -57,10 +58,10 @@ pub(crate) fn run(env: &Env, purge: bool, output: Output) -> Result<()> {
     if purge {
         keep(&mut failures, refuse_others(env).and_then(|()| purge_machine(env)));
     }
-    found.extend(present_files(env));
+    found.extend(present_files(env)?);
     if failures.is_empty() && left.is_empty() {
         keep(&mut failures, remove_files(env));
-        left.extend(present_files(env));
+        left.extend(present_files(env)?);
     }
     if output == Output::Json {
         let words: Vec<String> = failures.iter().map(|error| format!("{error:#}")).collect();
@@ -82,7 +83,7 @@ pub(crate) fn preview(env: &Env, purge: bool, output: Output) -> Result<()> {
         }
         None => foreseen = false,
     }
-    out.extend(present_files(env));
+    out.extend(present_files(env)?);
     if purge {
         out.push(format!("pocdeploy's own engine and folder {}", env.cache("").display()));
     }
@@ -111,8 +112,9 @@ fn products(env: &Env) -> Result<Vec<String>> {
     Ok(out)
 }
 
-fn present_files(env: &Env) -> impl Iterator<Item = String> {
-    files(env).into_iter().filter(|it| it.exists()).map(|it| format!("file {}", it.display()))
+/// The files of this instance that are there, in words.
+fn present_files(env: &Env) -> Result<Vec<String>> {
+    Ok(files(env)?.into_iter().map(|it| format!("file {}", it.display())).collect())
 }
 
 fn finish(env: &Env, failures: Vec<anyhow::Error>, left: Vec<String>) -> Result<()> {
@@ -203,14 +205,11 @@ fn make_writable(dir: &std::path::Path) -> Result<()> {
     Ok(())
 }
 
-/// Everything below `target/pocdeploy` but the lock that this run holds and the logs that tell of it.
-fn files(env: &Env) -> Vec<PathBuf> {
-    ["app", "app.new", "app.old", "wheels", "wheels.new", "record", "kubeconfig", "kind.json"].into_iter().map(|it| env.work(it)).collect()
-}
-
 fn remove_files(env: &Env) -> Result<()> {
-    for path in files(env) {
-        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+    for path in files(env)? {
+        // A link goes, never what it leads to.
+        let is_folder = path.symlink_metadata().is_ok_and(|it| it.is_dir());
+        let removed = if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         match removed {
             Ok(()) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -218,4 +217,9 @@ fn remove_files(env: &Env) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn files(env: &Env) -> Result<Vec<PathBuf>> {
+    let work = env.work("");
+    layout::to_remove(&work).with_context(|| format!("read {}", work.display()))
 }

@@ -15,7 +15,7 @@ use crate::{
     config::{FILE, Resolved},
     doctor as checks,
     env::Env,
-    record,
+    layout, record,
     redact::Redactor,
 };
 
@@ -88,7 +88,8 @@ fn of_project(bundle: &mut Bundle, env: &Env, resolved: &Resolved, complaint: Op
         Some(error) => bundle.lack("the resolved configuration", &format!("{error:#}")),
         None => bundle.value("configuration/resolved.json", &config::value(resolved)),
     }
-    let versions = fs::read_to_string(env.path("build/images/versions.toml")).unwrap_or_default();
+    let versions = env.files.file("build/images/versions.toml").and_then(|it| Ok(fs::read_to_string(it)?));
+    let versions = versions.unwrap_or_else(|error| format!("the versions of upstream parts cannot be read: {error:#}"));
     let own = format!("pocdeploy {}\ninstance {}\n\n{versions}", env!("CARGO_PKG_VERSION"), env.instance);
     bundle.add("versions.txt", &own);
 }
@@ -96,8 +97,8 @@ fn of_project(bundle: &mut Bundle, env: &Env, resolved: &Resolved, complaint: Op
 /// Records of the last runs with their logs, and what each task saw last.
 fn of_runs(bundle: &mut Bundle, env: &Env) {
     let mut found = 0;
-    for folder in ["runs", "record", "log", "history"] {
-        let dir = env.work(folder);
+    for entry in layout::ENTRIES.iter().filter(|it| it.bundled) {
+        let dir = env.work(entry.name);
         for entry in walkdir::WalkDir::new(&dir).sort_by_file_name().into_iter().flatten().filter(|it| it.file_type().is_file()) {
             let name = entry.path().strip_prefix(env.work("")).unwrap_or(entry.path()).display().to_string();
             found += 1;
