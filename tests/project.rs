@@ -70,6 +70,7 @@ const LAYERS: [&[&str]; 8] = [
         "carried",
         "called",
         "layout",
+        "regular",
     ],
 ];
 

@@ -310,6 +310,7 @@ fn lock(env: &Env, command: &str) -> Result<Lock> {
         time: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         logs: logs.strip_prefix(&env.project).unwrap_or(&logs).display().to_string(),
     });
+    env.keep_out_of_git()?;
     let waiting = |holder: &str| env.note(TaskId::Engine, format!("waiting for another run of this instance: {holder}"));
     lock::acquire(&path, LOCK_LIMIT, &env.interrupt, waiting)
 }

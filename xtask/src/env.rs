@@ -119,6 +119,17 @@ impl Env {
         self.work.join(relative)
     }
 
+    /// Makes git pass over the work folder, without a change of the project's own `.gitignore`.
+    pub fn keep_out_of_git(&self) -> Result<()> {
+        let folder = self.project.join(WORK);
+        let file = folder.join(".gitignore");
+        if file.exists() {
+            return Ok(());
+        }
+        let write = || std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&file, "*\n"));
+        write().with_context(|| format!("write {}", file.display()))
+    }
+
     /// A path below the user's cache: what is dear and serves all projects of the machine.
     pub fn cache(&self, relative: impl AsRef<Path>) -> PathBuf {
         self.cache.join(relative)

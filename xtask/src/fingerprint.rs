@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use walkdir::WalkDir;
 
+use crate::regular;
+
 /// Named digests, in the order in which they were added.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
@@ -102,7 +104,7 @@ impl Fingerprint {
 }
 
 fn file_digest(path: &Path) -> Result<String> {
-    let mut file = fs::File::open(path).with_context(|| format!("read {}", path.display()))?;
+    let mut file = regular::open(path).with_context(|| format!("read {}", path.display()))?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
     loop {

@@ -47,6 +47,7 @@ pub const ENTRIES: &[Entry] = &[
     removed("app", "the staged, patched application"),
     removed("app.new", "the next `app` while it is made"),
     removed("app.old", "the former `app` while it is replaced"),
+    removed("patch.parts", "one patch while it is applied"),
     removed("requirements.in", "the packages that were pinned"),
     removed("wheels", "the wheels of the requirements"),
     removed("wheels.new", "the next `wheels` while they are downloaded"),

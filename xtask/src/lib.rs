@@ -28,6 +28,7 @@ pub mod provider;
 pub mod reach;
 pub mod record;
 pub mod redact;
+pub mod regular;
 pub mod report;
 pub mod requirements;
 pub mod runner;

@@ -1,16 +1,19 @@
-//! Patches in git's format: reading them for checks and messages, and applying them with `git apply`.
+//! Patches: reading them for checks and messages. `tasks/patch.rs` applies them with `git apply`.
 //!
 //! What a patch may touch is decided here, before git sees it; git does the applying.
 
+pub mod mail;
 pub mod mismatch;
 pub mod parse;
+pub mod queue;
+pub mod steps;
 
 use std::{
     fs,
     path::{Component, Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::errors::{Code, Problem};
 use parse::FilePatch;
@@ -22,30 +25,6 @@ pub struct Patch {
     pub name: String,
     pub path: PathBuf,
     pub files: Vec<FilePatch>,
-}
-
-/// The queue in name order. A missing or empty folder is an empty queue.
-pub fn queue(dir: &Path) -> Result<Vec<Patch>> {
-    let mut out = Vec::new();
-    let Ok(entries) = fs::read_dir(dir) else { return Ok(out) };
-    for entry in entries {
-        let path = entry.with_context(|| format!("read {}", dir.display()))?.path();
-        if path.extension().is_none_or(|it| it != "patch") {
-            continue;
-        }
-        let name = path.file_name().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default();
-        let bytes = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
-        let files = parse::files(&String::from_utf8_lossy(&bytes));
-        if files.is_empty() {
-            return Err(Problem::config(format!("patch {name} holds no change"))
-                .code(Code::PatchRefused)
-                .hint("remove it, or write it with `git format-patch`")
-                .into());
-        }
-        out.push(Patch { name, path, files });
-    }
-    out.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(out)
 }
 
 /// The first file that a queue changes and neither the tree has nor the queue makes.
@@ -60,35 +39,46 @@ pub fn absent(queue: &[Patch], tree: &Path) -> Option<String> {
     None
 }
 
-/// Refuses a patch that would write outside the tree, into `.git`, or through a link that is in the tree.
-pub fn refuse_escapes(patch: &Patch, tree: &Path) -> Result<()> {
-    for file in &patch.files {
+/// Refuses what would write outside the tree, into `.git`, or through a link that is in the tree; links, submodules, and modes that git
+/// does not know. `files` is one step of the patch.
+pub fn refuse_escapes(patch: &str, files: &[FilePatch], tree: &Path) -> Result<()> {
+    let refused = |what: String, hint: &'static str| {
+        Err(Problem::new(format!("patch {patch} is refused: {what}")).code(Code::PatchRefused).hint(hint).into())
+    };
+    // A link that the same step removes leads nowhere any more.
+    let removed: Vec<&str> = files.iter().filter(|it| it.removes_link()).filter_map(FilePatch::result).collect();
+    for file in files {
         for name in file.names() {
-            if let Some(why) = escape(name, tree) {
-                let what = format!("patch {} is refused: `{name}` {why}", patch.name);
-                return Err(Problem::new(what)
-                    .code(Code::PatchRefused)
-                    .hint("a patch may only change files of the application; nothing was changed")
-                    .into());
+            if let Some(why) = escape(name, tree, &removed) {
+                return refused(format!("`{name}` {why}"), "a patch may only change files of the application; nothing was changed");
             }
         }
+        let name = file.result().unwrap_or_default();
         if file.creates_link() {
-            let what = format!("patch {} is refused: it makes `{}` a symbolic link", patch.name, file.new.as_deref().unwrap_or_default());
-            return Err(Problem::new(what)
-                .code(Code::PatchRefused)
-                .hint("a link could lead later patches out of the tree; nothing was changed")
-                .into());
+            let hint = "a link could lead later patches out of the tree; nothing was changed";
+            return refused(format!("it makes `{name}` a symbolic link"), hint);
+        }
+        if let Some(mode) = file.modes.iter().find(|it| *it == "160000") {
+            let hint = "a patch holds no files of a submodule: put them into the application, or change them there; nothing was changed";
+            return refused(format!("`{name}` is a submodule (mode {mode})"), hint);
+        }
+        if let Some(mode) = file.modes.iter().find(|it| !MODES.contains(&it.as_str())) {
+            let hint = "files have the mode 100644 or 100755; nothing was changed";
+            return refused(format!("`{name}` has the mode {mode}, which git does not know"), hint);
         }
     }
     Ok(())
 }
 
-fn escape(name: &str, tree: &Path) -> Option<&'static str> {
+/// What git keeps of a file's mode; 100664 is of its first months, and read as 100644.
+const MODES: [&str; 4] = ["100644", "100755", "100664", "120000"];
+
+fn escape(name: &str, tree: &Path, removed: &[&str]) -> Option<&'static str> {
     let path = Path::new(name);
     if path.is_absolute() || name.starts_with('\\') || name.contains('\0') {
         return Some("is an absolute path");
     }
-    let mut at = tree.to_path_buf();
+    let mut at = PathBuf::new();
     for component in path.components() {
         match component {
             Component::Normal(part) => {
@@ -96,7 +86,8 @@ fn escape(name: &str, tree: &Path) -> Option<&'static str> {
                     return Some("lies in git's own folder");
                 }
                 at.push(part);
-                if fs::symlink_metadata(&at).is_ok_and(|it| it.is_symlink()) {
+                let is_link = fs::symlink_metadata(tree.join(&at)).is_ok_and(|it| it.is_symlink());
+                if is_link && !removed.iter().any(|it| Path::new(it) == at) {
                     return Some("leads through a symbolic link");
                 }
             }
@@ -141,22 +132,25 @@ mod tests {
             "link",
             "\\\\x",
         ] {
-            assert!(escape(name, dir.path()).is_some(), "{name:?}");
+            assert!(escape(name, dir.path(), &[]).is_some(), "{name:?}");
         }
         for name in ["manage.py", "polls/views.py", ".gitignore", "a/.github/x", "digit/x"] {
-            assert_eq!(escape(name, dir.path()), None, "{name:?}");
+            assert_eq!(escape(name, dir.path(), &[]), None, "{name:?}");
         }
+        // The link gives way in the same step.
+        assert_eq!(escape("link", dir.path(), &["link"]), None);
+        assert_eq!(escape("link/passwd", dir.path(), &["link"]), None);
     }
 
     #[test]
-    fn a_missing_folder_is_an_empty_queue_and_order_is_by_name() {
+    fn modes_that_git_does_not_know_are_refused() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(queue(&dir.path().join("absent")).unwrap().is_empty());
-        let text = "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n";
-        for name in ["0002-b.patch", "0001-a.patch", "README.md"] {
-            fs::write(dir.path().join(name), text).unwrap();
+        let with = |mode: &str| vec![FilePatch { renames: vec!["x".to_owned()], modes: vec![mode.to_owned()], ..FilePatch::default() }];
+        for mode in ["104755", "020000", "040000", "160000", "100777", ""] {
+            assert!(refuse_escapes("p", &with(mode), dir.path()).is_err(), "{mode}");
         }
-        let names: Vec<String> = queue(dir.path()).unwrap().into_iter().map(|it| it.name).collect();
-        assert_eq!(names, ["0001-a.patch", "0002-b.patch"]);
+        for mode in ["100644", "100755"] {
+            assert!(refuse_escapes("p", &with(mode), dir.path()).is_ok(), "{mode}");
+        }
     }
 }

@@ -2,18 +2,18 @@
 
 use std::{fs, path::Path};
 
-use crate::patch::{Patch, parse::Hunk};
+use crate::patch::parse::{FilePatch, Hunk};
 
 /// Words for git's complaint: patch, file, hunk, what the patch expects and what the file says there.
-pub fn explain(patch: &Patch, tree: &Path, complaint: &str) -> String {
+pub fn explain(patch: &str, files: &[FilePatch], tree: &Path, complaint: &str) -> String {
     let Some((name, line)) = place(complaint) else {
         let words: Vec<&str> = complaint.lines().map(|it| it.trim_start_matches("error: ")).collect();
-        return format!("patch {} does not apply: {}", patch.name, words.join("; "));
+        return format!("patch {patch} does not apply: {}", words.join("; "));
     };
-    let file = patch.files.iter().find(|it| it.names().contains(&name.as_str()));
+    let file = files.iter().find(|it| it.names().contains(&name.as_str()));
     let found = file
         .and_then(|it| it.hunks.iter().enumerate().find(|(_, hunk)| hunk.line == line).map(|(index, hunk)| (index, hunk, it.hunks.len())));
-    let mut out = format!("patch {} does not apply to {name}", patch.name);
+    let mut out = format!("patch {patch} does not apply to {name}");
     let Some((index, hunk, count)) = found else { return out };
     out.push_str(&format!(", hunk {} of {count} at line {line}", index + 1));
     out.push_str("\nthe patch expects:");
@@ -22,10 +22,30 @@ pub fn explain(patch: &Patch, tree: &Path, complaint: &str) -> String {
     }
     out.push_str(&format!("\n{name} says there:"));
     let actual = fs::read_to_string(tree.join(&name)).unwrap_or_default();
-    for text in there(&actual, hunk) {
+    let there = there(&actual, hunk);
+    for text in &there {
         out.push_str(&format!("\n  + {text}"));
     }
+    if let Some(remark) = invisible(&hunk.before(), &there, &actual) {
+        out.push_str(&format!("\n{remark}"));
+    }
     out
+}
+
+/// What the eye does not see, where both sides look alike.
+fn invisible(expected: &[&str], there: &[&str], actual: &str) -> Option<String> {
+    let words = |it: &[&str]| it.iter().map(|it| it.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>();
+    if words(expected) != words(there) {
+        return None;
+    }
+    let with_cr = actual.matches("\r\n").count();
+    let lines = actual.matches('\n').count();
+    if with_cr > 0 && with_cr < lines {
+        return Some(format!(
+            "the lines differ in white space only: {with_cr} of the file's {lines} lines end with CRLF, the others with LF"
+        ));
+    }
+    Some("the lines differ in white space only: tabs, or blanks at a line's start or end".to_owned())
 }
 
 /// `error: patch failed: FILE:LINE`.
@@ -43,8 +63,6 @@ fn there<'a>(text: &'a str, hunk: &Hunk) -> Vec<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
     use crate::patch::parse;
 
@@ -52,9 +70,8 @@ mod tests {
     fn both_sides_are_shown() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("x.py"), "a\nB\nc\n").unwrap();
-        let files = parse::files("--- a/x.py\n+++ b/x.py\n@@ -2,2 +2,2 @@\n-b\n+bb\n c\n");
-        let patch = Patch { name: "0003-x.patch".to_owned(), path: PathBuf::new(), files };
-        let text = explain(&patch, dir.path(), "error: patch failed: x.py:2\nerror: x.py: patch does not apply\n");
+        let files = parse::files("--- a/x.py\n+++ b/x.py\n@@ -2,2 +2,2 @@\n-b\n+bb\n c\n", &|_| true);
+        let text = explain("0003-x.patch", &files, dir.path(), "error: patch failed: x.py:2\nerror: x.py: patch does not apply\n");
         assert_eq!(
             text,
             "patch 0003-x.patch does not apply to x.py, hunk 1 of 1 at line 2\nthe patch expects:\n  - b\n  - c\nx.py says there:\n  + B\n  + c"
@@ -63,8 +80,18 @@ mod tests {
 
     #[test]
     fn a_complaint_without_a_place_is_passed_on() {
-        let patch = Patch { name: "0001.patch".to_owned(), path: PathBuf::new(), files: Vec::new() };
-        let text = explain(&patch, Path::new("/"), "error: x.py: No such file or directory\n");
+        let text = explain("0001.patch", &[], Path::new("/"), "error: x.py: No such file or directory\n");
         assert_eq!(text, "patch 0001.patch does not apply: x.py: No such file or directory");
+    }
+
+    #[test]
+    fn what_the_eye_does_not_see_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = parse::files("--- a/x.py\n+++ b/x.py\n@@ -1,2 +1,2 @@\n-b\n+bb\n c\n", &|_| true);
+        for (content, said) in [("b\r\nc\n", "1 of the file's 2 lines end with CRLF"), ("b \nc\n", "blanks at a line's start or end")] {
+            fs::write(dir.path().join("x.py"), content).unwrap();
+            let text = explain("p", &files, dir.path(), "error: patch failed: x.py:1\n");
+            assert!(text.contains(said), "{text}");
+        }
     }
 }

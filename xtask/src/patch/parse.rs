@@ -1,15 +1,30 @@
-//! Reads what a patch in git's format says: which files, which hunks. Applying is git's part.
+//! Reads what a patch says: which files, which hunks, and how many leading components of its names are a prefix. Applying is git's part.
+//!
+//! Understands git's format with any prefix (`a/`, `i/`, none, two folders), and the plain format of `diff -u`, Mercurial and Subversion.
+
+use std::ops::Range;
 
 /// One file's part of a patch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FilePatch {
-    /// Every name that the headers mention, without the `a/` and `b/` prefixes.
+    /// The name before and after, without the prefix. None: the file is made, or removed; or only its mode or name changes.
     pub old: Option<String>,
     pub new: Option<String>,
+    /// Every further name that the headers mention, without the prefix.
     pub renames: Vec<String>,
-    /// `120000` for a link.
+    /// How many components of the written names are the prefix: git's `-p`.
+    pub strip: usize,
+    /// Every file mode that the headers mention.
+    pub modes: Vec<String>,
+    /// The mode after the patch, `120000` for a link. None: as it was.
     pub new_mode: Option<String>,
+    /// Whether the file is removed.
+    pub removes: bool,
+    /// Whether the file is made.
+    pub makes: bool,
     pub hunks: Vec<Hunk>,
+    /// Its lines in the text, from 0.
+    pub lines: Range<usize>,
 }
 
 /// One `@@` section.
@@ -19,6 +34,8 @@ pub struct Hunk {
     pub line: usize,
     /// Lines with their mark: space, minus or plus.
     pub lines: Vec<String>,
+    /// Its lines in the text without the header, from 0; a remark about a missing line end included.
+    pub range: Range<usize>,
 }
 
 impl FilePatch {
@@ -33,8 +50,19 @@ impl FilePatch {
         out
     }
 
+    /// The name that git writes or removes: the new one, or of a removed file the old one.
+    pub fn result(&self) -> Option<&str> {
+        self.new.as_deref().or(self.renames.last().map(String::as_str)).or(self.old.as_deref())
+    }
+
+    /// Whether the result is a symbolic link.
     pub fn creates_link(&self) -> bool {
-        self.new_mode.as_deref() == Some("120000")
+        !self.removes && self.new_mode.as_deref() == Some("120000")
+    }
+
+    /// Whether a symbolic link is removed.
+    pub fn removes_link(&self) -> bool {
+        self.removes && self.modes.iter().any(|it| it == "120000")
     }
 }
 
@@ -45,65 +73,120 @@ impl Hunk {
     }
 }
 
-/// Every file that the text changes. Text before the first header (a mail's head and message) is passed over.
-pub fn files(text: &str) -> Vec<FilePatch> {
-    let mut out: Vec<FilePatch> = Vec::new();
-    let mut lines = text.lines().peekable();
+/// The headers of one file as they are written.
+#[derive(Default)]
+struct Raw {
+    /// What follows `diff --git `.
+    git: Option<String>,
+    minus: Option<String>,
+    plus: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+    out: FilePatch,
+}
+
+/// Every file that the text changes. Text before the first header (a mail's head and message) is passed over. `exists` tells whether
+/// the tree has a file of a name; it decides only where the names alone do not say what their prefix is.
+pub fn files(text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<FilePatch> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut found: Vec<Raw> = Vec::new();
     // Lines that the present hunk still has on its old and new side.
     let mut left = (0, 0);
-    while let Some(line) = lines.next() {
-        if left.0 > 0 || left.1 > 0 {
-            let Some(file) = out.last_mut() else { break };
-            take_hunk_line(file, line, &mut left);
+    let mut at = 0;
+    while let Some(line) = lines.get(at) {
+        if left.0 > 0 || left.1 > 0 || line.starts_with('\\') {
+            if let Some(raw) = found.last_mut() {
+                take_hunk_line(&mut raw.out, at, line, &mut left);
+            }
+            at += 1;
             continue;
         }
         if let Some(rest) = line.strip_prefix("diff --git ") {
-            let mut file = FilePatch::default();
-            // Both names, for changes without content (modes, empty files).
-            let (old, new) = git_names(rest);
-            file.renames.extend(old.into_iter().chain(new));
-            out.push(file);
+            begin(&mut found, at);
+            if let Some(raw) = found.last_mut() {
+                raw.git = Some(rest.to_owned());
+            }
         } else if let Some(name) = line.strip_prefix("--- ")
-            && lines.peek().is_some_and(|it| it.starts_with("+++ "))
+            && let Some(new) = lines.get(at + 1).and_then(|it| it.strip_prefix("+++ "))
+            && lines.get(at + 2).is_some_and(|it| hunk_header(it).is_some())
         {
-            if out.last().is_none_or(|it| it.old.is_some() || it.new.is_some() || !it.hunks.is_empty()) {
-                out.push(FilePatch::default());
+            if found.last().is_none_or(|it| it.minus.is_some() || !it.out.hunks.is_empty()) {
+                begin(&mut found, at);
             }
-            let new = lines.next().and_then(|it| it.strip_prefix("+++ ")).unwrap_or_default();
-            if let Some(file) = out.last_mut() {
-                file.old = header_name(name, "a/");
-                file.new = header_name(new, "b/");
+            if let Some(raw) = found.last_mut() {
+                raw.minus = Some(written(name));
+                raw.plus = Some(written(new));
             }
-        } else if let Some(file) = out.last_mut() {
-            take_header_line(file, line, &mut left);
+            at += 1;
+        } else if let Some(raw) = found.last_mut() {
+            take_header_line(raw, at, line, &mut left);
         }
+        at += 1;
     }
-    out
+    if let Some(raw) = found.last_mut() {
+        raw.out.lines.end = lines.len();
+    }
+    // One file of a patch whose prefix is certain tells what the others' is.
+    let certain = found.iter().find_map(Raw::certain_strip);
+    found.into_iter().map(|it| it.finish(certain, exists)).collect()
 }
 
-fn take_header_line(file: &mut FilePatch, line: &str, left: &mut (usize, usize)) {
-    for prefix in ["rename from ", "rename to ", "copy from ", "copy to "] {
+fn begin(found: &mut Vec<Raw>, at: usize) {
+    if let Some(last) = found.last_mut() {
+        last.out.lines.end = at;
+    }
+    found.push(Raw { out: FilePatch { lines: at..at, ..FilePatch::default() }, ..Raw::default() });
+}
+
+fn take_header_line(raw: &mut Raw, at: usize, line: &str, left: &mut (usize, usize)) {
+    if let Some(counts) = hunk_header(line) {
+        raw.out.hunks.push(Hunk { line: counts.0, lines: Vec::new(), range: at + 1..at + 1 });
+        *left = counts.1;
+        return;
+    }
+    // Behind a hunk there is no header any more: what looks like one is text.
+    if raw.git.is_none() || !raw.out.hunks.is_empty() {
+        return;
+    }
+    for (prefix, is_from) in [("rename from ", true), ("copy from ", true), ("rename to ", false), ("copy to ", false)] {
         if let Some(name) = line.strip_prefix(prefix) {
-            file.renames.push(unquote(name));
+            let name = Some(unquote(name.trim_end_matches('\r')));
+            if is_from { raw.from = name } else { raw.to = name }
         }
     }
-    for prefix in ["new file mode ", "new mode "] {
+    for (prefix, makes, removes, is_new) in [
+        ("new file mode ", true, false, true),
+        ("deleted file mode ", false, true, false),
+        ("old mode ", false, false, false),
+        ("new mode ", false, false, true),
+    ] {
         if let Some(mode) = line.strip_prefix(prefix) {
-            file.new_mode = Some(mode.trim().to_owned());
+            let mode = mode.trim().to_owned();
+            raw.out.makes |= makes;
+            raw.out.removes |= removes;
+            if is_new {
+                raw.out.new_mode = Some(mode.clone());
+            }
+            raw.out.modes.push(mode);
         }
     }
-    if let Some((line_number, counts)) = hunk_header(line) {
-        file.hunks.push(Hunk { line: line_number, lines: Vec::new() });
-        *left = counts;
+    if let Some((_, mode)) = line.strip_prefix("index ").and_then(|it| it.trim_end().split_once(' ')) {
+        raw.out.modes.push(mode.to_owned());
+        raw.out.new_mode.get_or_insert_with(|| mode.to_owned());
     }
 }
 
-fn take_hunk_line(file: &mut FilePatch, line: &str, left: &mut (usize, usize)) {
+fn take_hunk_line(file: &mut FilePatch, at: usize, line: &str, left: &mut (usize, usize)) {
     let Some(hunk) = file.hunks.last_mut() else { return };
     match line.chars().next() {
         Some('+') => left.1 = left.1.saturating_sub(1),
         Some('-') => left.0 = left.0.saturating_sub(1),
-        Some('\\') => return,
+        Some('\\') => {
+            if hunk.range.end == at {
+                hunk.range.end = at + 1;
+            }
+            return;
+        }
         // Some mailers drop the space of an empty context line.
         Some(' ') | None => {
             left.0 = left.0.saturating_sub(1);
@@ -114,6 +197,7 @@ fn take_hunk_line(file: &mut FilePatch, line: &str, left: &mut (usize, usize)) {
             return;
         }
     }
+    hunk.range.end = at + 1;
     hunk.lines.push(if line.is_empty() { " ".to_owned() } else { line.to_owned() });
 }
 
@@ -133,26 +217,110 @@ fn hunk_header(line: &str) -> Option<(usize, (usize, usize))> {
     Some((start, (old_count, new_count)))
 }
 
-/// A name of a `---` or `+++` line; `/dev/null` is none.
-fn header_name(text: &str, prefix: &str) -> Option<String> {
-    // A time after a tab belongs to other tools' patches.
-    let name = unquote(text.split('\t').next().unwrap_or_default().trim_end());
-    if name == "/dev/null" {
-        return None;
+impl Raw {
+    /// Both names with their prefixes; `/dev/null` and what is not written are none.
+    fn written(&self) -> (Option<String>, Option<String>) {
+        let lines = (self.minus.clone(), self.plus.clone());
+        let known = |it: Option<String>| it.filter(|name| name != NOTHING);
+        if let (Some(minus), Some(plus)) = &lines
+            && minus != NOTHING
+            && plus != NOTHING
+        {
+            return lines;
+        }
+        let Some(git) = &self.git else { return (known(lines.0), known(lines.1)) };
+        match git_names(git, self.from.as_deref(), self.to.as_deref()) {
+            Some((old, new)) => (Some(old), Some(new)),
+            None => (known(lines.0), known(lines.1)),
+        }
     }
-    Some(name.strip_prefix(prefix).map_or(name.clone(), str::to_owned))
+
+    /// The prefix's length where the two names say it.
+    fn certain_strip(&self) -> Option<usize> {
+        let (old, new) = self.written();
+        let (old, new) = (old?, new?);
+        if let (Some(from), Some(to)) = (&self.from, &self.to) {
+            return (0..=depth(&old)).find(|it| stripped(&old, *it) == Some(from) && stripped(&new, *it) == Some(to));
+        }
+        // Equal names have no prefix, or the same one on both sides: not certain.
+        (1..=depth(&old)).find(|it| old != new && stripped(&old, *it).is_some() && stripped(&old, *it) == stripped(&new, *it))
+    }
+
+    fn finish(self, certain: Option<usize>, exists: &dyn Fn(&str) -> bool) -> FilePatch {
+        let (old, new) = self.written();
+        let own = self.certain_strip();
+        let names: Vec<&String> = old.iter().chain(&new).collect();
+        let is_there = |strip: usize| names.iter().any(|it| stripped(it, strip).is_some_and(exists));
+        let usual = |name: &&String| ["a/", "b/"].iter().any(|it| name.starts_with(it));
+        let strip = own.unwrap_or_else(|| {
+            let makes = self.out.makes || self.minus.as_deref() == Some(NOTHING);
+            // Where nothing is certain: the prefix under which the file is there; of a new one, the others' or the usual one.
+            match (0..3).find(|it| is_there(*it)) {
+                Some(strip) if !makes => strip,
+                _ => certain.unwrap_or(usize::from(self.git.is_none() && names.iter().any(usual))),
+            }
+        });
+        let cut = |it: Option<String>| it.map(|name| stripped(&name, strip).unwrap_or(&name).to_owned());
+        let is_nothing = |it: &Option<String>| it.as_deref() == Some(NOTHING);
+        let mut out = self.out;
+        out.strip = strip;
+        out.makes |= is_nothing(&self.minus);
+        out.removes |= is_nothing(&self.plus);
+        let has_lines = self.minus.is_some();
+        if has_lines {
+            out.old = cut(old.clone()).filter(|_| !out.makes);
+            out.new = cut(new.clone()).filter(|_| !out.removes);
+        }
+        if self.git.is_some() {
+            // Names for changes without content: modes, empty files, renames.
+            out.renames.extend(self.from.clone());
+            out.renames.extend(self.to.clone());
+            if !has_lines && self.from.is_none() {
+                out.renames.extend(cut(old).into_iter().chain(cut(new)));
+                out.renames.dedup();
+            }
+        }
+        out
+    }
 }
 
-fn git_names(rest: &str) -> (Option<String>, Option<String>) {
-    if rest.starts_with('"') {
-        let mut parts = rest.split("\" ");
-        let old = parts.next().map(|it| format!("{it}\""));
-        return (old.and_then(|it| header_name(&it, "a/")), parts.next().and_then(|it| header_name(it, "b/")));
+/// The name of a side that is not there.
+const NOTHING: &str = "/dev/null";
+
+fn depth(name: &str) -> usize {
+    name.matches('/').count()
+}
+
+/// The name without its first components, as git counts them: by slashes.
+fn stripped(name: &str, count: usize) -> Option<&str> {
+    let mut rest = name;
+    for _ in 0..count {
+        rest = rest.split_once('/')?.1;
     }
-    match rest.split_once(" b/") {
-        Some((old, new)) => (header_name(old, "a/"), header_name(new, "b/")),
-        None => (None, None),
+    (!rest.is_empty()).then_some(rest)
+}
+
+/// A name of a `---` or `+++` line. A time after a tab belongs to other tools' patches.
+fn written(text: &str) -> String {
+    unquote(text.split('\t').next().unwrap_or_default().trim_end_matches('\r').trim_end())
+}
+
+/// Both names of a `diff --git` line. Without quotes, a name may hold spaces: the line is cut where both sides are alike.
+fn git_names(rest: &str, from: Option<&str>, to: Option<&str>) -> Option<(String, String)> {
+    let rest = rest.trim_end_matches('\r');
+    let mut cuts: Vec<(String, String)> = Vec::new();
+    for (at, _) in rest.match_indices(' ') {
+        let (old, new) = (&rest[..at], &rest[at + 1..]);
+        let is_whole = |it: &str| it.starts_with('"') == it.ends_with('"') && !it.is_empty();
+        if is_whole(old) && is_whole(new) {
+            cuts.push((unquote(old), unquote(new)));
+        }
     }
+    let fits = |(old, new): &(String, String)| match (from, to) {
+        (Some(from), Some(to)) => (0..=depth(old)).any(|it| stripped(old, it) == Some(from) && stripped(new, it) == Some(to)),
+        _ => (0..=depth(old)).any(|it| stripped(old, it).is_some() && stripped(old, it) == stripped(new, it)),
+    };
+    cuts.into_iter().find(fits)
 }
 
 /// Git's C-style quotes around names with special characters.
@@ -168,6 +336,7 @@ fn unquote(text: &str) -> String {
         match rest.next() {
             Some(b'n') => bytes.push(b'\n'),
             Some(b't') => bytes.push(b'\t'),
+            Some(b'r') => bytes.push(b'\r'),
             Some(digit @ b'0'..=b'3') => {
                 let octal = |it: Option<u8>| it.map_or(0, |it| it.wrapping_sub(b'0') & 7);
                 let (second, third) = (octal(rest.next()), octal(rest.next()));
@@ -181,40 +350,4 @@ fn unquote(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mail_with_two_files_is_read() {
-        let text = "From 0 Mon Sep 17 00:00:00 2001\nSubject: x\n\n--- not a header\n---\n a | 2 +-\n\ndiff --git a/x.py b/x.py\nindex 1..2 100644\n--- a/x.py\n+++ b/x.py\n@@ -3,2 +3,3 @@ def f():\n one\n-two\n+2\n+3\ndiff --git a/new b/new\nnew file mode 120000\n--- /dev/null\n+++ b/new\n@@ -0,0 +1 @@\n+/etc\n-- \n2.39\n";
-        let files = files(text);
-        assert_eq!(files.len(), 2);
-        assert_eq!(files[0].names(), ["x.py"]);
-        assert_eq!(files[0].hunks, [Hunk { line: 3, lines: vec![" one".into(), "-two".into(), "+2".into(), "+3".into()] }]);
-        assert_eq!(files[0].hunks[0].before(), ["one", "two"]);
-        assert!(files[1].creates_link());
-        assert_eq!(files[1].old, None);
-        assert_eq!(files[1].names(), ["new"]);
-    }
-
-    #[test]
-    fn a_removed_line_that_looks_like_a_header_is_no_header() {
-        let files = files("--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n--- ../../evil\n+++ ../../evil\n ok\n");
-        assert_eq!(files.len(), 1);
-        assert_eq!(files[0].names(), ["x"]);
-    }
-
-    #[test]
-    fn names_of_renames_and_mode_changes_are_seen() {
-        let files = files(
-            "diff --git a/../a b/b\nsimilarity index 100%\nrename from ../a\nrename to b\ndiff --git a/.git/x b/.git/x\nold mode 100644\nnew mode 100755\n",
-        );
-        assert_eq!(files[0].names(), ["../a", "b"]);
-        assert_eq!(files[1].names(), [".git/x"]);
-    }
-
-    #[test]
-    fn quoted_names_are_read_as_git_means_them() {
-        assert_eq!(unquote(r#""a/\303\244 \"x\"""#), "a/ä \"x\"");
-    }
-}
+mod tests;

@@ -1,20 +1,24 @@
 //! The staged application: a copy of the upstream source with the patch queue applied. The source is never edited.
 
+mod apply;
+pub(crate) mod source;
+
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
-use walkdir::{DirEntry, WalkDir};
-use xshell::cmd;
 
 use crate::{
     env::Env,
     errors::{Code, Problem},
     fingerprint::Fingerprint,
     graph::TaskId,
-    patch::{self, mismatch},
+    patch::{
+        self,
+        queue::{self, Queue},
+    },
     probe::Probe,
     record,
     tasks::Task,
@@ -40,7 +44,7 @@ impl Task for Patch {
                 .into());
         }
         let mut out = Fingerprint::new();
-        for (relative, path) in source_files(&source)? {
+        for (relative, path) in source::files(env)?.files {
             let name = format!("{}/{}", frontend.path.display(), relative.display());
             if path.is_symlink() {
                 out.add(name, fs::read_link(&path)?.as_os_str().as_encoded_bytes());
@@ -48,7 +52,8 @@ impl Task for Patch {
                 out.add_file(name, &path)?;
             }
         }
-        for patch in queue(env)? {
+        let queue = queue(env)?;
+        for patch in &queue.patches {
             out.add_file(format!("patch {}", patch.name), &patch.path)?;
         }
         Ok(out)
@@ -72,13 +77,23 @@ impl Task for Patch {
     }
 
     fn run(&self, env: &Env, want: &Fingerprint) -> Result<()> {
-        let frontend = &env.config.frontend;
         let fresh = env.work("app.new");
         remove(&fresh)?;
-        copy(&env.path(&frontend.path), &fresh)?;
-        for patch in queue(env)? {
+        let source = source::files(env)?;
+        for sentence in &source.notes {
+            env.note(ID, sentence);
+        }
+        if source.files.is_empty() {
+            return Err(source::nothing(env));
+        }
+        copy(env, &source, &fresh)?;
+        let queue = queue(env)?;
+        for sentence in &queue.passed_over {
+            env.note(ID, sentence);
+        }
+        for patch in &queue.patches {
             env.progress(ID, format!("applying {}", patch.name));
-            apply(env, &patch, &fresh)?;
+            apply::patch(env, patch, &fresh)?;
         }
         // The old tree stays until the new one is whole.
         let old = env.work("app.old");
@@ -126,72 +141,37 @@ fn tree(stage: &Path) -> Result<Fingerprint> {
     Ok(out)
 }
 
-/// The project's patches, and the carried ones beside them where they are for this application.
-fn queue(env: &Env) -> Result<Vec<patch::Patch>> {
+/// The project's patches, and the embedded ones beside them where they are for this application.
+fn queue(env: &Env) -> Result<Queue> {
     let frontend = &env.config.frontend;
-    let mut queue = patch::queue(&env.path(&frontend.patch_dir))?;
+    let source = env.path(&frontend.path);
+    let exists = |name: &str| source.join(name).symlink_metadata().is_ok();
+    let mut queue = queue::read(&env.path(&frontend.patch_dir), &exists)?;
     let Some(carried) = env.files.carried_folder(&frontend.patch_dir)? else { return Ok(queue) };
-    let mut carried = patch::queue(&carried)?;
-    if let Some(absent) = patch::absent(&carried, &env.path(&frontend.path)) {
+    let mut carried = queue::read(&carried, &exists)?;
+    if let Some(absent) = patch::absent(&carried.patches, &source) {
         env.detail(ID, format!("the carried patches are for another application: this one has no {absent}"));
         return Ok(queue);
     }
-    carried.retain(|it| !queue.iter().any(|own| own.name == it.name));
-    queue.extend(carried);
-    queue.sort_by(|one, other| one.name.cmp(&other.name));
+    carried.patches.retain(|it| !queue.patches.iter().any(|own| own.name == it.name));
+    queue.patches.extend(carried.patches);
+    queue.patches.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(queue)
 }
 
-fn apply(env: &Env, patch: &patch::Patch, tree: &Path) -> Result<()> {
-    patch::refuse_escapes(patch, tree)?;
-    let sh = env.tools.shell(tree)?;
-    let file = &patch.path;
-    // The staged tree lies inside the project's own repository: git must not look for it upwards, or it would
-    // take the paths as that repository's and change nothing.
-    let above = tree.parent().unwrap_or(tree);
-    let command =
-        cmd!(sh, "git apply --whitespace=nowarn {file}").env("GIT_CEILING_DIRECTORIES", above).env_remove("GIT_DIR").env("LC_ALL", "C");
-    let (good, said) = env.tools.outcome(ID, command)?;
-    if good {
-        return Ok(());
-    }
-    let what = mismatch::explain(patch, tree, &said);
-    let hint = format!("renew the patch against {}, or remove it; the staged application is as it was", env.config.frontend.path.display());
-    Err(Problem::new(what).code(Code::PatchMismatch).hint(hint).into())
-}
-
-/// Copies what belongs to an application: no history, no caches, no local database.
-fn copy(from: &Path, to: &Path) -> Result<()> {
+/// Copies the files of the application, with their modes; links stay links.
+fn copy(env: &Env, source: &source::Source, to: &Path) -> Result<()> {
     fs::create_dir_all(to).with_context(|| format!("create {}", to.display()))?;
-    for (relative, path) in source_files(from)? {
-        let target = to.join(&relative);
+    for (relative, path) in &source.files {
+        env.interrupt.check()?;
+        let target = to.join(relative);
         if let Some(parent) = target.parent() {
             fs::create_dir_all(parent)?;
         }
-        if path.is_symlink() { std::os::unix::fs::symlink(fs::read_link(&path)?, &target) } else { fs::copy(&path, &target).map(|_| ()) }
+        if path.is_symlink() { std::os::unix::fs::symlink(fs::read_link(path)?, &target) } else { fs::copy(path, &target).map(|_| ()) }
             .with_context(|| format!("copy {}", relative.display()))?;
     }
     Ok(())
-}
-
-fn source_files(root: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
-    let mut out = Vec::new();
-    for entry in WalkDir::new(root).sort_by_file_name().into_iter().filter_entry(belongs) {
-        let entry = entry.with_context(|| format!("read {}", root.display()))?;
-        if !entry.file_type().is_dir() {
-            let relative = entry.path().strip_prefix(root).unwrap_or(entry.path()).to_owned();
-            out.push((relative, entry.into_path()));
-        }
-    }
-    Ok(out)
-}
-
-fn belongs(entry: &DirEntry) -> bool {
-    let name = entry.file_name().to_string_lossy();
-    let is_cache =
-        matches!(name.as_ref(), ".git" | ".hg" | ".svn" | "__pycache__" | ".venv" | "node_modules" | ".pytest_cache" | ".mypy_cache");
-    let is_product = name.ends_with(".pyc") || name.ends_with(".sqlite3");
-    entry.depth() == 0 || !(is_cache || is_product)
 }
 
 fn remove(dir: &Path) -> Result<()> {

@@ -1,6 +1,10 @@
 //! The pinned requirements, kept in the repository, in the staged application, and as wheels.
 
-use std::{cell::Cell, fs, path::PathBuf};
+use std::{
+    cell::Cell,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -12,7 +16,7 @@ use crate::{
     graph::TaskId,
     images,
     probe::Probe,
-    record,
+    record, regular,
     requirements::{self, Target, imports},
     tasks::{Task, patch},
 };
@@ -24,6 +28,9 @@ pub struct Requirements {
 }
 
 const ID: TaskId = TaskId::Requirements;
+
+/// How the first line of generated pins begins.
+const GENERATED: &str = "# Pinned for Python";
 
 /// The line of the kept file that tells which imports it was made from.
 const IMPORTS: &str = "# imports: ";
@@ -115,13 +122,16 @@ fn renew(env: &Env, target: &Target, key: &str) -> Result<String> {
     if !pins.contains("--hash=") {
         return Err(Problem::new("uv gave no pins with hashes").code(Code::Requirements).into());
     }
-    let text = format!(
-        "# Pinned for Python {} by pocdeploy; renewed by its command `requirements --refresh`.\n{IMPORTS}{key}\n{pins}\n",
-        target.python
-    );
+    let text =
+        format!("{GENERATED} {} by pocdeploy; renewed by its command `requirements --refresh`.\n{IMPORTS}{key}\n{pins}\n", target.python);
     let path = env.path(&env.config.frontend.requirements);
     record::write_file(&path, text.as_bytes())?;
     Ok(text)
+}
+
+/// Whether the file holds pins that this tool generated.
+pub(crate) fn is_generated(path: &Path) -> bool {
+    regular::read_to_string(path).is_ok_and(|it| it.starts_with(GENERATED))
 }
 
 fn imports_of(pins: &str) -> Option<&str> {

@@ -9,7 +9,7 @@ use std::{
 
 use walkdir::WalkDir;
 
-use crate::env::Env;
+use crate::{env::Env, tasks::patch::source};
 
 /// When each file was written, and its size.
 pub type Stamps = BTreeMap<PathBuf, (Option<SystemTime>, u64)>;
@@ -26,16 +26,18 @@ pub enum Decision {
 /// Every file of the application's source and of what its image and objects are made of.
 pub fn stamps(env: &Env) -> Stamps {
     let frontend = &env.config.frontend;
+    let own = source::own_paths(env);
     let mut out = Stamps::new();
     for root in [
         &frontend.path,
         &frontend.patch_dir,
         &frontend.dockerfile,
         &frontend.requirements,
-        Path::new("deploy/frontend"),
-        Path::new("Pocdeploy.toml"),
+        &PathBuf::from("deploy/frontend"),
+        &PathBuf::from("Pocdeploy.toml"),
     ] {
-        let kept = |it: &walkdir::DirEntry| it.depth() == 0 || !is_passing(&it.file_name().to_string_lossy());
+        let own = |it: &walkdir::DirEntry| root == &frontend.path && own.iter().any(|own| own == it.path());
+        let kept = |it: &walkdir::DirEntry| it.depth() == 0 || !(is_passing(&it.file_name().to_string_lossy()) || own(it));
         for entry in WalkDir::new(env.path(root)).into_iter().filter_entry(kept).flatten().filter(|it| it.file_type().is_file()) {
             // A file that went away between two looks is gone.
             if let Ok(metadata) = entry.metadata() {

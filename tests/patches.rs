@@ -1,0 +1,300 @@
+//! Patch queues and sources as people have them, each beside what `git am` makes of it where it can be asked.
+
+use std::{
+    fs,
+    os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink},
+    path::Path,
+};
+
+use crate::support::{PATCH, Project, content};
+
+const STAGED: &str = "target/pocdeploy/app";
+const SOURCE: &str = "third_party/django-polls";
+
+/// Git in a folder, as a person would call it, without this machine's settings.
+fn git(folder: &Path, arguments: &[&str]) -> String {
+    String::from_utf8_lossy(&git_bytes(folder, arguments)).into_owned()
+}
+
+fn git_bytes(folder: &Path, arguments: &[&str]) -> Vec<u8> {
+    #[expect(clippy::disallowed_methods, reason = "git is what the result is compared with")]
+    let out = std::process::Command::new("git")
+        .current_dir(folder)
+        .args(["-c", "user.name=A", "-c", "user.email=a@example.invalid", "-c", "core.autocrlf=false"])
+        .args(arguments)
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("HOME", folder)
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
+    out.stdout
+}
+
+fn commit(folder: &Path, title: &str) {
+    git(folder, &["add", "--all"]);
+    git(folder, &["commit", "--quiet", "--allow-empty", "-m", title]);
+}
+
+/// Files with names relative to the folder, without git's own.
+fn tree(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let prefix = format!("{}/", folder.display());
+    let files = content(folder).into_iter().map(|(name, bytes)| (name.replace(&prefix, ""), bytes));
+    files.filter(|(name, _)| !name.starts_with(".git/") && !name.starts_with(".gitconfig")).collect()
+}
+
+/// A project whose queue is the mails of a history that is made beside it, and the tree that the history ends with.
+fn of_history(changes: impl FnOnce(&Path), options: &[&str]) -> (Project, Vec<(String, Vec<u8>)>) {
+    let project = Project::new();
+    fs::remove_file(project.root.join("build/patches/0001-debug.patch")).unwrap();
+    let work = project.root.join("history");
+    fs::create_dir(&work).unwrap();
+    git(&work, &["init", "--quiet"]);
+    fs::copy(project.root.join(SOURCE).join("manage.py"), work.join("manage.py")).unwrap();
+    commit(&work, "upstream");
+    changes(&work);
+    let mut arguments = vec!["format-patch", "--stdout"];
+    arguments.extend(options);
+    arguments.push("--root");
+    arguments.push("HEAD");
+    // Without the first, which is the source itself.
+    arguments.push("^HEAD~7");
+    arguments.retain(|it| *it != "--root");
+    fs::write(project.root.join("build/patches/0001-all.patch"), git_bytes(&work, &arguments)).unwrap();
+    let expected = tree(&work);
+    (project, expected)
+}
+
+#[test]
+fn a_mailbox_makes_the_tree_that_its_history_ends_with() {
+    let changes = |work: &Path| {
+        fs::write(work.join("extra.py"), "x = 1\n").unwrap();
+        commit(work, "made");
+        fs::write(work.join("extra.py"), "x = 2\n").unwrap();
+        commit(work, "changed");
+        fs::remove_file(work.join("extra.py")).unwrap();
+        commit(work, "removed");
+        git(work, &["mv", "manage.py", "run.py"]);
+        commit(work, "renamed");
+        fs::write(work.join("run.py"), "import django\nDEBUG = 5\nlast = 1\n").unwrap();
+        fs::set_permissions(work.join("run.py"), fs::Permissions::from_mode(0o755)).unwrap();
+        commit(work, "edited");
+        fs::create_dir(work.join("ordner mit ä")).unwrap();
+        fs::write(work.join("ordner mit ä/b c.py"), b"# \xe9\n").unwrap();
+        commit(work, "a name with blanks, and Latin-1");
+        fs::write(work.join("logo.png"), [0, 159, 146, 150, 10, 13, 10, 0]).unwrap();
+        commit(work, "binary");
+    };
+    for options in [&[][..], &["--no-prefix"], &["--src-prefix=i/", "--dst-prefix=w/"], &["--attach"], &["--binary", "--full-index"]] {
+        let (project, expected) = of_history(changes, options);
+        project.run(&["patch"]).ends_with(0);
+        assert_eq!(tree(&project.root.join(STAGED)), expected, "{options:?}");
+        let mode = fs::metadata(project.root.join(STAGED).join("run.py")).unwrap().permissions().mode();
+        assert_ne!(mode & 0o111, 0, "{options:?}");
+        project.run(&["patch"]).ends_with(0).says("skipped");
+    }
+}
+
+#[test]
+fn a_mail_in_base64_or_quoted_printable_is_decoded() {
+    let diff = PATCH.split("---\n").nth(1).unwrap().replace("DEBUG = False", "DEBUG = \"é\"");
+    let base64 = {
+        use base64::Engine as _;
+        base64::engine::general_purpose::STANDARD.encode(format!("text\n---\n{diff}").replace('\n', "\r\n"))
+    };
+    let folded: Vec<&str> = base64.as_bytes().chunks(76).map(|it| std::str::from_utf8(it).unwrap()).collect();
+    let quoted = format!("text\n---\n{}", diff.replace('=', "=3D").replace('é', "=C3=A9"));
+    for (encoding, body) in [("base64", folded.join("\n")), ("quoted-printable", quoted)] {
+        let project = Project::new();
+        project.write(
+            "build/patches/0001-debug.patch",
+            &format!("From: A <a@example.invalid>\nSubject: [PATCH] x\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: {encoding}\n\n{body}\n"),
+        );
+        project.run(&["patch"]).ends_with(0);
+        assert_eq!(project.read(&format!("{STAGED}/manage.py")), "import django\nDEBUG = \"é\"\nlast = 1\n", "{encoding}");
+    }
+}
+
+#[test]
+fn a_new_file_without_a_prefix_lands_where_it_names() {
+    let project = Project::new();
+    project.write(
+        "build/patches/0002-extra.patch",
+        "diff --git polls/extra.py polls/extra.py\nnew file mode 100644\n--- /dev/null\n+++ polls/extra.py\n@@ -0,0 +1 @@\n+x = 1\n",
+    );
+    project.run(&["patch"]).ends_with(0);
+    assert_eq!(project.read(&format!("{STAGED}/polls/extra.py")), "x = 1\n");
+    assert!(!project.root.join(STAGED).join("extra.py").exists());
+}
+
+#[test]
+fn no_setting_of_the_users_git_changes_the_staged_tree() {
+    let plain = Project::new();
+    plain.run(&["patch"]).ends_with(0);
+    let expected = tree(&plain.root.join(STAGED));
+    let settings = "[core]\n\tautocrlf = true\n\teol = crlf\n[apply]\n\twhitespace = error-all\n\tignorewhitespace = change\n[diff]\n\tnoprefix = true\n";
+    for place in ["home/.gitconfig", "home/.config/git/config", "target/.gitconfig"] {
+        let project = Project::new();
+        project.write(place, settings);
+        project.run(&["patch"]).ends_with(0);
+        assert_eq!(tree(&project.root.join(STAGED)), expected, "{place}");
+    }
+    let project = Project::new();
+    let mut command = project.command(&["patch"]);
+    command.env("GIT_CONFIG_COUNT", "1").env("GIT_CONFIG_KEY_0", "core.autocrlf").env("GIT_CONFIG_VALUE_0", "true");
+    assert!(command.output().unwrap().status.success());
+    assert_eq!(tree(&project.root.join(STAGED)), expected);
+}
+
+#[test]
+fn a_changed_file_keeps_its_line_ends_whatever_the_patch_has() {
+    for (source, patch) in [("\r\n", "\n"), ("\n", "\r\n"), ("\r\n", "\r\n")] {
+        let project = Project::new();
+        project.write(&format!("{SOURCE}/manage.py"), &"import django\nDEBUG = True\nlast = 1\n".replace('\n', source));
+        project.write("build/patches/0001-debug.patch", &PATCH.replace('\n', patch));
+        project.run(&["patch"]).ends_with(0);
+        let expected = "import django\nDEBUG = False\nlast = 1\n".replace('\n', source);
+        assert_eq!(project.read(&format!("{STAGED}/manage.py")), expected, "{source:?} {patch:?}");
+    }
+    let project = Project::new();
+    project.write(&format!("{SOURCE}/manage.py"), "import django\r\nDEBUG = True\nlast = 1\n");
+    project.run(&["patch"]).ends_with(1).says("1 of the file's 3 lines end with CRLF, the others with LF");
+}
+
+#[test]
+fn what_the_queue_holds_besides_patches_is_named() {
+    let project = Project::new();
+    project.write(
+        "build/patches/0000-cover-letter.patch",
+        "From 1 Mon Sep 17 00:00:00 2001\nFrom: A <a@example.invalid>\nSubject: [PATCH 0/1] all\n\nwords\n",
+    );
+    project.write(
+        "build/patches/0002-more.diff",
+        "--- manage.py\n+++ manage.py\n@@ -1,3 +1,3 @@\n import django\n-DEBUG = False\n+DEBUG = 2\n last = 1\n",
+    );
+    project.write("build/patches/later/0003-x.patch", PATCH);
+    project.write("build/patches/0004-x.patch.gz", "x");
+    project
+        .run(&["patch"])
+        .ends_with(0)
+        .says("0000-cover-letter.patch is a cover letter")
+        .says("later/ is a folder: its files are not applied")
+        .says("0004-x.patch.gz is not applied");
+    assert!(project.read(&format!("{STAGED}/manage.py")).contains("DEBUG = 2"));
+}
+
+#[test]
+fn modes_and_names_are_refused_with_any_prefix() {
+    let new = |mode: &str| format!("diff --git a/x b/x\nnew file mode {mode}\n--- /dev/null\n+++ b/x\n@@ -0,0 +1 @@\n+x\n");
+    for (patch, said) in [
+        (new("104755"), "which git does not know"),
+        (new("020000"), "which git does not know"),
+        (new("160000"), "is a submodule"),
+        (
+            "diff --git i/.git/hooks/x w/.git/hooks/x\nold mode 100644\nnew mode 100755\n".to_owned(),
+            "`.git/hooks/x` lies in git's own folder",
+        ),
+        (
+            "diff --git .git/x .git/x\nnew file mode 100644\n--- /dev/null\n+++ .git/x\n@@ -0,0 +1 @@\n+x\n".to_owned(),
+            "lies in git's own folder",
+        ),
+        (
+            "diff --git a/../x b/../x\nnew file mode 100644\n--- /dev/null\n+++ b/../x\n@@ -0,0 +1 @@\n+x\n".to_owned(),
+            "leads out of the tree",
+        ),
+    ] {
+        let project = Project::new();
+        project.write("build/patches/0002-x.patch", &patch);
+        project.run(&["patch"]).ends_with(1).says("patch 0002-x.patch is refused").says(said);
+        assert!(!project.root.join(STAGED).exists());
+    }
+}
+
+#[test]
+fn a_link_that_a_patch_replaces_by_a_file_gives_way() {
+    let project = Project::new();
+    symlink("/etc/hostname", project.root.join(SOURCE).join("settings.py")).unwrap();
+    project.write(
+        "build/patches/0002-file.patch",
+        "diff --git a/settings.py b/settings.py\ndeleted file mode 120000\n--- a/settings.py\n+++ /dev/null\n@@ -1 +0,0 @@\n-/etc/hostname\n\\ No newline at end of file\ndiff --git a/settings.py b/settings.py\nnew file mode 100644\n--- /dev/null\n+++ b/settings.py\n@@ -0,0 +1 @@\n+x = 1\n",
+    );
+    project.run(&["patch"]).ends_with(0);
+    let staged = project.root.join(STAGED).join("settings.py");
+    assert!(!staged.is_symlink());
+    assert_eq!(fs::read_to_string(staged).unwrap(), "x = 1\n");
+}
+
+fn fifo(path: &Path) {
+    rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600), 0).unwrap();
+    assert!(fs::symlink_metadata(path).unwrap().file_type().is_fifo());
+}
+
+#[test]
+fn a_fifo_or_socket_stops_nothing() {
+    let project = Project::new();
+    fifo(&project.root.join(SOURCE).join("pipe"));
+    let _socket = std::os::unix::net::UnixListener::bind(project.root.join(SOURCE).join("socket")).unwrap();
+    project.run(&["patch"]).ends_with(0).says("pipe is a FIFO and is not staged").says("socket is a socket and is not staged");
+    project.run(&["patch"]).ends_with(0).says("skipped");
+    let project = Project::new();
+    fifo(&project.root.join("build/patches/0002-x.patch"));
+    project.run(&["patch"]).ends_with(1).says("it is a FIFO and no file");
+}
+
+#[test]
+fn a_project_that_is_its_own_application_is_staged_without_the_tools_files_and_settles() {
+    for path in [".", "./", "./."] {
+        let outer = Project::new();
+        let project = outer.root.join("app");
+        for (name, text) in [
+            (
+                "Pocdeploy.toml",
+                format!("[frontend]\npath = \"{path}\"\npatch_dir = \"patches\"\n[database]\npassword = \"canary-canary\"\n"),
+            ),
+            ("manage.py", "import django\nDEBUG = True\nlast = 1\n".to_owned()),
+            ("patches/0001-a.patch", PATCH.to_owned()),
+            ("build/requirements.txt", "# Pinned for Python 3.13 by pocdeploy\ndjango==1\n".to_owned()),
+            ("snapshots/x.dump", "rows".to_owned()),
+            ("target/pocdeploy/kubeconfig", "key".to_owned()),
+            ("other/target/pocdeploy/kubeconfig", "key".to_owned()),
+        ] {
+            outer.write(&format!("app/{name}"), &text);
+        }
+        let run = |arguments: &[&str]| {
+            let mut all = vec!["--project", project.to_str().unwrap()];
+            all.extend(arguments);
+            outer.run(&all)
+        };
+        run(&["patch"]).ends_with(0);
+        let names: Vec<String> = tree(&project.join(STAGED)).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["manage.py"], "{path}");
+        run(&["patch"]).ends_with(0).says("skipped");
+        run(&["patch", "--name", "other"]).ends_with(0);
+        run(&["patch"]).ends_with(0).says("skipped");
+    }
+}
+
+#[test]
+fn git_sees_nothing_of_what_a_run_makes() {
+    let project = Project::new();
+    git(&project.root, &["init", "--quiet"]);
+    fs::remove_dir_all(project.root.join("cache")).ok();
+    commit(&project.root, "mine");
+    project.run(&["patch"]).ends_with(0);
+    let status = git(&project.root, &["status", "--short", "--untracked-files=all"]);
+    assert!(!status.contains("target"), "{status}");
+    project.run(&["delete", "--yes"]);
+    assert!(!git(&project.root, &["status", "--short", "--untracked-files=all"]).contains("target"));
+}
+
+#[test]
+fn a_submodule_that_was_not_fetched_is_named_with_the_command_that_fetches_it() {
+    let project = Project::new();
+    project
+        .write(&format!("{SOURCE}/.gitmodules"), "[submodule \"theme\"]\n\tpath = static/theme\n\turl = https://example.invalid/theme\n");
+    fs::create_dir_all(project.root.join(SOURCE).join("static/theme")).unwrap();
+    project.run(&["patch"]).ends_with(0).says("the git submodule static/theme is empty: git submodule update --init --recursive");
+    let project = Project::new();
+    fs::remove_file(project.root.join(SOURCE).join("manage.py")).unwrap();
+    project.write(".gitmodules", "[submodule \"polls\"]\n  path = third_party/django-polls\n");
+    project.run(&["patch"]).ends_with(3).says("there is no file of an application").says("git submodule update --init --recursive");
+}

@@ -1,0 +1,159 @@
+//! One patch as the steps in which it is applied: `git apply` looks at all of its input against the tree as it was, so a file that is
+//! changed twice needs two steps. Also: line ends, which follow the file that is changed.
+
+use std::{fs, path::Path};
+
+use crate::{
+    patch::parse::{self, FilePatch},
+    regular,
+};
+
+/// What one call of `git apply` gets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Step {
+    pub files: Vec<FilePatch>,
+    pub bytes: Vec<u8>,
+    /// Git's `-p`.
+    pub strip: usize,
+}
+
+/// The steps of a diff, or of several one behind the other.
+pub fn steps(bytes: &[u8], tree: &Path) -> Vec<Step> {
+    let text = String::from_utf8_lossy(bytes);
+    let lines = split(bytes);
+    let mut out: Vec<Step> = Vec::new();
+    for file in parse::files(&text, &|name| tree.join(name).symlink_metadata().is_ok()) {
+        let begins = out.last().is_none_or(|it| it.strip != file.strip || comes_again(&it.files, &file));
+        if begins {
+            out.push(Step { strip: file.strip, ..Step::default() });
+        }
+        let Some(step) = out.last_mut() else { continue };
+        for line in lines.get(file.lines.clone()).unwrap_or_default() {
+            step.bytes.extend_from_slice(line);
+        }
+        // Names and hunks stay those of the whole text; only the places of lines are the step's own.
+        step.files.push(file);
+    }
+    out
+}
+
+/// Whether one diff cannot hold both: the file was made, changed or removed before. A link that gives way to a file is removed first and
+/// made then, in one diff; and renames may be a ring.
+fn comes_again(before: &[FilePatch], file: &FilePatch) -> bool {
+    let Some(name) = file.result() else { return false };
+    let is_rename = |it: &FilePatch| it.names().len() > 1;
+    before.iter().any(|it| {
+        let same = it.result() == Some(name);
+        let retyped = it.removes && file.makes;
+        let goes_on = !is_rename(file) && it.result().is_some_and(|made| file.old.as_deref() == Some(made)) && !retyped;
+        (same && !retyped) || goes_on
+    })
+}
+
+fn split(bytes: &[u8]) -> Vec<&[u8]> {
+    bytes.split_inclusive(|it| *it == b'\n').collect()
+}
+
+/// The step with the line ends of the files that it changes: of a file whose lines all end with CRLF, or all with LF, the hunks get the
+/// same. Headers end with LF. A patch that was as a whole turned to CRLF makes new files with LF.
+pub fn with_the_files_line_ends(step: &Step, tree: &Path) -> Vec<u8> {
+    let mut out = Vec::with_capacity(step.bytes.len());
+    let text = String::from_utf8_lossy(&step.bytes);
+    let lines = split(&step.bytes);
+    let files = parse::files(&text, &|name| tree.join(name).symlink_metadata().is_ok());
+    for file in &files {
+        let header_has_cr = lines.get(file.lines.start).is_some_and(|it| it.ends_with(b"\r\n"));
+        let changed = file.old.as_ref().or(file.renames.first()).filter(|_| !file.makes);
+        let ends = changed.and_then(|it| line_ends(&tree.join(it))).or(header_has_cr.then_some(Ends::Lf));
+        let in_hunk = |at: usize| file.hunks.iter().any(|it| it.range.contains(&at));
+        for at in file.lines.clone() {
+            let Some(line) = lines.get(at) else { break };
+            let ends = if in_hunk(at) { ends } else { header_has_cr.then_some(Ends::Lf) };
+            match ends {
+                // A remark of git's is no line of the file.
+                Some(ends) if !line.starts_with(b"\\") => push_line(&mut out, line, ends),
+                Some(_) => push_line(&mut out, line, Ends::Lf),
+                None => out.extend_from_slice(line),
+            }
+        }
+    }
+    out
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ends {
+    Lf,
+    CrLf,
+}
+
+fn push_line(out: &mut Vec<u8>, line: &[u8], ends: Ends) {
+    let Some(content) = line.strip_suffix(b"\n") else { return out.extend_from_slice(line) };
+    out.extend_from_slice(content.strip_suffix(b"\r").unwrap_or(content));
+    out.extend_from_slice(match ends {
+        Ends::Lf => b"\n",
+        Ends::CrLf => b"\r\n",
+    });
+}
+
+/// How all lines of the file end; none where they differ, where there are none, and where the file is no text.
+fn line_ends(path: &Path) -> Option<Ends> {
+    if fs::symlink_metadata(path).ok()?.is_symlink() {
+        return None;
+    }
+    let bytes = regular::read(path).ok()?;
+    let lines = bytes.iter().filter(|it| **it == b'\n').count();
+    let with_cr = bytes.windows(2).filter(|it| it == b"\r\n").count();
+    match (lines, with_cr) {
+        _ if bytes.contains(&0) => None,
+        (0, _) => None,
+        (_, 0) => Some(Ends::Lf),
+        (lines, with_cr) if lines == with_cr => Some(Ends::CrLf),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(text: &str) -> usize {
+        let dir = tempfile::tempdir().unwrap();
+        steps(text.as_bytes(), dir.path()).len()
+    }
+
+    #[test]
+    fn what_one_diff_cannot_hold_is_applied_in_steps() {
+        let made = "diff --git a/x b/x\nnew file mode 100644\n--- /dev/null\n+++ b/x\n@@ -0,0 +1 @@\n+1\n";
+        let changed = "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-1\n+2\n";
+        let removed = "diff --git a/x b/x\ndeleted file mode 100644\n--- a/x\n+++ /dev/null\n@@ -1 +0,0 @@\n-2\n";
+        let renamed = "diff --git a/x b/y\nsimilarity index 100%\nrename from x\nrename to y\n";
+        let edited = "diff --git a/y b/y\n--- a/y\n+++ b/y\n@@ -1 +1 @@\n-1\n+2\n";
+        let back = "diff --git a/y b/x\nsimilarity index 100%\nrename from y\nrename to x\n";
+        let link =
+            "diff --git a/x b/x\ndeleted file mode 120000\n--- a/x\n+++ /dev/null\n@@ -1 +0,0 @@\n-y\n\\ No newline at end of file\n";
+        assert_eq!(count(&[made, changed, removed].concat()), 3);
+        assert_eq!(count(&[renamed, edited].concat()), 2);
+        assert_eq!(count(&[renamed, back].concat()), 1);
+        assert_eq!(count(&[link, made].concat()), 1);
+        assert_eq!(count(&[changed, edited].concat()), 1);
+    }
+
+    #[test]
+    fn hunks_get_the_line_ends_of_their_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let patch = "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-1\n+2\n";
+        let crlf = patch.replace('\n', "\r\n");
+        let of = |content: &str, patch: &str| {
+            fs::write(dir.path().join("x"), content).unwrap();
+            let step = steps(patch.as_bytes(), dir.path()).remove(0);
+            String::from_utf8(with_the_files_line_ends(&step, dir.path())).unwrap()
+        };
+        assert_eq!(of("1\n", &crlf), patch);
+        assert_eq!(of("1\n", patch), patch);
+        let wanted = patch.replace("-1\n+2\n", "-1\r\n+2\r\n");
+        assert_eq!(of("1\r\n", patch), wanted);
+        assert_eq!(of("1\r\n", &crlf), wanted);
+        // Mixed: neither is right everywhere, and git decides.
+        assert_eq!(of("1\r\n2\n", patch), patch);
+    }
+}

@@ -1,0 +1,113 @@
+//! Which files of the source belong to the application: no history, no caches, no local database, and nothing of this tool's own.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use walkdir::{DirEntry, WalkDir};
+
+use crate::{
+    config::FILE,
+    env::Env,
+    errors::{Code, Problem},
+    layout, regular, snapshot,
+    tasks::requirements,
+};
+
+/// What is staged.
+#[derive(Debug, Default)]
+pub(crate) struct Source {
+    /// Relative and whole paths of files and links, in name order.
+    pub(crate) files: Vec<(PathBuf, PathBuf)>,
+    /// A sentence for each entry that is passed over and that a person may miss.
+    pub(crate) notes: Vec<String>,
+}
+
+/// The files of `frontend.path`. FIFOs, sockets and devices are passed over: a read of one may never end.
+pub(crate) fn files(env: &Env) -> Result<Source> {
+    let root = env.path(&env.config.frontend.path);
+    let own = own_paths(env);
+    let mut out = Source::default();
+    let kept = |it: &DirEntry| belongs(it) && !own.iter().any(|own| own == it.path());
+    for entry in WalkDir::new(&root).sort_by_file_name().into_iter().filter_entry(kept) {
+        let entry = entry.with_context(|| format!("read {}", root.display()))?;
+        let kind = entry.file_type();
+        let relative = entry.path().strip_prefix(&root).unwrap_or(entry.path()).to_owned();
+        if kind.is_dir() {
+            continue;
+        }
+        if !kind.is_file() && !kind.is_symlink() {
+            out.notes.push(format!("{} is {} and is not staged", relative.display(), regular::kind(kind)));
+            continue;
+        }
+        if entry.file_name() == ".gitmodules" && kind.is_file() {
+            out.notes.extend(missing_submodules(entry.path(), &root));
+        }
+        out.files.push((relative, entry.into_path()));
+    }
+    Ok(out)
+}
+
+/// Whether an entry of the source is looked at, by its name alone.
+fn belongs(entry: &DirEntry) -> bool {
+    let name = entry.file_name().to_string_lossy();
+    let is_cache =
+        matches!(name.as_ref(), ".git" | ".hg" | ".svn" | "__pycache__" | ".venv" | "node_modules" | ".pytest_cache" | ".mypy_cache");
+    let is_product = name.ends_with(".pyc") || name.ends_with(".sqlite3");
+    entry.depth() == 0 || !(is_cache || is_product || entry.path().ends_with(layout::WORK))
+}
+
+/// The project's entries that are this tool's, as they lie in the application where the project's own folder is the application. They
+/// change with its runs, and its configuration may hold secrets.
+pub(crate) fn own_paths(env: &Env) -> Vec<PathBuf> {
+    let frontend = &env.config.frontend;
+    let root = env.path(&frontend.path);
+    let pins = env.path(&frontend.requirements);
+    let mut own = vec![env.path(layout::WORK), env.path(snapshot::FOLDER), env.path(FILE), env.path(&frontend.patch_dir)];
+    if requirements::is_generated(&pins) {
+        own.push(pins);
+    }
+    // `project/.` and `project` are one folder: compared as the file system knows them, returned as a walk writes them.
+    let Ok(whole) = root.canonicalize() else { return Vec::new() };
+    let inside = |it: &PathBuf| Some(root.join(it.canonicalize().ok()?.strip_prefix(&whole).ok()?));
+    own.iter().filter_map(inside).filter(|it| *it != root).collect()
+}
+
+/// The paths that a `.gitmodules` names.
+fn submodules(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|it| it.trim().strip_prefix("path")?.trim_start().strip_prefix('=')).map(|it| it.trim().trim_matches('"'))
+}
+
+/// Submodules of a `.gitmodules` whose folder is empty or not there.
+fn missing_submodules(file: &Path, root: &Path) -> Vec<String> {
+    let text = regular::read_to_string(file).unwrap_or_default();
+    let folder = file.parent().unwrap_or(root);
+    let is_empty = |path: &PathBuf| fs::read_dir(path).map_or(true, |mut it| it.next().is_none());
+    let missing = submodules(&text).map(|it| folder.join(it)).filter(is_empty);
+    missing
+        .map(|path| {
+            let shown = path.strip_prefix(root).unwrap_or(&path).display();
+            format!("the git submodule {shown} is empty: git submodule update --init --recursive")
+        })
+        .collect()
+}
+
+/// The error for a source without files; an uninitialised submodule is the usual reason.
+pub(crate) fn nothing(env: &Env) -> anyhow::Error {
+    let source = env.path(&env.config.frontend.path);
+    let whole = source.canonicalize().unwrap_or(source);
+    let is_submodule = whole.ancestors().skip(1).any(|above| {
+        let text = regular::read_to_string(&above.join(".gitmodules")).unwrap_or_default();
+        let relative = whole.strip_prefix(above).unwrap_or(&whole);
+        submodules(&text).any(|it| relative.starts_with(it))
+    });
+    let hint = if is_submodule {
+        "it is a git submodule that was not fetched: git submodule update --init --recursive"
+    } else {
+        "put the application there, or name its folder as `frontend.path` in Pocdeploy.toml"
+    };
+    let what = format!("there is no file of an application in {}", env.config.frontend.path.display());
+    Problem::config(what).code(Code::SourceMissing).hint(hint).into()
+}
