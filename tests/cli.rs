@@ -255,8 +255,18 @@ fn events_are_lines_of_json_and_the_last_says_how_it_ended() {
 }
 
 #[test]
+fn a_dockerfile_that_nobody_can_build_is_refused_before_anything_is_made() {
+    let project = Project::new();
+    project.run(&["create"]).ends_with(3).says("there is no Dockerfile at build/Dockerfile.frontend");
+    project.write("build/Dockerfile.frontend", "FROM x\nRUN --mount=type=cache,target=/c true\nRUN --security=insecure true\n");
+    project.run(&["create"]).ends_with(3).says("build/Dockerfile.frontend, line 3: `RUN --security` cannot be done");
+    assert!(!project.root.join("target/pocdeploy/app").exists());
+}
+
+#[test]
 fn a_failed_create_prints_its_object_and_asks_nothing() {
     let project = Project::new();
+    project.write("build/Dockerfile.frontend", "FROM x\n");
     let ran = project.run(&["create", "--output", "json"]);
     ran.ends_with(4);
     let object: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();

@@ -52,6 +52,7 @@ const LAYERS: [&[&str]; 8] = [
         "setup",
         "cluster",
         "engine",
+        "dockerfile",
         "host",
         "port",
         "tool",

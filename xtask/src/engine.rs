@@ -3,11 +3,13 @@
 //! Blocking calls for tasks; inside, each waits for the Engine API and for Ctrl-C at once.
 
 mod build;
+mod buildkit;
 pub mod capabilities;
 mod connect;
 mod containers;
 mod context;
 mod import;
+mod login;
 mod managed;
 mod store;
 
@@ -15,7 +17,7 @@ use std::{collections::HashMap, future::Future, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use bollard::{
-    Docker,
+    BollardRequest, Docker,
     errors::Error,
     models::SystemInfo,
     query_parameters::{CreateImageOptions, PushImageOptions, RemoveImageOptions, TagImageOptions},
@@ -25,12 +27,14 @@ use tokio::runtime::Runtime;
 
 pub use crate::engine::{
     build::{BuildRequest, Root},
+    buildkit::{Builder, first_release},
     connect::{Found, connect, find},
     containers::{Container, ContainerSpec, ExecOutput},
     managed::{Managed, PACKAGES},
     store::{Layer, StoredImage},
 };
 use crate::{
+    engine::login::Login,
     errors::{Code, Problem},
     interrupt::Interrupt,
 };
@@ -45,6 +49,7 @@ pub struct Engine {
     pub host: String,
     /// For people: "the engine at …", "pocdeploy's own engine".
     pub title: String,
+    login: Login,
 }
 
 /// What an image says of itself.
@@ -119,34 +124,54 @@ impl Engine {
 
     /// The digest under which a registry serves a reference, asked through the engine that would pull it.
     pub fn registry_digest(&self, reference: &str, limit: std::time::Duration) -> Result<String> {
+        let (docker, unread) = self.logged_in(reference);
         let asked = async {
-            match tokio::time::timeout(limit, self.docker.inspect_registry_image(reference, None)).await {
+            match tokio::time::timeout(limit, docker.inspect_registry_image(reference, None)).await {
                 Ok(Ok(answer)) => Ok(answer.descriptor.digest.unwrap_or_default()),
                 Ok(Err(error)) => Err(self.explain(error)),
                 Err(_) => Err(Problem::timed_out(format!("no answer within {} s", limit.as_secs())).code(Code::EngineFailed).into()),
             }
         };
-        self.wait(asked).with_context(|| format!("ask the registry for {reference}"))
+        self.wait(asked).map_err(|error| told_of(error, unread)).with_context(|| format!("ask the registry for {reference}"))
     }
 
     /// Pulls one reference; `progress` hears of layers.
     pub fn pull(&self, reference: &str, progress: impl Fn(&str)) -> Result<()> {
         let options = CreateImageOptions { from_image: Some(reference.to_owned()), ..CreateImageOptions::default() };
-        let stream = self.docker.create_image(Some(options), None, None);
+        let (docker, unread) = self.logged_in(reference);
+        let stream = docker.create_image(Some(options), None, None);
         self.follow(stream, |step| {
             if let (Some(id), Some(status)) = (step.id, step.status) {
                 progress(&format!("{status} {id}"));
             }
             step.error_detail.and_then(|it| it.message)
         })
+        .map_err(|error| told_of(error, unread))
         .with_context(|| format!("pull {reference}"))
     }
 
     /// Pushes one reference to the registry that its name says.
     pub fn push(&self, name: &str, tag: &str) -> Result<()> {
         let options = PushImageOptions { tag: Some(tag.to_owned()), ..PushImageOptions::default() };
-        let stream = self.docker.push_image(name, Some(options), None);
-        self.follow(stream, |step| step.error_detail.and_then(|it| it.message)).with_context(|| format!("push {name}:{tag}"))
+        let (docker, unread) = self.logged_in(name);
+        let stream = docker.push_image(name, Some(options), None);
+        let pushed = self.follow(stream, |step| step.error_detail.and_then(|it| it.message));
+        pushed.map_err(|error| told_of(error, unread)).with_context(|| format!("push {name}:{tag}"))
+    }
+
+    /// The proxies that docker's client would give to a build, as build arguments.
+    pub fn proxies(&self) -> Result<std::collections::BTreeMap<String, String>> {
+        self.login.proxies(&self.host)
+    }
+
+    /// The same connection with the credentials that docker's configuration has for a reference's registry. Where they cannot be read,
+    /// nobody may need them: why comes back, for the case that the registry refuses.
+    fn logged_in(&self, reference: &str) -> (Docker, Option<String>) {
+        match self.login.header(reference) {
+            Ok(None) => (self.docker.clone(), None),
+            Ok(Some(header)) => (self.docker.clone().with_request_modifier(move |it| with_header(it, &header)), None),
+            Err(error) => (self.docker.clone(), Some(format!("{error:#}"))),
+        }
     }
 
     /// Reads a stream of steps to its end; a step that names an error ends it.
@@ -176,6 +201,23 @@ impl Engine {
                     .into()
             }
         }
+    }
+}
+
+/// A request for itself, with credentials for a registry. bollard's own way of giving them writes an alphabet that engines do not read.
+fn with_header(mut request: BollardRequest, header: &str) -> BollardRequest {
+    if let Ok(mut value) = http::HeaderValue::from_str(header) {
+        value.set_sensitive(true);
+        request.headers_mut().insert("x-registry-auth", value);
+    }
+    request
+}
+
+/// A registry's refusal, with why it was asked without credentials.
+fn told_of(error: anyhow::Error, unread: Option<String>) -> anyhow::Error {
+    match unread {
+        Some(why) => error.context(format!("it was asked without credentials, since these cannot be read ({why})")),
+        None => error,
     }
 }
 

@@ -8,7 +8,8 @@ use std::{fs, io::Read as _, path::Path};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use walkdir::WalkDir;
+
+use crate::dockerfile::{self, Ignore};
 
 use crate::regular;
 
@@ -41,8 +42,12 @@ impl Fingerprint {
 
     /// Adds every file below `root`, each as a part of its own, in name order. Symbolic links count by their target's name.
     pub fn add_tree(&mut self, name: &str, root: &Path) -> Result<()> {
-        for entry in WalkDir::new(root).sort_by_file_name() {
-            let entry = entry.with_context(|| format!("read {}", root.display()))?;
+        self.add_context(name, root, None)
+    }
+
+    /// Like `add_tree`, for what of the tree belongs to a build's context.
+    pub fn add_context(&mut self, name: &str, root: &Path, ignore: Option<&Ignore>) -> Result<()> {
+        for entry in dockerfile::walk(root, ignore)? {
             let relative = entry.path().strip_prefix(root).unwrap_or(entry.path());
             let part = format!("{name}/{}", relative.display());
             if entry.file_type().is_symlink() {
@@ -156,6 +161,22 @@ mod tests {
         let mut other = Fingerprint::new();
         other.parts.push(("a".to_owned(), "bc".to_owned()));
         assert_ne!(one.digest(), other.digest());
+    }
+
+    #[test]
+    fn a_file_that_the_context_leaves_out_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let ignore = Ignore::parse(b".env\n", ".dockerignore").unwrap();
+        let key = |secret: &str, code: &str| {
+            fs::write(dir.path().join(".env"), secret).unwrap();
+            fs::write(dir.path().join("app.py"), code).unwrap();
+            let mut out = Fingerprint::new();
+            out.add_context("app", dir.path(), Some(&ignore)).unwrap();
+            out.digest()
+        };
+        let before = key("A=1", "a");
+        assert_eq!(key("A=2", "a"), before);
+        assert_ne!(key("A=2", "b"), before);
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub const ENTRIES: &[Entry] = &[
     removed("wheels", "the wheels of the requirements"),
     removed("wheels.new", "the next `wheels` while they are downloaded"),
     removed("Dockerfile", "the Dockerfile as it was built"),
+    removed("Dockerfile.dockerignore", "an empty file beside it, for docker's own client"),
+    removed("context", "the files of the image's build while docker's own client makes it"),
     removed("kind.json", "the configuration that kind was given"),
     removed("kind-kubeconfig", "the kubeconfig while kind writes it"),
     removed("kubeconfig", "the instance's kubeconfig: it holds a key, and only its owner can read it"),

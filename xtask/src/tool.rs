@@ -129,6 +129,15 @@ impl Tools {
         Ok((status.success(), text.into_inner().unwrap_or_default()))
     }
 
+    /// Whether it ended well, and its standard output, which goes into no log: for a program that is asked for secrets.
+    pub fn converse(&self, task: TaskId, cmd: Cmd<'_>, input: &[u8], limit: Duration) -> Result<(bool, String)> {
+        let shown = cmd.to_string();
+        // A program that ends without reading closes its input; its answer says more.
+        let feed = |mut to: ChildStdin| drop(to.write_all(input));
+        let (status, out) = self.execute(task, &shown, cmd.into(), Some(Box::new(feed)), limit, true, &|_| ())?;
+        Ok((status.success(), out))
+    }
+
     /// Runs on the user's own terminal: for the project's checks, whose output is the result.
     pub fn run_attached(&self, cmd: Cmd<'_>, limit: Duration) -> Result<()> {
         let shown = cmd.to_string();

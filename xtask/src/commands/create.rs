@@ -19,7 +19,7 @@ use crate::{
         wire,
     },
     runner,
-    tasks::{self, wanted},
+    tasks::{self, image, wanted},
 };
 
 /// What a successful run leaves for its reader.
@@ -34,6 +34,7 @@ struct Created {
 pub(crate) fn run(env: &Env, output: Output, restore: Option<&Path>) -> Result<()> {
     let provider = provider(env)?;
     doctor::before_create(env)?;
+    image::refuse_early(env)?;
     if let Some(file) = restore {
         db::refuse_used(env, file)?;
     }

@@ -18,6 +18,7 @@ use crate::{
             Session, Synced,
             watch::{self, Decision},
         },
+        image,
     },
 };
 
@@ -89,7 +90,7 @@ fn follow<'a>(env: &'a Env, mut session: Session<'a>) -> Result<()> {
         }
         let changed = watch::changed(&seen, &now);
         seen = now;
-        let result = match watch::decide(&env.path(&env.config.frontend.path), &env.project, &changed) {
+        let result = match watch::decide(&env.path(&env.config.frontend.path), &env.project, image::ignore(env)?.as_ref(), &changed) {
             Decision::Sync => sync(env, &mut session),
             Decision::Rebuild(why) => rebuild(env, &mut session, &why),
         };

@@ -1,6 +1,6 @@
 //! Building an image from a context through the Engine API.
 //!
-//! The classic builder, since every engine from 20.10 on has it without a plugin; it is named here and nowhere else.
+//! Here by the classic builder, which makes the tool's own images; a user's Dockerfile goes to BuildKit where the engine has it.
 
 use std::collections::HashMap;
 

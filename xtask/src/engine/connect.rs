@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use bollard::{API_DEFAULT_VERSION, Docker};
 
 use crate::{
-    engine::Engine,
+    engine::{Engine, login::Login},
     env::Env,
     errors::{Code, Problem},
 };
@@ -84,5 +84,6 @@ pub fn connect(env: &Env, found: &Found) -> Result<Engine> {
         interrupt: env.interrupt.clone(),
         host: found.host.clone(),
         title: found.title.clone(),
+        login: Login::new(env.tools.clone()),
     })
 }

@@ -11,13 +11,23 @@ use bytes::Bytes;
 use futures_util::{Stream, stream};
 use tar::{Builder, EntryType, Header};
 use tokio::sync::mpsc;
-use walkdir::WalkDir;
+
+use crate::dockerfile::{self, Ignore};
 
 /// One root of a context: a file or a folder of the host, and its name in the archive (empty: the archive's root).
 #[derive(Clone, Debug)]
 pub struct Root {
     pub path: PathBuf,
     pub name: String,
+    /// What of a folder stays out.
+    pub ignore: Option<Ignore>,
+}
+
+impl Root {
+    /// All of a file or a folder.
+    pub fn whole(path: PathBuf, name: &str) -> Root {
+        Root { path, name: name.to_owned(), ignore: None }
+    }
 }
 
 /// The archive of all roots, written while it is read.
@@ -82,8 +92,7 @@ impl Write for ChannelWriter {
 fn write_all(roots: &[Root], out: impl Write) -> io::Result<()> {
     let mut builder = Builder::new(out);
     for root in roots {
-        for entry in WalkDir::new(&root.path).sort_by_file_name() {
-            let entry = entry.map_err(io::Error::other)?;
+        for entry in dockerfile::walk(&root.path, root.ignore.as_ref()).map_err(io::Error::other)? {
             let relative = entry.path().strip_prefix(&root.path).unwrap_or(entry.path());
             // Joining nothing would leave a slash behind a file's name, which engines refuse.
             let name = if relative.as_os_str().is_empty() { PathBuf::from(&root.name) } else { Path::new(&root.name).join(relative) };
@@ -128,7 +137,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("Dockerfile.frontend"), "FROM x").unwrap();
         let mut out = Vec::new();
-        write_all(&[Root { path: dir.path().join("Dockerfile.frontend"), name: "Dockerfile".to_owned() }], &mut out).unwrap();
+        write_all(&[Root::whole(dir.path().join("Dockerfile.frontend"), "Dockerfile")], &mut out).unwrap();
         let mut archive = tar::Archive::new(out.as_slice());
         let entry = archive.entries().unwrap().next().unwrap().unwrap();
         assert_eq!(entry.path_bytes().as_ref(), b"Dockerfile");
@@ -142,7 +151,7 @@ mod tests {
             fs::write(dir.path().join("app/b.py"), "b").unwrap();
             fs::write(dir.path().join("app/a.py"), "a").unwrap();
             let mut out = Vec::new();
-            write_all(&[Root { path: dir.path().to_owned(), name: String::new() }], &mut out).unwrap();
+            write_all(&[Root::whole(dir.path().to_owned(), "")], &mut out).unwrap();
             out
         };
         let first = archive();
@@ -159,7 +168,7 @@ mod tests {
         let path = dir.path().join("Dockerfile.frontend");
         fs::write(&path, "FROM scratch").unwrap();
         let mut out = Vec::new();
-        write_all(&[Root { path, name: "Dockerfile".to_owned() }], &mut out).unwrap();
+        write_all(&[Root::whole(path, "Dockerfile")], &mut out).unwrap();
         let names: Vec<Vec<u8>> =
             tar::Archive::new(out.as_slice()).entries().unwrap().map(|it| it.unwrap().path_bytes().into_owned()).collect();
         assert_eq!(names, [b"Dockerfile".to_vec()]);

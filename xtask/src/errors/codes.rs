@@ -146,8 +146,10 @@ codes! {
         causes ["no imports were found" "two packages ask for versions that exclude each other" "no wheel for the image's Python"]
         steps ["write a requirements.txt into the application by a patch" "cargo xtask requirements --refresh"]
     ImageBuild "E0208" "the image could not be built"
-        causes ["a step of the Dockerfile failed: the last lines tell which" "a step wants a network, and the build has none"]
-        steps ["read the log that the error names" "cargo xtask image -v"]
+        causes ["a step of the Dockerfile failed: the last lines tell which" "a step wants a network, and the build has none"
+            "the Dockerfile copies what the application does not have, or .dockerignore keeps out"
+            "it uses an instruction that this engine does not build" "a base image is private, or its registry does not answer"]
+        steps ["read the log that the error names" "cargo xtask image -v" "docker login, for a private base image"]
     Manifest "E0209" "a manifest in deploy/ cannot be used"
         causes ["it is not valid YAML" "kind, name or a needed object is missing"]
         steps ["correct the file that the error names"]

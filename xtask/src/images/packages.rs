@@ -179,7 +179,7 @@ fn import(
     let files = format!("{files}:{key}");
     let dockerfile = env.files.folder(RECIPES)?.join(folder).join("Dockerfile");
     let request = BuildRequest {
-        context: vec![Root { path: dockerfile, name: "Dockerfile".to_owned() }],
+        context: vec![Root::whole(dockerfile, "Dockerfile")],
         dockerfile: "Dockerfile".to_owned(),
         tag: name.to_owned(),
         args: [("FILES".to_owned(), files.clone())].into(),

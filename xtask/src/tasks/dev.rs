@@ -20,7 +20,7 @@ use crate::{
     graph::TaskId,
     probe::Probe,
     record,
-    tasks::{Task as _, deploy, patch::Patch, requirements::Requirements},
+    tasks::{Task as _, deploy, image, patch::Patch, requirements::Requirements},
 };
 
 const ID: TaskId = TaskId::Dev;
@@ -167,7 +167,7 @@ impl<'a> Session<'a> {
 /// The part of the staged application that goes into pods, by names relative to it.
 fn staged(env: &Env) -> Result<Fingerprint> {
     let mut tree = Fingerprint::new();
-    tree.add_tree("", &env.stage())?;
+    tree.add_context("", &env.stage(), image::ignore(env)?.as_ref())?;
     let named = |(name, digest): (String, String)| (name.trim_start_matches('/').to_owned(), digest);
     Ok(Fingerprint { parts: tree.parts.into_iter().map(named).filter(|(name, _)| watch::goes(name)).collect() })
 }

@@ -1,13 +1,20 @@
 //! The application's image, from the staged source, the pinned wheels and the user's Dockerfile.
 //!
-//! One of its two tags follows from the content of all inputs: that tag is what is looked for and deployed.
+//! One of its two tags follows from the content of all inputs: that tag is what is looked for and deployed. What `.dockerignore` keeps
+//! out of the context is no input.
 
-use std::{collections::HashMap, fs};
+mod build;
+mod choice;
+mod copied;
+
+use std::fs;
 
 use anyhow::{Context as _, Result};
 
 use crate::{
-    engine::{BuildRequest, Root},
+    called,
+    dockerfile::{self, Dockerfile, Ignore},
+    engine::{self, Builder, Engine},
     env::Env,
     errors::{Code, Problem},
     fingerprint::Fingerprint,
@@ -38,17 +45,13 @@ impl Task for Image {
         let frontend = &env.config.frontend;
         let dockerfile = env.files.file(&frontend.dockerfile)?;
         if !dockerfile.is_file() {
-            let what = format!("there is no Dockerfile at {}", frontend.dockerfile.display());
-            return Err(Problem::config(what)
-                .code(Code::SourceMissing)
-                .hint("write one, or name it as `frontend.dockerfile` in Pocdeploy.toml")
-                .into());
+            return Err(no_dockerfile(env));
         }
         let mut out = Fingerprint::new();
         out.add("base image", images::reference(env, self.id(), Role::Python)?);
         out.add_file("Dockerfile", &dockerfile)?;
         out.add("name", &frontend.image);
-        out.add_tree("app", &env.stage())?;
+        out.add_context("app", &env.stage(), ignore(env)?.as_ref())?;
         Ok(out)
     }
 
@@ -57,10 +60,12 @@ impl Task for Image {
         let frontend = &env.config.frontend;
         let reference = reference(env, want);
         let Some(built) = engine.image(&reference)? else {
+            refuse(env, want)?;
             let changed = record::changed(env, self.id(), want);
             return Ok(Probe::Stale(changed.unwrap_or_else(|| format!("image {reference} is gone from the engine"))));
         };
         if built.labels.get(INPUTS_LABEL) != Some(&want.digest()) {
+            refuse(env, want)?;
             return Ok(Probe::Stale(format!("{reference} was not built from these inputs")));
         }
         let plain = format!("{}:{}", frontend.image, frontend.version);
@@ -79,65 +84,83 @@ impl Task for Image {
         let reference = reference(env, want);
         let built = engine.image(&reference)?.is_some_and(|it| it.labels.get(INPUTS_LABEL) == Some(&want.digest()));
         if !built || env.is_forced(self.id()) {
-            build(env, self.id(), want, &reference)?;
+            build::build(env, self.id(), want, &reference)?;
         }
         engine.tag(&reference, &frontend.image, &frontend.version)
     }
 }
 
-fn build(env: &Env, id: TaskId, want: &Fingerprint, reference: &str) -> Result<()> {
-    let frontend = &env.config.frontend;
-    let log = env.tools.log(id);
-    let mut context = vec![Root { path: env.stage(), name: String::new() }];
-    if env.wheels().is_dir() {
-        context.push(Root { path: env.wheels(), name: "wheels".to_owned() });
+fn no_dockerfile(env: &Env) -> anyhow::Error {
+    Problem::config(format!("there is no Dockerfile at {}", dockerfile_name(env)))
+        .code(Code::SourceMissing)
+        .hint("write one, or name it as `frontend.dockerfile` in Pocdeploy.toml")
+        .into()
+}
+
+/// What would end a build can often be told before it, with the line.
+fn refuse(env: &Env, context: &Fingerprint) -> Result<()> {
+    let (file, _) = read(env)?;
+    if !choice::is_plain(&file) {
+        choose(env, env.engine()?, &file)?;
     }
-    // Added last: a Dockerfile of the application's own gives way to the one that the configuration names.
-    let dockerfile = env.files.file(&frontend.dockerfile)?;
-    let text = fs::read_to_string(&dockerfile).with_context(|| format!("read {}", dockerfile.display()))?;
-    let labels = [(INPUTS_LABEL, want.digest()), ("org.opencontainers.image.version", frontend.version.clone())];
-    let dockerfile = env.work("Dockerfile");
-    record::write_file(&dockerfile, labelled(&text, &labels).as_bytes())?;
-    context.push(Root { path: dockerfile, name: DOCKERFILE.to_owned() });
-    let request = BuildRequest {
-        context,
-        dockerfile: DOCKERFILE.to_owned(),
-        tag: reference.to_owned(),
-        args: HashMap::from([("BASE_IMAGE".to_owned(), images::reference(env, id, Role::Python)?)]),
-        labels: HashMap::new(),
-        network: frontend.build_network,
+    let Some(missing) = copied::missing(&file, context) else { return Ok(()) };
+    let name = dockerfile_name(env);
+    let what = format!("{name}, line {}: `{}`: {}", missing.line, missing.what, copied::why(&missing, &env.stage()));
+    let is_own = env.path(&env.config.frontend.dockerfile).is_file();
+    let hint = if is_own {
+        "correct the line, or bring the file by a patch".to_owned()
+    } else {
+        format!("this Dockerfile is the one that {} carries for its example: write one for this application as {name}", called::name())
     };
-    let lines = std::sync::Mutex::new(String::new());
-    let result = env.engine()?.build(request, |line| {
-        if let Ok(mut lines) = lines.lock() {
-            lines.push_str(line);
-            lines.push('\n');
-        }
-        if line.starts_with("Step ") {
-            env.progress(id, line);
-        }
-        env.detail(id, line);
-    });
-    let lines = lines.into_inner().unwrap_or_default();
-    result.map_err(|error| {
-        let last: Vec<&str> = lines.lines().rev().take(12).collect();
-        let tail: Vec<&str> = last.into_iter().rev().collect();
-        Problem::new(format!("{error:#}\n  {}", tail.join("\n  ")))
-            .code(Code::ImageBuild)
-            .hint(format!("the whole output is in {}", log.display()))
-            .into()
-    })
+    Err(Problem::config(what).code(Code::ImageBuild).hint(hint).into())
 }
 
-/// The Dockerfile with one more instruction: each label that the engine is told beside it would be a step, and a container, of its own.
-fn labelled(dockerfile: &str, labels: &[(&str, String)]) -> String {
-    let quoted = |value: &str| format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"").replace('$', "\\$"));
-    let pairs: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={}", quoted(value))).collect();
-    format!("{dockerfile}\nLABEL {}\n", pairs.join(" "))
+/// The user's Dockerfile, and its text.
+fn read(env: &Env) -> Result<(Dockerfile, String)> {
+    let name = &env.config.frontend.dockerfile;
+    let path = env.files.file(name)?;
+    if !path.is_file() {
+        return Err(no_dockerfile(env));
+    }
+    let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    Ok((dockerfile::parse(&text), text))
 }
 
-/// The Dockerfile's name in the context, which nobody's source has.
-const DOCKERFILE: &str = ".pocdeploy.Dockerfile";
+/// What stays out of the context: the file beside the Dockerfile that has its name goes before the application's own, as in Docker.
+pub fn ignore(env: &Env) -> Result<Option<Ignore>> {
+    let beside = format!("{}.dockerignore", env.config.frontend.dockerfile.display());
+    for (path, name) in
+        [(env.files.file(&beside)?, beside.as_str()), (env.stage().join(".dockerignore"), "the application's .dockerignore")]
+    {
+        if path.is_file() {
+            let content = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+            return Ignore::parse(&content, name).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// Refuses a Dockerfile that the engine will not build, where that can be known before a run: nothing is made for it in vain.
+pub fn refuse_early(env: &Env) -> Result<()> {
+    let (file, _) = read(env)?;
+    if choice::is_plain(&file) {
+        return Ok(());
+    }
+    // Where no engine answers, the run starts one or says so; some things none would build.
+    match engine::find(env).ok().flatten() {
+        Some(engine) => choose(env, &engine, &file).map(|_| ()),
+        None => choice::choose(&file, &dockerfile_name(env), &Builder::Other, || Ok(false)).map(|_| ()),
+    }
+}
+
+fn dockerfile_name(env: &Env) -> String {
+    env.config.frontend.dockerfile.display().to_string()
+}
+
+fn choose(env: &Env, engine: &Engine, file: &Dockerfile) -> Result<choice::Choice> {
+    let has_client = || build::has_client(env, engine);
+    choice::choose(file, &dockerfile_name(env), &engine.builder()?, has_client)
+}
 
 /// The reference for the present inputs: what `deploy` brings to the cluster.
 pub fn current(env: &Env) -> Result<String> {
@@ -148,15 +171,4 @@ pub fn current(env: &Env) -> Result<String> {
 /// The reference that the last run of this instance built.
 pub fn last_built(env: &Env) -> Option<String> {
     record::read(env, TaskId::Image).map(|it| reference(env, &it))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn labels_are_one_instruction_and_say_what_they_are_told() {
-        let labels = [("a.b", "0f".to_owned()), ("version", r#"1"$x\"#.to_owned())];
-        assert_eq!(labelled("FROM x", &labels), "FROM x\nLABEL a.b=\"0f\" version=\"1\\\"\\$x\\\\\"\n");
-    }
 }

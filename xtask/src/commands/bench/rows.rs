@@ -183,7 +183,7 @@ fn blob(env: &Env, tag: &str) -> Result<String> {
     fs::write(folder.path().join("Dockerfile"), "FROM scratch\nCOPY blob /blob\n").context("write a Dockerfile")?;
     let reference = format!("{BLOB}:{tag}");
     let request = BuildRequest {
-        context: vec![Root { path: folder.path().to_owned(), name: String::new() }],
+        context: vec![Root::whole(folder.path().to_owned(), "")],
         dockerfile: "Dockerfile".to_owned(),
         tag: reference.clone(),
         args: HashMap::new(),

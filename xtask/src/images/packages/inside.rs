@@ -32,7 +32,7 @@ pub fn inside_as_image(env: &Env, role: Role, image: &str) -> Result<()> {
     fs::write(&dockerfile, format!("FROM {node} AS node\nFROM scratch\nCOPY --from=node {layer} /\n{settings}"))
         .context("write a Dockerfile")?;
     let request = BuildRequest {
-        context: vec![Root { path: dockerfile, name: "Dockerfile".to_owned() }],
+        context: vec![Root::whole(dockerfile, "Dockerfile")],
         dockerfile: "Dockerfile".to_owned(),
         tag: image.to_owned(),
         args: HashMap::new(),

@@ -9,7 +9,7 @@ use std::{
 
 use walkdir::WalkDir;
 
-use crate::{env::Env, tasks::patch::source};
+use crate::{dockerfile::Ignore, env::Env, tasks::patch::source};
 
 /// When each file was written, and its size.
 pub type Stamps = BTreeMap<PathBuf, (Option<SystemTime>, u64)>;
@@ -28,10 +28,12 @@ pub fn stamps(env: &Env) -> Stamps {
     let frontend = &env.config.frontend;
     let own = source::own_paths(env);
     let mut out = Stamps::new();
+    let ignore = PathBuf::from(format!("{}.dockerignore", frontend.dockerfile.display()));
     for root in [
         &frontend.path,
         &frontend.patch_dir,
         &frontend.dockerfile,
+        &ignore,
         &frontend.requirements,
         &PathBuf::from("deploy/frontend"),
         &PathBuf::from("Pocdeploy.toml"),
@@ -62,13 +64,16 @@ pub fn changed(before: &Stamps, now: &Stamps) -> Vec<PathBuf> {
     new.chain(gone).collect()
 }
 
-/// One file that asks for an image makes the decision for all.
-pub fn decide(source: &Path, project: &Path, changed: &[PathBuf]) -> Decision {
+/// One file that asks for an image makes the decision for all; one that `ignore` keeps out of the image asks for nothing.
+pub fn decide(source: &Path, project: &Path, ignore: Option<&Ignore>, changed: &[PathBuf]) -> Decision {
     for path in changed {
         let Ok(relative) = path.strip_prefix(source) else {
             let shown = path.strip_prefix(project).unwrap_or(path).display();
             return Decision::Rebuild(format!("{shown} changed, which the image or its objects are made from"));
         };
+        if ignore.is_some_and(|it| it.excludes(relative)) {
+            continue;
+        }
         let is_in = |folder: &str| relative.components().any(|it| it.as_os_str() == folder);
         let shown = relative.display();
         if is_in("migrations") {
@@ -96,7 +101,8 @@ mod tests {
 
     fn check(paths: &[&str], expected: Option<&str>) {
         let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
-        let reason = match decide(Path::new("/p/app"), Path::new("/p"), &paths) {
+        let ignore = Ignore::parse(b"notes\n.env\n", ".dockerignore").unwrap();
+        let reason = match decide(Path::new("/p/app"), Path::new("/p"), Some(&ignore), &paths) {
             Decision::Sync => None,
             Decision::Rebuild(why) => Some(why),
         };
@@ -111,6 +117,12 @@ mod tests {
         check(&["/p/app/polls/migrations/0003_x.py"], Some("migrated"));
         check(&["/p/build/patches/0001-a.patch"], Some("build/patches/0001-a.patch"));
         check(&["/p/app/requirements.txt"], Some("requirements.txt"));
+    }
+
+    #[test]
+    fn what_is_kept_out_of_the_image_asks_for_nothing() {
+        check(&["/p/app/.env", "/p/app/notes/today.txt"], None);
+        check(&["/p/app/.env", "/p/app/other.txt"], Some("other.txt"));
     }
 
     #[test]

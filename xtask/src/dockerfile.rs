@@ -1,0 +1,13 @@
+//! A user's Dockerfile and `.dockerignore`, read before a builder reads them.
+
+mod bases;
+pub mod ignore;
+mod needs;
+mod parse;
+
+pub use crate::dockerfile::{
+    bases::{Base, bases},
+    ignore::{Ignore, walk},
+    needs::{Ask, Need, needs},
+    parse::{Dockerfile, Instruction, Syntax, parse},
+};

@@ -1,0 +1,143 @@
+//! The images that a build starts from: what its engine must have, or pull.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::dockerfile::{Dockerfile, Instruction};
+
+/// An image of a registry or of the engine, and the line that names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Base {
+    pub line: usize,
+    pub reference: String,
+}
+
+/// One part of a file, from its FROM on.
+struct Stage<'a> {
+    /// In small letters, as stages are compared.
+    name: Option<String>,
+    instructions: &'a [Instruction],
+}
+
+/// The images that the last stage is made from, by way of other stages too, each once. One for a platform that the file names, and one
+/// whose name only a builder can tell, is left out.
+pub fn bases(file: &Dockerfile, args: &BTreeMap<String, String>) -> Vec<Base> {
+    let first = file.instructions.iter().position(|it| it.name == "FROM").unwrap_or(file.instructions.len());
+    let mut known = BTreeMap::new();
+    for argument in file.instructions[..first].iter().filter(|it| it.name == "ARG") {
+        for word in argument.words() {
+            let (name, default) = word.split_once('=').map_or((word.as_str(), None), |(name, value)| (name, Some(value)));
+            let value = args.get(name).cloned().or_else(|| expand(default?, &known));
+            known.extend(value.map(|it| (name.to_owned(), it)));
+        }
+    }
+    let stages = stages(&file.instructions[first..]);
+    let mut out: Vec<Base> = Vec::new();
+    let (mut seen, mut open) = (BTreeSet::new(), stages.len().checked_sub(1).into_iter().collect::<Vec<_>>());
+    while let Some(index) = open.pop() {
+        if !seen.insert(index) {
+            continue;
+        }
+        for (line, name) in sources(&stages[index], &known) {
+            // A stage is known by what stands above it; by number only to COPY.
+            let is_stage = |it: &Stage<'_>| it.name.as_deref() == Some(name.to_lowercase().as_str());
+            let stage = stages[..index].iter().rposition(is_stage).or_else(|| name.parse().ok().filter(|it| *it < index));
+            match stage {
+                Some(stage) => open.push(stage),
+                None if name == "scratch" || out.iter().any(|it| it.reference == name) => {}
+                None => out.push(Base { line, reference: name }),
+            }
+        }
+    }
+    out.sort_by_key(|it| it.line);
+    out
+}
+
+fn stages(instructions: &[Instruction]) -> Vec<Stage<'_>> {
+    let starts: Vec<usize> = (0..instructions.len()).filter(|it| instructions[*it].name == "FROM").collect();
+    let ends = starts.iter().skip(1).copied().chain([instructions.len()]);
+    let stage = |(start, end): (usize, usize)| {
+        let words = instructions[start].words();
+        let name = words.get(2).filter(|_| words[1].eq_ignore_ascii_case("as")).map(|it| it.to_lowercase());
+        Stage { name, instructions: &instructions[start..end] }
+    };
+    starts.iter().copied().zip(ends).map(stage).collect()
+}
+
+/// What a stage takes from elsewhere, by the name that the file gives it.
+fn sources(stage: &Stage<'_>, known: &BTreeMap<String, String>) -> Vec<(usize, String)> {
+    let mut out = Vec::new();
+    for instruction in stage.instructions {
+        let named: Vec<String> = match instruction.name.as_str() {
+            "FROM" if instruction.flag("platform").any(|it| !is_own_platform(it)) => Vec::new(),
+            "FROM" => instruction.words().first().and_then(|it| expand(it, known)).into_iter().collect(),
+            "COPY" => instruction.flag("from").map(str::to_owned).collect(),
+            "RUN" => {
+                let mounts = instruction.flag("mount");
+                mounts.filter_map(|it| it.split(',').find_map(|part| part.strip_prefix("from="))).map(str::to_owned).collect()
+            }
+            _ => Vec::new(),
+        };
+        out.extend(named.into_iter().filter(|it| !it.is_empty() && !it.contains('$')).map(|it| (instruction.line, it)));
+    }
+    out
+}
+
+fn is_own_platform(value: &str) -> bool {
+    ["BUILDPLATFORM", "TARGETPLATFORM"].iter().any(|it| value == format!("${it}") || value == format!("${{{it}}}"))
+}
+
+/// The text with its variables filled in; nothing where one is unknown or of a form that is not simple.
+fn expand(text: &str, known: &BTreeMap<String, String>) -> Option<String> {
+    let Some((before, after)) = text.split_once('$') else { return Some(text.to_owned()) };
+    let (value, rest) = match after.strip_prefix('{') {
+        Some(inner) => {
+            let (inner, rest) = inner.split_once('}')?;
+            let end = inner.find(|it: char| !it.is_alphanumeric() && it != '_').unwrap_or(inner.len());
+            let (name, other) = inner.split_at(end);
+            let value = known.get(name).cloned();
+            let full = value.clone().filter(|it| !it.is_empty());
+            let value = if let Some(default) = other.strip_prefix(":-") {
+                full.or_else(|| expand(default, known))
+            } else if let Some(default) = other.strip_prefix('-') {
+                value.or_else(|| expand(default, known))
+            } else if other.is_empty() {
+                value
+            } else {
+                None
+            };
+            (value?, rest)
+        }
+        None => {
+            let end = after.find(|it: char| !it.is_alphanumeric() && it != '_').unwrap_or(after.len());
+            (known.get(&after[..end]).cloned()?, &after[end..])
+        }
+    };
+    Some(format!("{before}{value}{}", expand(rest, known)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dockerfile::parse;
+
+    fn found(text: &str) -> Vec<(usize, String)> {
+        let args = BTreeMap::from([("BASE_IMAGE".to_owned(), "base:1".to_owned())]);
+        bases(&parse(text), &args).into_iter().map(|it| (it.line, it.reference)).collect()
+    }
+
+    #[test]
+    fn images_are_found_through_stages_and_only_those_that_are_used() {
+        let text = "ARG BASE_IMAGE=python:3\nARG V=${W:-2}\nFROM ${BASE_IMAGE} AS Packages\nFROM unused:1 AS unused\nFROM node:$V AS web\n\
+                    FROM packages\nCOPY --from=web /a /a\nCOPY --from=ghcr.io/x/uv:1 /uv /uv\nRUN --mount=type=bind,from=tools:1,target=/t true\nFROM scratch\nCOPY --from=3 / /\n";
+        let expected = [(3, "base:1"), (5, "node:2"), (8, "ghcr.io/x/uv:1"), (9, "tools:1")];
+        assert_eq!(found(text), expected.map(|(line, name)| (line, name.to_owned())));
+    }
+
+    #[test]
+    fn what_only_a_builder_can_tell_is_left_to_it() {
+        assert_eq!(found("FROM x:${A}"), []);
+        assert_eq!(found("FROM --platform=linux/riscv64 x"), []);
+        assert_eq!(found("FROM --platform=$BUILDPLATFORM x"), [(1, "x".to_owned())]);
+        assert_eq!(found(""), []);
+    }
+}
