@@ -31,9 +31,18 @@ struct State {
     /// Paths in containers that are known to be there.
     paths: Vec<(String, String)>,
     commands: BTreeMap<String, (String, i64)>,
+    builds: Vec<Build>,
     requests: Vec<String>,
     failures: Vec<(String, usize, String)>,
     exec: Option<Arc<Exec>>,
+}
+
+/// What a build was asked with.
+#[derive(Clone)]
+pub(crate) struct Build {
+    pub(crate) query: Vec<(String, String)>,
+    /// The archive of its context.
+    pub(crate) context: Vec<u8>,
 }
 
 #[derive(Clone)]
@@ -117,6 +126,10 @@ impl Engine {
         self.requests().into_iter().filter(|it| it.starts_with("POST") || it.starts_with("DELETE") || it.starts_with("PUT")).collect()
     }
 
+    pub(crate) fn builds(&self) -> Vec<Build> {
+        self.lock().builds.clone()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
@@ -171,6 +184,10 @@ fn answer(state: &Mutex<State>, request: &Request) -> Answer {
             Some(_) => Answer::json(200, &json!([])),
             None => refuse(404, "no such image"),
         },
+        ("POST", ["build"]) => {
+            state.builds.push(Build { query: request.query.clone(), context: request.body.clone() });
+            Answer::text("{\"id\":\"moby.image.id\",\"aux\":{\"ID\":\"sha256:00\"}}\r\n{\"stream\":\"Successfully tagged x\\n\"}\r\n")
+        }
         ("GET", ["networks"]) => state.list_networks(request),
         ("GET", ["networks", name]) => state.networks.get(*name).map_or_else(|| refuse(404, "no such network"), |it| Answer::json(200, it)),
         ("DELETE", ["networks", name]) => match state.networks.remove(*name) {
