@@ -1,6 +1,9 @@
 //! Probable causes: a table of rules over a symptom, most specific first, each with the command that helps.
 
-use crate::{cluster::diagnosis::Symptom, errors::Code};
+use crate::{
+    cluster::{diagnosis::Symptom, log_lines, obstacle},
+    errors::Code,
+};
 
 /// What probably happened, and what helps.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,12 +21,15 @@ struct Rule {
 }
 
 /// A container that is told "connection refused" is no cause if another says why: the table's order decides over all symptoms.
-const RULES: [Rule; 12] = [
+const RULES: [Rule; 15] = [
     Rule { code: Code::PodRefused, fits: refused, command: events },
     Rule {
         code: Code::ImageAbsent,
         fits: image_absent,
-        command: |_| "cargo xtask create: it brings the image to the node again".to_owned(),
+        command: |_| {
+            "cargo xtask create: it brings the application's image to the node again; any other must be in a registry that the node reaches"
+                .to_owned()
+        },
     },
     Rule { code: Code::SettingAbsent, fits: setting_absent, command: |it| format!("{KUBECTL} get secrets,configmaps -n {}", it.namespace) },
     Rule {
@@ -42,6 +48,16 @@ const RULES: [Rule; 12] = [
         fits: out_of_memory,
         command: |it| format!("raise resources.limits.memory of {} in deploy/", it.container),
     },
+    Rule { code: Code::NotStarted, fits: not_started, command: |it| format!("{KUBECTL} describe pod {} -n {}", it.pod, it.namespace) },
+    Rule {
+        code: Code::DatabaseSetting,
+        fits: database_setting,
+        command: |_| {
+            "correct `postgresql` in deploy/database/cluster.yaml, or what others wrote into the Cluster, then `cargo xtask create`: it replaces the pod"
+                .to_owned()
+        },
+    },
+    Rule { code: Code::Crash, fits: database_ends, command: logs },
     Rule {
         code: Code::DatabaseRefused,
         fits: database_refused,
@@ -57,7 +73,7 @@ const RULES: [Rule; 12] = [
         fits: |it| {
             // A database's own Jobs are its operator's.
             let is_migration = has_owner(it, "Job ") && !has_owner(it, "Cluster ");
-            is_migration.then(|| exception(it)).flatten().map(|it| format!("the migration ended with `{it}`"))
+            is_migration.then(|| first_error(it)).flatten().map(|it| format!("the migration ended with `{it}`"))
         },
         command: logs,
     },
@@ -98,16 +114,39 @@ fn line(text: &str, words: &[&str]) -> Option<String> {
     found.map(|it| it.trim().to_owned())
 }
 
+/// The line of the log that one of the words is in: of a container that runs the last, since what it says now counts; of one that ended
+/// the first, since the rest follows from it.
+fn logged(it: &Symptom, words: &[&str]) -> Option<String> {
+    let fits = |line: &&str| words.iter().any(|word| line.to_lowercase().contains(word));
+    let found = if it.exit_code.is_none() { it.log.lines().rev().find(fits) } else { it.log.lines().find(fits) };
+    found.map(|it| it.trim().to_owned())
+}
+
+/// Whether the container waits for its first start, by the kubelet's own word. Events tell of what was, for an hour.
+fn waits_for_start(it: &Symptom) -> bool {
+    has(it, &["ContainerCreating", "PodInitializing", "CreateContainerConfigError", "CreateContainerError"])
+}
+
 fn refused(it: &Symptom) -> Option<String> {
     has(it, &["FailedCreate"]).then(|| format!("the API server accepts no such pod: {}", it.message))
 }
 
 fn image_absent(it: &Symptom) -> Option<String> {
-    let absent = has(it, &["ErrImageNeverPull", "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageInspect"]);
-    absent.then(|| format!("the node does not have image {}, and cannot pull it", it.image))
+    if has(it, &["InvalidImageName"]) {
+        return Some(format!("{} is no name of an image", it.image));
+    }
+    let absent = has(it, &["ErrImageNeverPull", "ErrImagePull", "ImagePullBackOff", "ErrImageInspect"]);
+    // `… failed to do request: Head "https://…": dial tcp: lookup r: no such host`: the end says why.
+    let why = it.message.lines().next().unwrap_or_default();
+    let why = why.rsplit_once("failed to do request: ").or_else(|| why.rsplit_once("failed to resolve reference ")).map(|it| it.1);
+    let why = why.map(|it| format!(": {it}")).unwrap_or_default();
+    absent.then(|| format!("the node does not have image {}, and cannot pull it{why}", it.image))
 }
 
 fn setting_absent(it: &Symptom) -> Option<String> {
+    if !waits_for_start(it) {
+        return None;
+    }
     let said = line(
         &it.message,
         &[
@@ -145,64 +184,134 @@ fn out_of_memory(it: &Symptom) -> Option<String> {
     has(it, &["OOMKilled"]).then(|| format!("container {} used more memory than its limit allows, and was killed", it.container))
 }
 
+/// What kubelet, containerd or runc say of a container whose program never ran.
+fn not_started(it: &Symptom) -> Option<String> {
+    if !has(it, &["RunContainerError", "StartError", "CreateContainerConfigError", "CreateContainerError"]) {
+        return None;
+    }
+    let words = ["unable to start container process", "error", "failed", "policy", "non-root", "not found", "denied", "cannot", "invalid"];
+    let said = line(&it.message, &words)?;
+    let (said, container) = (obstacle::short(&said), &it.container);
+    let is = |words: &[&str]| words.iter().any(|it| said.to_lowercase().contains(it));
+    Some(if is(&["executable file not found", "no such file or directory"]) && said.starts_with("exec: ") {
+        format!("the command of container {container} is not in its image: {said}")
+    } else if is(&["exec format error"]) {
+        format!("the command of container {container} is for another architecture, or a script without its first line: {said}")
+    } else if is(&["permission denied"]) && said.starts_with("exec: ") {
+        format!("the command of container {container} is not executable: {said}")
+    } else {
+        format!("container {container} cannot be started: {said}")
+    })
+}
+
+/// PostgreSQL's word on a setting that it refuses: the line that names it stands before the one that ends it (`guc-file.l`, `hba.c`).
+fn database_setting(it: &Symptom) -> Option<String> {
+    let refuses = ["contains errors", "could not load ", "contains invalid ", "invalid value for parameter"];
+    let fatal = it.log.lines().position(|it| it.contains("FATAL:") && refuses.iter().any(|word| it.contains(word)))?;
+    let lines: Vec<&str> = it.log.lines().take(fatal + 1).collect();
+    let names = [
+        "invalid value for parameter",
+        "unrecognized configuration parameter",
+        "syntax error in file",
+        "pg_hba.conf\" line",
+        "is outside the valid range",
+        "requires a ",
+    ];
+    let said = lines.iter().rev().find(|it| names.iter().any(|word| it.contains(word))).unwrap_or(&lines[fatal]);
+    Some(format!("PostgreSQL does not start with these settings: {}", without_time(said)))
+}
+
+/// `LOG:  invalid value …` without the time and process before it.
+fn without_time(line: &str) -> &str {
+    let at = ["LOG:  ", "FATAL:  ", "ERROR:  "].iter().filter_map(|it| Some(line.find(it)? + it.len())).min();
+    line[at.unwrap_or(0)..].trim()
+}
+
+/// An instance of the database that ends: its own last word is the cause, not that others cannot reach it.
+fn database_ends(it: &Symptom) -> Option<String> {
+    if !has_owner(it, "Cluster ") || !(it.exit_code.is_some() || has(it, &["CrashLoopBackOff"])) {
+        return None;
+    }
+    let said =
+        it.log.lines().find(|it| ["FATAL:  ", "PANIC:  "].iter().any(|word| it.contains(word)) || it.starts_with("initdb: error: "))?;
+    Some(format!("container {} ended with `{}`", it.container, without_time(said)))
+}
+
 fn database_refused(it: &Symptom) -> Option<String> {
-    let said = line(&it.log, &["password authentication failed", "no pg_hba.conf entry", "role \"", "database \""])?;
-    let refused = ["authentication failed", "no pg_hba.conf", "does not exist"].iter().any(|word| said.contains(word));
-    refused.then(|| format!("the database does not let the application in: {said}"))
+    let said = logged(it, &["password authentication failed", "no pg_hba.conf entry", "pg_hba.conf rejects", "role \"", "database \""])?;
+    let text = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    // A statement may speak of a role or database that is not there, too: only the server's word on a connection counts.
+    let of_connection = text(&["FATAL", "connection"]) || ["28P01", "28000", "3D000"].iter().any(|code| it.log.contains(code));
+    let refused = text(&["authentication failed", "no pg_hba.conf", "pg_hba.conf rejects"]) || (text(&["does not exist"]) && of_connection);
+    let more =
+        if said.contains("no encryption") || said.contains("SSL off") { "; the database takes connections with TLS only" } else { "" };
+    refused.then(|| format!("the database does not let the application in: {said}{more}"))
 }
 
 fn database_away(it: &Symptom) -> Option<String> {
-    let said = line(
-        &it.log,
-        &[
-            "could not translate host name",
-            "failed to resolve host",
-            "connection refused",
-            "could not connect to server",
-            "connection timeout expired",
-            "the database system is",
-        ],
-    )?;
-    let of_database = said.contains("database") || said.contains("5432") || said.contains("-rw") || it.log.contains("psycopg");
-    of_database.then(|| format!("the database cannot be reached: {said}"))
+    let words = [
+        "could not translate host name",
+        "failed to resolve host",
+        "connection refused",
+        "econnrefused",
+        "enotfound",
+        "eai_again",
+        "no such host",
+        "unknownhostexception",
+        "connection timed out",
+        "could not connect to server",
+        "connection timeout expired",
+        "the database system is",
+    ];
+    // The very line must be about the database: other services refuse connections, too.
+    let of_database = |line: &str| ["database", "5432", "-rw", "postgres", "psycopg"].iter().any(|it| line.to_lowercase().contains(it));
+    let fits = |line: &&str| words.iter().any(|word| line.to_lowercase().contains(word)) && of_database(line);
+    let said = if it.exit_code.is_none() { it.log.lines().rev().find(fits) } else { it.log.lines().find(fits) }?;
+    Some(format!("the database cannot be reached: {}", said.trim()))
 }
 
-/// The last line of a Python traceback: the exception and its words.
-fn exception(it: &Symptom) -> Option<String> {
-    let from = it.log.rfind("Traceback (most recent call last)").unwrap_or(0);
-    let name = |line: &str| {
-        let name = line.split([':', ' ']).next().unwrap_or_default();
-        let last = name.rsplit('.').next().unwrap_or_default();
-        last.starts_with(|c: char| c.is_ascii_uppercase())
-            && ["Error", "Exception", "Exit", "Configured", "Exists", "Warning"].iter().any(|it| last.ends_with(it))
-    };
-    it.log[from..].lines().rev().map(str::trim).find(|line| name(line)).map(str::to_owned)
-}
-
-/// What PostgreSQL's programs said last, which the operator's passes on in an event of its own.
-fn passed_on(it: &Symptom) -> Option<String> {
-    let events = it.log.lines().rev().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let said = events.into_iter().find(|it| it["pipe"] == "stderr")?;
-    said["msg"].as_str()?.lines().next().map(str::to_owned)
+fn first_error(it: &Symptom) -> Option<String> {
+    log_lines::first_error(&it.log).map(|it| it.words)
 }
 
 fn crash(it: &Symptom) -> Option<String> {
     let code = it.exit_code?;
     let container = &it.container;
-    if let Some(said) = passed_on(it).or_else(|| exception(it)) {
-        return Some(format!("container {container} ended with `{said}`"));
+    let said = first_error(it);
+    if let Some(said) = &said {
+        let library = said.contains("error while loading shared libraries") || said.contains("Error loading shared library");
+        let versions = said.contains("version `GLIBC");
+        return Some(match code {
+            127 | 1 if library => format!("a shared library that container {container} needs is not in its image: `{said}`"),
+            _ if versions => format!("the program of container {container} needs newer libraries than its image has: `{said}`"),
+            126 | 127 if said.contains("not found") || said.contains("No such file") => {
+                format!("a command that container {container} runs is not in its image: `{said}`")
+            }
+            126 => format!("a command of container {container} cannot be executed: `{said}`"),
+            _ => format!("container {container} ended with `{said}`"),
+        });
     }
-    Some(match code {
-        126 => format!("the command of container {container} cannot be executed: wrong permissions or another architecture"),
-        127 => format!("the command of container {container} is not in its image"),
-        134 | 139 => format!("the program of container {container} crashed (exit code {code})"),
-        137 => format!("container {container} was killed: it did not end when asked, or its liveness probe failed"),
-        143 => format!("container {container} was asked to end and never became ready"),
+    let liveness = line(&it.message, &["liveness probe failed", "startup probe failed"]);
+    Some(match (code, liveness) {
+        (137 | 143, Some(probe)) => format!("container {container} was killed: {}", probe.trim_start_matches("Unhealthy: ")),
+        (0, _) => format!("the command of container {container} ends by itself, well and too early: one that serves must stay"),
+        (126, _) => format!("the command of container {container} cannot be executed: wrong permissions or another architecture"),
+        (127, _) if it.log.trim().is_empty() => {
+            format!("a command that container {container} runs is not in its image (exit code 127, and no word)")
+        }
+        (134 | 139, _) => format!("the program of container {container} crashed (exit code {code})"),
+        (137, _) => format!("container {container} was killed from outside: it did not end when asked, or the node lacked memory"),
+        (143, _) => format!("container {container} was asked to end and never became ready"),
+        _ if it.log.trim().is_empty() => format!("container {container} ended with exit code {code}, and without a word"),
         _ => format!("container {container} ended with exit code {code}: its last lines say why"),
     })
 }
 
 fn probe_fails(it: &Symptom) -> Option<String> {
-    let said = line(&it.message, &["probe failed", "probe errored"])?;
-    Some(format!("container {} runs and does not answer its probe: {}", it.container, said.trim_start_matches("Unhealthy: ")))
+    // An event of an earlier time says nothing of a container that waits or has ended.
+    if !it.reasons.is_empty() {
+        return None;
+    }
+    let said = it.message.lines().rev().find(|it| ["probe failed", "probe errored"].iter().any(|word| it.to_lowercase().contains(word)))?;
+    Some(format!("container {} runs and does not answer its probe: {}", it.container, said.trim().trim_start_matches("Unhealthy: ")))
 }

@@ -4,10 +4,14 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::{
-    cluster::causes::{self, Cause},
+    cluster::{
+        causes::{self, Cause},
+        log_lines, obstacle,
+    },
     errors::Problem,
 };
 
@@ -43,6 +47,10 @@ pub struct Symptom {
     pub message: String,
     pub exit_code: Option<i64>,
     pub log: String,
+    /// From when its log counts, as RFC 3339 in UTC; all of it where that is empty.
+    pub since: String,
+    /// Whether there is the log of a run before the present one.
+    pub has_run_before: bool,
     /// How many other pods are unwell in the same way.
     pub others: usize,
 }
@@ -77,7 +85,7 @@ impl fmt::Display for Diagnosis {
         for it in &self.symptoms {
             let others = if it.others > 0 { format!(" (and {} more like it)", it.others) } else { String::new() };
             lines.push(format!("{}{others}: {}", it.chain.join(" -> "), it.state));
-            lines.extend(it.log.lines().map(|line| format!("  | {line}")));
+            lines.extend(log_lines::excerpt(&it.log).iter().map(|line| format!("  | {line}")));
         }
         lines.extend(self.events.iter().map(|it| format!("event: {it}")));
         f.write_str(&lines.join("\n"))
@@ -87,7 +95,10 @@ impl fmt::Display for Diagnosis {
 /// Reads the evidence. The first symptom that a rule knows gives the cause.
 pub fn diagnose(evidence: &Evidence) -> Diagnosis {
     let mut symptoms: Vec<Symptom> = Vec::new();
-    let found = evidence.pods.iter().flat_map(|pod| of_pod(evidence, pod)).chain(without_pods(evidence));
+    // The oldest pod failed first: later ones may fail of what it left behind.
+    let mut pods: Vec<&Value> = evidence.pods.iter().collect();
+    pods.sort_by_key(|it| text(it, "/metadata/creationTimestamp"));
+    let found = pods.into_iter().flat_map(|pod| of_pod(evidence, pod)).chain(without_pods(evidence));
     for new in found {
         // Four retries of one failure are one finding.
         let same = |it: &&mut Symptom| {
@@ -142,7 +153,24 @@ fn of_pod(evidence: &Evidence, pod: &Value) -> Vec<Symptom> {
     }
     let statuses = ["/status/initContainerStatuses", "/status/containerStatuses"];
     let statuses = statuses.iter().filter_map(|it| pod.pointer(it)?.as_array()).flatten();
-    statuses.filter_map(|it| of_container(evidence, &base, it)).collect()
+    statuses.filter_map(|it| of_container(evidence, &base, it).map(|found| Symptom { since: outage(pod, &found), ..found })).collect()
+}
+
+/// When the present outage of a container that runs began. A pod that was ready is called unready only after its probe has failed some
+/// times: what it said in that time belongs to the outage.
+fn outage(pod: &Value, symptom: &Symptom) -> String {
+    if symptom.exit_code.is_some() || !symptom.reasons.is_empty() {
+        return String::new();
+    }
+    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
+    let unready = conditions.into_iter().find(|it| it["type"] == "Ready" && it["status"] == "False");
+    let Some(began) = unready.and_then(|it| text(it, "/lastTransitionTime").parse::<Timestamp>().ok()) else { return String::new() };
+    let containers = pod.pointer("/spec/containers").and_then(Value::as_array).into_iter().flatten();
+    let probe = containers.into_iter().find(|it| it["name"] == symptom.container.as_str()).map(|it| &it["readinessProbe"]);
+    let number = |name: &str, otherwise: i64| probe.and_then(|it| it[name].as_i64()).unwrap_or(otherwise);
+    // Kubernetes' defaults; the kubelet writes the status down a few seconds late on a busy node.
+    let seconds = number("periodSeconds", 10) * number("failureThreshold", 3) + number("timeoutSeconds", 1) + 5;
+    began.checked_sub(SignedDuration::from_secs(seconds)).map_or_else(|_| String::new(), |it| it.to_string())
 }
 
 fn of_container(evidence: &Evidence, base: &Symptom, status: &Value) -> Option<Symptom> {
@@ -150,7 +178,10 @@ fn of_container(evidence: &Evidence, base: &Symptom, status: &Value) -> Option<S
     let restarts = status["restartCount"].as_i64().unwrap_or_default();
     let waiting = status.pointer("/state/waiting");
     // A container that waits for its next start tells of its end in its last state.
-    let ended = status.pointer("/state/terminated").or_else(|| status.pointer("/lastState/terminated")).filter(|it| it["exitCode"] != 0);
+    let before = status.pointer("/lastState/terminated");
+    // Ending well is a failure of a container that is started again and again for it.
+    let is_again = waiting.is_some_and(|it| it["reason"] == "CrashLoopBackOff");
+    let ended = status.pointer("/state/terminated").or(before).filter(|it| it["exitCode"] != 0 || is_again);
     let ready = status["ready"] == true;
     let running = status.pointer("/state/running").is_some();
     if ready || (waiting.is_none() && !running && ended.is_none()) {
@@ -166,12 +197,18 @@ fn of_container(evidence: &Evidence, base: &Symptom, status: &Value) -> Option<S
         reasons.push(reason.to_owned());
         message = text(waiting, "/message").to_owned();
         if !message.is_empty() && reason != "CrashLoopBackOff" {
-            words.push(message.clone());
+            words.push(obstacle::short(&message).to_owned());
         }
     }
     if let Some(ended) = ended {
         let reason = text(ended, "/reason");
         words.push(format!("ended with exit code {} ({reason})", ended["exitCode"]));
+        // What kept it from starting at all.
+        let said = text(ended, "/message");
+        if reason == "StartError" && !message.contains(said) {
+            words.push(obstacle::short(said).to_owned());
+            message = format!("{message}\n{said}");
+        }
         reasons.push(reason.to_owned());
     }
     if running {
@@ -189,6 +226,7 @@ fn of_container(evidence: &Evidence, base: &Symptom, status: &Value) -> Option<S
         state: words.join(", "),
         reasons,
         message: format!("{message}\n{}", base.message),
+        has_run_before: before.is_some(),
         exit_code: ended.and_then(|it| it["exitCode"].as_i64()),
         log: evidence.logs.get(&(base.pod.clone(), name.to_owned())).cloned().unwrap_or_default(),
         ..base.clone()

@@ -8,18 +8,16 @@ use crate::{
     cluster::{
         Cluster,
         diagnosis::{Diagnosis, Evidence, diagnose},
+        log_lines,
     },
     redact::Redactor,
 };
-
-/// The last lines of a log that are kept of a container.
-const LINES: i64 = 12;
 
 /// The pods of a label that are not well: whose they are, what they say, and what is probably the cause.
 pub fn collect(cluster: &Cluster, namespace: &str, labels: &str) -> Diagnosis {
     let list = |api_version, kind, namespace, labels| cluster.list(api_version, kind, namespace, labels).unwrap_or_default();
     let mut owners = Vec::new();
-    for (api_version, kind) in [("apps/v1", "ReplicaSet"), ("batch/v1", "Job")] {
+    for (api_version, kind) in [("apps/v1", "ReplicaSet"), ("apps/v1", "StatefulSet"), ("apps/v1", "DaemonSet"), ("batch/v1", "Job")] {
         for mut object in list(api_version, kind, namespace, "") {
             // Items of a list carry no kind of their own.
             object["kind"] = kind.into();
@@ -37,7 +35,15 @@ pub fn collect(cluster: &Cluster, namespace: &str, labels: &str) -> Diagnosis {
     // Programs print their settings when they fail.
     let redactor = Redactor::default();
     for it in diagnose(&evidence).symptoms.iter().filter(|it| !it.container.is_empty()) {
-        let lines = cluster.last_lines(namespace, &it.pod, &it.container, LINES).unwrap_or_default();
+        let read = |previous| log_lines::since(&cluster.lines_of_run(namespace, &it.pod, &it.container, previous), &it.since);
+        let mut lines = read(false);
+        // A container that has just been started again says nothing of its failure yet.
+        if it.has_run_before && log_lines::first_error(&lines).is_none() {
+            let before = read(true);
+            if lines.trim().is_empty() || log_lines::first_error(&before).is_some() {
+                lines = before;
+            }
+        }
         evidence.logs.insert((it.pod.clone(), it.container.clone()), redactor.text(&lines));
     }
     diagnose(&evidence)

@@ -11,6 +11,10 @@ use kube::{
 
 use crate::cluster::Cluster;
 
+/// Enough for the first error of a run that ended, and little enough to hold for some dozen containers.
+const LOG_LINES: i64 = 500;
+const LOG_BYTES: i64 = 512 * 1024;
+
 /// A container to work in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -65,5 +69,20 @@ impl Cluster {
         };
         let now = read(false).unwrap_or_default();
         if now.trim().is_empty() { Ok(read(true).unwrap_or_default()) } else { Ok(now) }
+    }
+
+    /// The last lines of a container's present run, or of the one before it, with the kubelet's time before each. Empty where there is
+    /// no such run.
+    pub fn lines_of_run(&self, namespace: &str, pod: &str, container: &str, previous: bool) -> String {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        let parameters = LogParams {
+            container: Some(container.to_owned()),
+            tail_lines: Some(LOG_LINES),
+            limit_bytes: Some(LOG_BYTES),
+            timestamps: true,
+            previous,
+            ..LogParams::default()
+        };
+        self.call(api.logs(pod, &parameters)).unwrap_or_default()
     }
 }

@@ -3,6 +3,7 @@
 //! Nothing is ready by silence: an object that its controller has not looked at is "not yet".
 
 mod database;
+mod managed;
 mod network;
 mod node;
 mod other;
@@ -12,7 +13,7 @@ mod workload;
 use serde_json::Value;
 
 pub use crate::cluster::verdict::{
-    database::database,
+    database::{Held, database, held},
     node::node,
     pod::{has_worked, is_starting},
     workload::{deployment, job},
@@ -51,11 +52,15 @@ pub fn of(object: &Value) -> Verdict {
     if of_metadata(object) != Verdict::Yes {
         return of_metadata(object);
     }
+    let group = text(object, "/apiVersion").rsplit_once('/').map_or("", |(group, _)| group);
+    let kind = text(object, "/kind");
+    if group == "postgresql.cnpg.io" && managed::KINDS.contains(&kind) {
+        return managed::managed(object);
+    }
     if is_behind(object) {
         return Verdict::NotYet("the controller has not seen its last change".to_owned());
     }
-    let group = text(object, "/apiVersion").rsplit_once('/').map_or("", |(group, _)| group);
-    match (group, text(object, "/kind")) {
+    match (group, kind) {
         ("apps", "Deployment") => deployment(object),
         ("apps", "StatefulSet") => workload::stateful_set(object),
         ("apps", "DaemonSet") => workload::daemon_set(object),

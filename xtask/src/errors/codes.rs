@@ -239,6 +239,15 @@ codes! {
     ProbeFails "E0332" "a container runs and does not answer its probe"
         causes ["the application waits for something, most often the database" "the probe asks for a wrong path, port or host name"]
         steps ["kubectl logs" "compare the probe in deploy/ with what the application serves"]
+    NotStarted "E0333" "a container's program cannot be started"
+        causes ["a command that is not in the image, or is not executable" "a user that the pod's securityContext forbids"]
+        steps ["kubectl describe pod" "correct command, image or securityContext in deploy/"]
+    DatabaseSetting "E0334" "PostgreSQL does not accept a setting, or cannot start with it"
+        causes ["a wrong name, value or unit in spec.postgresql.parameters of the Cluster" "a wrong line in spec.postgresql.pg_hba"]
+        steps ["correct it in deploy/database/cluster.yaml, or with kubectl edit where others wrote it" "create: it replaces a pod that could not start"]
+    DatabaseHeld "E0335" "the database is hibernated or fenced"
+        causes ["an annotation of the Cluster, cnpg.io/hibernation or cnpg.io/fencedInstances, asks for it"]
+        steps ["take the annotation away with the command in the error; the data are kept"]
 }
 
 impl Code {

@@ -1,8 +1,8 @@
-//! CloudNativePG's `Cluster`: the phases of its `api/v1`, the condition, and the instances.
+//! CloudNativePG's `Cluster`: what people hold it in by annotations, the phases of its `api/v1`, the condition, and the instances.
 
 use serde_json::Value;
 
-use crate::cluster::verdict::{Verdict, is_true, number, text};
+use crate::cluster::verdict::{Verdict, is_true, list, number, text};
 
 const HEALTHY: &str = "Cluster in healthy state";
 
@@ -16,9 +16,50 @@ const HOPELESS: [&str; 6] = [
     "Waiting for user action",
 ];
 
+/// A state that an annotation asks for: CloudNativePG keeps the `Cluster` in it until the annotation goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// `hibernated`, `fenced: polls-db-1`.
+    pub state: String,
+    /// The command that takes the annotation away.
+    pub command: String,
+}
+
+/// Whether the `Cluster` is hibernated, or instances of it are fenced. The annotations decide: condition `Ready` and the phase stay as
+/// they were before (seen on CloudNativePG 1.30.0), and the condition `cnpg.io/hibernation` follows late.
+pub fn held(object: &Value) -> Option<Held> {
+    let annotation = |name: &str| object.pointer("/metadata/annotations")?.get(name)?.as_str();
+    let (name, namespace) = (text(object, "/metadata/name"), text(object, "/metadata/namespace"));
+    let held = |state: String, annotation: &str| Held {
+        state,
+        command: format!("cargo xtask kubectl annotate clusters.postgresql.cnpg.io {name} -n {namespace} {annotation}-"),
+    };
+    // Any other value is no hibernation: `pkg/reconciler/hibernation` compares with "on".
+    if annotation(HIBERNATION) == Some("on") {
+        return Some(held("hibernated".to_owned(), HIBERNATION));
+    }
+    let fenced = annotation(FENCED)?;
+    let Ok(fenced) = serde_json::from_str::<Vec<String>>(fenced) else {
+        return Some(held(format!("annotation {FENCED} is not a JSON list of instances: {fenced}"), FENCED));
+    };
+    let there: Vec<&str> = list(object, "/status/instanceNames").iter().filter_map(Value::as_str).collect();
+    if fenced.iter().any(|it| it == "*") {
+        return Some(held("fenced: all instances".to_owned(), FENCED));
+    }
+    // A name of no instance fences nothing.
+    let fenced: Vec<&str> = fenced.iter().map(String::as_str).filter(|it| there.contains(it)).collect();
+    (!fenced.is_empty()).then(|| held(format!("fenced: {}", fenced.join(", ")), FENCED))
+}
+
+const HIBERNATION: &str = "cnpg.io/hibernation";
+const FENCED: &str = "cnpg.io/fencedInstances";
+
 /// Condition `Ready` there and true, all instances ready, and the operator at rest: in every other phase it is
 /// about to change something.
 pub fn database(object: &Value) -> Verdict {
+    if let Some(held) = held(object) {
+        return Verdict::Never(held.state);
+    }
     let phase = text(object, "/status/phase");
     let seen = match (phase, text(object, "/status/phaseReason")) {
         ("", _) => "the operator has not looked at it".to_owned(),
@@ -30,15 +71,20 @@ pub fn database(object: &Value) -> Verdict {
     }
     let want = object.pointer("/spec/instances").and_then(Value::as_i64).unwrap_or(1);
     let (ready, there) = (number(object, "/status/readyInstances"), number(object, "/status/instances"));
+    // During a switchover the phase and condition `Ready` may stay as they are.
+    let (current, target) = (text(object, "/status/currentPrimary"), text(object, "/status/targetPrimary"));
+    if phase == HEALTHY && current != target {
+        return Verdict::NotYet(format!("{target} is to become the primary in place of {current} ({ready} of {want} instances ready)"));
+    }
+    // The phase says "healthy" of instances that are gone, too.
+    if phase == HEALTHY && is_true(object, "Ready") && ready < want {
+        return Verdict::NotYet(format!("{ready} of {want} instances ready"));
+    }
     if !is_true(object, "Ready") || ready < want || phase != HEALTHY {
         return Verdict::NotYet(format!("{seen} ({ready} of {want} instances ready)"));
     }
     if there > want {
         return Verdict::NotYet(format!("{} instances too many are still there", there - want));
-    }
-    let (current, target) = (text(object, "/status/currentPrimary"), text(object, "/status/targetPrimary"));
-    if current != target {
-        return Verdict::NotYet(format!("{target} is to become the primary in place of {current}"));
     }
     Verdict::Yes
 }

@@ -47,12 +47,6 @@ pub(super) fn other(object: &Value, group: &str) -> Verdict {
     if !group.contains('.') || group.ends_with(".k8s.io") {
         return Verdict::Yes;
     }
-    // CloudNativePG's `Database`, `Publication` and `Subscription`.
-    match object.pointer("/status/applied").and_then(Value::as_bool) {
-        Some(true) => return Verdict::Yes,
-        Some(false) => return Verdict::NotYet(text(object, "/status/message").to_owned()),
-        None => {}
-    }
     match object.get("status") {
         Some(_) => Verdict::NotYet("its controller has not said that it is ready".to_owned()),
         None => Verdict::NotYet("no controller has looked at it yet".to_owned()),

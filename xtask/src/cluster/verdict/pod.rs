@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use crate::cluster::verdict::{Verdict, condition, is_true, list, number, text, words};
-
-/// What the kubelet retries for ever, and what only a change of the pod mends.
-const HOPELESS: [&str; 4] = ["InvalidImageName", "CreateContainerConfigError", "ErrImageNeverPull", "RunContainerError"];
+use crate::cluster::{
+    obstacle,
+    verdict::{Verdict, condition, is_true, list, number, text, words},
+};
 
 pub(super) fn pod(object: &Value) -> Verdict {
     match text(object, "/status/phase") {
@@ -20,14 +20,15 @@ pub(super) fn pod(object: &Value) -> Verdict {
         return Verdict::NotYet(words(scheduled));
     }
     for container in containers(object) {
+        if let Some(obstacle) = obstacle::of_container(container) {
+            let why = format!("container {}: {}", text(container, "/name"), obstacle.why);
+            return if obstacle.is_final() { Verdict::Never(why) } else { Verdict::NotYet(why) };
+        }
         let Some(waiting) = container.pointer("/state/waiting") else { continue };
         let reason = text(waiting, "/reason");
         let restarts = number(container, "/restartCount");
         let name = text(container, "/name");
-        if HOPELESS.contains(&reason) {
-            return Verdict::Never(format!("container {name}: {}", words(waiting)));
-        }
-        if reason == "CrashLoopBackOff" || reason.ends_with("ImagePullBackOff") || reason == "ErrImagePull" {
+        if reason == "CrashLoopBackOff" {
             return Verdict::NotYet(format!("container {name}: {reason}, {restarts} restarts"));
         }
     }

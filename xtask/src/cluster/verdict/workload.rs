@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use crate::cluster::verdict::{Verdict, condition, is_behind, is_true, list, number, text, words};
+use crate::cluster::{
+    obstacle,
+    verdict::{Verdict, condition, is_behind, is_true, list, number, text, words},
+};
 
 fn wanted_replicas(object: &Value) -> i64 {
     object.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1)
@@ -19,7 +22,10 @@ pub fn deployment(object: &Value) -> Verdict {
         return Verdict::Never(text(progressing, "/message").to_owned());
     }
     if let Some(failure) = condition(object, "ReplicaFailure").filter(|it| text(it, "/status") == "True") {
-        return Verdict::NotYet(words(failure));
+        return match obstacle::refusal(text(failure, "/message")) {
+            Some(it) if it.is_final() => Verdict::Never(it.why),
+            _ => Verdict::NotYet(words(failure)),
+        };
     }
     let want = wanted_replicas(object);
     let updated = number(object, "/status/updatedReplicas");

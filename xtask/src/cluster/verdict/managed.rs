@@ -1,0 +1,65 @@
+//! CloudNativePG's objects inside a database: `Database`, `Publication`, `Subscription` (statuses of its `api/v1`, 1.30.0).
+//!
+//! Their status says `applied` and a message; of a failure `observedGeneration` stays that of the last success.
+
+use serde_json::Value;
+
+use crate::cluster::verdict::{Verdict, is_behind, list, text};
+
+/// The kinds that this file judges.
+pub(super) const KINDS: [&str; 3] = ["Database", "Publication", "Subscription"];
+
+/// The message of a `Database` whose reasons stand in the lists below it.
+const IN_LISTS: &str = "database object reconciliation failed";
+
+/// PostgreSQL's words for what stays as it is until the object, another object or the image changes. CloudNativePG tries again every 30 s.
+const HOPELESS: [&str; 9] = [
+    "is not available",
+    "already managed by",
+    "SQLSTATE 0A000",
+    "SQLSTATE 22023",
+    "SQLSTATE 42501",
+    "SQLSTATE 42601",
+    "SQLSTATE 42710",
+    "SQLSTATE 42883",
+    "SQLSTATE 58P01",
+];
+
+/// Applied in the present generation.
+pub(super) fn managed(object: &Value) -> Verdict {
+    let applied = object.pointer("/status/applied").and_then(Value::as_bool);
+    let message = text(object, "/status/message");
+    match applied {
+        Some(true) if is_behind(object) => Verdict::NotYet("its last change is not applied yet".to_owned()),
+        Some(true) => Verdict::Yes,
+        Some(false) => {
+            let mut reasons = if message == IN_LISTS { failed_parts(object) } else { Vec::new() };
+            if reasons.is_empty() {
+                reasons.push(message.to_owned());
+            }
+            let why = reasons.join("; ");
+            if HOPELESS.iter().any(|it| why.contains(it)) { Verdict::Never(why) } else { Verdict::NotYet(why) }
+        }
+        // A replica cluster's, which waits for its promotion.
+        None if !message.is_empty() => Verdict::NotYet(message.to_owned()),
+        // The instance of the named `Cluster` writes the status: of a `Cluster` that is not there it stays empty for ever.
+        None => {
+            let cluster = text(object, "/spec/cluster/name");
+            Verdict::NotYet(format!("the primary of Cluster {cluster} has not looked at it: is there such a Cluster?"))
+        }
+    }
+}
+
+/// `extension postgis: ERROR: …` of each part that could not be made.
+fn failed_parts(object: &Value) -> Vec<String> {
+    let lists = [("schemas", "schema"), ("extensions", "extension"), ("fdws", "foreign data wrapper"), ("servers", "server")];
+    let mut out = Vec::new();
+    for (name, word) in lists {
+        for part in list(object, &format!("/status/{name}")).iter().filter(|it| it["applied"] != true) {
+            // A field of some versions is called `reason`.
+            let said = ["/message", "/reason"].map(|at| text(part, at)).into_iter().find(|it| !it.is_empty()).unwrap_or("not applied");
+            out.push(format!("{word} {}: {said}", text(part, "/name")));
+        }
+    }
+    out
+}
