@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, Ran};
 
 /// An instance that runs and is healthy is looked at, meddled with, and left healthy.
 pub(crate) fn look_inside(bench: &Bench, url: &str) {
@@ -42,6 +42,7 @@ pub(crate) fn look_inside(bench: &Bench, url: &str) {
         until_healthy(bench);
     });
     bench.step("status, url, psql, manage, shell and kubectl reach the instance", || reach(bench, url));
+    bench.step("a setting that PostgreSQL refuses and a database that is held are named", || unwell_database(bench));
     bench.step("logs go on with the pods that replace others", || logs(bench, url));
     bench.step("a forwarded port leads to the pods that replace others", || forward(bench));
 }
@@ -59,6 +60,37 @@ pub(crate) fn absent(bench: &Bench) {
     for command in ["validate", "url", "manage check"] {
         let arguments: Vec<&str> = command.split(' ').collect();
         bench.run(&arguments).ends_with(5).says("there is no cluster").says("create` brings it up");
+    }
+}
+
+/// All is green for the operator in each of these states.
+fn unwell_database(bench: &Bench) {
+    let cluster = "clusters.postgresql.cnpg.io polls-db -n polls";
+    let parameter = |value: &str| {
+        let patch = format!("{{\"spec\":{{\"postgresql\":{{\"parameters\":{{\"work_mem\":{value}}}}}}}}}");
+        bench.kubectl(&format!("patch {cluster} --type merge -p {patch}"));
+    };
+    parameter("\"banana\"");
+    until(bench, |ran| ran.code == 5 && ran.stdout.contains("work_mem = banana is not in force"));
+    bench.run(&["create", "--yes"]).ends_with(1).says("work_mem = banana is not in force");
+    parameter("null");
+    until_healthy(bench);
+    bench.kubectl(&format!("annotate {cluster} cnpg.io/fencedInstances=[\"polls-db-1\"]"));
+    bench.run(&["validate"]).ends_with(5).says("is fenced: polls-db-1").says("cnpg.io/fencedInstances-");
+    bench.run(&["create", "--yes"]).ends_with(1).says("is fenced: polls-db-1").says("cnpg.io/fencedInstances-");
+    bench.kubectl(&format!("annotate {cluster} cnpg.io/fencedInstances-"));
+    until_healthy(bench);
+}
+
+fn until(bench: &Bench, is_so: impl Fn(&Ran) -> bool) {
+    let began = Instant::now();
+    loop {
+        let ran = bench.ran_quietly(&mut bench.command(&["validate"]));
+        if is_so(&ran) {
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "{}{}", ran.stdout, ran.stderr);
+        std::thread::sleep(Duration::from_millis(500));
     }
 }
 

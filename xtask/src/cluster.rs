@@ -18,6 +18,7 @@ mod logs;
 pub mod obstacle;
 mod page;
 mod pods;
+pub mod settings;
 pub mod survey;
 pub mod verdict;
 

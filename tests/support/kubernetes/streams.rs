@@ -11,7 +11,9 @@ use crate::http::{Answer, Request, Stream};
 /// The command's words on channel 1 or 2, its end on channel 3.
 pub(super) fn exec(exec: Option<Arc<Exec>>, request: &Request, key: &Key) -> Answer {
     let command: Vec<String> = request.query.iter().filter(|(name, _)| name == "command").map(|(_, it)| it.clone()).collect();
-    let (text, code) = exec.map_or_else(|| ("42\n".to_owned(), 0), |exec| exec(&key.name, &command));
+    // Who asks for a list of what is wrong hears of nothing.
+    let plain = if command.iter().any(|it| it.contains("json_agg")) { "[]\n" } else { "42\n" };
+    let (text, code) = exec.map_or_else(|| (plain.to_owned(), 0), |exec| exec(&key.name, &command));
     let ended = if code == 0 {
         json!({ "status": "Success" })
     } else {

@@ -206,9 +206,13 @@ fn not_started(it: &Symptom) -> Option<String> {
 
 /// PostgreSQL's word on a setting that it refuses: the line that names it stands before the one that ends it (`guc-file.l`, `hba.c`).
 fn database_setting(it: &Symptom) -> Option<String> {
+    refused_settings(&it.log)
+}
+
+pub(super) fn refused_settings(log: &str) -> Option<String> {
     let refuses = ["contains errors", "could not load ", "contains invalid ", "invalid value for parameter"];
-    let fatal = it.log.lines().position(|it| it.contains("FATAL:") && refuses.iter().any(|word| it.contains(word)))?;
-    let lines: Vec<&str> = it.log.lines().take(fatal + 1).collect();
+    let fatal = log.lines().position(|it| it.contains("FATAL:") && refuses.iter().any(|word| it.contains(word)))?;
+    let lines: Vec<&str> = log.lines().take(fatal + 1).collect();
     let names = [
         "invalid value for parameter",
         "unrecognized configuration parameter",

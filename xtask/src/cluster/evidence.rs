@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     cluster::{
-        Cluster,
+        Cluster, causes,
         diagnosis::{Diagnosis, Evidence, diagnose},
         log_lines,
     },
@@ -47,4 +47,11 @@ pub fn collect(cluster: &Cluster, namespace: &str, labels: &str) -> Diagnosis {
         evidence.logs.insert((it.pod.clone(), it.container.clone()), redactor.text(&lines));
     }
     diagnose(&evidence)
+}
+
+impl Cluster {
+    /// Why PostgreSQL in a pod of a database did not start, where its settings are the reason: from the log of its last run.
+    pub fn refused_start(&self, namespace: &str, pod: &str) -> Option<String> {
+        causes::refused_settings(&log_lines::since(&self.lines_of_run(namespace, pod, "postgres", false), ""))
+    }
 }

@@ -18,7 +18,7 @@ use crate::{
     record,
 };
 
-pub(crate) use database::ask as ask_database;
+pub(crate) use database::{ask as ask_database, wrong_settings};
 
 use check::{Area, Check, cause, json, junit, table};
 
@@ -46,11 +46,11 @@ pub(crate) fn run(env: &Env, flags: &Validate) -> Result<()> {
     let cluster = connected?;
     let failed = checks.iter().filter(|it| !it.well).count();
     let what = format!("{failed} of {} checks failed; first of all: {}: {}", checks.len(), cause.name, cause.seen);
-    let mut problem = Problem { exit: Exit::Unhealthy, ..Problem::new(what) }
-        .code(Code::Unhealthy)
-        .hint("`cargo xtask create` puts right what this tool owns; `cargo xtask logs` shows what the parts say");
+    let otherwise = "`cargo xtask create` puts right what this tool owns; `cargo xtask logs` shows what the parts say";
+    let mut problem =
+        Problem { exit: Exit::Unhealthy, ..Problem::new(what) }.code(Code::Unhealthy).hint(cause.hint.as_deref().unwrap_or(otherwise));
     // What is wrong with pods stands in their states, logs and events.
-    if cause.area >= Area::Readiness {
+    if cause.area != Area::Held && checks.iter().any(|it| !it.well && it.area >= Area::Readiness) {
         let namespaces = [env.config.app.namespace.as_str(), operator::NAMESPACE];
         let unwell = namespaces.into_iter().map(|it| evidence::collect(&cluster, it, "")).find(|it| !it.symptoms.is_empty());
         if let Some(diagnosis) = unwell {

@@ -1,6 +1,7 @@
 //! The database in the cluster: there when its operator says so and it answers a statement.
 
 mod files;
+mod serves;
 
 use std::{
     cell::{Cell, OnceCell},
@@ -71,19 +72,24 @@ impl Task for Database {
             None => unready(&cluster, &id)?,
             found => found,
         };
+        let stale = match stale {
+            None => serves::wrong_settings(env, &cluster, &id)?,
+            found => found,
+        };
         Ok(stale.map_or_else(|| Probe::Fresh(format!("{id} is ready")), Probe::Stale))
     }
 
     fn run(&self, env: &Env, _want: &Fingerprint) -> Result<()> {
         let wanted = self.wanted(env)?;
         let cluster = Cluster::open(env, &env.kubeconfig())?;
+        let id = ObjectId::of(&wanted.cluster)?;
+        serves::refuse_held(env, &cluster, &id)?;
         load::upstream(env, ID, Role::Postgresql)?;
         cluster.apply(&wanted.namespace)?;
         if let Some(secret) = wanted.given_secret(env)? {
             cluster.apply(&secret)?;
         }
         cluster.apply_all(&wanted.others)?;
-        let id = ObjectId::of(&wanted.cluster)?;
         let what = format!("the API server to take {id}");
         // The operator may still be starting.
         let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, LIMIT) };
@@ -99,6 +105,10 @@ impl Task for Database {
             }
             Ok(acceptance(cluster.apply(&wanted.cluster)))
         })?;
+        if !is_new.get() {
+            serves::replace_crashed(env, &cluster, &id)?;
+        }
+        let pods = serves::Pods::default();
         let wait = Wait { pause: PAUSE, ..Wait::new(env, "the database", LIMIT) };
         // There is no Job to be hastened where the files are there.
         let hastened = Cell::new(brought.get() == Some(true));
@@ -117,9 +127,14 @@ impl Task for Database {
             if !hastened.get() {
                 hastened.set(files::hasten(&cluster, &id)?);
             }
-            Ok(cluster.get(&id)?.map_or_else(|| Verdict::NotYet(format!("{id} is not there")), |it| verdict::database(&it)))
+            let found = cluster.get(&id)?.map_or_else(|| Verdict::NotYet(format!("{id} is not there")), |it| verdict::database(&it));
+            pods.judge(&cluster, &id, found)
         });
-        with_evidence(ready, &cluster, &id.namespace, "")?;
+        // Whoever holds it meanwhile is the reason.
+        if ready.is_err() {
+            serves::refuse_held(env, &cluster, &id)?;
+        }
+        with_evidence(ready, &cluster, &id.namespace, &files::of(&id))?;
         let wait = Wait::new(env, "an answer of the database", ANSWER_LIMIT);
         cluster.wait_for(env, ID, &wait, || ask(env, &cluster, &id))?;
         // After a node's stop the operator's first word may be from before it, and its next one that an instance is missing.
@@ -127,7 +142,9 @@ impl Task for Database {
         cluster.wait_for(env, ID, &wait, || match unready(&cluster, &id)? {
             Some(why) => Ok(Verdict::NotYet(why)),
             None => Ok(cluster.get(&id)?.map_or_else(|| Verdict::NotYet(format!("{id} is not there")), |it| verdict::database(&it))),
-        })
+        })?;
+        serves::wait_for_settings(env, &cluster, &id)?;
+        serves::wait_for_objects(env, &cluster, &wanted.others)
     }
 }
 

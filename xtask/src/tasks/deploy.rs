@@ -89,7 +89,8 @@ impl Task for Deploy {
         let wanted = self.wanted(env)?;
         let cluster = Cluster::open(env, &env.kubeconfig())?;
         // Where nobody is served yet, all can be prepared while the image still comes; else nothing changes before it is there.
-        let is_first = serving(&history::read(&cluster, &env.config.app.namespace)?).is_none();
+        let revisions = history::read(&cluster, &env.config.app.namespace)?;
+        let is_first = serving(&revisions).is_none();
         let image_is_there = || env.standing.until_ended(&env.interrupt, ID, TaskId::Load);
         if !is_first {
             image_is_there()?;
@@ -97,7 +98,8 @@ impl Task for Deploy {
         provide_secret(env, &cluster)?;
         let image = image::Image.inputs(env)?;
         let deployed = env.work(DEPLOYED);
-        let why = record::read_json::<Fingerprint>(&deployed).and_then(|last| image.difference(&last));
+        let changed = || record::read_json::<Fingerprint>(&deployed).and_then(|last| image.difference(&last));
+        let why = history::first_reason(&revisions).or_else(changed);
         let change = Change {
             image: image::current(env)?,
             why: why.or_else(|| record::changed(env, ID, want)).unwrap_or_else(|| "the cluster was not as wanted".to_owned()),

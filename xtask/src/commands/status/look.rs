@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::{
+    called,
     cluster::{Cluster, ObjectId, age, survey::State, verdict},
     commands::{instance, status::screen::Row, validate},
     deploy::{
@@ -117,13 +118,16 @@ fn database(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Row> {
         Ok(it) => words.push_str(&format!(", PostgreSQL {}, replicas {:.1} s behind", short(&version), it.lag())),
         Err(error) => words.push_str(&format!(", no answer: {error:#}")),
     }
-    if let Some(why) = verdict.why() {
+    let wrong = if said.is_ok() { validate::wrong_settings(env, cluster, parts).ok().flatten().unwrap_or_default() } else { String::new() };
+    let held = verdict::held(&found).map(|it| format!(": `{}` ends that", called::reworded(&it.command))).unwrap_or_default();
+    for why in [verdict.why().map(|it| format!("{it}{held}")), Some(wrong.clone()).filter(|it| !it.is_empty())].into_iter().flatten() {
         words = format!("{why}; {words}");
     }
+    let is_well = verdict.why().is_none() && said.is_ok() && wrong.is_empty();
     let replicas: Vec<Value> =
         said.iter().flat_map(|it| &it.replicas).map(|it| json!({ "name": it.name, "state": it.state, "lag": it.seconds })).collect();
-    let data = json!({ "primary": primary, "instances": instances, "ready": ready, "phase": text(&found, "/status/phase"), "version": version, "lag": lag, "replicas": replicas });
-    Ok(Row::new("database", verdict.why().is_none() && said.is_ok(), format!("{words}, {} old", since(&found)), data))
+    let data = json!({ "primary": primary, "instances": instances, "ready": ready, "phase": text(&found, "/status/phase"), "version": version, "lag": lag, "replicas": replicas, "wrong_settings": wrong });
+    Ok(Row::new("database", is_well, format!("{words}, {} old", since(&found)), data))
 }
 
 /// `17.12 (Debian …)`.

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Area {
     Cluster,
+    /// A database that an annotation keeps from serving.
+    Held,
     /// An object that is not there or was changed.
     Object,
     Certificate,
@@ -21,6 +23,7 @@ impl Area {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Area::Cluster => "cluster",
+            Area::Held => "held",
             Area::Object => "object",
             Area::Certificate => "certificate",
             Area::Readiness => "readiness",
@@ -40,6 +43,8 @@ pub(crate) struct Check {
     pub(crate) well: bool,
     /// What was seen.
     pub(crate) seen: String,
+    /// What helps, where that is known and `create` alone does not.
+    pub(crate) hint: Option<String>,
 }
 
 impl Check {
@@ -48,7 +53,12 @@ impl Check {
             Ok(seen) => (true, seen),
             Err(seen) => (false, seen),
         };
-        Check { area, name: name.into(), well, seen }
+        Check { area, name: name.into(), well, seen, hint: None }
+    }
+
+    /// The same with the command that helps.
+    pub(crate) fn hint(self, hint: Option<String>) -> Check {
+        Check { hint, ..self }
     }
 }
 

@@ -3,7 +3,12 @@
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
-use crate::{cluster::Cluster, deploy::parts::Parts, env::Env, errors::Problem};
+use crate::{
+    cluster::{Cluster, ObjectId, settings},
+    deploy::parts::Parts,
+    env::Env,
+    errors::Problem,
+};
 
 const STATEMENT: &str = "SELECT json_build_object('answer', 40 + 2, 'version', current_setting('server_version'), \
     'recovery', pg_is_in_recovery(), 'replicas', (SELECT coalesce(json_agg(json_build_object('name', application_name, \
@@ -40,6 +45,19 @@ pub(crate) fn ask(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Replica
     let command = ["psql", "-d", &env.config.database.name, "-tAc", STATEMENT];
     let answer = cluster.exec(&primary.namespace, &pod, &primary.container, &command)?;
     serde_json::from_str(&answer).with_context(|| format!("the primary answers {answer:?}"))
+}
+
+/// The `Cluster` that the manifests describe.
+pub(crate) fn id(parts: &Parts) -> ObjectId {
+    ObjectId::new("postgresql.cnpg.io/v1", "Cluster", &parts.database.namespace, &parts.cluster)
+}
+
+/// The settings that the primary does not accept, in one sentence; empty where all are in force, nothing where no primary is ready.
+pub(crate) fn wrong_settings(_: &Env, cluster: &Cluster, parts: &Parts) -> Result<Option<String>> {
+    let primary = parts.primary();
+    let Some(pod) = cluster.ready_pod(&primary.namespace, &primary.selector)? else { return Ok(None) };
+    let refused = cluster.refused_settings(&primary.namespace, &pod)?;
+    Ok(Some(settings::sentence(&refused).unwrap_or_default()))
 }
 
 impl Replication {

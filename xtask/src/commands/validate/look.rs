@@ -49,11 +49,13 @@ pub(super) fn everything(env: &Env, cluster: &Cluster) -> Vec<Check> {
         Ok(parts) => parts,
         Err(error) => return vec![Check::new(Area::Object, "manifests", Err(format!("{error:#}")))],
     };
-    let looks: [(Area, &str, Look); 8] = [
+    let looks: [(Area, &str, Look); 10] = [
+        (Area::Held, "annotations of the database", held),
         (Area::Cluster, "nodes", nodes),
         (Area::Object, "objects", objects),
         (Area::Operator, "webhook", webhook),
         (Area::Database, "SQL", sql),
+        (Area::Database, "settings", settings),
         (Area::App, "images", images_in_use),
         (Area::Pod, "pods", pods),
         (Area::App, "page", page),
@@ -120,8 +122,28 @@ fn webhook(_: &Env, cluster: &Cluster, _: &Parts) -> Result<Vec<Check>> {
 }
 
 fn sql(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Check>> {
-    let said = database::ask(env, cluster, parts)?.judge(env.config.database.instances);
+    let said = database::ask(env, cluster, parts).map_err(|error| format!("{error:#}"));
+    let said = said.and_then(|it| it.judge(env.config.database.instances));
     Ok(vec![Check::new(Area::Database, "SQL", said)])
+}
+
+/// Whether PostgreSQL accepts its configuration: with a wrong value it goes on, until it is started again.
+fn settings(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Check>> {
+    let Some(wrong) = database::wrong_settings(env, cluster, parts)? else { return Ok(Vec::new()) };
+    let id = database::id(parts);
+    let hint = format!(
+        "correct `postgresql` in deploy/database/cluster.yaml; what others wrote into the Cluster:\ncargo xtask kubectl edit clusters.postgresql.cnpg.io {} -n {}",
+        id.name, id.namespace
+    );
+    let seen = if wrong.is_empty() { Ok("all in force".to_owned()) } else { Err(wrong) };
+    Ok(vec![Check::new(Area::Database, "settings", seen).hint(Some(hint))])
+}
+
+/// Whether an annotation keeps the database from serving: all else follows from it.
+fn held(_: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Check>> {
+    let id = database::id(parts);
+    let held = cluster.get(&id)?.and_then(|it| verdict::held(&it));
+    Ok(held.map(|it| Check::new(Area::Held, id.to_string(), Err(format!("is {}", it.state))).hint(Some(it.command))).into_iter().collect())
 }
 
 /// Whether the pods run the images that the project names now.

@@ -58,6 +58,15 @@ pub(super) fn serving(revisions: &[Revision]) -> Option<&Revision> {
     revisions.iter().rev().find(|it| it.outcome == Outcome::Deployed)
 }
 
+/// The reason of a change before anything has served; nothing where something did.
+pub(super) fn first_reason(revisions: &[Revision]) -> Option<String> {
+    match (serving(revisions), revisions.last()) {
+        (Some(_), _) => None,
+        (None, None) => Some("first deployment".to_owned()),
+        (None, Some(last)) => Some(format!("first deployment, again after revision {}", last.number)),
+    }
+}
+
 /// A change under way: written down before it begins, and again when it has ended.
 pub(super) struct Attempt {
     earlier: Vec<Revision>,
@@ -140,5 +149,13 @@ mod tests {
         let numbers: Vec<u32> = kept(&earlier, &revision(30, Outcome::Started)).iter().map(|it| it.number).collect();
         assert_eq!(numbers, [3, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30]);
         assert_eq!(serving(&earlier).unwrap().number, 3);
+    }
+
+    #[test]
+    fn the_first_deployment_is_called_so() {
+        assert_eq!(first_reason(&[]).as_deref(), Some("first deployment"));
+        let failed = revision(1, Outcome::Failed("crash".to_owned()));
+        assert_eq!(first_reason(std::slice::from_ref(&failed)).as_deref(), Some("first deployment, again after revision 1"));
+        assert_eq!(first_reason(&[failed, revision(2, Outcome::Deployed)]), None);
     }
 }

@@ -6,10 +6,13 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::{
-    cluster::{Cluster, ObjectId, Verdict, Wait, survey::State, verdict},
+    cluster::{Cluster, ObjectId, Verdict, Wait, obstacle::Patience, survey::State, verdict},
     env::Env,
     graph::TaskId,
-    tasks::objects::{earlier_migrations, has_worked, look, with_evidence},
+    tasks::{
+        deploy::rollout,
+        objects::{earlier_migrations, has_worked, look, with_evidence},
+    },
 };
 
 /// Longer than the Job's own deadline.
@@ -48,13 +51,16 @@ pub(super) fn migrate(env: &Env, cluster: &Cluster, task: TaskId, job: Option<&V
     }
     env.progress(task, "migrating the database");
     let wait = Wait { pause: Duration::from_millis(100), ..Wait::new(env, "the migration", LIMIT) };
-    let done = cluster.wait_for(env, task, &wait, || match cluster.get(&id)?.as_ref().map(verdict::job) {
-        // Its controller says so a second or two after the fact.
-        Some(Verdict::NotYet(_)) if has_worked(cluster, &id)? => Ok(Verdict::Yes),
-        Some(verdict) => Ok(verdict),
+    let (labels, patience) = (format!("job-name={}", id.name), Patience::default());
+    let done = cluster.wait_for(env, task, &wait, || match cluster.get(&id)? {
+        Some(job) => match verdict::job(&job) {
+            // Its controller says so a second or two after the fact.
+            Verdict::NotYet(_) if has_worked(cluster, &id)? => Ok(Verdict::Yes),
+            verdict => rollout::started(cluster, &job, &labels, verdict, &patience),
+        },
         None => Ok(Verdict::NotYet(format!("{id} is not there"))),
     });
-    with_evidence(done, cluster, &id.namespace, &format!("job-name={}", id.name))?;
+    with_evidence(done, cluster, &id.namespace, &labels)?;
     earlier_migrations(cluster, job)?.iter().try_for_each(|earlier| cluster.delete(earlier))
 }
 

@@ -6,7 +6,11 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::{
-    cluster::{Cluster, ObjectId, Verdict, Wait, verdict},
+    cluster::{
+        Cluster, ObjectId, Verdict, Wait,
+        obstacle::{self, Patience},
+        verdict,
+    },
     env::Env,
     errors::Problem,
     graph::TaskId,
@@ -31,14 +35,25 @@ pub(super) fn roll_out(env: &Env, cluster: &Cluster, task: TaskId, objects: &[Va
         let id = ObjectId::of(object)?;
         let labels = labels(object);
         let what = id.to_string();
+        let patience = Patience::default();
         let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, ROLLOUT_LIMIT) };
         let ready = cluster.wait_for(env, task, &wait, || match cluster.get(&id)? {
-            Some(found) => progress(cluster, &found, &labels),
+            Some(found) => progress(cluster, &found, &labels, &patience),
             None => Ok(Verdict::NotYet(format!("{id} is not there"))),
         });
         let ready = ready.and_then(|()| serves(env, cluster, task, object, &labels, reach));
         let new = ready.is_err().then(|| new_pods(cluster, &id.namespace, &labels).ok().flatten()).flatten();
         with_evidence(ready, cluster, &id.namespace, new.as_deref().unwrap_or(&labels))?;
+    }
+    for object in objects.iter().filter(|it| it["kind"] == "StatefulSet" || it["kind"] == "DaemonSet") {
+        let (id, labels, patience) = (ObjectId::of(object)?, labels(object), Patience::default());
+        let what = id.to_string();
+        let wait = Wait::new(env, &what, ROLLOUT_LIMIT);
+        let ready = cluster.wait_for(env, task, &wait, || match cluster.get(&id)? {
+            Some(found) => started(cluster, &found, &labels, verdict::of(&found), &patience),
+            None => Ok(Verdict::NotYet(format!("{id} is not there"))),
+        });
+        with_evidence(ready, cluster, &id.namespace, &labels)?;
     }
     // Each new pod has answered already.
     answers(env, cluster, task, &deployments, reach, 1)
@@ -59,8 +74,29 @@ pub(super) fn answers(env: &Env, cluster: &Cluster, task: TaskId, deployments: &
     with_evidence(answers, cluster, &env.config.app.namespace, "")
 }
 
-/// The Deployment's own verdict, or that its new pods can no longer become ready.
-fn progress(cluster: &Cluster, deployment: &Value, labels: &str) -> Result<Verdict> {
+/// The owner's own verdict, or that its pods are refused or can no longer start.
+pub(super) fn started(cluster: &Cluster, owner: &Value, labels: &str, verdict: Verdict, patience: &Patience) -> Result<Verdict> {
+    let text = |pointer: &str| owner.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    if !matches!(verdict, Verdict::NotYet(_)) {
+        return Ok(verdict);
+    }
+    let pods = cluster.list("v1", "Pod", text("/metadata/namespace"), labels)?;
+    // A Job counts the ends of its containers itself, and its first ones may be of a database that was still coming.
+    if text("/kind") != "Job"
+        && let Some(why) = pods.iter().find_map(hopeless)
+    {
+        return Ok(Verdict::Never(why));
+    }
+    let mut found = pods.iter().find_map(obstacle::of_pod);
+    if pods.is_empty() {
+        let events = cluster.list("v1", "Event", text("/metadata/namespace"), "")?;
+        found = obstacle::of_events(&events, text("/metadata/uid"));
+    }
+    Ok(patience.judge(found, verdict))
+}
+
+/// The Deployment's own verdict, or that its new pods are refused or can no longer become ready.
+fn progress(cluster: &Cluster, deployment: &Value, labels: &str, patience: &Patience) -> Result<Verdict> {
     let verdict = verdict::deployment(deployment);
     let number = |pointer: &str| deployment.pointer(pointer).and_then(Value::as_i64).unwrap_or_default();
     let is_seen = number("/status/observedGeneration") >= number("/metadata/generation");
@@ -68,9 +104,15 @@ fn progress(cluster: &Cluster, deployment: &Value, labels: &str) -> Result<Verdi
     if is_seen
         && matches!(verdict, Verdict::NotYet(_))
         && let Some(new) = new_pods(cluster, namespace, labels)?
-        && let Some(why) = cluster.list("v1", "Pod", namespace, &new)?.iter().find_map(hopeless)
     {
-        return Ok(Verdict::Never(why));
+        let pods = cluster.list("v1", "Pod", namespace, &new)?;
+        if let Some(why) = pods.iter().find_map(hopeless) {
+            return Ok(Verdict::Never(why));
+        }
+        let conditions = deployment.pointer("/status/conditions").and_then(Value::as_array);
+        let refused = conditions.into_iter().flatten().find(|it| it["type"] == "ReplicaFailure" && it["status"] == "True");
+        let refused = refused.and_then(|it| obstacle::refusal(it["message"].as_str().unwrap_or_default()));
+        return Ok(patience.judge(pods.iter().find_map(obstacle::of_pod).or(refused), verdict));
     }
     Ok(verdict)
 }
@@ -117,7 +159,7 @@ fn new_pods(cluster: &Cluster, namespace: &str, labels: &str) -> Result<Option<S
     Ok(hash.map(|hash| format!("{labels},pod-template-hash={hash}")))
 }
 
-/// Why a pod will never be ready, whatever is waited for.
+/// Why a pod that was started will never be ready, whatever is waited for.
 fn hopeless(pod: &Value) -> Option<String> {
     let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
     let statuses = |pointer: &str| pod.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
@@ -129,10 +171,6 @@ fn hopeless(pod: &Value) -> Option<String> {
                 let code = container.pointer("/lastState/terminated/exitCode").and_then(Value::as_i64).unwrap_or_default();
                 let times = restarts + 1;
                 return Some(format!("container {} of the new pod {name} ended {times} times, last with exit code {code}", text("/name")));
-            }
-            reason @ ("ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName") => {
-                let image = text("/image");
-                return Some(format!("container {} of the new pod {name} cannot start: {reason} ({image})", text("/name")));
             }
             _ => {}
         }
@@ -189,10 +227,6 @@ mod tests {
         };
         check(&crashed(1), None);
         check(&crashed(2), Some("container c of the new pod p ended 3 times, last with exit code 3"));
-        let waiting =
-            |reason: &str| json!({ "name": "c", "image": "i:1", "restartCount": 0, "state": { "waiting": { "reason": reason } } });
-        check(&waiting("ErrImageNeverPull"), Some("container c of the new pod p cannot start: ErrImageNeverPull (i:1)"));
-        check(&waiting("ContainerCreating"), None);
         check(&json!({ "name": "c", "restartCount": 5, "state": { "running": {} } }), None);
     }
 }

@@ -1,0 +1,101 @@
+//! Settings in the database's files that PostgreSQL does not accept: it goes on with the old ones, and does not start again with these.
+
+use std::fmt;
+
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::cluster::{Cluster, Verdict};
+
+/// `pg_file_settings` and `pg_hba_file_rules` read the files as they are now. The first gives one error for a wrong value and for a
+/// right one that needs a restart; `pending_restart` tells them apart. After an unknown name it reports no other error.
+const STATEMENT: &str = "SELECT coalesce(json_agg(w), '[]') FROM (\
+    SELECT f.name, f.setting, f.error, coalesce(s.pending_restart, false) AS restart FROM pg_file_settings f \
+    LEFT JOIN pg_settings s ON s.name = lower(f.name) WHERE f.error IS NOT NULL UNION ALL \
+    SELECT 'pg_hba line ' || line_number, NULL, error, false FROM pg_hba_file_rules WHERE error IS NOT NULL) w";
+
+/// One setting that is not in force.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Refused {
+    /// `work_mem`, `pg_hba line 19`.
+    name: Option<String>,
+    setting: Option<String>,
+    error: String,
+    restart: bool,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name.as_deref().unwrap_or("a line of the configuration"))?;
+        if let Some(setting) = &self.setting {
+            write!(f, " = {setting}")?;
+        }
+        if self.restart { f.write_str(" waits for a restart of PostgreSQL") } else { write!(f, " is not in force: {}", self.error) }
+    }
+}
+
+impl Cluster {
+    /// What the instance in the pod does not accept of its configuration, in the order of its files.
+    pub fn refused_settings(&self, namespace: &str, pod: &str) -> Result<Vec<Refused>> {
+        let answer = self.exec(namespace, pod, "postgres", &["psql", "-tAc", STATEMENT])?;
+        serde_json::from_str(&answer).with_context(|| format!("pod {pod} answers {answer:?}"))
+    }
+}
+
+/// All of them in one sentence; nothing where all is in force.
+pub fn sentence(refused: &[Refused]) -> Option<String> {
+    let mut said = refused.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    if refused.is_empty() {
+        return None;
+    }
+    if refused.iter().any(|it| !it.restart) {
+        said.push_str("; PostgreSQL does not start with it again");
+    }
+    Some(said)
+}
+
+/// Whether the instance runs with what the `Cluster` says now. Its files follow the `Cluster` some seconds late: a wrong value that the
+/// `Cluster` no longer holds passes, and one that it holds stays.
+pub fn judge(refused: &[Refused], database: &Value) -> Verdict {
+    let Some(why) = sentence(refused) else { return Verdict::Yes };
+    let parameters = database.pointer("/spec/postgresql/parameters");
+    let is_wanted = |it: &&Refused| {
+        let wanted = it.name.as_ref().and_then(|name| parameters?.get(name)?.as_str());
+        !it.restart && wanted.is_some() && wanted == it.setting.as_deref()
+    };
+    if refused.iter().any(|it| is_wanted(&it)) { Verdict::Never(why) } else { Verdict::NotYet(why) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(text: &str) -> Vec<Refused> {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn a_wrong_value_is_told_from_one_that_waits_for_a_restart() {
+        let database = json!({ "spec": { "postgresql": { "parameters": { "work_mem": "banana", "max_connections": "200" } } } });
+        let wrong = read(r#"[{"name":"work_mem","setting":"banana","error":"setting could not be applied","restart":false}]"#);
+        let said = "work_mem = banana is not in force: setting could not be applied; PostgreSQL does not start with it again";
+        assert_eq!(judge(&wrong, &database), Verdict::Never(said.to_owned()));
+        let later = read(r#"[{"name":"max_connections","setting":"200","error":"setting could not be applied","restart":true}]"#);
+        assert_eq!(judge(&later, &database), Verdict::NotYet("max_connections = 200 waits for a restart of PostgreSQL".to_owned()));
+        assert_eq!(judge(&[], &database), Verdict::Yes);
+    }
+
+    #[test]
+    fn a_value_that_was_corrected_and_a_line_of_pg_hba_are_waited_for() {
+        let corrected = json!({ "spec": { "postgresql": { "parameters": { "work_mem": "8MB" } } } });
+        let wrong = read(r#"[{"name":"work_mem","setting":"banana","error":"setting could not be applied","restart":false}]"#);
+        assert!(matches!(judge(&wrong, &corrected), Verdict::NotYet(_)));
+        let line = read(r#"[{"name":"pg_hba line 19","setting":null,"error":"invalid IP address \"notanip\"","restart":false}]"#);
+        assert!(
+            matches!(judge(&line, &corrected), Verdict::NotYet(why) if why.starts_with("pg_hba line 19 is not in force: invalid IP address"))
+        );
+    }
+}

@@ -1,0 +1,191 @@
+//! What keeps the database from serving: an annotation that holds it, pods that are refused or end again and again, settings that
+//! PostgreSQL does not accept. Each is told in seconds, with the command that ends it.
+
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    cluster::{
+        Cluster, ObjectId, Verdict, Wait,
+        obstacle::{self, Patience},
+        settings, verdict,
+    },
+    env::Env,
+    errors::{Code, Problem},
+    record,
+    tasks::database::{ANSWER_LIMIT, ID, PAUSE, files},
+};
+
+/// Which state of the `Cluster` was seen to run with all its settings: asked again only after a change of it.
+const SEEN: &str = "record/database-settings.json";
+/// A pod that ends so often while it is waited for will end again. One that starts before the API server is there ends once or twice.
+const ENDS: i64 = 4;
+/// The instance reads changed files within seconds of the change.
+const READS: Duration = Duration::from_secs(15);
+
+/// Fails where an annotation of the `Cluster` keeps it from serving, whatever is applied.
+pub(super) fn refuse_held(env: &Env, cluster: &Cluster, id: &ObjectId) -> Result<()> {
+    let held = match cluster.get(id) {
+        Ok(Some(found)) => verdict::held(&found),
+        // Where its kind is not there yet, nothing is held.
+        _ => None,
+    };
+    env.interrupt.check()?;
+    let Some(held) = held else { return Ok(()) };
+    let hint = format!("{}\nends that; the data are kept", held.command);
+    Err(Problem::new(format!("{id} is {}", held.state)).code(Code::DatabaseHeld).hint(hint).into())
+}
+
+/// Takes away instances that are between two tries of a start: with what is applied now they are worth a new one at once. Their data
+/// are in their volumes.
+pub(super) fn replace_crashed(env: &Env, cluster: &Cluster, id: &ObjectId) -> Result<()> {
+    for pod in instances(cluster, id)? {
+        if waits_to_start_again(&pod).is_some() {
+            let pod = ObjectId::of(&pod)?;
+            env.note(ID, format!("{pod} could not start, and waits to be tried again: another takes its place"));
+            cluster.delete(&pod)?;
+        }
+    }
+    Ok(())
+}
+
+/// Looks at the database's pods while they are waited for.
+#[derive(Default)]
+pub(super) struct Pods {
+    patience: Patience,
+    /// How often each container had ended when it was first seen.
+    ends: RefCell<BTreeMap<String, i64>>,
+}
+
+impl Pods {
+    /// `otherwise`, or that a pod can no longer become ready.
+    pub(super) fn judge(&self, cluster: &Cluster, id: &ObjectId, otherwise: Verdict) -> Result<Verdict> {
+        if !matches!(otherwise, Verdict::NotYet(_)) {
+            return Ok(otherwise);
+        }
+        let mut pods = cluster.list("v1", "Pod", &id.namespace, &files::of(id))?;
+        // One that goes tells of an earlier start.
+        pods.retain(|it| verdict::of_metadata(it) == Verdict::Yes);
+        for pod in &pods {
+            if let Some(container) = waits_to_start_again(pod) {
+                let text = |at: &str| pod.pointer(at).and_then(Value::as_str).unwrap_or_default();
+                let ends = container["restartCount"].as_i64().unwrap_or_default();
+                let before = *self.ends.borrow_mut().entry(text("/metadata/uid").to_owned()).or_insert(ends.min(1));
+                let name = text("/metadata/name");
+                // PostgreSQL's word on its settings is final; other ends may be of what is still starting.
+                if let Some(why) = cluster.refused_start(&id.namespace, name) {
+                    return Ok(Verdict::Never(why));
+                }
+                if ends - before >= ENDS {
+                    return Ok(Verdict::Never(format!("pod {name} ended {} times while it was waited for", ends - before)));
+                }
+            }
+        }
+        let mut found = pods.iter().find_map(obstacle::of_pod);
+        if pods.is_empty() && found.is_none() {
+            let events = cluster.list("v1", "Event", &id.namespace, "")?;
+            let jobs = cluster.list("batch/v1", "Job", &id.namespace, &files::of(id))?;
+            let uids = jobs.iter().filter_map(|it| it.pointer("/metadata/uid").and_then(Value::as_str));
+            found = uids.filter_map(|uid| obstacle::of_events(&events, uid)).next();
+        }
+        Ok(self.patience.judge(found, otherwise))
+    }
+}
+
+/// The container that has ended and is to be started again after a pause.
+fn waits_to_start_again(pod: &Value) -> Option<&Value> {
+    let statuses = pod.pointer("/status/containerStatuses")?.as_array()?;
+    statuses.iter().find(|it| it.pointer("/state/waiting/reason").is_some_and(|it| it == "CrashLoopBackOff"))
+}
+
+fn instances(cluster: &Cluster, id: &ObjectId) -> Result<Vec<Value>> {
+    cluster.list("v1", "Pod", &id.namespace, &format!("{},cnpg.io/podRole=instance", files::of(id)))
+}
+
+/// A state of the `Cluster`.
+#[derive(PartialEq, Eq, Serialize, Deserialize)]
+struct State {
+    uid: String,
+    generation: i64,
+}
+
+impl State {
+    fn of(object: &Value) -> State {
+        State {
+            uid: object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            generation: object.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default(),
+        }
+    }
+}
+
+/// Why the database does not run with its settings, where its `Cluster` changed since that was seen last. For a probe: changes nothing.
+pub(super) fn wrong_settings(env: &Env, cluster: &Cluster, id: &ObjectId) -> Result<Option<String>> {
+    let Some(object) = cluster.get(id)? else { return Ok(None) };
+    if record::read_json::<State>(&env.work(SEEN)).is_some_and(|it| it == State::of(&object)) {
+        return Ok(None);
+    }
+    Ok(settings::sentence(&refused(cluster, id, &object)?))
+}
+
+/// Waits until the primary runs with what the `Cluster` says, and writes that down.
+pub(super) fn wait_for_settings(env: &Env, cluster: &Cluster, id: &ObjectId) -> Result<()> {
+    let what = format!("the settings of {id} to be in force");
+    let hint = format!(
+        "correct `postgresql` in deploy/database/cluster.yaml; what others wrote into the Cluster:\ncargo xtask kubectl edit clusters.postgresql.cnpg.io {} -n {}",
+        id.name, id.namespace
+    );
+    let wait = Wait { pause: PAUSE, hint, ..Wait::new(env, &what, ANSWER_LIMIT) };
+    let began = Instant::now();
+    let done = cluster.wait_for(env, ID, &wait, || {
+        let object = cluster.get(id)?.with_context(|| format!("{id} is gone"))?;
+        let verdict = settings::judge(&refused(cluster, id, &object)?, &object);
+        Ok(match verdict {
+            // A restart is the operator's affair, and takes longer.
+            Verdict::NotYet(why) if began.elapsed() > READS && !why.contains("waits for a restart") => Verdict::Never(why),
+            other => other,
+        })
+    });
+    done.map_err(|error| match error.downcast::<Problem>() {
+        Ok(problem) if problem.code == Code::NeverReady => problem.code(Code::DatabaseSetting).into(),
+        Ok(problem) => problem.into(),
+        Err(other) => other,
+    })?;
+    match cluster.get(id)? {
+        Some(object) => record::write_json(&env.work(SEEN), &State::of(&object)),
+        None => Ok(()),
+    }
+}
+
+fn refused(cluster: &Cluster, id: &ObjectId, object: &Value) -> Result<Vec<settings::Refused>> {
+    let primary = object.pointer("/status/currentPrimary").and_then(Value::as_str).context("there is no primary yet")?;
+    cluster.refused_settings(&id.namespace, primary)
+}
+
+/// Waits for the objects inside the database that the manifests hold: CloudNativePG makes them when it serves.
+pub(super) fn wait_for_objects(env: &Env, cluster: &Cluster, objects: &[Value]) -> Result<()> {
+    for object in objects.iter().filter(|it| it["apiVersion"].as_str().is_some_and(|it| it.starts_with("postgresql.cnpg.io/"))) {
+        let id = ObjectId::of(object)?;
+        if !["Database", "Publication", "Subscription"].contains(&id.kind.as_str()) {
+            continue;
+        }
+        let what = id.to_string();
+        let wait = Wait {
+            hint: format!(
+                "cargo xtask kubectl describe {} {} -n {}",
+                id.kind.to_lowercase() + "s.postgresql.cnpg.io",
+                id.name,
+                id.namespace
+            ),
+            ..Wait::new(env, &what, ANSWER_LIMIT)
+        };
+        cluster.wait_for_object(env, ID, &wait, &id, verdict::of)?;
+    }
+    Ok(())
+}
