@@ -12,12 +12,12 @@ use pocdeploy::{
     config::Config,
     deploy::manifests,
     env::{Env, Options},
-    fingerprint::Fingerprint,
     images::{Role, packages},
     report::Recorder,
     tasks::{
         Task as _,
         image::{INPUTS_LABEL, Image, reference},
+        requirements::Requirements,
     },
 };
 use serde_json::json;
@@ -79,6 +79,7 @@ impl World {
         fs::copy(source.join("build/Dockerfile.frontend"), project.root.join("build/Dockerfile.frontend")).unwrap();
         project.write("Pocdeploy.toml", &format!("name = \"{INSTANCE}\"\n[images]\nsource = \"packages\"\n"));
         project.write("third_party/django-polls/requirements.txt", "# nothing\n");
+        project.write("build/requirements.txt", "# nothing, by hand\n");
         let (engine, cluster) = (Engine::start(&project.root), Kubernetes::start());
         let node = format!("{INSTANCE}-control-plane");
         cluster.put(json!({
@@ -105,12 +106,8 @@ impl World {
         for role in [Role::Python, Role::Node] {
             self.engine.image(&packages::reference(&env, role).unwrap(), &[]);
         }
-        let arch = if cfg!(target_arch = "aarch64") { "aarch64" } else { "x86_64" };
-        let mut wheels = Fingerprint::new();
-        wheels.add_file("pins", &env.stage().join("requirements.txt")).unwrap();
-        wheels.add("target", format!("{} {arch}", versions.python));
-        wheels.add("pip", pocdeploy::requirements::PIP);
-        self.project.write("target/pocdeploy/record/wheels.json", &json!({ "key": wheels.digest(), "files": [] }).to_string());
+        let requirements = Requirements::default().wheels_key(&env).unwrap();
+        self.project.write("target/pocdeploy/record/wheels.json", &json!({ "key": requirements, "files": [] }).to_string());
         let inputs = Image.inputs(&env).unwrap();
         let image = reference(&env, &inputs);
         self.engine.image(&image, &[(INPUTS_LABEL, &inputs.digest())]);

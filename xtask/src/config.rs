@@ -45,6 +45,10 @@ pub struct Frontend {
     pub dockerfile: PathBuf,
     /// The pinned requirements that are kept in the repository.
     pub requirements: PathBuf,
+    /// The distribution of an imported module that is not known: `environ = "django-environ"`; "" for none.
+    pub packages: BTreeMap<String, String>,
+    /// Dependency groups and extras of pyproject.toml or a lock that go into the image beside the main ones.
+    pub groups: Vec<String>,
     /// The image's name without a tag.
     pub image: String,
     /// The image's tag.
@@ -60,6 +64,8 @@ impl Default for Frontend {
             patch_dir: "build/patches".into(),
             dockerfile: "build/Dockerfile.frontend".into(),
             requirements: "build/requirements.txt".into(),
+            packages: BTreeMap::new(),
+            groups: Vec::new(),
             image: "polls".to_owned(),
             version: "1.0.0".to_owned(),
             build_network: false,

@@ -37,6 +37,17 @@ pub fn reference(env: &Env, task: TaskId, role: Role) -> Result<String> {
     }
 }
 
+/// The base image's name as it tells its Python and its Debian, for a look that asks no registry: the user's own reference
+/// where it holds, else that of the version.
+pub fn python_name(env: &Env, version: &str) -> String {
+    let decided = source::decided(env);
+    match &env.config.images.python {
+        Some(reference) if decided != Some(Chosen::Packages) => reference.clone(),
+        // What the recipe in build/images builds, and upstream's default.
+        _ => format!("python:{version}-slim-trixie"),
+    }
+}
+
 /// Whether the engine has the image.
 pub fn probe(env: &Env, task: TaskId, role: Role) -> Result<Probe> {
     let reference = reference(env, task, role)?;

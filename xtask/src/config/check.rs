@@ -32,6 +32,8 @@ pub(crate) fn complaints(config: &Config) -> Vec<Complaint> {
     ] {
         check(key, inside(path));
     }
+    check("frontend.packages", frontend.packages.values().find_map(|it| distribution(it)));
+    check("frontend.groups", frontend.groups.iter().find_map(|it| distribution(it)));
     check("frontend.image", image_name(&frontend.image));
     check("frontend.version", tag(&frontend.version));
     if config.cluster.port == Some(0) {
@@ -99,6 +101,13 @@ fn identifier(name: &str) -> Option<String> {
 }
 
 /// The path of an image reference, with an optional registry host before it (OCI distribution specification).
+/// A distribution's name, perhaps with extras or a version: no option, address or path, and nothing is fine, too.
+fn distribution(text: &str) -> Option<String> {
+    let good = text.chars().all(|it| it.is_ascii_alphanumeric() || "-_.[],<>=!~* ".contains(it))
+        && text.chars().next().is_none_or(|it| it.is_ascii_alphanumeric());
+    (!good).then(|| format!("`{text}` is no name of a distribution"))
+}
+
 fn image_name(name: &str) -> Option<String> {
     let component = |it: &str| {
         !it.is_empty()

@@ -60,13 +60,21 @@ macro_rules! key {
     };
 }
 
-/// All keys, in the file's order. Mirrors are a table of the user's own names and are not among them.
-pub const KEYS: [Key; 26] = [
+/// All keys, in the file's order. Mirrors and packages are tables of the user's own names and are not among them.
+pub const KEYS: [Key; 27] = [
     key!("name", optional name),
     key!("frontend.path", path frontend.path),
     key!("frontend.patch_dir", path frontend.patch_dir),
     key!("frontend.dockerfile", path frontend.dockerfile),
     key!("frontend.requirements", path frontend.requirements),
+    Key {
+        path: "frontend.groups",
+        show: |it| it.frontend.groups.join(","),
+        set: |it, text| {
+            it.frontend.groups = text.split([',', ' ']).filter(|it| !it.is_empty()).map(str::to_owned).collect();
+            Ok(())
+        },
+    },
     key!("frontend.image", text frontend.image),
     key!("frontend.version", text frontend.version),
     key!("frontend.build_network", parsed frontend.build_network),

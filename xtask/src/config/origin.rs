@@ -50,12 +50,13 @@ pub(crate) fn of_file(text: &str) -> BTreeMap<String, Origin> {
     out
 }
 
-/// Keys that mean nothing, each with its place; mirrors have names of the user's own.
+/// Keys that mean nothing, each with its place; mirrors and packages have names of the user's own.
 pub(crate) fn unknown(text: &str) -> Vec<(String, usize)> {
     // An empty table of a known name has no keys to judge.
     let known = |path: &str| KEYS.iter().any(|it| it.path == path || it.path.starts_with(&format!("{path}.")));
-    let is_mirror = |path: &str| path == "images.mirrors" || path.starts_with("images.mirrors.");
-    leaves(text).into_iter().filter(|(path, _)| !known(path) && !is_mirror(path)).collect()
+    let is_table = |path: &str, table: &str| path.strip_prefix(table).is_some_and(|it| it.is_empty() || it.starts_with('.'));
+    let is_own = |path: &str| is_table(path, "images.mirrors") || is_table(path, "frontend.packages");
+    leaves(text).into_iter().filter(|(path, _)| !known(path) && !is_own(path)).collect()
 }
 
 /// The known key that an unknown one may have been meant for.

@@ -143,8 +143,8 @@ codes! {
         causes ["a path with `..`, `.git` or a link" "an empty or cut file"]
         steps ["correct the patch; nothing was changed"]
     Requirements "E0207" "the application's requirements could not be found or pinned"
-        causes ["no imports were found" "two packages ask for versions that exclude each other" "no wheel for the image's Python"]
-        steps ["write a requirements.txt into the application by a patch" "cargo xtask requirements --refresh"]
+        causes ["no imports were found" "two packages ask for versions that exclude each other" "no wheel for the image's Python" "an import whose package is only guessed"]
+        steps ["write a requirements.txt into the application by a patch" "name the packages of imports under [frontend.packages]" "cargo xtask requirements --refresh"]
     ImageBuild "E0208" "the image could not be built"
         causes ["a step of the Dockerfile failed: the last lines tell which" "a step wants a network, and the build has none"
             "the Dockerfile copies what the application does not have, or .dockerignore keeps out"

@@ -33,6 +33,15 @@ impl fmt::Display for Chosen {
 /// Longer than a slow registry takes for one manifest; short enough to wait for once.
 const ASK_LIMIT: Duration = Duration::from_secs(10);
 
+/// The decision as far as it was made.
+pub(crate) fn decided(env: &Env) -> Option<Chosen> {
+    match env.config.images.source {
+        Source::Registry => Some(Chosen::Registry),
+        Source::Packages => Some(Chosen::Packages),
+        Source::Auto => record::read_json(&env.work("record/source.json")),
+    }
+}
+
 /// The decision: the configuration's, or the one that was made, or a new one by asking the registry for the node image.
 pub fn chosen(env: &Env, task: TaskId) -> Result<Chosen> {
     match env.config.images.source {

@@ -1,4 +1,6 @@
-//! The modules that Python files import, read without Python: only to see whether they changed.
+//! What an application's Python files tell about their imports, read without Python: only to see whether it changed.
+//!
+//! `python/scan.py` reads the same files with Python's own grammar. A key that changes too often costs one scan and no new pins.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -7,40 +9,75 @@ use walkdir::WalkDir;
 
 use crate::fingerprint::Fingerprint;
 
-/// Twelve digits over the names of all imported modules, relative imports and the application's own left out.
+/// Twelve digits over all imported modules and what surrounds them, and over the modules that settings name as text.
+/// Relative imports and the modules at the top of the tree are left out.
 pub fn key(app: &Path) -> Result<String> {
     let mut names = BTreeSet::new();
     for entry in WalkDir::new(app).sort_by_file_name() {
         let entry = entry.with_context(|| format!("read {}", app.display()))?;
         if entry.file_type().is_file() && entry.path().extension().is_some_and(|it| it == "py") {
-            let text = fs::read(entry.path()).with_context(|| format!("read {}", entry.path().display()))?;
-            names.extend(imported(&String::from_utf8_lossy(&text)));
+            let bytes = fs::read(entry.path()).with_context(|| format!("read {}", entry.path().display()))?;
+            let text = String::from_utf8_lossy(&bytes);
+            let relative = entry.path().strip_prefix(app).unwrap_or(entry.path());
+            let is_test = relative.iter().any(|it| it.to_string_lossy().contains("test"));
+            names.extend(imported(&text).into_iter().map(|(name, within)| (name, within, is_test)));
+            if SETTINGS.iter().any(|it| text.contains(it)) {
+                names.extend(quoted(&text).into_iter().map(|name| (name, String::new(), is_test)));
+            }
         }
     }
-    names.retain(|name| !app.join(name).is_dir() && !app.join(format!("{name}.py")).is_file());
+    let is_own = |name: &str| app.join(name).join("__init__.py").is_file() || app.join(format!("{name}.py")).is_file();
     let mut out = Fingerprint::new();
-    for name in names {
-        out.add(name, "");
+    for (name, within, is_test) in names {
+        if !is_own(name.split('.').next().unwrap_or_default()) {
+            out.add(name, format!("{within} {is_test}"));
+        }
     }
     Ok(out.short())
 }
 
-fn imported(text: &str) -> Vec<String> {
+/// Names of which a Django settings file has at least one.
+const SETTINGS: [&str; 6] = ["INSTALLED_APPS", "MIDDLEWARE", "DATABASES", "CACHES", "STORAGES", "TEMPLATES"];
+
+/// Each imported module with the line that it stands in: `try:`, `if TYPE_CHECKING:`, `def f():`; empty at the top of the file.
+fn imported(text: &str) -> Vec<(String, String)> {
     let mut out = Vec::new();
-    for line in text.lines().map(str::trim_start) {
-        if let Some(rest) = line.strip_prefix("from ") {
-            out.extend(top(rest));
-        } else if let Some(rest) = line.strip_prefix("import ") {
-            out.extend(rest.split(',').filter_map(top));
+    let mut above: Vec<(usize, &str)> = Vec::new();
+    for line in text.lines() {
+        let bare = line.trim_start();
+        if bare.is_empty() || bare.starts_with('#') {
+            continue;
         }
+        let depth = line.len() - bare.len();
+        above.retain(|(other, _)| *other < depth);
+        let within = above.last().map_or("", |(_, it)| it).trim_end();
+        if let Some(rest) = bare.strip_prefix("from ") {
+            if let Some((module, names)) = rest.split_once(" import") {
+                // `from google.cloud import storage`: what is named may be a module.
+                let first = names.trim_start_matches([' ', '(']).split([',', ' ']).next().unwrap_or_default();
+                out.extend(dotted(module.trim()).map(|it| (format!("{it}.{first}"), within.to_owned())));
+            }
+        } else if let Some(rest) = bare.strip_prefix("import ") {
+            out.extend(rest.split(',').filter_map(dotted).map(|it| (it, within.to_owned())));
+        } else if bare.starts_with("raise") && within.starts_with("except") {
+            // An except with a raise is no fallback.
+            out.push((String::new(), format!("{within} raise")));
+        }
+        above.push((depth, bare));
     }
     out
 }
 
-fn top(text: &str) -> Option<String> {
-    let name = text.split_whitespace().next()?.split('.').next()?;
-    let good = !name.is_empty() && name.chars().all(|it| it.is_alphanumeric() || it == '_');
+fn dotted(text: &str) -> Option<String> {
+    let name = text.split_whitespace().next()?;
+    let good = !name.starts_with('.') && name.chars().all(|it| it.is_alphanumeric() || it == '_' || it == '.');
     good.then(|| name.to_owned())
+}
+
+/// Texts in quotes that read like a module's name.
+fn quoted(text: &str) -> Vec<String> {
+    let Ok(pattern) = regex::Regex::new(r#"["']([A-Za-z_][A-Za-z_0-9.]*)["']"#) else { return Vec::new() };
+    pattern.captures_iter(text).map(|it| it[1].to_owned()).collect()
 }
 
 #[cfg(test)]
@@ -48,21 +85,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_forms_of_import_are_read_and_relative_ones_are_not() {
-        let text = "import os, a.b as c\nfrom django.db import models\n    import late\nfrom . import x\nfrom .y import z\nimportant = 1\n";
-        assert_eq!(imported(text), ["os", "a", "django", "late"]);
+    fn both_forms_of_import_are_read_with_what_they_stand_in_and_relative_ones_are_not() {
+        let text = "import os, a.b as c\nfrom django.db import models\nif TYPE_CHECKING:\n    import late\nfrom . import x\nfrom .y import z\nimportant = 1\n";
+        let within = |name: &str, within: &str| (name.to_owned(), within.to_owned());
+        assert_eq!(
+            imported(text),
+            [within("os", ""), within("a.b", ""), within("django.db.models", ""), within("late", "if TYPE_CHECKING:")]
+        );
     }
 
     #[test]
-    fn only_a_change_of_imports_changes_the_key() {
+    fn only_a_change_of_imports_or_of_settings_changes_the_key() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("views.py");
         fs::create_dir(dir.path().join("polls")).unwrap();
-        fs::write(&path, "import django\nimport polls\nx = 1\n").unwrap();
-        let before = key(dir.path()).unwrap();
-        fs::write(&path, "import django\nx = 2\n").unwrap();
-        assert_eq!(key(dir.path()).unwrap(), before);
-        fs::write(&path, "import django\nimport requests\n").unwrap();
-        assert_ne!(key(dir.path()).unwrap(), before);
+        fs::write(dir.path().join("polls/__init__.py"), "").unwrap();
+        let key_of = |text: &str| {
+            fs::write(dir.path().join("views.py"), text).unwrap();
+            key(dir.path()).unwrap()
+        };
+        let before = key_of("import django\nimport polls\nx = 1\n");
+        assert_eq!(key_of("import django\nx = 2\n"), before);
+        assert_ne!(key_of("import django\nimport requests\n"), before);
+        assert_ne!(key_of("import django\ntry:\n    import requests\n"), key_of("import django\nimport requests\n"));
+        assert_ne!(key_of("INSTALLED_APPS = ['taggit']\n"), key_of("INSTALLED_APPS = ['rest_framework']\n"));
     }
 }

@@ -22,6 +22,7 @@ use crate::{
     images::{self, Role},
     probe::Probe,
     record,
+    requirements::wheels::PINS,
     tasks::Task,
 };
 
@@ -52,6 +53,8 @@ impl Task for Image {
         out.add_file("Dockerfile", &dockerfile)?;
         out.add("name", &frontend.image);
         out.add_context("app", &env.stage(), ignore(env)?.as_ref())?;
+        // Where the application has a requirements.txt of its own, the pins lie here alone.
+        out.add_file("pins", &env.wheels().join(PINS))?;
         Ok(out)
     }
 

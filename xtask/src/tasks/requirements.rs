@@ -17,7 +17,17 @@ use crate::{
     images,
     probe::Probe,
     record, regular,
-    requirements::{self, Target, imports},
+    requirements::{
+        self,
+        environment::{self, Environment},
+        pins,
+        read::{self, Asked},
+        scan,
+        settings::Settings,
+        source::Source,
+        target::{self, Target},
+        wheels,
+    },
     tasks::{Task, patch},
 };
 
@@ -32,8 +42,11 @@ const ID: TaskId = TaskId::Requirements;
 /// How the first line of generated pins begins.
 const GENERATED: &str = "# Pinned for Python";
 
-/// The line of the kept file that tells which imports it was made from.
-const IMPORTS: &str = "# imports: ";
+/// The line of the kept file that tells which packages the imports asked for.
+const PACKAGES: &str = "# packages: ";
+
+/// Said where nothing is to be done.
+const UNUSED: &str = "the Dockerfile names neither wheels nor requirements: nothing is pinned";
 
 /// Which wheels were downloaded for which pins.
 #[derive(Serialize, Deserialize)]
@@ -42,91 +55,210 @@ struct Wheels {
     files: Vec<String>,
 }
 
+/// What the pins are made of, and for what.
+struct Plan {
+    target: Target,
+    source: Source,
+    /// The pins are kept by hand in the file that `frontend.requirements` names: it is taken as it is, and not written.
+    by_hand: bool,
+    /// The line of the kept file that tells what it was made from.
+    mark: String,
+    /// The kept file.
+    kept: Option<String>,
+}
+
+impl Plan {
+    fn of(env: &Env) -> Result<Plan> {
+        let frontend = &env.config.frontend;
+        let target = target(env)?;
+        let source = Source::of(&env.stage(), patch::has_own_requirements(env), &frontend.groups);
+        let mut key = Fingerprint::new();
+        key.add("source", source.key(&env.stage())?);
+        key.add("target", target.key());
+        key.add("groups", frontend.groups.join(" "));
+        if source == Source::Imports {
+            key.add("packages", format!("{:?}", frontend.packages));
+        }
+        let kept = kept(env)?;
+        let by_hand = kept.as_deref().is_some_and(|it| mark_of(it).is_none());
+        Ok(Plan { target, source, by_hand, mark: format!("# {source}: {}", key.short()), kept })
+    }
+
+    /// Whether the kept pins were made from what is there now.
+    fn is_kept(&self) -> bool {
+        self.by_hand || self.kept.as_deref().and_then(mark_of) == Some(self.mark.as_str())
+    }
+
+    /// The key of the wheels: pins, target and pip.
+    fn wheels_key(&self) -> String {
+        let mut out = Fingerprint::new();
+        out.add("pins", self.kept.as_deref().unwrap_or_default());
+        out.add("target", format!("{} {}", self.target.key(), self.target.arch));
+        out.add("pip", requirements::PIP);
+        out.digest()
+    }
+
+    /// What the application's own file asks for; nothing more where the imports tell.
+    fn read(&self, env: &Env, environment: &Environment) -> Result<Asked> {
+        if self.by_hand {
+            let file = env.files.file(&env.config.frontend.requirements)?;
+            return read::read(env, environment, Source::Requirements, Some(&file), &self.target);
+        }
+        match self.source {
+            Source::Imports => Ok(Asked::default()),
+            source => read::read(env, environment, source, None, &self.target),
+        }
+    }
+}
+
+impl Requirements {
+    /// The key under which the wheels of the present pins are kept.
+    pub fn wheels_key(&self, env: &Env) -> Result<String> {
+        Ok(Plan::of(env)?.wheels_key())
+    }
+}
+
 impl Task for Requirements {
     fn id(&self) -> TaskId {
         ID
     }
 
     fn inputs(&self, env: &Env) -> Result<Fingerprint> {
-        let target = target(env)?;
         let mut out = Fingerprint::new();
-        out.add("python", &target.python);
-        out.add("platform", target.arch);
-        if patch::has_own_requirements(env) {
-            out.add_file("the application's requirements.txt", &staged(env))?;
-        } else {
-            out.add("the application's imports", imports::key(&env.stage())?);
+        if !is_used(env)? {
+            out.add("the Dockerfile's use of requirements", "none");
+            return Ok(out);
         }
+        let plan = Plan::of(env)?;
+        out.add("python", &plan.target.python);
+        out.add("platform", plan.target.words());
+        out.add(format!("the application's {}", plan.source), &plan.mark);
         Ok(out)
     }
 
     fn probe(&self, env: &Env, _want: &Fingerprint) -> Result<Probe> {
+        if !is_used(env)? {
+            return Ok(Probe::Fresh(UNUSED.to_owned()));
+        }
         if env.options.refresh && !self.refreshed.get() {
             return Ok(Probe::Stale("asked for with --refresh".to_owned()));
         }
-        if !patch::has_own_requirements(env) {
-            let Some(pins) = kept(env)? else {
-                return Ok(Probe::Stale(format!("there is no {}", env.config.frontend.requirements.display())));
-            };
-            if imports_of(&pins).is_some_and(|it| Ok(it) != imports::key(&env.stage()).as_deref().map_err(|_| ())) {
-                return Ok(Probe::Stale("the application's imports changed".to_owned()));
-            }
-            if fs::read_to_string(staged(env)).ok() != Some(pins) {
-                return Ok(Probe::Stale("the staged application lacks the pins".to_owned()));
-            }
+        let plan = Plan::of(env)?;
+        let name = env.config.frontend.requirements.display();
+        if plan.kept.is_none() {
+            return Ok(Probe::Stale(format!("there is no {name}")));
         }
-        let key = wheels_key(env)?;
+        if !plan.is_kept() {
+            return Ok(Probe::Stale(format!("the application's {} changed", plan.source)));
+        }
+        let key = plan.wheels_key();
         let Some(wheels) = record::read_json::<Wheels>(&wheels_record(env)).filter(|it| it.key == key) else {
             return Ok(Probe::Stale("the wheels are not those of the pins".to_owned()));
         };
         if let Some(name) = wheels.files.iter().find(|it| !env.wheels().join(it).is_file()) {
             return Ok(Probe::Stale(format!("wheel {name} is gone")));
         }
-        Ok(Probe::Fresh(format!("pins are in place with {} wheels", wheels.files.len())))
+        if plan.source != Source::Requirements && fs::read_to_string(staged(env)).ok() != pinned(env) {
+            return Ok(Probe::Stale("the staged application lacks the pins".to_owned()));
+        }
+        let count = wheels.files.iter().filter(|it| it.ends_with(".whl")).count();
+        let from = if plan.by_hand { "by hand".to_owned() } else { format!("from {}", plan.source) };
+        Ok(Probe::Fresh(format!("{name}, made {from}, is in place with {count} wheels")))
     }
 
     fn run(&self, env: &Env, _want: &Fingerprint) -> Result<()> {
-        let target = target(env)?;
-        if patch::has_own_requirements(env) {
-            env.detail(ID, "the application brings its own requirements.txt");
-        } else {
-            let key = imports::key(&env.stage())?;
-            let pins = match kept(env)? {
-                // A file that a person keeps by hand has no such line and is taken as it is.
-                Some(pins) if !env.options.refresh && imports_of(&pins).is_none_or(|it| it == key) => pins,
-                _ => renew(env, &target, &key)?,
-            };
-            record::write_file(&staged(env), pins.as_bytes())?;
+        let mut plan = Plan::of(env)?;
+        if let Some(doubt) = &plan.target.doubt {
+            env.note(ID, format!("{doubt}: the wheels are for {}", plan.target.words()));
         }
-        let key = wheels_key(env)?;
-        let present = record::read_json::<Wheels>(&wheels_record(env))
-            .is_some_and(|it| it.key == key && it.files.iter().all(|name| env.wheels().join(name).is_file()));
-        if !present || env.is_forced(ID) {
-            requirements::provide(env, &staged(env), &target, &key)?;
+        let name = env.config.frontend.requirements.display();
+        let is_written = plan.is_kept() && !env.options.refresh;
+        let ready = plan.is_kept() && !(env.options.refresh || env.is_forced(ID)) && {
+            let key = plan.wheels_key();
+            record::read_json::<Wheels>(&wheels_record(env))
+                .is_some_and(|it| it.key == key && it.files.iter().all(|name| env.wheels().join(name).is_file()))
+        };
+        if !ready {
+            let environment = environment::environment(env)?;
+            let (pins, asked) = if plan.by_hand {
+                env.note(ID, format!("{name} is kept by hand, and goes before {}", plan.source));
+                let asked = plan.read(env, &environment)?;
+                (pinned_by(env, &environment, &asked, &plan.target, plan.kept.as_deref())?, Some(asked))
+            } else if is_written {
+                (plan.kept.clone().unwrap_or_default(), None)
+            } else {
+                renew(env, &environment, &plan)?
+            };
+            if !plan.by_hand {
+                plan.kept = Some(pins.clone());
+            }
+            let key = plan.wheels_key();
+            let policy = Settings::read(env, &environment, "{}")?.policy;
+            wheels::provide(env, &pins, &key, &policy, |fresh| {
+                let asked = asked.map_or_else(|| plan.read(env, &environment), Ok)?;
+                wheels::download(env, &environment, &settings(env, &environment, &asked)?, &pins, &plan.target, fresh)
+            })?;
+            // Written only now: what is kept in the repository can be had.
+            if !plan.by_hand && !is_written {
+                record::write_file(&env.path(&env.config.frontend.requirements), pins.as_bytes())?;
+            }
             let mut files: Vec<String> =
                 fs::read_dir(env.wheels())?.flatten().map(|it| it.file_name().to_string_lossy().into_owned()).collect();
             files.sort();
             record::write_json(&wheels_record(env), &Wheels { key, files })?;
+        }
+        if plan.source != Source::Requirements
+            && let Some(pins) = pinned(env)
+        {
+            record::write_file(&staged(env), pins.as_bytes())?;
         }
         self.refreshed.set(true);
         Ok(())
     }
 }
 
-/// Generates the pins anew and keeps them in the repository.
-fn renew(env: &Env, target: &Target, key: &str) -> Result<String> {
-    let environment = requirements::environment(env)?;
-    let names = requirements::from_imports(env, &environment, &env.stage())?;
-    env.note(ID, format!("pinning {} for Python {}", names.join(", "), target.python));
-    let pins = requirements::pin(env, &environment, &names, target)?;
-    if !pins.contains("--hash=") {
-        return Err(Problem::new("uv gave no pins with hashes").code(Code::Requirements).into());
+/// Makes the pins anew: the text of the kept file, and what was asked for.
+fn renew(env: &Env, environment: &Environment, plan: &Plan) -> Result<(String, Option<Asked>)> {
+    let before = plan.kept.as_deref().filter(|_| !env.options.refresh);
+    let head = format!("# Pinned for {} by pocdeploy; renewed by its command `requirements --refresh`.", plan.target.software());
+    let mut packages = String::new();
+    let asked = if plan.source == Source::Imports {
+        let found = scan::scan(env, environment, &env.stage(), &plan.target.python)?;
+        found.notes().iter().for_each(|it| env.note(ID, it));
+        if found.is_empty() {
+            return Err(Problem::new("the application imports no package, and the Dockerfile takes wheels or requirements")
+                .code(Code::Requirements)
+                .hint("write a requirements.txt into it by a patch, or correct `frontend.path`")
+                .into());
+        }
+        let names = found.settled(env, before)?;
+        packages = format!("{PACKAGES}{}\n", names.join(", "));
+        // The imports changed, and what they ask for did not: no version moves.
+        if let Some(before) = before.filter(|it| it.starts_with(&head) && it.contains(&format!("\n{packages}"))) {
+            let text = before.lines().map(|it| if mark_of(it).is_some() { plan.mark.as_str() } else { it });
+            return Ok((text.map(|it| format!("{it}\n")).collect(), None));
+        }
+        Asked::names(&names)
+    } else {
+        plan.read(env, environment)?
+    };
+    let texts: Vec<&str> = asked.requirements.iter().map(|it| it.text.as_str()).collect();
+    if !texts.is_empty() {
+        env.note(ID, format!("pinning {} for {}", texts.join(", "), plan.target.words()));
     }
-    let text =
-        format!("{GENERATED} {} by pocdeploy; renewed by its command `requirements --refresh`.\n{IMPORTS}{key}\n{pins}\n", target.python);
-    let path = env.path(&env.config.frontend.requirements);
-    record::write_file(&path, text.as_bytes())?;
-    Ok(text)
+    let pins = pinned_by(env, environment, &asked, &plan.target, before)?;
+    Ok((format!("{head}\n{}\n{packages}{pins}\n", plan.mark), Some(asked)))
+}
+
+fn pinned_by(env: &Env, environment: &Environment, asked: &Asked, target: &Target, before: Option<&str>) -> Result<String> {
+    let settings = settings(env, environment, asked)?;
+    asked.notes.iter().chain(&settings.notes()).for_each(|it| env.note(ID, it));
+    pins::pin(env, environment, asked, target, &settings, before)
+}
+
+/// pip's settings with the options of the application's own file before them.
+fn settings(env: &Env, environment: &Environment, asked: &Asked) -> Result<Settings> {
+    Settings::read(env, environment, &serde_json::to_string(&asked.options)?)
 }
 
 /// Whether the file holds pins that this tool generated.
@@ -134,12 +266,29 @@ pub(crate) fn is_generated(path: &Path) -> bool {
     regular::read_to_string(path).is_ok_and(|it| it.starts_with(GENERATED))
 }
 
-fn imports_of(pins: &str) -> Option<&str> {
-    pins.lines().find_map(|it| it.strip_prefix(IMPORTS)).map(str::trim)
+/// The line that tells what pins were made from; none where a person keeps them by hand.
+fn mark_of(pins: &str) -> Option<&str> {
+    pins.lines()
+        .take_while(|it| it.starts_with('#'))
+        .find(|line| Source::ALL.iter().any(|it| line.strip_prefix(&format!("# {it}: ")).is_some_and(|key| key.trim().len() == 12)))
+}
+
+/// Whether the Dockerfile takes wheels or requirements at all. An absent one is another task's to complain of.
+fn is_used(env: &Env) -> Result<bool> {
+    Ok(dockerfile(env)?.is_none_or(|it| target::is_used(&it)))
+}
+
+fn dockerfile(env: &Env) -> Result<Option<String>> {
+    let path = env.files.file(&env.config.frontend.dockerfile)?;
+    if !path.is_file() {
+        return Ok(None);
+    }
+    regular::read_to_string(&path).with_context(|| format!("read {}", path.display())).map(Some)
 }
 
 fn target(env: &Env) -> Result<Target> {
-    Ok(Target::new(&images::packages::versions(env)?.python))
+    let python = images::packages::versions(env)?.python;
+    Ok(Target::of(&dockerfile(env)?.unwrap_or_default(), &images::python_name(env, &python), &python))
 }
 
 fn kept(env: &Env) -> Result<Option<String>> {
@@ -147,22 +296,18 @@ fn kept(env: &Env) -> Result<Option<String>> {
     if !path.is_file() {
         return Ok(None);
     }
-    fs::read_to_string(&path).with_context(|| format!("read {}", path.display())).map(Some)
+    regular::read_to_string(&path).with_context(|| format!("read {}", path.display())).map(Some)
 }
 
 fn staged(env: &Env) -> PathBuf {
     env.stage().join("requirements.txt")
 }
 
-fn wheels_record(env: &Env) -> PathBuf {
-    env.work("record/wheels.json")
+/// The pins that lie beside the wheels.
+fn pinned(env: &Env) -> Option<String> {
+    fs::read_to_string(env.wheels().join(wheels::PINS)).ok()
 }
 
-fn wheels_key(env: &Env) -> Result<String> {
-    let target = target(env)?;
-    let mut out = Fingerprint::new();
-    out.add_file("pins", &staged(env))?;
-    out.add("target", format!("{} {}", target.python, target.arch));
-    out.add("pip", requirements::PIP);
-    Ok(out.digest())
+fn wheels_record(env: &Env) -> PathBuf {
+    env.work("record/wheels.json")
 }

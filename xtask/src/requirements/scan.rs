@@ -1,0 +1,159 @@
+//! The distributions that the application's imports ask for, and the consent to those that are only guessed.
+//!
+//! `python/scan.py` reads the files. A name with a row in our table is known. For any other name the distribution is a guess,
+//! and a guess may be a stranger's package: it is shown and asked for, and `--yes` is no answer to it.
+
+use std::{collections::BTreeMap, path::Path};
+
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
+
+use crate::{
+    env::Env,
+    errors::{Code, Problem},
+    graph::TaskId,
+    requirements::{
+        environment::{Environment, script},
+        pins,
+    },
+    setup,
+};
+
+const ID: TaskId = TaskId::Requirements;
+
+/// What the scan found.
+#[derive(Debug, Deserialize)]
+pub struct Found {
+    /// Requirement and the first place that asks for it.
+    known: BTreeMap<String, String>,
+    guessed: Vec<Guess>,
+    notes: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Guess {
+    module: String,
+    /// Empty where not even a guess is made.
+    requirement: String,
+    source: String,
+    #[serde(rename = "where")]
+    place: String,
+}
+
+/// Reads the application's files for the image's Python.
+pub fn scan(env: &Env, environment: &Environment, app: &Path, python: &str) -> Result<Found> {
+    let sh = env.tools.shell(&env.project)?;
+    let (table, pipreqs) = (environment.script("packages.txt"), environment.pipreqs_table());
+    let confirmed = serde_json::to_string(&env.config.frontend.packages).context("write the confirmed packages")?;
+    let command = script(&sh, environment, "scan.py").arg(app).arg(python).arg(table).arg(pipreqs).arg(confirmed);
+    let text = env.tools.read(ID, command).context("read the application's imports")?;
+    serde_json::from_str(&text).context("read the application's imports")
+}
+
+impl Found {
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty() && self.guessed.is_empty()
+    }
+
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// All requirements, sorted; those that are guessed and not in `before`, the pins of an earlier run, are asked for.
+    pub fn settled(self, env: &Env, before: Option<&str>) -> Result<Vec<String>> {
+        let earlier = before.map(pins::names).unwrap_or_default();
+        let is_settled = |it: &Guess| !it.requirement.is_empty() && earlier.contains(&pins::normal(&it.requirement));
+        let open: Vec<&Guess> = self.guessed.iter().filter(|it| !is_settled(it)).collect();
+        if !open.is_empty() {
+            ask(env, &open)?;
+        }
+        let mut out: Vec<String> = self.known.into_keys().chain(self.guessed.into_iter().map(|it| it.requirement)).collect();
+        out.sort_by_key(|it| it.to_lowercase());
+        out.dedup();
+        Ok(out)
+    }
+}
+
+fn ask(env: &Env, open: &[&Guess]) -> Result<()> {
+    let what = told(open);
+    if open.iter().all(|it| !it.requirement.is_empty()) && !env.options.yes {
+        env.note(ID, &what);
+        let names: Vec<&str> = open.iter().map(|it| it.requirement.as_str()).collect();
+        let asked = setup::consent(env, ID, &format!("installing {} from the package index on that guess", names.join(", ")));
+        return asked.map_err(|_| refused(open, what));
+    }
+    Err(refused(open, what))
+}
+
+fn told(open: &[&Guess]) -> String {
+    let mut out = "it is not known which distributions bring some imports; a guess may be a stranger's package".to_owned();
+    for it in open {
+        match it.requirement.as_str() {
+            "" => out.push_str(&format!("\n{} in {}: {}", it.module, it.place, it.source)),
+            name => out.push_str(&format!("\n{} in {}: perhaps {name}, by {}", it.module, it.place, it.source)),
+        }
+    }
+    out
+}
+
+fn refused(open: &[&Guess], what: String) -> anyhow::Error {
+    let lines: Vec<String> = open.iter().map(|it| format!("{} = \"{}\"", it.module, it.requirement)).collect();
+    let hint = format!(
+        "write what is right to Pocdeploy.toml (\"\" for an import that needs no package):\n[frontend.packages]\n{}\n\
+         or give the application a requirements.txt; --yes does not answer this",
+        lines.join("\n")
+    );
+    Problem::new(what).code(Code::Requirements).hint(hint).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::Config, env::Options, report::Recorder};
+
+    fn found(guesses: &[(&str, &str)]) -> Found {
+        let guess = |(module, requirement): &(&str, &str)| Guess {
+            module: (*module).to_owned(),
+            requirement: (*requirement).to_owned(),
+            source: "the import's own name".to_owned(),
+            place: "polls/views.py:3".to_owned(),
+        };
+        Found {
+            known: BTreeMap::from([("Django".to_owned(), "manage.py:1".to_owned())]),
+            guessed: guesses.iter().map(guess).collect(),
+            notes: Vec::new(),
+        }
+    }
+
+    fn env(yes: bool) -> (tempfile::TempDir, Env) {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options { yes, never_ask: true, ..Options::default() };
+        let env = Env::new(dir.path().to_owned(), Config::default(), options, std::sync::Arc::new(Recorder::default())).unwrap();
+        (dir, env)
+    }
+
+    #[test]
+    fn a_guess_is_never_installed_unasked_not_even_with_yes() {
+        for yes in [false, true] {
+            let (_dir, env) = env(yes);
+            let error = found(&[("foo", "foo"), ("core", "")]).settled(&env, None).unwrap_err();
+            let text = crate::errors::render(&error);
+            for part in [
+                "error[E0207]",
+                "foo in polls/views.py:3: perhaps foo, by the import's own name",
+                "[frontend.packages]\n      foo = \"foo\"\n      core = \"\"",
+            ] {
+                assert!(text.contains(part), "{part}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_known_or_was_pinned_before_is_not_asked_again() {
+        let (_dir, env) = env(true);
+        assert_eq!(found(&[]).settled(&env, None).unwrap(), ["Django"]);
+        let before = "# imports: 0\nfoo-bar==1.0 \\\n    --hash=sha256:0\n";
+        assert_eq!(found(&[("foo", "Foo_Bar")]).settled(&env, Some(before)).unwrap(), ["Django", "Foo_Bar"]);
+        assert!(found(&[("other", "other")]).settled(&env, Some(before)).is_err());
+    }
+}

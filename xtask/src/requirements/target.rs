@@ -1,0 +1,295 @@
+//! What the wheels are for: the image's Python, C library and processor, as its Dockerfile tells.
+
+use crate::fingerprint::Fingerprint;
+
+/// The C library that wheels are tagged for (PEP 600, PEP 656).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Libc {
+    /// glibc 2.N.
+    Gnu(u32),
+    /// musl 1.2, as in every Alpine since 3.13.
+    Musl,
+}
+
+/// The image's Python and platform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// `3.13`.
+    pub python: String,
+    pub libc: Libc,
+    /// `x86_64` or `aarch64`.
+    pub arch: &'static str,
+    /// Why the Dockerfile does not tell the Python, to be said before anything is pinned.
+    pub doubt: Option<String>,
+}
+
+/// C libraries of the distributions that names of images tell: Debian 10 to 13, Ubuntu 20.04 to 24.04.
+const SUITES: [(&str, Libc); 8] = [
+    ("alpine", Libc::Musl),
+    ("trixie", Libc::Gnu(41)),
+    ("bookworm", Libc::Gnu(36)),
+    ("bullseye", Libc::Gnu(31)),
+    ("buster", Libc::Gnu(28)),
+    ("noble", Libc::Gnu(39)),
+    ("jammy", Libc::Gnu(35)),
+    ("focal", Libc::Gnu(31)),
+];
+
+/// A python image whose tag names no Debian is of bookworm or newer, as far as its Python is still supported.
+const UNNAMED: Libc = Libc::Gnu(36);
+
+impl Target {
+    /// From the Dockerfile, with `base` for its argument BASE_IMAGE, and `python` where it tells none.
+    pub fn of(dockerfile: &str, base: &str, python: &str) -> Target {
+        let images = images(dockerfile, base);
+        let told = |reference: &str| Some((version(reference)?, libc(reference)));
+        let using = images.iter().find(|it| it.uses_wheels).and_then(|it| told(&it.reference));
+        let arch = std::env::consts::ARCH;
+        if let Some((python, libc)) = using.or_else(|| images.iter().rev().find_map(|it| told(&it.reference))) {
+            return Target { python, libc, arch, doubt: None };
+        }
+        let libc = images.last().map_or(UNNAMED, |it| libc(&it.reference));
+        let named: Vec<&str> = images.iter().map(|it| it.reference.as_str()).collect();
+        let doubt = (!named.is_empty()).then(|| format!("{} does not tell its Python by its name", named.join(", ")));
+        Target { python: python.to_owned(), libc, arch, doubt }
+    }
+
+    /// In words: `Python 3.13 and glibc 2.41`.
+    pub fn software(&self) -> String {
+        let libc = match self.libc {
+            Libc::Gnu(minor) => format!("glibc 2.{minor}"),
+            Libc::Musl => "musl 1.2".to_owned(),
+        };
+        format!("Python {} and {libc}", self.python)
+    }
+
+    /// In words, with the processor.
+    pub fn words(&self) -> String {
+        format!("{} on {}", self.software(), self.arch)
+    }
+
+    /// What pins depend on. The processor is left out: pins hold the hashes of all of a version's files.
+    pub fn key(&self) -> String {
+        let mut out = Fingerprint::new();
+        out.add("python", &self.python);
+        out.add("libc", format!("{:?}", self.libc));
+        out.short()
+    }
+
+    /// pip's words: every tag that the C library can load, newest first, since pip takes each for itself alone.
+    pub fn platforms(&self) -> Vec<String> {
+        let mut out: Vec<String> = Vec::new();
+        match self.libc {
+            Libc::Musl => out.extend(["musllinux_1_2".to_owned(), "musllinux_1_1".to_owned()]),
+            Libc::Gnu(minor) => {
+                // PEP 600: 2.5 is manylinux1's, and processors other than x86 came with 2.17.
+                let (oldest, aliases): (u32, &[(u32, &str)]) = match self.arch {
+                    "x86_64" => (5, &[(17, "manylinux2014"), (12, "manylinux2010"), (5, "manylinux1")]),
+                    _ => (17, &[(17, "manylinux2014")]),
+                };
+                for version in (oldest..=minor).rev() {
+                    out.push(format!("manylinux_2_{version}"));
+                    out.extend(aliases.iter().filter(|(of, _)| *of == version).map(|(_, alias)| (*alias).to_owned()));
+                }
+            }
+        }
+        // A wheel that was built on a machine of one's own.
+        out.push("linux".to_owned());
+        out.iter().map(|it| format!("{it}_{}", self.arch)).collect()
+    }
+
+    /// uv's word, a ceiling. Source: `uv pip compile --help` of 0.13.9, which knows 2.17, 2.28 and 2.31 to 2.40.
+    pub fn ceiling(&self) -> String {
+        match self.libc {
+            Libc::Musl => format!("{}-unknown-linux-musl", self.arch),
+            Libc::Gnu(minor) => {
+                let known = match minor {
+                    40.. => 40,
+                    31..=39 => minor,
+                    28..=30 => 28,
+                    _ => 17,
+                };
+                format!("{}-manylinux_2_{known}", self.arch)
+            }
+        }
+    }
+}
+
+/// Whether a Dockerfile takes what is pinned: wheels, or requirements. Comments do not count.
+pub fn is_used(dockerfile: &str) -> bool {
+    instructions(dockerfile).iter().any(|it| mentions(it))
+}
+
+fn mentions(instruction: &str) -> bool {
+    instruction.contains("wheels") || instruction.contains("requirements")
+}
+
+/// One stage's image.
+struct Stage {
+    reference: String,
+    uses_wheels: bool,
+}
+
+fn images(dockerfile: &str, base: &str) -> Vec<Stage> {
+    let mut arguments = vec![("BASE_IMAGE".to_owned(), base.to_owned())];
+    let mut names: Vec<(String, String)> = Vec::new();
+    let mut out: Vec<Stage> = Vec::new();
+    for instruction in instructions(dockerfile) {
+        let mut words = instruction.split_whitespace();
+        match words.next().map(str::to_ascii_uppercase).as_deref() {
+            Some("ARG") if out.is_empty() => {
+                for (name, value) in words.filter_map(|it| it.split_once('=')) {
+                    if !arguments.iter().any(|(known, _)| known == name) {
+                        arguments.push((name.to_owned(), filled(value.trim_matches(['"', '\'']), &arguments)));
+                    }
+                }
+            }
+            Some("FROM") => {
+                let words: Vec<&str> = words.filter(|it| !it.starts_with("--")).collect();
+                let Some(named) = words.first().map(|it| filled(it, &arguments)) else { continue };
+                let reference = names.iter().find(|(name, _)| *name == named.to_lowercase()).map_or(named, |(_, it)| it.clone());
+                if let [_, word, name] = words[..]
+                    && word.eq_ignore_ascii_case("as")
+                {
+                    names.push((name.to_lowercase(), reference.clone()));
+                }
+                out.push(Stage { reference, uses_wheels: false });
+            }
+            _ => {
+                if let Some(stage) = out.last_mut() {
+                    stage.uses_wheels |= mentions(&instruction);
+                }
+            }
+        }
+    }
+    out
+}
+
+/// Logical lines, comments left out.
+fn instructions(dockerfile: &str) -> Vec<String> {
+    let mut out = Vec::new();
+    let mut open = String::new();
+    for line in dockerfile.lines().map(str::trim).filter(|it| !it.starts_with('#') && !it.is_empty()) {
+        if let Some(part) = line.strip_suffix('\\') {
+            open.push_str(part);
+            open.push(' ');
+        } else {
+            out.push(std::mem::take(&mut open) + line);
+        }
+    }
+    out.extend((!open.is_empty()).then_some(open));
+    out
+}
+
+/// `$NAME`, `${NAME}`, `${NAME:-default}` replaced by the argument's value.
+fn filled(text: &str, arguments: &[(String, String)]) -> String {
+    let value = |name: &str| arguments.iter().find(|(known, _)| known == name).map(|(_, it)| it.clone());
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        let inner = if let Some(braced) = rest.strip_prefix('{') {
+            let end = braced.find('}').unwrap_or(braced.len());
+            rest = braced.get(end + 1..).unwrap_or_default();
+            &braced[..end]
+        } else {
+            let end = rest.find(|it: char| !it.is_alphanumeric() && it != '_').unwrap_or(rest.len());
+            let (name, after) = rest.split_at(end);
+            rest = after;
+            name
+        };
+        let (name, default) = inner.split_once(":-").or_else(|| inner.split_once('-')).unwrap_or((inner, ""));
+        out.push_str(&value(name).unwrap_or_else(|| default.to_owned()));
+    }
+    out + rest
+}
+
+/// `3.12` of `python:3.12-slim`, `ghcr.io/astral-sh/uv:python3.12-bookworm`, `x/python3.12:1`.
+fn version(reference: &str) -> Option<String> {
+    let plain = reference.split('@').next().unwrap_or_default();
+    let last = plain.rsplit('/').next().unwrap_or_default();
+    let (name, tag) = last.split_once(':').unwrap_or((last, ""));
+    if name == "python" && tag.starts_with("3.") {
+        return minor(tag);
+    }
+    last.match_indices("python3.").find_map(|(at, _)| minor(&last[at + "python".len()..]))
+}
+
+fn minor(text: &str) -> Option<String> {
+    let digits: String = text.strip_prefix("3.")?.chars().take_while(char::is_ascii_digit).collect();
+    (!digits.is_empty()).then(|| format!("3.{digits}"))
+}
+
+fn libc(reference: &str) -> Libc {
+    SUITES.iter().find(|(name, _)| reference.contains(name)).map_or(UNNAMED, |(_, it)| *it)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(dockerfile: &str) -> (String, Libc, bool) {
+        let target = Target::of(dockerfile, "docker.io/library/python:3.13-slim-trixie", "3.13");
+        (target.python, target.libc, target.doubt.is_some())
+    }
+
+    #[test]
+    fn the_wheels_follow_the_python_of_the_dockerfile() {
+        let shipped = include_str!("../../../build/Dockerfile.frontend");
+        assert_eq!(of(shipped), ("3.13".to_owned(), Libc::Gnu(41), false));
+        for (dockerfile, python, libc) in [
+            ("FROM python:3.12-slim-bookworm", "3.12", Libc::Gnu(36)),
+            ("FROM docker.io/library/python:3.11.9\n", "3.11", Libc::Gnu(36)),
+            ("FROM --platform=$BUILDPLATFORM python:3.10-alpine3.20 AS x\nFROM x", "3.10", Libc::Musl),
+            ("ARG V=3.12\nARG BASE=python:${V}-slim-bullseye\nFROM ${BASE}", "3.12", Libc::Gnu(31)),
+            ("FROM ghcr.io/astral-sh/uv:python3.14-trixie-slim", "3.14", Libc::Gnu(41)),
+            ("FROM node:22 AS assets\nRUN npm ci\nFROM python:3.9-slim AS p\nCOPY wheels w/\nFROM python:3.12", "3.9", Libc::Gnu(36)),
+            ("FROM python:3.12-slim AS a\nFROM gcr.io/distroless/base", "3.12", Libc::Gnu(36)),
+            ("FROM ${BASE_IMAGE:-python:3.9}", "3.13", Libc::Gnu(41)),
+        ] {
+            assert_eq!(of(dockerfile), (python.to_owned(), libc, false), "{dockerfile}");
+        }
+    }
+
+    #[test]
+    fn an_image_that_does_not_tell_its_python_is_said_before() {
+        let target = Target::of("FROM ubuntu:noble\nRUN apt-get install python3", "x", "3.13");
+        assert_eq!((target.python.as_str(), target.libc), ("3.13", Libc::Gnu(39)));
+        assert_eq!(target.doubt.as_deref(), Some("ubuntu:noble does not tell its Python by its name"));
+        for dockerfile in ["FROM python:latest", "FROM python:3-slim", "FROM python@sha256:00", "FROM registry:3.12/app"] {
+            assert!(of(dockerfile).2, "{dockerfile}");
+        }
+        assert_eq!(of("").2, false);
+    }
+
+    #[test]
+    fn every_tag_up_to_the_c_library_is_asked_for_and_none_above_it() {
+        let mut target = Target { python: "3.13".to_owned(), libc: Libc::Gnu(41), arch: "x86_64", doubt: None };
+        let platforms = target.platforms();
+        for tag in
+            ["manylinux_2_41", "manylinux_2_39", "manylinux_2_35", "manylinux_2_27", "manylinux_2_24", "manylinux_2_17", "manylinux_2_5"]
+        {
+            assert!(platforms.contains(&format!("{tag}_x86_64")), "{tag}");
+        }
+        for tag in ["manylinux2014", "manylinux2010", "manylinux1", "linux"] {
+            assert!(platforms.contains(&format!("{tag}_x86_64")), "{tag}");
+        }
+        assert_eq!(platforms.len(), 37 + 4);
+        assert!(!platforms.contains(&"manylinux_2_42_x86_64".to_owned()));
+        assert_eq!(target.ceiling(), "x86_64-manylinux_2_40");
+        target = Target { libc: Libc::Gnu(36), arch: "aarch64", ..target };
+        assert_eq!(target.platforms().first().map(String::as_str), Some("manylinux_2_36_aarch64"));
+        assert!(!target.platforms().iter().any(|it| it.contains("manylinux1_") || it.contains("2_5_")));
+        assert_eq!(target.ceiling(), "aarch64-manylinux_2_36");
+        assert_eq!(Target { libc: Libc::Gnu(30), ..target.clone() }.ceiling(), "aarch64-manylinux_2_28");
+        assert_eq!(Target { libc: Libc::Musl, ..target }.platforms()[0], "musllinux_1_2_aarch64");
+    }
+
+    #[test]
+    fn a_dockerfile_uses_the_pins_where_it_names_wheels_or_requirements() {
+        assert!(is_used("FROM x\nCOPY wheels w/"));
+        assert!(is_used("FROM x\nRUN pip install \\\n  -r requirements.txt"));
+        assert!(!is_used("# wheels, requirements\nFROM golang\nCOPY . .\nRUN go build"));
+    }
+}

@@ -1,0 +1,164 @@
+//! From pins to wheels: a folder with one file for each pin, the pins beside them, and pip's own wheel to install them with.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use sha2::{Digest as _, Sha256};
+use xshell::cmd;
+
+use crate::{
+    env::Env,
+    errors::{Code, Problem},
+    fingerprint::{Fingerprint, hex},
+    graph::TaskId,
+    record,
+    requirements::{PIP, environment::Environment, settings::Settings, source::lines, target::Target},
+    tool::BUILD_LIMIT,
+};
+
+const ID: TaskId = TaskId::Requirements;
+
+/// The pins' name among the wheels.
+pub const PINS: &str = "requirements.txt";
+
+/// Puts every wheel of the pins, and pip's own, into a new folder that takes the old one's place when it is whole. What is
+/// pinned to the last hash is the same for every instance of the machine: it is downloaded once, and kept under `key`.
+/// A policy on the age of files is part of that name: what was downloaded without it is not taken under it.
+pub fn provide(env: &Env, pins: &str, key: &str, policy: &str, download: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let fresh = emptied(env.work("wheels.new"))?;
+    let mut name = Fingerprint::new();
+    name.add("policy", policy);
+    let kept = env.cache(if policy.is_empty() { format!("wheels/{key}") } else { format!("wheels/{key}-{}", name.short()) });
+    if kept.is_dir() && !env.is_forced(ID) {
+        copy_files(&kept, &fresh)?;
+    } else {
+        download(&fresh)?;
+        record::write_file(&fresh.join(PINS), pins.as_bytes())?;
+        let part = emptied(env.cache(format!("wheels/.{key}.{}.part", std::process::id())))?;
+        copy_files(&fresh, &part)?;
+        // Another run may have been faster; its files are the same.
+        if fs::rename(&part, &kept).is_err() {
+            fs::remove_dir_all(&part).with_context(|| format!("remove {}", part.display()))?;
+        }
+    }
+    let place = env.wheels();
+    if place.exists() {
+        fs::remove_dir_all(&place).with_context(|| format!("remove {}", place.display()))?;
+    }
+    fs::rename(&fresh, &place).with_context(|| format!("rename {} to {}", fresh.display(), place.display()))
+}
+
+fn emptied(folder: PathBuf) -> Result<PathBuf> {
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+    Ok(folder)
+}
+
+fn copy_files(from: &Path, to: &Path) -> Result<()> {
+    for entry in fs::read_dir(from).with_context(|| format!("read {}", from.display()))? {
+        let entry = entry.with_context(|| format!("read {}", from.display()))?;
+        fs::copy(entry.path(), to.join(entry.file_name())).with_context(|| format!("copy {}", entry.path().display()))?;
+    }
+    Ok(())
+}
+
+/// Downloads one wheel for each pin, and pip's own.
+pub fn download(env: &Env, environment: &Environment, settings: &Settings, pins: &str, target: &Target, fresh: &Path) -> Result<()> {
+    let sh = env.tools.shell(&env.project)?;
+    let python = environment.python();
+    let pip = || cmd!(sh, "{python} -I -m pip download --disable-pip-version-check --dest {fresh} --no-deps --only-binary=:all:");
+    let rest = from_folders(pins, &settings.folders, fresh)?;
+    if !rest.is_empty() {
+        let file = env.work("requirements.wanted");
+        record::write_file(&file, format!("{}\n", rest.join("\n")).as_bytes())?;
+        let version = &target.python;
+        let platforms: Vec<String> = target.platforms().into_iter().flat_map(|it| ["--platform".to_owned(), it]).collect();
+        let command = pip()
+            .args(["--require-hashes", "--implementation", "cp", "--python-version", version])
+            .args(platforms)
+            .arg("--requirement")
+            .arg(&file);
+        let progress = |line: &str| {
+            if line.starts_with("Collecting") || line.starts_with("Downloading") {
+                env.progress(ID, line);
+            }
+        };
+        env.tools.run_watched(ID, settings.for_pip(command), BUILD_LIMIT, progress).map_err(|error| failed(error, target))?;
+    }
+    env.tools.run(ID, settings.for_pip(pip().args(["--quiet", PIP]))).map_err(|error| failed(error, target))
+}
+
+fn failed(error: anyhow::Error, target: &Target) -> anyhow::Error {
+    let text = format!("{error:#}");
+    if !text.contains("ERROR: ") {
+        return error.context("download the wheels");
+    }
+    let said: Vec<&str> = text.lines().map(str::trim).filter(|it| it.starts_with("ERROR: ")).collect();
+    let what = format!("the wheels for {} cannot be downloaded\n{}", target.words(), said.join("\n"));
+    Problem::new(what).code(Code::Requirements).hint("renew the pins: cargo xtask requirements --refresh").into()
+}
+
+/// Copies the wheels of the pins that lie in folders of pip's `find-links`; returns the pins that are left to download.
+///
+/// uv pins the folder's file where a folder and the index have the same version. pip, told of both, takes the index's and
+/// finds another hash. So that both take the same file, the file whose hash is pinned is taken here.
+fn from_folders(pins: &str, folders: &[PathBuf], fresh: &Path) -> Result<Vec<String>> {
+    let mut files = Vec::new();
+    for folder in folders {
+        for entry in fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))?.flatten() {
+            files.extend(Some(entry.path()).filter(|it| it.extension().is_some_and(|it| it == "whl") && it.is_file()));
+        }
+    }
+    let mut rest = Vec::new();
+    for line in lines(pins) {
+        let mut taken = false;
+        // A wheel's name begins with the package's, in which `-` is `_`.
+        let name = crate::requirements::pins::normal(&line);
+        for file in &files {
+            let of = file.file_name().and_then(|it| it.to_str()).and_then(|it| it.split('-').next()).unwrap_or_default();
+            if crate::requirements::pins::normal(of) == name && line.contains(&format!("--hash=sha256:{}", file_sha256(file)?)) {
+                let to = fresh.join(file.file_name().unwrap_or_default());
+                fs::copy(file, &to).with_context(|| format!("copy {}", file.display()))?;
+                taken = true;
+                break;
+            }
+        }
+        if !taken {
+            rest.push(line);
+        }
+    }
+    Ok(rest)
+}
+
+/// The digest of a file's content, as indexes give it.
+fn file_sha256(file: &Path) -> Result<String> {
+    let bytes = fs::read(file).with_context(|| format!("read {}", file.display()))?;
+    Ok(hex(&Sha256::digest(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pinned_file_of_a_folder_is_taken_by_its_hash_and_the_rest_is_left_to_pip() {
+        let dir = tempfile::tempdir().unwrap();
+        let (folder, fresh) = (dir.path().join("links"), dir.path().join("fresh"));
+        fs::create_dir_all(&folder).unwrap();
+        fs::create_dir_all(&fresh).unwrap();
+        for (name, text) in [("my_own-1.0-py3-none-any.whl", "ours"), ("six-1.17.0-py3-none-any.whl", "another build")] {
+            fs::write(folder.join(name), text).unwrap();
+        }
+        let ours = file_sha256(&folder.join("my_own-1.0-py3-none-any.whl")).unwrap();
+        let pins = format!("# six\nmy-own==1.0 \\\n    --hash=sha256:{ours}\nsix==1.17.0 \\\n    --hash=sha256:00\n");
+        let rest = from_folders(&pins, &[folder], &fresh).unwrap();
+        assert_eq!(rest, ["six==1.17.0     --hash=sha256:00"]);
+        let there: Vec<String> = fs::read_dir(&fresh).unwrap().flatten().map(|it| it.file_name().into_string().unwrap()).collect();
+        assert_eq!(there, ["my_own-1.0-py3-none-any.whl"]);
+    }
+}
