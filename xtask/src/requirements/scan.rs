@@ -99,8 +99,8 @@ fn told(open: &[&Guess]) -> String {
 fn refused(open: &[&Guess], what: String) -> anyhow::Error {
     let lines: Vec<String> = open.iter().map(|it| format!("{} = \"{}\"", it.module, it.requirement)).collect();
     let hint = format!(
-        "write what is right to Pocdeploy.toml (\"\" for an import that needs no package):\n[frontend.packages]\n{}\n\
-         or give the application a requirements.txt; --yes does not answer this",
+        "give the application a requirements.txt, or write what is right to Pocdeploy.toml\n(\"\" for an import \
+         that needs no package); --yes does not answer this:\n[frontend.packages]\n{}",
         lines.join("\n")
     );
     Problem::new(what).code(Code::Requirements).hint(hint).into()

@@ -231,7 +231,7 @@ fn renew(env: &Env, environment: &Environment, plan: &Plan) -> Result<(String, O
                 .hint("write a requirements.txt into it by a patch, or correct `frontend.path`")
                 .into());
         }
-        let names = found.settled(env, before)?;
+        let names = found.settled(env, plan.kept.as_deref().filter(|_| !plan.by_hand))?;
         packages = format!("{PACKAGES}{}\n", names.join(", "));
         // The imports changed, and what they ask for did not: no version moves.
         if let Some(before) = before.filter(|it| it.starts_with(&head) && it.contains(&format!("\n{packages}"))) {
