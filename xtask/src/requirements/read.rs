@@ -98,8 +98,9 @@ pub fn read(env: &Env, environment: &Environment, source: Source, file: Option<&
             let poetry = environment_with(env, "poetry", &POETRY)?;
             let sh = env.tools.shell(&laid_out(env, &["pyproject.toml", "poetry.lock"])?)?;
             let python = poetry.python();
+            // Its --quiet takes the export away, too.
             let groups = groups.iter().flat_map(|it| ["--with", it.as_str()]);
-            let command = cmd!(sh, "{python} -I -m poetry export --quiet --no-interaction --format requirements.txt").args(groups);
+            let command = cmd!(sh, "{python} -I -m poetry export --no-interaction --format requirements.txt").args(groups);
             exported(env, environment, source, alone(command).env("POETRY_WARNINGS_EXPORT", "false"), target)?
         }
         Source::PipfileLock => {

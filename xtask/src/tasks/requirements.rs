@@ -243,7 +243,9 @@ fn renew(env: &Env, environment: &Environment, plan: &Plan) -> Result<(String, O
         plan.read(env, environment)?
     };
     let texts: Vec<&str> = asked.requirements.iter().map(|it| it.text.as_str()).collect();
-    if !texts.is_empty() {
+    if texts.is_empty() {
+        env.note(ID, format!("the application's {} asks for no package for {}", plan.source, plan.target.words()));
+    } else {
         env.note(ID, format!("pinning {} for {}", texts.join(", "), plan.target.words()));
     }
     let pins = pinned_by(env, environment, &asked, &plan.target, before)?;
