@@ -242,6 +242,10 @@ fn without_pods(evidence: &Evidence) -> Vec<Symptom> {
         let Some(owner) = evidence.owners.iter().find(|it| text(it, "/kind") == kind && text(it, "/metadata/name") == name) else {
             continue;
         };
+        // One that wants no pod, as an earlier ReplicaSet, was refused in another run.
+        if owner.pointer("/spec/replicas").and_then(Value::as_i64) == Some(0) {
+            continue;
+        }
         if out.iter().any(|it| it.pod == name) || evidence.pods.iter().any(|pod| owner_of(pod).is_some_and(|it| it.1 == name)) {
             continue;
         }

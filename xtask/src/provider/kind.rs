@@ -10,10 +10,10 @@ mod files;
 mod first_files;
 mod head_start;
 mod load;
+mod network;
 mod shortcuts;
 
 use std::{
-    collections::HashMap,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -35,17 +35,22 @@ use crate::{
     probe::Probe,
     provider::{
         Provider,
-        kind::{containerd::Containerd, files::Files},
+        kind::{containerd::Containerd, files::Files, network::of_bench},
     },
     reach::Reach,
     record,
 };
+
+pub(crate) use crate::provider::kind::network::ensure_network;
 
 pub struct Kind;
 
 /// The labels of the instance's network.
 pub const INSTANCE_LABEL: &str = "dev.pocdeploy.instance";
 pub const PROJECT_LABEL: &str = "dev.pocdeploy.project";
+
+/// The copy of the project that `bench` measures in.
+pub const BENCH: &str = "bench/project";
 
 /// The node's port that the Service answers on; `deploy/kind/cluster.yaml` maps it to the host.
 pub const NODE_PORT: u16 = 30080;
@@ -63,7 +68,7 @@ fn node(env: &Env) -> String {
     format!("{}-control-plane", env.instance)
 }
 
-fn network(env: &Env) -> String {
+pub(crate) fn network(env: &Env) -> String {
     format!("pocdeploy-{}", env.instance)
 }
 
@@ -226,6 +231,13 @@ impl Provider for Kind {
         if owns_network(env, engine)? {
             engine.remove_network(&network(env))?;
         }
+        for network in of_bench(env, engine)? {
+            for name in engine.containers_on_network(&network)? {
+                env.progress(task, format!("removing {name}, which a bench left"));
+                engine.remove_container(&name)?;
+            }
+            engine.remove_network(&network)?;
+        }
         Ok(())
     }
 
@@ -237,6 +249,10 @@ impl Provider for Kind {
         }
         for name in engine.networks_with_label(&format!("{INSTANCE_LABEL}={}", env.instance))? {
             out.push(format!("network {name}"));
+        }
+        for network in of_bench(env, engine)? {
+            out.extend(engine.containers_on_network(&network)?.into_iter().map(|it| format!("container {it} of a bench")));
+            out.push(format!("network {network} of a bench"));
         }
         Ok(out)
     }
@@ -253,16 +269,7 @@ fn create(env: &Env, engine: &Engine, early: &(dyn Fn() + Sync)) -> Result<()> {
     if let Some(note) = choice.note {
         env.note(TASK, note);
     }
-    if engine.network_labels(&network(env))?.is_none() {
-        let labels = HashMap::from([
-            (INSTANCE_LABEL.to_owned(), env.instance.clone()),
-            (PROJECT_LABEL.to_owned(), env.project.display().to_string()),
-        ]);
-        engine.create_network(&network(env), labels)?;
-    } else if !owns_network(env, engine)? {
-        let what = format!("there is a network {} that this tool did not create; it is left alone", network(env));
-        return Err(Problem::new(what).code(Code::NameTaken).hint("set another `name` in Pocdeploy.toml").into());
-    }
+    ensure_network(env, engine)?;
     let file = env.work("kind.json");
     record::write_file(&file, configuration(env, choice.port, true)?.as_bytes())?;
     let image = images::reference(env, TASK, Role::Node)?;

@@ -215,6 +215,9 @@ fn pods_that_are_refused_are_told_by_their_owner() {
     check(&found, Code::PodRefused, said, "get events -n polls");
     assert_eq!(found.symptoms.len(), 1);
     assert_eq!(found.symptoms[0].chain, ["Deployment web", "ReplicaSet web-7"]);
+    let gone = json!({ "kind": "ReplicaSet", "metadata": { "name": "web-7" }, "spec": { "replicas": 0 } });
+    let earlier = Evidence { owners: vec![gone], events: vec![event("ReplicaSet", "web-7", "FailedCreate", said)], ..Evidence::default() };
+    assert!(diagnose(&earlier).symptoms.is_empty());
 }
 
 #[test]
@@ -348,9 +351,6 @@ fn a_setting_that_postgresql_refuses_goes_before_the_application_that_cannot_rea
         "settings: unrecognized configuration parameter \"no_such_thing\" in file",
         "deploy/database/cluster.yaml",
     );
-    let other = "FATAL:  could not write lock file \"postmaster.pid\": No space left on device\n";
-    let found = read(pod("db-1", ("Cluster", "db"), crashed(0, "Completed")), &[], other);
-    check(&found, Code::Crash, "ended with `could not write lock file \"postmaster.pid\": No space left on device`", "logs db-1");
 }
 
 #[test]

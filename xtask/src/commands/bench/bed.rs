@@ -16,6 +16,7 @@ use crate::{
     config::{Config, FILE},
     env::{Env, Options},
     errors::Problem,
+    provider::kind,
     tool,
 };
 
@@ -34,7 +35,7 @@ pub(super) struct Bed<'a> {
 
 impl<'a> Bed<'a> {
     pub(super) fn new(env: &'a Env) -> Result<Bed<'a>> {
-        let root = env.work("bench/project");
+        let root = env.work(kind::BENCH);
         let instance = format!("bench-{}", crate::env::path_key(&root));
         let bed = Bed { env, root, instance };
         // Left behind by a run that was cut off.

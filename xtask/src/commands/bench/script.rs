@@ -75,6 +75,8 @@ impl<'a> Script<'a> {
 
     /// All steps; the whole time and each step's.
     pub(super) fn run(&self) -> Result<(Duration, Vec<(&'static str, Duration)>)> {
+        // On a network with our labels `ls` and `delete` find what a run that is cut off leaves. kind's own would be there, too.
+        kind::ensure_network(&self.inside, self.env.engine()?)?;
         let choice = port::choose(self.env.config.cluster.port, self.env.engine()?)?;
         let config = self.folder.join("kind.json");
         record::write_file(&config, kind::configuration(&self.inside, choice.port, false)?.as_bytes())?;
@@ -157,6 +159,7 @@ impl<'a> Script<'a> {
         let command = cmd!(sh, "{program} {arguments...}")
             .env("DOCKER_HOST", &self.env.engine()?.host)
             .env("KIND_EXPERIMENTAL_PROVIDER", "docker")
+            .env("KIND_EXPERIMENTAL_DOCKER_NETWORK", kind::network(&self.inside))
             // Without its plugin the client refuses to build otherwise.
             .env("DOCKER_BUILDKIT", "0");
         self.env.tools.run_watched(TASK, command, BUILD_LIMIT, |_| ())
