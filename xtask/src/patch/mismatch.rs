@@ -45,6 +45,9 @@ fn invisible(expected: &[&str], there: &[&str], actual: &str) -> Option<String> 
             "the lines differ in white space only: {with_cr} of the file's {lines} lines end with CRLF, the others with LF"
         ));
     }
+    if expected == there {
+        return Some("the lines are the same, and the hunk has no others around them by which git could find its place".to_owned());
+    }
     Some("the lines differ in white space only: tabs, or blanks at a line's start or end".to_owned())
 }
 

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     errors::{Code, Problem},
-    patch::{Patch, mail, parse},
+    patch::{Patch, mail, parse, steps},
     regular,
 };
 
@@ -111,10 +111,11 @@ fn take(out: &mut Queue, dir: &Path, name: &str, exists: &dyn Fn(&str) -> bool) 
             out.passed_over.push(format!("{name} is a cover letter: it holds no change"));
             return Ok(());
         }
-        return Err(Problem::config(format!("patch {name} holds no change"))
-            .code(Code::PatchRefused)
-            .hint("remove it, or write it with `git format-patch`")
-            .into());
+        let what = match steps::not_understood(&bytes) {
+            Some(what) => format!("patch {name} is refused: {what}"),
+            None => format!("patch {name} holds no change"),
+        };
+        return Err(Problem::config(what).code(Code::PatchRefused).hint("remove it, or write it with `git format-patch`").into());
     }
     out.patches.push(Patch { name: name.to_owned(), path, files });
     Ok(())

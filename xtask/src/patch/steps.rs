@@ -37,6 +37,24 @@ pub fn steps(bytes: &[u8], tree: &Path) -> Vec<Step> {
     out
 }
 
+/// What the text says between its hunks that no `git apply` takes in, and would pass over without a word.
+pub fn not_understood(bytes: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(bytes);
+    let files = parse::files(&text, &|_| false);
+    let in_hunk = |at: usize| files.iter().flat_map(|it| &it.hunks).any(|it| it.range.contains(&at));
+    text.lines().enumerate().filter(|(at, _)| !in_hunk(*at)).find_map(|(at, line)| {
+        let what = match line {
+            _ if line.starts_with("diff --cc ") || line.starts_with("diff --combined ") => "a merge's combined diff",
+            "***************" => "a context diff",
+            _ if line.starts_with("Binary files ") && line.ends_with(" differ") => "a binary file without its content",
+            _ if line.starts_with("Only in ") && line.contains(": ") => "a file that is only named",
+            _ if line.starts_with("Property changes on: ") => "a property of Subversion's",
+            _ => return None,
+        };
+        Some(format!("line {} is of {what}: {line}", at + 1))
+    })
+}
+
 /// Whether one diff cannot hold both: the file was made, changed or removed before. A link that gives way to a file is removed first and
 /// made then, in one diff; and renames may be a ring.
 fn comes_again(before: &[FilePatch], file: &FilePatch) -> bool {
@@ -136,6 +154,16 @@ mod tests {
         assert_eq!(count(&[renamed, back].concat()), 1);
         assert_eq!(count(&[link, made].concat()), 1);
         assert_eq!(count(&[changed, edited].concat()), 1);
+    }
+
+    #[test]
+    fn what_would_be_passed_over_is_seen() {
+        let change = "--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n Only in a: b\n-1\n+***************\n";
+        assert_eq!(not_understood(change.as_bytes()), None);
+        for line in ["diff --cc x", "Binary files a/y and b/y differ", "Only in b: y", "Property changes on: x", "***************"] {
+            let found = not_understood(format!("{change}{line}\n").as_bytes());
+            assert!(found.unwrap_or_default().contains("line 7 is of a"), "{line}");
+        }
     }
 
     #[test]

@@ -67,6 +67,12 @@ fn mails(env: &Env, patch: &Patch, bytes: &[u8], parts: &Path) -> Result<Vec<Vec
 
 /// Applies a diff, in as many steps as it needs; how many files it changes.
 fn diff(env: &Env, patch: &Patch, bytes: &[u8], tree: &Path, parts: &Path) -> Result<usize> {
+    if let Some(what) = steps::not_understood(bytes) {
+        return Err(Problem::new(format!("patch {} is refused: {what}", patch.name))
+            .code(Code::PatchRefused)
+            .hint("git applies none of it: write the patch anew, with `git format-patch` or `diff -urN`; nothing was changed")
+            .into());
+    }
     let mut changes = 0;
     for step in steps::steps(bytes, tree) {
         changes += step.files.len();
