@@ -383,3 +383,45 @@ fn a_report_is_one_page_of_the_last_runs() {
     let ran = project.run(&["report", "--out", other.to_str().unwrap(), "--output", "json"]);
     assert!(ran.stdout.contains("\"runs\":1") && other.is_file(), "{}", ran.stdout);
 }
+
+#[test]
+fn a_configuration_that_is_no_utf8_file_is_refused_with_its_place_and_changes_nothing() {
+    let project = Project::new();
+    let file = project.root.join("Pocdeploy.toml");
+    fs::write(&file, b"[app]\ntext = \"Stra\xdfe\"\n").unwrap();
+    let before = content(&project.root);
+    for command in [&["create", "--yes"][..], &["patch"], &["delete", "--yes"], &["plan"], &["config", "show"]] {
+        project.run(command).ends_with(3).says("error[E0201]").says("Pocdeploy.toml:2:13: the byte here is not UTF-8");
+    }
+    assert_eq!(content(&project.root), before);
+    fs::remove_file(&file).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, &file, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    project.run(&["create", "--yes"]).ends_with(3).says("this is a pipe, a socket or a device, not a file");
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    project.run(&["create", "--yes"]).ends_with(3).says("this is a folder, not a file");
+    assert!(!project.root.join("target").exists());
+}
+
+#[test]
+fn eject_passes_over_the_pins_that_are_generated() {
+    let checkout = Project::new();
+    checkout.write("deploy/kind/cluster.yaml", "kind: Cluster\n");
+    checkout.write("build/requirements.txt", "the pins of another application\n");
+    checkout.run(&["install"]).ends_with(0);
+    let program = checkout.root.join("home/.cargo/bin/pocdeploy");
+    let elsewhere = Project::new();
+    fs::remove_dir_all(elsewhere.root.join("build")).unwrap();
+    for own in [None, Some("own pins\n")] {
+        own.map(|it| elsewhere.write("build/requirements.txt", it));
+        run(&elsewhere, &program, &["eject"])
+            .ends_with(0)
+            .says("passed over: build/requirements.txt, which `pocdeploy requirements` writes");
+        let left = fs::read_to_string(elsewhere.root.join("build/requirements.txt")).ok();
+        assert_eq!(left.as_deref(), own);
+    }
+    run(&elsewhere, &program, &["eject", "--force", "build"]).ends_with(0);
+    assert_eq!(elsewhere.read("build/requirements.txt"), "own pins\n");
+    // Named itself, it is a file as any other.
+    run(&elsewhere, &program, &["eject", "build/requirements.txt"]).ends_with(1).says("build/requirements.txt");
+}

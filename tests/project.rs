@@ -10,7 +10,7 @@ use std::{
 };
 
 use pocdeploy::{
-    config::{Config, schema},
+    config::{App, Config, schema},
     errors::Code,
     graph::TaskId,
     layout,
@@ -131,8 +131,11 @@ fn every_file_says_what_lives_in_it_and_keeps_to_a_readable_size() {
 }
 
 #[test]
-fn the_shipped_configuration_is_the_defaults() {
-    assert_eq!(Config::parse(&read("Pocdeploy.toml")).unwrap(), Config::default());
+fn the_shipped_configuration_is_the_defaults_and_the_examples_text() {
+    let shipped = Config::parse(&read("Pocdeploy.toml")).unwrap();
+    assert_eq!(shipped.app.text, "Polls");
+    let app = App { text: String::new(), ..shipped.app };
+    assert_eq!(Config { app, ..shipped }, Config::default());
 }
 
 #[test]

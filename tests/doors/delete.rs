@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use crate::world::{INSTANCE, World};
+use crate::{
+    support::{Ran, content},
+    world::{INSTANCE, World},
+};
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
@@ -68,4 +71,15 @@ fn all_instances_are_listed_and_none_is_an_empty_list() {
     let two = json(&world.run(&["ls", "--output", "json"]).stdout);
     assert_eq!(two["instances"][1]["instance"], "two");
     assert_eq!(two["instances"][1]["url"], "http://localhost:8082/");
+    // The same from a folder that is no project, and where the project's file is wrong.
+    let outside = tempfile::tempdir().unwrap();
+    let mut command = world.command(&["ls", "--output", "json"]);
+    let ran = Ran::from(command.current_dir(outside.path()).output().unwrap());
+    ran.ends_with(0);
+    assert_eq!(json(&ran.stdout), two);
+    assert_eq!(content(outside.path()), Vec::new());
+    world.project.write("Pocdeploy.toml", "naem = 1\n");
+    let ran = world.run(&["ls", "--output", "json"]);
+    ran.ends_with(0);
+    assert_eq!(json(&ran.stdout), two);
 }

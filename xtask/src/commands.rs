@@ -88,11 +88,20 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
         Some(dir) => {
             dir.canonicalize().map_err(|error| Problem::config(format!("--project {}: {error}", dir.display())).code(Code::NoProject))?
         }
-        None => find_project(&std::env::current_dir().context("find the current folder")?)?,
+        None => {
+            let here = std::env::current_dir().context("find the current folder")?;
+            match find_project(&here) {
+                // All instances of the machine are the same from everywhere.
+                Err(_) if matches!(flags.command, Command::Ls(_)) => here,
+                found => found?,
+            }
+        }
     };
     let (resolved, complaint) = match configure(&project, &flags.global) {
         // It tells what is wrong, and goes on with the defaults.
         Err(error) if matches!(flags.command, Command::Doctor(_) | Command::SupportBundle(_)) => (Resolved::default(), Some(error)),
+        // It needs no setting.
+        Err(_) if matches!(flags.command, Command::Ls(_)) && flags.global.config.is_none() => (Resolved::default(), None),
         resolved => (resolved?, None),
     };
     if let Command::Config(it) = &flags.command
@@ -266,7 +275,7 @@ fn usage(what: impl Into<String>) -> anyhow::Error {
 /// Flags over variables over the file over the defaults.
 fn configure(project: &Path, flags: &Global) -> Result<Resolved> {
     let path = match &flags.config {
-        Some(path) if !path.is_file() => {
+        Some(path) if !path.exists() => {
             return Err(Problem::config(format!("--config {}: there is no such file", path.display())).code(Code::NoProject).into());
         }
         Some(path) => path.clone(),

@@ -3,15 +3,17 @@
 //! Reading and checking happen here, before anything else does; the rest of the tool sees valid values only.
 
 mod check;
+mod form;
 pub mod keys;
 mod locate;
 pub mod origin;
 pub mod schema;
+mod source;
 mod types;
 
-use std::{collections::BTreeMap, fmt, fs, path::Path, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::Path, path::PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -142,9 +144,9 @@ pub struct App {
     pub secret_key: Option<Secret>,
     /// The Ingress's host name.
     pub host: String,
-    /// The page that must answer 200 out of the database.
+    /// The page that must answer 200.
     pub path: String,
-    /// Text that the page must hold for `validate`; empty: any text will do.
+    /// Text that the page must hold for `validate`. Not set: no text is looked for, and `validate` asks for the status 200 alone.
     pub text: String,
 }
 
@@ -156,7 +158,7 @@ impl Default for App {
             secret_key: None,
             host: "polls.localhost".to_owned(),
             path: "/".to_owned(),
-            text: "Polls".to_owned(),
+            text: String::new(),
         }
     }
 }
@@ -226,8 +228,11 @@ pub const FILE: &str = "Pocdeploy.toml";
 impl Config {
     /// Reads a file, or takes the defaults where there is none, then the environment's variables.
     pub fn read(path: &Path) -> Result<Resolved> {
-        let text =
-            if path.exists() { fs::read_to_string(path).with_context(|| format!("read {}", path.display()))? } else { String::new() };
+        let text = source::read(path)?;
+        let foreign = KEYS.iter().map(|it| it.variable()).find(|it| std::env::var_os(it).is_some_and(|value| value.to_str().is_none()));
+        if let Some(name) = foreign {
+            return Err(all(&[format!("{name}: the variable's value is not UTF-8")]));
+        }
         Config::resolve(&text, &|name| std::env::var(name).ok().filter(|it| !it.is_empty()))
     }
 

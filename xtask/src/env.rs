@@ -267,7 +267,8 @@ pub fn cache_dir() -> Result<PathBuf> {
 
 /// The nearest folder upwards that has a `Pocdeploy.toml`, else the workspace that cargo runs.
 pub fn find_project(from: &Path) -> Result<PathBuf> {
-    let found = from.ancestors().find(|it| it.join(crate::config::FILE).is_file());
+    // Whatever has the name makes the folder a project: what cannot be read there is told, and no project above it is taken.
+    let found = from.ancestors().find(|it| it.join(crate::config::FILE).symlink_metadata().is_ok());
     let manifest = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).filter(|_| !carried::is_installed());
     let workspace = manifest.as_deref().and_then(Path::parent);
     match found.or(workspace) {

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result};
 use crate::{
     called,
     carried::{self, Carried},
+    config::Frontend,
     env::find_project,
     errors::{Code, Problem},
     flags::Eject,
@@ -25,7 +26,7 @@ pub(crate) fn run(flags: &Eject, project: Option<&Path>, dry_run: bool) -> Resul
         let what = "this program carries no files: in a checkout they are in deploy/ and build/";
         return Err(Problem::usage(what).into());
     };
-    let chosen = choose(carried::files(&archive)?, &flags.paths)?;
+    let (chosen, generated) = choose(carried::files(&archive)?, &flags.paths)?;
     let differing: Vec<String> = chosen.iter().filter(|it| differs(&project, it)).map(|it| it.path.display().to_string()).collect();
     if !differing.is_empty() && !flags.force {
         let what = format!("there are files of other content, and nothing was written:\n{}", differing.join("\n"));
@@ -41,18 +42,26 @@ pub(crate) fn run(flags: &Eject, project: Option<&Path>, dry_run: bool) -> Resul
         }
         out.push_str(&format!("{}\n", target.display()));
     }
+    for path in generated {
+        let text = format!("passed over: {}, which `{} requirements` writes\n", path.display(), called::name());
+        std::io::stderr().write_all(text.as_bytes()).ok();
+    }
     std::io::stdout().write_all(out.as_bytes()).context("print the paths")
 }
 
-/// All files, or those below the paths; each path must name something.
-fn choose(all: Vec<Carried>, paths: &[PathBuf]) -> Result<Vec<Carried>> {
+/// All files, or those below the paths, and the generated ones that were passed over; each path must name something. A generated
+/// file is one application's: it is taken only where it is named itself.
+fn choose(all: Vec<Carried>, paths: &[PathBuf]) -> Result<(Vec<Carried>, Vec<PathBuf>)> {
     if let Some(path) = paths.iter().find(|path| !all.iter().any(|it| it.path.starts_with(path))) {
         let what = format!("no carried file is {} or below it", path.display());
         let hint = format!("`{} eject --dry-run` lists them", called::name());
         return Err(Problem::usage(what).hint(hint).into());
     }
     let is_chosen = |it: &Carried| paths.is_empty() || paths.iter().any(|path| it.path.starts_with(path));
-    Ok(all.into_iter().filter(is_chosen).collect())
+    let generated = Frontend::default().requirements;
+    let is_passed_over = |it: &Carried| it.path == generated && !paths.contains(&it.path);
+    let (passed_over, chosen): (Vec<Carried>, Vec<Carried>) = all.into_iter().filter(is_chosen).partition(is_passed_over);
+    Ok((chosen, passed_over.into_iter().map(|it| it.path).collect()))
 }
 
 fn differs(project: &Path, file: &Carried) -> bool {

@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// A file, and what the report must say, in this order.
-const FILES: [(&str, &[&str]); 40] = [
+const FILES: &[(&str, &[&str])] = &[
     ("naem = \"x\"", &["1:1: unknown key `naem`; did you mean `name`?"]),
     ("[frontend]\npathh = \"x\"", &["2:1: unknown key `frontend.pathh`; did you mean `frontend.path`?"]),
     ("[fronted]\npath = \"x\"", &["2:1: unknown key `fronted.path`; did you mean `frontend.path`?"]),
@@ -27,7 +27,10 @@ const FILES: [(&str, &[&str]); 40] = [
     ("[cluster]\ntype = \"openstack\"", &["2:8: cluster.type: unknown variant `openstack`, expected one of `kind`, `eks`, `aks`, `gke`"]),
     ("[images]\nsource = \"registy\"", &["2:10: images.source: unknown variant `registy`", "did you mean `registry`?"]),
     ("[images]\nmirrors = \"x\"", &["2:11: images.mirrors: invalid type: string \"x\", expected a map"]),
-    ("[images.mirrors]\n\"docker.io\" = \"mirror.example.com\"", &["images.mirrors: `mirror.example.com` must read `http://host:port`"]),
+    (
+        "[images.mirrors]\n\"docker.io\" = \"mirror.example.com\"",
+        &["2:1: images.mirrors.docker.io: `mirror.example.com` must read `http://host:port`"],
+    ),
     ("[images.mirrors]\n\"docker.io\" = 5", &["2:15: images.mirrors.docker.io: invalid type: integer `5`, expected a string"]),
     ("cluster = 5", &["1:11: cluster: invalid type: integer `5`, expected a table"]),
     ("[database]\ninstances = 0", &["2:1: database.instances: must be between 1 and 9"]),
@@ -54,6 +57,55 @@ const FILES: [(&str, &[&str]); 40] = [
         ],
     ),
     ("frontend = { path = 5, image = 6 }", &["1:21: frontend.path: invalid type", "1:32: frontend.image: invalid type"]),
+    // What is well-formed and cannot be meant.
+    ("name = \"\"", &["1:1: name: `` must be"]),
+    ("[frontend]\npath = \"\"", &["2:1: frontend.path: `` must be a path inside"]),
+    ("[frontend]\npath = \"/etc\"", &["2:1: frontend.path: `/etc` must be a path inside"]),
+    ("[frontend]\npath = \"target/pocdeploy/app\"", &["2:1: frontend.path: `target/pocdeploy/app` is in the folder that each run"]),
+    ("[frontend]\npatch_dir = \"a\\nb\"", &["2:1: frontend.patch_dir: holds the control character `\\n`"]),
+    ("[frontend]\ndockerfile = \"~/../x\"", &["2:1: frontend.dockerfile: `~/../x` must be a path inside"]),
+    ("[frontend]\nrequirements = \"./Pocdeploy.toml\"", &["2:1: frontend.requirements: `./Pocdeploy.toml` is Pocdeploy.toml, and pins"]),
+    (
+        "[frontend]\nrequirements = \"build/Dockerfile.frontend\"",
+        &["2:1: frontend.requirements: `build/Dockerfile.frontend` is the Docker"],
+    ),
+    ("[frontend]\nrequirements = \".\"", &["2:1: frontend.requirements: `.` is a folder"]),
+    ("[frontend]\nimage = \"Polls\"", &["2:1: frontend.image: `Polls` must be an image name in lower case"]),
+    ("[frontend]\nimage = \"polls@sha256:ab\"", &["2:1: frontend.image: `polls@sha256:ab` names a digest"]),
+    ("[frontend]\nversion = \"1.0+local\"", &["2:1: frontend.version: `1.0+local` must be a tag"]),
+    ("[database]\nname = \"template1\"", &["2:1: database.name: `template1` is a database of PostgreSQL's own"]),
+    ("[database]\nname = \"postgres\"", &["2:1: database.name: `postgres` is a database of PostgreSQL's own"]),
+    ("[database]\nuser = \"streaming_replica\"", &["2:1: database.user: `streaming_replica` is a role of CloudNativePG's own"]),
+    ("[database]\nuser = \"pg_monitor\"", &["2:1: database.user: `pg_monitor` begins with `pg_`"]),
+    ("[database]\npassword = \"canary-4711\\n\"", &["2:1: database.password: ends with a line break"]),
+    ("[database]\npassword = \"  \"", &["2:1: database.password: must not be blank"]),
+    ("[database]\nstorage = \"1gb\"", &["2:1: database.storage: `1gb` must be a size such as"]),
+    ("[database]\nstorage = \"+1Gi\"", &["2:1: database.storage: `+1Gi` must be a size such as"]),
+    ("[database]\nstorage = \"1Mi\"", &["2:1: database.storage: `1Mi` must be a size between"]),
+    ("[database]\nstorage = 5", &["2:11: database.storage: invalid type: integer `5`, expected a string"]),
+    (
+        "[app]\nsecret_key = \"\"\"canary-4711-canary-4711-canary-4711-canary-4711-canary\n\"\"\"",
+        &["2:1: app.secret_key: ends with a line break: take it away"],
+    ),
+    (
+        "[app]\nsecret_key = \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"",
+        &["2:1: app.secret_key: must have at least 5 diff"],
+    ),
+    ("[app]\nnamespace = \"default\"", &["2:1: app.namespace: `default` belongs to others"]),
+    ("[app]\nreplicas = 10000", &["2:1: app.replicas: must be between 1 and 50"]),
+    ("[app]\nhost = \"https://polls.example.com\"", &["2:1: app.host: `https://polls.example.com` is a URL: name its host alone"]),
+    ("[app]\nhost = \"polls.localhost:8080\"", &["2:1: app.host: `polls.localhost:8080` must be the host alone"]),
+    ("[app]\nhost = \"*.example.com\"", &["2:1: app.host: `*.example.com` is a wildcard"]),
+    ("[app]\npath = \"/#top\"", &["2:1: app.path: `#` has no place in a URL's path"]),
+    ("[app]\ntext = \"one\\ntwo\"", &["2:1: app.text: holds the control character `\\n`"]),
+    ("[app]\ntext = \" \"", &["2:1: app.text: is blank, which every page holds"]),
+    ("[images]\npython = \"\"", &["2:1: images.python: `` is no image reference"]),
+    ("[images]\nnode = \"kindest/node:v1@sha256:12\"", &["2:1: images.node: `kindest/node:v1@sha256:12` is no image reference"]),
+    ("[images]\noperator = \"https://ghcr.io/x\"", &["2:1: images.operator: `https://ghcr.io/x` is no image reference"]),
+    ("[images]\npostgresql = \"postgres:latest\"", &["2:1: images.postgresql: `postgres:latest` needs a tag that begins with"]),
+    ("[images.mirrors]\n\"../../x\" = \"http://m\"", &["2:1: images.mirrors.../../x: `../../x` is no registry's host"]),
+    ("[images.mirrors]\n\"a\\nb\" = \"http://m\"", &["2:1: images.mirrors.a\\nb: `a\\nb` is no registry's host"]),
+    ("[images.mirrors]\n\"docker.io\" = \"http://u:4711@m\"", &["2:1: images.mirrors.docker.io: names a user"]),
     // No TOML at all: one place, the first.
     ("[frontend\npath = \"x\"", &["1:10: "]),
     ("name = \"x\"\nname = \"y\"", &["2:1: duplicate key"]),
@@ -62,7 +114,7 @@ const FILES: [(&str, &[&str]); 40] = [
 
 #[test]
 fn every_mistake_of_a_file_is_pointed_at_in_one_report() {
-    for (text, expected) in FILES {
+    for &(text, expected) in FILES {
         let Err(error) = Config::parse(text) else { panic!("taken for right: {text}") };
         assert_eq!(exit_code(&error), Exit::Config);
         let report = render(&error);
@@ -80,5 +132,37 @@ fn every_mistake_of_a_file_is_pointed_at_in_one_report() {
             expected.iter().filter(|it| it.contains(": ")).count().max(1),
             "{report}"
         );
+    }
+}
+
+/// A variable's value, and how its refusal begins: the same rules as for the file, and no value of a secret.
+const VARIABLES: &[(&str, &str, &str)] = &[
+    ("POCDEPLOY_NAME", "A B", "POCDEPLOY_NAME: `A B` must be"),
+    ("POCDEPLOY_FRONTEND_PATH", "/etc", "POCDEPLOY_FRONTEND_PATH: `/etc` must be a path inside"),
+    ("POCDEPLOY_FRONTEND_BUILD_NETWORK", "yes", "POCDEPLOY_FRONTEND_BUILD_NETWORK: `yes`: "),
+    ("POCDEPLOY_CLUSTER_TYPE", "kid", "POCDEPLOY_CLUSTER_TYPE: `kid` is none of kind"),
+    ("POCDEPLOY_CLUSTER_PORT", "65536", "POCDEPLOY_CLUSTER_PORT: `65536`: "),
+    ("POCDEPLOY_CLUSTER_PORT", "0", "POCDEPLOY_CLUSTER_PORT: must be between"),
+    ("POCDEPLOY_CLUSTER_PORT", " 8080", "POCDEPLOY_CLUSTER_PORT: ` 8080`: "),
+    ("POCDEPLOY_DATABASE_NAME", "template0", "POCDEPLOY_DATABASE_NAME: `template0` is a database"),
+    ("POCDEPLOY_DATABASE_PASSWORD", "canary\n", "POCDEPLOY_DATABASE_PASSWORD: ends with a line break"),
+    ("POCDEPLOY_DATABASE_INSTANCES", "-1", "POCDEPLOY_DATABASE_INSTANCES: `-1`: "),
+    ("POCDEPLOY_DATABASE_STORAGE", "0", "POCDEPLOY_DATABASE_STORAGE: `0` must be a size"),
+    ("POCDEPLOY_APP_REPLICAS", "1e3", "POCDEPLOY_APP_REPLICAS: `1e3`: "),
+    ("POCDEPLOY_SECRET_KEY", "canary", "POCDEPLOY_SECRET_KEY: must have at least 50 characters"),
+    ("POCDEPLOY_APP_TEXT", "a\u{1b}[31m", "POCDEPLOY_APP_TEXT: holds the control character"),
+    ("POCDEPLOY_IMAGES_SOURCE", "Registry", "POCDEPLOY_IMAGES_SOURCE: `Registry` is none of auto"),
+    ("POCDEPLOY_IMAGES_NODE", "a b", "POCDEPLOY_IMAGES_NODE: `a b` is no image reference"),
+];
+
+#[test]
+fn a_wrong_variable_is_refused_by_its_name() {
+    for &(name, value, expected) in VARIABLES {
+        let Err(error) = Config::resolve("", &|it| (it == name).then(|| value.to_owned())) else {
+            panic!("taken for right: {name}={value}")
+        };
+        assert_eq!(exit_code(&error), Exit::Config);
+        let said = error.to_string();
+        assert!(said.starts_with(expected) && !said.contains("canary"), "{said}");
     }
 }

@@ -12,6 +12,8 @@ pub struct Key {
     pub path: &'static str,
     /// For people; a secret reads `[redacted]`, an absent value is empty.
     pub show: fn(&Config) -> String,
+    /// The value as it is where it is text, a secret too; nothing where it is a number or not set.
+    text: fn(&Config) -> Option<String>,
     set: fn(&mut Config, &str) -> Result<(), String>,
 }
 
@@ -22,6 +24,11 @@ impl Key {
             "app.secret_key" => "POCDEPLOY_SECRET_KEY".to_owned(),
             path => format!("POCDEPLOY_{}", path.replace('.', "_").to_uppercase()),
         }
+    }
+
+    /// The value as it is, for rules: it may be a secret and is shown to nobody. Nothing where the key is no text or is not set.
+    pub(super) fn text(&self, config: &Config) -> Option<String> {
+        (self.text)(config)
     }
 
     /// Sets the value from a variable's text.
@@ -44,19 +51,19 @@ fn secret(value: Option<&Secret>) -> String {
 
 macro_rules! key {
     ($path:literal, text $($field:ident).+) => {
-        Key { path: $path, show: |it| it.$($field).+.clone(), set: |it, text| { it.$($field).+ = text.to_owned(); Ok(()) } }
+        Key { path: $path, show: |it| it.$($field).+.clone(), text: |it| Some(it.$($field).+.clone()), set: |it, text| { it.$($field).+ = text.to_owned(); Ok(()) } }
     };
     ($path:literal, optional $($field:ident).+) => {
-        Key { path: $path, show: |it| shown(it.$($field).+.as_ref()), set: |it, text| { it.$($field).+ = Some(parse(text)?); Ok(()) } }
+        Key { path: $path, show: |it| shown(it.$($field).+.as_ref()), text: |it| it.$($field).+.as_ref().map(ToString::to_string), set: |it, text| { it.$($field).+ = Some(parse(text)?); Ok(()) } }
     };
     ($path:literal, path $($field:ident).+) => {
-        Key { path: $path, show: |it| it.$($field).+.display().to_string(), set: |it, text| { it.$($field).+ = PathBuf::from(text); Ok(()) } }
+        Key { path: $path, show: |it| it.$($field).+.display().to_string(), text: |it| Some(it.$($field).+.display().to_string()), set: |it, text| { it.$($field).+ = PathBuf::from(text); Ok(()) } }
     };
     ($path:literal, parsed $($field:ident).+) => {
-        Key { path: $path, show: |it| it.$($field).+.to_string(), set: |it, text| { it.$($field).+ = parse(text)?; Ok(()) } }
+        Key { path: $path, show: |it| it.$($field).+.to_string(), text: |_| None, set: |it, text| { it.$($field).+ = parse(text)?; Ok(()) } }
     };
     ($path:literal, secret $($field:ident).+) => {
-        Key { path: $path, show: |it| secret(it.$($field).+.as_ref()), set: |it, text| { it.$($field).+ = Some(Secret::new(text)); Ok(()) } }
+        Key { path: $path, show: |it| secret(it.$($field).+.as_ref()), text: |it| it.$($field).+.as_ref().map(|it| it.expose().to_owned()), set: |it, text| { it.$($field).+ = Some(Secret::new(text)); Ok(()) } }
     };
 }
 
@@ -81,6 +88,7 @@ pub const KEYS: [Key; 27] = [
     Key {
         path: "cluster.type",
         show: |it| it.cluster.kind.to_string(),
+        text: |_| None,
         set: |it, text| {
             it.cluster.kind = ClusterType::from_str(text, false).map_err(|_| format!("`{text}` is none of kind, eks, aks, gke"))?;
             Ok(())
@@ -101,6 +109,7 @@ pub const KEYS: [Key; 27] = [
     Key {
         path: "images.source",
         show: |it| it.images.source.to_string(),
+        text: |_| None,
         set: |it, text| {
             it.images.source = match text {
                 "auto" => Source::Auto,

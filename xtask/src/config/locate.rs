@@ -36,17 +36,18 @@ pub(crate) fn unknown(text: &str, path: &str, at: usize) -> String {
 
 /// A wrong value, shown at its key; without a place when the value came from the environment.
 pub(crate) fn value(text: &str, complaint: &Complaint) -> String {
-    let message = format!("{}: {}", complaint.key, complaint.text);
-    match offset(text, complaint.key) {
+    let entry = complaint.entry.as_ref().map(|it| format!(".{}", it.escape_debug())).unwrap_or_default();
+    let message = format!("{}{entry}: {}", complaint.key, complaint.text);
+    match offset(text, complaint) {
         Some(at) => point(text, at, &message),
         None => message,
     }
 }
 
-fn offset(text: &str, key: &str) -> Option<usize> {
+fn offset(text: &str, complaint: &Complaint) -> Option<usize> {
     let document = DeTable::parse(text).ok()?;
     let mut table: &DeTable<'_> = document.get_ref();
-    let mut parts = key.split('.').peekable();
+    let mut parts = complaint.key.split('.').chain(complaint.entry.as_deref()).peekable();
     while let Some(part) = parts.next() {
         let (name, value) = table.iter().find(|(name, _)| name.get_ref().as_ref() == part)?;
         if parts.peek().is_none() {
@@ -61,14 +62,22 @@ fn offset(text: &str, key: &str) -> Option<usize> {
 }
 
 fn point(text: &str, at: usize, message: &str) -> String {
-    let at = at.min(text.len());
+    let at = text.floor_char_boundary(at.min(text.len()));
     let begin = text[..at].rfind('\n').map_or(0, |it| it + 1);
     let line = text[..at].matches('\n').count() + 1;
     let column = text[begin..at].chars().count() + 1;
     let end = text[begin..].find('\n').map_or(text.len(), |it| begin + it);
     // A secret may stand on the line: only what precedes the value is shown.
     let shown = text[begin..end].split_once('=').map_or(&text[begin..end], |(name, _)| name.trim_end());
+    if is_within_text(&text[..begin]) {
+        return format!("{FILE}:{line}:{column}: {message}");
+    }
     format!("{FILE}:{line}:{column}: {message}\n  | {shown}\n  | {:>column$}", "^")
+}
+
+/// Whether a text of several lines was opened and not closed: all of its lines may belong to a secret.
+fn is_within_text(before: &str) -> bool {
+    ["\"\"\"", "'''"].iter().any(|it| before.matches(it).count() % 2 == 1)
 }
 
 fn nearest(message: &str) -> Option<String> {
@@ -111,6 +120,20 @@ mod tests {
             "error[E0201]: Pocdeploy.toml:2:1: app.secret_key: must have at least 50 characters; leave the key out to have one generated\n    \
              | secret_key\n    | ^\n\nhint: correct the configuration; nothing was changed\nmore: cargo xtask explain E0201\n",
         );
+    }
+
+    #[test]
+    fn a_secret_of_several_lines_is_not_shown_where_it_breaks_off() {
+        let error = Config::parse("[app]\nsecret_key = \"\"\"canary\ncanary-4711\\q\"\"\"\n").unwrap_err();
+        assert_eq!(exit_code(&error), Exit::Config);
+        let said = render(&error);
+        assert!(said.contains("Pocdeploy.toml:3:") && !said.contains("canary") && !said.contains("4711"), "{said}");
+    }
+
+    #[test]
+    fn a_mirror_is_pointed_at_by_its_own_name() {
+        let error = Config::parse("[images.mirrors]\n\"docker.io\" = \"http://m\"\n\"ghcr.io\" = \"m\"\n").unwrap_err().to_string();
+        assert!(error.starts_with("Pocdeploy.toml:3:1: images.mirrors.ghcr.io: `m` must read"), "{error}");
     }
 
     #[test]
