@@ -98,7 +98,7 @@ impl World {
     }
 
     /// What takes minutes in the real world: images, wheels, the operator's manifest and `kind`.
-    fn build(&self) {
+    pub(crate) fn build(&self) {
         let root = &self.project.root;
         let config = Config::read(&root.join("Pocdeploy.toml")).unwrap().config;
         let env = Env::new(root.clone(), config, Options::default(), Arc::new(Recorder::default())).unwrap();

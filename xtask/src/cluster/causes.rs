@@ -295,18 +295,24 @@ fn crash(it: &Symptom) -> Option<String> {
             _ => format!("container {container} ended with `{said}`"),
         });
     }
-    let liveness = line(&it.message, &["liveness probe failed", "startup probe failed"]);
-    Some(match (code, liveness) {
-        (137 | 143, Some(probe)) => format!("container {container} was killed: {}", probe.trim_start_matches("Unhealthy: ")),
-        (0, _) => format!("the command of container {container} ends by itself, well and too early: one that serves must stay"),
-        (126, _) => format!("the command of container {container} cannot be executed: wrong permissions or another architecture"),
-        (127, _) if it.log.trim().is_empty() => {
-            format!("a command that container {container} runs is not in its image (exit code 127, and no word)")
-        }
-        (134 | 139, _) => format!("the program of container {container} crashed (exit code {code})"),
-        (137, _) => format!("container {container} was killed from outside: it did not end when asked, or the node lacked memory"),
-        (143, _) => format!("container {container} was asked to end and never became ready"),
-        _ if it.log.trim().is_empty() => format!("container {container} ended with exit code {code}, and without a word"),
+    let of_probe = line(&it.message, &["probe failed", "probe errored"]);
+    if matches!(code, 137 | 143)
+        && let Some(said) = of_probe
+    {
+        // Only a failed liveness or startup probe ends a container; beside any other, its end is no cause.
+        let said = said.trim_start_matches("Unhealthy: ").to_owned();
+        let ends = ["liveness probe failed", "failed liveness probe", "startup probe failed", "failed startup probe"];
+        return line(&it.message, &ends).map(|_| format!("container {container} was ended, since its probe failed: {said}"));
+    }
+    let is_silent = it.log.trim().is_empty();
+    Some(match code {
+        0 => format!("the command of container {container} ends by itself, well and too early: one that serves must stay"),
+        126 => format!("the command of container {container} cannot be executed: wrong permissions or another architecture"),
+        127 if is_silent => format!("a command that container {container} runs is not in its image (exit code 127, and no word)"),
+        134 | 139 => format!("the program of container {container} crashed (exit code {code})"),
+        137 => format!("container {container} was killed (exit code 137), and nothing here says why"),
+        143 => format!("container {container} was asked to end and never became ready"),
+        _ if is_silent => format!("container {container} ended with exit code {code}, and without a word"),
         _ => format!("container {container} ended with exit code {code}: its last lines say why"),
     })
 }

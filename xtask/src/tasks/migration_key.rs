@@ -1,12 +1,14 @@
-//! What decides whether the database's tables must be looked at: everything of the image but files that cannot matter.
+//! What decides whether the migration Job runs again: everything of the image, but files that cannot matter to Django's `migrate`.
 //!
-//! `migrate` does what the migrations of the installed applications say that were not applied yet. Which these are follows
-//! from migration files, settings, packages and whatever those import. Only files that no settings and no migration
-//! import by any convention are left out; a file of an unknown kind counts.
+//! `migrate` applies the migrations of the installed applications that were not applied yet. Which these are follows from
+//! migration files, settings, packages and what those import. Files that no settings and no migration import by any convention
+//! are left out, and only where the application is known to be Django and the Job runs its `manage.py`. A migration of any other
+//! kind may read any file, so every file counts.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use anyhow::Result;
+use serde_json::Value;
 
 use crate::{
     env::Env,
@@ -14,11 +16,37 @@ use crate::{
     tasks::{Task as _, image::Image},
 };
 
-/// The parts of the image that may bring a migration.
-pub(super) fn inputs(env: &Env) -> Result<Fingerprint> {
+/// The parts of the image that may bring a migration for this Job.
+pub(super) fn inputs(env: &Env, job: &Value) -> Result<Fingerprint> {
     let mut out = Image.inputs(env)?;
-    out.parts.retain(|(name, _)| name.strip_prefix("app/").is_none_or(may_matter));
+    let files = out.parts.iter().filter_map(|(name, _)| name.strip_prefix("app/"));
+    if runs_manage(job) && is_django(&env.stage(), files) {
+        out.parts.retain(|(name, _)| name.strip_prefix("app/").is_none_or(may_matter));
+    }
     Ok(out)
+}
+
+/// Whether a container of the Job is told to run Django's script. An image's own command may be anything.
+fn runs_manage(job: &Value) -> bool {
+    let containers = job.pointer("/spec/template/spec/containers").and_then(Value::as_array);
+    let words = |it: &Value| {
+        let lists = [it.get("command"), it.get("args")].into_iter().flatten().filter_map(Value::as_array).flatten();
+        lists.filter_map(Value::as_str).any(|it| it.contains("manage.py") || it.contains("django-admin"))
+    };
+    containers.is_some_and(|it| !it.is_empty() && it.iter().all(words))
+}
+
+/// Whether the staged application has a `manage.py` that names a settings module, and Django among its requirements.
+fn is_django<'a>(stage: &Path, mut files: impl Iterator<Item = &'a str>) -> bool {
+    let read = |path: &str| fs::read_to_string(stage.join(path)).unwrap_or_default();
+    let is_script = |path: &str| Path::new(path).file_name().is_some_and(|it| it == "manage.py");
+    read("requirements.txt").lines().any(names_django) && files.any(|path| is_script(path) && read(path).contains("DJANGO_SETTINGS_MODULE"))
+}
+
+/// Whether a line of requirements is Django itself: `Django==5.2`, `django[argon2]>=5`.
+fn names_django(line: &str) -> bool {
+    let line = line.trim_start().to_ascii_lowercase();
+    line.strip_prefix("django").is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || "-_.".contains(c)))
 }
 
 fn may_matter(path: &str) -> bool {
@@ -42,6 +70,8 @@ fn may_matter(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -58,11 +88,44 @@ mod tests {
             "polls/apps.py",
             "polls/helpers.py",
             "polls/fixtures/first.html",
+            "sql/schema.sql",
             "mysite/settings.py",
             "manage.py",
             "requirements.txt",
         ] {
             assert!(may_matter(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn an_application_is_django_by_its_script_and_its_requirements_together() {
+        let script = "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'mysite.settings')\n";
+        for (path, text, requirements, expected) in [
+            ("manage.py", script, "asgiref==3\ndjango==6.1.3 \\\n    --hash=sha256:00\n", true),
+            ("src/manage.py", script, "Django\n", true),
+            ("manage.py", script, "django[argon2]>=5\n", true),
+            // Flask-Script's name for the same file.
+            ("manage.py", "from flask_script import Manager\n", "django\n", false),
+            ("manage.py", script, "djangorestframework==3\ndjango-environ\n# django\n", false),
+            ("manage.py", script, "", false),
+            ("app.py", script, "django\n", false),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            fs::create_dir_all(dir.path().join(path).parent().unwrap()).unwrap();
+            fs::write(dir.path().join(path), text).unwrap();
+            fs::write(dir.path().join("requirements.txt"), requirements).unwrap();
+            let files = [path, "requirements.txt"];
+            assert_eq!(is_django(dir.path(), files.into_iter()), expected, "{path}: {text} {requirements}");
+        }
+    }
+
+    #[test]
+    fn a_job_of_another_command_may_read_any_file() {
+        let job = |container: Value| json!({ "spec": { "template": { "spec": { "containers": [container] } } } });
+        assert!(runs_manage(&job(json!({ "command": ["python3", "manage.py", "migrate", "--noinput"] }))));
+        assert!(runs_manage(&job(json!({ "command": ["sh", "-c"], "args": ["./src/manage.py migrate"] }))));
+        for container in [json!({ "command": ["node", "migrate.js"] }), json!({ "command": ["alembic", "upgrade", "head"] }), json!({})] {
+            assert!(!runs_manage(&job(container.clone())), "{container}");
         }
     }
 }

@@ -95,7 +95,10 @@ impl App {
         for object in complete(env, "deploy/frontend", &image::current(env)?, &out.reach)? {
             match object["kind"].as_str().unwrap_or_default() {
                 "Namespace" => {}
-                "Job" => out.migration = Some(objects::name_by_content(object, &migration_key::inputs(env)?)),
+                "Job" => {
+                    let key = migration_key::inputs(env, &object)?;
+                    out.migration = Some(objects::name_by_content(object, &key));
+                }
                 "ConfigMap" | "ServiceAccount" | "NetworkPolicy" | "Role" | "RoleBinding" => out.base.push(object),
                 _ => out.app.push(object),
             }

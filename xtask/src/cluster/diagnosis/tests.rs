@@ -93,6 +93,19 @@ fn exit_codes_are_put_into_words() {
 }
 
 #[test]
+fn an_end_by_signal_is_no_cause_beside_a_page_that_answers_an_error() {
+    let unhealthy =
+        |probe: &str| event("Pod", "web-7-a", "Unhealthy", &format!("{probe} probe failed: HTTP probe failed with statuscode: 500"));
+    for code in [137, 143] {
+        let found = read(web(crashed(code, "Error")), &[unhealthy("Readiness")], "");
+        check(&found, Code::ProbeFails, "Readiness probe failed: HTTP probe failed with statuscode: 500", "logs");
+        assert!(!found.cause.unwrap().text.contains("killed"));
+        let found = read(web(crashed(code, "Error")), &[unhealthy("Liveness")], "");
+        check(&found, Code::Crash, "was ended, since its liveness probe failed: Liveness probe failed: HTTP probe failed", "logs");
+    }
+}
+
+#[test]
 fn a_kill_for_want_of_memory_is_no_ordinary_crash() {
     check(
         &read(web(crashed(137, "OOMKilled")), &[], "Traceback…"),
