@@ -1,5 +1,6 @@
 //! Migration and application in the cluster, each waited for by what it must really do.
 
+mod added;
 mod change;
 mod develop;
 mod history;
@@ -14,6 +15,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 pub use crate::tasks::deploy::{
+    added::besides_serving,
     develop::develop,
     history::{Outcome, Revision},
     restore::restore,
@@ -80,7 +82,7 @@ impl Task for Deploy {
             return Ok(Probe::Stale(why));
         }
         match rollout::page(&wanted.reach, &env.config.app.path) {
-            Ok(status) => Ok(Probe::Fresh(format!("the page answers {status} out of the database"))),
+            Ok(status) => Ok(Probe::Fresh(format!("the page answers {status}"))),
             Err(why) => Ok(Probe::Stale(format!("the page does not answer: {why}"))),
         }
     }

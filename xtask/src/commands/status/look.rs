@@ -186,9 +186,16 @@ fn drift(env: &Env, cluster: &Cluster) -> Result<Row> {
     let seen = tasks::objects::look_at_all(env, cluster)?;
     let differs: Vec<String> =
         seen.iter().filter(|it| !matches!(it.state, State::Well | State::NotReady(_))).map(ToString::to_string).collect();
-    let words = match differs.as_slice() {
+    let mut words = match differs.as_slice() {
         [] => format!("none in {} objects", seen.len()),
         [first, rest @ ..] => format!("{} of {} objects: {first}{}", differs.len(), seen.len(), if rest.is_empty() { "" } else { ", …" }),
     };
-    Ok(Row::new("drift", differs.is_empty(), words, json!({ "objects": seen.len(), "differs": differs })))
+    let besides = tasks::deploy::besides_serving(env, cluster)?;
+    let names: Vec<String> = besides.iter().map(|(id, _)| id.to_string()).collect();
+    if !names.is_empty() {
+        words.push_str(&format!("; there, and not of the revision that serves: {}", names.join(", ")));
+    }
+    // Data that was kept is no fault.
+    let well = differs.is_empty() && besides.iter().all(|(_, may_hold_data)| *may_hold_data);
+    Ok(Row::new("drift", well, words, json!({ "objects": seen.len(), "differs": differs, "besides": names })))
 }

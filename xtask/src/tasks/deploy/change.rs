@@ -10,7 +10,10 @@ use crate::{
     env::Env,
     errors::Problem,
     graph::TaskId,
-    tasks::deploy::history::{Attempt, Outcome, Revision},
+    tasks::deploy::{
+        added::Added,
+        history::{Attempt, Outcome, Revision},
+    },
 };
 
 /// Old pods still run: taking the new ones away is quick.
@@ -24,10 +27,12 @@ pub(super) struct Change {
     pub(super) objects: Vec<Value>,
 }
 
-/// Does the work under a revision number of its own. Where it fails, the revision that served before is put back, and the
-/// error says so; an interrupted change stays as it is, with the old pods serving, and the next run goes on.
+/// Does the work under a revision number of its own. Where it fails, the revision that served before is put back, what only the
+/// failed change added is removed but for what may hold data, and the error says so. An interrupted change stays as it is, with
+/// the old pods serving, and the next run goes on.
 pub(super) fn carry_out(env: &Env, cluster: &Cluster, task: TaskId, change: Change, work: impl FnOnce() -> Result<()>) -> Result<()> {
     let attempt = Attempt::begin(env, cluster, &change.image, change.why, change.objects)?;
+    let added = Added::find(env, cluster, attempt.earlier(), attempt.objects())?;
     let Err(error) = work() else {
         env.note(task, format!("revision {} serves {}", attempt.number(), change.image));
         return attempt.end(cluster, Outcome::Deployed);
@@ -41,12 +46,15 @@ pub(super) fn carry_out(env: &Env, cluster: &Cluster, task: TaskId, change: Chan
         return Err(error);
     };
     env.note(task, format!("putting back revision {}: {}", good.number, good.image));
+    // First: a quota or a policy of the failed change may stand in the way of the old pods.
+    let mut removed = added.remove(env, cluster);
     let said = match put_back(env, cluster, task, &good) {
         Ok(()) => format!("revision {} ({}) is put back and serves as before", good.number, good.image),
         Err(why) => format!("revision {} ({}) could not be put back: {why:#}", good.number, good.image),
     };
+    removed.wait(env, cluster, task)?;
     attempt.end(cluster, Outcome::Failed(first))?;
-    Err(add(error, &said))
+    Err(add(error, format!("{said}\n{removed}").trim_end()))
 }
 
 fn put_back(env: &Env, cluster: &Cluster, task: TaskId, good: &Revision) -> Result<()> {
@@ -64,7 +72,7 @@ fn put_back(env: &Env, cluster: &Cluster, task: TaskId, good: &Revision) -> Resu
     Ok(())
 }
 
-/// Adds a last line to what happened; hint and exit code stay.
+/// Adds last lines to what happened; hint and exit code stay.
 fn add(error: anyhow::Error, said: &str) -> anyhow::Error {
     match error.downcast::<Problem>() {
         Ok(problem) => Problem { what: format!("{}\n{said}", problem.what), ..problem }.into(),

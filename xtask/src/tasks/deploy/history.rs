@@ -91,6 +91,16 @@ impl Attempt {
         self.present.number
     }
 
+    /// The revisions that were there when it began, oldest first.
+    pub(super) fn earlier(&self) -> &[Revision] {
+        &self.earlier
+    }
+
+    /// What it consists of.
+    pub(super) fn objects(&self) -> &[Value] {
+        &self.present.objects
+    }
+
     /// What served when the attempt began.
     pub(super) fn good(&self) -> Option<&Revision> {
         serving(&self.earlier)

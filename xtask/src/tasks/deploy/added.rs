@@ -1,0 +1,249 @@
+//! What only a failed change brought into the cluster: removed again, but for what may hold data, which is kept and named.
+
+use std::{fmt, time::Duration};
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::{
+    called,
+    cluster::{Cluster, ObjectId, Verdict, Wait},
+    deploy::objects::INSTANCE,
+    env::Env,
+    graph::TaskId,
+    tasks::deploy::history::{self, Outcome, Revision},
+};
+
+/// For finalizers and the pods' own time to end.
+const GONE_LIMIT: Duration = Duration::from_secs(60);
+
+/// Groups whose kinds hold no data of the user's that is not in a manifest too. A kind of any other group may be a database.
+const GROUPS: [&str; 8] =
+    ["", "apps", "autoscaling", "batch", "gateway.networking.k8s.io", "networking.k8s.io", "policy", "rbac.authorization.k8s.io"];
+/// Kinds of these groups that hold data, or other objects.
+const KEPT: [&str; 3] = ["PersistentVolumeClaim", "PersistentVolume", "Namespace"];
+
+/// Objects of a change that no revision which served has, and that were not there before it, or only of a change that failed too.
+pub(super) struct Added(Vec<ObjectId>);
+
+/// What became of them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Removed {
+    removed: Vec<ObjectId>,
+    kept: Vec<ObjectId>,
+    failed: Vec<String>,
+    /// `cargo xtask kubectl --name x`
+    kubectl: String,
+}
+
+impl Added {
+    /// To be found before anything is applied. Asks the cluster only for objects that the serving revision lacks.
+    pub(super) fn find(env: &Env, cluster: &Cluster, earlier: &[Revision], objects: &[Value]) -> Result<Added> {
+        let Some(good) = history::serving(earlier) else { return Ok(Added(Vec::new())) };
+        let served = |id: &ObjectId| earlier.iter().any(|it| it.outcome == Outcome::Deployed && holds(&it.objects, id));
+        let mut out = Vec::new();
+        for object in objects {
+            let id = ObjectId::of(object)?;
+            if holds(&good.objects, &id) {
+                continue;
+            }
+            let is_added = match cluster.get(&id)? {
+                None => true,
+                Some(found) => is_ours(env, &found) && !served(&id),
+            };
+            if is_added {
+                out.push(id);
+            }
+        }
+        Ok(Added(out))
+    }
+
+    /// Asks for the deletion of each that came to be. What cannot be removed is among the failures, and ends nothing.
+    pub(super) fn remove(&self, env: &Env, cluster: &Cluster) -> Removed {
+        let named = if env.options.named { format!(" --name {}", env.instance) } else { String::new() };
+        let mut out = Removed { kubectl: format!("{} kubectl{named}", called::name()), ..Removed::default() };
+        for id in &self.0 {
+            match remove(cluster, id) {
+                Ok(None) => {}
+                Ok(Some((removed, kept))) => {
+                    out.removed.extend(removed);
+                    out.kept.extend(kept);
+                }
+                Err(error) => out.failed.push(format!("{error:#}")),
+            }
+        }
+        out
+    }
+}
+
+impl Removed {
+    /// Waits until they are gone. One that stays is told as such.
+    pub(super) fn wait(&mut self, env: &Env, cluster: &Cluster, task: TaskId) -> Result<()> {
+        for id in std::mem::take(&mut self.removed) {
+            let what = format!("{id} to go");
+            let gone = cluster.wait_for(env, task, &Wait::new(env, &what, GONE_LIMIT), || {
+                Ok(if cluster.get(&id)?.is_none() { Verdict::Yes } else { Verdict::NotYet("still there".to_owned()) })
+            });
+            env.interrupt.check()?;
+            match gone {
+                Ok(()) => self.removed.push(id),
+                Err(error) => self.failed.push(format!("{error:#}")),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Removed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut lines = Vec::new();
+        if !self.removed.is_empty() {
+            lines.push("removed again, since only the failed change had it:".to_owned());
+            lines.extend(self.removed.iter().map(|it| format!("  {it}")));
+        }
+        if !self.kept.is_empty() {
+            lines.push("kept, since it may hold data; these commands remove it:".to_owned());
+            lines.extend(self.kept.iter().map(|it| {
+                let namespace = if it.namespace.is_empty() { String::new() } else { format!(" -n {}", it.namespace) };
+                format!("  {it}: {} delete{namespace} {} {}", self.kubectl, plural(it), it.name)
+            }));
+        }
+        lines.extend(self.failed.iter().map(|it| format!("could not be removed: {it}")));
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+/// `persistentvolumeclaim`, `clusters.postgresql.cnpg.io`: kubectl takes both, and the group tells kinds of one name apart.
+fn plural(id: &ObjectId) -> String {
+    let kind = id.kind.to_lowercase();
+    match id.api_version.split_once('/') {
+        Some((group, _)) if !GROUPS.contains(&group) => format!("{kind}.{group}"),
+        _ => kind,
+    }
+}
+
+/// Nothing where the object is not there; else what was removed and what stays.
+fn remove(cluster: &Cluster, id: &ObjectId) -> Result<Option<(Vec<ObjectId>, Vec<ObjectId>)>> {
+    let Some(found) = cluster.get(id)? else { return Ok(None) };
+    if may_hold_data(id, &found) {
+        return Ok(Some((Vec::new(), vec![id.clone()])));
+    }
+    let claims = if id.kind == "StatefulSet" { claims(cluster, id, &found)? } else { Vec::new() };
+    cluster.delete(id)?;
+    Ok(Some((vec![id.clone()], claims)))
+}
+
+fn may_hold_data(id: &ObjectId, object: &Value) -> bool {
+    let group = id.api_version.split_once('/').map_or("", |(group, _)| group);
+    // One that takes its claims with it.
+    let policy = object.pointer("/spec/persistentVolumeClaimRetentionPolicy/whenDeleted");
+    !GROUPS.contains(&group) || KEPT.contains(&id.kind.as_str()) || policy.is_some_and(|it| it == "Delete")
+}
+
+/// The claims that a StatefulSet made for its pods: they stay when it goes.
+fn claims(cluster: &Cluster, id: &ObjectId, set: &Value) -> Result<Vec<ObjectId>> {
+    let templates = set.pointer("/spec/volumeClaimTemplates").and_then(Value::as_array);
+    let prefixes: Vec<String> = templates
+        .into_iter()
+        .flatten()
+        .filter_map(|it| Some(format!("{}-{}-", it.pointer("/metadata/name")?.as_str()?, id.name)))
+        .collect();
+    if prefixes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let is_of = |name: &str| prefixes.iter().any(|it| name.strip_prefix(it).is_some_and(|rest| rest.parse::<u32>().is_ok()));
+    let found = cluster.list("v1", "PersistentVolumeClaim", &id.namespace, "")?;
+    let names = found.iter().filter_map(|it| it.pointer("/metadata/name").and_then(Value::as_str)).filter(|it| is_of(it));
+    Ok(names.map(|it| ObjectId::new("v1", "PersistentVolumeClaim", &id.namespace, it)).collect())
+}
+
+/// Objects of earlier attempts that are there and are not the serving revision's, each with whether it may hold data.
+pub fn besides_serving(env: &Env, cluster: &Cluster) -> Result<Vec<(ObjectId, bool)>> {
+    let revisions = history::read(cluster, &env.config.app.namespace)?;
+    let Some(good) = history::serving(&revisions) else { return Ok(Vec::new()) };
+    let mut out: Vec<(ObjectId, bool)> = Vec::new();
+    for object in revisions.iter().flat_map(|it| &it.objects) {
+        let id = ObjectId::of(object)?;
+        if holds(&good.objects, &id) || out.iter().any(|(it, _)| is_same(it, &id)) {
+            continue;
+        }
+        if let Some(found) = cluster.get(&id)?
+            && is_ours(env, &found)
+        {
+            let may_hold_data = may_hold_data(&id, &found);
+            out.push((id, may_hold_data));
+        }
+    }
+    Ok(out)
+}
+
+fn is_ours(env: &Env, object: &Value) -> bool {
+    object["metadata"]["labels"][INSTANCE] == env.instance.as_str()
+}
+
+fn holds(objects: &[Value], id: &ObjectId) -> bool {
+    objects.iter().filter_map(|it| ObjectId::of(it).ok()).any(|it| is_same(&it, id))
+}
+
+/// The same object, in whatever version of its kind's API it was written.
+fn is_same(one: &ObjectId, other: &ObjectId) -> bool {
+    let group = |it: &ObjectId| it.api_version.split_once('/').map(|(group, _)| group.to_owned());
+    (group(one), &one.kind, &one.namespace, &one.name) == (group(other), &other.kind, &other.namespace, &other.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_may_hold_data_is_kept() {
+        let holds = |api_version, kind| may_hold_data(&ObjectId::new(api_version, kind, "n", "x"), &json!({}));
+        for (api_version, kind) in [("v1", "PersistentVolumeClaim"), ("postgresql.cnpg.io/v1", "Cluster"), ("example.com/v1", "Queue")] {
+            assert!(holds(api_version, kind), "{kind}");
+        }
+        for (api_version, kind) in [
+            ("apps/v1", "Deployment"),
+            ("apps/v1", "StatefulSet"),
+            ("batch/v1", "CronJob"),
+            ("v1", "Service"),
+            ("v1", "ConfigMap"),
+            ("v1", "Secret"),
+            ("networking.k8s.io/v1", "NetworkPolicy"),
+            ("networking.k8s.io/v1", "Ingress"),
+        ] {
+            assert!(!holds(api_version, kind), "{kind}");
+        }
+        let takes_its_claims = json!({ "spec": { "persistentVolumeClaimRetentionPolicy": { "whenDeleted": "Delete" } } });
+        assert!(may_hold_data(&ObjectId::new("apps/v1", "StatefulSet", "n", "x"), &takes_its_claims));
+    }
+
+    #[test]
+    fn another_version_of_a_kind_is_the_same_object() {
+        let id = |version| ObjectId::new(version, "HorizontalPodAutoscaler", "n", "x");
+        assert!(is_same(&id("autoscaling/v1"), &id("autoscaling/v2")));
+        assert!(!is_same(&id("autoscaling/v1"), &id("example.com/v1")));
+    }
+
+    #[test]
+    fn what_was_removed_and_what_stays_is_told_line_by_line() {
+        let removed = Removed {
+            removed: vec![ObjectId::new("batch/v1", "CronJob", "polls", "nightly")],
+            kept: vec![
+                ObjectId::new("v1", "PersistentVolumeClaim", "polls", "media"),
+                ObjectId::new("postgresql.cnpg.io/v1", "Cluster", "polls", "more"),
+            ],
+            failed: vec!["delete Secret x in polls: no".to_owned()],
+            kubectl: "cargo xtask kubectl".to_owned(),
+        };
+        assert_eq!(
+            removed.to_string(),
+            "removed again, since only the failed change had it:\n  CronJob nightly in polls\n\
+             kept, since it may hold data; these commands remove it:\n\
+             \x20 PersistentVolumeClaim media in polls: cargo xtask kubectl delete -n polls persistentvolumeclaim media\n\
+             \x20 Cluster more in polls: cargo xtask kubectl delete -n polls cluster.postgresql.cnpg.io more\n\
+             could not be removed: delete Secret x in polls: no"
+        );
+    }
+}
