@@ -90,6 +90,130 @@ fn the_database_waits_for_a_class_for_its_volumes() {
 }
 
 #[test]
+fn an_applications_own_kind_of_migration_runs_again_when_any_of_its_files_changes() {
+    let world = World::new();
+    let jobs = |world: &World| -> Vec<String> {
+        world.cluster.writes().into_iter().filter(|it| it.starts_with("apply Job polls-migration")).collect()
+    };
+    world.project.write("third_party/django-polls/migrate.js", "one");
+    world.project.write("third_party/django-polls/views.py", "one");
+    world.run(&["patch"]).ends_with(0);
+    world.build();
+    world.create();
+    // Without Django among its requirements, nothing is known of what its migration reads.
+    for path in ["migrate.js", "views.py", "README.md"] {
+        world.cluster.forget();
+        world.project.write(&format!("third_party/django-polls/{path}"), "two");
+        world.run(&["patch"]).ends_with(0);
+        world.build();
+        world.run(&["update"]).ends_with(0);
+        assert_eq!(jobs(&world).len(), 1, "{path}: {:#?}", world.cluster.writes());
+    }
+}
+
+/// A CronJob, a claim, a Secret and settings, and last a Deployment that a webhook refuses.
+const MORE: &str = "\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: more}
+data: {A: \"1\"}
+---
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: nightly}
+spec: {schedule: \"0 3 * * *\"}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: media}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: mail}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: worker}
+spec: {selector: {matchLabels: {app: worker}}, template: {metadata: {labels: {app: worker}}, spec: {containers: [{name: w, image: x}]}}}
+";
+
+#[test]
+fn what_only_a_failed_change_added_goes_again_and_data_is_kept_and_named() {
+    let world = World::new();
+    world.create();
+    let foreign =
+        json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "mail", "namespace": "polls" }, "data": { "a": "Yg==" } });
+    world.project.write("deploy/frontend/zz-more.yaml", MORE);
+    let is_there = |kind: &str, name: &str| world.cluster.get(kind, "polls", name).is_some();
+    for is_foreign in [false, true] {
+        if is_foreign {
+            world.cluster.put(foreign.clone());
+        }
+        world.cluster.fail("PATCH /apis/apps/v1/namespaces/polls/deployments/worker", 1, Failure::Webhook);
+        let failed = world.run(&["update"]);
+        failed
+            .ends_with(1)
+            .says("not on a Friday")
+            .says("is put back and serves as before")
+            .says("removed again, since only the failed change had it:")
+            .says("  CronJob nightly in polls\n")
+            .says("PersistentVolumeClaim media in polls: cargo xtask kubectl delete -n polls persistentvolumeclaim media");
+        assert!(!is_there("CronJob", "nightly") && !is_there("ConfigMap", "more") && is_there("PersistentVolumeClaim", "media"));
+        // Another program's object of the same name is not taken away.
+        assert_eq!(is_there("Secret", "mail"), is_foreign);
+        assert!(is_there("Deployment", "polls-frontend") && is_there("ConfigMap", "polls-frontend"));
+    }
+    let status = world.run(&["status"]);
+    assert!(
+        status.stdout.contains("there, and not of the revision that serves: PersistentVolumeClaim media in polls"),
+        "{}",
+        status.stdout
+    );
+    world.cluster.edit("PersistentVolumeClaim", "polls", "media", |it| it["status"] = json!({ "phase": "Bound" }));
+    world.run(&["update"]).ends_with(0);
+    for (kind, name) in [("CronJob", "nightly"), ("ConfigMap", "more"), ("Secret", "mail"), ("Deployment", "worker")] {
+        assert!(is_there(kind, name), "{kind} {name}");
+    }
+    // What a revision that served had is no addition of a later one.
+    world.project.write("deploy/frontend/zz-more.yaml", &MORE.replace("0 3", "0 4"));
+    world.cluster.fail("PATCH /apis/apps/v1/namespaces/polls/deployments/worker", 1, Failure::Webhook);
+    world.run(&["update"]).ends_with(1).says("is put back");
+    assert_eq!(world.cluster.get("CronJob", "polls", "nightly").unwrap()["spec"]["schedule"], "0 3 * * *");
+}
+
+#[test]
+fn a_port_that_is_lost_while_the_cluster_is_made_gives_way_to_the_next_one() {
+    let world = World::without_node();
+    let version = world.project.read("build/images/versions.toml");
+    let version = version.lines().find_map(|it| it.strip_prefix("kind = \"")).unwrap().trim_end_matches('"');
+    // The first two calls lose their ports; the third fails for another reason.
+    let script = format!(
+        "#!/bin/sh\ncd {root}\necho \"$1\" >> calls\ncase \"$1\" in\nversion) echo {version} ;;\ndelete) ;;\n\
+         create) cp target/pocdeploy/kind.json kind-$(grep -c create calls).json\n\
+         [ $(grep -c create calls) = 3 ] && {{ echo no room >&2; exit 1; }}\n\
+         echo 'ERROR: failed to create cluster: command \"docker run --name x\" failed with error: exit status 125' >&2\n\
+         echo 'Bind for 127.0.0.1:8080 failed: port is already allocated' >&2; exit 1 ;;\nesac\n",
+        root = world.project.root.display()
+    );
+    world.project.write("fakes/kind", &script);
+    let ran = world.run(&["cluster", "--yes"]);
+    ran.ends_with(1).says("while the cluster was made: the next free one is tried").says("no room");
+    let port = |number: u32| -> u64 {
+        let text = world.project.read(&format!("kind-{number}.json"));
+        let at = text.find("\"hostPort\":").unwrap_or_else(|| panic!("{text}"));
+        text[at..].chars().skip_while(|it| !it.is_ascii_digit()).take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
+    };
+    assert!(port(1) < port(2) && port(2) < port(3));
+    assert_eq!(world.project.read("calls").matches("delete").count(), 2);
+    // A port that was asked for is the only one.
+    std::fs::remove_file(world.project.root.join("calls")).unwrap();
+    let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    let ran = Ran::from(world.command(&["cluster", "--yes"]).env("POCDEPLOY_CLUSTER_PORT", free.to_string()).output().unwrap());
+    ran.ends_with(4).says("error[E0106]").says(&format!("port {free} was taken by another program while the cluster was made"));
+    assert_eq!(world.project.read("calls").matches("create").count(), 1);
+}
+
+#[test]
 fn a_claim_that_is_there_before_the_database_is_not_made_again() {
     let world = World::new();
     world.cluster.put(json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "polls" } }));

@@ -189,6 +189,11 @@ fn answer(state: &Mutex<State>, request: &Request) -> Answer {
             Answer::text("{\"id\":\"moby.image.id\",\"aux\":{\"ID\":\"sha256:00\"}}\r\n{\"stream\":\"Successfully tagged x\\n\"}\r\n")
         }
         ("GET", ["networks"]) => state.list_networks(request),
+        ("POST", ["networks", "create"]) => {
+            let name = body["Name"].as_str().unwrap_or_default().to_owned();
+            state.networks.insert(name.clone(), json!({ "Name": name, "Labels": body["Labels"] }));
+            Answer::json(201, &json!({ "Id": format!("id-{name}"), "Warning": "" }))
+        }
         ("GET", ["networks", name]) => state.networks.get(*name).map_or_else(|| refuse(404, "no such network"), |it| Answer::json(200, it)),
         ("DELETE", ["networks", name]) => match state.networks.remove(*name) {
             Some(_) => Answer::Whole { status: 204, kind: "text/plain", body: Vec::new() },

@@ -22,8 +22,15 @@ pub struct Choice {
 }
 
 /// The port that was set by hand, or an error that names its holder; else the first free one, naming the holder of the one passed over.
-pub fn choose(set: Option<u16>, engine: &Engine) -> Result<Choice> {
-    choose_with(set, &is_free, &|port| holder(port, Some(engine)))
+/// Ports in `lost` went to another program after they were chosen, and are passed over.
+pub fn choose(set: Option<u16>, engine: &Engine, lost: &[u16]) -> Result<Choice> {
+    choose_with(set, &|port| !lost.contains(&port) && is_free(port), &|port| holder(port, Some(engine)))
+}
+
+/// Whether an engine's words say that a port was taken when it was to be published. Docker before 28 says the first, Docker since
+/// then and Podman the second.
+pub fn was_lost(words: &str) -> bool {
+    ["port is already allocated", "address already in use"].iter().any(|it| words.contains(it))
 }
 
 /// Who holds the port; nobody where it is free.
@@ -53,7 +60,16 @@ fn choose_with(set: Option<u16>, is_free: &dyn Fn(u16) -> bool, holder: &dyn Fn(
 }
 
 fn is_free(port: u16) -> bool {
-    TcpListener::bind(("127.0.0.1", port)).is_ok() && TcpListener::bind(("0.0.0.0", port)).is_ok()
+    let is_open = |address| match TcpListener::bind((address, port)) {
+        Ok(_) => true,
+        Err(error) => is_only_forbidden(&error),
+    };
+    is_open("127.0.0.1") && is_open("0.0.0.0")
+}
+
+/// A port below 1024 may be closed to this user, and is open to the engine.
+fn is_only_forbidden(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::PermissionDenied
 }
 
 /// A container that publishes the port, else the process that listens on it, as far as this user may see.
@@ -96,6 +112,20 @@ mod tests {
     fn the_next_free_port_is_taken_and_said() {
         let choice = choose_with(None, &|port| port > FIRST + 1, &|_| "`nginx` (process 7)".to_owned()).unwrap();
         assert_eq!(choice, Choice { port: FIRST + 2, note: Some("port 8080 is taken by `nginx` (process 7): using 8082".to_owned()) });
+    }
+
+    #[test]
+    fn a_port_that_is_lost_to_another_run_is_known_by_the_engines_words() {
+        for words in [
+            "driver failed programming external connectivity on endpoint a: Bind for 127.0.0.1:8081 failed: port is already allocated",
+            "failed to bind host port 127.0.0.1:8081/tcp: address already in use",
+            "rootlessport listen tcp 127.0.0.1:8081: bind: address already in use",
+        ] {
+            assert!(was_lost(words), "{words}");
+        }
+        assert!(!was_lost("could not find a log line that matches \"Reached target .*Multi-User System.*\""));
+        assert!(is_only_forbidden(&std::io::ErrorKind::PermissionDenied.into()));
+        assert!(!is_only_forbidden(&std::io::ErrorKind::AddrInUse.into()));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod certificates;
 mod config;
 mod containerd;
+mod create;
 mod files;
 mod first_files;
 mod head_start;
@@ -13,10 +14,7 @@ mod load;
 mod network;
 mod shortcuts;
 
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -26,12 +24,11 @@ use crate::{
     cluster::{Cluster, ObjectId, Verdict, Wait, certificate::Certificate, verdict},
     engine::{Container, Engine},
     env::Env,
-    errors::{Code, Problem, recode},
+    errors::{Code, Problem},
     fingerprint::Fingerprint,
     graph::TaskId,
     host::{self, Setting},
     images::{self, Chosen, Role},
-    port,
     probe::Probe,
     provider::{
         Provider,
@@ -155,9 +152,9 @@ impl Provider for Kind {
             Present::HalfMade(_) => {
                 env.note(TASK, "removing the cluster whose creation was cut off");
                 engine.remove_container(&node(env))?;
-                create(env, engine, early)?;
+                create::create(env, engine, early)?;
             }
-            Present::Nothing => create(env, engine, early)?,
+            Present::Nothing => create::create(env, engine, early)?,
         }
         let cluster = Cluster::open(env, &env.kubeconfig())?;
         wait_until_ready(env, &cluster)?;
@@ -256,50 +253,6 @@ impl Provider for Kind {
         }
         Ok(out)
     }
-}
-
-fn create(env: &Env, engine: &Engine, early: &(dyn Fn() + Sync)) -> Result<()> {
-    // Its kube-proxy would crash again and again, and nothing would say why.
-    if let Some(why) = host::too_few_watchers() {
-        let hint = "`cargo xtask ls` shows the instances that run: delete one, or raise the limit with\nsysctl -w fs.inotify.max_user_instances=1024";
-        return Err(Problem::requirement(why).code(Code::WatchersUsedUp).hint(hint).into());
-    }
-    let kind = images::kind_binary(env, TASK)?;
-    let choice = port::choose(env.config.cluster.port, engine)?;
-    if let Some(note) = choice.note {
-        env.note(TASK, note);
-    }
-    ensure_network(env, engine)?;
-    let file = env.work("kind.json");
-    record::write_file(&file, configuration(env, choice.port, true)?.as_bytes())?;
-    let image = images::reference(env, TASK, Role::Node)?;
-    let name = &env.instance;
-    // A file of its own: others read the instance's while kind writes this one, and not at once.
-    let kubeconfig = env.work("kind-kubeconfig");
-    let sh = env.tools.shell(&env.project)?;
-    // Not removed on failure: the next run looks at what is there, and the log names the cause.
-    let command = cmd!(sh, "{kind} create cluster --name {name} --image {image} --config {file} --kubeconfig {kubeconfig} --retain")
-        .env("DOCKER_HOST", &engine.host)
-        .env("KIND_EXPERIMENTAL_PROVIDER", "docker")
-        .env("KIND_EXPERIMENTAL_DOCKER_NETWORK", network(env));
-    let progress = |line: &str| {
-        if line.trim_start().starts_with("•") || line.trim_start().starts_with("✓") {
-            let words: String = line.chars().filter(char::is_ascii).collect();
-            env.progress(TASK, words.trim());
-        }
-    };
-    let ended = AtomicBool::new(false);
-    let made = std::thread::scope(|scope| {
-        scope.spawn(|| head_start::announce(env, engine, &ended));
-        scope.spawn(|| head_start::once_it_runs(env, engine, &ended, early));
-        let made = env.tools.run_watched(TASK, command, Duration::from_secs(600), progress);
-        ended.store(true, Ordering::Relaxed);
-        made
-    });
-    let text = std::fs::read(&kubeconfig);
-    std::fs::remove_file(&kubeconfig).ok();
-    made.map_err(|error| recode(error, Code::ClusterFailed))?;
-    record::write_file(&env.kubeconfig(), &text.with_context(|| format!("read {}, which kind wrote", kubeconfig.display()))?)
 }
 
 /// What kind gets to read: the project's file, what this host needs, and shortcuts or none.

@@ -83,7 +83,7 @@ fn exit_codes_are_put_into_words() {
         (126, "cannot be executed"),
         (0, "ends by itself"),
         (127, "is not in its image (exit code 127, and no word)"),
-        (137, "was killed from outside"),
+        (137, "was killed (exit code 137), and nothing here says why"),
         (139, "crashed"),
         (143, "asked to end"),
         (3, "exit code 3, and without a word"),
@@ -101,7 +101,7 @@ fn an_end_by_signal_is_no_cause_beside_a_page_that_answers_an_error() {
         check(&found, Code::ProbeFails, "Readiness probe failed: HTTP probe failed with statuscode: 500", "logs");
         assert!(!found.cause.unwrap().text.contains("killed"));
         let found = read(web(crashed(code, "Error")), &[unhealthy("Liveness")], "");
-        check(&found, Code::Crash, "was ended, since its liveness probe failed: Liveness probe failed: HTTP probe failed", "logs");
+        check(&found, Code::Crash, "was ended, since its probe failed: Liveness probe failed: HTTP probe failed", "logs");
     }
 }
 

@@ -77,7 +77,7 @@ impl<'a> Script<'a> {
     pub(super) fn run(&self) -> Result<(Duration, Vec<(&'static str, Duration)>)> {
         // On a network with our labels `ls` and `delete` find what a run that is cut off leaves. kind's own would be there, too.
         kind::ensure_network(&self.inside, self.env.engine()?)?;
-        let choice = port::choose(self.env.config.cluster.port, self.env.engine()?)?;
+        let choice = port::choose(self.env.config.cluster.port, self.env.engine()?, &[])?;
         let config = self.folder.join("kind.json");
         record::write_file(&config, kind::configuration(&self.inside, choice.port, false)?.as_bytes())?;
         let context = self.context()?;
