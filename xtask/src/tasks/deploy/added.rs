@@ -157,7 +157,8 @@ fn claims(cluster: &Cluster, id: &ObjectId, set: &Value) -> Result<Vec<ObjectId>
     Ok(names.map(|it| ObjectId::new("v1", "PersistentVolumeClaim", &id.namespace, it)).collect())
 }
 
-/// Objects of earlier attempts that are there and are not the serving revision's, each with whether it may hold data.
+/// Objects of earlier attempts that are there and are not the serving revision's, with the claims of their StatefulSets: each with
+/// whether it may hold data.
 pub fn besides_serving(env: &Env, cluster: &Cluster) -> Result<Vec<(ObjectId, bool)>> {
     let revisions = history::read(cluster, &env.config.app.namespace)?;
     let Some(good) = history::serving(&revisions) else { return Ok(Vec::new()) };
@@ -166,6 +167,11 @@ pub fn besides_serving(env: &Env, cluster: &Cluster) -> Result<Vec<(ObjectId, bo
         let id = ObjectId::of(object)?;
         if holds(&good.objects, &id) || out.iter().any(|(it, _)| is_same(it, &id)) {
             continue;
+        }
+        if id.kind == "StatefulSet" {
+            let claims = claims(cluster, &id, object)?;
+            let new: Vec<ObjectId> = claims.into_iter().filter(|claim| !out.iter().any(|(it, _)| is_same(it, claim))).collect();
+            out.extend(new.into_iter().map(|it| (it, true)));
         }
         if let Some(found) = cluster.get(&id)?
             && is_ours(env, &found)

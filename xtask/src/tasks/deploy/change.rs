@@ -10,14 +10,18 @@ use crate::{
     env::Env,
     errors::Problem,
     graph::TaskId,
+    provider::provider,
     tasks::deploy::{
         added::Added,
         history::{Attempt, Outcome, Revision},
+        rollout,
     },
 };
 
 /// Old pods still run: taking the new ones away is quick.
 const PUT_BACK_LIMIT: Duration = Duration::from_secs(120);
+/// The pods are ready by then.
+const PAGE_LIMIT: Duration = Duration::from_secs(10);
 
 /// What is to run, and why.
 pub(super) struct Change {
@@ -49,12 +53,25 @@ pub(super) fn carry_out(env: &Env, cluster: &Cluster, task: TaskId, change: Chan
     // First: a quota or a policy of the failed change may stand in the way of the old pods.
     let mut removed = added.remove(env, cluster);
     let said = match put_back(env, cluster, task, &good) {
-        Ok(()) => format!("revision {} ({}) is put back and serves as before", good.number, good.image),
+        Ok(()) => format!("revision {} ({}) is put back{}", good.number, good.image, page(env, cluster, task)),
         Err(why) => format!("revision {} ({}) could not be put back: {why:#}", good.number, good.image),
     };
     removed.wait(env, cluster, task)?;
     attempt.end(cluster, Outcome::Failed(first))?;
     Err(add(error, format!("{said}\n{removed}").trim_end()))
+}
+
+/// What was seen of the page, as the end of a sentence.
+fn page(env: &Env, cluster: &Cluster, task: TaskId) -> String {
+    let seen = provider(env).and_then(|it| it.reach(env)).and_then(|reach| {
+        let wait = Wait::new(env, "the page", PAGE_LIMIT);
+        let look = || Ok(rollout::page(&reach, &env.config.app.path).map_or_else(Verdict::NotYet, |_| Verdict::Yes));
+        cluster.wait_for(env, task, &wait, look)
+    });
+    match seen {
+        Ok(()) => " and serves as before".to_owned(),
+        Err(why) => format!("; {why:#}"),
+    }
 }
 
 fn put_back(env: &Env, cluster: &Cluster, task: TaskId, good: &Revision) -> Result<()> {

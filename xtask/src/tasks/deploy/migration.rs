@@ -33,7 +33,7 @@ pub(super) fn migrate(env: &Env, cluster: &Cluster, task: TaskId, job: Option<&V
             cluster.apply(job)?;
         }
         Some(Verdict::Yes) => {
-            env.detail(task, format!("nothing to migrate: {id} is complete, and no migration, setting or requirement changed since"));
+            env.detail(task, format!("nothing to migrate: {id} is complete, and nothing that it reads changed since"));
             return Ok(());
         }
         // Cut off while it ran.
