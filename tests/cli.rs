@@ -413,7 +413,9 @@ fn eject_passes_over_the_pins_that_are_generated() {
     let elsewhere = Project::new();
     fs::remove_dir_all(elsewhere.root.join("build")).unwrap();
     for own in [None, Some("own pins\n")] {
-        own.map(|it| elsewhere.write("build/requirements.txt", it));
+        if let Some(own) = own {
+            elsewhere.write("build/requirements.txt", own);
+        }
         run(&elsewhere, &program, &["eject"])
             .ends_with(0)
             .says("passed over: build/requirements.txt, which `pocdeploy requirements` writes");

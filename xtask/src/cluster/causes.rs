@@ -299,10 +299,13 @@ fn crash(it: &Symptom) -> Option<String> {
     if matches!(code, 137 | 143)
         && let Some(said) = of_probe
     {
-        // Only a failed liveness or startup probe ends a container; beside any other, its end is no cause.
+        // Only a failed liveness or startup probe ends a container. Beside another one, the signal is not what is wrong.
         let said = said.trim_start_matches("Unhealthy: ").to_owned();
         let ends = ["liveness probe failed", "failed liveness probe", "startup probe failed", "failed startup probe"];
-        return line(&it.message, &ends).map(|_| format!("container {container} was ended, since its probe failed: {said}"));
+        return Some(match line(&it.message, &ends) {
+            Some(_) => format!("container {container} was ended, since its probe failed: {said}"),
+            None => format!("container {container} did not answer its probe before a signal ended it: {said}"),
+        });
     }
     let is_silent = it.log.trim().is_empty();
     Some(match code {

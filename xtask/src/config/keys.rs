@@ -77,6 +77,7 @@ pub const KEYS: [Key; 27] = [
     Key {
         path: "frontend.groups",
         show: |it| it.frontend.groups.join(","),
+        text: |_| None,
         set: |it, text| {
             it.frontend.groups = text.split([',', ' ']).filter(|it| !it.is_empty()).map(str::to_owned).collect();
             Ok(())

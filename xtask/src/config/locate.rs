@@ -62,7 +62,7 @@ fn offset(text: &str, complaint: &Complaint) -> Option<usize> {
 }
 
 fn point(text: &str, at: usize, message: &str) -> String {
-    let at = text.floor_char_boundary(at.min(text.len()));
+    let at = (0..=at.min(text.len())).rev().find(|it| text.is_char_boundary(*it)).unwrap_or_default();
     let begin = text[..at].rfind('\n').map_or(0, |it| it + 1);
     let line = text[..at].matches('\n').count() + 1;
     let column = text[begin..at].chars().count() + 1;

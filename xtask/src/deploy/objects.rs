@@ -11,6 +11,9 @@ pub const INSTANCE: &str = "dev.pocdeploy/instance";
 /// The annotation of a Job or Deployment whose pods can be started before the database answers, because they wait for it themselves.
 const WAITS: &str = "dev.pocdeploy/waits-for-database";
 
+/// The tag of an image that the tool sets.
+const PLACEHOLDER: &str = ":set-by-pocdeploy";
+
 /// Whether the manifest says that its pods wait for the database themselves.
 pub fn waits_for_database(object: &Value) -> bool {
     object["metadata"]["annotations"][WAITS] == "true"
@@ -29,8 +32,14 @@ pub struct Values<'a> {
     pub own_credentials: bool,
 }
 
-/// Sets the tool's fields in one object.
-pub fn complete(mut object: Value, values: &Values<'_>) -> Value {
+/// Sets the tool's fields in the objects of a folder. The first Deployment is the application's: its number of pods is
+/// `app.replicas`, and that of every other is its manifest's.
+pub fn complete_all(objects: Vec<Value>, values: &Values<'_>) -> Vec<Value> {
+    let app = objects.iter().position(|it| it["kind"] == "Deployment");
+    objects.into_iter().enumerate().map(|(index, it)| complete(it, values, Some(index) == app)).collect()
+}
+
+fn complete(mut object: Value, values: &Values<'_>, is_app: bool) -> Value {
     let kind = object["kind"].as_str().unwrap_or_default().to_owned();
     match kind.as_str() {
         "Namespace" => object["metadata"]["name"] = json!(values.config.app.namespace),
@@ -39,26 +48,23 @@ pub fn complete(mut object: Value, values: &Values<'_>) -> Value {
     object["metadata"]["labels"][INSTANCE] = json!(values.instance);
     match kind.as_str() {
         "ConfigMap" => addresses(&mut object["data"], values),
-        "Deployment" => {
-            object["spec"]["replicas"] = json!(values.config.app.replicas);
-            set_images(&mut object["spec"]["template"]["spec"], values.image);
-        }
-        "Job" => set_images(&mut object["spec"]["template"]["spec"], values.image),
+        "Deployment" if is_app => object["spec"]["replicas"] = json!(values.config.app.replicas),
         // One that says so is for the cluster's inside.
         "Service" if object["spec"]["type"] != "ClusterIP" => service(&mut object, values.reach),
         "Ingress" => object["spec"]["rules"][0]["host"] = json!(values.config.app.host),
         "Cluster" => database(&mut object, values),
         _ => {}
     }
+    set_images(&mut object, &values.config.frontend.image, values.image);
     sign(&mut object);
     object
 }
 
-/// A Job's template cannot change: each content gets a name of its own. `decides` stands for the image: where it is the same,
-/// another image is no other content.
-pub fn name_by_content(mut job: Value, decides: &Fingerprint) -> Value {
+/// A Job's template cannot change: each content gets a name of its own. `decides` stands for the application's image, `image`: where
+/// it is the same, another image is no other content.
+pub fn name_by_content(mut job: Value, image: &str, decides: &Fingerprint) -> Value {
     let mut content = job.clone();
-    set_images(&mut content["spec"]["template"]["spec"], "");
+    set_images(&mut content, name_of(image), "");
     unsign(&mut content);
     let mut key = Fingerprint::new();
     key.add("job", content.to_string());
@@ -128,14 +134,34 @@ fn addresses(data: &mut Value, values: &Values<'_>) {
     }
 }
 
-/// Sets the image of every container of a pod's description.
-pub fn set_images(pod: &mut Value, image: &str) {
+/// Sets the image of every container that is the application's, in whatever kind of object holds pods: one whose manifest names
+/// the image `ours`, with any tag, or has the tag `set-by-pocdeploy`. A container of another image stays as it is.
+pub fn set_images(object: &mut Value, ours: &str, image: &str) {
+    let pod = match object["kind"].as_str().unwrap_or_default() {
+        "Pod" => "/spec",
+        "CronJob" => "/spec/jobTemplate/spec/template/spec",
+        "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job" => "/spec/template/spec",
+        _ => return,
+    };
+    let Some(pod) = object.pointer_mut(pod) else { return };
     for list in ["initContainers", "containers"] {
         for container in pod.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
-            container["image"] = json!(image);
-            // The image is brought to the nodes; there may be no registry that has it.
-            container["imagePullPolicy"] = json!("IfNotPresent");
+            let named = container["image"].as_str().unwrap_or_default();
+            if name_of(named) == ours || named.ends_with(PLACEHOLDER) {
+                container["image"] = json!(image);
+                // The image is brought to the nodes; there may be no registry that has it.
+                container["imagePullPolicy"] = json!("IfNotPresent");
+            }
         }
+    }
+}
+
+/// A reference without its tag and its digest.
+fn name_of(image: &str) -> &str {
+    let named = image.split('@').next().unwrap_or_default();
+    match named.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => name,
+        _ => named,
     }
 }
 
@@ -185,7 +211,7 @@ mod tests {
         let reach = reach();
         let values =
             Values { config: &config, instance: "i", image: "polls:1-ab", postgresql: "pg:17", reach: &reach, own_credentials: true };
-        complete(object, &values)
+        complete(object, &values, true)
     }
 
     #[test]
@@ -205,14 +231,46 @@ mod tests {
     }
 
     #[test]
-    fn every_container_gets_the_image_and_a_policy_that_works_without_a_registry() {
-        let pod = json!({ "containers": [{ "name": "a", "image": "x" }], "initContainers": [{ "name": "b", "image": "x", "imagePullPolicy": "Always" }] });
-        let out = with(json!({ "kind": "Deployment", "metadata": { "name": "d" }, "spec": { "template": { "spec": pod } } }));
-        for list in ["containers", "initContainers"] {
-            let container = &out["spec"]["template"]["spec"][list][0];
-            assert_eq!((container["image"].as_str(), container["imagePullPolicy"].as_str()), (Some("polls:1-ab"), Some("IfNotPresent")));
+    fn our_containers_of_every_kind_get_the_image_and_a_policy_that_works_without_a_registry_and_no_others_do() {
+        let pod = json!({
+            "containers": [{ "image": "polls:set-by-pocdeploy" }, { "image": "redis:7", "imagePullPolicy": "Always" }],
+            "initContainers": [{ "image": "polls", "imagePullPolicy": "Always" }, { "image": "other/polls:1" }],
+        });
+        let template = json!({ "template": { "spec": pod } });
+        let jobs = json!({ "jobTemplate": { "spec": template } });
+        for (kind, spec, at) in [
+            ("Deployment", &template, "/spec/template/spec"),
+            ("StatefulSet", &template, "/spec/template/spec"),
+            ("DaemonSet", &template, "/spec/template/spec"),
+            ("Job", &template, "/spec/template/spec"),
+            ("CronJob", &jobs, "/spec/jobTemplate/spec/template/spec"),
+            ("Pod", &pod, "/spec"),
+        ] {
+            let out = with(json!({ "kind": kind, "metadata": { "name": "x" }, "spec": spec }));
+            let pod = out.pointer(at).unwrap();
+            let ours = json!({ "image": "polls:1-ab", "imagePullPolicy": "IfNotPresent" });
+            assert_eq!(pod["containers"], json!([ours, { "image": "redis:7", "imagePullPolicy": "Always" }]), "{kind}");
+            assert_eq!(pod["initContainers"], json!([ours, { "image": "other/polls:1" }]), "{kind}");
         }
-        assert_eq!(out["spec"]["replicas"], 2);
+    }
+
+    #[test]
+    fn the_name_of_an_image_is_what_stands_before_tag_and_digest() {
+        for (image, name) in
+            [("polls", "polls"), ("polls:1", "polls"), ("r:5000/a/polls", "r:5000/a/polls"), ("r:5000/polls:1@sha256:ab", "r:5000/polls")]
+        {
+            assert_eq!(name_of(image), name);
+        }
+    }
+
+    #[test]
+    fn the_number_of_pods_is_the_applications_alone() {
+        let config = Config::default();
+        let reach = reach();
+        let values = Values { config: &config, instance: "i", image: "", postgresql: "", reach: &reach, own_credentials: false };
+        let deployment = |replicas: u32| json!({ "kind": "Deployment", "metadata": { "name": "d" }, "spec": { "replicas": replicas } });
+        let out = complete_all(vec![json!({ "kind": "Secret", "metadata": {} }), deployment(5), deployment(1)], &values);
+        assert_eq!(out.iter().map(|it| it["spec"]["replicas"].as_u64()).collect::<Vec<_>>(), [None, Some(2), Some(1)]);
     }
 
     #[test]
@@ -231,12 +289,13 @@ mod tests {
             let pod = json!({ "containers": [{ "name": "m", "image": image, "command": [command] }] });
             let mut key = Fingerprint::new();
             key.add("migrations", decides);
-            name_by_content(with(json!({ "kind": "Job", "metadata": { "name": "m" }, "spec": { "template": { "spec": pod } } })), &key)
+            let job = with(json!({ "kind": "Job", "metadata": { "name": "m" }, "spec": { "template": { "spec": pod } } }));
+            name_by_content(job, image, &key)
         };
         let name = |job: Value| (job["metadata"]["name"].clone(), inputs_of(&job).map(str::to_owned));
-        assert_eq!(name(job("a", "1", "x")), name(job("a", "2", "x")));
-        assert_ne!(name(job("a", "1", "x")), name(job("a", "1", "y")));
-        assert_ne!(name(job("a", "1", "x")), name(job("b", "1", "x")));
+        assert_eq!(name(job("a", "polls:1", "x")), name(job("a", "polls:2", "x")));
+        assert_ne!(name(job("a", "polls:1", "x")), name(job("a", "polls:1", "y")));
+        assert_ne!(name(job("a", "polls:1", "x")), name(job("b", "polls:1", "x")));
     }
 
     #[test]
@@ -265,6 +324,7 @@ mod tests {
         let out = complete(
             json!({ "kind": "Service", "metadata": { "name": "s" }, "spec": { "ports": [{ "port": 80, "nodePort": 30080 }] } }),
             &values,
+            false,
         );
         assert_eq!(out["spec"], json!({ "type": "LoadBalancer", "ports": [{ "port": 80 }] }));
     }

@@ -92,12 +92,13 @@ impl App {
     pub(super) fn read(env: &Env) -> Result<App> {
         let reach = provider(env)?.reach(env)?;
         let mut out = App { base: Vec::new(), migration: None, app: Vec::new(), reach };
-        for object in complete(env, "deploy/frontend", &image::current(env)?, &out.reach)? {
+        let image = image::current(env)?;
+        for object in complete(env, "deploy/frontend", &image, &out.reach)? {
             match object["kind"].as_str().unwrap_or_default() {
                 "Namespace" => {}
                 "Job" => {
                     let key = migration_key::inputs(env, &object)?;
-                    out.migration = Some(objects::name_by_content(object, &key));
+                    out.migration = Some(objects::name_by_content(object, &image, &key));
                 }
                 "ConfigMap" | "ServiceAccount" | "NetworkPolicy" | "Role" | "RoleBinding" => out.base.push(object),
                 _ => out.app.push(object),
@@ -170,7 +171,7 @@ fn complete(env: &Env, folder: &str, image: &str, reach: &Reach) -> Result<Vec<V
         reach,
         own_credentials: env.config.database.password.is_some(),
     };
-    Ok(manifests::read_folder(&env.files.folder(folder)?)?.into_iter().map(|it| objects::complete(it, &values)).collect())
+    Ok(objects::complete_all(manifests::read_folder(&env.files.folder(folder)?)?, &values))
 }
 
 fn missing(what: &str) -> Problem {

@@ -49,7 +49,7 @@ fn job(env: &Env, cluster: &Cluster, app: &App) -> Result<Option<Value>> {
     if let Some(serving) = history::serving(&revisions)
         && serving.image != image::current(env)?
     {
-        objects::set_images(&mut job["spec"]["template"]["spec"], &serving.image);
+        objects::set_images(&mut job, &env.config.frontend.image, &serving.image);
         let name = job["metadata"]["name"].as_str().unwrap_or_default();
         // Not the name of the present source's migration: that one is still to come.
         job["metadata"]["name"] = json!(format!("{name}-restored"));
