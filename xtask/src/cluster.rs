@@ -95,6 +95,11 @@ impl Cluster {
         Ok(Cluster { client, runtime: env.runtime.clone(), interrupt: env.interrupt.clone() })
     }
 
+    /// The same connection for removing what a run made: a signal that came before does not end it, so each call needs a limit.
+    pub(crate) fn for_cleaning(&self) -> Cluster {
+        Cluster { interrupt: Interrupt::default(), ..self.clone() }
+    }
+
     fn call<T>(&self, future: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Problem> {
         self.interrupt.status()?;
         let interrupt = self.interrupt.clone();

@@ -149,7 +149,7 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
         Command::History(it) => history::run(&env, it.output),
         Command::Rollback(it) => locked(&env, "rollback", || rollback::run(&env, it.revision)),
         Command::Db(it) => match it.command {
-            DbCommand::Snapshot { file } => locked(&env, "db snapshot", || db::take(&env, file)),
+            DbCommand::Snapshot { file, no_verify } => locked(&env, "db snapshot", || db::take(&env, file, no_verify)),
             DbCommand::Ls => db::ls(&env),
             DbCommand::Restore { file } => locked(&env, "db restore", || db::restore(&env, &file)),
         },

@@ -309,10 +309,13 @@ pub struct Db {
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum DbCommand {
-    /// Write what the database holds to a file, consistent and whole
+    /// Write what the database holds to a file, consistent, whole and proven to be restorable
     Snapshot {
         /// The file, which must not be there yet [default: one in snapshots/, named by instance and time]
         file: Option<PathBuf>,
+        /// Do not restore it into a scratch database first: it may hold what cannot be put back
+        #[arg(long)]
+        no_verify: bool,
     },
     /// List the files of snapshots/
     Ls,

@@ -1,35 +1,46 @@
 //! Snapshots of the application's database: its content, consistent, in a file of the user's. They are precious: nothing of
 //! them lies below `target/`, and `delete` leaves them.
 
+mod archive;
+mod primary;
 mod restore;
+mod scratch;
 
 use std::{
-    fs,
-    io::{Read as _, Seek as _, Write as _},
+    cell::RefCell,
+    fs::{self, File},
+    io::Write as _,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::{Context as _, Result};
-use serde_json::Value;
+use tempfile::NamedTempFile;
 
 pub use crate::snapshot::restore::restore;
 use crate::{
-    cluster::{Cluster, Exec, ObjectId, Verdict, Wait},
+    cluster::{Cluster, ObjectId, Verdict, Wait},
     env::Env,
     errors::Problem,
     graph::TaskId,
+    snapshot::{
+        archive::{Archive, Facts},
+        primary::Primary,
+        scratch::MissingRoles,
+    },
 };
 
 /// Beside `Pocdeploy.toml`; a file in it keeps git away.
 pub const FOLDER: &str = "snapshots";
-/// For all that a database of a proof of concept holds.
-const LIMIT: Duration = Duration::from_secs(600);
+/// How long a dump waits for whoever changes tables just now.
+const LOCKS: &str = "--lock-wait-timeout=30s";
 /// For a database that is just being restarted.
 const RETRY: Duration = Duration::from_secs(90);
-/// The first bytes of `pg_dump`'s custom format.
-const MAGIC: &[u8] = b"PGDMP";
+/// Up to this size of the database, in bytes, a snapshot that the tool takes by itself is proven too: that takes a second or a few.
+const QUICK: u64 = 256 << 20;
+/// Beside the data and the log of writing it, in bytes: what a server needs to go on.
+const RESERVE: u64 = 128 << 20;
 /// Those that the tool took by itself are kept up to this many.
 const KEPT: usize = 10;
 /// In the names of those.
@@ -42,26 +53,12 @@ pub struct Snapshot {
     pub size: u64,
 }
 
-/// The database's primary, where commands are run.
-pub(crate) struct Primary {
-    namespace: String,
-    pod: String,
-}
-
-impl Primary {
-    /// Of the `Cluster` object.
-    pub(crate) fn find(cluster: &Cluster, database: &ObjectId) -> Result<Primary> {
-        let object = cluster.get(database)?;
-        let pod = object.as_ref().and_then(|it| it.pointer("/status/currentPrimary")).and_then(Value::as_str);
-        match pod {
-            Some(pod) => Ok(Primary { namespace: database.namespace.clone(), pod: pod.to_owned() }),
-            None => Err(Problem::new(format!("{database} has no primary")).hint("`cargo xtask create` brings it up").into()),
-        }
-    }
-
-    fn exec<'a>(&'a self, command: &'a [&'a str]) -> Exec<'a> {
-        Exec { namespace: &self.namespace, pod: &self.pod, container: "postgres", command, limit: LIMIT }
-    }
+/// Whether a snapshot is restored into a scratch database before it gets its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    Restored,
+    /// It is only read to its end.
+    Read,
 }
 
 /// Where a snapshot goes that nobody named: `polls-3f59e9-20261124T060000Z.dump`, or `…-before-update.dump`.
@@ -71,32 +68,52 @@ pub fn default_path(env: &Env, before: Option<&str>) -> PathBuf {
     env.path(FOLDER).join(format!("{}-{now}Z{reason}.dump", env.instance))
 }
 
-/// Writes the database's content to a file that is not there yet: whole, readable again and only for its owner, or not at all.
-/// Returns its size.
-pub fn take(env: &Env, cluster: &Cluster, database: &ObjectId, file: &Path) -> Result<u64> {
+/// Writes the database's content to a file that is not there yet: whole, readable again, by default proven to be restorable, and
+/// only for its owner; or not at all. Returns its size.
+pub fn take(env: &Env, task: TaskId, cluster: &Cluster, database: &ObjectId, file: &Path, proof: Proof) -> Result<u64> {
     if file.exists() {
         return Err(Problem::usage(format!("{} is there already and is not overwritten", file.display())).into());
     }
     let dir = folder(env, file)?;
     let primary = Primary::find(cluster, database)?;
-    let mut out = tempfile::NamedTempFile::new_in(&dir).with_context(|| format!("write to {}", dir.display()))?;
-    let name = &env.config.database.name;
-    let dump = ["pg_dump", "--format=custom", "--dbname", name];
-    cluster.exec_streams(primary.exec(&dump), None, &mut out).context("take a snapshot of the database")?;
-    out.as_file().sync_all()?;
-    out.rewind()?;
-    let size = out.as_file().metadata()?.len();
-    check(cluster, &primary, &mut out, file)?;
-    out.persist_noclobber(file).map_err(|it| it.error).with_context(|| format!("write {}", file.display()))?;
-    Ok(size)
+    let (out, facts) = dump(env, &primary, &dir)?;
+    match proof {
+        Proof::Read => check(&primary, &out, file)?,
+        Proof::Restored => {
+            enough_room(&primary, facts.size)?;
+            prove(env, task, &primary, &out, file)?;
+        }
+    }
+    persist(out, file)
 }
 
-/// One of the tool's own, before it changes the database; the oldest of these go.
+/// One of the tool's own, before it changes the database; the oldest of these go. It is kept also where it cannot be restored as
+/// it is, and where proving that would take long: a note says so, and an update is not held up.
 pub fn take_before(env: &Env, task: TaskId, cluster: &Cluster, database: &ObjectId, what: &str) -> Result<PathBuf> {
     let file = default_path(env, Some(what));
+    let dir = folder(env, &file)?;
     // A database whose own settings just changed is restarted by its operator: it is back in seconds.
     let wait = Wait::new(env, "a snapshot of the database", RETRY);
-    cluster.wait_for(env, task, &wait, || take(env, cluster, database, &file).map(|_| Verdict::Yes))?;
+    let dumped = RefCell::new(None);
+    cluster.wait_for(env, task, &wait, || {
+        let primary = Primary::find(cluster, database)?;
+        let (out, facts) = dump(env, &primary, &dir)?;
+        check(&primary, &out, &file)?;
+        dumped.replace(Some((primary, out, facts)));
+        Ok(Verdict::Yes)
+    })?;
+    let (primary, out, facts) = dumped.into_inner().context("no snapshot came of the wait")?;
+    let proven = if facts.size > QUICK {
+        let size = facts.size >> 20;
+        Err(Problem::new(format!("a database of {size} MB is proven by `cargo xtask db snapshot` only")).into())
+    } else {
+        enough_room(&primary, facts.size).and_then(|()| prove(env, task, &primary, &out, &file))
+    };
+    persist(out, &file)?;
+    if let Err(error) = proven {
+        env.interrupt.check()?;
+        env.note(task, format!("{} is not proven to be restorable: {error:#}", file.display()));
+    }
     let own = |it: &Snapshot| it.path.file_name().is_some_and(|name| is_own(&name.to_string_lossy(), &env.instance));
     let mut own: Vec<Snapshot> = list(env)?.into_iter().filter(own).collect();
     own.truncate(own.len().saturating_sub(KEPT));
@@ -104,6 +121,58 @@ pub fn take_before(env: &Env, task: TaskId, cluster: &Cluster, database: &Object
         fs::remove_file(&old.path).with_context(|| format!("remove {}", old.path.display()))?;
     }
     Ok(file)
+}
+
+fn dump(env: &Env, primary: &Primary, dir: &Path) -> Result<(NamedTempFile, Facts)> {
+    let mut out = NamedTempFile::new_in(dir).with_context(|| format!("write to {}", dir.display()))?;
+    let live = &env.config.database.name;
+    let dump = ["pg_dump", "--format=custom", LOCKS, "--dbname", &primary::connection(live)];
+    primary.run(&dump, None, &mut out).or_else(|error| {
+        let error = error.context("take a snapshot of the database");
+        if !format!("{error:#}").contains("lock timeout") {
+            return Err(error);
+        }
+        let holders = scratch::holders(primary, live)?;
+        Err(error.context(format!("after 30 s these sessions still change tables: {holders}")))
+    })?;
+    let facts = Facts { exact: true, ..Facts::read(primary, live)? };
+    archive::write_facts(&mut out, &facts)?;
+    out.as_file().sync_all()?;
+    Ok((out, facts))
+}
+
+fn persist(out: NamedTempFile, file: &Path) -> Result<u64> {
+    let size = out.as_file().metadata()?.len();
+    out.persist_noclobber(file).map_err(|it| it.error).with_context(|| format!("write {}", file.display()))?;
+    Ok(size)
+}
+
+fn open(out: &NamedTempFile, file: &Path) -> Result<Archive> {
+    Archive::of(out.reopen()?, file)
+}
+
+/// Restores the file into a scratch database of the same server, and drops that.
+fn prove(env: &Env, task: TaskId, primary: &Primary, out: &NamedTempFile, file: &Path) -> Result<()> {
+    let mut archive = open(out, file)?;
+    scratch::with((env, task), primary, &mut archive, MissingRoles::Refuse, |_| Ok(())).or_else(|error| {
+        env.interrupt.check()?;
+        Err(scratch::unrestorable(error))
+    })
+}
+
+/// Refuses to fill the database's volume: a server without room for its log stops.
+fn enough_room(primary: &Primary, size: u64) -> Result<()> {
+    let (room, needed) = (primary.room()?, size * 2 + RESERVE);
+    if room >= needed {
+        return Ok(());
+    }
+    let text = |bytes: u64| format!("{} MB", bytes >> 20);
+    let what = format!(
+        "nothing was changed: a second copy of the database and its log take {}, and its volume has {} left",
+        text(needed),
+        text(room)
+    );
+    Err(Problem::new(what).hint("`database.storage` sets the volume's size; `db snapshot --no-verify` needs no second copy").into())
 }
 
 fn is_own(name: &str, instance: &str) -> bool {
@@ -125,28 +194,14 @@ pub fn list(env: &Env) -> Result<Vec<Snapshot>> {
 }
 
 /// What can be seen of a file without a database: that it is there and begins as a snapshot does.
-pub fn look(file: &Path) -> Result<fs::File> {
-    let mut open = fs::File::open(file)
-        .map_err(|error| Problem::usage(format!("{}: {error}", file.display())).hint("`cargo xtask db ls` lists the snapshots"))?;
-    let mut first = Vec::new();
-    (&mut open).take(MAGIC.len() as u64).read_to_end(&mut first)?;
-    if first != MAGIC {
-        return Err(Problem::usage(format!(
-            "{} is no snapshot: it does not begin with {}",
-            file.display(),
-            String::from_utf8_lossy(MAGIC)
-        ))
-        .into());
-    }
-    open.rewind()?;
-    Ok(open)
+pub fn look(file: &Path) -> Result<()> {
+    Archive::open(file).map(drop)
 }
 
 /// Reads the whole file as a restore would, into nothing.
-fn check(cluster: &Cluster, primary: &Primary, input: &mut dyn std::io::Read, file: &Path) -> Result<()> {
-    let read = ["pg_restore", "--file=/dev/null"];
-    cluster
-        .exec_streams(primary.exec(&read), Some(input), &mut std::io::sink())
+fn check(primary: &Primary, out: &NamedTempFile, file: &Path) -> Result<()> {
+    primary
+        .run(&["pg_restore", "--file=/dev/null"], Some(&mut open(out, file)?.read()?), &mut std::io::sink())
         .with_context(|| format!("{} cannot be read to its end; nothing was changed", file.display()))
 }
 
@@ -158,7 +213,7 @@ fn folder(env: &Env, file: &Path) -> Result<PathBuf> {
     if dir == env.path(FOLDER) && !dir.is_dir() {
         fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))?;
-        fs::File::create(dir.join(".gitignore"))?.write_all(b"*\n")?;
+        File::create(dir.join(".gitignore"))?.write_all(b"*\n")?;
     }
     Ok(dir)
 }
@@ -178,19 +233,5 @@ mod tests {
         ] {
             assert!(!is_own(name, "polls-3f59e9"), "{name}");
         }
-    }
-
-    #[test]
-    fn a_file_that_is_no_snapshot_is_refused_before_anything_happens() {
-        let dir = tempfile::tempdir().unwrap();
-        let write = |name: &str, bytes: &[u8]| {
-            let path = dir.path().join(name);
-            fs::write(&path, bytes).unwrap();
-            path
-        };
-        assert!(look(&write("good", b"PGDMP\x01")).is_ok());
-        assert!(look(&write("empty", b"")).is_err());
-        assert!(look(&write("sql", b"SELECT 1;")).unwrap_err().to_string().contains("is no snapshot"));
-        assert!(look(&dir.path().join("absent")).is_err());
     }
 }

@@ -15,19 +15,21 @@ use crate::{
     errors::Problem,
     graph::TaskId,
     setup,
-    snapshot::{self, Snapshot},
+    snapshot::{self, Proof, Snapshot},
     tasks::{deploy, wanted},
 };
 
 const TASK: TaskId = TaskId::Snapshot;
 
-/// `db snapshot [FILE]`.
-pub(crate) fn take(env: &Env, file: Option<PathBuf>) -> Result<()> {
+/// `db snapshot [--no-verify] [FILE]`.
+pub(crate) fn take(env: &Env, file: Option<PathBuf>, no_verify: bool) -> Result<()> {
     instance::find(env)?;
     let file = file.unwrap_or_else(|| snapshot::default_path(env, None));
     reported(env, TASK, "taking what the database holds", || {
-        let size = snapshot::take(env, &Cluster::open(env, &env.kubeconfig())?, &wanted::database(env)?, &file)?;
-        Ok(format!("{} holds it ({} KB)", file.display(), size.div_ceil(1000)))
+        let (proof, proven) =
+            if no_verify { (Proof::Read, "") } else { (Proof::Restored, ", proven by a restore into a scratch database") };
+        let size = snapshot::take(env, TASK, &Cluster::open(env, &env.kubeconfig())?, &wanted::database(env)?, &file, proof)?;
+        Ok(format!("{} holds it ({} KB){proven}", file.display(), size.div_ceil(1000)))
     })?;
     let path = file.display().to_string();
     answer(env, &path, || json!({ "schema": 1, "snapshot": path }))

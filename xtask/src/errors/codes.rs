@@ -202,6 +202,9 @@ codes! {
     Unhealthy "E0310" "the deployment is not as it should be"
         causes ["somebody changed or removed an object" "pods that crash or do not become ready" "the source changed since the last deployment"]
         steps ["cargo xtask validate" "cargo xtask create: it puts right what the tool owns" "cargo xtask logs"]
+    NotRestorable "E0311" "a snapshot of the database could not be put back as it is"
+        causes ["a function that a generated column, index or check calls names others without their schema" "rows that a constraint of today forbids" "an extension that can no longer be had"]
+        steps ["mend what the error names: cargo xtask psql" "ALTER FUNCTION … SET search_path = public, pg_temp" "cargo xtask db snapshot --no-verify writes the file all the same"]
 
     PodRefused "E0321" "the API server refuses the pods of a Deployment or Job"
         causes ["the namespace's Pod Security standard forbids something in the pod" "a quota is used up" "the ServiceAccount is not there"]

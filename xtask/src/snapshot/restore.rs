@@ -1,9 +1,10 @@
-//! A snapshot in place of what the database holds: in one transaction, so that a running application sees the one or the other.
+//! A snapshot in place of what the database holds. It is restored beside it, which the application does not see, and then takes
+//! its name: in one transaction, in which nothing of the snapshot runs.
 
 use std::{
-    fs,
-    io::{Cursor, Read as _, Seek as _},
     path::Path,
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
@@ -11,48 +12,70 @@ use anyhow::{Context as _, Result};
 use crate::{
     cluster::{Cluster, ObjectId},
     env::Env,
-    errors::Problem,
-    snapshot::{Primary, look},
+    errors::{Problem, code, exit_code},
+    graph::TaskId,
+    snapshot::{
+        archive::{self, Archive},
+        enough_room,
+        primary::Primary,
+        scratch::{self, Exchanged, MissingRoles, Scratch},
+    },
 };
 
-/// Replaces all that the application's user owns in its database by the file's content. The file is read whole first; what
-/// fails after that leaves the database as it was.
-pub fn restore(env: &Env, cluster: &Cluster, database: &ObjectId, file: &Path) -> Result<()> {
-    let mut input = look(file)?;
+/// For sessions that hold a lock on the list of databases, which a transaction takes that looks at it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Replaces the application's database by one that holds what the file does: tables, rows, owners, rights, large objects,
+/// settings. Until that one is complete nothing changes, and what fails leaves the database as it was. Sessions of the old
+/// database are ended when they are idle, or after five seconds.
+pub fn restore(env: &Env, task: TaskId, cluster: &Cluster, database: &ObjectId, file: &Path) -> Result<()> {
+    let mut archive = Archive::open(file)?;
     let primary = Primary::find(cluster, database)?;
-    let work = env.work("");
-    fs::create_dir_all(&work).with_context(|| format!("create {}", work.display()))?;
-    // Nameless: it is gone with this process, however that ends.
-    let mut script = tempfile::tempfile_in(&work).context("make a temporary file")?;
-    let read = ["pg_restore", "--file=-"];
-    cluster
-        .exec_streams(primary.exec(&read), Some(&mut input), &mut script)
-        .with_context(|| format!("{} cannot be read to its end; nothing was changed", file.display()))?;
-    script.rewind()?;
-    let begin = begin(&env.config.database.user);
-    // A connection that breaks before the last line ends the transaction without effect.
-    let mut whole = Cursor::new(begin).chain(script).chain(Cursor::new("\nCOMMIT;\n"));
-    let name = &env.config.database.name;
-    let psql = ["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--dbname", name, "--file=-"];
-    let mut said = Vec::new();
-    cluster.exec_streams(primary.exec(&psql), Some(&mut whole), &mut said).map_err(|error| {
-        let what = format!("the restore of {} failed, and the database is as it was: {error:#}", file.display());
-        Problem::new(what).hint("a snapshot fits a database whose user has the same name, and a PostgreSQL that is not older").into()
+    let live = &env.config.database.name;
+    let hinders = primary.sql(scratch::maintenance(live), include_str!("sql/hinders.sql"), &[("live", live)])?;
+    if !hinders.is_empty() {
+        let what = format!("nothing was changed: the database has what no snapshot brings back: {}", hinders.replace('\n', ", "));
+        return Err(Problem::new(what).hint("remove it with `cargo xtask psql` first, if it may go").into());
+    }
+    if let Some(facts) = &archive.facts {
+        enough_room(&primary, facts.size)?;
+    }
+    scratch::with((env, task), &primary, &mut archive, MissingRoles::Make, |scratch| exchange(env, task, scratch)).map_err(|error| {
+        if error.is::<Exchanged>() {
+            return error;
+        }
+        let what = format!("nothing was changed: {} cannot be restored: {}", file.display(), archive::reason(&format!("{error:#}")));
+        let problem = Problem { exit: exit_code(&error), ..Problem::new(what).code(code(&error)) };
+        problem.hint("a snapshot fits a PostgreSQL that is not older and has the same extensions").into()
     })
 }
 
-/// A transaction in which all that the user owns is gone. It waits for readers and writers, but not for ever.
-fn begin(user: &str) -> String {
-    let user = user.replace('"', "\"\"");
-    format!("BEGIN;\nSET LOCAL lock_timeout = '30s';\nDROP OWNED BY \"{user}\" CASCADE;\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_users_name_stays_a_name() {
-        assert!(begin("po\"lls; --").contains("DROP OWNED BY \"po\"\"lls; --\" CASCADE;"));
+fn exchange(env: &Env, task: TaskId, scratch: &Scratch<'_>) -> Result<()> {
+    let began = Instant::now();
+    let mut told = false;
+    loop {
+        let error = match scratch.exchange() {
+            Ok(ended) => {
+                if !ended.is_empty() {
+                    env.note(task, format!("ended with the old content, after five seconds: {ended}"));
+                }
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        if !format!("{error:#}").contains("lock timeout") {
+            return Err(error);
+        }
+        let holders = scratch.holders()?;
+        if began.elapsed() > PATIENCE {
+            let what = format!("after {} s these sessions still hold the list of databases: {holders}", PATIENCE.as_secs());
+            return Err(Problem::timed_out(what).into());
+        }
+        if !told {
+            env.note(task, format!("waiting up to {} s for {holders}", PATIENCE.as_secs()));
+            told = true;
+        }
+        env.interrupt.check().context("waiting for other sessions")?;
+        thread::sleep(Duration::from_secs(1));
     }
 }

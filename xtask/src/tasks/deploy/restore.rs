@@ -29,7 +29,7 @@ pub fn restore(env: &Env, file: &Path, keep: bool) -> Result<Option<PathBuf>> {
     if let Some(kept) = &kept {
         env.note(ID, format!("what the database holds is kept in {}", kept.display()));
     }
-    snapshot::restore(env, &cluster, &database, file)?;
+    snapshot::restore(env, ID, &cluster, &database, file)?;
     let app = App::read(env)?;
     let migrated = match job(env, &cluster, &app)? {
         Some(job) => {

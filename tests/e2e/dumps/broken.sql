@@ -1,0 +1,26 @@
+-- Nearly everything is otherwise than in the snapshot: gone, renamed, another's, with other rights and rows.
+DROP PUBLICATION told;
+DROP EVENT TRIGGER noticing;
+DROP SCHEMA others CASCADE;
+DROP TABLE egg, parted CASCADE;
+DROP EXTENSION btree_gist CASCADE;
+ALTER TABLE by_hand OWNER TO polls;
+ALTER TABLE by_hand DROP CONSTRAINT by_hand_pkey;
+ALTER TABLE kinds DISABLE ROW LEVEL SECURITY;
+ALTER TABLE kinds RENAME COLUMN note TO remark;
+DELETE FROM kinds WHERE id > 300;
+UPDATE kinds SET tags = NULL;
+REVOKE ALL ON kinds FROM dump_reader CASCADE;
+GRANT DELETE ON kinds TO PUBLIC;
+CREATE TABLE newer (id int PRIMARY KEY REFERENCES hen);
+INSERT INTO newer VALUES (1);
+SELECT lo_unlink(777001), lo_from_bytea(777009, 'newer');
+ALTER LARGE OBJECT 777002 OWNER TO polls;
+ALTER LARGE OBJECT 777003 OWNER TO polls;
+SELECT setval('"dump second"."Odd Sequence"', 7);
+ALTER DATABASE polls RESET ALL;
+ALTER DATABASE polls SET work_mem = '9MB';
+COMMENT ON DATABASE polls IS NULL;
+REVOKE CREATE ON DATABASE polls FROM dump_reader;
+REVOKE EXECUTE ON FUNCTION pg_catalog.pg_ls_waldir() FROM polls;
+REFRESH MATERIALIZED VIEW counted;

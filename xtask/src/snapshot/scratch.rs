@@ -1,0 +1,212 @@
+//! A second database on the same server, into which a snapshot is restored: to prove that it can be, or to take the place of the
+//! application's. Nothing that goes wrong in it touches the application's database.
+
+use std::{cell::RefCell, fmt};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    env::Env,
+    errors::{Code, Problem},
+    graph::TaskId,
+    snapshot::{
+        archive::{self, Archive, Contents, Facts},
+        primary::{Primary, connection},
+    },
+};
+
+/// The database's name while it is filled. No application's: `Pocdeploy.toml` takes letters, digits and `_` only.
+const SCRATCH: &str = "pocdeploy-scratch";
+/// The name that the application's database has from the exchange until it is dropped.
+const REPLACED: &str = "pocdeploy-replaced";
+/// Of a role that a snapshot names and this server did not have.
+const MADE: &str = "made by a restore of a snapshot that names this role";
+/// A subscription cannot be restored without its publisher. The administrator sees all rows in any case; without
+/// `--enable-row-security`, a materialized view over a table with forced policies could not be filled by its owner.
+const RESTORE: &[&str] = &["pg_restore", "--no-subscriptions", "--enable-row-security"];
+/// Tables may name roles that are found one after the other.
+const ROUNDS: usize = 5;
+
+/// What to do about a role that the snapshot names and the server does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MissingRoles {
+    /// An error: a snapshot that was just taken names none.
+    Refuse,
+    /// It is made, without login and password, so that its tables, rights and policies are put back as they were.
+    Make,
+}
+
+/// What an error says on top where it came after the exchange.
+#[derive(Debug)]
+pub(crate) struct Exchanged;
+
+impl fmt::Display for Exchanged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the snapshot's content is in place, but what follows was not done")
+    }
+}
+
+/// The scratch database while it exists.
+pub(crate) struct Scratch<'a> {
+    primary: &'a Primary,
+    live: &'a str,
+    made: RefCell<Vec<String>>,
+}
+
+/// Fills a scratch database from an archive, does `work` with it, and removes it, whatever comes of it; also after a signal.
+pub(crate) fn with<T>(
+    (env, task): (&Env, TaskId),
+    primary: &Primary,
+    archive: &mut Archive,
+    roles: MissingRoles,
+    work: impl FnOnce(&Scratch<'_>) -> Result<T>,
+) -> Result<T> {
+    let scratch = Scratch { primary, live: &env.config.database.name, made: RefCell::default() };
+    let contents = contents(primary, archive)?;
+    let result = scratch.fill(archive, &contents, roles).and_then(|()| {
+        for subscription in &contents.subscriptions {
+            env.note(task, format!("a restore leaves out subscription {subscription}: make it again yourself"));
+        }
+        work(&scratch)
+    });
+    let made = scratch.made.borrow().clone();
+    match (result, scratch.clean()) {
+        (Ok(done), cleaned) => {
+            if let Err(error) = cleaned {
+                env.note(task, format!("database {SCRATCH} or {REPLACED} is left, until the next snapshot or restore: {error:#}"));
+            }
+            if !made.is_empty() {
+                let text = "the snapshot names roles that were not here: made, without login and password, with the rights that it holds";
+                env.note(task, format!("{text}: {}", made.join(", ")));
+            }
+            Ok(done)
+        }
+        // A signal may come after the server was told.
+        (Err(error), Ok(true)) => Err(error.context(Exchanged)),
+        (Err(error), Ok(false)) => {
+            scratch.unmake(&made);
+            Err(error)
+        }
+        (Err(error), Err(left)) => {
+            env.note(task, format!("database {SCRATCH} is left, until the next snapshot or restore: {left:#}"));
+            Err(error)
+        }
+    }
+}
+
+fn contents(primary: &Primary, archive: &mut Archive) -> Result<Contents> {
+    let mut list = Vec::new();
+    primary.run(&["pg_restore", "--create", "--list"], Some(&mut archive.read()?), &mut list)?;
+    Ok(Contents::of(&String::from_utf8_lossy(&list)))
+}
+
+impl Scratch<'_> {
+    /// A script with psql's variables, outside the application's database.
+    fn sql(&self, primary: &Primary, script: &str, more: &[(&str, &str)]) -> Result<String> {
+        let variables = [&[("live", self.live), ("scratch", SCRATCH), ("replaced", REPLACED), ("own", "pocdeploy")], more].concat();
+        primary.sql(maintenance(self.live), script, &variables)
+    }
+
+    fn fill(&self, archive: &mut Archive, contents: &Contents, roles: MissingRoles) -> Result<()> {
+        let facts = match &archive.facts {
+            Some(facts) => facts.clone(),
+            // An older file: an extension that is there in both stays whose it is.
+            None => Facts { public: true, ..Facts::read(self.primary, self.live)? },
+        };
+        let mut rounds = 0;
+        loop {
+            self.create(contents)?;
+            let Err(error) = self.fill_once(archive, contents, &facts) else { return Ok(()) };
+            let said = format!("{error:#}");
+            let mut missing = archive::missing_roles(&said);
+            rounds += 1;
+            if missing.is_empty() || roles == MissingRoles::Refuse || rounds > ROUNDS {
+                return Err(error);
+            }
+            // One round that goes on after errors finds the others too, without the rows.
+            let look = [RESTORE, &["--schema-only", "--dbname", &connection(SCRATCH)]].concat();
+            if let Err(error) = self.primary.run(&look, Some(&mut archive.read()?), &mut std::io::sink()) {
+                missing.extend(archive::missing_roles(&format!("{error:#}")).into_iter().filter(|it| !said.contains(&format!("\"{it}\""))));
+            }
+            for role in missing {
+                let make = format!("CREATE ROLE :\"role\" NOLOGIN;\nCOMMENT ON ROLE :\"role\" IS '{MADE}';\n");
+                self.sql(self.primary, &make, &[("role", &role)]).with_context(|| format!("make role {role}, which the snapshot names"))?;
+                self.made.borrow_mut().push(role);
+            }
+        }
+    }
+
+    fn create(&self, contents: &Contents) -> Result<()> {
+        self.sql(self.primary, include_str!("sql/create.sql"), &[("owner", &contents.owner)]).map(drop).map_err(|error| {
+            match archive::missing_roles(&format!("{error:#}")).first() {
+                Some(role) => Problem::new(format!("the snapshot is of a database of user {role}, whom this server does not have"))
+                    .hint("a snapshot fits an instance whose `database.user` has the same name")
+                    .into(),
+                None => error.context("make a database beside the application's"),
+            }
+        })
+    }
+
+    fn fill_once(&self, archive: &mut Archive, contents: &Contents, facts: &Facts) -> Result<()> {
+        let restore = [RESTORE, &["--exit-on-error", "--dbname", &connection(SCRATCH)]].concat();
+        self.primary.run(&restore, Some(&mut archive.read()?), &mut std::io::sink())?;
+        let facts = serde_json::to_string(facts)?;
+        self.primary.sql(SCRATCH, include_str!("sql/settle.sql"), &[("facts", &facts)])?;
+        if !contents.properties.is_empty() {
+            let mut text = Vec::new();
+            let list = contents.properties.join("\n");
+            let chosen = r#"exec pg_restore --create --file=- --use-list=/dev/fd/3 3<<<"$1""#;
+            self.primary.run(&["bash", "-c", chosen, "sh", &list], Some(&mut archive.read()?), &mut text)?;
+            let statements = archive::properties(&String::from_utf8_lossy(&text), SCRATCH);
+            self.sql(self.primary, &statements, &[])?;
+        }
+        Ok(())
+    }
+
+    /// Gives the scratch database the name of the application's, which gets another. Returns the sessions that were ended in
+    /// the middle of their work, in words.
+    pub(crate) fn exchange(&self) -> Result<String> {
+        self.sql(self.primary, include_str!("sql/exchange.sql"), &[])
+    }
+
+    /// The sessions that hold a lock for which an exchange waits, in words.
+    pub(crate) fn holders(&self) -> Result<String> {
+        holders(self.primary, self.live)
+    }
+
+    /// Says whether the exchange had happened.
+    fn clean(&self) -> Result<bool> {
+        Ok(self.sql(&self.primary.for_cleaning(), include_str!("sql/clean.sql"), &[])? == "t")
+    }
+
+    /// Takes the roles away that were made for a restore that failed: nothing else knows them.
+    fn unmake(&self, roles: &[String]) {
+        let primary = self.primary.for_cleaning();
+        for role in roles {
+            self.sql(&primary, "DROP ROLE IF EXISTS :\"role\";", &[("role", role)]).ok();
+        }
+    }
+}
+
+/// The sessions that hold a lock for which a dump or an exchange waits, in words.
+pub(crate) fn holders(primary: &Primary, live: &str) -> Result<String> {
+    Ok(primary.sql(maintenance(live), include_str!("sql/holders.sql"), &[("live", live)])?.replace('\n', "; "))
+}
+
+/// A database that every server has, and that is not the application's.
+pub(crate) fn maintenance(live: &str) -> &'static str {
+    if live == "postgres" { "template1" } else { "postgres" }
+}
+
+/// As an error of a snapshot that was just taken: what PostgreSQL refuses to put back, or why that could not be seen.
+pub(crate) fn unrestorable(error: anyhow::Error) -> anyhow::Error {
+    let said = format!("{error:#}");
+    if !said.contains("ERROR:  ") {
+        return error.context("the snapshot could not be proven to be restorable");
+    }
+    let what = format!("what the database holds cannot be put back as it is: {}", archive::reason(&said));
+    let function = said.contains("ERROR:  function ") || said.contains("CONTEXT:  PL/pgSQL") || said.contains("CONTEXT:  SQL function");
+    let paths = "functions that generated columns, indexes and checks call need a path of their own:\nALTER FUNCTION … SET search_path = public, pg_temp\n";
+    let hint = format!("{}`db snapshot --no-verify` writes the file all the same", if function { paths } else { "" });
+    Problem::new(what).code(Code::NotRestorable).hint(hint).into()
+}
