@@ -182,6 +182,24 @@ impl Bench {
         out.stdout
     }
 
+    /// Runs a script as the database's administrator, to its first error; what its queries gave.
+    #[track_caller]
+    pub(crate) fn script(&self, text: &str) -> String {
+        self.in_primary("psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 -d polls --file=-", text)
+    }
+
+    /// What a program in the database's primary writes; its words hold no blanks.
+    #[track_caller]
+    pub(crate) fn in_primary(&self, program: &str, input: &str) -> String {
+        let primary = self.kubectl("-n polls get cluster polls-db -o jsonpath={.status.currentPrimary}");
+        let exec = format!("kubectl --kubeconfig /etc/kubernetes/admin.conf -n polls exec -i {primary} -c postgres -- {program}");
+        let command: Vec<&str> = exec.split_whitespace().collect();
+        let input = futures_util::stream::iter([Ok(bytes::Bytes::from(input.to_owned()))]);
+        let out = self.engine().exec_with_input(&self.node(), &command, input).unwrap();
+        assert_eq!(out.code, 0, "{out:?}");
+        out.stdout
+    }
+
     /// The values that must not be seen outside the cluster.
     pub(crate) fn secrets(&self) -> Vec<String> {
         let read = |name: &str, key: &str| {

@@ -8,6 +8,7 @@ mod bench;
 mod browser;
 mod day_two_change;
 mod day_two_inside;
+mod dumps;
 mod interruption;
 mod load;
 mod registry;

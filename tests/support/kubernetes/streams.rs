@@ -11,8 +11,7 @@ use crate::http::{Answer, Request, Stream};
 /// The command's words on channel 1 or 2, its end on channel 3.
 pub(super) fn exec(exec: Option<Arc<Exec>>, request: &Request, key: &Key) -> Answer {
     let command: Vec<String> = request.query.iter().filter(|(name, _)| name == "command").map(|(_, it)| it.clone()).collect();
-    // Who asks for a list of what is wrong hears of nothing.
-    let plain = if command.iter().any(|it| it.contains("json_agg")) { "[]\n" } else { "42\n" };
+    let plain = plain(&command);
     let (text, code) = exec.map_or_else(|| (plain.to_owned(), 0), |exec| exec(&key.name, &command));
     let ended = if code == 0 {
         json!({ "status": "Success" })
@@ -25,6 +24,21 @@ pub(super) fn exec(exec: Option<Arc<Exec>>, request: &Request, key: &Key) -> Ans
         say(socket, 3, ended.to_string().as_bytes());
         close(socket);
     })
+}
+
+/// What a database says that is small and well.
+fn plain(command: &[String]) -> &'static str {
+    let has = |part: &str| command.iter().any(|it| it.contains(part));
+    match () {
+        // Who asks for a list of what is wrong hears of nothing.
+        () if has("json_agg") => "[]\n",
+        () if has("pg_dump") => "PGDMP, cut here",
+        () if has("df --block-size") => "99999999999\n",
+        // A script in the application's database asks for its facts; elsewhere, whether the content was exchanged.
+        () if has("--file=-") && has("dbname='polls'") => "{\"extensions\":{},\"public\":true,\"size\":1000}\n",
+        () if has("--file=-") => "f\n",
+        () => "42\n",
+    }
 }
 
 /// One port, whatever its number: a request on it is answered with the status.

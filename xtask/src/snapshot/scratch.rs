@@ -124,7 +124,8 @@ impl Scratch<'_> {
                 return Err(error);
             }
             // One round that goes on after errors finds the others too, without the rows.
-            let look = [RESTORE, &["--schema-only", "--dbname", &connection(SCRATCH)]].concat();
+            let scratch = connection(SCRATCH);
+            let look = [RESTORE, &["--schema-only", "--dbname", &scratch]].concat();
             if let Err(error) = self.primary.run(&look, Some(&mut archive.read()?), &mut std::io::sink()) {
                 missing.extend(archive::missing_roles(&format!("{error:#}")).into_iter().filter(|it| !said.contains(&format!("\"{it}\""))));
             }
@@ -148,7 +149,8 @@ impl Scratch<'_> {
     }
 
     fn fill_once(&self, archive: &mut Archive, contents: &Contents, facts: &Facts) -> Result<()> {
-        let restore = [RESTORE, &["--exit-on-error", "--dbname", &connection(SCRATCH)]].concat();
+        let scratch = connection(SCRATCH);
+        let restore = [RESTORE, &["--exit-on-error", "--dbname", &scratch]].concat();
         self.primary.run(&restore, Some(&mut archive.read()?), &mut std::io::sink())?;
         let facts = serde_json::to_string(facts)?;
         self.primary.sql(SCRATCH, include_str!("sql/settle.sql"), &[("facts", &facts)])?;
