@@ -157,16 +157,16 @@ fn the_documents_name_every_command() {
         .filter(|it| *it != "help")
         .collect();
     assert!(commands.contains(&"create"), "{help}");
-    let readme = read("README.md");
+    let daily = read("docs/daily-use.md");
     for command in commands {
-        assert!(readme.contains(&format!("cargo xtask {command}")), "README.md does not name `cargo xtask {command}`");
+        assert!(daily.contains(&format!("cargo xtask {command}")), "docs/daily-use.md does not name `cargo xtask {command}`");
     }
 }
 
 #[test]
-fn the_readme_lists_every_path_of_the_work_folder() {
-    let readme = read("README.md");
-    assert!(readme.contains(&layout::table()), "README.md must hold this table:\n{}", layout::table());
+fn the_documents_list_every_path_of_the_work_folder() {
+    let files = read("docs/files.md");
+    assert!(files.contains(&layout::table()), "docs/files.md must hold this table:\n{}", layout::table());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Every path that the tool writes to, with what it holds and what becomes of it. The one list of them.
 //!
-//! `delete`, its audit, the support bundle and README's table follow from it. `env.rs` makes the paths absolute.
+//! `delete`, its audit, the support bundle and the table in docs/files.md follow from it. `env.rs` makes the paths absolute.
 
 use std::{
     fs, io,
