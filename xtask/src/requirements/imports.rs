@@ -39,7 +39,22 @@ pub fn key(app: &Path) -> Result<String> {
 /// Names of which a Django settings file has at least one.
 const SETTINGS: [&str; 6] = ["INSTALLED_APPS", "MIDDLEWARE", "DATABASES", "CACHES", "STORAGES", "TEMPLATES"];
 
-/// Each imported module with the line that it stands in: `try:`, `if TYPE_CHECKING:`, `def f():`; empty at the top of the file.
+/// Which distributions bring which modules: its dotted names tell in which packages more than the first name counts.
+const TABLE: &str = include_str!("python/packages.txt");
+
+/// What of a module's name can decide about a distribution: its first part, and of a package that many distributions share three parts.
+fn deciding(name: &str) -> String {
+    let root = name.split('.').next().unwrap_or_default();
+    let is_shared = TABLE.lines().any(|it| it.strip_prefix(root).is_some_and(|it| it.starts_with('.')));
+    if is_shared { name.split('.').take(3).collect::<Vec<_>>().join(".") } else { root.to_owned() }
+}
+
+/// Whether what stands in the line's block may be left out by Python: functions and classes leave nothing out.
+fn decides(line: &str) -> bool {
+    ["try", "except", "if ", "elif ", "else"].iter().any(|it| line.starts_with(it))
+}
+
+/// Each imported module with the line that decides whether it is imported: `try:`, `if TYPE_CHECKING:`; empty where none does.
 fn imported(text: &str) -> Vec<(String, String)> {
     let mut out = Vec::new();
     let mut above: Vec<(usize, &str)> = Vec::new();
@@ -50,15 +65,15 @@ fn imported(text: &str) -> Vec<(String, String)> {
         }
         let depth = line.len() - bare.len();
         above.retain(|(other, _)| *other < depth);
-        let within = above.last().map_or("", |(_, it)| it).trim_end();
+        let within = above.iter().rev().map(|(_, it)| *it).find(|it| decides(it)).unwrap_or_default().trim_end();
         if let Some(rest) = bare.strip_prefix("from ") {
             if let Some((module, names)) = rest.split_once(" import") {
                 // `from google.cloud import storage`: what is named may be a module.
                 let first = names.trim_start_matches([' ', '(']).split([',', ' ']).next().unwrap_or_default();
-                out.extend(dotted(module.trim()).map(|it| (format!("{it}.{first}"), within.to_owned())));
+                out.extend(dotted(module.trim()).map(|it| (deciding(&format!("{it}.{first}")), within.to_owned())));
             }
         } else if let Some(rest) = bare.strip_prefix("import ") {
-            out.extend(rest.split(',').filter_map(dotted).map(|it| (it, within.to_owned())));
+            out.extend(rest.split(',').filter_map(dotted).map(|it| (deciding(&it), within.to_owned())));
         } else if bare.starts_with("raise") && within.starts_with("except") {
             // An except with a raise is no fallback.
             out.push((String::new(), format!("{within} raise")));
@@ -88,10 +103,7 @@ mod tests {
     fn both_forms_of_import_are_read_with_what_they_stand_in_and_relative_ones_are_not() {
         let text = "import os, a.b as c\nfrom django.db import models\nif TYPE_CHECKING:\n    import late\nfrom . import x\nfrom .y import z\nimportant = 1\n";
         let within = |name: &str, within: &str| (name.to_owned(), within.to_owned());
-        assert_eq!(
-            imported(text),
-            [within("os", ""), within("a.b", ""), within("django.db.models", ""), within("late", "if TYPE_CHECKING:")]
-        );
+        assert_eq!(imported(text), [within("os", ""), within("a", ""), within("django", ""), within("late", "if TYPE_CHECKING:")]);
     }
 
     #[test]
@@ -105,7 +117,10 @@ mod tests {
         };
         let before = key_of("import django\nimport polls\nx = 1\n");
         assert_eq!(key_of("import django\nx = 2\n"), before);
+        // More of what is imported already, in a function too.
+        assert_eq!(key_of("import django\ndef f():\n    from django.http import HttpResponse\n"), before);
         assert_ne!(key_of("import django\nimport requests\n"), before);
+        assert_ne!(key_of("from google.cloud import storage\n"), key_of("from google.cloud import pubsub\n"));
         assert_ne!(key_of("import django\ntry:\n    import requests\n"), key_of("import django\nimport requests\n"));
         assert_ne!(key_of("INSTALLED_APPS = ['taggit']\n"), key_of("INSTALLED_APPS = ['rest_framework']\n"));
     }

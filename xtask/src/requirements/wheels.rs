@@ -36,7 +36,9 @@ pub fn provide(env: &Env, pins: &str, key: &str, policy: &str, download: impl Fn
         copy_files(&kept, &fresh)?;
     } else {
         download(&fresh)?;
-        record::write_file(&fresh.join(PINS), pins.as_bytes())?;
+        // Without remarks: what they were made from changes more often than they do, and an image would be built anew.
+        let bare: String = pins.lines().filter(|it| !it.starts_with('#')).map(|it| format!("{it}\n")).collect();
+        record::write_file(&fresh.join(PINS), bare.as_bytes())?;
         let part = emptied(env.cache(format!("wheels/.{key}.{}.part", std::process::id())))?;
         copy_files(&fresh, &part)?;
         // Another run may have been faster; its files are the same.
