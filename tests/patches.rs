@@ -238,6 +238,13 @@ fn a_fifo_or_socket_stops_nothing() {
     let project = Project::new();
     fifo(&project.root.join("build/patches/0002-x.patch"));
     project.run(&["patch"]).ends_with(1).says("it is a FIFO and no file");
+    let project = Project::new();
+    fifo(&project.root.join("snapshot.dump"));
+    project.run(&["db", "restore", "--yes", "snapshot.dump"]).ends_with(2).says("it is a FIFO and no file");
+    let dir = tempfile::tempdir().unwrap();
+    fifo(&dir.path().join("more.yaml"));
+    let error = pocdeploy::deploy::manifests::read_folder(dir.path()).unwrap_err();
+    assert!(format!("{error:#}").contains("it is a FIFO and no file"), "{error:#}");
 }
 
 #[test]

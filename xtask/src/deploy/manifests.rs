@@ -5,7 +5,10 @@ use std::{fs, path::Path};
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use crate::errors::{Code, Problem};
+use crate::{
+    errors::{Code, Problem},
+    regular,
+};
 
 /// Every object of the folder's `.yaml` files.
 pub fn read_folder(dir: &Path) -> Result<Vec<Value>> {
@@ -14,7 +17,7 @@ pub fn read_folder(dir: &Path) -> Result<Vec<Value>> {
     paths.sort();
     let mut out = Vec::new();
     for path in paths {
-        let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        let text = regular::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
         out.extend(parse(&text).with_context(|| format!("read {}", path.display()))?);
     }
     Ok(out)

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::json;
 use xshell::cmd;
 
-use crate::{graph::TaskId, tool::Tools};
+use crate::{graph::TaskId, regular, tool::Tools};
 
 /// How Docker Hub is called where credentials are kept.
 const HUB: &str = "https://index.docker.io/v1/";
@@ -152,7 +152,7 @@ fn proxy_arguments(value: impl Fn(&str) -> Option<String>) -> BTreeMap<String, S
 }
 
 fn read(path: &Path) -> Result<File> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    let text = regular::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
     // serde's words may hold a part of the file.
     serde_json::from_str(&text).map_err(|error| {
         let what = format!("{}, line {}: docker's configuration is not as docker's client writes it", path.display(), error.line());

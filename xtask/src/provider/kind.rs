@@ -35,7 +35,7 @@ use crate::{
         kind::{containerd::Containerd, files::Files, network::of_bench},
     },
     reach::Reach,
-    record,
+    record, regular,
 };
 
 pub(crate) use crate::provider::kind::network::ensure_network;
@@ -271,7 +271,7 @@ pub(crate) fn configuration(env: &Env, port: u16, shortcuts: bool) -> Result<Str
 }
 
 fn file(env: &Env) -> Result<String> {
-    std::fs::read_to_string(env.files.file("deploy/kind/cluster.yaml")?).context("read deploy/kind/cluster.yaml")
+    regular::read_to_string(&env.files.file("deploy/kind/cluster.yaml")?).context("read deploy/kind/cluster.yaml")
 }
 
 /// Asked of kind each time: the file may be gone or of an earlier cluster.

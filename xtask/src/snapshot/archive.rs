@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::{errors::Problem, snapshot::primary::Primary};
+use crate::{errors::Problem, regular, snapshot::primary::Primary};
 
 /// The first bytes of `pg_dump`'s custom format.
 const MAGIC: &[u8] = b"PGDMP";
@@ -52,7 +52,7 @@ pub(crate) struct Archive {
 impl Archive {
     /// What can be seen of a file without a database: that it is there, begins as a snapshot does, and is not cut in its facts.
     pub(crate) fn open(path: &Path) -> Result<Archive> {
-        let file = File::open(path)
+        let file = regular::open(path)
             .map_err(|error| Problem::usage(format!("{}: {error}", path.display())).hint("`cargo xtask db ls` lists the snapshots"))?;
         Archive::of(file, path)
     }

@@ -21,7 +21,7 @@ use crate::{
     graph::TaskId,
     images::{self, Role},
     probe::Probe,
-    record,
+    record, regular,
     requirements::wheels::PINS,
     tasks::Task,
 };
@@ -125,7 +125,7 @@ fn read(env: &Env) -> Result<(Dockerfile, String)> {
     if !path.is_file() {
         return Err(no_dockerfile(env));
     }
-    let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    let text = regular::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
     Ok((dockerfile::parse(&text), text))
 }
 
@@ -136,7 +136,7 @@ pub fn ignore(env: &Env) -> Result<Option<Ignore>> {
         [(env.files.file(&beside)?, beside.as_str()), (env.stage().join(".dockerignore"), "the application's .dockerignore")]
     {
         if path.is_file() {
-            let content = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+            let content = regular::read(&path).with_context(|| format!("read {}", path.display()))?;
             return Ignore::parse(&content, name).map(Some);
         }
     }

@@ -11,6 +11,7 @@ use crate::{
     errors::{Code, Problem},
     fingerprint::Fingerprint,
     graph::TaskId,
+    regular,
     tasks::objects::ObjectChange,
 };
 
@@ -57,7 +58,7 @@ pub(crate) enum Action {
 
 impl Plan {
     pub(crate) fn read(path: &Path) -> Result<Plan> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+        let text = regular::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
         // The schema first: a newer document need not fit this one's fields.
         let value: serde_json::Value = serde_json::from_str(&text).map_err(|error| unreadable(path, &error))?;
         match value["schema"].as_u64() {

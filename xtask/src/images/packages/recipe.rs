@@ -11,7 +11,10 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::errors::{Code, Problem};
+use crate::{
+    errors::{Code, Problem},
+    regular,
+};
 
 /// All recipes of a project.
 #[derive(Clone, Debug)]
@@ -117,7 +120,7 @@ pub(super) fn versions(folder: &Path) -> Result<Versions> {
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    let text = regular::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
     toml::from_str(&text).map_err(|error| Problem::config(format!("{}: {error}", path.display())).code(Code::Recipe).into())
 }
 
