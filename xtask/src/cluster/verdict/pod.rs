@@ -48,8 +48,13 @@ pub fn has_worked(object: &Value) -> bool {
 }
 
 /// Whether a container runs whose startup probe has not answered yet: it is neither well nor unwell. The kubelet calls a container
-/// without such a probe started at once.
+/// without such a probe started at once. Also the mirror of a static pod that has no status yet: on a slow machine the kubelet makes it up
+/// to a minute after the pod itself, and reports on it a moment later.
 pub fn is_starting(object: &Value) -> bool {
+    let is_mirror = object["metadata"]["annotations"]["kubernetes.io/config.mirror"].is_string();
+    if is_mirror && list(object, "/status/containerStatuses").is_empty() {
+        return true;
+    }
     list(object, "/status/containerStatuses").iter().any(|it| it["started"] == false && it.pointer("/state/running").is_some())
 }
 
@@ -82,6 +87,9 @@ mod tests {
         assert!(is_starting(&pod(json!({ "started": false, "state": running }))));
         assert!(is_starting(&pod(json!({ "started": false, "restartCount": 1, "state": running }))), "with its node");
         assert!(!is_starting(&pod(json!({ "started": true, "state": running }))), "its probe has answered");
+        let mirror = json!({ "kind": "Pod", "metadata": { "annotations": { "kubernetes.io/config.mirror": "x" } }, "status": { "phase": "Pending" } });
+        assert!(is_starting(&mirror));
+        assert!(!is_starting(&json!({ "kind": "Pod", "status": { "phase": "Pending" } })), "no mirror");
         let waiting = json!({ "waiting": { "reason": "CrashLoopBackOff" } });
         assert!(!is_starting(&pod(json!({ "started": false, "restartCount": 1, "state": waiting }))), "nothing runs");
     }
