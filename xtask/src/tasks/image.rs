@@ -7,8 +7,6 @@ mod build;
 mod choice;
 mod copied;
 
-use std::fs;
-
 use anyhow::{Context as _, Result};
 
 use crate::{
