@@ -127,6 +127,34 @@ fn a_new_file_without_a_prefix_lands_where_it_names() {
 }
 
 #[test]
+fn plain_diffs_one_behind_the_other_make_what_their_commits_made() {
+    let edit = "diff --git a/manage.py b/manage.py\n--- a/manage.py\n+++ b/manage.py\n@@ -1,3 +1,3 @@\n import django\n-DEBUG = True\n+DEBUG = 4\n last = 1\n";
+    let rename = "diff --git a/manage.py b/run.py\nsimilarity index 100%\nrename from manage.py\nrename to run.py\n";
+    let project = Project::new();
+    project.write("build/patches/0001-debug.patch", &format!("{edit}{rename}"));
+    project.run(&["patch"]).ends_with(0);
+    assert_eq!(project.read(&format!("{STAGED}/run.py")), "import django\nDEBUG = 4\nlast = 1\n");
+    assert!(!project.root.join(STAGED).join("manage.py").exists());
+}
+
+#[test]
+fn what_was_edited_or_named_so_that_something_would_be_lost_is_refused() {
+    let surplus = format!("{PATCH}+LOST = 1\n");
+    let prefix = "diff --git old-polls/n.py new-polls/n.py\nnew file mode 100644\n--- /dev/null\n+++ new-polls/n.py\n@@ -0,0 +1 @@\n+x\n";
+    let utf16: Vec<u8> = [0xff, 0xfe].into_iter().chain(PATCH.encode_utf16().flat_map(u16::to_le_bytes)).collect();
+    for (patch, code, said) in [
+        (surplus.into_bytes(), 1, "is one more than its hunk's header counts: +LOST = 1"),
+        (prefix.as_bytes().to_owned(), 1, "or a name under the prefix `new-polls/`"),
+        (utf16, 3, "0001-debug.patch is UTF-16"),
+    ] {
+        let project = Project::new();
+        fs::write(project.root.join("build/patches/0001-debug.patch"), patch).unwrap();
+        project.run(&["patch"]).ends_with(code).says(said);
+        assert!(!project.root.join(STAGED).exists());
+    }
+}
+
+#[test]
 fn no_setting_of_the_users_git_changes_the_staged_tree() {
     let plain = Project::new();
     plain.run(&["patch"]).ends_with(0);
@@ -237,7 +265,7 @@ fn a_fifo_or_socket_stops_nothing() {
     project.run(&["patch"]).ends_with(0).says("skipped");
     let project = Project::new();
     fifo(&project.root.join("build/patches/0002-x.patch"));
-    project.run(&["patch"]).ends_with(1).says("it is a FIFO and no file");
+    project.run(&["patch"]).ends_with(3).says("it is a FIFO and no file");
     let project = Project::new();
     fifo(&project.root.join("snapshot.dump"));
     project.run(&["db", "restore", "--yes", "snapshot.dump"]).ends_with(2).says("it is a FIFO and no file");

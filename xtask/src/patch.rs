@@ -58,6 +58,10 @@ pub fn refuse_escapes(patch: &str, files: &[FilePatch], tree: &Path) -> Result<(
             let hint = "a link could lead later patches out of the tree; nothing was changed";
             return refused(format!("it makes `{name}` a symbolic link"), hint);
         }
+        if let Some(prefix) = &file.unsure_prefix {
+            let hint = "write it with `git format-patch` and its usual prefixes a/ and b/; nothing was changed";
+            return refused(format!("`{prefix}{name}` may be the new file's name, or a name under the prefix `{prefix}`"), hint);
+        }
         if let Some(mode) = file.modes.iter().find(|it| *it == "160000") {
             let hint = "a patch holds no files of a submodule: put them into the application, or change them there; nothing was changed";
             return refused(format!("`{name}` is a submodule (mode {mode})"), hint);

@@ -12,6 +12,8 @@ pub struct FilePatch {
     pub new: Option<String>,
     /// Every further name that the headers mention, without the prefix.
     pub renames: Vec<String>,
+    /// The name that the file had before it was renamed; of a copy there is none.
+    pub renamed_from: Option<String>,
     /// How many components of the written names are the prefix: git's `-p`.
     pub strip: usize,
     /// Every file mode that the headers mention.
@@ -25,6 +27,12 @@ pub struct FilePatch {
     pub hunks: Vec<Hunk>,
     /// Its lines in the text, from 0.
     pub lines: Range<usize>,
+    /// Whether it begins another commit: a line of `git log -p` or of Mercurial stands before it.
+    pub begins_commit: bool,
+    /// Whether the old content is gone but for a rest (git's `-B`): another file of the same diff may be renamed from it.
+    pub rewrites: bool,
+    /// The prefix of a new file, where nothing bears out that it is one: it may be a part of the name.
+    pub unsure_prefix: Option<String>,
 }
 
 /// One `@@` section.
@@ -93,6 +101,7 @@ pub fn files(text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<FilePatch> {
     // Lines that the present hunk still has on its old and new side.
     let mut left = (0, 0);
     let mut at = 0;
+    let mut commit = false;
     while let Some(line) = lines.get(at) {
         if left.0 > 0 || left.1 > 0 || line.starts_with('\\') {
             if let Some(raw) = found.last_mut() {
@@ -101,8 +110,9 @@ pub fn files(text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<FilePatch> {
             at += 1;
             continue;
         }
+        commit |= is_commit(line);
         if let Some(rest) = line.strip_prefix("diff --git ") {
-            begin(&mut found, at);
+            begin(&mut found, at, &mut commit);
             if let Some(raw) = found.last_mut() {
                 raw.git = Some(rest.to_owned());
             }
@@ -111,7 +121,7 @@ pub fn files(text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<FilePatch> {
             && lines.get(at + 2).is_some_and(|it| hunk_header(it).is_some())
         {
             if found.last().is_none_or(|it| it.minus.is_some() || !it.out.hunks.is_empty()) {
-                begin(&mut found, at);
+                begin(&mut found, at, &mut commit);
             }
             if let Some(raw) = found.last_mut() {
                 raw.minus = Some(written(name));
@@ -128,14 +138,22 @@ pub fn files(text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<FilePatch> {
     }
     // One file of a patch whose prefix is certain tells what the others' is.
     let certain = found.iter().find_map(Raw::certain_strip);
-    found.into_iter().map(|it| it.finish(certain, exists)).collect()
+    let borne_out: Vec<String> = found.iter().filter_map(|it| it.borne_out(exists)).collect();
+    found.into_iter().map(|it| it.finish(certain, &borne_out, exists)).collect()
 }
 
-fn begin(found: &mut Vec<Raw>, at: usize) {
+/// `commit 0123…` of `git log -p`, and the first line of what Mercurial exports.
+fn is_commit(line: &str) -> bool {
+    let hash = line.strip_prefix("commit ").and_then(|it| it.split_whitespace().next()).unwrap_or_default();
+    let is_hash = matches!(hash.len(), 40 | 64) && hash.bytes().all(|it| it.is_ascii_hexdigit());
+    is_hash || line.trim_end() == "# HG changeset patch"
+}
+
+fn begin(found: &mut Vec<Raw>, at: usize, commit: &mut bool) {
     if let Some(last) = found.last_mut() {
         last.out.lines.end = at;
     }
-    found.push(Raw { out: FilePatch { lines: at..at, ..FilePatch::default() }, ..Raw::default() });
+    found.push(Raw { out: FilePatch { lines: at..at, begins_commit: std::mem::take(commit), ..FilePatch::default() }, ..Raw::default() });
 }
 
 fn take_header_line(raw: &mut Raw, at: usize, line: &str, left: &mut (usize, usize)) {
@@ -151,6 +169,9 @@ fn take_header_line(raw: &mut Raw, at: usize, line: &str, left: &mut (usize, usi
     for (prefix, is_from) in [("rename from ", true), ("copy from ", true), ("rename to ", false), ("copy to ", false)] {
         if let Some(name) = line.strip_prefix(prefix) {
             let name = Some(unquote(name.trim_end_matches('\r')));
+            if prefix == "rename from " {
+                raw.out.renamed_from.clone_from(&name);
+            }
             if is_from { raw.from = name } else { raw.to = name }
         }
     }
@@ -170,6 +191,7 @@ fn take_header_line(raw: &mut Raw, at: usize, line: &str, left: &mut (usize, usi
             raw.out.modes.push(mode);
         }
     }
+    raw.out.rewrites |= line.starts_with("dissimilarity index ");
     if let Some((_, mode)) = line.strip_prefix("index ").and_then(|it| it.trim_end().split_once(' ')) {
         raw.out.modes.push(mode.to_owned());
         raw.out.new_mode.get_or_insert_with(|| mode.to_owned());
@@ -246,7 +268,15 @@ impl Raw {
         (1..=depth(&old)).find(|it| old != new && stripped(&old, *it).is_some() && stripped(&old, *it) == stripped(&new, *it))
     }
 
-    fn finish(self, certain: Option<usize>, exists: &dyn Fn(&str) -> bool) -> FilePatch {
+    /// The new side's prefix where the tree has a file of the name behind it.
+    fn borne_out(&self, exists: &dyn Fn(&str) -> bool) -> Option<String> {
+        let (_, new) = self.written();
+        let (new, strip) = (new?, self.certain_strip()?);
+        let (old, _) = self.written();
+        stripped(&old?, strip).is_some_and(exists).then(|| prefix(&new, strip).to_owned())
+    }
+
+    fn finish(self, certain: Option<usize>, borne_out: &[String], exists: &dyn Fn(&str) -> bool) -> FilePatch {
         let (old, new) = self.written();
         let own = self.certain_strip();
         let names: Vec<&String> = old.iter().chain(&new).collect();
@@ -267,6 +297,12 @@ impl Raw {
         out.makes |= is_nothing(&self.minus);
         out.removes |= is_nothing(&self.plus);
         let has_lines = self.minus.is_some();
+        // Names of a git diff that differ in their first part: a prefix, or the beginning of a name under a prefix without a slash.
+        let own_prefix = new.as_deref().map(|it| prefix(it, strip)).unwrap_or_default();
+        let is_known = KNOWN.contains(&own_prefix) || borne_out.iter().any(|it| it == own_prefix);
+        if self.git.is_some() && out.makes && strip > 0 && !is_known {
+            out.unsure_prefix = Some(own_prefix.to_owned());
+        }
         if has_lines {
             out.old = cut(old.clone()).filter(|_| !out.makes);
             out.new = cut(new.clone()).filter(|_| !out.removes);
@@ -282,6 +318,14 @@ impl Raw {
         }
         out
     }
+}
+
+/// The prefixes that git writes by itself: of commits, index, work tree and object, and of two files.
+const KNOWN: [&str; 8] = ["a/", "b/", "i/", "w/", "c/", "o/", "1/", "2/"];
+
+/// What `stripped` takes away, with its last slash.
+fn prefix(name: &str, count: usize) -> &str {
+    stripped(name, count).map_or("", |rest| &name[..name.len() - rest.len()])
 }
 
 /// The name of a side that is not there.

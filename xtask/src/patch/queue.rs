@@ -82,6 +82,13 @@ fn listed(dir: &Path) -> Result<Vec<String>> {
     let text = regular::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
     let mut out = Vec::new();
     for (number, line) in text.lines().enumerate() {
+        if let Some(guard) = line.split_whitespace().find(|it| it.starts_with("#+") || it.starts_with("#-")) {
+            let what = format!("{SERIES}, line {}: the guard `{guard}` is not supported", number + 1);
+            return Err(Problem::config(what)
+                .code(Code::PatchRefused)
+                .hint("list the patches that are to be applied, without guards")
+                .into());
+        }
         let line = line.split(" #").next().unwrap_or_default().trim();
         let mut words = line.split_whitespace();
         let Some(name) = words.next().filter(|it| !it.starts_with('#')) else { continue };
@@ -101,7 +108,17 @@ fn listed(dir: &Path) -> Result<Vec<String>> {
 
 fn take(out: &mut Queue, dir: &Path, name: &str, exists: &dyn Fn(&str) -> bool) -> Result<()> {
     let path: PathBuf = dir.join(name);
-    let bytes = regular::read(&path).with_context(|| format!("read patch {}", path.display()))?;
+    let bytes = regular::read(&path).map_err(|error| {
+        Problem::config(format!("patch {name} cannot be read: {error}"))
+            .code(Code::PatchRefused)
+            .hint("put a file in its place, or remove it")
+    })?;
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err(Problem::config(format!("patch {name} is UTF-16"))
+            .code(Code::PatchRefused)
+            .hint("save it as UTF-8: PowerShell's `>` wrote it otherwise, `git diff --output FILE` does not")
+            .into());
+    }
     let text = String::from_utf8_lossy(&bytes);
     // What a mail holds in base64 is seen once git has decoded it.
     let encoded = mail::is_mail(&text) && mail::is_encoded(&text);
@@ -180,7 +197,12 @@ mod tests {
         .unwrap();
         assert_eq!(names(&queue), ["b.diff", "sub/a.patch"]);
         assert_eq!(queue.passed_over, ["a.patch is not applied: `series` does not list it"]);
-        for (line, said) in [("a.patch -R", "`-R` is an option"), ("../a.patch", "leads out"), ("absent.patch", "absent.patch")] {
+        for (line, said) in [
+            ("a.patch -R", "`-R` is an option"),
+            ("a.patch #+stable", "the guard `#+stable`"),
+            ("../a.patch", "leads out"),
+            ("absent.patch", "absent.patch"),
+        ] {
             let error = read_with(&[("series", line), ("a.patch", CHANGE)]).unwrap_err();
             assert!(format!("{error:#}").contains(said), "{error:#}");
         }

@@ -23,7 +23,7 @@ pub fn steps(bytes: &[u8], tree: &Path) -> Vec<Step> {
     let lines = split(bytes);
     let mut out: Vec<Step> = Vec::new();
     for file in parse::files(&text, &|name| tree.join(name).symlink_metadata().is_ok()) {
-        let begins = out.last().is_none_or(|it| it.strip != file.strip || comes_again(&it.files, &file));
+        let begins = file.begins_commit || out.last().is_none_or(|it| it.strip != file.strip || comes_again(&it.files, &file));
         if begins {
             out.push(Step { strip: file.strip, ..Step::default() });
         }
@@ -41,7 +41,12 @@ pub fn steps(bytes: &[u8], tree: &Path) -> Vec<Step> {
 pub fn not_understood(bytes: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(bytes);
     let files = parse::files(&text, &|_| false);
-    let in_hunk = |at: usize| files.iter().flat_map(|it| &it.hunks).any(|it| it.range.contains(&at));
+    let hunks = || files.iter().flat_map(|it| &it.hunks);
+    let in_hunk = |at: usize| hunks().any(|it| it.range.contains(&at));
+    let lines: Vec<&str> = text.lines().collect();
+    if let Some((at, line)) = hunks().find_map(|it| surplus(&lines, it.range.end)) {
+        return Some(format!("line {} is one more than its hunk's header counts: {line}", at + 1));
+    }
     text.lines().enumerate().filter(|(at, _)| !in_hunk(*at)).find_map(|(at, line)| {
         let what = match line {
             _ if line.starts_with("diff --cc ") || line.starts_with("diff --combined ") => "a merge's combined diff",
@@ -55,12 +60,26 @@ pub fn not_understood(bytes: &[u8]) -> Option<String> {
     })
 }
 
+/// A changed line directly behind a hunk: the header was not corrected when the hunk was edited. A mail's signature and the next
+/// file's header are none.
+fn surplus<'a>(lines: &[&'a str], at: usize) -> Option<(usize, &'a str)> {
+    let line = lines.get(at)?;
+    let is_header = line.starts_with("--- ") && lines.get(at + 1).is_some_and(|it| it.starts_with("+++ "));
+    let is_signature = line.trim_end() == "--";
+    (line.starts_with(['+', '-']) && !is_header && !is_signature).then_some((at, line))
+}
+
 /// Whether one diff cannot hold both: the file was made, changed or removed before. A link that gives way to a file is removed first and
 /// made then, in one diff; and renames may be a ring.
 fn comes_again(before: &[FilePatch], file: &FilePatch) -> bool {
     let Some(name) = file.result() else { return false };
     let is_rename = |it: &FilePatch| it.names().len() > 1;
+    // A renamed file is gone: what the same diff says of its old name before is of an earlier change. A copy leaves it there.
+    let from = file.renamed_from.as_deref();
     before.iter().any(|it| {
+        if from.is_some() && it.result() == from && !is_rename(it) && !it.removes && !it.rewrites {
+            return true;
+        }
         let same = it.result() == Some(name);
         let retyped = it.removes && file.makes;
         let goes_on = !is_rename(file) && it.result().is_some_and(|made| file.old.as_deref() == Some(made)) && !retyped;
@@ -154,6 +173,14 @@ mod tests {
         assert_eq!(count(&[renamed, back].concat()), 1);
         assert_eq!(count(&[link, made].concat()), 1);
         assert_eq!(count(&[changed, edited].concat()), 1);
+        // Edited, then renamed: the edit goes along.
+        assert_eq!(count(&[changed, renamed].concat()), 2);
+        let rewritten = changed.replace("--- a/x", "dissimilarity index 90%\n--- a/x");
+        assert_eq!(count(&[rewritten.as_str(), renamed].concat()), 1);
+        let copied = "diff --git a/x b/y\nsimilarity index 100%\ncopy from x\ncopy to y\n";
+        assert_eq!(count(&[changed, copied].concat()), 1);
+        let log = format!("commit {}\n\n    one\n\n{renamed}commit {}\n\n    two\n\n{back}", "a".repeat(40), "b".repeat(40));
+        assert_eq!(count(&log), 2);
     }
 
     #[test]
@@ -163,6 +190,18 @@ mod tests {
         for line in ["diff --cc x", "Binary files a/y and b/y differ", "Only in b: y", "Property changes on: x", "***************"] {
             let found = not_understood(format!("{change}{line}\n").as_bytes());
             assert!(found.unwrap_or_default().contains("line 7 is of a"), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_line_more_than_a_hunk_counts_is_seen_and_a_signature_is_none() {
+        let hunk = "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n 1\n-2\n+3\n";
+        for line in ["+4\n", "-4\n"] {
+            let found = not_understood(format!("{hunk}{line}").as_bytes()).unwrap_or_default();
+            assert!(found.contains("line 8 is one more than its hunk's header counts"), "{found}");
+        }
+        for rest in ["", "-- \n2.39\n", "--\n2.39\n", "--- a/y\n+++ b/y\n@@ -1 +1 @@\n-1\n+2\n", "\\ No newline at end of file\n"] {
+            assert_eq!(not_understood(format!("{hunk}{rest}").as_bytes()), None, "{rest}");
         }
     }
 
