@@ -47,6 +47,15 @@ fn delete_removes_what_is_ours_and_audits() {
 }
 
 #[test]
+fn a_node_that_the_engine_is_removing_already_is_waited_for() {
+    let world = World::new();
+    world.create();
+    world.engine.leaving(&format!("{INSTANCE}-control-plane"));
+    world.run(&["delete", "--yes"]).ends_with(0).says("audit: no container, network, volume or file of this instance is left");
+    assert_eq!(world.engine.containers(), Vec::<String>::new());
+}
+
+#[test]
 fn what_could_not_be_removed_is_named_and_the_next_delete_goes_on() {
     let world = World::new();
     world.create();

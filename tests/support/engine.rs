@@ -98,6 +98,11 @@ impl Engine {
         self.lock().containers.insert(name.to_owned(), value);
     }
 
+    /// The engine is already removing the container: it is listed, its files cannot be asked for, and a second removal is refused.
+    pub(crate) fn leaving(&self, name: &str) {
+        self.lock().containers.get_mut(name).unwrap()["State"]["Status"] = json!("removing");
+    }
+
     /// Commands in containers are answered by the function: container and command line to output and exit code.
     pub(crate) fn answer_exec(&self, exec: impl Fn(&str, &str) -> (String, i64) + Send + Sync + 'static) {
         self.lock().exec = Some(Arc::new(exec));
@@ -164,6 +169,11 @@ fn answer(state: &Mutex<State>, request: &Request) -> Answer {
         ("GET", ["containers", name, "json"]) => {
             state.containers.get(*name).map_or_else(|| refuse(404, "no such container"), |it| Answer::json(200, it))
         }
+        ("HEAD", ["containers", name, "archive"]) if state.is_leaving(name) => refuse(500, ""),
+        ("DELETE", ["containers", name]) if state.is_leaving(name) => {
+            state.containers.remove(*name);
+            refuse(409, &format!("removal of container {name} is already in progress"))
+        }
         ("DELETE", ["containers", name]) => match state.containers.remove(*name) {
             Some(_) => Answer::Whole { status: 204, kind: "text/plain", body: Vec::new() },
             None => refuse(404, "no such container"),
@@ -204,6 +214,10 @@ fn answer(state: &Mutex<State>, request: &Request) -> Answer {
 }
 
 impl State {
+    fn is_leaving(&self, container: &str) -> bool {
+        self.containers.get(container).is_some_and(|it| it["State"]["Status"] == "removing")
+    }
+
     fn list_containers(&self, request: &Request) -> Answer {
         let filters: Value = serde_json::from_str(request.query("filters").unwrap_or("{}")).unwrap_or_default();
         let network = wanted(&filters, "network");

@@ -11,6 +11,7 @@ mod context;
 mod import;
 mod login;
 mod managed;
+mod removal;
 mod store;
 
 use std::{collections::HashMap, future::Future, sync::Arc};

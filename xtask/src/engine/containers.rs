@@ -9,7 +9,7 @@ use bollard::{
     models::{ContainerCreateBody, HostConfig, MountPoint, NetworkCreateRequest},
     query_parameters::{
         ContainerArchiveInfoOptions, CreateContainerOptions, InspectContainerOptions, InspectNetworkOptions, ListContainersOptions,
-        ListNetworksOptions, ListVolumesOptions, RemoveContainerOptions, StartContainerOptions, StopContainerOptions,
+        ListNetworksOptions, ListVolumesOptions, StartContainerOptions, StopContainerOptions,
     },
 };
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use tokio::io::AsyncWriteExt as _;
 
 use crate::{
-    engine::{Engine, context, is_not_found},
+    engine::{Engine, context, is_not_found, removal::is_leaving},
     errors::{Code, Problem},
 };
 
@@ -26,6 +26,8 @@ use crate::{
 pub struct Container {
     pub id: String,
     pub running: bool,
+    /// Whether the engine is removing it: it is listed, and can be neither read nor started.
+    pub leaving: bool,
     /// Its first process as the host of the engine counts; 0 when it does not run.
     pub process: i64,
     /// When it last started, in RFC 3339.
@@ -105,6 +107,7 @@ impl Engine {
         Ok(Some(Container {
             id: it.id.unwrap_or_default(),
             running: it.state.as_ref().and_then(|it| it.running).unwrap_or_default(),
+            leaving: it.state.as_ref().and_then(|it| it.status).is_some_and(is_leaving),
             process: it.state.as_ref().and_then(|it| it.pid).unwrap_or_default(),
             started: it.state.and_then(|it| it.started_at).map(|it| it.to_string()).unwrap_or_default(),
             networks: settings.networks.unwrap_or_default().into_keys().collect(),
@@ -180,19 +183,6 @@ impl Engine {
         let options = StopContainerOptions { t: Some(seconds), ..StopContainerOptions::default() };
         self.wait(async { self.docker.stop_container(name, Some(options)).await.map_err(|error| self.explain(error)) })
             .with_context(|| format!("stop container {name}"))
-    }
-
-    /// Removes a container with its anonymous volumes, running or not. Absent counts as done.
-    pub fn remove_container(&self, name: &str) -> Result<()> {
-        let options = RemoveContainerOptions { force: true, v: true, ..RemoveContainerOptions::default() };
-        self.wait(async {
-            match self.docker.remove_container(name, Some(options)).await {
-                Ok(()) => Ok(()),
-                Err(error) if is_not_found(&error) => Ok(()),
-                Err(error) => Err(self.explain(error)),
-            }
-        })
-        .with_context(|| format!("remove container {name}"))
     }
 
     /// Whether a path exists in a container, running or not.

@@ -84,7 +84,12 @@ fn present(env: &Env, engine: &Engine) -> Result<Present> {
     if !owns_network(env, engine)? || !container.networks.contains(&network(env)) {
         return Ok(Present::Foreign);
     }
-    Ok(if engine.has_path(&node(env), FINISHED)? { Present::Finished(container) } else { Present::HalfMade(container) })
+    // One that the engine is removing answers no question about its files.
+    Ok(if !container.leaving && engine.has_path(&node(env), FINISHED)? {
+        Present::Finished(container)
+    } else {
+        Present::HalfMade(container)
+    })
 }
 
 fn owns_network(env: &Env, engine: &Engine) -> Result<bool> {
