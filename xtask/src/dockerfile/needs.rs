@@ -37,8 +37,8 @@ fn of(instruction: &Instruction) -> Vec<Need> {
     let name = instruction.name.as_str();
     let mut out = Vec::new();
     let mut add = |what: String, ask| out.push(Need { line: instruction.line, what, ask });
-    if instruction.has_heredoc {
-        add(format!("{name} with a heredoc"), Ask::Frontend(4));
+    if let Some(since) = instruction.heredoc {
+        add(format!("{name} with a heredoc"), Ask::Frontend(since));
     }
     for (flag, value) in &instruction.flags {
         if let Some(ask) = asked(name, flag, value) {

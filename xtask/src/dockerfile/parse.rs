@@ -30,8 +30,8 @@ pub struct Instruction {
     pub flags: Vec<(String, String)>,
     /// What follows name and flags, on one line.
     pub rest: String,
-    /// Whether its text goes on below, up to a word of its own.
-    pub has_heredoc: bool,
+    /// The N of the first frontend, Dockerfile 1.N, that reads the lines below as its heredocs: 4, or 16 for one with a blank after `<<`.
+    pub heredoc: Option<u32>,
 }
 
 impl Instruction {
@@ -79,15 +79,15 @@ pub fn parse(text: &str) -> Dockerfile {
             continue;
         }
         let mut instruction = instruction(line, &whole);
-        for (name, strips_tabs) in heredocs(&instruction) {
-            instruction.has_heredoc = true;
-            while next < lines.len() {
-                let text = lines[next];
-                next += 1;
-                if (if strips_tabs { text.trim_start_matches('\t') } else { text }) == name {
-                    break;
-                }
-            }
+        let opened = heredocs(&instruction);
+        let end = opened.iter().try_fold(next, |from, heredoc| {
+            let ends = |text: &&str| heredoc.name == if heredoc.strips_tabs { text.trim_start_matches('\t') } else { text };
+            lines[from..].iter().position(ends).map(|at| from + at + 1)
+        });
+        // One without an end is a shift (`$(( 1 << 20 ))`) or a comment to builders that know no such heredoc; the others refuse it.
+        if let Some(end) = end {
+            instruction.heredoc = opened.iter().map(|it| it.since).max();
+            next = end;
         }
         // A comment above continues nothing: the number is that of the instruction's own first line.
         let above = lines[line - 1..].iter().take_while(|it| it.trim().is_empty() || it.trim_start().starts_with('#')).count();
@@ -139,34 +139,51 @@ fn instruction(line: usize, whole: &str) -> Instruction {
         let (name, value) = flag.split_once('=').unwrap_or((flag, ""));
         flags.push((name.to_owned(), value.replace(['"', '\''], "")));
     }
-    Instruction { line, name, flags, rest: rest.trim_end().to_owned(), has_heredoc: false }
+    Instruction { line, name, flags, rest: rest.trim_end().to_owned(), heredoc: None }
 }
 
-/// The words that end the heredocs which the instruction opens, each with whether tabs before it count.
-fn heredocs(instruction: &Instruction) -> Vec<(String, bool)> {
+/// A word that opens a heredoc.
+struct Heredoc {
+    /// The line that ends it.
+    name: String,
+    strips_tabs: bool,
+    /// See [`Instruction::heredoc`].
+    since: u32,
+}
+
+fn heredocs(instruction: &Instruction) -> Vec<Heredoc> {
     if !["RUN", "COPY", "ADD"].contains(&instruction.name.as_str()) {
         return Vec::new();
     }
-    let Ok(opening) = Regex::new(r"^\d*<<(-?)([^<]+)$") else { return Vec::new() };
+    let Ok(opening) = Regex::new(r"^\d*<<(-?)(\s*)([^<]+)$") else { return Vec::new() };
     let found = |word: String| {
         let parts = opening.captures(&word)?;
-        let name = parts[2].replace(['"', '\''], "");
-        (!name.is_empty()).then(|| (name, !parts[1].is_empty()))
+        let name = parts[3].replace(['"', '\'', '\\'], "");
+        let since = if parts[2].is_empty() { 4 } else { 16 };
+        (!name.is_empty()).then(|| Heredoc { name, strips_tabs: !parts[1].is_empty(), since })
     };
     words(&instruction.rest).into_iter().filter_map(found).collect()
 }
 
-/// Words between blanks that no quote holds together, with their quotes.
+/// Words between blanks that no quote holds together, with their quotes. Blanks right after `<<` belong to the word, as in BuildKit's
+/// lexer (`processPossibleHeredoc` of its shell/lex.go); those after `<<-` do not.
 fn words(text: &str) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     let (mut word, mut quote, mut is_escaped) = (String::new(), None, false);
+    // How many `<` the word ends with.
+    let mut arrows = 0;
     for char in text.chars() {
-        if quote.is_none() && !is_escaped && char.is_whitespace() {
-            if !word.is_empty() {
+        let is_plain = quote.is_none() && !is_escaped;
+        if is_plain && char.is_whitespace() {
+            if arrows > 0 && arrows % 2 == 0 {
+                word.push(char);
+            } else if !word.is_empty() {
                 out.push(std::mem::take(&mut word));
+                arrows = 0;
             }
             continue;
         }
+        arrows = if is_plain && char == '<' { arrows + 1 } else { 0 };
         word.push(char);
         if is_escaped {
             is_escaped = false;
@@ -204,8 +221,33 @@ mod tests {
         let text = "FROM x\nRUN <<EOF cat >a <<-'END'\nFROM nothing\nEOF\nRUN no\n\tEND\nCOPY <<\"A\" /a\nRUN b\nA\nRUN cat <<<x $((1<<2)) '<<EOF'\nUSER 1\n";
         let lines: Vec<usize> = parse(text).instructions.iter().map(|it| it.line).collect();
         assert_eq!(lines, [1, 2, 7, 10, 11]);
-        let heredocs: Vec<bool> = parse(text).instructions.iter().map(|it| it.has_heredoc).collect();
-        assert_eq!(heredocs, [false, true, true, false, false]);
+        let heredocs: Vec<Option<u32>> = parse(text).instructions.iter().map(|it| it.heredoc).collect();
+        assert_eq!(heredocs, [None, Some(4), Some(4), None, None]);
+    }
+
+    #[test]
+    fn a_heredoc_may_have_blanks_before_its_name_and_one_without_an_end_is_a_shift_or_a_comment() {
+        let of = |text: &str| {
+            let file = parse(&format!("FROM x\n{text}\nUSER 1\n"));
+            file.instructions[1..].iter().map(|it| format!("{} {:?}", it.name, it.heredoc)).collect::<Vec<_>>().join(", ")
+        };
+        // What findings/a-shift-in-run-stops-a-build.sh sees, with the end that each line names.
+        for (text, seen) in [
+            ("RUN cat << EOF > /f\nFROM y\nEOF", "RUN Some(16), USER None"),
+            ("RUN cat <<  'E F' > /f\nFROM y\nE F", "RUN Some(16), USER None"),
+            ("RUN cat <<a << b\nFROM y\na\nFROM z\nb", "RUN Some(16), USER None"),
+            ("RUN ulimit -v $(( 1 << 20 ))", "RUN None, USER None"),
+            ("RUN ulimit -v $(( 1 <<20 ))", "RUN None, USER None"),
+            ("RUN ulimit -v $(( 1 << 20 ))\nCOPY a b\n20", "RUN Some(16), USER None"),
+            ("RUN a # see <<EOF", "RUN None, USER None"),
+            ("RUN cat <<<  EOF\nEOF", "RUN None, EOF None, USER None"),
+            ("RUN cat <<- EOF\nEOF", "RUN None, EOF None, USER None"),
+            ("RUN cat \\<< EOF\nEOF", "RUN None, EOF None, USER None"),
+            ("RUN cat <<\\EOF\nFROM y\nEOF", "RUN Some(4), USER None"),
+            ("RUN cat <<A\\ B\nFROM y\nA B", "RUN Some(4), USER None"),
+        ] {
+            assert_eq!(of(text), seen, "{text}");
+        }
     }
 
     #[test]

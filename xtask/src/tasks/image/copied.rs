@@ -35,7 +35,7 @@ pub(super) fn missing(file: &Dockerfile, context: &Fingerprint) -> Option<Missin
     // With one stage everything is built; with more, what all of them need is needed by the last too only if it is used.
     let is_built = |instruction: &Instruction| stages == 1 || is_of_used_stage(file, instruction.line);
     for instruction in file.instructions.iter().filter(|it| ["COPY", "ADD"].contains(&it.name.as_str()) && is_built(it)) {
-        if instruction.flag("from").next().is_some() || instruction.has_heredoc {
+        if instruction.flag("from").next().is_some() || instruction.heredoc.is_some() {
             continue;
         }
         for source in sources(instruction) {
