@@ -285,7 +285,7 @@ fn one_of_each() -> Vec<Told> {
     };
     vec![
         run(RunEvent::Began { run: text(), command: text(), time: text(), logs: text() }),
-        run(RunEvent::Planned { tasks: Vec::new() }),
+        run(RunEvent::Planned { tasks: Vec::new(), needs: Default::default() }),
         task(Event::Checking),
         task(Event::Started { reason: text() }),
         task(Event::Restoring { reason: text() }),

@@ -36,7 +36,7 @@ use crate::{
     env::{Env, Options, find_project},
     errors::{self, Code, Problem},
     flags::{self, Command, ConfigCommand, DbCommand, Flags, Global, Output, Plan, Topic},
-    graph::{Extent, TaskId, closure},
+    graph::{self as tasks_graph, Extent, Graph, TaskId},
     lock::{self, Lock},
     provider::provider,
     report::{
@@ -123,7 +123,7 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
         never_ask: events || flags.command.output() == Output::Json,
         events,
         refresh,
-        extent: extent(&flags.command)?,
+        extent: extent(&tasks_graph::graph(config.cluster.kind), &flags.command)?,
         named: flags.global.name.is_some(),
         timeout: flags.global.timeout,
     };
@@ -177,7 +177,7 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
         Command::Graph(it) => graph::run(&env, it.format()),
         Command::Explain(it) => match it.topic {
             Some(Topic::Task(id)) => explain::run(&env, &[id], it.output),
-            _ => explain::run(&env, &TaskId::GRAPH, it.output),
+            _ => explain::run(&env, &env.graph.ids(), it.output),
         },
         // Answered before there is anything to run.
         Command::Config(_) | Command::Install(_) | Command::Eject(_) => Ok(()),
@@ -244,7 +244,7 @@ fn target(command: &Command) -> Option<TaskId> {
 }
 
 /// How much of the graph the flags let run.
-fn extent(command: &Command) -> Result<Extent> {
+fn extent(graph: &Graph, command: &Command) -> Result<Extent> {
     let (only, from) = match command {
         Command::Patch(it)
         | Command::Image(it)
@@ -259,7 +259,7 @@ fn extent(command: &Command) -> Result<Extent> {
     };
     let Some(target) = target(command) else { return Ok(Extent::All) };
     match from {
-        Some(from) if !closure(&[target]).contains(&from) => {
+        Some(from) if !graph.closure(&[target]).contains(&from) => {
             Err(usage(format!("{} does not need {}: --from {} means nothing here", target.name(), from.name(), from.name())))
         }
         Some(from) => Ok(Extent::From(from)),
@@ -297,7 +297,7 @@ fn configure(project: &Path, flags: &Global) -> Result<Resolved> {
 fn targets(env: &Env, targets: &[TaskId]) -> Result<()> {
     if targets.contains(&TaskId::Cluster) {
         // A kind of cluster that is not there yet says so before anything happens.
-        provider(env)?;
+        provider(env).check(env)?;
     }
     runner::run(env, &tasks::task, targets)?;
     Ok(())

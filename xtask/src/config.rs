@@ -81,6 +81,8 @@ impl Default for Frontend {
 pub enum ClusterType {
     #[default]
     Kind,
+    // One that is there already: a context of a kubeconfig.
+    Existing,
     Eks,
     Aks,
     Gke,
@@ -90,6 +92,7 @@ impl fmt::Display for ClusterType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             ClusterType::Kind => "kind",
+            ClusterType::Existing => "existing",
             ClusterType::Eks => "eks",
             ClusterType::Aks => "aks",
             ClusterType::Gke => "gke",
@@ -97,16 +100,79 @@ impl fmt::Display for ClusterType {
     }
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+/// How the application's Service is reached in a cluster that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Expose {
+    /// A Service of type LoadBalancer; its address is waited for.
+    LoadBalancer,
+    /// A Service of type NodePort, at the first ready node's address.
+    NodePort,
+    /// A Service of type ClusterIP; the Ingress of the manifests leads to it, at `app.host`.
+    Ingress,
+}
+
+impl fmt::Display for Expose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Expose::LoadBalancer => "load-balancer",
+            Expose::NodePort => "node-port",
+            Expose::Ingress => "ingress",
+        })
+    }
+}
+
+impl std::str::FromStr for Expose {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Expose, String> {
+        match text {
+            "load-balancer" => Ok(Expose::LoadBalancer),
+            "node-port" => Ok(Expose::NodePort),
+            "ingress" => Ok(Expose::Ingress),
+            _ => Err("is none of load-balancer, node-port, ingress".to_owned()),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub struct ClusterConfig {
     /// `--type` goes first. eks, aks and gke are not there yet.
     #[serde(rename = "type")]
     pub kind: ClusterType,
-    /// The host's port of the application. Set: this one or an error. Not set: 8080, or the next free one.
+    /// kind: the host's port of the application. Set: this one or an error. Not set: 8080, or the next free one.
     #[schemars(range(min = 1))]
     pub port: Option<u16>,
+    /// kind: whether it may do what is fit only for a cluster that is thrown away, and tasks may start before all that they need
+    /// has ended. `plan` names each shortcut.
+    pub shortcuts: bool,
+    /// existing: the kubeconfig that has the context. Not set: the files in `KUBECONFIG`, else `~/.kube/config`.
+    pub kubeconfig: Option<String>,
+    /// existing: the context of the kubeconfig.
+    pub context: Option<String>,
+    /// existing: where images are pushed to, `registry.example.com/team`: an image `polls` becomes `registry.example.com/team/polls`.
+    pub registry: Option<String>,
+    /// existing: the same place as the nodes name it, where they name it otherwise.
+    pub pull_registry: Option<String>,
+    /// existing: how the application's Service is reached. Not set: load-balancer.
+    pub expose: Option<Expose>,
+}
+
+impl Default for ClusterConfig {
+    fn default() -> ClusterConfig {
+        ClusterConfig {
+            kind: ClusterType::default(),
+            port: None,
+            shortcuts: true,
+            kubeconfig: None,
+            context: None,
+            registry: None,
+            pull_registry: None,
+            expose: None,
+        }
+    }
 }
 
 /// The database and its owner.

@@ -3,6 +3,7 @@
 //! Pure functions from manifests, configuration and references to objects. Applying and waiting is `tasks/deploy.rs`.
 
 pub mod development;
+pub mod image;
 pub mod manifests;
 pub mod objects;
 pub mod operator;

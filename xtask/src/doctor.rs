@@ -13,7 +13,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::{config::Source, engine::capabilities, env::Env, port, tool};
+use crate::{config::Source, engine::capabilities, env::Env, port, provider::provider, tool};
 
 /// All answers are in, or are not waited for.
 const LIMIT: Duration = Duration::from_millis(1800);
@@ -126,8 +126,8 @@ fn engine_and_port(env: &Env) -> Vec<Check> {
     let own = !matches!(seen, judge::EngineSeen::Answers { .. });
     let number = env.config.cluster.port.unwrap_or(port::FIRST);
     let holder = port::taken_by(number, env.engine().ok());
-    let ours = format!("container {}-control-plane", env.instance);
-    let holder = holder.as_deref().map(|it| (it, it == ours));
+    let ours = provider(env).features(env).node_container.map(|it| format!("container {it}"));
+    let holder = holder.as_deref().map(|it| (it, Some(it) == ours.as_deref()));
     vec![
         judge::engine(&seen),
         judge::capabilities(&capabilities::missing(), own),

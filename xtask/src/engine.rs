@@ -31,6 +31,7 @@ pub use crate::engine::{
     buildkit::{Builder, first_release},
     connect::{Found, connect, find},
     containers::{Container, ContainerSpec, ExecOutput},
+    login::credentials,
     managed::{Managed, PACKAGES},
     store::{Layer, StoredImage},
 };
@@ -136,6 +137,20 @@ impl Engine {
         self.wait(asked).map_err(|error| told_of(error, unread)).with_context(|| format!("ask the registry for {reference}"))
     }
 
+    /// The same for an image that need not be there: nothing where the registry answers that it does not have it.
+    pub fn digest_in_registry(&self, reference: &str, limit: std::time::Duration) -> Result<Option<String>> {
+        let (docker, unread) = self.logged_in(reference);
+        let asked = async {
+            match tokio::time::timeout(limit, docker.inspect_registry_image(reference, None)).await {
+                Ok(Ok(answer)) => Ok(answer.descriptor.digest.filter(|it| !it.is_empty())),
+                Ok(Err(error)) if is_unknown_there(&error) => Ok(None),
+                Ok(Err(error)) => Err(self.explain(error)),
+                Err(_) => Err(Problem::timed_out(format!("no answer within {} s", limit.as_secs())).code(Code::EngineFailed).into()),
+            }
+        };
+        self.wait(asked).map_err(|error| told_of(error, unread)).with_context(|| format!("ask the registry for {reference}"))
+    }
+
     /// Pulls one reference; `progress` hears of layers.
     pub fn pull(&self, reference: &str, progress: impl Fn(&str)) -> Result<()> {
         let options = CreateImageOptions { from_image: Some(reference.to_owned()), ..CreateImageOptions::default() };
@@ -151,12 +166,17 @@ impl Engine {
         .with_context(|| format!("pull {reference}"))
     }
 
-    /// Pushes one reference to the registry that its name says.
-    pub fn push(&self, name: &str, tag: &str) -> Result<()> {
+    /// Pushes one reference to the registry that its name says: layers that it has stay where they are. `progress` hears of layers.
+    pub fn push(&self, name: &str, tag: &str, progress: impl Fn(&str)) -> Result<()> {
         let options = PushImageOptions { tag: Some(tag.to_owned()), ..PushImageOptions::default() };
         let (docker, unread) = self.logged_in(name);
         let stream = docker.push_image(name, Some(options), None);
-        let pushed = self.follow(stream, |step| step.error_detail.and_then(|it| it.message));
+        let pushed = self.follow(stream, |step| {
+            if let Some(status) = step.status {
+                progress(&status);
+            }
+            step.error_detail.and_then(|it| it.message)
+        });
         pushed.map_err(|error| told_of(error, unread)).with_context(|| format!("push {name}:{tag}"))
     }
 
@@ -220,6 +240,12 @@ fn told_of(error: anyhow::Error, unread: Option<String>) -> anyhow::Error {
         Some(why) => error.context(format!("it was asked without credentials, since these cannot be read ({why})")),
         None => error,
     }
+}
+
+/// A registry's word that it has no such manifest or repository, as engines pass it on.
+fn is_unknown_there(error: &Error) -> bool {
+    let words = ["manifest unknown", "name unknown", "no such manifest", "not found"];
+    matches!(error, Error::DockerResponseServerError { message, .. } if words.iter().any(|it| message.to_lowercase().contains(it)))
 }
 
 fn is_in_use(error: &Error) -> bool {

@@ -16,12 +16,12 @@ use tokio::runtime::Runtime;
 
 use crate::{
     carried,
-    config::Config,
+    config::{Config, Secret},
     engine::Engine,
     errors::{Code, Problem},
     files::{CARRIED, Files},
     fingerprint::{Fingerprint, hex},
-    graph::{Extent, TaskId, Treatment},
+    graph::{self, Extent, Graph, TaskId, Treatment},
     interrupt::Interrupt,
     layout::WORK,
     report::{Event, Report},
@@ -62,8 +62,12 @@ pub struct Env {
     /// `deploy/` and `build/`.
     pub files: Files,
     pub runtime: Arc<Runtime>,
+    /// The tasks of a run, as the configuration wants them.
+    pub graph: Graph,
     /// How the tasks of this run stand to each other.
     pub standing: Standing,
+    /// What nodes need to pull from the cluster's registry, once it was asked for.
+    pub(crate) pull_credentials: OnceLock<Option<Secret>>,
     /// Held while the source of images is decided.
     pub(crate) source_turn: Mutex<()>,
     work: PathBuf,
@@ -88,6 +92,8 @@ impl Env {
         let run = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S.%3fZ").to_string();
         let tools = Tools::new(work.join(RUNS).join(&run), interrupt.clone(), report.clone());
         let program = if carried::is_installed() { Some(std::env::current_exe().context("find the running program")?) } else { None };
+        let graph = graph::graph(config.cluster.kind);
+        let config_early = config.cluster.shortcuts;
         let files = Files::new(project.clone(), cache.join(CARRIED), program);
         Ok(Env {
             project,
@@ -99,7 +105,9 @@ impl Env {
             tools,
             files,
             runtime: Arc::new(runtime),
-            standing: Standing::default(),
+            standing: Standing::new(graph.clone(), config_early),
+            graph,
+            pull_credentials: OnceLock::new(),
             source_turn: Mutex::new(()),
             work,
             cache,
@@ -191,7 +199,12 @@ impl Env {
 
     /// Whether the task was asked for even if its product is there.
     pub fn is_forced(&self, task: TaskId) -> bool {
-        self.options.extent.treatment(task) == Treatment::Forced
+        self.treatment(task) == Treatment::Forced
+    }
+
+    /// What becomes of the task in this run.
+    pub fn treatment(&self, task: TaskId) -> Treatment {
+        self.options.extent.treatment(&self.graph, task)
     }
 
     /// Folders that the tool writes to and that are all but full: often the cause of another program's vague failure.

@@ -1,49 +1,105 @@
 //! Where clusters come from. A provider names no task; tasks name no provider.
 
 pub mod cloud;
+mod existing;
+mod features;
 pub mod kind;
 
 use anyhow::Result;
-use serde_json::Value;
+use serde::Serialize;
 
 use crate::{
-    cluster::certificate::Certificate, config::ClusterType, env::Env, fingerprint::Fingerprint, graph::TaskId, probe::Probe, reach::Reach,
+    cluster::{Cluster, certificate::Certificate},
+    config::{ClusterType, Secret},
+    deploy::image::PublishedImage,
+    env::Env,
+    exposure::{Address, Exposure},
+    fingerprint::Fingerprint,
+    graph::TaskId,
+    probe::Probe,
+};
+
+pub use crate::provider::{
+    features::{Features, InitdbAhead},
+    kind::on_this_machine,
 };
 
 /// One kind of cluster.
 pub trait Provider: Sync {
+    /// Refuses a configuration that cannot work with this kind of cluster, before anything is made. Asks no cluster.
+    fn check(&self, env: &Env) -> Result<()>;
     /// What the cluster depends on: its image, version, settings. Creates nothing.
     fn inputs(&self, env: &Env) -> Result<Fingerprint>;
     /// Whether this instance's cluster is there, runs and answers.
     fn probe(&self, env: &Env, want: &Fingerprint) -> Result<Probe>;
-    /// Brings the cluster about; done when its API answers and its nodes take pods. A stopped one is started. While a new one comes up,
+    /// Makes the cluster, or starts a stopped one; done when its API answers and its nodes take pods. While a new one comes up,
     /// `early` is called on a thread of its own, as soon as programs run in its node.
     fn ensure(&self, env: &Env, want: &Fingerprint, early: &(dyn Fn() + Sync)) -> Result<()>;
-    /// The claim for the files of the database's first instance, which are made by then, as the database's operator would make them.
-    /// It takes them over where the claim is there before the database. None: the operator has to make them.
-    fn first_files(&self, env: &Env, database: &Value) -> Result<Option<Value>>;
-    /// Whether the cluster has the image under this reference.
-    fn has_image(&self, env: &Env, reference: &str) -> Result<bool>;
-    /// Brings an image of the engine to the cluster; returns the reference that pods use.
-    fn publish(&self, env: &Env, reference: &str) -> Result<String>;
-    /// How the application is reached from outside, once it is deployed.
-    fn reach(&self, env: &Env) -> Result<Reach>;
-    /// What is done only because this kind of cluster is thrown away, in words. Empty: nothing.
-    fn shortcuts(&self) -> &'static [&'static str];
-    /// The port on which every node has an API server of its own, so that a pod reaches one past the Service; none where they have not.
-    fn api_port_of_each_node(&self, env: &Env) -> Result<Option<u16>>;
+    /// Gets ready what `probe` and the other looks ask: an engine for a cluster that runs in one, a kubeconfig. Starts nothing.
+    /// `Some`: why nothing of this instance can be asked.
+    fn connect(&self, env: &Env) -> Result<Option<String>>;
+    /// The image as pods name it, where the cluster can get it.
+    fn published(&self, env: &Env, local: &str) -> Result<Option<PublishedImage>>;
+    /// Brings an image of the engine to where the cluster gets it.
+    fn publish(&self, env: &Env, local: &str) -> Result<PublishedImage>;
+    /// How pods name an image of the engine, published or not: where only publishing gives it a digest, it has none before.
+    fn name_for_pods(&self, env: &Env, local: &str) -> Result<PublishedImage>;
+    /// What manifests must say so that the application is reached. Known before anything is applied.
+    fn exposure(&self, env: &Env) -> Exposure;
+    /// Where the application answers; nothing as long as the cluster has not assigned an address.
+    fn address(&self, env: &Env) -> Result<Option<Address>>;
+    /// What this cluster allows beside what every cluster does.
+    fn features(&self, env: &Env) -> Features;
+    /// The operator of others that serves this instance, in words; nothing where the instance has its own.
+    fn operator_of_others(&self, _env: &Env) -> Result<Option<String>> {
+        Ok(None)
+    }
+    /// What a Secret of type `kubernetes.io/dockerconfigjson` must hold so that nodes can pull; nothing where they need none.
+    fn pull_credentials(&self, _env: &Env) -> Result<Option<Secret>> {
+        Ok(None)
+    }
+    /// The instances that this kind of cluster can be asked about, from here. Creates and starts nothing.
+    fn instances(&self, env: &Env) -> Result<Vec<Instance>>;
     /// The certificates of the cluster's own servers and clients, as far as the provider shows them.
     fn certificates(&self, env: &Env) -> Result<Vec<Certificate>>;
-    /// Removes the cluster and all that `ensure` made. Absent counts as done; what is not ours stays.
+    /// Removes the cluster, or this instance's part of it, and all that `ensure` made. Absent counts as done; what is not ours stays.
     fn destroy(&self, env: &Env, task: TaskId) -> Result<()>;
-    /// What of this instance is still there after `destroy`, in words.
+    /// What of this instance is still there, in words.
     fn leftovers(&self, env: &Env) -> Result<Vec<String>>;
 }
 
-/// The provider that the configuration names.
-pub fn provider(env: &Env) -> Result<Box<dyn Provider>> {
-    match env.config.cluster.kind {
-        ClusterType::Kind => Ok(Box::new(kind::Kind)),
-        other => Err(cloud::not_there_yet(other)),
+/// One instance as far as can be told without asking its cluster's objects.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Instance {
+    #[serde(rename = "instance")]
+    pub name: String,
+    pub state: &'static str,
+    /// Empty where it is not known.
+    pub url: String,
+    /// The folder that it was made from, or the context of the cluster that it is in.
+    pub project: String,
+}
+
+/// Every instance that can be asked about: those in this machine's engine, and those of the configured cluster. By name, each once.
+pub fn instances(env: &Env) -> Result<Vec<Instance>> {
+    let mut out = kind::on_this_machine(env)?;
+    if env.config.cluster.kind == ClusterType::Existing {
+        out.extend(provider(env).instances(env)?);
     }
+    out.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(out)
+}
+
+/// The provider that the configuration names.
+pub fn provider(env: &Env) -> Box<dyn Provider> {
+    match env.config.cluster.kind {
+        ClusterType::Kind => Box::new(kind::Kind),
+        ClusterType::Existing => Box::new(existing::Existing),
+        ClusterType::Eks | ClusterType::Aks | ClusterType::Gke => Box::new(cloud::Cloud),
+    }
+}
+
+/// The cluster of the instance, through its own kubeconfig.
+pub fn cluster(env: &Env) -> Result<Cluster> {
+    Cluster::open(env, &env.kubeconfig())
 }

@@ -20,7 +20,7 @@ pub mod style;
 pub mod timeline;
 pub mod wire;
 
-use std::sync::Mutex;
+use std::{collections::BTreeMap, sync::Mutex};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -68,9 +68,14 @@ pub enum RunEvent {
     /// A command began; `time` is UTC, `logs` the folder of this run's logs, relative to the project.
     #[serde(rename = "run-began")]
     Began { run: String, command: String, time: String, logs: String },
-    /// The tasks that the run consists of, needs first.
+    /// The tasks that the run consists of, needs first, and what each needs.
     #[serde(rename = "run-planned")]
-    Planned { tasks: Vec<TaskId> },
+    Planned {
+        tasks: Vec<TaskId>,
+        // Records of earlier versions have none.
+        #[serde(default)]
+        needs: BTreeMap<TaskId, Vec<TaskId>>,
+    },
     /// Every planned task has ended.
     #[serde(rename = "run-settled")]
     Settled,

@@ -10,7 +10,7 @@ use crate::{
     env::Env,
     errors::{Code, Problem, exit_code},
     fingerprint::Fingerprint,
-    graph::{Extent, TaskId, Treatment, closure},
+    graph::{Extent, TaskId, Treatment},
     probe::Probe,
     record,
     report::{Event, RunEvent, run::Run},
@@ -33,9 +33,9 @@ type TaskOf<'a> = &'a (dyn Fn(TaskId) -> Option<Box<dyn Task>> + Sync);
 /// Brings the targets about with all that they need. Independent tasks end their work when one fails;
 /// the error returned is the first that happened. What was done is in the run that is returned.
 pub fn run(env: &Env, task_of: TaskOf<'_>, targets: &[TaskId]) -> Result<Run> {
-    let tasks = closure(targets);
-    let planned = tasks.iter().copied().filter(|id| env.options.extent.treatment(*id) != Treatment::PassedOver).collect();
-    env.report.run(RunEvent::Planned { tasks: planned });
+    let tasks = env.graph.closure(targets);
+    let planned: Vec<TaskId> = tasks.iter().copied().filter(|id| env.treatment(*id) != Treatment::PassedOver).collect();
+    env.report.run(RunEvent::Planned { needs: env.graph.needs_of(&planned), tasks: planned });
     let result = verdict(env, run_all(env, task_of, tasks));
     env.report.run(RunEvent::Settled);
     result.map(|()| env.report.so_far())
@@ -45,7 +45,7 @@ pub fn run(env: &Env, task_of: TaskOf<'_>, targets: &[TaskId]) -> Result<Run> {
 /// task that failed builds upon, should that one have failed sooner.
 fn verdict(env: &Env, mut ends: Vec<(TaskId, End)>) -> Result<()> {
     let failed: Vec<TaskId> = ends.iter().filter(|(_, end)| matches!(end, End::Failed(_))).map(|(id, _)| *id).collect();
-    let follows = |id: TaskId| closure(&[id]).iter().any(|need| *need != id && failed.contains(need));
+    let follows = |id: TaskId| env.graph.closure(&[id]).iter().any(|need| *need != id && failed.contains(need));
     ends.sort_by_key(|(id, _)| follows(*id));
     let mut first = None;
     for (id, end) in ends {
@@ -138,7 +138,7 @@ fn run_one(env: &Env, task: &dyn Task) -> End {
 /// Probes, runs where stale, and probes again: a task that says it is done and is not has failed.
 fn bring_about(env: &Env, task: &dyn Task) -> Result<()> {
     let id = task.id();
-    let treatment = env.options.extent.treatment(id);
+    let treatment = env.treatment(id);
     if matches!(treatment, Treatment::Required | Treatment::AsItIs | Treatment::PassedOver) {
         return take_as_it_is(env, task, treatment);
     }

@@ -9,14 +9,18 @@ use std::{
 
 use anyhow::Result;
 
-use crate::{errors::Problem, graph::TaskId, interrupt::Interrupt};
+use crate::{
+    errors::Problem,
+    graph::{Graph, TaskId},
+    interrupt::Interrupt,
+};
 
 /// How a task of the run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stand {
     /// Not begun, or at work.
     Open,
-    /// At work, and those of `TaskId::begins_once_usable` can begin.
+    /// At work, and tasks that start early on it can start.
     Usable,
     Well,
     /// It failed, or was not run, because of this task.
@@ -26,11 +30,19 @@ pub enum Stand {
 /// All tasks of a run. Tasks tell it and ask it; the runner waits on it.
 #[derive(Debug, Default)]
 pub struct Standing {
+    graph: Graph,
+    /// Whether a product counts as usable before its task has ended.
+    early: bool,
     tasks: Mutex<BTreeMap<TaskId, Stand>>,
     changed: Condvar,
 }
 
 impl Standing {
+    /// Of a run of this graph. Without `early` no task starts before all that it needs has ended.
+    pub fn new(graph: Graph, early: bool) -> Standing {
+        Standing { graph, early, ..Standing::default() }
+    }
+
     /// A run of these tasks begins.
     pub(crate) fn begin(&self, tasks: &[TaskId]) {
         *self.tasks() = tasks.iter().map(|id| (*id, Stand::Open)).collect();
@@ -43,7 +55,9 @@ impl Standing {
 
     /// What the task makes can be built upon, though it is not done with it.
     pub fn usable(&self, id: TaskId) {
-        self.set(id, Stand::Usable);
+        if self.early {
+            self.set(id, Stand::Usable);
+        }
     }
 
     /// The task has ended.
@@ -54,7 +68,7 @@ impl Standing {
     /// Who is to blame where something that the task needs will not come.
     pub fn lost(&self, id: TaskId) -> Option<TaskId> {
         let tasks = self.tasks();
-        id.needs().iter().find_map(|need| match tasks.get(need) {
+        self.graph.needs(id).iter().find_map(|need| match tasks.get(need) {
             Some(Stand::Lost(culprit)) => Some(*culprit),
             _ => None,
         })
@@ -85,9 +99,9 @@ impl Standing {
     /// Whether all that the task must wait for is there, so that it can begin.
     pub(crate) fn can_begin(&self, id: TaskId) -> bool {
         let tasks = self.tasks();
-        id.needs().iter().all(|need| match tasks.get(need) {
+        self.graph.needs(id).iter().all(|need| match tasks.get(need) {
             None | Some(Stand::Well) => true,
-            Some(Stand::Usable) => id.begins_once_usable().contains(need),
+            Some(Stand::Usable) => self.graph.starts_early_on(id).contains(need),
             Some(Stand::Open | Stand::Lost(_)) => false,
         })
     }
@@ -120,12 +134,27 @@ fn in_vain(id: TaskId, culprit: TaskId) -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::closure;
+    use crate::{config::ClusterType, graph::graph};
+
+    fn standing_with(early: bool) -> Standing {
+        let graph = graph(ClusterType::Kind);
+        let ids = graph.ids();
+        let standing = Standing::new(graph, early);
+        standing.begin(&ids);
+        standing
+    }
 
     fn standing() -> Standing {
-        let standing = Standing::default();
-        standing.begin(&closure(&[TaskId::Deploy]));
-        standing
+        standing_with(true)
+    }
+
+    #[test]
+    fn without_early_starts_every_need_has_ended_first() {
+        let standing = standing_with(false);
+        standing.usable(TaskId::Cluster);
+        assert!(!standing.can_begin(TaskId::Operator));
+        standing.ended(TaskId::Cluster, Stand::Well);
+        assert!(standing.can_begin(TaskId::Operator));
     }
 
     #[test]

@@ -10,13 +10,14 @@ use kube::{
     Api,
     api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PropagationPolicy},
     core::{ApiResource, GroupVersionKind},
+    discovery::{Discovery, verbs},
 };
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
     cluster::{Cluster, FIELD_MANAGER},
-    errors::{Code, Problem},
+    errors::{self, Code, Problem},
 };
 
 /// Requests under way at once in `apply_all`.
@@ -136,6 +137,40 @@ impl Cluster {
         let parameters = ListParams::default().labels(labels);
         let found = self.call(self.api(&id).list(&parameters)).with_context(|| format!("list {kind}"))?;
         Ok(values(found.items, &id)?)
+    }
+
+    /// The same where the kind itself may not be known to the API server.
+    pub fn list_if_known(&self, api_version: &str, kind: &str, namespace: &str, labels: &str) -> Result<Vec<Value>> {
+        match self.list(api_version, kind, namespace, labels) {
+            Err(error) if errors::code(&error) == Code::NotFound => Ok(Vec::new()),
+            other => other,
+        }
+    }
+
+    /// Every object of every kind that the API server lists and deletes, in all namespaces, that carries the label. Metadata alone.
+    pub fn labelled(&self, labels: &str) -> Result<Vec<Value>> {
+        let client = self.client.clone();
+        let look = async {
+            let discovered = Discovery::new(client.clone()).run_aggregated().await?;
+            let mut out = Vec::new();
+            for group in discovered.groups() {
+                for (resource, capabilities) in group.recommended_resources() {
+                    if !capabilities.supports_operation(verbs::LIST) || !capabilities.supports_operation(verbs::DELETE) {
+                        continue;
+                    }
+                    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+                    let id = ObjectId::new(&resource.api_version, &resource.kind, "", "");
+                    match api.list_metadata(&ListParams::default().labels(labels)).await {
+                        Ok(found) => out.extend(values(found.items, &id)?),
+                        // A kind whose definition is going, or that its own server does not list.
+                        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 405) => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+            Ok(out)
+        };
+        self.call(look).context("look for the objects of this instance")
     }
 
     /// Asks for deletion, dependents with it. Absent counts as done.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     called,
-    commands::{answer, db, doctor},
+    commands::{answer, db, doctor, instance},
     env::Env,
     errors,
     flags::Output,
@@ -32,7 +32,7 @@ struct Created {
 
 /// The deployment with all that it needs; independent parts at the same time.
 pub(crate) fn run(env: &Env, output: Output, restore: Option<&Path>) -> Result<()> {
-    let provider = provider(env)?;
+    provider(env).check(env)?;
     doctor::before_create(env)?;
     image::refuse_early(env)?;
     if let Some(file) = restore {
@@ -44,7 +44,7 @@ pub(crate) fn run(env: &Env, output: Output, restore: Option<&Path>) -> Result<(
     }
     let kubeconfig = env.kubeconfig();
     let created = Created {
-        url: format!("{}{}", provider.reach(env)?.origin, env.config.app.path),
+        url: instance::url(env)?,
         kubeconfig: kubeconfig.strip_prefix(&env.project).unwrap_or(&kubeconfig).display().to_string(),
         namespace: env.config.app.namespace.clone(),
         database_secret: wanted::credentials(env)?,

@@ -12,44 +12,30 @@ use crate::{
     flags::Output,
     graph::TaskId,
     layout,
-    provider::{kind::INSTANCE_LABEL, provider},
+    provider::{on_this_machine, provider},
     report::Event,
     setup, snapshot,
-    tasks::{self, image},
+    tasks::image,
 };
 
 const TASK: TaskId = TaskId::Delete;
 
 /// Cluster, images of the application, files; with `purge` the engine of the tool's own and the cache too.
 pub(crate) fn run(env: &Env, purge: bool, output: Output) -> Result<()> {
-    let provider = provider(env)?;
+    let provider = provider(env);
+    provider.check(env)?;
     let what = if purge { ", pocdeploy's own engine and the whole cache" } else { "" };
     setup::consent(env, TASK, &format!("removes instance {}: its cluster with the database, its images and files{what}", env.instance))?;
     env.report.event(TASK, Event::Started { reason: format!("instance {}", env.instance) });
     let mut failures = Vec::new();
-    let mut found = Vec::new();
-    match tasks::engine::find(env) {
-        Ok(Some(engine)) => {
-            env.set_engine(engine);
-            found.extend(products(env)?);
-            keep(&mut failures, provider.destroy(env, TASK));
-            keep(&mut failures, remove_images(env));
-        }
-        // An engine of the tool's own that is stopped may hold a stopped cluster of ours.
-        Ok(None) if env.cache("engine").is_dir() && !purge => match Managed::new(env).start(env, TASK) {
-            Ok(engine) => {
-                env.set_engine(engine);
-                found.extend(products(env)?);
-                keep(&mut failures, provider.destroy(env, TASK));
-                keep(&mut failures, remove_images(env));
-            }
-            Err(error) => failures.push(error),
-        },
-        Ok(None) => env.note(TASK, "no container engine answers: nothing of this instance can be there"),
+    let (mut found, mut left) = (Vec::new(), Vec::new());
+    match provider.connect(env).and_then(|_| products(env)) {
+        Ok(products) => found.extend(products),
         Err(error) => failures.push(error),
     }
-    let mut left = Vec::new();
-    if env.engine().is_ok() {
+    if failures.is_empty() {
+        keep(&mut failures, provider.destroy(env, TASK));
+        keep(&mut failures, remove_images(env));
         match provider.leftovers(env) {
             Ok(found) => left.extend(found),
             Err(error) => failures.push(error),
@@ -75,24 +61,20 @@ pub(crate) fn run(env: &Env, purge: bool, output: Output) -> Result<()> {
 /// What `delete` would remove. Starts no engine and changes nothing.
 pub(crate) fn preview(env: &Env, purge: bool, output: Output) -> Result<()> {
     let mut out = Vec::new();
-    let mut foreseen = true;
-    match tasks::engine::find(env)? {
-        Some(engine) => {
-            env.set_engine(engine);
-            out.extend(products(env)?);
-        }
-        None => foreseen = false,
+    let unasked = provider(env).connect(env)?;
+    if unasked.is_none() {
+        out.extend(products(env)?);
     }
     out.extend(present_files(env)?);
     if purge {
         out.push(format!("pocdeploy's own engine and folder {}", env.cache("").display()));
     }
     if output == Output::Json {
-        let value = json!({ "schema": 1, "instance": env.instance, "would_remove": out, "engine_answers": foreseen });
+        let value = json!({ "schema": 1, "instance": env.instance, "would_remove": out, "engine_answers": unasked.is_none() });
         return writeln!(std::io::stdout(), "{value:#}").context("print what would be removed");
     }
-    if !foreseen {
-        out.push("(no container engine answers: what it may hold of this instance cannot be foreseen)".to_owned());
+    if let Some(why) = unasked {
+        out.push(format!("({why}: what may be there of this instance cannot be foreseen)"));
     }
     if out.is_empty() {
         out.push("nothing of this instance is there".to_owned());
@@ -100,11 +82,12 @@ pub(crate) fn preview(env: &Env, purge: bool, output: Output) -> Result<()> {
     writeln!(std::io::stdout(), "{}", out.join("\n")).context("print what would be removed")
 }
 
-/// What the engine holds of this instance, in words.
+/// What the cluster and the engine hold of this instance, in words.
 fn products(env: &Env) -> Result<Vec<String>> {
-    let mut out = provider(env)?.leftovers(env)?;
+    let mut out = provider(env).leftovers(env)?;
     if let Some(reference) = image::last_built(env)
-        && env.engine()?.image(&reference)?.is_some()
+        && let Ok(engine) = env.engine()
+        && engine.image(&reference)?.is_some()
         && others(env)?.is_empty()
     {
         out.push(format!("image {reference}"));
@@ -146,7 +129,7 @@ fn keep(failures: &mut Vec<anyhow::Error>, result: Result<()>) {
 
 /// The application's image under both tags: names that this instance's last run made.
 fn remove_images(env: &Env) -> Result<()> {
-    let engine = env.engine()?;
+    let Ok(engine) = env.engine() else { return Ok(()) };
     let Some(reference) = image::last_built(env) else { return Ok(()) };
     // Names follow from content: another instance of the same source has the same image.
     if !others(env)?.is_empty() {
@@ -176,8 +159,7 @@ fn refuse_others(env: &Env) -> Result<()> {
 
 /// The names of this machine's other instances.
 fn others(env: &Env) -> Result<Vec<String>> {
-    let networks = env.engine()?.networks_with_label(INSTANCE_LABEL)?;
-    Ok(networks.iter().map(|it| it.trim_start_matches("pocdeploy-").to_owned()).filter(|it| *it != env.instance).collect())
+    Ok(on_this_machine(env)?.into_iter().map(|it| it.name).filter(|it| *it != env.instance).collect())
 }
 
 fn purge_machine(env: &Env) -> Result<()> {

@@ -21,13 +21,14 @@ pub(crate) enum State {
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) id: TaskId,
+    pub(crate) needs: Vec<TaskId>,
     pub(crate) state: State,
     /// Where all that it needs is there.
     pub(crate) inputs: Option<Fingerprint>,
 }
 
 pub(crate) fn run(env: &Env, format: GraphFormat) -> Result<()> {
-    let seen = look(env, &TaskId::GRAPH);
+    let seen = look(env, &env.graph.ids());
     let text = match format {
         GraphFormat::Text => text(&seen),
         GraphFormat::Mermaid => mermaid(&seen),
@@ -43,28 +44,29 @@ pub(crate) fn look(env: &Env, ids: &[TaskId]) -> Vec<Seen> {
         let mut seen: Vec<Seen> = Vec::new();
         for id in ids.iter().copied() {
             let is_fresh = |need: &TaskId| seen.iter().any(|it| it.id == *need && matches!(it.state, State::Fresh(_)));
-            let found = match id.needs().iter().find(|need| !is_fresh(need)) {
-                Some(need) => Seen { id, state: State::After(*need), inputs: None },
+            let needs = env.graph.needs(id).to_vec();
+            let (state, inputs) = match needs.iter().find(|need| !is_fresh(need)) {
+                Some(need) => (State::After(*need), None),
                 None => look_at(env, id),
             };
-            seen.push(found);
+            seen.push(Seen { id, needs, state, inputs });
         }
         seen
     })
 }
 
-fn look_at(env: &Env, id: TaskId) -> Seen {
-    let Some(task) = tasks::task(id) else { return Seen { id, state: State::Unknown("not a task".to_owned()), inputs: None } };
+fn look_at(env: &Env, id: TaskId) -> (State, Option<Fingerprint>) {
+    let Some(task) = tasks::task(id) else { return (State::Unknown("not a task".to_owned()), None) };
     let inputs = match task.inputs(env) {
         Ok(inputs) => inputs,
-        Err(error) => return Seen { id, state: State::Unknown(format!("{error:#}")), inputs: None },
+        Err(error) => return (State::Unknown(format!("{error:#}")), None),
     };
     let state = match task.probe(env, &inputs) {
         Ok(Probe::Fresh(text)) => State::Fresh(text),
         Ok(Probe::Stale(reason)) => State::Stale(reason),
         Err(error) => State::Unknown(format!("{error:#}")),
     };
-    Seen { id, state, inputs: Some(inputs) }
+    (state, Some(inputs))
 }
 
 fn words(state: &State) -> (&'static str, String) {
@@ -79,7 +81,7 @@ fn words(state: &State) -> (&'static str, String) {
 fn text(seen: &[Seen]) -> String {
     let mut out = String::new();
     for it in seen {
-        let needs: Vec<&str> = it.id.needs().iter().map(|it| it.name()).collect();
+        let needs: Vec<&str> = it.needs.iter().map(|it| it.name()).collect();
         let needs = if needs.is_empty() { "-".to_owned() } else { needs.join(", ") };
         let (word, why) = words(&it.state);
         out.push_str(&format!("{:<13}{:<32}{word:<8}{why}\n", it.id.name(), format!("needs {needs}")));
@@ -91,7 +93,7 @@ fn mermaid(seen: &[Seen]) -> String {
     let mut out = String::from("graph LR\n");
     for it in seen {
         out.push_str(&format!("  {0}[\"{0}: {1}\"]\n", it.id.name(), words(&it.state).0));
-        out.extend(it.id.needs().iter().map(|need| format!("  {} --> {}\n", need.name(), it.id.name())));
+        out.extend(it.needs.iter().map(|need| format!("  {} --> {}\n", need.name(), it.id.name())));
     }
     out
 }
@@ -100,7 +102,7 @@ fn dot(seen: &[Seen]) -> String {
     let mut out = String::from("digraph tasks {\n  rankdir=LR;\n");
     for it in seen {
         out.push_str(&format!("  \"{0}\" [label=\"{0}\\n{1}\"];\n", it.id.name(), words(&it.state).0));
-        out.extend(it.id.needs().iter().map(|need| format!("  \"{}\" -> \"{}\";\n", need.name(), it.id.name())));
+        out.extend(it.needs.iter().map(|need| format!("  \"{}\" -> \"{}\";\n", need.name(), it.id.name())));
     }
     out.push_str("}\n");
     out
@@ -109,7 +111,7 @@ fn dot(seen: &[Seen]) -> String {
 fn json_text(seen: &[Seen]) -> Result<String> {
     let task = |it: &Seen| {
         let (word, why) = words(&it.state);
-        let needs: Vec<&str> = it.id.needs().iter().map(|it| it.name()).collect();
+        let needs: Vec<&str> = it.needs.iter().map(|it| it.name()).collect();
         json!({ "task": it.id.name(), "needs": needs, "state": word, "reason": why })
     };
     let tasks: Vec<_> = seen.iter().map(task).collect();
@@ -119,6 +121,7 @@ fn json_text(seen: &[Seen]) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{config::ClusterType, graph::graph};
 
     fn seen() -> Vec<Seen> {
         let of = |id| match id {
@@ -126,7 +129,8 @@ mod tests {
             TaskId::Patch => State::Fresh("staged".to_owned()),
             _ => State::After(TaskId::Engine),
         };
-        TaskId::GRAPH.into_iter().map(|id| Seen { id, state: of(id), inputs: None }).collect()
+        let graph = graph(ClusterType::Kind);
+        graph.ids().into_iter().map(|id| Seen { id, needs: graph.needs(id).to_vec(), state: of(id), inputs: None }).collect()
     }
 
     #[test]

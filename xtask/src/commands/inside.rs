@@ -9,7 +9,9 @@ use crate::{
     env::Env,
     errors::{EndedWith, Problem},
     flags::inside::ShellIn,
-    images, tool,
+    images,
+    provider::provider,
+    tool,
 };
 
 /// psql in the primary's pod, as the database's own administrator.
@@ -45,7 +47,10 @@ pub(crate) fn manage(env: &Env, arguments: &[String]) -> Result<()> {
 pub(crate) fn kubectl(env: &Env, arguments: &[String]) -> Result<()> {
     env.only_looking(|| instance::find(env))?;
     let Some(kubectl) = images::packages::kubectl(env).or_else(|| tool::find("kubectl")) else {
-        return in_node(env, arguments);
+        return match provider(env).features(env).node_container {
+            Some(node) => in_node(env, &node, arguments),
+            None => Err(Problem::requirement("there is no kubectl on this machine's PATH").hint("install kubectl").into()),
+        };
     };
     let sh = env.tools.shell(&std::env::current_dir()?)?;
     let kubeconfig = env.kubeconfig();
@@ -53,11 +58,11 @@ pub(crate) fn kubectl(env: &Env, arguments: &[String]) -> Result<()> {
 }
 
 /// Every node has kubectl; files of this machine and a terminal it has not.
-fn in_node(env: &Env, arguments: &[String]) -> Result<()> {
+fn in_node(env: &Env, node: &str, arguments: &[String]) -> Result<()> {
     use std::io::Write as _;
     let start = ["kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf"];
     let command: Vec<&str> = start.into_iter().chain(arguments.iter().map(String::as_str)).collect();
-    let out = env.engine()?.exec(&format!("{}-control-plane", env.instance), &command)?;
+    let out = env.engine()?.exec(node, &command)?;
     std::io::stdout().write_all(out.stdout.as_bytes())?;
     std::io::stderr().write_all(out.stderr.as_bytes())?;
     passed_on(u8::try_from(out.code).unwrap_or(1))
@@ -73,8 +78,7 @@ fn passed_on(code: u8) -> Result<()> {
 /// Where the application answers.
 pub(crate) fn url(env: &Env) -> Result<String> {
     env.only_looking(|| instance::find(env))?;
-    let reach = crate::provider::provider(env)?.reach(env)?;
-    Ok(format!("{}{}", reach.origin, env.config.app.path))
+    instance::url(env)
 }
 
 /// Opens the application in the user's browser; the URL is printed in any case.

@@ -10,17 +10,16 @@ use crate::{
     fingerprint::Fingerprint,
     probe::Probe,
     provider::provider,
-    tasks,
 };
 
-/// Connects to the engine; says why and what helps where the instance's cluster does not answer.
+/// Gets ready what looks ask; says why and what helps where the instance's cluster does not answer.
 pub(super) fn find(env: &Env) -> Result<()> {
-    let Some(engine) = tasks::engine::find(env)? else {
-        return Err(absent(env, "no container engine answers"));
-    };
-    env.set_engine(engine);
+    let provider = provider(env);
+    if let Some(why) = provider.connect(env)? {
+        return Err(absent(env, &why));
+    }
     // What the cluster should be made from is another question, and may not be decided yet.
-    match provider(env)?.probe(env, &Fingerprint::new())? {
+    match provider.probe(env, &Fingerprint::new())? {
         Probe::Fresh(_) => Ok(()),
         Probe::Stale(why) => Err(absent(env, &why)),
     }
@@ -36,6 +35,17 @@ pub(super) fn connect(env: &Env) -> Result<Cluster> {
 pub(super) fn connect_for_streams(env: &Env) -> Result<Cluster> {
     env.only_looking(|| find(env))?;
     Cluster::open_for_streams(env, &env.kubeconfig())
+}
+
+/// The URL of the application's page.
+pub(super) fn url(env: &Env) -> Result<String> {
+    match provider(env).address(env)? {
+        Some(address) => Ok(address.url(&env.config.app.path)),
+        None => Err(Problem { exit: Exit::Unhealthy, ..Problem::new("the cluster has not assigned an address to the application yet") }
+            .code(Code::Unhealthy)
+            .hint("`cargo xtask status` says what it waits for")
+            .into()),
+    }
 }
 
 fn absent(env: &Env, why: &str) -> anyhow::Error {

@@ -12,7 +12,7 @@ use crate::{
     env::Env,
     errors::{Code, PlanHasChanges, Problem},
     flags::{Output, Plan as Flags},
-    graph::{Extent, TaskId, closure},
+    graph::{Extent, TaskId},
     provider::provider,
     record,
     tasks::objects,
@@ -52,7 +52,7 @@ pub(crate) fn extent(env: &Env, path: &Path) -> Result<Extent> {
 }
 
 fn make(env: &Env, targets: &[TaskId]) -> Result<Plan> {
-    let ids = closure(targets);
+    let ids = env.graph.closure(targets);
     let seen = graph::look(env, &ids);
     let is_fresh = |id| seen.iter().any(|it| it.id == id && matches!(it.state, State::Fresh(_)));
     let objects = match ids.contains(&TaskId::Deploy) {
@@ -62,7 +62,7 @@ fn make(env: &Env, targets: &[TaskId]) -> Result<Plan> {
         false => Some(Vec::new()),
     };
     let makes_cluster = ids.contains(&TaskId::Cluster) && !is_fresh(TaskId::Cluster);
-    let shortcuts = if makes_cluster { provider(env)?.shortcuts() } else { &[] };
+    let shortcuts = if makes_cluster { provider(env).features(env).shortcuts } else { &[] };
     Ok(Plan {
         schema: SCHEMA,
         tool: env!("CARGO_PKG_VERSION").to_owned(),

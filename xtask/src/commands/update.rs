@@ -8,7 +8,6 @@ use crate::{
     commands::{answer, instance},
     env::Env,
     graph::TaskId,
-    provider::provider,
     report::{RunEvent, Took},
     runner, tasks,
 };
@@ -28,6 +27,6 @@ pub(crate) fn run(env: &Env) -> Result<()> {
         )
     };
     env.report.run(RunEvent::Closing { text });
-    let url = format!("{}{}", provider(env)?.reach(env)?.origin, env.config.app.path);
+    let url = instance::url(env)?;
     answer(env, &url, || json!({ "schema": 1, "url": url, "revision": number }))
 }

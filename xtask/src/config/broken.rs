@@ -24,7 +24,10 @@ const FILES: &[(&str, &[&str])] = &[
     ("[cluster]\nport = 0", &["2:1: cluster.port: must be between 1 and 65535"]),
     ("[cluster]\nport = 80.5", &["2:8: cluster.port: invalid type: floating point `80.5`, expected u16"]),
     ("[cluster]\ntype = \"kid\"", &["2:8: cluster.type: unknown variant `kid`", "did you mean `kind`?"]),
-    ("[cluster]\ntype = \"openstack\"", &["2:8: cluster.type: unknown variant `openstack`, expected one of `kind`, `eks`, `aks`, `gke`"]),
+    (
+        "[cluster]\ntype = \"openstack\"",
+        &["2:8: cluster.type: unknown variant `openstack`, expected one of `kind`, `existing`, `eks`, `aks`, `gke`"],
+    ),
     ("[images]\nsource = \"registy\"", &["2:10: images.source: unknown variant `registy`", "did you mean `registry`?"]),
     ("[images]\nmirrors = \"x\"", &["2:11: images.mirrors: invalid type: string \"x\", expected a map"]),
     (

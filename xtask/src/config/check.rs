@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use crate::config::{
-    Config, FILE,
+    ClusterConfig, ClusterType, Config, FILE,
     form::{
-        control_character, database_name, host_name, image_name, image_reference, inside, label, mirror, postgresql_image, quantity,
-        registry, role, tag, url_path,
+        control_character, database_name, host_name, image_name, image_place, image_reference, inside, label, mirror, postgresql_image,
+        quantity, registry, role, tag, url_path,
     },
     keys::KEYS,
 };
@@ -40,7 +40,7 @@ pub(crate) fn complaints(config: &Config) -> Vec<Complaint> {
         check(key.path, key.text(config).and_then(|it| control_character(&it)));
     }
     if let Some(name) = &config.name {
-        // kind adds "-control-plane", and the result is a host name of at most 63 characters.
+        // kind adds fourteen characters for its node, and the result is a host name of at most 63 characters.
         check("name", label(name, 40));
     }
     let frontend = &config.frontend;
@@ -61,6 +61,7 @@ pub(crate) fn complaints(config: &Config) -> Vec<Complaint> {
     if config.cluster.port == Some(0) {
         check("cluster.port", Some("must be between 1 and 65535".to_owned()));
     }
+    cluster(&config.cluster, &mut check);
     let database = &config.database;
     check("database.name", database_name(&database.name));
     check("database.user", role(&database.user));
@@ -94,6 +95,40 @@ pub(crate) fn complaints(config: &Config) -> Vec<Complaint> {
         }
     }
     out
+}
+
+/// Keys that the type of cluster asks for, and those that mean nothing to it.
+fn cluster(cluster: &ClusterConfig, check: &mut impl FnMut(&'static str, Option<String>)) {
+    let given = |value: &Option<String>| value.as_deref().is_some_and(|it| !it.trim().is_empty());
+    let existing = [
+        ("cluster.kubeconfig", cluster.kubeconfig.is_some()),
+        ("cluster.context", cluster.context.is_some()),
+        ("cluster.registry", cluster.registry.is_some()),
+        ("cluster.pull_registry", cluster.pull_registry.is_some()),
+        ("cluster.expose", cluster.expose.is_some()),
+    ];
+    match cluster.kind {
+        ClusterType::Existing => {
+            for (key, value, example) in [
+                ("cluster.context", &cluster.context, "a context of the kubeconfig; `kubectl config get-contexts` lists them"),
+                ("cluster.registry", &cluster.registry, "where images are pushed to, such as registry.example.com/team"),
+            ] {
+                check(key, (!given(value)).then(|| format!("a cluster of type `existing` needs it: {example}")));
+            }
+            for (key, value) in [("cluster.registry", &cluster.registry), ("cluster.pull_registry", &cluster.pull_registry)] {
+                check(key, value.as_deref().and_then(image_place));
+            }
+            check(
+                "cluster.port",
+                cluster.port.map(|_| "is the port of a kind cluster; `cluster.expose` says how an existing one is reached".to_owned()),
+            );
+        }
+        _ => {
+            for (key, is_set) in existing {
+                check(key, is_set.then(|| "is for clusters of type `existing`".to_owned()));
+            }
+        }
+    }
 }
 
 /// A path of the tool's own, which no application can be.

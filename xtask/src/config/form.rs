@@ -80,6 +80,13 @@ pub(super) fn image_name(name: &str) -> Option<String> {
     })
 }
 
+/// Where images are pushed to: a registry's host, and a path in it where there is one.
+pub(super) fn image_place(place: &str) -> Option<String> {
+    let (host, _) = place.split_once('/').unwrap_or((place, ""));
+    let good = registry_host(host) && image_name(&format!("{place}/image")).is_none();
+    (!good).then(|| format!("{} is no place for images, such as `registry.example.com/team`", quoted(place)))
+}
+
 /// A whole reference: name, and a tag, a digest or both.
 pub(super) fn image_reference(reference: &str) -> Option<String> {
     let (rest, digest) = reference.split_once('@').map_or((reference, None), |(rest, digest)| (rest, Some(digest)));

@@ -68,7 +68,7 @@ macro_rules! key {
 }
 
 /// All keys, in the file's order. Mirrors and packages are tables of the user's own names and are not among them.
-pub const KEYS: [Key; 27] = [
+pub const KEYS: [Key; 33] = [
     key!("name", optional name),
     key!("frontend.path", path frontend.path),
     key!("frontend.patch_dir", path frontend.patch_dir),
@@ -91,11 +91,26 @@ pub const KEYS: [Key; 27] = [
         show: |it| it.cluster.kind.to_string(),
         text: |_| None,
         set: |it, text| {
-            it.cluster.kind = ClusterType::from_str(text, false).map_err(|_| format!("`{text}` is none of kind, eks, aks, gke"))?;
+            it.cluster.kind =
+                ClusterType::from_str(text, false).map_err(|_| format!("`{text}` is none of kind, existing, eks, aks, gke"))?;
             Ok(())
         },
     },
     key!("cluster.port", optional cluster.port),
+    key!("cluster.shortcuts", parsed cluster.shortcuts),
+    key!("cluster.kubeconfig", optional cluster.kubeconfig),
+    key!("cluster.context", optional cluster.context),
+    key!("cluster.registry", optional cluster.registry),
+    key!("cluster.pull_registry", optional cluster.pull_registry),
+    Key {
+        path: "cluster.expose",
+        show: |it| shown(it.cluster.expose.as_ref()),
+        text: |_| None,
+        set: |it, text| {
+            it.cluster.expose = Some(parse(text)?);
+            Ok(())
+        },
+    },
     key!("database.name", text database.name),
     key!("database.user", text database.user),
     key!("database.password", secret database.password),

@@ -140,7 +140,7 @@ mod tests {
     fn an_unknown_cluster_type_names_the_known_ones() {
         check(
             "[cluster]\ntype = \"kid\"\n",
-            "error[E0201]: Pocdeploy.toml:2:8: cluster.type: unknown variant `kid`, expected one of `kind`, `eks`, `aks`, `gke`; did you mean `kind`?\n    \
+            "error[E0201]: Pocdeploy.toml:2:8: cluster.type: unknown variant `kid`, expected one of `kind`, `existing`, `eks`, `aks`, `gke`; did you mean `kind`?\n    \
              | type\n    |        ^\n\nhint: correct the configuration; nothing was changed\nmore: cargo xtask explain E0201\n",
         );
     }

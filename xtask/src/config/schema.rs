@@ -83,7 +83,7 @@ mod tests {
         for newer in ["\"const\"", "\"$defs\"", "\"definitions\"", "\"null\"", "\"exclusiveMinimum\"", "\"oneOf\"", "\"anyOf\""] {
             assert!(!text.contains(newer), "{newer} in\n{text}");
         }
-        assert_eq!(schema["properties"]["cluster"]["properties"]["type"]["enum"], json!(["kind", "eks", "aks", "gke"]));
+        assert_eq!(schema["properties"]["cluster"]["properties"]["type"]["enum"], json!(["kind", "existing", "eks", "aks", "gke"]));
         assert_eq!(schema["properties"]["images"]["properties"]["source"]["enum"], json!(["auto", "registry", "packages"]));
         assert_eq!(schema["properties"]["database"]["properties"]["instances"]["maximum"], json!(9));
         assert_eq!(schema["additionalProperties"], json!(false));

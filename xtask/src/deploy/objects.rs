@@ -2,7 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::{config::Config, fingerprint::Fingerprint, reach::Reach};
+use crate::{
+    config::Config,
+    deploy::{image::PublishedImage, secrets::PULL_SECRET},
+    exposure::{Address, Exposure, ServiceType},
+    fingerprint::Fingerprint,
+};
 
 /// The annotation that carries the key of what an object was made from.
 pub const INPUTS: &str = "dev.pocdeploy/inputs";
@@ -23,11 +28,15 @@ pub fn waits_for_database(object: &Value) -> bool {
 pub struct Values<'a> {
     pub config: &'a Config,
     pub instance: &'a str,
-    /// The application's image as pods name it.
-    pub image: &'a str,
+    /// The application's image, for objects that have pods of it.
+    pub image: Option<&'a PublishedImage>,
     /// The database's image.
-    pub postgresql: &'a str,
-    pub reach: &'a Reach,
+    pub postgresql: &'a PublishedImage,
+    pub exposure: &'a Exposure,
+    /// Where the application answers, as far as that is known.
+    pub address: Option<&'a Address>,
+    /// Whether nodes need the Secret `pocdeploy-registry` to pull.
+    pub has_pull_secret: bool,
     /// Whether the user gave the database's password.
     pub own_credentials: bool,
 }
@@ -50,12 +59,17 @@ fn complete(mut object: Value, values: &Values<'_>, is_app: bool) -> Value {
         "ConfigMap" => addresses(&mut object["data"], values),
         "Deployment" if is_app => object["spec"]["replicas"] = json!(values.config.app.replicas),
         // One that says so is for the cluster's inside.
-        "Service" if object["spec"]["type"] != "ClusterIP" => service(&mut object, values.reach),
+        "Service" if object["spec"]["type"] != "ClusterIP" => service(&mut object, values.exposure),
         "Ingress" => object["spec"]["rules"][0]["host"] = json!(values.config.app.host),
         "Cluster" => database(&mut object, values),
         _ => {}
     }
-    set_images(&mut object, &values.config.frontend.image, values.image);
+    if let Some(image) = values.image {
+        set_images(&mut object, &values.config.frontend.image, image.as_str());
+        if values.has_pull_secret {
+            set_pull_secret(&mut object, image.as_str());
+        }
+    }
     sign(&mut object);
     object
 }
@@ -107,17 +121,17 @@ pub fn inputs_of(object: &Value) -> Option<&str> {
 /// The settings of the application that follow from its address, wherever the manifest has a key for them.
 fn addresses(data: &mut Value, values: &Values<'_>) {
     let Some(entries) = data.as_object_mut() else { return };
-    let reach = values.reach;
-    let host_of_origin = reach.origin.split("://").nth(1).and_then(|it| it.split(':').next()).unwrap_or_default();
+    let plain_hosts = &values.exposure.plain_hosts;
     let mut hosts = vec![values.config.app.host.clone()];
-    for host in std::iter::once(host_of_origin.to_owned()).chain(reach.plain_hosts.iter().cloned()) {
+    for host in values.address.map(|it| it.host().to_owned()).into_iter().chain(plain_hosts.iter().cloned()) {
         if !host.is_empty() && !hosts.contains(&host) {
             hosts.push(host);
         }
     }
-    let port = reach.origin.rsplit(':').next().filter(|it| it.chars().all(|c| c.is_ascii_digit()));
-    let mut origins = vec![format!("https://{}", values.config.app.host), reach.origin.clone()];
-    for host in &reach.plain_hosts {
+    let port = values.address.and_then(Address::port);
+    let mut origins = vec![format!("https://{}", values.config.app.host)];
+    origins.extend(values.address.map(|it| it.origin.clone()).filter(|it| !origins.contains(it)).into_iter().collect::<Vec<_>>());
+    for host in plain_hosts {
         let origin = port.map_or_else(|| format!("http://{host}"), |port| format!("http://{host}:{port}"));
         if !origins.contains(&origin) {
             origins.push(origin);
@@ -129,21 +143,26 @@ fn addresses(data: &mut Value, values: &Values<'_>) {
         } else if name.ends_with("TRUSTED_ORIGINS") {
             *value = json!(origins.join(","));
         } else if name.ends_with("PLAIN_HTTP_HOSTS") {
-            *value = json!(reach.plain_hosts.join(","));
+            *value = json!(plain_hosts.join(","));
         }
     }
+}
+
+/// The description of the pods that an object holds, whatever kind it is.
+fn pod_of(object: &mut Value) -> Option<&mut Value> {
+    let pod = match object["kind"].as_str().unwrap_or_default() {
+        "Pod" => "/spec",
+        "CronJob" => "/spec/jobTemplate/spec/template/spec",
+        "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job" => "/spec/template/spec",
+        _ => return None,
+    };
+    object.pointer_mut(pod)
 }
 
 /// Sets the image of every container that is the application's, in whatever kind of object holds pods: one whose manifest names
 /// the image `ours`, with any tag, or has the tag `set-by-pocdeploy`. A container of another image stays as it is.
 pub fn set_images(object: &mut Value, ours: &str, image: &str) {
-    let pod = match object["kind"].as_str().unwrap_or_default() {
-        "Pod" => "/spec",
-        "CronJob" => "/spec/jobTemplate/spec/template/spec",
-        "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job" => "/spec/template/spec",
-        _ => return,
-    };
-    let Some(pod) = object.pointer_mut(pod) else { return };
+    let Some(pod) = pod_of(object) else { return };
     for list in ["initContainers", "containers"] {
         for container in pod.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
             let named = container["image"].as_str().unwrap_or_default();
@@ -156,6 +175,16 @@ pub fn set_images(object: &mut Value, ours: &str, image: &str) {
     }
 }
 
+/// Names the pull Secret in pods of the image.
+fn set_pull_secret(object: &mut Value, image: &str) {
+    let Some(pod) = pod_of(object) else { return };
+    let is_ours = |list: &str| pod[list].as_array().is_some_and(|it| it.iter().any(|container| container["image"] == image));
+    if is_ours("containers") || is_ours("initContainers") {
+        let secrets = pod["imagePullSecrets"].as_array().cloned().unwrap_or_default();
+        pod["imagePullSecrets"] = [secrets, vec![json!({ "name": PULL_SECRET })]].concat().into();
+    }
+}
+
 /// A reference without its tag and its digest.
 fn name_of(image: &str) -> &str {
     let named = image.split('@').next().unwrap_or_default();
@@ -165,12 +194,12 @@ fn name_of(image: &str) -> &str {
     }
 }
 
-fn service(object: &mut Value, reach: &Reach) {
-    object["spec"]["type"] = json!(reach.service);
+fn service(object: &mut Value, exposure: &Exposure) {
+    object["spec"]["type"] = json!(exposure.service.name());
     for port in object["spec"].get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
-        match reach.node_port {
-            Some(number) => port["nodePort"] = json!(number),
-            None => {
+        match exposure.service {
+            ServiceType::NodePort(Some(number)) => port["nodePort"] = json!(number),
+            _ => {
                 if let Some(port) = port.as_object_mut() {
                     port.remove("nodePort");
                 }
@@ -183,7 +212,10 @@ fn database(object: &mut Value, values: &Values<'_>) {
     let database = &values.config.database;
     let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let spec = &mut object["spec"];
-    spec["imageName"] = json!(values.postgresql);
+    spec["imageName"] = json!(values.postgresql.as_str());
+    if values.has_pull_secret {
+        spec["imagePullSecrets"] = json!([{ "name": PULL_SECRET }]);
+    }
     spec["instances"] = json!(database.instances);
     spec["storage"]["size"] = json!(database.storage);
     spec["bootstrap"]["initdb"]["database"] = json!(database.name);
@@ -197,21 +229,41 @@ fn database(object: &mut Value, values: &Values<'_>) {
 mod tests {
     use super::*;
 
-    fn reach() -> Reach {
-        Reach {
-            service: "NodePort",
-            origin: "http://localhost:8081".to_owned(),
-            plain_hosts: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
-            node_port: Some(30080),
-        }
+    fn kind() -> Exposure {
+        Exposure { service: ServiceType::NodePort(Some(30080)), plain_hosts: vec!["localhost".to_owned(), "127.0.0.1".to_owned()] }
+    }
+
+    /// The objects of a folder on a cluster that is exposed so, as complete as the address allows.
+    fn all_with(objects: Vec<Value>, exposure: &Exposure, address: Option<&Address>) -> Vec<Value> {
+        let (config, image, postgresql) = (Config::default(), PublishedImage::new("polls:1-ab"), PublishedImage::new("pg:17"));
+        let values = Values {
+            config: &config,
+            instance: "i",
+            image: Some(&image),
+            postgresql: &postgresql,
+            exposure,
+            address,
+            has_pull_secret: false,
+            own_credentials: true,
+        };
+        complete_all(objects, &values)
     }
 
     fn with(object: Value) -> Value {
-        let config = Config::default();
-        let reach = reach();
-        let values =
-            Values { config: &config, instance: "i", image: "polls:1-ab", postgresql: "pg:17", reach: &reach, own_credentials: true };
-        complete(object, &values, true)
+        all_with(vec![object], &kind(), Some(&Address::new("http://localhost:8081"))).remove(0)
+    }
+
+    #[test]
+    fn settings_lack_an_address_that_is_not_known_yet_and_have_it_later() {
+        let cloud = Exposure { service: ServiceType::LoadBalancer, plain_hosts: Vec::new() };
+        let settings = json!({ "kind": "ConfigMap", "metadata": { "name": "c" }, "data": { "ALLOWED_HOSTS": "", "TRUSTED_ORIGINS": "" } });
+        let data = |address: Option<&Address>| all_with(vec![settings.clone()], &cloud, address).remove(0)["data"].clone();
+        assert_eq!(data(None), json!({ "ALLOWED_HOSTS": "polls.localhost", "TRUSTED_ORIGINS": "https://polls.localhost" }));
+        let later = data(Some(&Address::new("http://192.0.2.7")));
+        assert_eq!(
+            later,
+            json!({ "ALLOWED_HOSTS": "polls.localhost,192.0.2.7", "TRUSTED_ORIGINS": "https://polls.localhost,http://192.0.2.7" })
+        );
     }
 
     #[test]
@@ -265,11 +317,8 @@ mod tests {
 
     #[test]
     fn the_number_of_pods_is_the_applications_alone() {
-        let config = Config::default();
-        let reach = reach();
-        let values = Values { config: &config, instance: "i", image: "", postgresql: "", reach: &reach, own_credentials: false };
         let deployment = |replicas: u32| json!({ "kind": "Deployment", "metadata": { "name": "d" }, "spec": { "replicas": replicas } });
-        let out = complete_all(vec![json!({ "kind": "Secret", "metadata": {} }), deployment(5), deployment(1)], &values);
+        let out = all_with(vec![json!({ "kind": "Secret", "metadata": {} }), deployment(5), deployment(1)], &kind(), None);
         assert_eq!(out.iter().map(|it| it["spec"]["replicas"].as_u64()).collect::<Vec<_>>(), [None, Some(2), Some(1)]);
     }
 
@@ -318,14 +367,9 @@ mod tests {
 
     #[test]
     fn a_cloud_service_has_no_node_port() {
-        let config = Config::default();
-        let reach = Reach { service: "LoadBalancer", origin: "https://x".to_owned(), plain_hosts: Vec::new(), node_port: None };
-        let values = Values { config: &config, instance: "i", image: "", postgresql: "", reach: &reach, own_credentials: false };
-        let out = complete(
-            json!({ "kind": "Service", "metadata": { "name": "s" }, "spec": { "ports": [{ "port": 80, "nodePort": 30080 }] } }),
-            &values,
-            false,
-        );
+        let service = json!({ "kind": "Service", "metadata": { "name": "s" }, "spec": { "ports": [{ "port": 80, "nodePort": 30080 }] } });
+        let cloud = Exposure { service: ServiceType::LoadBalancer, plain_hosts: Vec::new() };
+        let out = all_with(vec![service], &cloud, None).remove(0);
         assert_eq!(out["spec"], json!({ "type": "LoadBalancer", "ports": [{ "port": 80 }] }));
     }
 }

@@ -4,9 +4,12 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::{
+    config::Secret,
     deploy::{
+        image::PublishedImage,
         manifests,
         objects::{INPUTS, INSTANCE},
+        secrets::{PULL_SECRET, pull_secret},
     },
     errors::{Code, Problem},
     fingerprint::Fingerprint,
@@ -19,14 +22,23 @@ pub const LABELS: &str = "app.kubernetes.io/name=cloudnative-pg";
 /// Its Deployment there.
 pub const DEPLOYMENT: &str = "cnpg-controller-manager";
 
+/// The label that tells which part of the tool's work an object belongs to.
+pub const PART: &str = "dev.pocdeploy/part";
+/// Its value for the operator's objects.
+pub const PART_OPERATOR: &str = "operator";
+
 /// What the objects depend on beside the manifest.
 pub struct Values<'a> {
-    pub image: &'a str,
+    pub image: &'a PublishedImage,
     pub instance: &'a str,
     /// `v1.36`: the standards that the namespace enforces are versioned like Kubernetes.
     pub pod_security_version: &'a str,
     /// Whether the cluster is one that is thrown away: no election, and definitions without their descriptions.
     pub throw_away: bool,
+    /// Taints that a fresh node has until its last step, and that the operator need not wait for.
+    pub early_taints: &'a [&'a str],
+    /// What nodes need to pull the operator's image, where its registry asks who they are.
+    pub pull_credentials: Option<&'a Secret>,
     /// The port at which the operator finds an API server on its own node. It starts together with kube-proxy on a fresh cluster;
     /// before that has set up the Service's address the operator would end, and be started again after ten seconds.
     pub api_port_of_node: Option<u16>,
@@ -35,16 +47,17 @@ pub struct Values<'a> {
 /// The objects of the release, in the order in which they can be applied: namespace and definitions first.
 pub fn objects(manifest: &str, values: &Values<'_>) -> Result<Vec<Value>> {
     let mut out = manifests::parse(manifest)?;
-    let Values { image, instance, pod_security_version, throw_away, api_port_of_node } = *values;
+    let Values { image, instance, pod_security_version, throw_away, early_taints, pull_credentials, api_port_of_node } = *values;
     let mut key = Fingerprint::new();
     key.add("manifest", manifest);
-    key.add("image", image);
+    key.add("image", image.as_str());
     key.add("adapted", ADAPTED);
-    key.add("throw-away", throw_away.to_string());
+    key.add("throw-away", format!("{throw_away} {early_taints:?}"));
     key.add("API server of the node", format!("{api_port_of_node:?}"));
     let mut deployments = 0;
     for object in &mut out {
         object["metadata"]["labels"][INSTANCE] = json!(instance);
+        object["metadata"]["labels"][PART] = json!(PART_OPERATOR);
         object["metadata"]["annotations"][INPUTS] = json!(key.short());
         match object["kind"].as_str() {
             Some("Namespace") => {
@@ -75,6 +88,7 @@ pub fn objects(manifest: &str, values: &Values<'_>) -> Result<Vec<Value>> {
             .code(Code::Recipe)
             .into());
     }
+    out.extend(pull_secret(NAMESPACE, instance, pull_credentials)?);
     out.sort_by_key(|it| match it["kind"].as_str() {
         Some("Namespace") => 0,
         Some("CustomResourceDefinition") => 1,
@@ -84,7 +98,7 @@ pub fn objects(manifest: &str, values: &Values<'_>) -> Result<Vec<Value>> {
 }
 
 /// Goes up when `objects` makes something else of the same manifest.
-const ADAPTED: &str = "4";
+const ADAPTED: &str = "5";
 
 /// Of a schema and all schemas in it. What stands in `properties` are names, and one may be `description`.
 fn without_descriptions(schema: &mut Value) {
@@ -101,12 +115,13 @@ fn without_descriptions(schema: &mut Value) {
 }
 
 fn adapt(deployment: &mut Value, values: &Values<'_>) {
-    let image = values.image;
+    let image = values.image.as_str();
+    if values.pull_credentials.is_some() {
+        deployment["spec"]["template"]["spec"]["imagePullSecrets"] = json!([{ "name": PULL_SECRET }]);
+    }
     if values.throw_away {
-        // A fresh node of kind's is closed to pods until the last of its own steps, and could run the operator two seconds sooner.
-        let closed = ["node-role.kubernetes.io/control-plane", "node.kubernetes.io/not-ready"];
-        deployment["spec"]["template"]["spec"]["tolerations"] =
-            closed.map(|key| json!({ "key": key, "operator": "Exists", "effect": "NoSchedule" })).to_vec().into();
+        let tolerate = |key: &&str| json!({ "key": key, "operator": "Exists", "effect": "NoSchedule" });
+        deployment["spec"]["template"]["spec"]["tolerations"] = values.early_taints.iter().map(tolerate).collect();
     }
     for container in deployment.pointer_mut("/spec/template/spec/containers").and_then(Value::as_array_mut).into_iter().flatten() {
         container["image"] = json!(image);
@@ -149,8 +164,18 @@ mod tests {
 
     const MANIFEST: &str = "kind: Deployment\nmetadata:\n  name: d\nspec:\n  template:\n    spec:\n      containers:\n      - name: manager\n        image: old\n        imagePullPolicy: Always\n        args: [controller, --leader-elect]\n        readinessProbe: {}\n        resources:\n          limits:\n            cpu: 100m\n            memory: 200Mi\n        env:\n        - name: OPERATOR_IMAGE_NAME\n          value: old\n        - name: OTHER\n          value: x\n---\nkind: CustomResourceDefinition\nmetadata:\n  name: c\n---\nkind: Namespace\nmetadata:\n  name: cnpg-system\n";
 
-    fn values(throw_away: bool) -> Values<'static> {
-        Values { image: "ours:1", instance: "i", pod_security_version: "v1.36", throw_away, api_port_of_node: throw_away.then_some(6443) }
+    fn of(manifest: &str, throw_away: bool) -> Result<Vec<Value>> {
+        let image = PublishedImage::new("ours:1");
+        let values = Values {
+            image: &image,
+            pull_credentials: None,
+            early_taints: &["taint"],
+            instance: "i",
+            pod_security_version: "v1.36",
+            throw_away,
+            api_port_of_node: throw_away.then_some(6443),
+        };
+        objects(manifest, &values)
     }
 
     #[test]
@@ -167,8 +192,7 @@ mod tests {
 
     #[test]
     fn only_a_cluster_that_is_thrown_away_does_without_elections() {
-        let arguments =
-            |throw_away| objects(MANIFEST, &values(throw_away)).unwrap()[2]["spec"]["template"]["spec"]["containers"][0]["args"].clone();
+        let arguments = |throw_away| of(MANIFEST, throw_away).unwrap()[2]["spec"]["template"]["spec"]["containers"][0]["args"].clone();
         assert_eq!(arguments(false), json!(["controller", "--leader-elect"]));
         assert_eq!(arguments(true), json!(["controller"]));
     }
@@ -176,7 +200,7 @@ mod tests {
     #[test]
     fn the_operator_finds_the_api_server_past_its_service_where_that_is_wanted() {
         let variables = |throw_away| {
-            let out = objects(MANIFEST, &values(throw_away)).unwrap();
+            let out = of(MANIFEST, throw_away).unwrap();
             let list = out[2]["spec"]["template"]["spec"]["containers"][0]["env"].as_array().cloned().unwrap();
             list.into_iter().filter(|it| it["name"].as_str().is_some_and(|it| it.starts_with("KUBERNETES_"))).collect::<Vec<_>>()
         };
@@ -187,7 +211,7 @@ mod tests {
 
     #[test]
     fn our_image_stands_wherever_the_operator_reads_it() {
-        let out = objects(MANIFEST, &values(false)).unwrap();
+        let out = of(MANIFEST, false).unwrap();
         let kinds: Vec<&str> = out.iter().filter_map(|it| it["kind"].as_str()).collect();
         assert_eq!(kinds, ["Namespace", "CustomResourceDefinition", "Deployment"]);
         assert_eq!(out[0]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
@@ -202,6 +226,6 @@ mod tests {
 
     #[test]
     fn a_manifest_without_its_deployment_is_refused() {
-        assert!(objects("kind: Namespace\nmetadata:\n  name: x\n", &values(false)).is_err());
+        assert!(of("kind: Namespace\nmetadata:\n  name: x\n", false).is_err());
     }
 }

@@ -23,6 +23,16 @@ pub fn object(namespace: &str, name: &str, kind: &str, instance: &str, entries: 
     }))
 }
 
+/// The Secret with which nodes pull images from a registry that asks who they are.
+pub const PULL_SECRET: &str = "pocdeploy-registry";
+
+/// It, in a namespace, where there are credentials.
+pub fn pull_secret(namespace: &str, instance: &str, credentials: Option<&Secret>) -> Result<Option<Value>> {
+    let Some(credentials) = credentials else { return Ok(None) };
+    let entries = [(".dockerconfigjson", credentials.expose())];
+    object(namespace, PULL_SECRET, "kubernetes.io/dockerconfigjson", instance, &entries).map(Some)
+}
+
 /// Sixty-four characters out of sixty-four: 384 bits from the kernel.
 pub fn generate() -> Result<Secret> {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";

@@ -85,19 +85,24 @@ impl Login {
 
     /// The value of the header `X-Registry-Auth` for a reference's registry, or nothing where none is kept.
     pub(crate) fn header(&self, reference: &str) -> Result<Option<String>> {
-        let file = self.file()?;
+        let Some(auth) = self.of(reference)? else { return Ok(None) };
         let server = server(reference);
-        let found = match file.helpers.get(server).or(file.store.as_ref()) {
-            Some(helper) => self.ask(helper, server)?,
-            None => kept(&file.auths, server),
-        };
-        let Some(auth) = found else { return Ok(None) };
         let value = json!({
             "username": auth.username, "password": auth.password, "serveraddress": server,
             "identitytoken": auth.identitytoken, "registrytoken": auth.registrytoken,
         });
         // Engines read the alphabet of URLs alone, and take what they cannot read for no credentials.
         Ok(Some(URL_SAFE.encode(value.to_string())))
+    }
+
+    /// What is kept for a reference's registry.
+    fn of(&self, reference: &str) -> Result<Option<Auth>> {
+        let file = self.file()?;
+        let server = server(reference);
+        match file.helpers.get(server).or(file.store.as_ref()) {
+            Some(helper) => self.ask(helper, server),
+            None => Ok(kept(&file.auths, server)),
+        }
     }
 
     /// Build arguments for proxies: the client's for this engine, else those of this process. Engines know the names, and keep such
@@ -158,6 +163,23 @@ fn read(path: &Path) -> Result<File> {
         let what = format!("{}, line {}: docker's configuration is not as docker's client writes it", path.display(), error.line());
         crate::errors::Problem::requirement(what).hint("correct the file, or name another folder in DOCKER_CONFIG").into()
     })
+}
+
+/// docker's configuration for one registry, as a Secret of type `kubernetes.io/dockerconfigjson` holds it: the credentials for pushing to
+/// `push`, under the name of `pull`, which nodes pull from, or those that are kept for `pull` itself. Nothing where there are none, or
+/// only a token that a kubelet cannot use.
+pub fn credentials(tools: &Tools, push: &str, pull: &str) -> Result<Option<String>> {
+    let login = Login::new(tools.clone());
+    for place in [pull, push] {
+        let Some(auth) = login.of(&format!("{place}/image"))? else { continue };
+        if auth.username.is_empty() || auth.password.is_empty() {
+            continue;
+        }
+        let entry = STANDARD.encode(format!("{}:{}", auth.username, auth.password));
+        let host = server(&format!("{pull}/image")).to_owned();
+        return Ok(Some(json!({ "auths": { host: { "username": auth.username, "password": auth.password, "auth": entry } } }).to_string()));
+    }
+    Ok(None)
 }
 
 /// The name that a reference's registry has in the configuration.

@@ -171,6 +171,9 @@ codes! {
     WouldOverwrite "E0215" "files of the project differ from those that would be written"
         causes ["they were ejected earlier and edited since"]
         steps ["eject only the files that you want" "eject --force overwrites them"]
+    Kubeconfig "E0216" "a kubeconfig, or a context in it, cannot be used"
+        causes ["`cluster.context` names a context that is not there" "the file is another one than kubectl reads" "the file's paths lead nowhere"]
+        steps ["kubectl config get-contexts" "set `cluster.kubeconfig` and `cluster.context` in Pocdeploy.toml"]
 
     NotReady "E0301" "something did not become ready in time; it may still do so"
         causes ["a busy or slow machine" "what was last seen stands in the error"]
@@ -205,6 +208,9 @@ codes! {
     NotRestorable "E0311" "a snapshot of the database could not be put back as it is"
         causes ["a function that a generated column, index or check calls names others without their schema" "rows that a constraint of today forbids" "an extension that can no longer be had"]
         steps ["mend what the error names: cargo xtask psql" "ALTER FUNCTION … SET search_path = public, pg_temp" "cargo xtask db snapshot --no-verify writes the file all the same"]
+    OperatorUnfit "E0312" "the cluster has a CloudNativePG operator that cannot serve this instance"
+        causes ["it is of an old release" "it watches other namespaces only"]
+        steps ["ask its owner to update it, or to let it watch the application's namespace"]
 
     PodRefused "E0321" "the API server refuses the pods of a Deployment or Job"
         causes ["the namespace's Pod Security standard forbids something in the pod" "a quota is used up" "the ServiceAccount is not there"]

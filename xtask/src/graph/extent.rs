@@ -1,6 +1,6 @@
 //! How much of the graph a run brings about: all of it, one task alone, everything from one task on, or what a plan says.
 
-use crate::graph::{TaskId, closure};
+use crate::graph::{Graph, TaskId};
 
 /// The part of the graph that may run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,15 +32,16 @@ pub enum Treatment {
 }
 
 impl Extent {
-    pub fn treatment(&self, id: TaskId) -> Treatment {
+    /// What becomes of the task in a run of this graph.
+    pub fn treatment(&self, graph: &Graph, id: TaskId) -> Treatment {
         match self {
             Extent::All => Treatment::Usual,
             Extent::Only(task) if id == *task => Treatment::Usual,
             // Without the engine nothing else can be looked at.
-            Extent::Only(task) if id == TaskId::Engine || task.needs().contains(&id) => Treatment::Required,
+            Extent::Only(task) if id == TaskId::Engine || graph.needs(*task).contains(&id) => Treatment::Required,
             Extent::Only(_) => Treatment::PassedOver,
-            Extent::From(first) if closure(&[id]).contains(first) => Treatment::Forced,
-            Extent::From(first) if id != TaskId::Engine && closure(&[*first]).contains(&id) => Treatment::AsItIs,
+            Extent::From(first) if graph.closure(&[id]).contains(first) => Treatment::Forced,
+            Extent::From(first) if id != TaskId::Engine && graph.closure(&[*first]).contains(&id) => Treatment::AsItIs,
             Extent::From(_) => Treatment::Usual,
             Extent::Planned(tasks) if tasks.contains(&id) => Treatment::Usual,
             Extent::Planned(_) => Treatment::Required,
@@ -51,11 +52,13 @@ impl Extent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{config::ClusterType, graph::graph};
 
     #[track_caller]
     fn check(extent: &Extent, expected: &[(TaskId, Treatment)]) {
+        let graph = graph(ClusterType::Kind);
         for (id, treatment) in expected {
-            assert_eq!(extent.treatment(*id), *treatment, "{extent:?}: {}", id.name());
+            assert_eq!(extent.treatment(&graph, *id), *treatment, "{extent:?}: {}", id.name());
         }
     }
 

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    config::Source,
+    config::{ClusterType, Source},
     env::Env,
     graph::TaskId,
     images::{Role, registry},
@@ -42,7 +42,7 @@ pub(crate) fn decided(env: &Env) -> Option<Chosen> {
     }
 }
 
-/// The decision: the configuration's, or the one that was made, or a new one by asking the registry for the node image.
+/// The decision: the configuration's, or the one that was made, or a new one by asking the registry for one image.
 pub fn chosen(env: &Env, task: TaskId) -> Result<Chosen> {
     match env.config.images.source {
         Source::Registry => return Ok(Chosen::Registry),
@@ -55,7 +55,7 @@ pub fn chosen(env: &Env, task: TaskId) -> Result<Chosen> {
         return Ok(chosen);
     }
     env.may_change(|| "where upstream's images come from is decided by the first run, which asks the registry".to_owned())?;
-    let wanted = registry::pull_reference(env, Role::Node)?;
+    let wanted = registry::pull_reference(env, asked(env))?;
     env.note(task, format!("asking the registry for {}", short(&wanted)));
     let chosen = match env.engine()?.registry_digest(&wanted, ASK_LIMIT) {
         Ok(digest) => {
@@ -72,6 +72,14 @@ pub fn chosen(env: &Env, task: TaskId) -> Result<Chosen> {
     };
     record::write_json(&path, &chosen)?;
     Ok(chosen)
+}
+
+/// The image that stands for all: the one that this kind of cluster cannot do without.
+fn asked(env: &Env) -> Role {
+    match env.config.cluster.kind {
+        ClusterType::Kind => Role::Node,
+        _ => Role::Operator,
+    }
 }
 
 /// A reference for people: twelve digits of a digest tell as much as all.

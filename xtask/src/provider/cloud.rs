@@ -1,20 +1,95 @@
 //! EKS, AKS and GKE: named in the configuration, not built yet, and said so before anything happens.
 
+use anyhow::Result;
+
 use crate::{
+    cluster::certificate::Certificate,
     config::ClusterType,
+    deploy::image::PublishedImage,
+    env::Env,
     errors::{Code, Problem},
+    exposure::{Address, Exposure, ServiceType},
+    fingerprint::Fingerprint,
+    graph::TaskId,
+    probe::Probe,
+    provider::{Features, Instance, Provider},
 };
 
-/// The honest answer.
-pub fn not_there_yet(kind: ClusterType) -> anyhow::Error {
+/// A cloud's cluster: every question is answered by an error that says so.
+pub struct Cloud;
+
+fn not_there_yet(env: &Env) -> anyhow::Error {
+    let kind = env.config.cluster.kind;
     let name = match kind {
         ClusterType::Eks => "Amazon EKS",
         ClusterType::Aks => "Azure AKS",
         ClusterType::Gke => "Google GKE",
-        ClusterType::Kind => "kind",
+        ClusterType::Kind | ClusterType::Existing => "other",
     };
     Problem::config(format!("cluster type `{kind}`: {name} clusters are not supported yet; nothing was changed"))
         .code(Code::Unsupported)
         .hint("use `--type kind`, or leave `cluster.type` out of Pocdeploy.toml")
         .into()
+}
+
+impl Provider for Cloud {
+    fn check(&self, env: &Env) -> Result<()> {
+        Err(not_there_yet(env))
+    }
+
+    fn inputs(&self, env: &Env) -> Result<Fingerprint> {
+        Err(not_there_yet(env))
+    }
+
+    fn probe(&self, env: &Env, _want: &Fingerprint) -> Result<Probe> {
+        Err(not_there_yet(env))
+    }
+
+    fn ensure(&self, env: &Env, _want: &Fingerprint, _early: &(dyn Fn() + Sync)) -> Result<()> {
+        Err(not_there_yet(env))
+    }
+
+    fn connect(&self, env: &Env) -> Result<Option<String>> {
+        Err(not_there_yet(env))
+    }
+
+    fn published(&self, env: &Env, _local: &str) -> Result<Option<PublishedImage>> {
+        Err(not_there_yet(env))
+    }
+
+    fn publish(&self, env: &Env, _local: &str) -> Result<PublishedImage> {
+        Err(not_there_yet(env))
+    }
+
+    fn name_for_pods(&self, env: &Env, _local: &str) -> Result<PublishedImage> {
+        Err(not_there_yet(env))
+    }
+
+    fn exposure(&self, _env: &Env) -> Exposure {
+        Exposure { service: ServiceType::LoadBalancer, plain_hosts: Vec::new() }
+    }
+
+    fn address(&self, env: &Env) -> Result<Option<Address>> {
+        Err(not_there_yet(env))
+    }
+
+    fn features(&self, _env: &Env) -> Features {
+        Features::default()
+    }
+
+    fn instances(&self, env: &Env) -> Result<Vec<Instance>> {
+        Err(not_there_yet(env))
+    }
+
+    fn certificates(&self, env: &Env) -> Result<Vec<Certificate>> {
+        Err(not_there_yet(env))
+    }
+
+    fn destroy(&self, env: &Env, _task: TaskId) -> Result<()> {
+        Err(not_there_yet(env))
+    }
+
+    fn leftovers(&self, env: &Env) -> Result<Vec<String>> {
+        Err(not_there_yet(env))
+    }
 }

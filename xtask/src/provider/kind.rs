@@ -10,34 +10,37 @@ mod create;
 mod files;
 mod first_files;
 mod head_start;
+mod instances;
 mod load;
+mod mirrors;
 mod network;
+mod ready;
 mod shortcuts;
-
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 use xshell::cmd;
 
 use crate::{
-    cluster::{Cluster, ObjectId, Verdict, Wait, certificate::Certificate, verdict},
-    engine::{Container, Engine},
+    cluster::{Cluster, certificate::Certificate},
+    deploy::image::PublishedImage,
+    engine::{self, Container, Engine, Managed},
     env::Env,
     errors::{Code, Problem},
+    exposure::{Address, Exposure, ServiceType},
     fingerprint::Fingerprint,
     graph::TaskId,
     host::{self, Setting},
     images::{self, Chosen, Role},
     probe::Probe,
     provider::{
-        Provider,
+        Features, Instance, Provider,
         kind::{containerd::Containerd, files::Files, network::of_bench},
     },
-    reach::Reach,
     record, regular,
 };
 
+pub use crate::provider::kind::instances::on_this_machine;
 pub(crate) use crate::provider::kind::network::ensure_network;
 
 pub struct Kind;
@@ -58,8 +61,8 @@ const ADMIN: &str = "/etc/kubernetes/admin.conf";
 /// Written into the node when its creation ended well.
 const FINISHED: &str = "/kind/pocdeploy-finished";
 const TASK: TaskId = TaskId::Cluster;
-/// A small machine under load needs one; kubeadm itself gives up after four.
-const READY_LIMIT: Duration = Duration::from_secs(240);
+/// kind's node is closed to pods until the last of kind's own steps, and could run the operator two seconds sooner.
+const EARLY_TAINTS: [&str; 2] = ["node-role.kubernetes.io/control-plane", "node.kubernetes.io/not-ready"];
 
 fn node(env: &Env) -> String {
     format!("{}-control-plane", env.instance)
@@ -105,6 +108,10 @@ fn foreign(env: &Env) -> anyhow::Error {
 }
 
 impl Provider for Kind {
+    fn check(&self, _env: &Env) -> Result<()> {
+        Ok(())
+    }
+
     fn inputs(&self, env: &Env) -> Result<Fingerprint> {
         let mut out = Fingerprint::new();
         out.add("node image", images::reference(env, TASK, Role::Node)?);
@@ -162,30 +169,44 @@ impl Provider for Kind {
             Present::Nothing => create::create(env, engine, early)?,
         }
         let cluster = Cluster::open(env, &env.kubeconfig())?;
-        wait_until_ready(env, &cluster)?;
-        wait_until_true(env, engine, &cluster)?;
-        pass_mirrors(env, engine)?;
+        ready::wait_until_ready(env, &cluster)?;
+        ready::wait_until_true(env, engine, &cluster)?;
+        mirrors::pass(env, engine)?;
         Files::of(env, engine)?.context("the node has stopped")?.touch(FINISHED)
     }
 
-    fn first_files(&self, env: &Env, database: &Value) -> Result<Option<Value>> {
-        // The program that makes them is in the recipes' own node image, and the volume must be on that node.
-        if images::chosen(env, TASK)? != Chosen::Packages || !config::is_alone(&config::parse(&file(env)?)?) {
+    fn connect(&self, env: &Env) -> Result<Option<String>> {
+        if env.engine().is_ok() {
             return Ok(None);
         }
-        first_files::make(env, env.engine()?, database)
+        Ok(match find_engine(env)? {
+            Some(engine) => {
+                env.set_engine(engine);
+                None
+            }
+            None => Some("no container engine answers".to_owned()),
+        })
     }
 
-    fn has_image(&self, env: &Env, reference: &str) -> Result<bool> {
-        Containerd::of(env)?.has_image(reference)
+    fn published(&self, env: &Env, local: &str) -> Result<Option<PublishedImage>> {
+        Ok(Containerd::of(env)?.has_image(local)?.then(|| PublishedImage::new(local)))
     }
 
-    fn publish(&self, env: &Env, reference: &str) -> Result<String> {
-        load::load(env, &Containerd::of(env)?, reference)?;
-        Ok(reference.to_owned())
+    fn publish(&self, env: &Env, local: &str) -> Result<PublishedImage> {
+        // Pods can be made while the image still comes: the kubelet asks again.
+        load::load(env, &Containerd::of(env)?, local)?;
+        Ok(PublishedImage::new(local))
     }
 
-    fn reach(&self, env: &Env) -> Result<Reach> {
+    fn name_for_pods(&self, _env: &Env, local: &str) -> Result<PublishedImage> {
+        Ok(PublishedImage::new(local))
+    }
+
+    fn exposure(&self, _env: &Env) -> Exposure {
+        Exposure { service: ServiceType::NodePort(Some(NODE_PORT)), plain_hosts: vec!["localhost".to_owned(), "127.0.0.1".to_owned()] }
+    }
+
+    fn address(&self, env: &Env) -> Result<Option<Address>> {
         let container = env.engine()?.container(&node(env))?.with_context(|| format!("container {} is gone", node(env)))?;
         let Some(port) = container.published(NODE_PORT) else {
             let what = format!("the node publishes no port for {NODE_PORT}/tcp");
@@ -194,20 +215,29 @@ impl Provider for Kind {
                 .hint("deploy/kind/cluster.yaml must map it: extraPortMappings with containerPort 30080")
                 .into());
         };
-        Ok(Reach {
-            service: "NodePort",
-            origin: format!("http://localhost:{port}"),
-            plain_hosts: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
-            node_port: Some(NODE_PORT),
-        })
+        Ok(Some(Address::new(format!("http://localhost:{port}"))))
     }
 
-    fn shortcuts(&self) -> &'static [&'static str] {
-        &shortcuts::NAMES
+    fn features(&self, env: &Env) -> Features {
+        let plain = Features { node_container: Some(node(env)), ..Features::default() };
+        if !env.config.cluster.shortcuts {
+            return plain;
+        }
+        // A file that cannot be read is told where the cluster's inputs are.
+        let is_alone = file(env).and_then(|it| config::parse(&it)).is_ok_and(|it| config::is_alone(&it));
+        let api_port_of_node = is_alone.then_some(API_PORT);
+        Features {
+            shortcuts: &shortcuts::NAMES,
+            throw_away: true,
+            early_taints: &EARLY_TAINTS,
+            api_port_of_node,
+            initdb_ahead: Some(initdb_ahead),
+            ..plain
+        }
     }
 
-    fn api_port_of_each_node(&self, env: &Env) -> Result<Option<u16>> {
-        Ok(config::is_alone(&config::parse(&file(env)?)?).then_some(API_PORT))
+    fn instances(&self, env: &Env) -> Result<Vec<Instance>> {
+        on_this_machine(env)
     }
 
     fn certificates(&self, env: &Env) -> Result<Vec<Certificate>> {
@@ -215,6 +245,17 @@ impl Provider for Kind {
     }
 
     fn destroy(&self, env: &Env, task: TaskId) -> Result<()> {
+        if let Some(why) = self.connect(env)? {
+            // An engine of the tool's own that is stopped may hold a stopped cluster of ours.
+            if !env.cache("engine").is_dir() {
+                env.note(
+                    task,
+                    format!("{why}, and pocdeploy has none of its own: whether another engine holds this instance was not asked"),
+                );
+                return Ok(());
+            }
+            env.set_engine(Managed::new(env).start(env, task)?);
+        }
         let engine = env.engine()?;
         match present(env, engine)? {
             Present::Nothing => {}
@@ -244,7 +285,7 @@ impl Provider for Kind {
     }
 
     fn leftovers(&self, env: &Env) -> Result<Vec<String>> {
-        let engine = env.engine()?;
+        let Ok(engine) = env.engine() else { return Ok(Vec::new()) };
         let mut out = Vec::new();
         for name in engine.containers_on_network(&network(env))? {
             out.push(format!("container {name}"));
@@ -258,6 +299,22 @@ impl Provider for Kind {
         }
         Ok(out)
     }
+}
+
+/// An engine that runs already: the user's, or the one that an earlier run started.
+fn find_engine(env: &Env) -> Result<Option<Engine>> {
+    match engine::find(env)? {
+        Some(found) => Ok(Some(found)),
+        None => Ok(Managed::new(env).running(env)),
+    }
+}
+
+/// See `InitdbAhead`. The program that does it is in the recipes' own node image, and the volume must be on that node.
+fn initdb_ahead(env: &Env, database: &Value) -> Result<Option<Value>> {
+    if images::chosen(env, TASK)? != Chosen::Packages || !config::is_alone(&config::parse(&file(env)?)?) {
+        return Ok(None);
+    }
+    first_files::make(env, env.engine()?, database)
 }
 
 /// What kind gets to read: the project's file, what this host needs, and shortcuts or none.
@@ -286,73 +343,4 @@ fn export_kubeconfig(env: &Env, engine: &Engine) -> Result<()> {
     let sh = env.tools.shell(&env.project)?;
     let text = env.tools.read(TASK, cmd!(sh, "{kind} get kubeconfig --name {name}").env("DOCKER_HOST", &engine.host))?;
     record::write_file(&env.kubeconfig(), text.as_bytes())
-}
-
-fn wait_until_ready(env: &Env, cluster: &Cluster) -> Result<()> {
-    let api = Wait::new(env, "the API server", READY_LIMIT);
-    cluster.wait_for(env, TASK, &api, || Ok(cluster.is_ready().map_or_else(Verdict::NotYet, |()| Verdict::Yes)))?;
-    let id = ObjectId::new("v1", "Node", "", &node(env));
-    cluster.wait_for_object(env, TASK, &Wait::new(env, "the node", READY_LIMIT), &id, verdict::node)
-}
-
-/// After a node's start the API server still shows what was true before its stop: waits until no pod claims a container
-/// that was started before the node was.
-fn wait_until_true(env: &Env, engine: &Engine, cluster: &Cluster) -> Result<()> {
-    let started = engine.container(&node(env))?.map(|it| it.started).unwrap_or_default();
-    let wait = Wait::new(env, "the node's pods to be looked at again", READY_LIMIT);
-    cluster.wait_for(env, TASK, &wait, || Ok(seen_since(&cluster.list("v1", "Pod", "", "")?, &started)))
-}
-
-fn seen_since(pods: &[Value], started: &str) -> Verdict {
-    // To the second: the one clock writes fractions, the other none.
-    let second = |it: &str| it.chars().take("2026-01-01T00:00:00".len()).collect::<String>();
-    for pod in pods {
-        for container in pod.pointer("/status/containerStatuses").and_then(Value::as_array).into_iter().flatten() {
-            let Some(since) = container.pointer("/state/running/startedAt").and_then(Value::as_str) else { continue };
-            if second(since) < second(started) {
-                let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-                return Verdict::NotYet(format!("pod {name} is shown as it was before"));
-            }
-        }
-    }
-    Verdict::Yes
-}
-
-/// Tells the node's containerd which mirror stands in for which registry.
-fn pass_mirrors(env: &Env, engine: &Engine) -> Result<()> {
-    if env.config.images.mirrors.is_empty() || images::chosen(env, TASK)? != Chosen::Registry {
-        return Ok(());
-    }
-    let authorities = images::registry::host_authorities();
-    if let Some(bundle) = &authorities {
-        let text = std::fs::read(bundle).with_context(|| format!("read {}", bundle.display()))?;
-        write_in_node(env, engine, images::registry::NODE_AUTHORITIES, text)?;
-    }
-    for (name, text) in images::registry::hosts_files(&env.config.images.mirrors, authorities.is_some()) {
-        write_in_node(env, engine, &format!("/etc/containerd/certs.d/{name}"), text.into_bytes())?;
-    }
-    Ok(())
-}
-
-fn write_in_node(env: &Env, engine: &Engine, path: &str, content: Vec<u8>) -> Result<()> {
-    let folder = path.rsplit_once('/').map_or("/", |(folder, _)| folder);
-    engine.exec(&node(env), &["mkdir", "-p", folder])?.ok("make a folder in the node")?;
-    let input = futures_util::stream::iter([Ok(bytes::Bytes::from(content))]);
-    engine.exec_with_input(&node(env), &["tee", path], input)?.ok("write a file in the node")?;
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn what_a_pod_claims_from_before_the_start_is_not_believed() {
-        let pod = |since: &str| json!({ "metadata": { "name": "p" }, "status": { "containerStatuses": [{ "state": { "running": { "startedAt": since } } }] } });
-        let started = "2026-11-24T08:00:55.123456789Z";
-        assert_eq!(seen_since(&[pod("2026-11-24T08:00:55Z"), json!({})], started), Verdict::Yes);
-        assert_eq!(seen_since(&[pod("2026-11-24T07:59:00Z")], started), Verdict::NotYet("pod p is shown as it was before".to_owned()));
-    }
 }

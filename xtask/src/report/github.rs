@@ -68,7 +68,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::graph::TaskId;
+    use crate::{graph::TaskId, report::story::planned};
 
     #[test]
     fn the_summary_is_a_table_of_what_happened() {
@@ -79,6 +79,7 @@ mod tests {
             0,
             Told::Run(RunEvent::Began { run: "1".to_owned(), command: "create".to_owned(), time: String::new(), logs: String::new() }),
         );
+        tell(&mut run, 0, Told::Run(planned(&[TaskId::Patch, TaskId::Requirements])));
         tell(&mut run, 0, Told::Task(TaskId::Patch, Event::Skipped { reason: "a|b".to_owned() }));
         tell(&mut run, 1, Told::Task(TaskId::Requirements, Event::Started { reason: "new".to_owned() }));
         tell(&mut run, 3, Told::Task(TaskId::Requirements, Event::Failed { text: "no index".to_owned() }));

@@ -60,6 +60,8 @@ pub struct Step {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskState {
     pub id: TaskId,
+    /// What must have ended before it; unknown for work that is no task of the graph.
+    pub needs: Vec<TaskId>,
     pub phase: Phase,
     /// When it first looked at the world.
     pub began: Duration,
@@ -154,9 +156,9 @@ impl Run {
             Told::Run(RunEvent::Began { run, command, time, logs }) => {
                 (self.id, self.command, self.time, self.logs) = (run.clone(), command.clone(), time.clone(), logs.clone());
             }
-            Told::Run(RunEvent::Planned { tasks }) => {
+            Told::Run(RunEvent::Planned { tasks, needs }) => {
                 for id in tasks {
-                    self.entry(*id, at);
+                    self.entry(*id, at).needs = needs.get(id).cloned().unwrap_or_default();
                 }
             }
             Told::Run(RunEvent::Settled) => self.ended = Some(at),
@@ -215,6 +217,7 @@ impl Run {
     fn entry(&mut self, id: TaskId, at: Duration) -> &mut TaskState {
         let index = self.tasks.iter().position(|it| it.id == id).unwrap_or_else(|| {
             self.tasks.push(TaskState {
+                needs: Vec::new(),
                 id,
                 phase: Phase::Waiting,
                 began: at,

@@ -9,12 +9,18 @@ use std::{
 use serde_json::json;
 
 use crate::{
-    graph::TaskId,
+    config::ClusterType,
+    graph::{TaskId, graph},
     report::{Event, RunEvent, Told, hub::Listener, run::Run},
 };
 
 /// Seconds, and what happens then.
 pub(super) type Story = Vec<(f64, Told)>;
+
+/// The plan of a run on kind with these tasks.
+pub(super) fn planned(tasks: &[TaskId]) -> RunEvent {
+    RunEvent::Planned { tasks: tasks.to_vec(), needs: graph(ClusterType::Kind).needs_of(tasks) }
+}
 
 fn task(at: f64, id: TaskId, event: Event) -> (f64, Told) {
     (at, Told::Task(id, event))
@@ -34,7 +40,7 @@ pub(super) fn failing() -> Story {
                 logs: text("target/pocdeploy/runs/20260102T030405.006Z"),
             }),
         ),
-        (0.0, Told::Run(RunEvent::Planned { tasks: vec![Engine, Patch, BaseImage, Image, Cluster, Load] })),
+        (0.0, Told::Run(planned(&[Engine, Patch, BaseImage, Image, Cluster, Load]))),
         task(0.0, Engine, Event::Checking),
         task(0.0, Patch, Event::Checking),
         task(0.1, Engine, Event::Skipped { reason: text("the engine at /run/docker.sock answers (version 20.10)") }),

@@ -19,7 +19,7 @@ pub fn critical_path(run: &Run) -> Vec<TaskId> {
     let mut out = Vec::new();
     while let Some(task) = at {
         out.push(task.id);
-        at = task.id.needs().iter().filter_map(|need| run.task(*need)).filter(started).max_by_key(|it| it.ended);
+        at = task.needs.iter().filter_map(|need| run.task(*need)).filter(started).max_by_key(|it| it.ended);
     }
     out.reverse();
     out
@@ -91,13 +91,13 @@ fn bar(style: Style, room: usize, total: Duration, began: Duration, ended: Durat
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Event, RunEvent, Told};
+    use crate::report::{Event, RunEvent, Told, story::planned};
 
     #[test]
     fn what_never_began_is_on_no_path_and_has_no_time() {
         let mut run = Run::default();
         let mut tell = |second, told: Told| run.take(Duration::from_secs(second), &told);
-        tell(0, Told::Run(RunEvent::Planned { tasks: vec![TaskId::Patch, TaskId::Requirements] }));
+        tell(0, Told::Run(planned(&[TaskId::Patch, TaskId::Requirements])));
         tell(0, Told::Task(TaskId::Patch, Event::Started { reason: "new".to_owned() }));
         tell(8, Told::Task(TaskId::Patch, Event::Cancelled { text: "stopped: interrupted".to_owned() }));
         tell(8, Told::Task(TaskId::Requirements, Event::Cancelled { text: "not started: interrupted".to_owned() }));

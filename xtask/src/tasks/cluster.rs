@@ -19,14 +19,14 @@ impl Task for Cluster {
     }
 
     fn inputs(&self, env: &Env) -> Result<Fingerprint> {
-        provider(env)?.inputs(env)
+        provider(env).inputs(env)
     }
 
     fn probe(&self, env: &Env, want: &Fingerprint) -> Result<Probe> {
-        provider(env)?.probe(env, want)
+        provider(env).probe(env, want)
     }
 
     fn run(&self, env: &Env, want: &Fingerprint) -> Result<()> {
-        provider(env)?.ensure(env, want, &|| database::begin_files(env))
+        provider(env).ensure(env, want, &|| database::begin_files(env))
     }
 }

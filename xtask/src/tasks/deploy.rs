@@ -1,6 +1,7 @@
 //! Migration and application in the cluster, each waited for by what it must really do.
 
 mod added;
+mod address;
 mod change;
 mod develop;
 mod history;
@@ -30,6 +31,7 @@ use crate::{
     },
     deploy::{objects::waits_for_database, secrets},
     env::Env,
+    exposure::Address,
     fingerprint::Fingerprint,
     graph::TaskId,
     probe::Probe,
@@ -46,6 +48,8 @@ use crate::{
 #[derive(Default)]
 pub struct Deploy {
     wanted: OnceCell<App>,
+    /// The same, once an address is known that was not known before.
+    settled: OnceCell<App>,
 }
 
 const ID: TaskId = TaskId::Deploy;
@@ -58,7 +62,25 @@ const PAGE_LIMIT: Duration = Duration::from_secs(120);
 
 impl Deploy {
     fn wanted(&self, env: &Env) -> Result<&App> {
-        once(&self.wanted, || App::read(env))
+        match self.settled.get() {
+            Some(settled) => Ok(settled),
+            None => once(&self.wanted, || App::read(env)),
+        }
+    }
+
+    /// The objects with everything that depends on the application's address. Where it is not known, its Services are applied, it is
+    /// waited for, and what pods need to start is applied once more.
+    fn settle<'a>(&'a self, env: &Env, cluster: &Cluster, wanted: &'a App) -> Result<(&'a App, Address)> {
+        if let Some(address) = &wanted.address {
+            return Ok((wanted, address.clone()));
+        }
+        let services: Vec<Value> = wanted.app.iter().filter(|it| it["kind"] == "Service").cloned().collect();
+        cluster.apply_all(&services)?;
+        let address = address::wait(env, cluster, ID)?;
+        env.note(ID, format!("the application's address is {}", address.origin));
+        let settled = once(&self.settled, || App::read(env))?;
+        cluster.apply_all(&settled.base)?;
+        Ok((settled, address))
     }
 }
 
@@ -81,7 +103,8 @@ impl Task for Deploy {
         if let Some(why) = stale {
             return Ok(Probe::Stale(why));
         }
-        match rollout::page(&wanted.reach, &env.config.app.path) {
+        let Some(address) = &wanted.address else { return Ok(Probe::Stale("the application has no address yet".to_owned())) };
+        match rollout::page(address, &env.config.app.path) {
             Ok(status) => Ok(Probe::Fresh(format!("the page answers {status}"))),
             Err(why) => Ok(Probe::Stale(format!("the page does not answer: {why}"))),
         }
@@ -112,17 +135,20 @@ impl Task for Deploy {
             image_is_there()?;
             // Where nobody is served yet, the pods start while their tables are made, and those that wait for the database while it
             // comes up.
-            let has_begun = is_first && begin(&cluster, wanted)?;
+            let is_settled = wanted.address.is_some();
+            let has_begun = is_first && is_settled && begin(&cluster, wanted)?;
             // Nobody is served before the cluster is known to be whole: one that is not is made anew by the next run.
             for need in [TaskId::Cluster, TaskId::Database] {
                 env.standing.until_ended(&env.interrupt, ID, need)?;
             }
-            if is_first && !has_begun {
+            if is_first && is_settled && !has_begun {
                 cluster.apply_all(&wanted.app)?;
             }
             migration::migrate(env, &cluster, ID, wanted.migration.as_ref(), || keep(env, &cluster))?;
             replace_strangers(env, &cluster, wanted)?;
-            rollout::roll_out(env, &cluster, ID, &wanted.app, &wanted.reach)
+            let (settled, address) = self.settle(env, &cluster, wanted)?;
+            rollout::roll_out(env, &cluster, ID, &settled.app, &address)?;
+            Ok((!is_settled).then(|| settled.base.iter().chain(&settled.app).cloned().collect()))
         })?;
         record::write_json(&deployed, &image)
     }

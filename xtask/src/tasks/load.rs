@@ -27,26 +27,27 @@ impl Task for Load {
 
     fn probe(&self, env: &Env, _want: &Fingerprint) -> Result<Probe> {
         let image = image::current(env)?;
-        if provider(env)?.has_image(env, &image)? {
-            Ok(Probe::Fresh(format!("the cluster has {image}")))
-        } else {
-            Ok(Probe::Stale(format!("the cluster does not have {image}")))
-        }
+        Ok(match provider(env).published(env, &image)? {
+            Some(published) => Probe::Fresh(format!("the cluster has {published}")),
+            None => Probe::Stale(format!("the cluster does not have {image}")),
+        })
     }
 
     fn run(&self, env: &Env, _want: &Fingerprint) -> Result<()> {
         // Whoever needs it waits for its end, when there is nothing left to do without it.
         env.standing.usable(TaskId::Load);
-        provider(env)?.publish(env, &image::current(env)?).map(|_| ())
+        let published = provider(env).publish(env, &image::current(env)?)?;
+        env.detail(TaskId::Load, format!("pods name it {published}"));
+        Ok(())
     }
 }
 
 /// The same for the operator's or the database's image. A node of the recipes has it from the start; one that was made
 /// before the recipes changed gets it out of the present node image.
 pub(super) fn upstream(env: &Env, task: TaskId, role: Role) -> Result<()> {
-    let provider = provider(env)?;
+    let provider = provider(env);
     let reference = images::reference(env, task, role)?;
-    if images::chosen(env, task)? != Chosen::Packages || provider.has_image(env, &reference)? {
+    if images::chosen(env, task)? != Chosen::Packages || provider.published(env, &reference)?.is_some() {
         return Ok(());
     }
     env.note(task, format!("the cluster was made before {reference} was: bringing it there"));
@@ -54,5 +55,6 @@ pub(super) fn upstream(env: &Env, task: TaskId, role: Role) -> Result<()> {
     let published = provider.publish(env, &reference);
     // The engine needs it no longer.
     env.engine()?.remove_image(&reference)?;
-    published.map(drop)
+    env.detail(task, format!("pods name it {}", published?));
+    Ok(())
 }

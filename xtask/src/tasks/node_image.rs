@@ -3,10 +3,11 @@
 use anyhow::Result;
 
 use crate::{
+    config::ClusterType,
     env::Env,
     fingerprint::Fingerprint,
     graph::TaskId,
-    images::{self, Role},
+    images::{self, Chosen, Role},
     probe::Probe,
     tasks::Task,
 };
@@ -25,6 +26,10 @@ impl Task for NodeImage {
     }
 
     fn probe(&self, env: &Env, _want: &Fingerprint) -> Result<Probe> {
+        // Nodes that are there need no image; those of operator and database are in it where they are built from packages.
+        if env.config.cluster.kind != ClusterType::Kind && images::chosen(env, self.id())? == Chosen::Registry {
+            return Ok(Probe::Fresh("not needed: the cluster pulls upstream's images from their registries".to_owned()));
+        }
         images::probe(env, self.id(), Role::Node)
     }
 

@@ -13,6 +13,7 @@ use crate::{
     graph::TaskId,
     images::Role,
     probe::Probe,
+    provider::provider,
     tasks::{
         Task, load,
         objects::{fingerprint, once, stale, with_evidence},
@@ -51,12 +52,18 @@ impl Task for Operator {
     fn probe(&self, env: &Env, _want: &Fingerprint) -> Result<Probe> {
         let cluster = Cluster::open(env, &env.kubeconfig())?;
         let wanted = self.wanted(env)?;
+        if wanted.is_empty() {
+            return Ok(match (provider(env).operator_of_others(env)?, accepts(&cluster, &env.config.app.namespace)) {
+                (Some(operator), Verdict::Yes) => Probe::Fresh(format!("{operator} takes a database")),
+                (_, verdict) => Probe::Stale(verdict.why().unwrap_or("the operator of others is gone").to_owned()),
+            });
+        }
         match stale(env, &cluster, wanted.iter())? {
             // Read, not tried: a look writes nothing, not even on trial.
             None if lacks_authority(&cluster, wanted)? => Ok(Probe::Stale("its webhooks do not know its certificate".to_owned())),
             None => Ok(Probe::Fresh(format!("{} objects are as applied, {} is available", wanted.len(), operator::DEPLOYMENT))),
             // Its status follows its probes, seconds after it serves.
-            Some(why) if why.contains("is not ready") && accepts(&cluster) == Verdict::Yes => {
+            Some(why) if why.contains("is not ready") && accepts(&cluster, operator::NAMESPACE) == Verdict::Yes => {
                 Ok(Probe::Fresh("it takes a database".to_owned()))
             }
             Some(why) => Ok(Probe::Stale(why)),
@@ -66,6 +73,10 @@ impl Task for Operator {
     fn run(&self, env: &Env, _want: &Fingerprint) -> Result<()> {
         let cluster = Cluster::open(env, &env.kubeconfig())?;
         let wanted = self.wanted(env)?;
+        if wanted.is_empty() {
+            let wait = Wait::new(env, "the cluster's own operator to take a database", LIMIT);
+            return cluster.wait_for(env, ID, &wait, || Ok(accepts(&cluster, &env.config.app.namespace)));
+        }
         load::upstream(env, ID, Role::Operator)?;
         env.progress(ID, format!("applying {} objects", wanted.len()));
         // Sorted by kind: what the others need comes first. An operator that does not find its kinds ends, and is started again after
@@ -88,7 +99,7 @@ impl Task for Operator {
         open_kinds(env, &cluster, wanted)?;
         // It is there when it would take a database, not when its pod says so.
         let wait = Wait { pause: PAUSE, ..Wait::new(env, "the operator to take a database", LIMIT) };
-        let ready = cluster.wait_for(env, ID, &wait, || Ok(accepts(&cluster)));
+        let ready = cluster.wait_for(env, ID, &wait, || Ok(accepts(&cluster, operator::NAMESPACE)));
         with_evidence(ready, &cluster, operator::NAMESPACE, "")
     }
 }
@@ -149,12 +160,13 @@ fn restart(env: &Env, cluster: &Cluster, wanted: &[Value], deployment: &ObjectId
     cluster.wait_for_object(env, ID, &Wait::new(env, "the operator's new pod", LIMIT), deployment, verdict::deployment)
 }
 
-/// Whether the smallest of databases would pass the API server with the operator's webhooks. Nothing is made.
-pub fn accepts(cluster: &Cluster) -> Verdict {
+/// Whether the smallest of databases would pass the API server with the operator's webhooks, in a namespace that is there. Nothing is
+/// made.
+pub fn accepts(cluster: &Cluster, namespace: &str) -> Verdict {
     let smallest = json!({
         "apiVersion": "postgresql.cnpg.io/v1",
         "kind": "Cluster",
-        "metadata": { "name": "would-be", "namespace": operator::NAMESPACE },
+        "metadata": { "name": "would-be", "namespace": namespace },
         "spec": { "instances": 1, "storage": { "size": "1Gi" } },
     });
     acceptance(cluster.preview(&smallest).map(|_| ()))

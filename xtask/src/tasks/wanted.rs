@@ -6,16 +6,17 @@ use serde_json::Value;
 use crate::{
     cluster::ObjectId,
     deploy::{
+        image::PublishedImage,
         manifests,
         objects::{self, Values},
         operator, secrets,
     },
     env::Env,
     errors::{Code, Problem},
+    exposure::Address,
     graph::TaskId,
-    images::{self, Role},
+    images::{self, Chosen, Role},
     provider::provider,
-    reach::Reach,
     tasks::{image, migration_key},
 };
 
@@ -24,16 +25,22 @@ pub const APP_SECRET: &str = "polls-app";
 
 /// The operator's release, in the order in which it can be applied: namespace and definitions first.
 pub(super) fn operator(env: &Env) -> Result<Vec<Value>> {
+    // Another owner's operator serves this instance too: nothing of it is ours to apply.
+    if provider(env).operator_of_others(env)?.is_some() {
+        return Ok(Vec::new());
+    }
     let manifest = images::operator_manifest(env, TaskId::Operator)?;
-    let image = images::reference(env, TaskId::Operator, Role::Operator)?;
-    let provider = provider(env)?;
-    let throw_away = !provider.shortcuts().is_empty();
+    let image = upstream(env, TaskId::Operator, Role::Operator)?;
+    let features = provider(env).features(env);
+    let pull = provider(env).pull_credentials(env)?;
     let values = operator::Values {
         image: &image,
         instance: &env.instance,
         pod_security_version: &pod_security_version(env)?,
-        throw_away,
-        api_port_of_node: if throw_away { provider.api_port_of_each_node(env)? } else { None },
+        throw_away: features.throw_away,
+        early_taints: features.early_taints,
+        pull_credentials: pull.as_ref(),
+        api_port_of_node: features.api_port_of_node,
     };
     operator::objects(&manifest, &values)
 }
@@ -49,8 +56,8 @@ pub(super) struct Database {
 
 impl Database {
     pub(super) fn read(env: &Env) -> Result<Database> {
-        let mut others = complete(env, "deploy/database", "", &provider(env)?.reach(env)?)?;
-        let frontend = complete(env, "deploy/frontend", "", &provider(env)?.reach(env)?)?;
+        let mut others = complete(env, "deploy/database", None, None)?;
+        let frontend = complete(env, "deploy/frontend", None, None)?;
         let namespace = frontend.into_iter().find(|it| it["kind"] == "Namespace").ok_or_else(|| missing("Namespace"))?;
         let at = others.iter().position(|it| it["kind"] == "Cluster").ok_or_else(|| missing("Cluster"))?;
         let cluster = others.remove(at);
@@ -85,20 +92,24 @@ pub(super) struct App {
     pub(super) migration: Option<Value>,
     /// Deployment, Service, Ingress and the rest.
     pub(super) app: Vec<Value>,
-    pub(super) reach: Reach,
+    /// The application's image in all of them.
+    pub(super) image: PublishedImage,
+    /// Where the application answers; nothing as long as the cluster has not assigned an address. Settings that depend on it lack it
+    /// until then.
+    pub(super) address: Option<Address>,
 }
 
 impl App {
     pub(super) fn read(env: &Env) -> Result<App> {
-        let reach = provider(env)?.reach(env)?;
-        let mut out = App { base: Vec::new(), migration: None, app: Vec::new(), reach };
-        let image = image::current(env)?;
-        for object in complete(env, "deploy/frontend", &image, &out.reach)? {
+        let provider = provider(env);
+        let (address, image) = (provider.address(env)?, provider.name_for_pods(env, &image::current(env)?)?);
+        let mut out = App { base: Vec::new(), migration: None, app: Vec::new(), image, address };
+        for object in complete(env, "deploy/frontend", Some(&out.image), out.address.as_ref())? {
             match object["kind"].as_str().unwrap_or_default() {
                 "Namespace" => {}
                 "Job" => {
                     let key = migration_key::inputs(env, &object)?;
-                    out.migration = Some(objects::name_by_content(object, &image, &key));
+                    out.migration = Some(objects::name_by_content(object, out.image.as_str(), &key));
                 }
                 "ConfigMap" | "ServiceAccount" | "NetworkPolicy" | "Role" | "RoleBinding" => out.base.push(object),
                 _ => out.app.push(object),
@@ -123,9 +134,9 @@ impl App {
 
 /// Database and application as files for `kubectl apply`, with other images than ours: for whoever does without this tool.
 pub fn plain(env: &Env, app: &str, postgresql: &str) -> Result<(Vec<Value>, Vec<Value>)> {
-    let reach = provider(env)?.reach(env)?;
+    let address = provider(env).address(env)?;
     let mut database = Vec::new();
-    for mut object in complete(env, "deploy/database", "", &reach)? {
+    for mut object in complete(env, "deploy/database", None, None)? {
         if object["kind"] == "Cluster" {
             object["spec"]["imageName"] = postgresql.into();
         }
@@ -134,7 +145,7 @@ pub fn plain(env: &Env, app: &str, postgresql: &str) -> Result<(Vec<Value>, Vec<
     let key = secrets::generate()?;
     let secret = secrets::object(&env.config.app.namespace, APP_SECRET, "Opaque", &env.instance, &[("secret-key", key.expose())])?;
     let mut rest = vec![secret];
-    for object in complete(env, "deploy/frontend", app, &reach)? {
+    for object in complete(env, "deploy/frontend", Some(&PublishedImage::new(app)), address.as_ref())? {
         if object["kind"] == "Namespace" {
             database.insert(0, object);
         } else {
@@ -161,14 +172,26 @@ pub fn database(env: &Env) -> Result<ObjectId> {
     ObjectId::of(&Database::read(env)?.cluster)
 }
 
-fn complete(env: &Env, folder: &str, image: &str, reach: &Reach) -> Result<Vec<Value>> {
-    let postgresql = images::reference(env, TaskId::Database, Role::Postgresql)?;
+/// An image of upstream's as pods name it: that of the registry that has it, or of what the recipes built.
+pub(super) fn upstream(env: &Env, task: TaskId, role: Role) -> Result<PublishedImage> {
+    let reference = images::reference(env, task, role)?;
+    match images::chosen(env, task)? {
+        Chosen::Registry => Ok(PublishedImage::new(reference)),
+        Chosen::Packages => provider(env).name_for_pods(env, &reference),
+    }
+}
+
+fn complete(env: &Env, folder: &str, image: Option<&PublishedImage>, address: Option<&Address>) -> Result<Vec<Value>> {
+    let postgresql = upstream(env, TaskId::Database, Role::Postgresql)?;
+    let exposure = provider(env).exposure(env);
     let values = Values {
         config: &env.config,
         instance: &env.instance,
         image,
         postgresql: &postgresql,
-        reach,
+        exposure: &exposure,
+        address,
+        has_pull_secret: provider(env).pull_credentials(env)?.is_some(),
         own_credentials: env.config.database.password.is_some(),
     };
     Ok(objects::complete_all(manifests::read_folder(&env.files.folder(folder)?)?, &values))

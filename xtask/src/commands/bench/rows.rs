@@ -133,11 +133,12 @@ fn until_marked(env: &Env, url: &str, mark: &str) -> Result<Instant> {
 
 fn loading(env: &Env, bed: &Bed<'_>, script: &Script<'_>, flags: &Flags) -> Result<Vec<Row>> {
     let inside = bed.surroundings()?;
-    let provider = provider(&inside)?;
+    let provider = provider(&inside);
     let engine = env.engine()?;
     let timed = |reference: &str| -> Result<Duration> {
         let began = Instant::now();
-        provider.publish(&inside, reference)?;
+        let published = provider.publish(&inside, reference)?;
+        env.detail(TASK, format!("pods name it {published}"));
         Ok(began.elapsed())
     };
     env.progress(TASK, "loading images");

@@ -152,10 +152,12 @@ fn app(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Row> {
 }
 
 fn url(env: &Env, _: &Cluster, _: &Parts) -> Result<Row> {
-    let reach = provider(env)?.reach(env)?;
-    let url = format!("{}{}", reach.origin, env.config.app.path);
+    let Some(address) = provider(env).address(env)? else {
+        return Ok(Row::new("url", false, "not assigned by the cluster yet", json!({ "url": null })));
+    };
+    let url = address.url(&env.config.app.path);
     let began = Instant::now();
-    let found = reach.fetch(&env.config.app.path);
+    let found = address.fetch(&env.config.app.path);
     let took = began.elapsed().as_millis();
     Ok(match found {
         Ok(page) => Row::new(
@@ -170,7 +172,7 @@ fn url(env: &Env, _: &Cluster, _: &Parts) -> Result<Row> {
 
 fn image(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Row> {
     let used = cluster.images(&parts.app.namespace, &parts.app.selector, &parts.app.container)?;
-    let planned = tasks::image::current(env);
+    let planned = tasks::image::current(env).and_then(|it| Ok(provider(env).name_for_pods(env, &it)?.to_string()));
     let revision = tasks::deploy::serving(&tasks::deploy::revisions(env)?);
     let number = revision.map(|it| format!(", revision {it}")).unwrap_or_default();
     let is_planned = planned.as_ref().is_ok_and(|it| used == [it.clone()]);

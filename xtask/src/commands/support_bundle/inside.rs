@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{cluster::Cluster, commands::support_bundle::archive::Bundle, deploy::operator, env::Env, tasks};
+use crate::{cluster::Cluster, commands::support_bundle::archive::Bundle, deploy::operator, env::Env, provider::provider, tasks};
 
 /// Lines of a container's log.
 const LINES: i64 = 2000;
@@ -125,7 +125,7 @@ pub(super) fn engine(bundle: &mut Bundle, env: &Env) {
         Ok(info) => bundle.value("engine/info.json", &info),
         Err(error) => bundle.lack("the engine's word on itself", &format!("{error:#}")),
     }
-    let node = format!("{}-control-plane", env.instance);
+    let Some(node) = provider(env).features(env).node_container else { return };
     for unit in ["kubelet", "containerd"] {
         match engine.exec(&node, &["journalctl", "--no-pager", "--lines=1000", "--unit", unit]).and_then(|it| it.ok("read the journal")) {
             Ok(said) => bundle.add(&format!("node/{unit}.log"), &said),

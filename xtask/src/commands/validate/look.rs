@@ -116,8 +116,8 @@ fn objects(env: &Env, cluster: &Cluster, _: &Parts) -> Result<Vec<Check>> {
     Ok(checks.collect())
 }
 
-fn webhook(_: &Env, cluster: &Cluster, _: &Parts) -> Result<Vec<Check>> {
-    let seen = outcome(&tasks::operator::accepts(cluster), "takes a database");
+fn webhook(env: &Env, cluster: &Cluster, _: &Parts) -> Result<Vec<Check>> {
+    let seen = outcome(&tasks::operator::accepts(cluster, &env.config.app.namespace), "takes a database");
     Ok(vec![Check::new(Area::Operator, "webhook", seen)])
 }
 
@@ -203,8 +203,12 @@ fn counts(env: &Env, pod: &Value) -> bool {
 }
 
 fn page(env: &Env, _: &Cluster, _: &Parts) -> Result<Vec<Check>> {
-    let (reach, app) = (provider(env)?.reach(env)?, &env.config.app);
-    let seen = match reach.fetch(&app.path) {
+    let app = &env.config.app;
+    let Some(address) = provider(env).address(env)? else {
+        let seen = Err("the cluster has not assigned one to the application's Service yet".to_owned());
+        return Ok(vec![Check::new(Area::App, "the application's address", seen)]);
+    };
+    let seen = match address.fetch(&app.path) {
         Err(why) => Err(why),
         Ok(page) if page.status != 200 => Err(format!("status {}", page.status)),
         Ok(page) if !page.text.contains(&app.text) => Err(format!("status 200, without the text {:?}", app.text)),
@@ -212,12 +216,12 @@ fn page(env: &Env, _: &Cluster, _: &Parts) -> Result<Vec<Check>> {
         Ok(_) if app.text.is_empty() => Ok("status 200".to_owned()),
         Ok(_) => Ok(format!("status 200 and the text {:?}", app.text)),
     };
-    Ok(vec![Check::new(Area::App, format!("{}{}", reach.origin, app.path), seen)])
+    Ok(vec![Check::new(Area::App, address.url(&app.path), seen)])
 }
 
 fn certificates(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Check>> {
     let mut found = certificate::of_kubeconfig(&env.kubeconfig())?;
-    found.extend(provider(env)?.certificates(env)?);
+    found.extend(provider(env).certificates(env)?);
     found.extend(cluster.certificates_of(operator::NAMESPACE, "cnpg-webhook-cert", "tls.crt")?);
     found.extend(cluster.certificates_of(operator::NAMESPACE, "cnpg-ca-secret", "ca.crt")?);
     let id = ObjectId::new("postgresql.cnpg.io/v1", "Cluster", &env.config.app.namespace, &parts.cluster);

@@ -90,7 +90,7 @@ fn remove(env: &Env, engine: &Engine, kind: &Path, kubeconfig: &Path) -> Result<
 /// One call of kind; what helps its cluster to come up faster runs beside it.
 fn run(env: &Env, engine: &Engine, early: &(dyn Fn() + Sync), kind: &Path, kubeconfig: &Path, port: u16) -> Result<()> {
     let file = env.work("kind.json");
-    record::write_file(&file, configuration(env, port, true)?.as_bytes())?;
+    record::write_file(&file, configuration(env, port, env.config.cluster.shortcuts)?.as_bytes())?;
     let image = images::reference(env, TASK, Role::Node)?;
     let name = &env.instance;
     let sh = env.tools.shell(&env.project)?;
@@ -107,8 +107,10 @@ fn run(env: &Env, engine: &Engine, early: &(dyn Fn() + Sync), kind: &Path, kubec
     };
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        scope.spawn(|| head_start::announce(env, engine, &ended));
-        scope.spawn(|| head_start::once_it_runs(env, engine, &ended, early));
+        if env.config.cluster.shortcuts {
+            scope.spawn(|| head_start::announce(env, engine, &ended));
+            scope.spawn(|| head_start::once_it_runs(env, engine, &ended, early));
+        }
         let made = env.tools.run_watched(TASK, command, Duration::from_secs(600), progress);
         ended.store(true, Ordering::Relaxed);
         made

@@ -17,7 +17,10 @@ pub(in crate::tasks) fn begin(env: &Env) {
     if !env.standing.takes_part(ID) {
         return;
     }
-    let make = || provider(env)?.first_files(env, &wanted::Database::read(env)?.cluster);
+    let make = || match provider(env).features(env).initdb_ahead {
+        Some(make) => make(env, &wanted::Database::read(env)?.cluster),
+        None => Ok(None),
+    };
     if let Err(error) = env.step(TaskId::Cluster, "the database's files", make) {
         env.detail(ID, format!("the database's files were not made early: {error:#}"));
     }
@@ -30,7 +33,8 @@ pub(super) fn bring(env: &Env, cluster: &Cluster, database: &Value) -> Result<bo
     if !cluster.list("v1", "PersistentVolumeClaim", &id.namespace, &of(&id))?.is_empty() {
         return Ok(false);
     }
-    match provider(env)?.first_files(env, database) {
+    let Some(make) = provider(env).features(env).initdb_ahead else { return Ok(false) };
+    match make(env, database) {
         Ok(Some(claim)) => cluster.apply(&claim).map(|()| true),
         Ok(None) => Ok(false),
         Err(error) => {

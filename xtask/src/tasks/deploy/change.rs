@@ -31,22 +31,28 @@ pub(super) struct Change {
     pub(super) objects: Vec<Value>,
 }
 
+/// The objects that a change ended with, where they are not those that it began with: what depends on an address was not known then.
+pub(super) type Settled = Option<Vec<Value>>;
+
 /// Does the work under a revision number of its own. Where it fails, the revision that served before is put back, what only the
 /// failed change added is removed but for what may hold data, and the error says so. An interrupted change stays as it is, with
 /// the old pods serving, and the next run goes on.
-pub(super) fn carry_out(env: &Env, cluster: &Cluster, task: TaskId, change: Change, work: impl FnOnce() -> Result<()>) -> Result<()> {
+pub(super) fn carry_out(env: &Env, cluster: &Cluster, task: TaskId, change: Change, work: impl FnOnce() -> Result<Settled>) -> Result<()> {
     let attempt = Attempt::begin(env, cluster, &change.image, change.why, change.objects)?;
     let added = Added::find(env, cluster, attempt.earlier(), attempt.objects())?;
-    let Err(error) = work() else {
-        env.note(task, format!("revision {} serves {}", attempt.number(), change.image));
-        return attempt.end(cluster, Outcome::Deployed);
+    let error = match work() {
+        Ok(settled) => {
+            env.note(task, format!("revision {} serves {}", attempt.number(), change.image));
+            return attempt.end(cluster, Outcome::Deployed, settled);
+        }
+        Err(error) => error,
     };
     if env.interrupt.is_set() {
         return Err(error);
     }
     let first = error.to_string().lines().next().unwrap_or_default().to_owned();
     let Some(good) = attempt.good().cloned() else {
-        attempt.end(cluster, Outcome::Failed(first))?;
+        attempt.end(cluster, Outcome::Failed(first), None)?;
         return Err(error);
     };
     env.note(task, format!("putting back revision {}: {}", good.number, good.image));
@@ -57,16 +63,16 @@ pub(super) fn carry_out(env: &Env, cluster: &Cluster, task: TaskId, change: Chan
         Err(why) => format!("revision {} ({}) could not be put back: {why:#}", good.number, good.image),
     };
     removed.wait(env, cluster, task)?;
-    attempt.end(cluster, Outcome::Failed(first))?;
+    attempt.end(cluster, Outcome::Failed(first), None)?;
     Err(add(error, format!("{said}\n{removed}").trim_end()))
 }
 
 /// What was seen of the page, as the end of a sentence.
 fn page(env: &Env, cluster: &Cluster, task: TaskId) -> String {
-    let seen = provider(env).and_then(|it| it.reach(env)).and_then(|reach| {
-        let wait = Wait::new(env, "the page", PAGE_LIMIT);
-        let look = || Ok(rollout::page(&reach, &env.config.app.path).map_or_else(Verdict::NotYet, |_| Verdict::Yes));
-        cluster.wait_for(env, task, &wait, look)
+    let wait = Wait::new(env, "the page", PAGE_LIMIT);
+    let seen = cluster.wait_for(env, task, &wait, || match provider(env).address(env)? {
+        Some(address) => Ok(rollout::page(&address, &env.config.app.path).map_or_else(Verdict::NotYet, |_| Verdict::Yes)),
+        None => Ok(Verdict::NotYet("its address is not known yet".to_owned())),
     });
     match seen {
         Ok(()) => " and serves as before".to_owned(),

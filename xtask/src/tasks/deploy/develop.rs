@@ -10,7 +10,7 @@ use crate::{
     errors::Problem,
     graph::TaskId,
     tasks::{
-        deploy::{keep, migration, provide_secret, rollout},
+        deploy::{address, keep, migration, provide_secret, rollout},
         image,
         wanted::App,
     },
@@ -34,6 +34,6 @@ pub fn develop(env: &Env, cluster: &Cluster, task: TaskId) -> Result<Value> {
     provide_secret(env, cluster)?;
     cluster.apply_all(&app.base)?;
     migration::migrate(env, cluster, task, app.migration.as_ref(), || keep(env, cluster))?;
-    rollout::roll_out(env, cluster, task, &app.app, &app.reach)?;
+    rollout::roll_out(env, cluster, task, &app.app, &address::wait(env, cluster, task)?)?;
     Ok(developed)
 }

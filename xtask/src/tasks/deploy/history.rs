@@ -106,9 +106,12 @@ impl Attempt {
         serving(&self.earlier)
     }
 
-    /// Writes down what became of it.
-    pub(super) fn end(mut self, cluster: &Cluster, outcome: Outcome) -> Result<()> {
+    /// Writes down what became of it, and the objects that it ended with where they are others than it began with.
+    pub(super) fn end(mut self, cluster: &Cluster, outcome: Outcome, settled: Option<Vec<Value>>) -> Result<()> {
         self.present.outcome = outcome;
+        if let Some(objects) = settled {
+            self.present.objects = objects;
+        }
         self.write(cluster)
     }
 

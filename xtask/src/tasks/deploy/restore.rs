@@ -10,9 +10,10 @@ use crate::{
     deploy::objects,
     env::Env,
     graph::TaskId,
+    provider::provider,
     snapshot,
     tasks::{
-        deploy::{history, migration, rollout},
+        deploy::{address, history, migration, rollout},
         image, wanted,
         wanted::App,
     },
@@ -38,7 +39,7 @@ pub fn restore(env: &Env, file: &Path, keep: bool) -> Result<Option<PathBuf>> {
         None => Ok(()),
     };
     migrated.context("the snapshot is restored, but its tables could not be brought to the version that serves")?;
-    rollout::answers(env, &cluster, ID, &[], &app.reach, 2)?;
+    rollout::answers(env, &cluster, ID, &[], &address::wait(env, &cluster, ID)?, 2)?;
     Ok(kept)
 }
 
@@ -49,7 +50,8 @@ fn job(env: &Env, cluster: &Cluster, app: &App) -> Result<Option<Value>> {
     if let Some(serving) = history::serving(&revisions)
         && serving.image != image::current(env)?
     {
-        objects::set_images(&mut job, &env.config.frontend.image, &serving.image);
+        let image = provider(env).name_for_pods(env, &serving.image)?;
+        objects::set_images(&mut job, &env.config.frontend.image, image.as_str());
         let name = job["metadata"]["name"].as_str().unwrap_or_default();
         // Not the name of the present source's migration: that one is still to come.
         job["metadata"]["name"] = json!(format!("{name}-restored"));

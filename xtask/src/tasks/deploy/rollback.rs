@@ -9,6 +9,7 @@ use crate::{
     graph::TaskId,
     provider::provider,
     tasks::deploy::{
+        address,
         change::{self, Change},
         history::{self, Outcome, Revision},
         rollout,
@@ -21,20 +22,21 @@ const ID: TaskId = TaskId::Rollback;
 pub fn rollback(env: &Env, number: Option<u32>) -> Result<(u32, String)> {
     let cluster = Cluster::open(env, &env.kubeconfig())?;
     let wanted = rollback_target(env, number)?;
-    let provider = provider(env)?;
-    if !provider.has_image(env, &wanted.image)? {
+    let provider = provider(env);
+    if provider.published(env, &wanted.image)?.is_none() {
         if env.engine()?.image(&wanted.image)?.is_none() {
             let what =
                 format!("the image of revision {}, {}, is neither in the cluster nor in the engine any more", wanted.number, wanted.image);
             return Err(Problem::new(what).hint("bring its source back and run `cargo xtask update`").into());
         }
         env.progress(ID, format!("bringing {} to the cluster", wanted.image));
-        provider.publish(env, &wanted.image)?;
+        let published = provider.publish(env, &wanted.image)?;
+        env.detail(ID, format!("pods name it {published}"));
     }
-    let reach = provider.reach(env)?;
+    let address = address::wait(env, &cluster, ID)?;
     let change =
         Change { image: wanted.image.clone(), why: format!("rollback to revision {}", wanted.number), objects: wanted.objects.clone() };
-    change::carry_out(env, &cluster, ID, change, || rollout::roll_out(env, &cluster, ID, &wanted.objects, &reach))?;
+    change::carry_out(env, &cluster, ID, change, || rollout::roll_out(env, &cluster, ID, &wanted.objects, &address).map(|()| None))?;
     Ok((wanted.number, wanted.image))
 }
 

@@ -13,8 +13,8 @@ use crate::{
     },
     env::Env,
     errors::Problem,
+    exposure::Address,
     graph::TaskId,
-    reach::Reach,
     tasks::{deploy::PAGE_LIMIT, objects::with_evidence},
 };
 
@@ -28,7 +28,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 const CRASHES: i64 = 2;
 
 /// Applies the objects and waits until every Deployment among them has only new pods, all available, and the page answers.
-pub(super) fn roll_out(env: &Env, cluster: &Cluster, task: TaskId, objects: &[Value], reach: &Reach) -> Result<()> {
+pub(super) fn roll_out(env: &Env, cluster: &Cluster, task: TaskId, objects: &[Value], address: &Address) -> Result<()> {
     cluster.apply_all(objects)?;
     let deployments: Vec<&Value> = objects.iter().filter(|it| it["kind"] == "Deployment").collect();
     for object in &deployments {
@@ -41,7 +41,7 @@ pub(super) fn roll_out(env: &Env, cluster: &Cluster, task: TaskId, objects: &[Va
             Some(found) => progress(cluster, &found, &labels, &patience),
             None => Ok(Verdict::NotYet(format!("{id} is not there"))),
         });
-        let ready = ready.and_then(|()| serves(env, cluster, task, object, &labels, reach));
+        let ready = ready.and_then(|()| serves(env, cluster, task, object, &labels, address));
         let new = ready.is_err().then(|| new_pods(cluster, &id.namespace, &labels).ok().flatten()).flatten();
         with_evidence(ready, cluster, &id.namespace, new.as_deref().unwrap_or(&labels))?;
     }
@@ -56,17 +56,16 @@ pub(super) fn roll_out(env: &Env, cluster: &Cluster, task: TaskId, objects: &[Va
         with_evidence(ready, cluster, &id.namespace, &labels)?;
     }
     // Each new pod has answered already.
-    answers(env, cluster, task, &deployments, reach, 1)
+    answers(env, cluster, task, &deployments, address, 1)
 }
 
 /// Waits until the page answers through the Service with all Deployments well in the same look, so many times in a row.
-pub(super) fn answers(env: &Env, cluster: &Cluster, task: TaskId, deployments: &[&Value], reach: &Reach, times: usize) -> Result<()> {
-    let address = format!("{}{}", reach.origin, env.config.app.path);
-    let what = format!("{address} to answer 200");
+pub(super) fn answers(env: &Env, cluster: &Cluster, task: TaskId, deployments: &[&Value], address: &Address, times: usize) -> Result<()> {
+    let what = format!("{} to answer 200", address.url(&env.config.app.path));
     let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, PAGE_LIMIT) };
     let seen = Cell::new(0);
     let answers = cluster.wait_for(env, task, &wait, || {
-        let verdict = all_is_well(env, cluster, deployments, reach)?;
+        let verdict = all_is_well(env, cluster, deployments, address)?;
         seen.set(if verdict == Verdict::Yes { seen.get() + 1 } else { 0 });
         let is_enough = verdict != Verdict::Yes || seen.get() >= times;
         Ok(if is_enough { verdict } else { Verdict::NotYet(format!("it answered {} of {times} times", seen.get())) })
@@ -118,13 +117,13 @@ fn progress(cluster: &Cluster, deployment: &Value, labels: &str, patience: &Pati
 }
 
 /// Each new pod answers the page itself: through the Service it might be an old one that still ends.
-fn serves(env: &Env, cluster: &Cluster, task: TaskId, deployment: &Value, labels: &str, reach: &Reach) -> Result<()> {
+fn serves(env: &Env, cluster: &Cluster, task: TaskId, deployment: &Value, labels: &str, address: &Address) -> Result<()> {
     let port = deployment.pointer("/spec/template/spec/containers/0/ports/0/containerPort").and_then(Value::as_u64);
     let Some(port) = port.and_then(|it| u16::try_from(it).ok()) else { return Ok(()) };
     let namespace = deployment.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
     let new = new_pods(cluster, namespace, labels)?.unwrap_or_else(|| labels.to_owned());
     let path = &env.config.app.path;
-    let host = reach.origin.split("://").nth(1).unwrap_or_default();
+    let host = address.authority();
     let pods = cluster.list("v1", "Pod", namespace, &new)?;
     let answers = &|name: &str| {
         let what = format!("pod {name} to answer {path}");
@@ -179,7 +178,7 @@ fn hopeless(pod: &Value) -> Option<String> {
 }
 
 /// Every pod available and the page answering, in one look.
-fn all_is_well(env: &Env, cluster: &Cluster, deployments: &[&Value], reach: &Reach) -> Result<Verdict> {
+fn all_is_well(env: &Env, cluster: &Cluster, deployments: &[&Value], address: &Address) -> Result<Verdict> {
     for object in deployments {
         let id = ObjectId::of(object)?;
         let verdict = match cluster.get(&id)? {
@@ -190,7 +189,7 @@ fn all_is_well(env: &Env, cluster: &Cluster, deployments: &[&Value], reach: &Rea
             return Ok(verdict);
         }
     }
-    Ok(page(reach, &env.config.app.path).map_or_else(Verdict::NotYet, |_| Verdict::Yes))
+    Ok(page(address, &env.config.app.path).map_or_else(Verdict::NotYet, |_| Verdict::Yes))
 }
 
 /// The labels by which a Deployment finds its pods.
@@ -201,8 +200,8 @@ pub fn labels(deployment: &Value) -> String {
 }
 
 /// The status of the application's page through the Service, or why there is none.
-pub(super) fn page(reach: &Reach, path: &str) -> Result<u16, String> {
-    match reach.fetch(path)?.status {
+pub(super) fn page(address: &Address, path: &str) -> Result<u16, String> {
+    match address.fetch(path)?.status {
         200 => Ok(200),
         other => Err(format!("status {other}")),
     }

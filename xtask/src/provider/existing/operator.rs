@@ -1,0 +1,96 @@
+//! CloudNativePG in a cluster that others use too: an operator that is there serves this instance as well, where it fits.
+
+use std::fmt;
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::{
+    cluster::Cluster,
+    deploy::{objects::INSTANCE, operator::LABELS},
+    env::Env,
+    errors::{Code, Problem},
+};
+
+/// The first release with the kind `Database`, which deploy/database may use.
+const OLDEST: (u64, u64) = (1, 25);
+
+/// An operator that somebody else installed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    namespace: String,
+    name: String,
+    /// The tag of its image.
+    version: String,
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CloudNativePG {} (Deployment {} in {})", self.version, self.name, self.namespace)
+    }
+}
+
+/// The operator that others installed; nothing where there is none but this instance's own. One that cannot serve is an error.
+pub(super) fn find(env: &Env, cluster: &Cluster) -> Result<Option<Found>> {
+    let deployments = cluster.list("apps/v1", "Deployment", "", LABELS)?;
+    let is_ours = |it: &Value| it["metadata"]["labels"][INSTANCE] == env.instance.as_str();
+    let Some(deployment) = deployments.iter().find(|it| !is_ours(it)) else { return Ok(None) };
+    let found = of(deployment);
+    match unfit(deployment, &found, &env.config.app.namespace) {
+        None => Ok(Some(found)),
+        Some(why) => Err(Problem::new(format!("the cluster has {found}, which cannot serve this instance: {why}"))
+            .code(Code::OperatorUnfit)
+            .hint("ask its owner to change that: two operators in one cluster would work against each other")
+            .into()),
+    }
+}
+
+fn of(deployment: &Value) -> Found {
+    let text = |pointer: &str| deployment.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let image = text("/spec/template/spec/containers/0/image").split('@').next().unwrap_or_default();
+    let version = image.rsplit_once(':').map_or("of an unknown version", |(_, tag)| tag);
+    Found { namespace: text("/metadata/namespace").to_owned(), name: text("/metadata/name").to_owned(), version: version.to_owned() }
+}
+
+/// Why the operator does not serve a database in the namespace.
+fn unfit(deployment: &Value, found: &Found, namespace: &str) -> Option<String> {
+    let mut numbers = found.version.trim_start_matches('v').split(['.', '-']).map(str::parse::<u64>);
+    // A tag that tells no version, as a digest or `latest`, may be any.
+    if let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next())
+        && (major, minor) < OLDEST
+    {
+        return Some(format!("it is older than {}.{}", OLDEST.0, OLDEST.1));
+    }
+    let variables = deployment.pointer("/spec/template/spec/containers/0/env").and_then(Value::as_array);
+    let watched = variables.into_iter().flatten().find(|it| it["name"] == "WATCH_NAMESPACE").and_then(|it| it["value"].as_str());
+    let watched = watched.unwrap_or_default();
+    let serves = watched.is_empty() || watched.split(',').any(|it| it.trim() == namespace);
+    (!serves).then(|| format!("it watches namespace {watched} only"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_operator_serves_unless_it_is_too_old_or_looks_elsewhere() {
+        let deployment = |image: &str, watched: Option<&str>| {
+            let env: Vec<Value> = watched.iter().map(|it| json!({ "name": "WATCH_NAMESPACE", "value": it })).collect();
+            json!({ "metadata": { "name": "o", "namespace": "n" }, "spec": { "template": { "spec": { "containers": [{ "image": image, "env": env }] } } } })
+        };
+        for (image, watched, why) in [
+            ("ghcr.io/cnpg/cloudnative-pg:1.30.0", None, None),
+            ("localhost/operator:1.30.0-abc@sha256:00", Some(""), None),
+            ("r:5000/operator:1.25.1", Some("a, polls"), None),
+            ("operator@sha256:00", None, None),
+            ("operator:1.24.3", None, Some("it is older than 1.25")),
+            ("operator:1.30.0", Some("a,b"), Some("it watches namespace a,b only")),
+        ] {
+            let it = deployment(image, watched);
+            assert_eq!(unfit(&it, &of(&it), "polls").as_deref(), why, "{image}");
+        }
+        assert_eq!(of(&deployment("o:1.30.0", None)).to_string(), "CloudNativePG 1.30.0 (Deployment o in n)");
+    }
+}

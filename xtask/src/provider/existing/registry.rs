@@ -1,0 +1,125 @@
+//! Images for a cluster that pulls them: pushed to the configured registry, named by digest.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::Result;
+
+use crate::{
+    config::Secret,
+    deploy::{image::PublishedImage, secrets::pull_secret},
+    engine::credentials,
+    env::Env,
+    errors::{Code, Problem},
+    graph::TaskId,
+    provider::cluster,
+    record,
+};
+
+const TASK: TaskId = TaskId::Load;
+/// For one question to the registry.
+const ASK_LIMIT: Duration = Duration::from_secs(20);
+/// What pods name the images that were published last, by the engine's name.
+const PUBLISHED: &str = "record/published.json";
+
+/// Where images are pushed to; the configuration's check has seen that it is there.
+pub(super) fn place(env: &Env) -> &str {
+    env.config.cluster.registry.as_deref().unwrap_or_default().trim_end_matches('/')
+}
+
+fn pull_place(env: &Env) -> &str {
+    env.config.cluster.pull_registry.as_deref().map_or_else(|| place(env), |it| it.trim_end_matches('/'))
+}
+
+/// An image's path below the registry, and its tag: `localhost/pocdeploy/operator:1.30.0-ab` becomes `pocdeploy/operator` and `1.30.0-ab`.
+fn split(local: &str) -> (&str, &str) {
+    let (name, tag) = match local.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => (name, tag),
+        _ => (local, "latest"),
+    };
+    let path = match name.split_once('/') {
+        Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => rest,
+        _ => name,
+    };
+    (path, tag)
+}
+
+fn remembered(env: &Env) -> BTreeMap<String, PublishedImage> {
+    let read: BTreeMap<String, String> = record::read_json(&env.work(PUBLISHED)).unwrap_or_default();
+    let here = format!("{}/", pull_place(env));
+    // Another registry has been configured since: what is known of the former one says nothing.
+    read.into_iter().filter(|(_, it)| it.starts_with(&here)).map(|(local, it)| (local, PublishedImage::new(it))).collect()
+}
+
+fn remember(env: &Env, local: &str, published: &PublishedImage) -> Result<()> {
+    let mut all = remembered(env);
+    if all.get(local) == Some(published) {
+        return Ok(());
+    }
+    all.insert(local.to_owned(), published.clone());
+    let all: BTreeMap<&str, &str> = all.iter().map(|(local, it)| (local.as_str(), it.as_str())).collect();
+    record::write_json(&env.work(PUBLISHED), &all)
+}
+
+/// As it was published last, with its digest; else by its tag alone.
+pub(super) fn name_for_pods(env: &Env, local: &str) -> PublishedImage {
+    let (path, tag) = split(local);
+    remembered(env).remove(local).unwrap_or_else(|| PublishedImage::new(format!("{}/{path}:{tag}", pull_place(env))))
+}
+
+/// Asks the registry for the image's digest.
+pub(super) fn published(env: &Env, local: &str) -> Result<Option<PublishedImage>> {
+    let (path, tag) = split(local);
+    let Some(digest) = env.engine()?.digest_in_registry(&format!("{}/{path}:{tag}", place(env)), ASK_LIMIT)? else { return Ok(None) };
+    let found = PublishedImage::new(format!("{}/{path}:{tag}@{digest}", pull_place(env)));
+    if env.may_change(String::new).is_ok() {
+        remember(env, local, &found)?;
+    }
+    Ok(Some(found))
+}
+
+/// Pushes the layers that the registry lacks; the cluster gets the credentials to pull them where the engine has some.
+pub(super) fn publish(env: &Env, local: &str) -> Result<PublishedImage> {
+    let engine = env.engine()?;
+    let (path, tag) = split(local);
+    let repository = format!("{}/{path}", place(env));
+    engine.tag(local, &repository, tag)?;
+    let pushed = engine.push(&repository, tag, |step| env.progress(TASK, step));
+    // The registry has it, or it is pushed again: the engine needs no further name of it.
+    engine.remove_image(&format!("{repository}:{tag}"))?;
+    pushed.map_err(|error| error.context(format!("push to the registry that `cluster.registry` names, {}", place(env))))?;
+    // Passwords change: each push brings the present one.
+    if let Some(secret) = pull_secret(&env.config.app.namespace, &env.instance, pull_credentials(env)?.as_ref())? {
+        cluster(env)?.apply(&secret)?;
+    }
+    match published(env, local)? {
+        Some(found) => Ok(found),
+        None => Err(Problem::new(format!("{repository}:{tag} was pushed, and the registry does not have it")).code(Code::NoProduct).into()),
+    }
+}
+
+/// What a Secret of type `kubernetes.io/dockerconfigjson` holds for the registry that nodes pull from; nothing where docker's
+/// configuration has no credentials. Asked once in a run: a credential helper may take its time.
+pub(super) fn pull_credentials(env: &Env) -> Result<Option<Secret>> {
+    if let Some(known) = env.pull_credentials.get() {
+        return Ok(known.clone());
+    }
+    let found = credentials(&env.tools, place(env), pull_place(env))?.map(Secret::new);
+    Ok(env.pull_credentials.get_or_init(|| found).clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_keeps_its_path_and_loses_its_host() {
+        for (local, expected) in [
+            ("polls:1.0.0-ab", ("polls", "1.0.0-ab")),
+            ("localhost/pocdeploy/operator:1.30.0-ab", ("pocdeploy/operator", "1.30.0-ab")),
+            ("registry.example.com:5000/team/polls:1", ("team/polls", "1")),
+            ("team/polls", ("team/polls", "latest")),
+        ] {
+            assert_eq!(split(local), expected);
+        }
+    }
+}

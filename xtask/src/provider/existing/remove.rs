@@ -1,0 +1,101 @@
+//! Takes this instance out of a cluster that others use: exactly what carries its label, and nothing that others need.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::{
+    cluster::{Cluster, ObjectId, Verdict, Wait},
+    deploy::{
+        objects::INSTANCE,
+        operator::{PART, PART_OPERATOR},
+    },
+    env::Env,
+    graph::TaskId,
+    record,
+};
+
+/// For a database's pods, its volumes and finalizers.
+const GONE_LIMIT: Duration = Duration::from_secs(300);
+
+/// Deletes the instance's objects and waits until they are gone: first its namespace with the database, then the operator that it
+/// installed, unless databases of others need that.
+pub(super) fn all(env: &Env, cluster: &Cluster, task: TaskId) -> Result<()> {
+    let mine = labelled(env, cluster)?;
+    let (operator, app): (Vec<Value>, Vec<Value>) = mine.into_iter().partition(is_operator);
+    // Inside a namespace everything goes with it, and the operator must be there until its databases are gone.
+    delete(env, cluster, task, &app)?;
+    let others = other_databases(env, cluster)?;
+    if !operator.is_empty() && !others.is_empty() {
+        env.note(task, format!("CloudNativePG stays, since databases of others need it: {}", others.join(", ")));
+        return Ok(());
+    }
+    delete(env, cluster, task, &operator)?;
+    if let Some(pushed) = record::read_json::<std::collections::BTreeMap<String, String>>(&env.work("record/published.json")) {
+        for image in pushed.into_values() {
+            env.note(task, format!("stays in the registry, which has its own rules for removing images: {image}"));
+        }
+    }
+    Ok(())
+}
+
+/// What `delete` would remove, or has not removed, in words.
+pub(super) fn leftovers(env: &Env, cluster: &Cluster) -> Result<Vec<String>> {
+    let mine = labelled(env, cluster)?;
+    let kept = mine.iter().any(is_operator) && !other_databases(env, cluster)?.is_empty();
+    mine.iter().filter(|it| !(kept && is_operator(it))).map(|it| Ok(ObjectId::of(it)?.to_string())).collect()
+}
+
+/// Namespaces and objects of the cluster that carry the instance's label, and objects with it in namespaces that do not.
+fn labelled(env: &Env, cluster: &Cluster) -> Result<Vec<Value>> {
+    let found = cluster.labelled(&format!("{INSTANCE}={}", env.instance))?;
+    let namespaces: Vec<String> = found.iter().filter(|it| it["kind"] == "Namespace").filter_map(name).collect();
+    let inside =
+        |it: &Value| it.pointer("/metadata/namespace").and_then(Value::as_str).is_some_and(|it| namespaces.iter().any(|name| name == it));
+    Ok(found.into_iter().filter(|it| !inside(it)).collect())
+}
+
+fn name(object: &Value) -> Option<String> {
+    object.pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned)
+}
+
+fn is_operator(object: &Value) -> bool {
+    object["metadata"]["labels"][PART] == PART_OPERATOR
+}
+
+/// Databases of CloudNativePG that are not this instance's.
+fn other_databases(env: &Env, cluster: &Cluster) -> Result<Vec<String>> {
+    let label = format!("{INSTANCE}!={}", env.instance);
+    let found = cluster.list_if_known("postgresql.cnpg.io/v1", "Cluster", "", &label)?;
+    found.iter().map(|it| Ok(ObjectId::of(it)?.to_string())).collect()
+}
+
+fn delete(env: &Env, cluster: &Cluster, task: TaskId, objects: &[Value]) -> Result<()> {
+    let ids: Vec<ObjectId> = objects.iter().map(ObjectId::of).collect::<Result<_>>()?;
+    for id in &ids {
+        env.progress(task, format!("deleting {id}"));
+        cluster.delete(id)?;
+    }
+    for id in &ids {
+        let what = format!("{id} to go");
+        let wait = Wait { pause: Duration::from_millis(200), ..Wait::new(env, &what, GONE_LIMIT) };
+        cluster.wait_for(env, task, &wait, || {
+            Ok(match cluster.get(id)? {
+                None => Verdict::Yes,
+                Some(found) => Verdict::NotYet(still_there(&found)),
+            })
+        })?;
+    }
+    Ok(())
+}
+
+/// What a namespace or an object with finalizers waits for.
+fn still_there(object: &Value) -> String {
+    let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
+    let remaining = conditions.into_iter().flatten().find(|it| it["type"] == "NamespaceContentRemaining" && it["status"] == "True");
+    match remaining.and_then(|it| it["message"].as_str()) {
+        Some(message) => message.to_owned(),
+        None => "it is still there".to_owned(),
+    }
+}

@@ -1,0 +1,62 @@
+//! When a node that was made or started can be worked with.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::{
+    cluster::{Cluster, ObjectId, Verdict, Wait, verdict},
+    engine::Engine,
+    env::Env,
+    provider::kind::{TASK, node},
+};
+
+/// A small machine under load needs one minute; kubeadm itself gives up after four.
+const READY_LIMIT: Duration = Duration::from_secs(240);
+
+/// Waits until the API server answers and the node takes pods.
+pub(super) fn wait_until_ready(env: &Env, cluster: &Cluster) -> Result<()> {
+    let api = Wait::new(env, "the API server", READY_LIMIT);
+    cluster.wait_for(env, TASK, &api, || Ok(cluster.is_ready().map_or_else(Verdict::NotYet, |()| Verdict::Yes)))?;
+    let id = ObjectId::new("v1", "Node", "", &node(env));
+    cluster.wait_for_object(env, TASK, &Wait::new(env, "the node", READY_LIMIT), &id, verdict::node)
+}
+
+/// After a node's start the API server still shows what was true before its stop: waits until no pod claims a container
+/// that was started before the node was.
+pub(super) fn wait_until_true(env: &Env, engine: &Engine, cluster: &Cluster) -> Result<()> {
+    let started = engine.container(&node(env))?.map(|it| it.started).unwrap_or_default();
+    let wait = Wait::new(env, "the node's pods to be looked at again", READY_LIMIT);
+    cluster.wait_for(env, TASK, &wait, || Ok(seen_since(&cluster.list("v1", "Pod", "", "")?, &started)))
+}
+
+fn seen_since(pods: &[Value], started: &str) -> Verdict {
+    // To the second: the one clock writes fractions, the other none.
+    let second = |it: &str| it.chars().take("2026-01-01T00:00:00".len()).collect::<String>();
+    for pod in pods {
+        for container in pod.pointer("/status/containerStatuses").and_then(Value::as_array).into_iter().flatten() {
+            let Some(since) = container.pointer("/state/running/startedAt").and_then(Value::as_str) else { continue };
+            if second(since) < second(started) {
+                let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+                return Verdict::NotYet(format!("pod {name} is shown as it was before"));
+            }
+        }
+    }
+    Verdict::Yes
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_pod_claims_from_before_the_start_is_not_believed() {
+        let pod = |since: &str| json!({ "metadata": { "name": "p" }, "status": { "containerStatuses": [{ "state": { "running": { "startedAt": since } } }] } });
+        let started = "2026-11-24T08:00:55.123456789Z";
+        assert_eq!(seen_since(&[pod("2026-11-24T08:00:55Z"), json!({})], started), Verdict::Yes);
+        assert_eq!(seen_since(&[pod("2026-11-24T07:59:00Z")], started), Verdict::NotYet("pod p is shown as it was before".to_owned()));
+    }
+}
