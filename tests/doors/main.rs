@@ -6,6 +6,7 @@ mod bundle;
 mod cluster;
 mod create;
 mod delete;
+mod existing;
 mod image;
 mod runner;
 mod world;

@@ -131,6 +131,13 @@ impl World {
         fs::set_permissions(root.join("fakes/kind"), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
+    /// The images of operator and database as the engine would have them, cut out of the node's.
+    pub(crate) fn upstream(&self) -> [String; 2] {
+        let config = Config::read(&self.project.root.join("Pocdeploy.toml")).unwrap().config;
+        let env = Env::new(self.project.root.clone(), config, Options::default(), Arc::new(Recorder::default())).unwrap();
+        [Role::Operator, Role::Postgresql].map(|it| packages::reference(&env, it).unwrap())
+    }
+
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
         Ran::from(self.command(arguments).output().unwrap())
     }

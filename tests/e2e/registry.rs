@@ -88,7 +88,7 @@ impl Registry {
         let name = format!("{}/{path}", self.place);
         self.engine.tag(image, &name, tag).unwrap();
         self.names.push(format!("{name}:{tag}"));
-        self.engine.push(&name, tag).unwrap();
+        self.engine.push(&name, tag, |_| {}).unwrap();
     }
 
     /// An image that lies unpacked in the node image.
@@ -96,7 +96,7 @@ impl Registry {
         let name = format!("{}/{path}", self.place);
         packages::inside_as_image(env, role, &format!("{name}:{tag}")).unwrap();
         self.names.push(format!("{name}:{tag}"));
-        self.engine.push(&name, tag).unwrap();
+        self.engine.push(&name, tag, |_| {}).unwrap();
     }
 }
 

@@ -35,6 +35,8 @@ struct State {
     requests: Vec<String>,
     failures: Vec<(String, usize, String)>,
     exec: Option<Arc<Exec>>,
+    /// What was pushed, where a registry answers.
+    registry: Option<Vec<String>>,
 }
 
 /// What a build was asked with.
@@ -103,6 +105,16 @@ impl Engine {
         self.lock().containers.get_mut(name).unwrap()["State"]["Status"] = json!("removing");
     }
 
+    /// From now on a registry takes what is pushed, and knows its digest.
+    pub(crate) fn registry(&self) {
+        self.lock().registry = Some(Vec::new());
+    }
+
+    /// What was pushed, `name:tag`.
+    pub(crate) fn pushed(&self) -> Vec<String> {
+        self.lock().registry.clone().unwrap_or_default()
+    }
+
     /// Commands in containers are answered by the function: container and command line to output and exit code.
     pub(crate) fn answer_exec(&self, exec: impl Fn(&str, &str) -> (String, i64) + Send + Sync + 'static) {
         self.lock().exec = Some(Arc::new(exec));
@@ -164,7 +176,31 @@ fn answer(state: &Mutex<State>, request: &Request) -> Answer {
         ("GET", ["version"]) => Answer::json(200, &json!({ "ApiVersion": "1.44", "Version": "27.0" })),
         ("GET", ["info"]) => Answer::json(200, &json!({ "ServerVersion": "27.0" })),
         ("GET", ["volumes"]) => Answer::json(200, &json!({ "Volumes": [] })),
-        ("GET", ["distribution", ..]) => refuse(500, "no such host"),
+        ("GET", ["distribution", name @ .., "json"]) => match &state.registry {
+            None => refuse(500, "no such host"),
+            Some(pushed) if pushed.contains(&name.join("/")) => {
+                let digest = format!("sha256:{:064x}", name.join("/").len());
+                Answer::json(200, &json!({ "Descriptor": { "mediaType": "m", "digest": digest, "size": 1 }, "Platforms": [] }))
+            }
+            Some(_) => refuse(404, "manifest unknown: manifest unknown"),
+        },
+        ("POST", ["images", name @ .., "tag"]) => {
+            let Some(image) = state.images.get(&name.join("/")).cloned() else { return refuse(404, "no such image") };
+            let tagged = format!("{}:{}", request.query("repo").unwrap_or_default(), request.query("tag").unwrap_or_default());
+            state.images.insert(tagged, image);
+            Answer::Whole { status: 201, kind: "text/plain", body: Vec::new() }
+        }
+        ("POST", ["images", name @ .., "push"]) => {
+            let pushed = format!("{}:{}", name.join("/"), request.query("tag").unwrap_or_default());
+            if !state.images.contains_key(&pushed) {
+                return refuse(404, "no such image");
+            }
+            match &mut state.registry {
+                Some(all) => all.push(pushed),
+                None => return Answer::text("{\"errorDetail\":{\"message\":\"no such host\"},\"error\":\"no such host\"}\r\n"),
+            }
+            Answer::text("{\"status\":\"Pushed\"}\r\n")
+        }
         ("GET", ["containers", "json"]) => state.list_containers(request),
         ("GET", ["containers", name, "json"]) => {
             state.containers.get(*name).map_or_else(|| refuse(404, "no such container"), |it| Answer::json(200, it))

@@ -94,6 +94,15 @@ impl Address {
         self.origin.split("://").nth(1).unwrap_or_default()
     }
 
+    /// Why a browser may not be able to do all that the page offers; nothing where it can. Browsers keep cookies marked as secure for
+    /// HTTPS and for the user's own machine alone.
+    pub fn warning(&self) -> Option<String> {
+        let is_own = self.host() == "localhost" || self.host().ends_with(".localhost") || self.host().starts_with("127.");
+        (self.origin.starts_with("http://") && !is_own).then(|| {
+            format!("{} is plain HTTP: browsers send no secure cookie there, so that forms and logins that need one are refused; an Ingress with TLS has no such limit", self.origin)
+        })
+    }
+
     /// The URL of a page.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.origin)
@@ -133,6 +142,20 @@ mod tests {
             (json!({ "hostname": "lb.example.com", "ip": "" }), 80, "http://lb.example.com"),
         ] {
             assert_eq!(Address::of_load_balancer(&service(json!({ "ingress": [ingress] }), port)).unwrap().origin, origin);
+        }
+    }
+
+    #[test]
+    fn only_plain_http_to_another_machine_is_warned_of() {
+        for (origin, is_warned) in [
+            ("http://localhost:8080", false),
+            ("http://127.0.0.1:8080", false),
+            ("http://polls.localhost", false),
+            ("https://polls.example.com", false),
+            ("http://polls.example.com", true),
+            ("http://192.0.2.7:30080", true),
+        ] {
+            assert_eq!(Address::new(origin).warning().is_some(), is_warned, "{origin}");
         }
     }
 

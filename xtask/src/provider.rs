@@ -62,10 +62,21 @@ pub trait Provider: Sync {
     fn instances(&self, env: &Env) -> Result<Vec<Instance>>;
     /// The certificates of the cluster's own servers and clients, as far as the provider shows them.
     fn certificates(&self, env: &Env) -> Result<Vec<Certificate>>;
+    /// What `delete` takes away, and what it has looked for at its end: two sentences for people.
+    fn removal(&self, env: &Env) -> Removal;
     /// Removes the cluster, or this instance's part of it, and all that `ensure` made. Absent counts as done; what is not ours stays.
     fn destroy(&self, env: &Env, task: TaskId) -> Result<()>;
     /// What of this instance is still there, in words.
     fn leftovers(&self, env: &Env) -> Result<Vec<String>>;
+}
+
+/// What `delete` says before and after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// `removes instance x: its cluster with the database`.
+    pub takes: String,
+    /// `no container, network, volume or file of this instance is left`.
+    pub audited: &'static str,
 }
 
 /// One instance as far as can be told without asking its cluster's objects.
@@ -80,14 +91,24 @@ pub struct Instance {
     pub project: String,
 }
 
-/// Every instance that can be asked about: those in this machine's engine, and those of the configured cluster. By name, each once.
-pub fn instances(env: &Env) -> Result<Vec<Instance>> {
-    let mut out = kind::on_this_machine(env)?;
-    if env.config.cluster.kind == ClusterType::Existing {
-        out.extend(provider(env).instances(env)?);
+/// Every instance that can be asked about, by name: those in this machine's engine, and those of the configured cluster. Beside them why
+/// one of both could not be asked, where the other was.
+pub fn instances(env: &Env) -> Result<(Vec<Instance>, Option<String>)> {
+    let here = kind::on_this_machine(env);
+    if env.config.cluster.kind != ClusterType::Existing {
+        return here.map(|it| (sorted(it), None));
     }
-    out.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(out)
+    let there = provider(env).instances(env);
+    match (here, there) {
+        (Ok(here), Ok(there)) => Ok((sorted([here, there].concat()), None)),
+        (Ok(found), Err(why)) | (Err(why), Ok(found)) => Ok((sorted(found), Some(format!("{why:#}")))),
+        (Err(why), Err(_)) => Err(why),
+    }
+}
+
+fn sorted(mut instances: Vec<Instance>) -> Vec<Instance> {
+    instances.sort_by(|one, other| one.name.cmp(&other.name));
+    instances
 }
 
 /// The provider that the configuration names.

@@ -229,6 +229,9 @@ fn answer(state: &Mutex<State>, request: &Request) -> Answer {
         return Answer::text("ok");
     }
     let Some((key, sub)) = parse(&request.path) else {
+        if matches!(request.path.as_str(), "/api" | "/apis") {
+            return state.lock().unwrap().discovery(request.path == "/apis");
+        }
         let status = state.lock().unwrap().page;
         return if request.path == "/" { Answer::Whole { status, kind: "text/html", body: b"page".to_vec() } } else { unknown() };
     };
@@ -303,18 +306,49 @@ impl State {
         )
     }
 
+    /// The kinds that there are objects of, in the aggregated form: those of the core, or all others.
+    fn discovery(&self, named: bool) -> Answer {
+        let mut groups: BTreeMap<(String, String), BTreeMap<String, Value>> = BTreeMap::new();
+        for (key, object) in &self.objects {
+            let (group, version) = key.api_version.split_once('/').unwrap_or(("", &key.api_version));
+            if group.is_empty() != named {
+                let scope = if key.namespace.is_empty() { "Cluster" } else { "Namespaced" };
+                let resource = json!({
+                    "resource": key.plural, "singularResource": "", "scope": scope, "verbs": ["get", "list", "delete", "patch"],
+                    "responseKind": { "group": group, "version": version, "kind": object["kind"] },
+                });
+                groups.entry((group.to_owned(), version.to_owned())).or_default().insert(key.plural.clone(), resource);
+            }
+        }
+        let item = |((group, version), resources): (&(String, String), &BTreeMap<String, Value>)| {
+            let resources: Vec<&Value> = resources.values().collect();
+            json!({ "metadata": { "name": group }, "versions": [{ "version": version, "resources": resources, "freshness": "Current" }] })
+        };
+        let items: Vec<Value> = groups.iter().map(item).collect();
+        Answer::json(
+            200,
+            &json!({ "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items }),
+        )
+    }
+
     fn delete(&mut self, key: &Key) -> Answer {
         let Some(object) = self.objects.remove(key) else { return absent(key) };
         self.applied.retain(|(it, _), _| it != key);
+        if key.plural == "namespaces" {
+            self.objects.retain(|it, _| it.namespace != key.name);
+        }
         // Pods go with what made them.
         self.objects.retain(|it, pod| it.plural != "pods" || pod["metadata"]["ownerReferences"][0]["name"] != object["metadata"]["name"]);
         Answer::json(200, &object)
     }
 }
 
-/// Whether an object's labels are those of a selector: `a=b,c`.
+/// Whether an object's labels are those of a selector: `a=b,c!=d,e`.
 fn selected(object: &Value, selector: &str) -> bool {
     selector.split(',').filter(|it| !it.is_empty()).all(|it| {
+        if let Some((name, value)) = it.split_once("!=") {
+            return object["metadata"]["labels"].get(name).is_none_or(|it| it != value);
+        }
         let (name, value) = it.split_once('=').map_or((it, None), |(name, value)| (name, Some(value.trim_start_matches('='))));
         let label = object["metadata"]["labels"].get(name).and_then(Value::as_str);
         label.is_some_and(|label| value.is_none_or(|it| it == label))

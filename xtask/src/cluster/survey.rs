@@ -23,6 +23,9 @@ use crate::cluster::{
 /// So many calls at once: each needs a connection of its own, which costs more than the call.
 const CALLS: usize = 2;
 
+/// So many changes of one object are shown; the rest is counted.
+const SHOWN: usize = 3;
+
 /// How an object was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
@@ -57,12 +60,15 @@ impl fmt::Display for State {
             State::NotReady(verdict) => write!(f, "is not ready: {}", verdict.why().unwrap_or_default()),
             State::Drift(changes) => {
                 f.write_str("was changed by somebody else: ")?;
-                for (index, change) in changes.iter().enumerate() {
+                for (index, change) in changes.iter().take(SHOWN).enumerate() {
                     let there = change.before.as_deref().unwrap_or("(gone)");
                     let wanted = change.after.as_deref().unwrap_or_default();
                     write!(f, "{}{} is {there} in place of {wanted}", if index == 0 { "" } else { "; " }, change.path)?;
                 }
-                Ok(())
+                match changes.len().saturating_sub(SHOWN) {
+                    0 => Ok(()),
+                    more => write!(f, "; and {more} more"),
+                }
             }
         }
     }

@@ -24,8 +24,8 @@ const TASK: TaskId = TaskId::Delete;
 pub(crate) fn run(env: &Env, purge: bool, output: Output) -> Result<()> {
     let provider = provider(env);
     provider.check(env)?;
-    let what = if purge { ", pocdeploy's own engine and the whole cache" } else { "" };
-    setup::consent(env, TASK, &format!("removes instance {}: its cluster with the database, its images and files{what}", env.instance))?;
+    let what = if purge { "its images and files, pocdeploy's own engine and the whole cache" } else { "its images here and its files" };
+    setup::consent(env, TASK, &format!("{}, {what}", provider.removal(env).takes))?;
     env.report.event(TASK, Event::Started { reason: format!("instance {}", env.instance) });
     let mut failures = Vec::new();
     let (mut found, mut left) = (Vec::new(), Vec::new());
@@ -102,7 +102,7 @@ fn present_files(env: &Env) -> Result<Vec<String>> {
 
 fn finish(env: &Env, failures: Vec<anyhow::Error>, left: Vec<String>) -> Result<()> {
     if failures.is_empty() && left.is_empty() {
-        env.report.event(TASK, Event::Done { text: "audit: no container, network, volume or file of this instance is left".to_owned() });
+        env.report.event(TASK, Event::Done { text: format!("audit: {}", provider(env).removal(env).audited) });
         let snapshots = snapshot::list(env)?.len();
         if snapshots > 0 {
             env.note(TASK, format!("{snapshots} snapshots of databases stay in {}/", snapshot::FOLDER));

@@ -12,7 +12,10 @@ use crate::{
 };
 
 pub(crate) fn run(env: &Env, output: Output) -> Result<()> {
-    let instances = instances(env)?;
+    let (instances, unasked) = instances(env)?;
+    if let Some(why) = unasked {
+        writeln!(std::io::stderr(), "not asked: {why}").context("print what was not asked")?;
+    }
     let shown = match output {
         Output::Text => text(&instances),
         Output::Json => format!("{}\n", serde_json::to_string_pretty(&json!({ "schema": 1, "instances": instances }))?),

@@ -121,7 +121,10 @@ pub fn inputs_of(object: &Value) -> Option<&str> {
 /// The settings of the application that follow from its address, wherever the manifest has a key for them.
 fn addresses(data: &mut Value, values: &Values<'_>) {
     let Some(entries) = data.as_object_mut() else { return };
-    let plain_hosts = &values.exposure.plain_hosts;
+    // An address without TLS in front of it is asked over plain HTTP, wherever it is.
+    let plain = values.address.filter(|it| it.origin.starts_with("http://")).map(|it| it.host().to_owned());
+    let mut plain_hosts = values.exposure.plain_hosts.clone();
+    plain_hosts.extend(plain.filter(|it| !plain_hosts.contains(it)).into_iter().collect::<Vec<_>>());
     let mut hosts = vec![values.config.app.host.clone()];
     for host in values.address.map(|it| it.host().to_owned()).into_iter().chain(plain_hosts.iter().cloned()) {
         if !host.is_empty() && !hosts.contains(&host) {
@@ -131,7 +134,7 @@ fn addresses(data: &mut Value, values: &Values<'_>) {
     let port = values.address.and_then(Address::port);
     let mut origins = vec![format!("https://{}", values.config.app.host)];
     origins.extend(values.address.map(|it| it.origin.clone()).filter(|it| !origins.contains(it)).into_iter().collect::<Vec<_>>());
-    for host in plain_hosts {
+    for host in &plain_hosts {
         let origin = port.map_or_else(|| format!("http://{host}"), |port| format!("http://{host}:{port}"));
         if !origins.contains(&origin) {
             origins.push(origin);
@@ -256,13 +259,20 @@ mod tests {
     #[test]
     fn settings_lack_an_address_that_is_not_known_yet_and_have_it_later() {
         let cloud = Exposure { service: ServiceType::LoadBalancer, plain_hosts: Vec::new() };
-        let settings = json!({ "kind": "ConfigMap", "metadata": { "name": "c" }, "data": { "ALLOWED_HOSTS": "", "TRUSTED_ORIGINS": "" } });
+        let settings = json!({ "kind": "ConfigMap", "metadata": { "name": "c" }, "data": { "ALLOWED_HOSTS": "", "TRUSTED_ORIGINS": "", "PLAIN_HTTP_HOSTS": "" } });
         let data = |address: Option<&Address>| all_with(vec![settings.clone()], &cloud, address).remove(0)["data"].clone();
-        assert_eq!(data(None), json!({ "ALLOWED_HOSTS": "polls.localhost", "TRUSTED_ORIGINS": "https://polls.localhost" }));
+        assert_eq!(
+            data(None),
+            json!({ "ALLOWED_HOSTS": "polls.localhost", "TRUSTED_ORIGINS": "https://polls.localhost", "PLAIN_HTTP_HOSTS": "" })
+        );
         let later = data(Some(&Address::new("http://192.0.2.7")));
         assert_eq!(
             later,
-            json!({ "ALLOWED_HOSTS": "polls.localhost,192.0.2.7", "TRUSTED_ORIGINS": "https://polls.localhost,http://192.0.2.7" })
+            json!({
+                "ALLOWED_HOSTS": "polls.localhost,192.0.2.7",
+                "TRUSTED_ORIGINS": "https://polls.localhost,http://192.0.2.7",
+                "PLAIN_HTTP_HOSTS": "192.0.2.7",
+            })
         );
     }
 

@@ -23,7 +23,7 @@ use crate::{
     fingerprint::Fingerprint,
     graph::TaskId,
     probe::Probe,
-    provider::{Features, Instance, Provider, cluster},
+    provider::{Features, Instance, Provider, Removal, cluster},
     record, setup,
 };
 
@@ -178,8 +178,8 @@ impl Provider for Existing {
     }
 
     fn instances(&self, env: &Env) -> Result<Vec<Instance>> {
-        if self.connect(env)?.is_some() {
-            return Ok(Vec::new());
+        if let Some(why) = self.connect(env)? {
+            return Err(Problem::new(why).code(Code::Api).into());
         }
         let found = cluster(env)?.list("v1", "Namespace", "", INSTANCE)?;
         let name = |it: &Value| it["metadata"]["labels"][INSTANCE].as_str().unwrap_or_default().to_owned();
@@ -192,6 +192,14 @@ impl Provider for Existing {
 
     fn certificates(&self, _env: &Env) -> Result<Vec<Certificate>> {
         Ok(Vec::new())
+    }
+
+    fn removal(&self, env: &Env) -> Removal {
+        let (instance, context, namespace) = (&env.instance, kubeconfig::context(env), &env.config.app.namespace);
+        Removal {
+            takes: format!("takes instance {instance} out of context {context}: namespace {namespace} with the database"),
+            audited: "nothing in the cluster carries this instance's label, and no file of it is left",
+        }
     }
 
     fn destroy(&self, env: &Env, task: TaskId) -> Result<()> {

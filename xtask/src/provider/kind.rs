@@ -34,7 +34,7 @@ use crate::{
     images::{self, Chosen, Role},
     probe::Probe,
     provider::{
-        Features, Instance, Provider,
+        Features, Instance, Provider, Removal,
         kind::{containerd::Containerd, files::Files, network::of_bench},
     },
     record, regular,
@@ -242,6 +242,13 @@ impl Provider for Kind {
 
     fn certificates(&self, env: &Env) -> Result<Vec<Certificate>> {
         certificates::read(env.engine()?, &node(env))
+    }
+
+    fn removal(&self, env: &Env) -> Removal {
+        Removal {
+            takes: format!("removes instance {}: its cluster with the database", env.instance),
+            audited: "no container, network, volume or file of this instance is left",
+        }
     }
 
     fn destroy(&self, env: &Env, task: TaskId) -> Result<()> {

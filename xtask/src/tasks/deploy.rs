@@ -147,6 +147,9 @@ impl Task for Deploy {
             migration::migrate(env, &cluster, ID, wanted.migration.as_ref(), || keep(env, &cluster))?;
             replace_strangers(env, &cluster, wanted)?;
             let (settled, address) = self.settle(env, &cluster, wanted)?;
+            if let Some(warning) = address.warning() {
+                env.note(ID, warning);
+            }
             rollout::roll_out(env, &cluster, ID, &settled.app, &address)?;
             Ok((!is_settled).then(|| settled.base.iter().chain(&settled.app).cloned().collect()))
         })?;

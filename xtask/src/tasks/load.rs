@@ -50,8 +50,17 @@ pub(super) fn upstream(env: &Env, task: TaskId, role: Role) -> Result<()> {
     if images::chosen(env, task)? != Chosen::Packages || provider.published(env, &reference)?.is_some() {
         return Ok(());
     }
-    env.note(task, format!("the cluster was made before {reference} was: bringing it there"));
-    packages::inside_as_image(env, role, &reference)?;
+    env.note(
+        task,
+        match provider.features(env).node_container {
+            Some(_) => format!("the cluster was made before {reference} was: bringing it there"),
+            None => format!("the registry does not have {reference}: pushing it"),
+        },
+    );
+    // One that is there was left by a run that was cut off: its name follows from its content.
+    if env.engine()?.image(&reference)?.is_none() {
+        packages::inside_as_image(env, role, &reference)?;
+    }
     let published = provider.publish(env, &reference);
     // The engine needs it no longer.
     env.engine()?.remove_image(&reference)?;

@@ -9,8 +9,12 @@ use crate::{
     graph::TaskId,
     images::{self, Chosen, Role},
     probe::Probe,
-    tasks::Task,
+    provider::provider,
+    tasks::{Task, load},
 };
+
+/// What runs in every cluster beside the application.
+const UPSTREAM: [Role; 2] = [Role::Operator, Role::Postgresql];
 
 pub struct NodeImage;
 
@@ -26,14 +30,30 @@ impl Task for NodeImage {
     }
 
     fn probe(&self, env: &Env, _want: &Fingerprint) -> Result<Probe> {
-        // Nodes that are there need no image; those of operator and database are in it where they are built from packages.
-        if env.config.cluster.kind != ClusterType::Kind && images::chosen(env, self.id())? == Chosen::Registry {
+        if env.config.cluster.kind == ClusterType::Kind {
+            return images::probe(env, self.id(), Role::Node);
+        }
+        // Nodes that are there need no image. Those of operator and database are cut out of it where they are built from packages.
+        if images::chosen(env, self.id())? == Chosen::Registry {
             return Ok(Probe::Fresh("not needed: the cluster pulls upstream's images from their registries".to_owned()));
         }
-        images::probe(env, self.id(), Role::Node)
+        for role in UPSTREAM {
+            let reference = images::reference(env, self.id(), role)?;
+            if provider(env).published(env, &reference)?.is_none() {
+                return Ok(Probe::Stale(format!("the cluster's registry does not have {reference}")));
+            }
+        }
+        Ok(Probe::Fresh("the cluster's registry has the images of operator and database".to_owned()))
     }
 
     fn run(&self, env: &Env, _want: &Fingerprint) -> Result<()> {
-        images::ensure(env, self.id(), Role::Node)
+        let is_kind = env.config.cluster.kind == ClusterType::Kind;
+        if is_kind || matches!(images::probe(env, self.id(), Role::Node)?, Probe::Stale(_)) {
+            images::ensure(env, self.id(), Role::Node)?;
+        }
+        if !is_kind {
+            UPSTREAM.into_iter().try_for_each(|role| load::upstream(env, self.id(), role))?;
+        }
+        Ok(())
     }
 }

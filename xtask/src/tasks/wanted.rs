@@ -173,7 +173,7 @@ pub fn database(env: &Env) -> Result<ObjectId> {
 }
 
 /// An image of upstream's as pods name it: that of the registry that has it, or of what the recipes built.
-pub(super) fn upstream(env: &Env, task: TaskId, role: Role) -> Result<PublishedImage> {
+pub fn upstream(env: &Env, task: TaskId, role: Role) -> Result<PublishedImage> {
     let reference = images::reference(env, task, role)?;
     match images::chosen(env, task)? {
         Chosen::Registry => Ok(PublishedImage::new(reference)),

@@ -158,11 +158,17 @@ fn images_in_use(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Chec
         };
         Ok(Check::new(area, "image", seen))
     };
-    Ok(vec![
-        check(Area::App, &parts.app, tasks::image::current(env)?)?,
-        check(Area::Database, &parts.database, images::reference(env, task, Role::Postgresql)?)?,
-        check(Area::Operator, &parts.operator, images::reference(env, task, Role::Operator)?)?,
-    ])
+    let provider = provider(env);
+    let app = provider.name_for_pods(env, &tasks::image::current(env)?)?.to_string();
+    let mut out = vec![
+        check(Area::App, &parts.app, app)?,
+        check(Area::Database, &parts.database, tasks::wanted::upstream(env, task, Role::Postgresql)?.to_string())?,
+    ];
+    // The operator of others is of their choice.
+    if provider.operator_of_others(env)?.is_none() {
+        out.push(check(Area::Operator, &parts.operator, tasks::wanted::upstream(env, task, Role::Operator)?.to_string())?);
+    }
+    Ok(out)
 }
 
 fn pods(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Check>> {

@@ -1,14 +1,18 @@
 //! Images for a cluster that pulls them: pushed to the configured registry, named by digest.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     config::Secret,
     deploy::{image::PublishedImage, secrets::pull_secret},
     engine::credentials,
-    env::Env,
+    env::{Env, path_key},
     errors::{Code, Problem},
     graph::TaskId,
     provider::cluster,
@@ -18,8 +22,8 @@ use crate::{
 const TASK: TaskId = TaskId::Load;
 /// For one question to the registry.
 const ASK_LIMIT: Duration = Duration::from_secs(20);
-/// What pods name the images that were published last, by the engine's name.
-const PUBLISHED: &str = "record/published.json";
+/// What pods name the images that were published last.
+const PUBLISHED: &str = "record/published";
 
 /// Where images are pushed to; the configuration's check has seen that it is there.
 pub(super) fn place(env: &Env) -> &str {
@@ -43,27 +47,43 @@ fn split(local: &str) -> (&str, &str) {
     (path, tag)
 }
 
-fn remembered(env: &Env) -> BTreeMap<String, PublishedImage> {
-    let read: BTreeMap<String, String> = record::read_json(&env.work(PUBLISHED)).unwrap_or_default();
+/// What pods name an image that was published, in a file of its own: two tasks publish at once.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Published {
+    local: String,
+    name: String,
+}
+
+fn file(env: &Env, local: &str) -> PathBuf {
+    env.work(format!("{PUBLISHED}/{}.json", path_key(Path::new(local))))
+}
+
+fn remembered(env: &Env, local: &str) -> Option<PublishedImage> {
     let here = format!("{}/", pull_place(env));
-    // Another registry has been configured since: what is known of the former one says nothing.
-    read.into_iter().filter(|(_, it)| it.starts_with(&here)).map(|(local, it)| (local, PublishedImage::new(it))).collect()
+    // Another registry may have been configured since: what is known of the former one says nothing.
+    let is_it = |it: &Published| it.local == local && it.name.starts_with(&here);
+    record::read_json(&file(env, local)).filter(is_it).map(|it| PublishedImage::new(it.name))
 }
 
 fn remember(env: &Env, local: &str, published: &PublishedImage) -> Result<()> {
-    let mut all = remembered(env);
-    if all.get(local) == Some(published) {
+    if remembered(env, local).as_ref() == Some(published) {
         return Ok(());
     }
-    all.insert(local.to_owned(), published.clone());
-    let all: BTreeMap<&str, &str> = all.iter().map(|(local, it)| (local.as_str(), it.as_str())).collect();
-    record::write_json(&env.work(PUBLISHED), &all)
+    record::write_json(&file(env, local), &Published { local: local.to_owned(), name: published.to_string() })
+}
+
+/// Every image that this instance has in the registry, as pods name it.
+pub(super) fn all_remembered(env: &Env) -> Vec<String> {
+    let files = std::fs::read_dir(env.work(PUBLISHED)).into_iter().flatten().flatten();
+    let mut out: Vec<String> = files.filter_map(|it| record::read_json::<Published>(&it.path())).map(|it| it.name).collect();
+    out.sort();
+    out
 }
 
 /// As it was published last, with its digest; else by its tag alone.
 pub(super) fn name_for_pods(env: &Env, local: &str) -> PublishedImage {
     let (path, tag) = split(local);
-    remembered(env).remove(local).unwrap_or_else(|| PublishedImage::new(format!("{}/{path}:{tag}", pull_place(env))))
+    remembered(env, local).unwrap_or_else(|| PublishedImage::new(format!("{}/{path}:{tag}", pull_place(env))))
 }
 
 /// Asks the registry for the image's digest.

@@ -13,7 +13,7 @@ use crate::{
     },
     env::Env,
     graph::TaskId,
-    record,
+    provider::existing::registry,
 };
 
 /// For a database's pods, its volumes and finalizers.
@@ -32,10 +32,8 @@ pub(super) fn all(env: &Env, cluster: &Cluster, task: TaskId) -> Result<()> {
         return Ok(());
     }
     delete(env, cluster, task, &operator)?;
-    if let Some(pushed) = record::read_json::<std::collections::BTreeMap<String, String>>(&env.work("record/published.json")) {
-        for image in pushed.into_values() {
-            env.note(task, format!("stays in the registry, which has its own rules for removing images: {image}"));
-        }
+    for image in registry::all_remembered(env) {
+        env.note(task, format!("stays in the registry, which has its own rules for removing images: {image}"));
     }
     Ok(())
 }
