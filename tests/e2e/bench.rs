@@ -129,7 +129,7 @@ impl Bench {
         self.pictures.clone()
     }
 
-    fn node(&self) -> String {
+    pub(crate) fn node(&self) -> String {
         format!("{}-control-plane", self.instance)
     }
 

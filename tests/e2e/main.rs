@@ -9,6 +9,7 @@ mod browser;
 mod day_two_change;
 mod day_two_inside;
 mod dumps;
+mod existing;
 mod interruption;
 mod load;
 mod registry;
@@ -140,6 +141,7 @@ fn upstream_images_come_from_a_registry_that_answers() {
         }
         bench.wait_for_page(&url);
     });
+    existing::another_project_deploys_to_a_cluster_that_is_there(&bench, &registry);
     bench.step("delete takes it away", || {
         bench.run(&["delete", "--yes"]).ends_with(0);
         assert_eq!(bench.traces(), Vec::<String>::new());

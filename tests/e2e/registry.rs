@@ -58,6 +58,22 @@ impl Registry {
         )
     }
 
+    /// Where it answers, `address:port`.
+    pub(crate) fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Lets a node pull from it under another name, as a company's inner and outer names of one registry differ.
+    pub(crate) fn introduce(&self, node: &str, name: &str) {
+        let folder = format!("/etc/containerd/certs.d/{name}");
+        let authority = fs::read_to_string(self.folder.path().join("ca.crt")).unwrap();
+        let place = &self.place;
+        let hosts = format!("server = \"https://{place}\"\n[host.\"https://{place}\"]\n  ca = \"{folder}/ca.crt\"\n");
+        let script =
+            format!("mkdir -p '{folder}'; printf '%s' '{authority}' > '{folder}/ca.crt'; printf '%s' '{hosts}' > '{folder}/hosts.toml'");
+        self.engine.exec(node, &["sh", "-c", &script]).unwrap().ok("introduce the registry").unwrap();
+    }
+
     /// The host's authorities and the registry's.
     pub(crate) fn trusted(&self) -> PathBuf {
         self.folder.path().join("all.crt")

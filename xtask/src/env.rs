@@ -85,7 +85,7 @@ impl Env {
         let interrupt = Interrupt::listen(&runtime, options.timeout)?;
         let instance = match &config.name {
             Some(name) => name.clone(),
-            None => default_instance(&config, &project),
+            None => default_instance(&project),
         };
         let cache = cache_dir()?;
         let work = if options.named { project.join(WORK).join("instances").join(&instance) } else { project.join(WORK) };
@@ -244,21 +244,15 @@ fn scarce(dir: &Path, megabytes: u64) -> Option<String> {
 
 const RUNS: &str = "runs";
 
-/// The image's last name and six digits of the checkout's path: two checkouts never collide.
-fn default_instance(config: &Config, project: &Path) -> String {
+/// The name of the project's folder and six digits of its path: two checkouts never collide, and no value that people edit makes another
+/// instance of a checkout. A label's form: kind makes host names of it.
+fn default_instance(project: &Path) -> String {
     let mut key = Fingerprint::new();
     key.add("checkout", project.as_os_str().as_encoded_bytes());
-    let name: String = config
-        .frontend
-        .image
-        .rsplit('/')
-        .next()
-        .unwrap_or("app")
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-        .take(30)
-        .collect();
-    format!("{name}-{}", &key.digest()[..6])
+    let folder = project.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let name: String = folder.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(30).collect();
+    let name = name.trim_matches('-');
+    format!("{}-{}", if name.is_empty() { "project" } else { name }, &key.digest()[..6])
 }
 
 /// The user's cache folder of this tool; it need not be there.
@@ -302,6 +296,15 @@ pub fn path_key(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_instance_is_named_by_its_checkout_alone() {
+        for (path, start) in [("/work/Shop", "shop-"), ("/home/x/My App (2)", "my-app--2-"), ("/tmp/...", "project-"), ("/", "project-")] {
+            let name = default_instance(Path::new(path));
+            assert_eq!(name.strip_prefix(start).map(str::len), Some(6), "{path}: {name}");
+        }
+        assert_ne!(default_instance(Path::new("/a/app")), default_instance(Path::new("/b/app")));
+    }
 
     #[test]
     fn only_a_full_disk_is_a_suspect() {

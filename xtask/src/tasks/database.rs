@@ -63,7 +63,7 @@ impl Task for Database {
         let wanted = self.wanted(env)?;
         let cluster = Cluster::open(env, &env.kubeconfig())?;
         let stale = match stale(env, &cluster, wanted.all())? {
-            None => stale_secret(&cluster, wanted.given_secret(env)?)?,
+            None => stale_secret(&cluster, &wanted.given_secrets(env)?)?,
             found => found,
         };
         let id = ObjectId::of(&wanted.cluster)?;
@@ -86,9 +86,7 @@ impl Task for Database {
         serves::refuse_held(env, &cluster, &id)?;
         load::upstream(env, ID, Role::Postgresql)?;
         cluster.apply(&wanted.namespace)?;
-        if let Some(secret) = wanted.given_secret(env)? {
-            cluster.apply(&secret)?;
-        }
+        cluster.apply_all(&wanted.given_secrets(env)?)?;
         cluster.apply_all(&wanted.others)?;
         let what = format!("the API server to take {id}");
         // The operator may still be starting.

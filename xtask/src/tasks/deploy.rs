@@ -233,7 +233,7 @@ fn provide_secret(env: &Env, cluster: &Cluster) -> Result<()> {
 fn stale_key(env: &Env, cluster: &Cluster) -> Result<Option<String>> {
     match generated_key(env, cluster)? {
         Some((id, state)) => Ok((state != State::Well).then(|| Seen { id, state }.to_string())),
-        None => stale_secret(cluster, App::given_secret(env)?),
+        None => stale_secret(cluster, App::given_secret(env)?.as_slice()),
     }
 }
 

@@ -69,7 +69,7 @@ pub(super) fn stale<'a>(env: &Env, cluster: &Cluster, wanted: impl Iterator<Item
 /// How every object of the instance is: the operator's, the database's, the application's, and their Secrets.
 pub fn look_at_all(env: &Env, cluster: &Cluster) -> Result<Vec<Seen>> {
     let (operator, database, app) = (wanted::operator(env)?, Database::read(env)?, App::read(env)?);
-    let given: Vec<Value> = database.given_secret(env)?.into_iter().chain(App::given_secret(env)?).collect();
+    let given: Vec<Value> = database.given_secrets(env)?.into_iter().chain(App::given_secret(env)?).collect();
     let mut out = look(env, cluster, operator.iter().chain(database.all()).chain(app.all()).chain(&given))?;
     if let Some((id, state)) = generated_key(env, cluster)? {
         out.push(Seen { id, state });
@@ -93,12 +93,15 @@ pub(super) fn generated_key(env: &Env, cluster: &Cluster) -> Result<Option<(Obje
     Ok(Some((id, state)))
 }
 
-/// Why a Secret whose values the user gave is not as wanted.
-pub(super) fn stale_secret(cluster: &Cluster, secret: Option<Value>) -> Result<Option<String>> {
-    let Some(secret) = secret else { return Ok(None) };
-    let id = ObjectId::of(&secret)?;
-    let holds = cluster.get(&id)?.is_some_and(|found| secrets::contains(&found["data"], &secret["data"]));
-    Ok((!holds).then(|| format!("{id} does not hold the given values")))
+/// Why one of the Secrets whose values come from outside is not as wanted.
+pub(super) fn stale_secret(cluster: &Cluster, secrets: &[Value]) -> Result<Option<String>> {
+    for secret in secrets {
+        let id = ObjectId::of(secret)?;
+        if cluster.get(&id)?.is_none_or(|found| !secrets::contains(&found["data"], &secret["data"])) {
+            return Ok(Some(format!("{id} does not hold the given values")));
+        }
+    }
+    Ok(None)
 }
 
 /// Puts the probable cause and the evidence before a failed wait, before anything is changed.
@@ -162,7 +165,7 @@ impl fmt::Display for ObjectChange {
 pub fn preview(env: &Env) -> Result<Vec<ObjectChange>> {
     let cluster = Cluster::open(env, &env.kubeconfig())?;
     let (operator, database, app) = (wanted::operator(env)?, Database::read(env)?, App::read(env)?);
-    let secrets: Vec<Value> = database.given_secret(env)?.into_iter().chain(App::given_secret(env)?).collect();
+    let secrets: Vec<Value> = database.given_secrets(env)?.into_iter().chain(App::given_secret(env)?).collect();
     let objects = || operator.iter().chain(database.all()).chain(app.all());
     let mut out = Vec::new();
     for (object, seen) in objects().zip(look(env, &cluster, objects())?) {

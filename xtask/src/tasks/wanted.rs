@@ -68,8 +68,14 @@ impl Database {
         std::iter::once(&self.namespace).chain(&self.others).chain([&self.cluster])
     }
 
-    /// The Secret whose password the user gave.
-    pub(super) fn given_secret(&self, env: &Env) -> Result<Option<Value>> {
+    /// The Secrets whose values come from outside: the password that the user gave, and what nodes need to pull images.
+    pub(super) fn given_secrets(&self, env: &Env) -> Result<Vec<Value>> {
+        let pull = provider(env).pull_credentials(env)?;
+        let pull = secrets::pull_secret(&env.config.app.namespace, &env.instance, pull.as_ref())?;
+        Ok(self.password(env)?.into_iter().chain(pull).collect())
+    }
+
+    fn password(&self, env: &Env) -> Result<Option<Value>> {
         let database = &env.config.database;
         let Some(password) = &database.password else { return Ok(None) };
         let host = format!("{}-rw", self.cluster["metadata"]["name"].as_str().unwrap_or_default());

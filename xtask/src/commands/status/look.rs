@@ -100,7 +100,8 @@ fn operator(_: &Env, cluster: &Cluster, _: &Parts) -> Result<Row> {
 }
 
 fn tag(image: &str) -> &str {
-    image.rsplit_once(':').map_or(image, |(_, tag)| tag)
+    let name = image.split('@').next().unwrap_or_default();
+    name.rsplit_once(':').map_or(name, |(_, tag)| tag)
 }
 
 fn database(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Row> {

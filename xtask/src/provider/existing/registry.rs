@@ -10,12 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     config::Secret,
-    deploy::{image::PublishedImage, secrets::pull_secret},
+    deploy::image::PublishedImage,
     engine::credentials,
     env::{Env, path_key},
     errors::{Code, Problem},
     graph::TaskId,
-    provider::cluster,
     record,
 };
 
@@ -97,7 +96,7 @@ pub(super) fn published(env: &Env, local: &str) -> Result<Option<PublishedImage>
     Ok(Some(found))
 }
 
-/// Pushes the layers that the registry lacks; the cluster gets the credentials to pull them where the engine has some.
+/// Pushes the layers that the registry lacks.
 pub(super) fn publish(env: &Env, local: &str) -> Result<PublishedImage> {
     let engine = env.engine()?;
     let (path, tag) = split(local);
@@ -107,10 +106,6 @@ pub(super) fn publish(env: &Env, local: &str) -> Result<PublishedImage> {
     // The registry has it, or it is pushed again: the engine needs no further name of it.
     engine.remove_image(&format!("{repository}:{tag}"))?;
     pushed.map_err(|error| error.context(format!("push to the registry that `cluster.registry` names, {}", place(env))))?;
-    // Passwords change: each push brings the present one.
-    if let Some(secret) = pull_secret(&env.config.app.namespace, &env.instance, pull_credentials(env)?.as_ref())? {
-        cluster(env)?.apply(&secret)?;
-    }
     match published(env, local)? {
         Some(found) => Ok(found),
         None => Err(Problem::new(format!("{repository}:{tag} was pushed, and the registry does not have it")).code(Code::NoProduct).into()),

@@ -43,17 +43,25 @@ pub(super) fn refuse_held(env: &Env, cluster: &Cluster, id: &ObjectId) -> Result
     Err(Problem::new(format!("{id} is {}", held.state)).code(Code::DatabaseHeld).hint(hint).into())
 }
 
-/// Takes away instances that are between two tries of a start: with what is applied now they are worth a new one at once. Their data
-/// are in their volumes.
+/// Takes away pods that are between two tries of a start or of a pull: with what is applied now they are worth a new one at once. Their
+/// data are in their volumes.
 pub(super) fn replace_crashed(env: &Env, cluster: &Cluster, id: &ObjectId) -> Result<()> {
-    for pod in instances(cluster, id)? {
-        if waits_to_start_again(&pod).is_some() {
+    for pod in cluster.list("v1", "Pod", &id.namespace, &files::of(id))? {
+        if waits_to_start_again(&pod).is_some() || waits_to_pull_again(&pod) {
             let pod = ObjectId::of(&pod)?;
             env.note(ID, format!("{pod} could not start, and waits to be tried again: another takes its place"));
             cluster.delete(&pod)?;
         }
     }
     Ok(())
+}
+
+/// Whether the kubelet is between two tries to pull an image of the pod: the next one may be five minutes away.
+fn waits_to_pull_again(pod: &Value) -> bool {
+    let statuses = |at: &str| pod.pointer(at).and_then(Value::as_array).into_iter().flatten();
+    statuses("/status/initContainerStatuses")
+        .chain(statuses("/status/containerStatuses"))
+        .any(|it| matches!(it.pointer("/state/waiting/reason").and_then(Value::as_str), Some("ImagePullBackOff" | "ErrImagePull")))
 }
 
 /// Looks at the database's pods while they are waited for.
@@ -103,10 +111,6 @@ impl Pods {
 fn waits_to_start_again(pod: &Value) -> Option<&Value> {
     let statuses = pod.pointer("/status/containerStatuses")?.as_array()?;
     statuses.iter().find(|it| it.pointer("/state/waiting/reason").is_some_and(|it| it == "CrashLoopBackOff"))
-}
-
-fn instances(cluster: &Cluster, id: &ObjectId) -> Result<Vec<Value>> {
-    cluster.list("v1", "Pod", &id.namespace, &format!("{},cnpg.io/podRole=instance", files::of(id)))
 }
 
 /// A state of the `Cluster`.

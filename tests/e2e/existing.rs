@@ -1,0 +1,55 @@
+//! A cluster that is there already: here it is the kind cluster of another project, whose operator serves a second database.
+
+use std::fs;
+
+use crate::{bench::Bench, registry::Registry};
+
+/// The registry as the nodes name it.
+const INNER: &str = "registry.internal:5000";
+
+/// From consent to delete; `owner` must be as it was.
+pub(crate) fn another_project_deploys_to_a_cluster_that_is_there(owner: &Bench, registry: &Registry) {
+    let guest = Bench::new("guest");
+    registry.introduce(&owner.node(), INNER);
+    guest.configure(&format!(
+        "{}[cluster]\ntype = \"existing\"\nkubeconfig = \"{}\"\ncontext = \"kind-{}\"\nregistry = \"{}/team\"\npull_registry = \"{INNER}/team\"\n\
+         expose = \"node-port\"\n[app]\nnamespace = \"guest\"\n",
+        registry.settings(),
+        owner.path("target/pocdeploy/kubeconfig").display(),
+        owner.instance,
+        registry.place(),
+    ));
+    let before = owner.world();
+    let url = guest.step("nothing is made there without consent", || {
+        guest.run(&["create"]).ends_with(4).says("makes namespace guest, uses CloudNativePG");
+        assert!(owner.kubectl_fails("get namespace guest").contains("not found"));
+        let created = guest.run(&["create", "--yes"]);
+        created.ends_with(0);
+        created.stdout.trim_end().to_owned()
+    });
+    guest.step("its pods run what was pushed, by digest, under the nodes' name of the registry", || {
+        guest.wait_for_page(&url);
+        let images =
+            owner.kubectl("-n guest get pods -l app.kubernetes.io/component=frontend -o jsonpath={.items[*].spec.containers[*].image}");
+        assert!(images.contains(&format!("{INNER}/team/polls:1.0.0-")) && images.contains("@sha256:"), "{images}");
+        guest.run(&["validate"]).ends_with(0);
+        guest.run(&["create", "--yes"]).ends_with(0).says("nothing to do");
+        let listed = guest.run(&["ls"]);
+        assert!(listed.stdout.contains(&guest.instance), "{}", listed.stdout);
+    });
+    guest.step("an update and the way back", || {
+        guest.edit_source("\nCHANGED = True\n");
+        guest.run(&["update"]).ends_with(0).says("revision 2 serves");
+        guest.run(&["rollback"]).ends_with(0);
+        guest.wait_for_page(&url);
+    });
+    guest.step("delete takes its own and nothing else", || {
+        guest.run(&["delete", "--yes"]).ends_with(0).says("audit: nothing in the cluster carries this instance's label");
+        assert!(owner.kubectl_fails("get namespace guest").contains("not found"));
+        let said = owner.kubectl(&format!("get all,crd,clusterroles -A -l dev.pocdeploy/instance={}", guest.instance));
+        assert!(said.trim().is_empty() || said.contains("No resources found"), "{said}");
+        crate::similar(&before, &owner.world());
+        owner.run(&["validate"]).ends_with(0);
+        assert!(!fs::exists(guest.path("target/pocdeploy/kubeconfig")).unwrap());
+    });
+}
