@@ -78,8 +78,22 @@ pub(crate) fn create_goes_on_from_wherever_it_was_stopped(bench: &Bench) -> Stri
     url
 }
 
-/// Another checkout on the same machine, at the same time.
+/// The names of everything that a run leaves in the cluster, and the database's tables.
+fn end_state(bench: &Bench) -> Vec<String> {
+    let kinds = "deployments,statefulsets,services,ingresses,configmaps,secrets,persistentvolumeclaims,networkpolicies,serviceaccounts,\
+                 clusters.postgresql.cnpg.io,poddisruptionbudgets,horizontalpodautoscalers,roles,rolebindings";
+    let of = |namespace: &str| bench.kubectl(&format!("-n {namespace} get {} -o name", kinds.replace(' ', "")));
+    let tables = bench.sql("SELECT string_agg(schemaname || '.' || tablename || ' ' || tableowner, ',' ORDER BY 1) FROM (SELECT * FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename) t");
+    let mut out: Vec<String> =
+        ["polls", "cnpg-system"].iter().flat_map(|it| of(it).lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    out.sort();
+    out.push(tables);
+    out
+}
+
+/// Another checkout on the same machine, at the same time. Its cluster has no shortcuts, and ends in the same state.
 pub(crate) fn two_checkouts_do_not_collide(bench: &Bench, other: &Bench, url: &str) {
+    other.configure("[cluster]\nshortcuts = false\n");
     let (mine, theirs) = std::thread::scope(|scope| {
         let theirs = scope.spawn(|| other.run(&["create", "--yes"]));
         // Meanwhile this one is changed.
@@ -97,6 +111,8 @@ pub(crate) fn two_checkouts_do_not_collide(bench: &Bench, other: &Bench, url: &s
     for name in [&bench.instance, &other.instance] {
         assert!(listed.stdout.lines().any(|it| it.starts_with(name.as_str()) && it.contains("running")), "{}", listed.stdout);
     }
+    assert_eq!(end_state(other), end_state(bench), "with and without shortcuts");
+    other.run(&["validate"]).ends_with(0);
     other.run(&["delete", "--yes"]).ends_with(0);
     assert_eq!(other.traces(), Vec::<String>::new());
     bench.wait_for_page(url);

@@ -25,6 +25,13 @@ pub struct Refused {
     restart: bool,
 }
 
+impl Refused {
+    /// Whether a restart of PostgreSQL will take it in; else its value is wrong.
+    pub fn waits_for_restart(&self) -> bool {
+        self.restart
+    }
+}
+
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name.as_deref().unwrap_or("a line of the configuration"))?;

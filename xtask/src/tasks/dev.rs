@@ -20,7 +20,11 @@ use crate::{
     graph::TaskId,
     probe::Probe,
     record,
-    tasks::{Task as _, deploy, image, patch::Patch, requirements::Requirements},
+    tasks::{
+        Task as _, deploy, image,
+        patch::Patch,
+        requirements::{Requirements, UNSTAGED},
+    },
 };
 
 const ID: TaskId = TaskId::Dev;
@@ -80,8 +84,10 @@ impl<'a> Session<'a> {
         Patch.run(self.env, &want)?;
         record::write(self.env, TaskId::Patch, &want)?;
         let requirements = Requirements::default();
-        if let Probe::Stale(why) = requirements.probe(self.env, &requirements.inputs(self.env)?)?
-            && !why.contains("lacks the pins")
+        let found = requirements.probe(self.env, &requirements.inputs(self.env)?)?;
+        // Staging took the pins away, and they matter to an image alone.
+        if let Probe::Stale(why) = found
+            && why != UNSTAGED
         {
             return Ok(Synced::Rebuild(why));
         }

@@ -58,12 +58,17 @@ pub(super) fn has_worked(cluster: &Cluster, job: &ObjectId) -> Result<bool> {
     Ok(pods.iter().any(verdict::has_worked))
 }
 
-/// Why the objects are not as wanted: the first that is absent, changed or of other inputs, else the first that is not ready.
+/// Why the objects are not as wanted, in words: see `first_unwell`.
 pub(super) fn stale<'a>(env: &Env, cluster: &Cluster, wanted: impl Iterator<Item = &'a Value>) -> Result<Option<String>> {
+    Ok(first_unwell(env, cluster, wanted)?.map(|it| it.to_string()))
+}
+
+/// The first object that is absent, changed or of other inputs, else the first that is not ready.
+pub(super) fn first_unwell<'a>(env: &Env, cluster: &Cluster, wanted: impl Iterator<Item = &'a Value>) -> Result<Option<Seen>> {
     let seen = look(env, cluster, wanted)?;
-    let unwell = seen.iter().filter(|it| it.state != State::Well);
+    let unwell = seen.into_iter().filter(|it| it.state != State::Well);
     // What is not ready may only follow from what is missing.
-    Ok(unwell.min_by_key(|it| matches!(it.state, State::NotReady(_))).map(ToString::to_string))
+    Ok(unwell.min_by_key(|it| matches!(it.state, State::NotReady(_))))
 }
 
 /// How every object of the instance is: the operator's, the database's, the application's, and their Secrets.

@@ -6,7 +6,11 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::{
-    cluster::{Cluster, ObjectId, Verdict, Wait, verdict},
+    cluster::{
+        Cluster, ObjectId, Verdict, Wait,
+        survey::{Seen, State},
+        verdict,
+    },
     deploy::{operator, webhooks},
     env::Env,
     fingerprint::Fingerprint,
@@ -16,7 +20,7 @@ use crate::{
     provider::provider,
     tasks::{
         Task, load,
-        objects::{fingerprint, once, stale, with_evidence},
+        objects::{fingerprint, first_unwell, once, with_evidence},
         wanted,
     },
 };
@@ -58,15 +62,15 @@ impl Task for Operator {
                 (_, verdict) => Probe::Stale(verdict.why().unwrap_or("the operator of others is gone").to_owned()),
             });
         }
-        match stale(env, &cluster, wanted.iter())? {
+        match first_unwell(env, &cluster, wanted.iter())? {
             // Read, not tried: a look writes nothing, not even on trial.
             None if lacks_authority(&cluster, wanted)? => Ok(Probe::Stale("its webhooks do not know its certificate".to_owned())),
             None => Ok(Probe::Fresh(format!("{} objects are as applied, {} is available", wanted.len(), operator::DEPLOYMENT))),
             // Its status follows its probes, seconds after it serves.
-            Some(why) if why.contains("is not ready") && accepts(&cluster, operator::NAMESPACE) == Verdict::Yes => {
+            Some(Seen { state: State::NotReady(_), .. }) if accepts(&cluster, operator::NAMESPACE) == Verdict::Yes => {
                 Ok(Probe::Fresh("it takes a database".to_owned()))
             }
-            Some(why) => Ok(Probe::Stale(why)),
+            Some(unwell) => Ok(Probe::Stale(unwell.to_string())),
         }
     }
 

@@ -45,6 +45,9 @@ const GENERATED: &str = "# Pinned for Python";
 /// The line of the kept file that tells which packages the imports asked for.
 const PACKAGES: &str = "# packages: ";
 
+/// Why it is stale where the pins are made and only the staged application lacks them.
+pub(super) const UNSTAGED: &str = "the staged application lacks the pins";
+
 /// Said where nothing is to be done.
 const UNUSED: &str = "the Dockerfile names neither wheels nor requirements: nothing is pinned";
 
@@ -159,7 +162,7 @@ impl Task for Requirements {
             return Ok(Probe::Stale(format!("wheel {name} is gone")));
         }
         if plan.source != Source::Requirements && fs::read_to_string(staged(env)).ok() != pinned(env) {
-            return Ok(Probe::Stale("the staged application lacks the pins".to_owned()));
+            return Ok(Probe::Stale(UNSTAGED.to_owned()));
         }
         let count = wheels.files.iter().filter(|it| it.ends_with(".whl")).count();
         let from = if plan.by_hand { "by hand".to_owned() } else { format!("from {}", plan.source) };

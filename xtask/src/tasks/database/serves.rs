@@ -149,10 +149,11 @@ pub(super) fn wait_for_settings(env: &Env, cluster: &Cluster, id: &ObjectId) -> 
     let began = Instant::now();
     let done = cluster.wait_for(env, ID, &wait, || {
         let object = cluster.get(id)?.with_context(|| format!("{id} is gone"))?;
-        let verdict = settings::judge(&refused(cluster, id, &object)?, &object);
-        Ok(match verdict {
-            // A restart is the operator's affair, and takes longer.
-            Verdict::NotYet(why) if began.elapsed() > READS && !why.contains("waits for a restart") => Verdict::Never(why),
+        let refused = refused(cluster, id, &object)?;
+        // A restart is the operator's affair, and takes longer.
+        let waits = refused.iter().any(settings::Refused::waits_for_restart);
+        Ok(match settings::judge(&refused, &object) {
+            Verdict::NotYet(why) if began.elapsed() > READS && !waits => Verdict::Never(why),
             other => other,
         })
     });
