@@ -13,12 +13,13 @@ pub(crate) fn another_project_deploys_to_a_cluster_that_is_there(owner: &Bench, 
     registry.introduce(&owner.node(), INNER);
     guest.configure(&format!(
         "{}[cluster]\ntype = \"existing\"\nkubeconfig = \"{}\"\ncontext = \"kind-{}\"\nregistry = \"{}/team\"\npull_registry = \"{INNER}/team\"\n\
-         expose = \"node-port\"\n[app]\nnamespace = \"guest\"\n",
+         expose = \"node-port\"\n[app]\nnamespace = \"guest\"\nreplicas = 1\n",
         registry.settings(),
         owner.path("target/pocdeploy/kubeconfig").display(),
         owner.instance,
         registry.place(),
     ));
+    // One pod: the node has no room for a rollout of more beside the owner's.
     let before = owner.world();
     let url = guest.step("nothing is made there without consent", || {
         guest.run(&["create"]).ends_with(4).says("makes namespace guest, uses CloudNativePG");
