@@ -54,7 +54,7 @@ struct Published {
 }
 
 fn file(env: &Env, local: &str) -> PathBuf {
-    env.work(format!("{PUBLISHED}/{}.json", path_key(Path::new(local))))
+    env.work(PUBLISHED).join(format!("{}.json", path_key(Path::new(local))))
 }
 
 fn remembered(env: &Env, local: &str) -> Option<PublishedImage> {
