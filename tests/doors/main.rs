@@ -7,6 +7,7 @@ mod cluster;
 mod create;
 mod delete;
 mod existing;
+mod history;
 mod image;
 mod runner;
 mod world;

@@ -27,7 +27,7 @@ const PAGE_LIMIT: Duration = Duration::from_secs(10);
 pub(super) struct Change {
     pub(super) image: String,
     pub(super) why: String,
-    /// What a revision consists of; no secret is among it.
+    /// What a revision consists of: Secrets of the user's own manifests too, and neither the database's nor the application's own.
     pub(super) objects: Vec<Value>,
 }
 
@@ -81,7 +81,7 @@ fn page(env: &Env, cluster: &Cluster, task: TaskId) -> String {
 }
 
 fn put_back(env: &Env, cluster: &Cluster, task: TaskId, good: &Revision) -> Result<()> {
-    cluster.apply_all(&good.objects)?;
+    apply(env, cluster, task, good, |objects| cluster.apply_all(objects))?;
     for object in good.objects.iter().filter(|it| it["kind"] == "Deployment") {
         let id = ObjectId::of(object)?;
         let what = format!("{id} as it was");
@@ -93,6 +93,22 @@ fn put_back(env: &Env, cluster: &Cluster, task: TaskId, good: &Revision) -> Resu
         })?;
     }
     Ok(())
+}
+
+/// Applies what is kept of a revision. A Secret whose content is gone stays as it is, which is told.
+pub(super) fn apply(
+    env: &Env,
+    cluster: &Cluster,
+    task: TaskId,
+    revision: &Revision,
+    work: impl FnOnce(&[Value]) -> Result<()>,
+) -> Result<()> {
+    let (objects, gone) = revision.applicable()?;
+    for id in gone {
+        let state = if cluster.get(&id)?.is_some() { "it stays as it is now" } else { "and it is not in the cluster: apply it again" };
+        env.note(task, format!("what revision {} had in {id} is not kept any more: {state}", revision.number));
+    }
+    work(&objects)
 }
 
 /// Adds last lines to what happened; hint and exit code stay.

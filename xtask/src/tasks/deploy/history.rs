@@ -1,6 +1,9 @@
 //! The deployment's revisions, kept in the cluster: what was applied, why, and what became of it.
 //!
-//! One ConfigMap holds them, so that they are there without `target/` and without old ReplicaSets. No secret is in it.
+//! One ConfigMap holds them, so that they are there without `target/` and without old ReplicaSets. Secrets among what was applied are
+//! in a Secret of the same name, and the ConfigMap has their names alone.
+
+mod values;
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -10,9 +13,10 @@ use crate::{
     cluster::{Cluster, ObjectId},
     deploy::objects::INSTANCE,
     env::Env,
+    tasks::deploy::history::values::Values,
 };
 
-/// The ConfigMap in the application's namespace.
+/// The ConfigMap in the application's namespace, and the Secret beside it.
 const NAME: &str = "pocdeploy-history";
 /// Older ones go; the newest that worked always stays.
 const KEPT: usize = 10;
@@ -30,6 +34,14 @@ pub struct Revision {
     pub objects: Vec<Value>,
 }
 
+impl Revision {
+    /// What can be applied again, and the names of Secrets whose content is kept nowhere any more.
+    pub(super) fn applicable(&self) -> Result<(Vec<Value>, Vec<ObjectId>)> {
+        let (gone, there): (Vec<Value>, Vec<Value>) = self.objects.iter().cloned().partition(values::is_withheld);
+        Ok((there, gone.iter().map(ObjectId::of).collect::<Result<_>>()?))
+    }
+}
+
 /// What became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -42,7 +54,13 @@ pub enum Outcome {
 
 /// All that are kept, oldest first.
 pub(super) fn read(cluster: &Cluster, namespace: &str) -> Result<Vec<Revision>> {
-    let Some(object) = cluster.get(&ObjectId::new("v1", "ConfigMap", namespace, NAME))? else { return Ok(Vec::new()) };
+    read_with_values(cluster, namespace).map(|(revisions, _)| revisions)
+}
+
+fn read_with_values(cluster: &Cluster, namespace: &str) -> Result<(Vec<Revision>, Values)> {
+    let Some(object) = cluster.get(&ObjectId::new("v1", "ConfigMap", namespace, NAME))? else {
+        return Ok((Vec::new(), Values::default()));
+    };
     let entries = object["data"].as_object().cloned().unwrap_or_default();
     let mut out = Vec::new();
     for (name, text) in entries {
@@ -50,7 +68,8 @@ pub(super) fn read(cluster: &Cluster, namespace: &str) -> Result<Vec<Revision>> 
         out.push(serde_json::from_str(text).with_context(|| format!("read {name} of ConfigMap {NAME} in {namespace}"))?);
     }
     out.sort_by_key(|it: &Revision| it.number);
-    Ok(out)
+    let values = Values::read(cluster, namespace, &mut out)?;
+    Ok((out, values))
 }
 
 /// The newest revision that was deployed: what serves.
@@ -71,6 +90,7 @@ pub(super) fn first_reason(revisions: &[Revision]) -> Option<String> {
 pub(super) struct Attempt {
     earlier: Vec<Revision>,
     present: Revision,
+    values: Values,
     namespace: String,
     instance: String,
 }
@@ -79,10 +99,10 @@ impl Attempt {
     /// Writes the intent down.
     pub(super) fn begin(env: &Env, cluster: &Cluster, image: &str, why: String, objects: Vec<Value>) -> Result<Attempt> {
         let namespace = env.config.app.namespace.clone();
-        let earlier = read(cluster, &namespace)?;
+        let (earlier, values) = read_with_values(cluster, &namespace)?;
         let number = earlier.last().map_or(1, |it| it.number + 1);
         let present = Revision { number, image: image.to_owned(), when: now(), why, outcome: Outcome::Started, objects };
-        let attempt = Attempt { earlier, present, namespace, instance: env.instance.clone() };
+        let mut attempt = Attempt { earlier, present, values, namespace, instance: env.instance.clone() };
         attempt.write(cluster)?;
         Ok(attempt)
     }
@@ -115,11 +135,15 @@ impl Attempt {
         self.write(cluster)
     }
 
-    fn write(&self, cluster: &Cluster) -> Result<()> {
+    fn write(&mut self, cluster: &Cluster) -> Result<()> {
+        // Also those of revisions that go with this write: the ConfigMap names them until it is written.
+        let values = self.values.of(self.earlier.iter().chain([&self.present]));
+        values.write(&self.values, cluster, &self.namespace, &self.instance)?;
         let mut data = Map::new();
         for revision in kept(&self.earlier, &self.present) {
-            data.insert(format!("revision-{}", revision.number), json!(serde_json::to_string(revision)?));
+            data.insert(format!("revision-{}", revision.number), json!(serde_json::to_string(&values.without(revision))?));
         }
+        self.values = values;
         cluster.apply(&json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",

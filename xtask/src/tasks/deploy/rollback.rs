@@ -36,7 +36,10 @@ pub fn rollback(env: &Env, number: Option<u32>) -> Result<(u32, String)> {
     let address = address::wait(env, &cluster, ID)?;
     let change =
         Change { image: wanted.image.clone(), why: format!("rollback to revision {}", wanted.number), objects: wanted.objects.clone() };
-    change::carry_out(env, &cluster, ID, change, || rollout::roll_out(env, &cluster, ID, &wanted.objects, &address).map(|()| None))?;
+    change::carry_out(env, &cluster, ID, change, || {
+        change::apply(env, &cluster, ID, &wanted, |objects| rollout::roll_out(env, &cluster, ID, objects, &address))?;
+        Ok(None)
+    })?;
     Ok((wanted.number, wanted.image))
 }
 

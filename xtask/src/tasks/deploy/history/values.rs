@@ -1,0 +1,174 @@
+//! The Secrets of earlier revisions, which a ConfigMap must not hold: each content once, in a Secret of the history's own.
+//!
+//! Reading ConfigMaps is a right that many accounts have; reading Secrets is not. So the ConfigMap names a Secret of the user's by
+//! kind, name and a number, and the Secret `pocdeploy-history` holds the whole object under that number. Numbers stay: where a
+//! write is cut off between the two objects, each number that the ConfigMap names still means the same content.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    cluster::{Cluster, ObjectId},
+    deploy::objects::INSTANCE,
+    tasks::deploy::history::{NAME, Revision},
+};
+
+/// The field of a named object that says under which number its content is kept.
+const NUMBER: &str = "kept-as";
+
+/// Contents by number.
+#[derive(Default)]
+pub(super) struct Values(BTreeMap<u32, Value>);
+
+impl Values {
+    /// Puts the contents back into the revisions. Asks the cluster only where a revision names one.
+    pub(super) fn read(cluster: &Cluster, namespace: &str, revisions: &mut [Revision]) -> Result<Values> {
+        if !revisions.iter().flat_map(|it| &it.objects).any(is_withheld) {
+            return Ok(Values::default());
+        }
+        let found = cluster.get(&id(namespace))?;
+        let values = found.map_or_else(|| Ok(Values::default()), |it| parse(&it)).with_context(|| format!("read {}", id(namespace)))?;
+        for object in revisions.iter_mut().flat_map(|it| &mut it.objects) {
+            if let Some(content) = number(object).and_then(|it| values.0.get(&it)) {
+                *object = content.clone();
+            }
+        }
+        Ok(values)
+    }
+
+    /// Those that the revisions consist of, with their numbers as they were and new ones for what is new.
+    pub(super) fn of<'a>(&self, revisions: impl Iterator<Item = &'a Revision>) -> Values {
+        let objects: Vec<&Value> = revisions.flat_map(|it| &it.objects).filter(|it| it["kind"] == "Secret").collect();
+        // The number of a content that is gone is not given to another.
+        let used = objects.iter().filter_map(|it| number(it)).chain(self.0.keys().copied());
+        let mut next = used.max().unwrap_or_default() + 1;
+        let mut out = BTreeMap::new();
+        for object in objects.into_iter().filter(|it| !is_withheld(it)) {
+            if out.values().any(|it| it == object) {
+                continue;
+            }
+            let number = self.number_of(object).unwrap_or_else(|| {
+                next += 1;
+                next - 1
+            });
+            out.insert(number, object.clone());
+        }
+        Values(out)
+    }
+
+    /// The revision as a ConfigMap may hold it.
+    pub(super) fn without(&self, revision: &Revision) -> Revision {
+        let mut out = revision.clone();
+        for object in out.objects.iter_mut().filter(|it| it["kind"] == "Secret" && !is_withheld(it)) {
+            *object = json!({
+                "apiVersion": object["apiVersion"],
+                "kind": "Secret",
+                "metadata": { "name": object["metadata"]["name"], "namespace": object["metadata"]["namespace"] },
+                NUMBER: self.number_of(object),
+            });
+        }
+        out
+    }
+
+    /// Must come before the ConfigMap that names them.
+    pub(super) fn write(&self, before: &Values, cluster: &Cluster, namespace: &str, instance: &str) -> Result<()> {
+        if self.0.is_empty() {
+            // Whether there is one is known without asking: only a named content leads to it.
+            return if before.0.is_empty() { Ok(()) } else { cluster.delete(&id(namespace)) };
+        }
+        let mut data = Map::new();
+        for (number, object) in &self.0 {
+            data.insert(number.to_string(), json!(STANDARD.encode(object.to_string())));
+        }
+        cluster.apply(&json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "type": "Opaque",
+            "metadata": {
+                "name": NAME,
+                "namespace": namespace,
+                "labels": { INSTANCE: instance, "app.kubernetes.io/managed-by": "pocdeploy" },
+            },
+            "data": data,
+        }))
+    }
+
+    fn number_of(&self, object: &Value) -> Option<u32> {
+        self.0.iter().find(|(_, it)| *it == object).map(|(number, _)| *number)
+    }
+}
+
+/// Whether only the name of a Secret is known: its content was not given to the ConfigMap, and is gone where it stays so.
+pub(super) fn is_withheld(object: &Value) -> bool {
+    number(object).is_some()
+}
+
+fn number(object: &Value) -> Option<u32> {
+    object.get(NUMBER)?.as_u64()?.try_into().ok()
+}
+
+fn id(namespace: &str) -> ObjectId {
+    ObjectId::new("v1", "Secret", namespace, NAME)
+}
+
+fn parse(secret: &Value) -> Result<Values> {
+    let mut out = BTreeMap::new();
+    for (name, encoded) in secret["data"].as_object().into_iter().flatten() {
+        let Ok(number) = name.parse() else { continue };
+        let bytes = STANDARD.decode(encoded.as_str().unwrap_or_default()).with_context(|| format!("decode entry {name}"))?;
+        // The parser's own error would quote the value.
+        let content = serde_json::from_slice(&bytes).map_err(|_| anyhow::anyhow!("entry {name} is no JSON"))?;
+        out.insert(number, content);
+    }
+    Ok(Values(out))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tasks::deploy::history::Outcome;
+
+    fn secret(value: &str) -> Value {
+        json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "mail", "namespace": "n", "annotations": { "a": value } },
+                "data": { "a": value } })
+    }
+
+    fn revision(objects: Vec<Value>) -> Revision {
+        Revision { number: 1, image: String::new(), when: String::new(), why: String::new(), outcome: Outcome::Deployed, objects }
+    }
+
+    #[test]
+    fn a_content_is_kept_once_and_its_number_stays_when_others_go() {
+        let (one, two, three) = (revision(vec![secret("b25l")]), revision(vec![secret("dHdv")]), revision(vec![secret("dGhyZWU=")]));
+        let all = Values::default().of([&one, &two, &one, &two].into_iter());
+        assert_eq!(all.0.keys().collect::<Vec<_>>(), [&1, &2]);
+        let later = all.of([&two, &three].into_iter());
+        assert_eq!(later.0.keys().collect::<Vec<_>>(), [&2, &3]);
+        assert_eq!(later.0[&2], secret("dHdv"));
+    }
+
+    #[test]
+    fn nothing_of_a_secret_but_its_name_is_left_to_the_config_map() {
+        let settings = json!({ "kind": "ConfigMap", "metadata": { "name": "c" }, "data": { "A": "1" } });
+        let whole = revision(vec![settings.clone(), secret("Y2FuYXJ5")]);
+        let values = Values::default().of([&whole].into_iter());
+        let written = values.without(&whole);
+        assert_eq!(written.objects[0], settings);
+        let name = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "mail", "namespace": "n" }, NUMBER: 1 });
+        assert_eq!(written.objects[1], name);
+        // One whose content is gone stays a name, and its number is not given away.
+        let again = Values::default().of([&written, &revision(vec![secret("bmV3")])].into_iter());
+        assert_eq!(again.0.keys().collect::<Vec<_>>(), [&2]);
+        assert_eq!(again.without(&written), written);
+    }
+
+    #[test]
+    fn an_entry_that_cannot_be_read_is_named_without_its_value() {
+        let broken = json!({ "data": { "1": STANDARD.encode("canary") } });
+        let said = parse(&broken).err().map(|it| format!("{it:#}"));
+        assert_eq!(said.as_deref(), Some("entry 1 is no JSON"));
+    }
+}
