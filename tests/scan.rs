@@ -1,8 +1,13 @@
-//! The scan of an application's imports: the real script, run by the machine's Python over trees that people have.
+//! The tool's Python scripts, run by the machine's Python: the scan of an application's imports over trees that people have, and pip's
+//! settings in uv's words.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use serde_json::{Value, json};
 
@@ -13,36 +18,58 @@ const STDLIB: &str = "short_versions = ['2.7', '3.13']\nlong_versions = []\ndef 
 
 const PIPREQS: &str = "google:protobuf\nversion:chartio\nfrobnicate:strange-frobnicate\n";
 
-/// Runs the scan over the files, for Python 3.13.
-fn scan(files: &[(&str, &[u8])], confirmed: &Value) -> Value {
-    let dir = tempfile::tempdir().unwrap();
-    let write = |name: &str, text: &[u8]| {
-        let path = dir.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    };
-    for (name, text) in files {
-        write(&format!("app/{name}"), text);
+#[path = "scan/settings.rs"]
+mod settings;
+
+/// Modules that a script finds in place of the real ones.
+pub(crate) struct Stub(tempfile::TempDir);
+
+impl Stub {
+    pub(crate) fn new(files: &[(&str, &str)]) -> Stub {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            write(&dir.path().join(name), text.as_bytes());
+        }
+        Stub(dir)
     }
-    write("stub/stdlib_list.py", STDLIB.as_bytes());
-    write("mapping", PIPREQS.as_bytes());
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/requirements/python");
+}
+
+fn write(path: &Path, text: &[u8]) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+/// Runs one of the tool's scripts with the machine's Python; what it prints.
+pub(crate) fn python(stub: &Stub, script: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Value {
     let run =
         "import runpy, sys; sys.path.insert(0, sys.argv[1]); sys.argv = sys.argv[2:]; runpy.run_path(sys.argv[0], run_name='__main__')";
     #[expect(clippy::disallowed_methods, reason = "the script itself is what is tested")]
     let out = Command::new("python3")
         .args(["-I", "-c", run])
-        .arg(dir.path().join("stub"))
-        .arg(folder.join("scan.py"))
-        .arg(dir.path().join("app"))
-        .arg("3.13")
-        .arg(folder.join("packages.txt"))
-        .arg(dir.path().join("mapping"))
-        .arg(confirmed.to_string())
+        .arg(stub.0.path())
+        .arg(scripts().join(script))
+        .args(arguments)
+        .envs(variables.iter().copied())
         .output()
         .unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     serde_json::from_slice(&out.stdout).unwrap()
+}
+
+fn scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/requirements/python")
+}
+
+/// Runs the scan over the files, for Python 3.13.
+fn scan(files: &[(&str, &[u8])], confirmed: &Value) -> Value {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        write(&dir.path().join("app").join(name), text);
+    }
+    let (app, mapping, packages) = (dir.path().join("app"), dir.path().join("mapping"), scripts().join("packages.txt"));
+    write(&mapping, PIPREQS.as_bytes());
+    let words = [app.to_str().unwrap(), "3.13", packages.to_str().unwrap(), mapping.to_str().unwrap(), &confirmed.to_string()];
+    python(&Stub::new(&[("stdlib_list.py", STDLIB)]), "scan.py", &words, &[])
 }
 
 fn text_files<'a>(files: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a [u8])> {

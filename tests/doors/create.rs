@@ -112,7 +112,7 @@ fn an_applications_own_kind_of_migration_runs_again_when_any_of_its_files_change
 }
 
 /// A CronJob, a claim, a Secret and settings, and last a Deployment that a webhook refuses.
-const MORE: &str = "\
+pub(crate) const MORE: &str = "\
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: more}

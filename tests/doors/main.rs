@@ -7,8 +7,10 @@ mod cluster;
 mod create;
 mod delete;
 mod existing;
+mod hints;
 mod history;
 mod image;
+mod prune;
 mod runner;
 mod world;
 

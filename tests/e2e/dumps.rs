@@ -1,5 +1,7 @@
 //! Snapshots of a database that holds one of each kind of object: what a restore brings back, and what one that fails leaves.
 
+pub(crate) mod breaks;
+
 use std::path::PathBuf;
 
 use crate::bench::Bench;

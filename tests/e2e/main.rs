@@ -13,6 +13,7 @@ mod existing;
 mod interruption;
 mod load;
 mod registry;
+mod requirements;
 
 use std::time::Instant;
 
@@ -120,6 +121,20 @@ fn similar(before: &[String], after: &[String]) {
     let changed: Vec<&String> =
         after.iter().filter(|it| !before.contains(it)).chain(before.iter().filter(|it| !after.contains(it))).collect();
     assert!(changed.is_empty(), "changed: {changed:#?}");
+}
+
+#[test]
+fn a_restore_that_breaks_anywhere_leaves_all_as_it_was() {
+    let bench = Bench::new("dumps");
+    bench.run(&["create", "--yes"]).ends_with(0);
+    dumps::breaks::everywhere(&bench);
+    bench.run(&["delete", "--yes"]).ends_with(0);
+}
+
+#[test]
+fn requirements_follow_the_image_and_pips_settings() {
+    let bench = Bench::new("pins");
+    requirements::follow_the_image_and_pips_settings(&bench);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! How the user called this program: `cargo xtask` in a checkout, `pocdeploy` once it is installed. Hints say it the same way.
+//! How the user called this program: `cargo xtask` in a checkout, `pocdeploy` once it is installed, and for which instance. Hints
+//! say it the same way, so that a command can be copied as it stands.
 
 use std::{path::Path, sync::OnceLock};
 
@@ -6,14 +7,34 @@ use crate::carried;
 
 /// The name in a checkout, which hints in the code are written with.
 const IN_CHECKOUT: &str = "cargo xtask";
+/// Commands that are about no instance, or about all of them.
+const OF_NO_INSTANCE: [&str; 6] = ["doctor", "eject", "explain", "help", "install", "ls"];
 
-/// A hint in the words of this call.
-pub fn reworded(text: &str) -> String {
-    text.replace(IN_CHECKOUT, name())
+/// The instance that the user named with `--name`.
+static INSTANCE: OnceLock<String> = OnceLock::new();
+
+/// From now on hints name this instance too. To be called once, with what `--name` says.
+pub fn for_instance(name: &str) {
+    INSTANCE.set(name.to_owned()).ok();
 }
 
-/// What to write before a command's name.
-pub fn name() -> &'static str {
+/// A hint in the words of this call. Words that were reworded stay as they are.
+pub fn reworded(text: &str) -> String {
+    reword(text, program(), INSTANCE.get().map(String::as_str))
+}
+
+/// What to write before the name of a command that is about an instance.
+pub fn name() -> String {
+    with(INSTANCE.get().map(String::as_str))
+}
+
+/// The program's name, and the instance where one is named.
+pub fn with(instance: Option<&str>) -> String {
+    instance.map_or_else(|| program().to_owned(), |it| format!("{} --name {it}", program()))
+}
+
+/// The program's name alone.
+pub fn program() -> &'static str {
     static NAME: OnceLock<String> = OnceLock::new();
     NAME.get_or_init(|| {
         if !carried::is_installed() {
@@ -22,4 +43,43 @@ pub fn name() -> &'static str {
         let called = std::env::args().next().unwrap_or_default();
         Path::new(&called).file_name().map_or_else(|| "pocdeploy".to_owned(), |it| it.to_string_lossy().into_owned())
     })
+}
+
+fn reword(text: &str, program: &str, instance: Option<&str>) -> String {
+    let mut parts = text.split(IN_CHECKOUT);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        out.push_str(program);
+        let command = part.strip_prefix(' ').unwrap_or_default();
+        let command = command.split(|it: char| !it.is_ascii_lowercase() && it != '-').next().unwrap_or_default();
+        let is_command = command.starts_with(|it: char| it.is_ascii_lowercase());
+        if let Some(instance) = instance.filter(|_| is_command && !OF_NO_INSTANCE.contains(&command)) {
+            out.push_str(&format!(" --name {instance}"));
+        }
+        out.push_str(part);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_names_the_program_and_the_instance_as_the_user_does() {
+        for (text, plain, named) in [
+            ("run `cargo xtask update`", "run `p update`", "run `p --name x update`"),
+            ("cargo xtask db restore a.dump", "p db restore a.dump", "p --name x db restore a.dump"),
+            ("cargo xtask delete, then cargo xtask create", "p delete, then p create", "p --name x delete, then p --name x create"),
+            ("cargo xtask explain E0107, cargo xtask ls", "p explain E0107, p ls", "p explain E0107, p ls"),
+            ("cargo xtask --name y kubectl", "p --name y kubectl", "p --name y kubectl"),
+            ("cargo xtask: cargo xtask", "p: p", "p: p"),
+            ("nothing", "nothing", "nothing"),
+        ] {
+            assert_eq!(reword(text, "p", None), plain);
+            assert_eq!(reword(text, "p", Some("x")), named);
+        }
+        let once = reword("cargo xtask update", IN_CHECKOUT, Some("x"));
+        assert_eq!(reword(&once, IN_CHECKOUT, Some("x")), once);
+    }
 }

@@ -47,6 +47,7 @@ pub use crate::cluster::{
     verdict::Verdict,
 };
 use crate::{
+    called,
     env::Env,
     errors::{Code, Problem},
     graph::TaskId,
@@ -173,8 +174,8 @@ pub struct Wait<'a> {
 impl Wait<'_> {
     /// Four looks a second; the hint names the way to look inside.
     pub fn new<'a>(env: &Env, what: &'a str, limit: Duration) -> Wait<'a> {
-        let named = if env.options.named { format!(" --name {}", env.instance) } else { String::new() };
-        let hint = format!("look inside with: cargo xtask kubectl{named} get pods,events -A");
+        let instance = env.options.named.then_some(env.instance.as_str());
+        let hint = format!("look inside with: {} kubectl get pods,events -A", called::with(instance));
         Wait { what, limit, pause: Duration::from_millis(250), hint }
     }
 }

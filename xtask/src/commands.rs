@@ -32,6 +32,7 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use crate::{
+    called,
     config::{Config, FILE, Origin, Resolved},
     env::{Env, Options, find_project},
     errors::{self, Code, Problem},
@@ -44,7 +45,9 @@ use crate::{
         choose::{self, Places, Wanted},
         hub::Hub,
     },
-    runner, tasks,
+    runner,
+    snapshot::WrittenBy,
+    tasks,
 };
 
 /// Another run of the same instance is waited for this long.
@@ -97,6 +100,9 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
             }
         }
     };
+    if let Some(name) = &flags.global.name {
+        called::for_instance(name);
+    }
     let (resolved, complaint) = match configure(&project, &flags.global) {
         // It tells what is wrong, and goes on with the defaults.
         Err(error) if matches!(flags.command, Command::Doctor(_) | Command::SupportBundle(_)) => (Resolved::default(), Some(error)),
@@ -151,7 +157,10 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
         Command::Db(it) => match it.command {
             DbCommand::Snapshot { file, no_verify } => locked(&env, "db snapshot", || db::take(&env, file, no_verify)),
             DbCommand::Ls => db::ls(&env),
-            DbCommand::Restore { file } => locked(&env, "db restore", || db::restore(&env, &file)),
+            DbCommand::Restore { file, from_pg_dump } => {
+                let writer = if from_pg_dump { WrittenBy::PgDump } else { WrittenBy::Snapshot };
+                locked(&env, "db restore", || db::restore(&env, &file, writer))
+            }
         },
         Command::Delete(it) => locked(&env, "delete", || delete::run(&env, it.purge, it.output)),
         Command::Patch(_) => locked(&env, "patch", || targets(&env, &[TaskId::Patch])),

@@ -299,7 +299,14 @@ impl Config {
         if let Some(name) = foreign {
             return Err(all(&[format!("{name}: the variable's value is not UTF-8")]));
         }
-        Config::resolve(&text, &|name| std::env::var(name).ok().filter(|it| !it.is_empty()))
+        let names: Vec<String> = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
+        let unknown = keys::unknown_variables(&names);
+        let resolved = Config::resolve(&text, &|name| std::env::var(name).ok().filter(|it| !it.is_empty()));
+        match resolved {
+            _ if unknown.is_empty() => resolved,
+            Ok(_) => Err(all(&unknown)),
+            Err(error) => Err(all(&[vec![error.to_string()], unknown].concat())),
+        }
     }
 
     /// Parses and checks; all that can be wrong comes in one report, each with its place.

@@ -178,7 +178,7 @@ pub fn json(error: &anyhow::Error) -> Value {
         "code": code(error).to_string(),
         "message": format!("{error:#}"),
         "causes": error.chain().map(ToString::to_string).collect::<Vec<_>>(),
-        "hint": problem(error).and_then(|it| it.hint.as_deref()),
+        "hint": problem(error).and_then(|it| it.hint.as_deref()).map(called::reworded),
         "exit": exit_code(error) as u8,
     })
 }

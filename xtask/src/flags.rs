@@ -26,7 +26,7 @@ pub struct Flags {
 
 /// The command line under the name that the user called it by.
 pub fn command() -> clap::Command {
-    Flags::command().name(called::name()).bin_name(called::name())
+    Flags::command().name(called::program()).bin_name(called::program())
 }
 
 /// Reads the command line; ends the process where it is wrong, or where only help was asked for.
@@ -323,6 +323,9 @@ pub enum DbCommand {
     Restore {
         /// A file that `db snapshot` wrote
         file: PathBuf,
+        /// The file is pg_dump's own, in its custom format: nothing but pg_restore can tell that it is whole
+        #[arg(long)]
+        from_pg_dump: bool,
     },
 }
 

@@ -25,7 +25,7 @@ use std::{collections::BTreeMap, sync::Mutex};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{graph::TaskId, report::run::Run};
+use crate::{called, graph::TaskId, report::run::Run};
 
 pub use crate::report::style::Took;
 
@@ -59,6 +59,24 @@ pub enum Event {
     Cancelled { text: String },
     /// The task was not started because `because` failed.
     NotRun { because: TaskId },
+}
+
+impl Event {
+    /// With commands as the user calls them, where the words are ours. Details are often another program's.
+    #[must_use]
+    pub fn reworded(mut self) -> Event {
+        match &mut self {
+            Event::Started { reason: text }
+            | Event::Restoring { reason: text }
+            | Event::Progress { text }
+            | Event::Note { text }
+            | Event::Done { text }
+            | Event::Skipped { reason: text }
+            | Event::Failed { text } => *text = called::reworded(text),
+            _ => {}
+        }
+        self
+    }
 }
 
 /// One thing that happened to the run as a whole.

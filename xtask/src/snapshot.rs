@@ -18,7 +18,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use tempfile::NamedTempFile;
 
-pub use crate::snapshot::restore::restore;
+pub use crate::snapshot::{archive::WrittenBy, restore::restore};
 use crate::{
     cluster::{Cluster, ObjectId, Verdict, Wait},
     env::Env,
@@ -43,6 +43,8 @@ const QUICK: u64 = 256 << 20;
 const RESERVE: u64 = 128 << 20;
 /// Those that the tool took by itself are kept up to this many.
 const KEPT: usize = 10;
+/// How the name of a file begins and ends that is not whole yet.
+const PARTIAL: (&str, &str) = (".pocdeploy-", ".part");
 /// In the names of those.
 const BEFORE: &str = "-before-";
 
@@ -124,7 +126,7 @@ pub fn take_before(env: &Env, task: TaskId, cluster: &Cluster, database: &Object
 }
 
 fn dump(env: &Env, primary: &Primary, dir: &Path) -> Result<(NamedTempFile, Facts)> {
-    let mut out = NamedTempFile::new_in(dir).with_context(|| format!("write to {}", dir.display()))?;
+    let mut out = partial(dir).with_context(|| format!("write to {}", dir.display()))?;
     let live = &env.config.database.name;
     let dump = ["pg_dump", "--format=custom", LOCKS, "--dbname", &primary::connection(live)];
     primary.run(&dump, None, &mut out).or_else(|error| {
@@ -139,6 +141,25 @@ fn dump(env: &Env, primary: &Primary, dir: &Path) -> Result<(NamedTempFile, Fact
     archive::write_facts(&mut out, &facts)?;
     out.as_file().sync_all()?;
     Ok((out, facts))
+}
+
+/// A file that is locked as long as it is written. What a run that was killed left in the folder goes first.
+fn partial(dir: &Path) -> Result<NamedTempFile> {
+    for entry in fs::read_dir(dir)?.flatten() {
+        let name = entry.file_name();
+        let is_partial = name.to_string_lossy().strip_prefix(PARTIAL.0).is_some_and(|it| it.ends_with(PARTIAL.1));
+        if is_partial && entry.file_type()?.is_file() && File::open(entry.path()).is_ok_and(|it| it.try_lock().is_ok()) {
+            fs::remove_file(entry.path()).with_context(|| format!("remove {}", entry.path().display()))?;
+        }
+    }
+    loop {
+        let out = tempfile::Builder::new().prefix(PARTIAL.0).suffix(PARTIAL.1).tempfile_in(dir)?;
+        out.as_file().lock()?;
+        // Another run may have taken it for a left one before it was locked.
+        if out.path().exists() {
+            return Ok(out);
+        }
+    }
 }
 
 fn persist(out: NamedTempFile, file: &Path) -> Result<u64> {
@@ -193,9 +214,9 @@ pub fn list(env: &Env) -> Result<Vec<Snapshot>> {
     Ok(out)
 }
 
-/// What can be seen of a file without a database: that it is there and begins as a snapshot does.
-pub fn look(file: &Path) -> Result<()> {
-    Archive::open(file).map(drop)
+/// What can be seen of a file without a database: that it is there, and begins and ends as one of that writer.
+pub fn look(file: &Path, writer: WrittenBy) -> Result<()> {
+    Archive::open(file, writer).map(drop)
 }
 
 /// Reads the whole file as a restore would, into nothing.
@@ -221,6 +242,25 @@ fn folder(env: &Env, file: &Path) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_partial_file_goes_when_nobody_writes_it_any_more_and_nothing_else_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = || {
+            let mut out: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+            out.sort();
+            out
+        };
+        for name in [".pocdeploy-killed.part", "mine.part", ".pocdeploy-mine.dump", "a.dump"] {
+            fs::write(dir.path().join(name), "x").unwrap();
+        }
+        let written = partial(dir.path()).unwrap();
+        let own = written.path().file_name().unwrap().to_str().unwrap().to_owned();
+        let another = partial(dir.path()).unwrap();
+        assert!(names().contains(&own), "{own} is still written");
+        drop((written, another));
+        assert_eq!(names(), [".pocdeploy-mine.dump", "a.dump", "mine.part"]);
+    }
 
     #[test]
     fn only_snapshots_that_the_tool_took_by_itself_are_its_own() {

@@ -27,6 +27,11 @@ pub(super) fn is_all_ours(want: &Value, metadata: &Value) -> bool {
     walk.out.is_empty()
 }
 
+/// Whether the annotation is as we applied it.
+pub(super) fn holds_annotation(live: &Value, name: &str) -> bool {
+    owned_fields(live).pointer("/f:metadata/f:annotations").is_some_and(|it| it.get(format!("f:{name}")).is_some())
+}
+
 /// The fields that we hold by server-side apply.
 fn owned_fields(object: &Value) -> Value {
     let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();

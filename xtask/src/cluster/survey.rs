@@ -129,6 +129,7 @@ impl Cluster {
 
     async fn judge(&self, want: &Value, id: &ObjectId, listed: Option<&Value>, inputs: &str) -> Result<Seen, kube::Error> {
         let seen = |state| Seen { id: id.clone(), state };
+        let key = |object: &Value| object.pointer("/metadata/annotations").and_then(|it| it.get(inputs)).cloned();
         let whole = match listed.filter(|it| drift::is_all_ours(want, &it["metadata"])) {
             Some(it) => it.clone(),
             None => {
@@ -138,6 +139,10 @@ impl Cluster {
                     found => found?,
                 };
                 let found = serde_json::to_value(found).map_err(kube::Error::SerdeError)?;
+                // Of another wanted object: what that did not have is new, and nobody's change.
+                if key(&found) != key(want) && drift::holds_annotation(&found, inputs) {
+                    return Ok(seen(State::OtherInputs));
+                }
                 let changes = drift::drift(want, &found);
                 if !changes.is_empty() {
                     return Ok(seen(State::Drift(changes)));
@@ -145,7 +150,6 @@ impl Cluster {
                 found
             }
         };
-        let key = |object: &Value| object.pointer("/metadata/annotations").and_then(|it| it.get(inputs)).cloned();
         if key(&whole) != key(want) {
             return Ok(seen(State::OtherInputs));
         }

@@ -19,6 +19,7 @@ use crate::{
         wire,
     },
     runner,
+    snapshot::WrittenBy,
     tasks::{self, image, wanted},
 };
 
@@ -40,7 +41,7 @@ pub(crate) fn run(env: &Env, output: Output, restore: Option<&Path>) -> Result<(
     }
     let run = runner::run(env, &tasks::task, &[TaskId::Deploy])?;
     if let Some(file) = restore {
-        db::put(env, file, false)?;
+        db::put(env, (file, WrittenBy::Snapshot), false)?;
     }
     let kubeconfig = env.kubeconfig();
     let created = Created {

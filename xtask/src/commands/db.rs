@@ -15,7 +15,7 @@ use crate::{
     errors::Problem,
     graph::TaskId,
     setup,
-    snapshot::{self, Proof, Snapshot},
+    snapshot::{self, Proof, Snapshot, WrittenBy},
     tasks::{deploy, wanted},
 };
 
@@ -40,18 +40,18 @@ pub(crate) fn ls(env: &Env) -> Result<()> {
     std::io::stdout().write_all(text(&snapshot::list(env)?).as_bytes()).context("print the snapshots")
 }
 
-/// `db restore FILE`.
-pub(crate) fn restore(env: &Env, file: &Path) -> Result<()> {
-    snapshot::look(file)?;
+/// `db restore [--from-pg-dump] FILE`.
+pub(crate) fn restore(env: &Env, file: &Path, writer: WrittenBy) -> Result<()> {
+    snapshot::look(file, writer)?;
     instance::find(env)?;
     setup::consent(env, TASK, &format!("replaces all that the database of instance {} holds by {}", env.instance, file.display()))?;
-    put(env, file, true)
+    put(env, (file, writer), true)
 }
 
 /// The file's content into the database that runs; with `keep`, a snapshot of what it holds is taken first.
-pub(crate) fn put(env: &Env, file: &Path, keep: bool) -> Result<()> {
+pub(crate) fn put(env: &Env, (file, writer): (&Path, WrittenBy), keep: bool) -> Result<()> {
     reported(env, TASK, &format!("restoring {}", file.display()), || {
-        let kept = deploy::restore(env, file, keep)?;
+        let kept = deploy::restore(env, (file, writer), keep)?;
         let back = kept.map(|it| format!("; back with: cargo xtask db restore {}", it.display())).unwrap_or_default();
         Ok(format!("the database holds what {} does, and the page answers{back}", file.display()))
     })
@@ -59,7 +59,7 @@ pub(crate) fn put(env: &Env, file: &Path, keep: bool) -> Result<()> {
 
 /// `create --restore` starts an instance from a file and never overwrites what one holds.
 pub(crate) fn refuse_used(env: &Env, file: &Path) -> Result<()> {
-    snapshot::look(file)?;
+    snapshot::look(file, WrittenBy::Snapshot)?;
     if instance::find(env).is_ok() && deploy::serving(&deploy::revisions(env)?).is_some() {
         let what = format!("instance {} is there already: --restore is for a new one", env.instance);
         return Err(Problem::usage(what).hint(format!("cargo xtask db restore {}", file.display())).into());

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use crate::{
+    called,
     doctor::{self, Check, State},
     env::Env,
     errors::{Code, Problem},
@@ -23,7 +24,7 @@ pub(crate) fn run(env: Env, configuration: Option<anyhow::Error>, output: Output
         Output::Text => text(&checks),
         Output::Json => format!("{:#}\n", value(&checks)),
     };
-    std::io::stdout().write_all(shown.as_bytes()).context("print the checks")?;
+    std::io::stdout().write_all(called::reworded(&shown).as_bytes()).context("print the checks")?;
     verdict(&checks)
 }
 

@@ -43,7 +43,7 @@ pub(crate) fn run(flags: &Eject, project: Option<&Path>, dry_run: bool) -> Resul
         out.push_str(&format!("{}\n", target.display()));
     }
     for path in generated {
-        let text = format!("passed over: {}, which `{} requirements` writes\n", path.display(), called::name());
+        let text = format!("passed over: {}, which `{} requirements` writes\n", path.display(), called::program());
         std::io::stderr().write_all(text.as_bytes()).ok();
     }
     std::io::stdout().write_all(out.as_bytes()).context("print the paths")
@@ -54,7 +54,7 @@ pub(crate) fn run(flags: &Eject, project: Option<&Path>, dry_run: bool) -> Resul
 fn choose(all: Vec<Carried>, paths: &[PathBuf]) -> Result<(Vec<Carried>, Vec<PathBuf>)> {
     if let Some(path) = paths.iter().find(|path| !all.iter().any(|it| it.path.starts_with(path))) {
         let what = format!("no carried file is {} or below it", path.display());
-        let hint = format!("`{} eject --dry-run` lists them", called::name());
+        let hint = format!("`{} eject --dry-run` lists them", called::program());
         return Err(Problem::usage(what).hint(hint).into());
     }
     let is_chosen = |it: &Carried| paths.is_empty() || paths.iter().any(|path| it.path.starts_with(path));

@@ -74,7 +74,7 @@ fn words(state: &State) -> (&'static str, String) {
         State::Fresh(text) => ("fresh", text.clone()),
         State::Stale(reason) => ("stale", reason.clone()),
         State::After(need) => ("waits", format!("{} comes first", need.name())),
-        State::Unknown(why) => ("unknown", why.lines().next().unwrap_or_default().to_owned()),
+        State::Unknown(why) => ("unknown", why.clone()),
     }
 }
 
@@ -84,6 +84,7 @@ fn text(seen: &[Seen]) -> String {
         let needs: Vec<&str> = it.needs.iter().map(|it| it.name()).collect();
         let needs = if needs.is_empty() { "-".to_owned() } else { needs.join(", ") };
         let (word, why) = words(&it.state);
+        let why = why.trim_end().replace('\n', "\n      ");
         out.push_str(&format!("{:<13}{:<32}{word:<8}{why}\n", it.id.name(), format!("needs {needs}")));
     }
     out

@@ -142,6 +142,23 @@ pub const KEYS: [Key; 33] = [
     key!("images.postgresql", optional images.postgresql),
 ];
 
+/// Variables of the tool's that are no keys: the cache's folder, completions of shells, and two that it gives to its own programs.
+const OTHERS: [&str; 4] = ["POCDEPLOY_CACHE_DIR", "POCDEPLOY_COMPLETE", "POCDEPLOY_DEV", "POCDEPLOY_FILE_OPTIONS"];
+
+/// What is wrong with the names that begin as the tool's own variables do and mean nothing: a mistyped one would be passed over, and
+/// the run would go on with another value.
+pub(super) fn unknown_variables(names: &[String]) -> Vec<String> {
+    let known: Vec<String> = KEYS.iter().map(Key::variable).chain(OTHERS.map(str::to_owned)).collect();
+    let mut out = Vec::new();
+    for name in names.iter().filter(|it| it.starts_with("POCDEPLOY_") && !known.contains(it)) {
+        let near = known.iter().map(|it| (strsim::damerau_levenshtein(name, it), it)).filter(|(distance, _)| *distance <= 4).min();
+        let meant = near.map(|(_, it)| format!("; did you mean `{it}`?")).unwrap_or_default();
+        out.push(format!("{name}: no variable of this name{meant}"));
+    }
+    out.sort();
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,6 +182,19 @@ mod tests {
         assert!(port.set(&mut Config::default(), "many").unwrap_err().contains("`many`"));
         let source = KEYS.iter().find(|it| it.path == "images.source").unwrap();
         assert_eq!(source.set(&mut Config::default(), "web").unwrap_err(), "`web` is none of auto, registry, packages");
+    }
+
+    #[test]
+    fn a_mistyped_variable_is_named_with_the_one_that_was_meant() {
+        let names = ["HOME", "POCDEPLOY_CLUSTR_PORT", "POCDEPLOY_APP_SECRET_KEY", "POCDEPLOY_FLAVOUR", "pocdeploy_name"].map(str::to_owned);
+        let expected = [
+            "POCDEPLOY_APP_SECRET_KEY: no variable of this name; did you mean `POCDEPLOY_SECRET_KEY`?",
+            "POCDEPLOY_CLUSTR_PORT: no variable of this name; did you mean `POCDEPLOY_CLUSTER_PORT`?",
+            "POCDEPLOY_FLAVOUR: no variable of this name",
+        ];
+        assert_eq!(unknown_variables(&names), expected);
+        let known: Vec<String> = KEYS.iter().map(Key::variable).chain(OTHERS.map(str::to_owned)).collect();
+        assert_eq!(unknown_variables(&known), Vec::<String>::new());
     }
 
     #[test]

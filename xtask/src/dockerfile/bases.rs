@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::dockerfile::{Dockerfile, Instruction};
+use crate::dockerfile::{
+    Dockerfile,
+    stages::{Stage, arguments, expand, stages},
+};
 
 /// An image of a registry or of the engine, and the line that names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,26 +14,10 @@ pub struct Base {
     pub reference: String,
 }
 
-/// One part of a file, from its FROM on.
-struct Stage<'a> {
-    /// In small letters, as stages are compared.
-    name: Option<String>,
-    instructions: &'a [Instruction],
-}
-
 /// The images that the last stage is made from, by way of other stages too, each once. One for a platform that the file names, and one
 /// whose name only a builder can tell, is left out.
 pub fn bases(file: &Dockerfile, args: &BTreeMap<String, String>) -> Vec<Base> {
-    let first = file.instructions.iter().position(|it| it.name == "FROM").unwrap_or(file.instructions.len());
-    let mut known = BTreeMap::new();
-    for argument in file.instructions[..first].iter().filter(|it| it.name == "ARG") {
-        for word in argument.words() {
-            let (name, default) = word.split_once('=').map_or((word.as_str(), None), |(name, value)| (name, Some(value)));
-            let value = args.get(name).cloned().or_else(|| expand(default?, &known));
-            known.extend(value.map(|it| (name.to_owned(), it)));
-        }
-    }
-    let stages = stages(&file.instructions[first..]);
+    let (known, stages) = (arguments(file, args), stages(file));
     let mut out: Vec<Base> = Vec::new();
     let (mut seen, mut open) = (BTreeSet::new(), stages.len().checked_sub(1).into_iter().collect::<Vec<_>>());
     while let Some(index) = open.pop() {
@@ -50,17 +37,6 @@ pub fn bases(file: &Dockerfile, args: &BTreeMap<String, String>) -> Vec<Base> {
     }
     out.sort_by_key(|it| it.line);
     out
-}
-
-fn stages(instructions: &[Instruction]) -> Vec<Stage<'_>> {
-    let starts: Vec<usize> = (0..instructions.len()).filter(|it| instructions[*it].name == "FROM").collect();
-    let ends = starts.iter().skip(1).copied().chain([instructions.len()]);
-    let stage = |(start, end): (usize, usize)| {
-        let words = instructions[start].words();
-        let name = words.get(2).filter(|_| words[1].eq_ignore_ascii_case("as")).map(|it| it.to_lowercase());
-        Stage { name, instructions: &instructions[start..end] }
-    };
-    starts.iter().copied().zip(ends).map(stage).collect()
 }
 
 /// What a stage takes from elsewhere, by the name that the file gives it.
@@ -84,35 +60,6 @@ fn sources(stage: &Stage<'_>, known: &BTreeMap<String, String>) -> Vec<(usize, S
 
 fn is_own_platform(value: &str) -> bool {
     ["BUILDPLATFORM", "TARGETPLATFORM"].iter().any(|it| value == format!("${it}") || value == format!("${{{it}}}"))
-}
-
-/// The text with its variables filled in; nothing where one is unknown or of a form that is not simple.
-fn expand(text: &str, known: &BTreeMap<String, String>) -> Option<String> {
-    let Some((before, after)) = text.split_once('$') else { return Some(text.to_owned()) };
-    let (value, rest) = match after.strip_prefix('{') {
-        Some(inner) => {
-            let (inner, rest) = inner.split_once('}')?;
-            let end = inner.find(|it: char| !it.is_alphanumeric() && it != '_').unwrap_or(inner.len());
-            let (name, other) = inner.split_at(end);
-            let value = known.get(name).cloned();
-            let full = value.clone().filter(|it| !it.is_empty());
-            let value = if let Some(default) = other.strip_prefix(":-") {
-                full.or_else(|| expand(default, known))
-            } else if let Some(default) = other.strip_prefix('-') {
-                value.or_else(|| expand(default, known))
-            } else if other.is_empty() {
-                value
-            } else {
-                None
-            };
-            (value?, rest)
-        }
-        None => {
-            let end = after.find(|it: char| !it.is_alphanumeric() && it != '_').unwrap_or(after.len());
-            (known.get(&after[..end]).cloned()?, &after[end..])
-        }
-    };
-    Some(format!("{before}{value}{}", expand(rest, known)?))
 }
 
 #[cfg(test)]

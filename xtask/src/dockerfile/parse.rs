@@ -32,6 +32,8 @@ pub struct Instruction {
     pub rest: String,
     /// The N of the first frontend, Dockerfile 1.N, that reads the lines below as its heredocs: 4, or 16 for one with a blank after `<<`.
     pub heredoc: Option<u32>,
+    /// The lines of its heredocs, with those that end them.
+    pub body: String,
 }
 
 impl Instruction {
@@ -87,6 +89,7 @@ pub fn parse(text: &str) -> Dockerfile {
         // One without an end is a shift (`$(( 1 << 20 ))`) or a comment to builders that know no such heredoc; the others refuse it.
         if let Some(end) = end {
             instruction.heredoc = opened.iter().map(|it| it.since).max();
+            instruction.body = lines[next..end].join("\n");
             next = end;
         }
         // A comment above continues nothing: the number is that of the instruction's own first line.
@@ -139,7 +142,7 @@ fn instruction(line: usize, whole: &str) -> Instruction {
         let (name, value) = flag.split_once('=').unwrap_or((flag, ""));
         flags.push((name.to_owned(), value.replace(['"', '\''], "")));
     }
-    Instruction { line, name, flags, rest: rest.trim_end().to_owned(), heredoc: None }
+    Instruction { line, name, flags, rest: rest.trim_end().to_owned(), heredoc: None, body: String::new() }
 }
 
 /// A word that opens a heredoc.

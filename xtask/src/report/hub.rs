@@ -111,7 +111,7 @@ impl State {
 
 impl Report for Hub {
     fn event(&self, task: TaskId, event: Event) {
-        self.tell(Told::Task(task, event));
+        self.tell(Told::Task(task, event.reworded()));
     }
 
     fn run(&self, event: RunEvent) {

@@ -52,7 +52,8 @@ impl Listener for Plain {
             return;
         }
         for task in run.tasks.iter().filter(|it| matches!(it.phase, Phase::Running | Phase::Checking)) {
-            let spoke = self.spoke.get(&task.id).copied().unwrap_or(task.began);
+            // A command may run a task twice: what it said the first time is no sign of how long it now says nothing.
+            let spoke = self.spoke.get(&task.id).copied().unwrap_or_default().max(task.began);
             if at.saturating_sub(spoke) < HEARTBEAT {
                 continue;
             }
@@ -74,7 +75,7 @@ mod tests {
     use expect_test::{Expect, expect};
 
     use super::*;
-    use crate::report::{story, style::Style};
+    use crate::report::{Event, story, style::Style};
 
     fn check(width: usize, verbosity: Verbosity, expected: &Expect) {
         let paper = story::Paper::default();
@@ -126,6 +127,19 @@ mod tests {
 
             "#]],
         );
+    }
+
+    #[test]
+    fn a_task_that_begins_again_is_not_said_to_be_still_running() {
+        let paper = story::Paper::default();
+        let style = Style { colour: false, unicode: false, width: usize::MAX };
+        let mut plain = Plain::new(Box::new(paper.clone()), Lines { style, verbosity: Verbosity::Normal, starts: true });
+        let task = |at, event| (at, Told::Task(TaskId::Patch, event));
+        let skipped = || Event::Skipped { reason: "staged".to_owned() };
+        // As `dev` does: minutes lie between the two.
+        let story = vec![task(0.0, Event::Checking), task(0.1, skipped()), task(300.0, Event::Checking), task(301.0, skipped())];
+        story::play(&story, &mut plain, |_| ());
+        assert_eq!(paper.text(), " 0:00 = patch        skipped: staged\n 5:01 = patch        skipped: staged\n");
     }
 
     #[test]

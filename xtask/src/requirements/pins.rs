@@ -49,7 +49,7 @@ pub fn pin(
         sh,
         "{uv} pip compile --quiet --no-progress --color never --generate-hashes --no-header --no-annotate --only-binary :all: --python {python} --python-version {version} --python-platform {ceiling} --constraints {limits} --output-file {output} {input}"
     );
-    let (good, said) = env.tools.outcome(ID, settings.for_uv(command)).context("pin the requirements")?;
+    let (good, said) = env.tools.outcome(ID, settings.for_uv(command.args(&settings.arguments))).context("pin the requirements")?;
     if !good {
         return Err(failed(&said, target).into());
     }

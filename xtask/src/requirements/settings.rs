@@ -20,6 +20,8 @@ const ID: TaskId = TaskId::Requirements;
 #[derive(Default, Deserialize)]
 pub struct Settings {
     uv: BTreeMap<String, String>,
+    /// For `uv pip compile`: what no variable of uv's says.
+    pub arguments: Vec<String>,
     pip: BTreeMap<String, String>,
     /// Settings that neither call follows.
     unheard: Vec<String>,

@@ -1,6 +1,11 @@
 //! What the wheels are for: the image's Python, C library and processor, as its Dockerfile tells.
 
-use crate::fingerprint::Fingerprint;
+use std::collections::BTreeMap;
+
+use crate::{
+    dockerfile::{self, Instruction},
+    fingerprint::Fingerprint,
+};
 
 /// The C library that wheels are tagged for (PEP 600, PEP 656).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,92 +122,35 @@ impl Target {
 
 /// Whether a Dockerfile takes what is pinned: wheels, or requirements. Comments do not count.
 pub fn is_used(dockerfile: &str) -> bool {
-    instructions(dockerfile).iter().any(|it| mentions(it))
+    dockerfile::parse(dockerfile).instructions.iter().any(mentions)
 }
 
-fn mentions(instruction: &str) -> bool {
-    instruction.contains("wheels") || instruction.contains("requirements")
+fn mentions(instruction: &Instruction) -> bool {
+    let texts = instruction.flags.iter().map(|(_, value)| value).chain([&instruction.rest, &instruction.body]);
+    texts.into_iter().any(|it| it.contains("wheels") || it.contains("requirements"))
 }
 
 /// One stage's image.
-struct Stage {
+struct Image {
     reference: String,
     uses_wheels: bool,
 }
 
-fn images(dockerfile: &str, base: &str) -> Vec<Stage> {
-    let mut arguments = vec![("BASE_IMAGE".to_owned(), base.to_owned())];
-    let mut names: Vec<(String, String)> = Vec::new();
-    let mut out: Vec<Stage> = Vec::new();
-    for instruction in instructions(dockerfile) {
-        let mut words = instruction.split_whitespace();
-        match words.next().map(str::to_ascii_uppercase).as_deref() {
-            Some("ARG") if out.is_empty() => {
-                for (name, value) in words.filter_map(|it| it.split_once('=')) {
-                    if !arguments.iter().any(|(known, _)| known == name) {
-                        arguments.push((name.to_owned(), filled(value.trim_matches(['"', '\'']), &arguments)));
-                    }
-                }
-            }
-            Some("FROM") => {
-                let words: Vec<&str> = words.filter(|it| !it.starts_with("--")).collect();
-                let Some(named) = words.first().map(|it| filled(it, &arguments)) else { continue };
-                let reference = names.iter().find(|(name, _)| *name == named.to_lowercase()).map_or(named, |(_, it)| it.clone());
-                if let [_, word, name] = words[..]
-                    && word.eq_ignore_ascii_case("as")
-                {
-                    names.push((name.to_lowercase(), reference.clone()));
-                }
-                out.push(Stage { reference, uses_wheels: false });
-            }
-            _ => {
-                if let Some(stage) = out.last_mut() {
-                    stage.uses_wheels |= mentions(&instruction);
-                }
-            }
-        }
-    }
-    out
-}
-
-/// Logical lines, comments left out.
-fn instructions(dockerfile: &str) -> Vec<String> {
+/// Each stage's image, by way of other stages too. One that only a builder can tell is left as the file writes it.
+fn images(file: &str, base: &str) -> Vec<Image> {
+    let file = dockerfile::parse(file);
+    let known = dockerfile::arguments(&file, &BTreeMap::from([("BASE_IMAGE".to_owned(), base.to_owned())]));
+    let mut named: Vec<(String, String)> = Vec::new();
     let mut out = Vec::new();
-    let mut open = String::new();
-    for line in dockerfile.lines().map(str::trim).filter(|it| !it.starts_with('#') && !it.is_empty()) {
-        if let Some(part) = line.strip_suffix('\\') {
-            open.push_str(part);
-            open.push(' ');
-        } else {
-            out.push(std::mem::take(&mut open) + line);
-        }
+    for stage in dockerfile::stages(&file) {
+        let [from, rest @ ..] = stage.instructions else { continue };
+        let Some(word) = from.words().into_iter().next() else { continue };
+        let image = dockerfile::expand(&word, &known).unwrap_or(word);
+        let reference = named.iter().rev().find(|(name, _)| *name == image.to_lowercase()).map_or(image, |(_, it)| it.clone());
+        named.extend(stage.name.map(|it| (it, reference.clone())));
+        out.push(Image { reference, uses_wheels: rest.iter().any(mentions) });
     }
-    out.extend((!open.is_empty()).then_some(open));
     out
-}
-
-/// `$NAME`, `${NAME}`, `${NAME:-default}` replaced by the argument's value.
-fn filled(text: &str, arguments: &[(String, String)]) -> String {
-    let value = |name: &str| arguments.iter().find(|(known, _)| known == name).map(|(_, it)| it.clone());
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find('$') {
-        out.push_str(&rest[..at]);
-        rest = &rest[at + 1..];
-        let inner = if let Some(braced) = rest.strip_prefix('{') {
-            let end = braced.find('}').unwrap_or(braced.len());
-            rest = braced.get(end + 1..).unwrap_or_default();
-            &braced[..end]
-        } else {
-            let end = rest.find(|it: char| !it.is_alphanumeric() && it != '_').unwrap_or(rest.len());
-            let (name, after) = rest.split_at(end);
-            rest = after;
-            name
-        };
-        let (name, default) = inner.split_once(":-").or_else(|| inner.split_once('-')).unwrap_or((inner, ""));
-        out.push_str(&value(name).unwrap_or_else(|| default.to_owned()));
-    }
-    out + rest
 }
 
 /// `3.12` of `python:3.12-slim`, `ghcr.io/astral-sh/uv:python3.12-bookworm`, `x/python3.12:1`.
@@ -246,7 +194,12 @@ mod tests {
             ("FROM ghcr.io/astral-sh/uv:python3.14-trixie-slim", "3.14", Libc::Gnu(41)),
             ("FROM node:22 AS assets\nRUN npm ci\nFROM python:3.9-slim AS p\nCOPY wheels w/\nFROM python:3.12", "3.9", Libc::Gnu(36)),
             ("FROM python:3.12-slim AS a\nFROM gcr.io/distroless/base", "3.12", Libc::Gnu(36)),
-            ("FROM ${BASE_IMAGE:-python:3.9}", "3.13", Libc::Gnu(41)),
+            ("ARG BASE_IMAGE\nFROM ${BASE_IMAGE:-python:3.9}", "3.13", Libc::Gnu(41)),
+            // The build's own arguments are unknown to a file that does not name them.
+            ("FROM ${BASE_IMAGE:-python:3.9}", "3.9", Libc::Gnu(36)),
+            ("# escape=`\nFROM `\n  python:3.12-alpine", "3.12", Libc::Musl),
+            ("FROM \"python:3.12-bullseye\"", "3.12", Libc::Gnu(31)),
+            ("FROM x\nRUN <<EOF\nFROM python:3.9\nEOF\nFROM python:3.12-slim-bookworm", "3.12", Libc::Gnu(36)),
         ] {
             assert_eq!(of(dockerfile), (python.to_owned(), libc, false), "{dockerfile}");
         }
@@ -290,6 +243,8 @@ mod tests {
     fn a_dockerfile_uses_the_pins_where_it_names_wheels_or_requirements() {
         assert!(is_used("FROM x\nCOPY wheels w/"));
         assert!(is_used("FROM x\nRUN pip install \\\n  -r requirements.txt"));
+        assert!(is_used("FROM x\nRUN --mount=type=bind,source=wheels,target=/w pip install /w/*"));
+        assert!(is_used("FROM x\nRUN <<EOF\npip install -r requirements.txt\nEOF"));
         assert!(!is_used("# wheels, requirements\nFROM golang\nCOPY . .\nRUN go build"));
     }
 }

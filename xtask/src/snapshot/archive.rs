@@ -40,21 +40,37 @@ impl Facts {
     }
 }
 
+/// Who wrote a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WrittenBy {
+    /// `db snapshot`, or this tool by itself.
+    Snapshot,
+    /// `pg_dump --format=custom`: whose the extensions are follows the database that is replaced.
+    PgDump,
+}
+
 /// A file that begins as a snapshot does.
 pub(crate) struct Archive {
     file: File,
     /// Of PostgreSQL's part, in bytes.
     length: u64,
-    /// Not in files that were written before there were any, nor in those of `pg_dump` itself.
+    /// Not in files of `pg_dump` itself.
     pub facts: Option<Facts>,
 }
 
 impl Archive {
-    /// What can be seen of a file without a database: that it is there, begins as a snapshot does, and is not cut in its facts.
-    pub(crate) fn open(path: &Path) -> Result<Archive> {
+    /// What can be seen of a file without a database: that it is there, begins as a snapshot does, and ends as one of that writer.
+    pub(crate) fn open(path: &Path, writer: WrittenBy) -> Result<Archive> {
         let file = regular::open(path)
             .map_err(|error| Problem::usage(format!("{}: {error}", path.display())).hint("`cargo xtask db ls` lists the snapshots"))?;
-        Archive::of(file, path)
+        let archive = Archive::of(file, path)?;
+        // A snapshot that was cut off before its last line looks just like a file of `pg_dump`'s own.
+        if archive.facts.is_none() && writer == WrittenBy::Snapshot {
+            let what = format!("{} does not end as a snapshot does: it is cut short, or not written by `db snapshot`", path.display());
+            let hint = format!("a whole file of pg_dump's own: cargo xtask db restore --from-pg-dump {}", path.display());
+            return Err(Problem::usage(what).hint(hint).into());
+        }
+        Ok(archive)
     }
 
     pub(crate) fn of(mut file: File, path: &Path) -> Result<Archive> {

@@ -15,7 +15,7 @@ use crate::{
     errors::{Problem, code, exit_code},
     graph::TaskId,
     snapshot::{
-        archive::{self, Archive},
+        archive::{self, Archive, WrittenBy},
         enough_room,
         primary::Primary,
         scratch::{self, Exchanged, MissingRoles, Scratch},
@@ -28,8 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Replaces the application's database by one that holds what the file does: tables, rows, owners, rights, large objects,
 /// settings. Until that one is complete nothing changes, and what fails leaves the database as it was. Sessions of the old
 /// database are ended when they are idle, or after five seconds.
-pub fn restore(env: &Env, task: TaskId, cluster: &Cluster, database: &ObjectId, file: &Path) -> Result<()> {
-    let mut archive = Archive::open(file)?;
+pub fn restore(env: &Env, task: TaskId, cluster: &Cluster, database: &ObjectId, (file, writer): (&Path, WrittenBy)) -> Result<()> {
+    let mut archive = Archive::open(file, writer)?;
     let primary = Primary::find(cluster, database)?;
     let live = &env.config.database.name;
     let hinders = primary.sql(scratch::maintenance(live), include_str!("sql/hinders.sql"), &[("live", live)])?;

@@ -110,7 +110,7 @@ impl Scratch<'_> {
     fn fill(&self, archive: &mut Archive, contents: &Contents, roles: MissingRoles) -> Result<()> {
         let facts = match &archive.facts {
             Some(facts) => facts.clone(),
-            // An older file: an extension that is there in both stays whose it is.
+            // A file of pg_dump's own: an extension that is there in both stays whose it is.
             None => Facts { public: true, ..Facts::read(self.primary, self.live)? },
         };
         let mut rounds = 0;

@@ -16,7 +16,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 pub use crate::tasks::deploy::{
-    added::besides_serving,
+    added::{besides_serving, left_manifests},
     develop::develop,
     history::{Outcome, Revision},
     restore::restore,
@@ -102,6 +102,10 @@ impl Task for Deploy {
         };
         if let Some(why) = stale {
             return Ok(Probe::Stale(why));
+        }
+        let left = left_manifests(env, &cluster, wanted.all())?;
+        if let Some((id, _)) = left.iter().find(|(_, may_hold_data)| !may_hold_data) {
+            return Ok(Probe::Stale(format!("{id} is no longer in deploy/")));
         }
         let Some(address) = &wanted.address else { return Ok(Probe::Stale("the application has no address yet".to_owned())) };
         match rollout::page(address, &env.config.app.path) {

@@ -111,7 +111,7 @@ fn refuse(env: &Env, context: &Fingerprint) -> Result<()> {
     let hint = if is_own {
         "correct the line, or bring the file by a patch".to_owned()
     } else {
-        format!("this Dockerfile is the one that {} carries for its example: write one for this application as {name}", called::name())
+        format!("this Dockerfile is the one that {} carries for its example: write one for this application as {name}", called::program())
     };
     Err(Problem::config(what).code(Code::ImageBuild).hint(hint).into())
 }

@@ -18,7 +18,10 @@ use crate::{
     env::Env,
     errors::{self, Code, Problem},
     fingerprint::Fingerprint,
-    tasks::wanted::{self, App, Database},
+    tasks::{
+        deploy,
+        wanted::{self, App, Database},
+    },
 };
 
 /// What a task wants, read when it is first asked for: manifests may have 20,000 lines.
@@ -187,6 +190,8 @@ pub fn preview(env: &Env) -> Result<Vec<ObjectChange>> {
         let earlier = earlier_migrations(&cluster, migration)?;
         out.extend(earlier.iter().map(|id| of(id, ObjectAction::Delete, Some("an earlier migration".to_owned()))));
     }
+    let left = deploy::left_manifests(env, &cluster, app.all())?.into_iter().filter(|(_, may_hold_data)| !may_hold_data);
+    out.extend(left.map(|(id, _)| of(&id, ObjectAction::Delete, Some("no longer in deploy/".to_owned()))));
     let generated = ObjectId::new("v1", "Secret", &env.config.app.namespace, wanted::APP_SECRET);
     if env.config.app.secret_key.is_none() && cluster.get(&generated)?.is_none() {
         out.push(of(&generated, ObjectAction::Create, Some("generated once, and kept only in the cluster".to_owned())));

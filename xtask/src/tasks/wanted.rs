@@ -173,6 +173,14 @@ pub fn credentials(env: &Env) -> Result<String> {
     Ok(application_secret(&cluster))
 }
 
+/// What of the application's namespace is wanted and is in no revision of the application: the database with what it needs, the
+/// Secrets that the tool or the database's operator makes.
+pub(super) fn besides_app(env: &Env) -> Result<Vec<ObjectId>> {
+    let namespace = &env.config.app.namespace;
+    let secrets = [APP_SECRET.to_owned(), credentials(env)?].map(|name| Ok(ObjectId::new("v1", "Secret", namespace, &name)));
+    Database::read(env)?.all().map(ObjectId::of).chain(secrets).collect()
+}
+
 /// Which `Cluster` the manifests describe.
 pub fn database(env: &Env) -> Result<ObjectId> {
     ObjectId::of(&Database::read(env)?.cluster)

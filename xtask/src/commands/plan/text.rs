@@ -24,7 +24,9 @@ pub(super) fn text(plan: &Plan) -> String {
 }
 
 fn task(planned: &Planned) -> String {
-    let Planned { task, reason, .. } = planned;
+    let task = &planned.task;
+    // An error may have several lines, and each of them matters.
+    let reason = planned.reason.trim_end().replace('\n', "\n      ");
     let mut out = match planned.action {
         Action::Nothing => format!("= {task:<12} nothing to do: {reason}\n"),
         Action::Run => format!("~ {task:<12} would run: {reason}\n"),
@@ -47,7 +49,7 @@ fn summary(plan: &Plan) -> String {
     }
     format!(
         "\n{} of {} tasks would run, {unknown} cannot be foreseen; objects: {} to create, {} to change, {} to delete\n\
-         not in a plan: the values of Secrets, what operator and controllers make of objects, and objects that left deploy/ (they stay)\n",
+         not in a plan: the values of Secrets, what operator and controllers make of objects, and what left deploy/ and may hold data (it stays)\n",
         tasks(Action::Run),
         plan.tasks.len(),
         objects(ObjectAction::Create),
@@ -77,6 +79,12 @@ mod tests {
                         1 of 2 tasks would run, 1 cannot be foreseen; objects: 0 to create, 0 to change, 0 to delete\n";
         let text = text(&plan(vec![patch, planned("requirements", Action::Follows, "follows patch")], None));
         assert!(text.starts_with(expected), "{text}");
+    }
+
+    #[test]
+    fn an_error_of_several_lines_stands_whole_below_its_task() {
+        let text = text(&plan(vec![planned("image", Action::Unknown, "read it\nline 3: no such instruction\n")], Some(Vec::new())));
+        assert!(text.starts_with("? image        cannot be foreseen: read it\n      line 3: no such instruction\n\n"), "{text}");
     }
 
     #[test]

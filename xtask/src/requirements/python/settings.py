@@ -3,7 +3,7 @@
 usage: POCDEPLOY_FILE_OPTIONS=JSON python -I settings.py
 
 The variable holds a JSON object of options that a requirements file holds; they go before pip's settings
-Result: {"uv": {variable: value}, "pip": {variable: value}, "unheard": [name], "policy": text, "folders": [find-links folder]}.
+Result: {"uv": {variable: value}, "arguments": [of `uv pip compile`], "pip": {variable: value}, "unheard": [name], "policy": text, "folders": [find-links folder]}.
 
 pip's files are read by pip's own code, so that their places, sections and order are pip's. Values may carry credentials: the
 caller hands them to a child's environment and prints none. What shapes an environment (user, target, prefix, python ...) is
@@ -82,8 +82,10 @@ def translated(raw):
     uv["UV_INDEX_STRATEGY"] = "unsafe-best-match"
     if words["find-links"]:
         uv["UV_FIND_LINKS"] = ",".join(words["find-links"])
-    if "no-index" in flags:
-        uv["UV_NO_INDEX"] = "1"
+    # No variable of uv's says this, and UV_CONSTRAINT counts only without any --constraints, which our call has.
+    arguments = ["--no-index"] if "no-index" in flags else []
+    for path in words["constraint"]:
+        arguments += ["--constraints", path]
     if words["trusted-host"]:
         uv["UV_INSECURE_HOST"] = " ".join(words["trusted-host"])
     for name, variable in (("cert", "SSL_CERT_FILE"), ("client-cert", "SSL_CLIENT_CERT"), ("proxy", "ALL_PROXY")):
@@ -91,8 +93,6 @@ def translated(raw):
             uv[variable] = raw[name]
     if "proxy" in raw:
         uv["HTTPS_PROXY"] = uv["HTTP_PROXY"] = raw["proxy"]
-    if words["constraint"]:
-        uv["UV_CONSTRAINT"] = " ".join(words["constraint"])
     if "pre" in flags or raw.get("all-releases") == ":all:":
         uv["UV_PRERELEASE"] = "allow"
     elif "all-releases" in raw:
@@ -117,7 +117,7 @@ def translated(raw):
     pip = {"PIP_" + name.upper().replace("-", "_"): raw[name] for name in FOR_PIP if name in raw}
     folders = [it[len("file://"):] if it.startswith("file://") else it for it in words["find-links"]]
     folders = [os.path.abspath(it) for it in folders if os.path.isdir(it)]
-    return {"uv": uv, "pip": pip, "unheard": unheard, "policy": policy, "folders": folders}
+    return {"uv": uv, "arguments": arguments, "pip": pip, "unheard": unheard, "policy": policy, "folders": folders}
 
 
 def moment(text):

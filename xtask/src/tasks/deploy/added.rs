@@ -1,4 +1,5 @@
-//! What only a failed change brought into the cluster: removed again, but for what may hold data, which is kept and named.
+//! What is in the cluster and not of the revision that serves: objects that only a failed change brought, or that left the manifests.
+//! They are removed, but for what may hold data, which is kept and named.
 
 use std::{fmt, time::Duration};
 
@@ -11,7 +12,10 @@ use crate::{
     deploy::objects::INSTANCE,
     env::Env,
     graph::TaskId,
-    tasks::deploy::history::{self, Outcome, Revision},
+    tasks::{
+        deploy::history::{self, Attempt, Outcome, Revision},
+        wanted,
+    },
 };
 
 /// For finalizers and the pods' own time to end.
@@ -32,7 +36,9 @@ pub(super) struct Removed {
     removed: Vec<ObjectId>,
     kept: Vec<ObjectId>,
     failed: Vec<String>,
-    /// `cargo xtask kubectl --name x`
+    /// Why they go, before their names.
+    why: String,
+    /// `cargo xtask --name x kubectl`
     kubectl: String,
 }
 
@@ -59,10 +65,15 @@ impl Added {
     }
 
     /// Asks for the deletion of each that came to be. What cannot be removed is among the failures, and ends nothing.
-    pub(super) fn remove(&self, env: &Env, cluster: &Cluster) -> Removed {
-        let named = if env.options.named { format!(" --name {}", env.instance) } else { String::new() };
-        let mut out = Removed { kubectl: format!("{} kubectl{named}", called::name()), ..Removed::default() };
-        for id in &self.0 {
+    pub(super) fn remove(&self, cluster: &Cluster) -> Removed {
+        Removed::of(&self.0, cluster, "removed again, since only the failed change had it:".to_owned())
+    }
+}
+
+impl Removed {
+    fn of(ids: &[ObjectId], cluster: &Cluster, why: String) -> Removed {
+        let mut out = Removed { why, kubectl: format!("{} kubectl", called::name()), ..Removed::default() };
+        for id in ids {
             match remove(cluster, id) {
                 Ok(None) => {}
                 Ok(Some((removed, kept))) => {
@@ -74,9 +85,7 @@ impl Added {
         }
         out
     }
-}
 
-impl Removed {
     /// Waits until they are gone. One that stays is told as such.
     pub(super) fn wait(&mut self, env: &Env, cluster: &Cluster, task: TaskId) -> Result<()> {
         for id in std::mem::take(&mut self.removed) {
@@ -98,7 +107,7 @@ impl fmt::Display for Removed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut lines = Vec::new();
         if !self.removed.is_empty() {
-            lines.push("removed again, since only the failed change had it:".to_owned());
+            lines.push(self.why.clone());
             lines.extend(self.removed.iter().map(|it| format!("  {it}")));
         }
         if !self.kept.is_empty() {
@@ -162,10 +171,42 @@ fn claims(cluster: &Cluster, id: &ObjectId, set: &Value) -> Result<Vec<ObjectId>
 pub fn besides_serving(env: &Env, cluster: &Cluster) -> Result<Vec<(ObjectId, bool)>> {
     let revisions = history::read(cluster, &env.config.app.namespace)?;
     let Some(good) = history::serving(&revisions) else { return Ok(Vec::new()) };
+    besides(env, cluster, &revisions, |id| holds(&good.objects, id))
+}
+
+/// Objects of revisions that are there, ours, and of no revision that serves by the manifests: they left them. Each with whether it
+/// may hold data. `wanted` is what the manifests describe, of the application.
+pub fn left_manifests<'a>(env: &Env, cluster: &Cluster, wanted: impl Iterator<Item = &'a Value>) -> Result<Vec<(ObjectId, bool)>> {
+    let revisions = history::read(cluster, &env.config.app.namespace)?;
+    let wanted = wanted.map(ObjectId::of).chain(wanted::besides_app(env)?.into_iter().map(Ok)).collect::<Result<Vec<_>>>()?;
+    besides(env, cluster, &revisions, |id| wanted.iter().any(|it| is_same(it, id)))
+}
+
+/// After a change that serves: what only earlier revisions had goes, but for what may hold data. What cannot be removed ends nothing.
+pub(super) fn prune(env: &Env, cluster: &Cluster, task: TaskId, attempt: &Attempt) -> Result<()> {
+    let Some(good) = attempt.good() else { return Ok(()) };
+    let others = wanted::besides_app(env)?;
+    let keeps = |id: &ObjectId| holds(attempt.objects(), id) || others.iter().any(|it| is_same(it, id));
+    let found = besides(env, cluster, attempt.earlier(), keeps)?;
+    // What was kept by an earlier change was named then, and `status` names it.
+    let ids: Vec<ObjectId> = found.into_iter().filter(|(id, data)| !data || holds(&good.objects, id)).map(|(id, _)| id).collect();
+    let why = format!("removed, since revision {} does not have it:", attempt.number());
+    let mut removed = Removed::of(&ids, cluster, why);
+    removed.wait(env, cluster, task)?;
+    let said = removed.to_string();
+    if !said.is_empty() {
+        env.note(task, said);
+    }
+    Ok(())
+}
+
+fn besides(env: &Env, cluster: &Cluster, revisions: &[Revision], keeps: impl Fn(&ObjectId) -> bool) -> Result<Vec<(ObjectId, bool)>> {
+    let mut seen: Vec<ObjectId> = Vec::new();
     let mut out: Vec<(ObjectId, bool)> = Vec::new();
-    for object in revisions.iter().flat_map(|it| &it.objects) {
+    // The newest first: its claims are those that were made last.
+    for object in revisions.iter().rev().flat_map(|it| &it.objects) {
         let id = ObjectId::of(object)?;
-        if holds(&good.objects, &id) || out.iter().any(|(it, _)| is_same(it, &id)) {
+        if keeps(&id) || seen.iter().any(|it| is_same(it, &id)) {
             continue;
         }
         if id.kind == "StatefulSet" {
@@ -177,8 +218,9 @@ pub fn besides_serving(env: &Env, cluster: &Cluster) -> Result<Vec<(ObjectId, bo
             && is_ours(env, &found)
         {
             let may_hold_data = may_hold_data(&id, &found);
-            out.push((id, may_hold_data));
+            out.push((id.clone(), may_hold_data));
         }
+        seen.push(id);
     }
     Ok(out)
 }
@@ -241,6 +283,7 @@ mod tests {
                 ObjectId::new("postgresql.cnpg.io/v1", "Cluster", "polls", "more"),
             ],
             failed: vec!["delete Secret x in polls: no".to_owned()],
+            why: "removed again, since only the failed change had it:".to_owned(),
             kubectl: "cargo xtask kubectl".to_owned(),
         };
         assert_eq!(

@@ -12,7 +12,7 @@ use crate::{
     graph::TaskId,
     provider::provider,
     tasks::deploy::{
-        added::Added,
+        added::{self, Added},
         history::{Attempt, Outcome, Revision},
         rollout,
     },
@@ -34,7 +34,8 @@ pub(super) struct Change {
 /// The objects that a change ended with, where they are not those that it began with: what depends on an address was not known then.
 pub(super) type Settled = Option<Vec<Value>>;
 
-/// Does the work under a revision number of its own. Where it fails, the revision that served before is put back, what only the
+/// Does the work under a revision number of its own. Where it is well, objects that left the manifests go. Where it fails, the
+/// revision that served before is put back, what only the
 /// failed change added is removed but for what may hold data, and the error says so. An interrupted change stays as it is, with
 /// the old pods serving, and the next run goes on.
 pub(super) fn carry_out(env: &Env, cluster: &Cluster, task: TaskId, change: Change, work: impl FnOnce() -> Result<Settled>) -> Result<()> {
@@ -43,6 +44,10 @@ pub(super) fn carry_out(env: &Env, cluster: &Cluster, task: TaskId, change: Chan
     let error = match work() {
         Ok(settled) => {
             env.note(task, format!("revision {} serves {}", attempt.number(), change.image));
+            if let Err(error) = added::prune(env, cluster, task, &attempt) {
+                env.interrupt.check()?;
+                env.note(task, format!("what left the manifests is not removed: {error:#}"));
+            }
             return attempt.end(cluster, Outcome::Deployed, settled);
         }
         Err(error) => error,
@@ -57,7 +62,7 @@ pub(super) fn carry_out(env: &Env, cluster: &Cluster, task: TaskId, change: Chan
     };
     env.note(task, format!("putting back revision {}: {}", good.number, good.image));
     // First: a quota or a policy of the failed change may stand in the way of the old pods.
-    let mut removed = added.remove(env, cluster);
+    let mut removed = added.remove(cluster);
     let said = match put_back(env, cluster, task, &good) {
         Ok(()) => format!("revision {} ({}) is put back{}", good.number, good.image, page(env, cluster, task)),
         Err(why) => format!("revision {} ({}) could not be put back: {why:#}", good.number, good.image),

@@ -11,7 +11,7 @@ use crate::{
     env::Env,
     graph::TaskId,
     provider::provider,
-    snapshot,
+    snapshot::{self, WrittenBy},
     tasks::{
         deploy::{address, history, migration, rollout},
         image, wanted,
@@ -22,15 +22,15 @@ use crate::{
 const ID: TaskId = TaskId::Snapshot;
 
 /// Replaces the database's content. With `keep`, what it holds is taken to a snapshot first, whose path is returned.
-pub fn restore(env: &Env, file: &Path, keep: bool) -> Result<Option<PathBuf>> {
-    snapshot::look(file)?;
+pub fn restore(env: &Env, (file, writer): (&Path, WrittenBy), keep: bool) -> Result<Option<PathBuf>> {
+    snapshot::look(file, writer)?;
     let cluster = Cluster::open(env, &env.kubeconfig())?;
     let database = wanted::database(env)?;
     let kept = if keep { Some(snapshot::take_before(env, ID, &cluster, &database, "restore")?) } else { None };
     if let Some(kept) = &kept {
         env.note(ID, format!("what the database holds is kept in {}", kept.display()));
     }
-    snapshot::restore(env, ID, &cluster, &database, file)?;
+    snapshot::restore(env, ID, &cluster, &database, (file, writer))?;
     let app = App::read(env)?;
     let migrated = match job(env, &cluster, &app)? {
         Some(job) => {

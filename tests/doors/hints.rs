@@ -1,0 +1,51 @@
+//! Commands in hints: they exist, and for an instance that was named they name it, so that they can be copied.
+
+use std::{fs, path::Path};
+
+use pocdeploy::{flags, graph::TaskId};
+
+use crate::world::World;
+
+#[test]
+fn a_hint_about_a_named_instance_names_it() {
+    let world = World::new();
+    let named = |arguments: &[&str]| world.run(&[arguments, &["--name", "other"]].concat());
+    for arguments in [&["history"][..], &["rollback"], &["db", "snapshot"], &["validate"]] {
+        let ran = named(arguments);
+        ran.ends_with(5).says("`cargo xtask --name other create` brings it up").says("more: cargo xtask explain E0309");
+    }
+    let status = named(&["status"]);
+    assert!(status.stdout.contains("`cargo xtask --name other create` brings it up"), "{}", status.stdout);
+}
+
+/// Every command that is written in the code's texts, as `cargo xtask COMMAND`.
+fn written() -> Vec<(String, String)> {
+    let mut out = Vec::new();
+    for entry in walkdir::WalkDir::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
+        let entry = entry.unwrap();
+        if entry.path().extension().is_some_and(|it| it == "rs") {
+            let text = fs::read_to_string(entry.path()).unwrap();
+            for rest in text.split("cargo xtask ").skip(1) {
+                let command: String = rest.chars().take_while(|it| it.is_ascii_lowercase() || *it == '-').collect();
+                out.push((entry.path().display().to_string(), command));
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn every_command_in_a_hint_exists() {
+    let menu = flags::command();
+    let mut known: Vec<String> = menu.get_subcommands().map(|it| it.get_name().to_owned()).collect();
+    known.extend(TaskId::GRAPH.iter().map(|it| it.name().to_owned()));
+    known.push("help".to_owned());
+    let written = written();
+    assert!(written.len() > 60, "{}", written.len());
+    for (file, command) in written {
+        // What is no command: a placeholder in capitals or braces, or a flag.
+        if !command.is_empty() && !command.starts_with("--") {
+            assert!(known.contains(&command), "{file}: cargo xtask {command}");
+        }
+    }
+}
