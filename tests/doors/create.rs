@@ -250,7 +250,9 @@ fn a_plan_shows_each_property_and_no_secret_and_writes_nothing() {
     let mut command = world.command(&["plan", "--detailed-exitcode", "--out", "plan.json"]);
     let ran = Ran::from(command.env("POCDEPLOY_APP_REPLICAS", "3").env("POCDEPLOY_SECRET_KEY", &secret).output().unwrap());
     ran.ends_with(2);
-    assert!(ran.stdout.contains("~ Deployment polls-frontend in polls: spec.replicas: 2 -> 3\n"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("spec.replicas: 2 -> 3\n"), "{}", ran.stdout);
+    // The pods read the key when they start.
+    assert!(ran.stdout.contains("spec.template.metadata.annotations.dev.pocdeploy/settings: "), "{}", ran.stdout);
     assert!(ran.stdout.contains("~ Secret polls-app in polls: data.secret-key: [redacted] -> [redacted]\n"), "{}", ran.stdout);
     assert!(!world.project.read("plan.json").contains(&secret) && !ran.stdout.contains(&secret));
     assert_eq!(world.cluster.writes(), Vec::<String>::new());

@@ -13,6 +13,7 @@ mod drift;
 pub mod evidence;
 mod exec;
 mod forward;
+pub mod kinds;
 mod log_lines;
 mod logs;
 pub mod obstacle;
@@ -63,6 +64,7 @@ pub struct Cluster {
     client: Client,
     runtime: Arc<Runtime>,
     interrupt: Interrupt,
+    kinds: apply::Kinds,
 }
 
 impl Cluster {
@@ -93,7 +95,7 @@ impl Cluster {
             anyhow::Ok(Client::try_from(config)?)
         };
         let client = env.runtime.block_on(open)?;
-        Ok(Cluster { client, runtime: env.runtime.clone(), interrupt: env.interrupt.clone() })
+        Ok(Cluster { client, runtime: env.runtime.clone(), interrupt: env.interrupt.clone(), kinds: apply::Kinds::default() })
     }
 
     /// The same connection for removing what a run made: a signal that came before does not end it, so each call needs a limit.

@@ -8,5 +8,8 @@ pub mod manifests;
 pub mod objects;
 pub mod operator;
 pub mod parts;
+pub mod roles;
+pub mod scope;
 pub mod secrets;
 pub mod webhooks;
+pub mod yaml;

@@ -1,8 +1,12 @@
 //! Objects of any kind as data: server-side apply, read, delete.
 
 use std::{
+    collections::HashMap,
     fmt,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use anyhow::{Context as _, Result};
@@ -10,13 +14,13 @@ use kube::{
     Api,
     api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PropagationPolicy},
     core::{ApiResource, GroupVersionKind},
-    discovery::{Discovery, verbs},
+    discovery::{self, Discovery, Scope, verbs},
 };
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    cluster::{Cluster, FIELD_MANAGER},
+    cluster::{Cluster, FIELD_MANAGER, kinds::is_built_in},
     errors::{self, Code, Problem},
 };
 
@@ -59,10 +63,25 @@ impl fmt::Display for ObjectId {
     }
 }
 
-/// The kind as the API names it in its paths.
-pub(super) fn resource(id: &ObjectId) -> ApiResource {
+/// What the API server says of a kind that is not one of Kubernetes' own.
+#[derive(Clone, Debug)]
+pub(super) struct Kind {
+    resource: ApiResource,
+    of_cluster: bool,
+    has_status: bool,
+}
+
+/// Kinds that were asked for, by version and name.
+pub(super) type Kinds = Arc<Mutex<HashMap<(String, String), Kind>>>;
+
+/// The kind as the API names it in its paths, by the rules of English.
+fn guess(id: &ObjectId) -> ApiResource {
+    ApiResource::from_gvk(&gvk(id))
+}
+
+fn gvk(id: &ObjectId) -> GroupVersionKind {
     let (group, version) = id.api_version.split_once('/').unwrap_or(("", &id.api_version));
-    ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &id.kind))
+    GroupVersionKind::gvk(group, version, &id.kind)
 }
 
 /// Items of a list as objects of their own: in the list they do not say of which kind they are.
@@ -77,9 +96,38 @@ pub(super) fn values<T: Serialize>(items: Vec<T>, kind: &ObjectId) -> Result<Vec
 }
 
 impl Cluster {
+    /// Asks the API server once for a kind that somebody's definition made: its name in paths follows no rule, nor whether it has a
+    /// namespace. Before the definition is there nothing is learned.
+    pub(super) fn learn(&self, id: &ObjectId) {
+        let gvk = gvk(id);
+        if is_built_in(&gvk.group) || gvk.group == "postgresql.cnpg.io" || self.known(id).is_some() {
+            return;
+        }
+        if let Ok((resource, capabilities)) = self.call(discovery::oneshot::pinned_kind(&self.client, &gvk)) {
+            let has_status = capabilities.subresources.iter().any(|(it, _)| it.plural.ends_with("status"));
+            let kind = Kind { resource, of_cluster: capabilities.scope == Scope::Cluster, has_status };
+            if let Ok(mut kinds) = self.kinds.lock() {
+                kinds.insert((id.api_version.clone(), id.kind.clone()), kind);
+            }
+        }
+    }
+
+    fn known(&self, id: &ObjectId) -> Option<Kind> {
+        self.kinds.lock().ok()?.get(&(id.api_version.clone(), id.kind.clone())).cloned()
+    }
+
+    /// Whether the kind's definition has no status for a controller to write.
+    pub(super) fn has_no_status(&self, id: &ObjectId) -> bool {
+        self.known(id).is_some_and(|it| !it.has_status)
+    }
+
+    pub(super) fn resource(&self, id: &ObjectId) -> ApiResource {
+        self.known(id).map_or_else(|| guess(id), |it| it.resource)
+    }
+
     pub(super) fn api(&self, id: &ObjectId) -> Api<DynamicObject> {
-        let resource = resource(id);
-        if id.namespace.is_empty() {
+        let resource = self.resource(id);
+        if id.namespace.is_empty() || self.known(id).is_some_and(|it| it.of_cluster) {
             Api::all_with(self.client.clone(), &resource)
         } else {
             Api::namespaced_with(self.client.clone(), &id.namespace, &resource)
@@ -116,6 +164,7 @@ impl Cluster {
 
     fn patch(&self, object: &Value, dry_run: bool) -> Result<Value> {
         let id = ObjectId::of(object)?;
+        self.learn(&id);
         let mut parameters = PatchParams::apply(FIELD_MANAGER).force();
         parameters.dry_run = dry_run;
         let made = self.call(self.api(&id).patch(&id.name, &parameters, &Patch::Apply(object))).with_context(|| format!("apply {id}"))?;
@@ -124,6 +173,7 @@ impl Cluster {
 
     /// The object, or nothing.
     pub fn get(&self, id: &ObjectId) -> Result<Option<Value>> {
+        self.learn(id);
         match self.call(self.api(id).get(&id.name)) {
             Ok(object) => Ok(Some(serde_json::to_value(object)?)),
             Err(error) if error.code == Code::NotFound => Ok(None),
@@ -134,6 +184,7 @@ impl Cluster {
     /// All objects of a kind in a namespace that carry the label.
     pub fn list(&self, api_version: &str, kind: &str, namespace: &str, labels: &str) -> Result<Vec<Value>> {
         let id = ObjectId::new(api_version, kind, namespace, "");
+        self.learn(&id);
         let parameters = ListParams::default().labels(labels);
         let found = self.call(self.api(&id).list(&parameters)).with_context(|| format!("list {kind}"))?;
         Ok(values(found.items, &id)?)
@@ -175,6 +226,7 @@ impl Cluster {
 
     /// Asks for deletion, dependents with it. Absent counts as done.
     pub fn delete(&self, id: &ObjectId) -> Result<()> {
+        self.learn(id);
         let parameters = DeleteParams { propagation_policy: Some(PropagationPolicy::Background), ..DeleteParams::default() };
         match self.call(self.api(id).delete(&id.name, &parameters)) {
             Ok(_) => Ok(()),

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::cluster::{
     Cluster, ObjectId,
-    apply::{resource, values},
+    apply::values,
     difference::Change,
     drift,
     verdict::{self, Verdict},
@@ -85,9 +85,15 @@ pub struct Survey<'a> {
 }
 
 impl Cluster {
+    /// The verdict over an object that is there. One of a kind whose definition has no status has no controller that could say more.
+    pub fn judge(&self, id: &ObjectId, object: &Value) -> Verdict {
+        if is_done_when_there(id) || self.has_no_status(id) { verdict::of_metadata(object) } else { verdict::of(object) }
+    }
+
     /// The state of each wanted object, in the order given.
     pub fn survey(&self, survey: &Survey<'_>) -> Result<Vec<Seen>> {
         let ids: Vec<ObjectId> = survey.wanted.iter().map(|it| ObjectId::of(it)).collect::<Result<_>>()?;
+        ids.iter().for_each(|it| self.learn(it));
         let mut kinds: Vec<&ObjectId> = Vec::new();
         for id in &ids {
             if !kinds.iter().any(|it| (&it.api_version, &it.kind) == (&id.api_version, &id.kind)) {
@@ -105,7 +111,7 @@ impl Cluster {
                 .await?;
             let states = survey.wanted.iter().zip(&ids).map(|(want, id)| {
                 let listed = found.iter().find(|it| is(it, id));
-                self.judge(want, id, listed, survey.inputs)
+                self.look_at(want, id, listed, survey.inputs)
             });
             stream::iter(states).buffered(CALLS).try_collect::<Vec<Seen>>().await
         };
@@ -113,9 +119,9 @@ impl Cluster {
     }
 
     async fn list_kind(&self, kind: &ObjectId, label: &str) -> Result<Vec<Value>, kube::Error> {
-        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource(kind));
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &self.resource(kind));
         let parameters = ListParams::default().labels(label);
-        let listed = if is_done_when_there(&kind.kind) {
+        let listed = if is_done_when_there(kind) {
             api.list_metadata(&parameters).await.and_then(|it| values(it.items, kind))
         } else {
             api.list(&parameters).await.and_then(|it| values(it.items, kind))
@@ -127,7 +133,7 @@ impl Cluster {
         }
     }
 
-    async fn judge(&self, want: &Value, id: &ObjectId, listed: Option<&Value>, inputs: &str) -> Result<Seen, kube::Error> {
+    async fn look_at(&self, want: &Value, id: &ObjectId, listed: Option<&Value>, inputs: &str) -> Result<Seen, kube::Error> {
         let seen = |state| Seen { id: id.clone(), state };
         let key = |object: &Value| object.pointer("/metadata/annotations").and_then(|it| it.get(inputs)).cloned();
         let whole = match listed.filter(|it| drift::is_all_ours(want, &it["metadata"])) {
@@ -153,17 +159,21 @@ impl Cluster {
         if key(&whole) != key(want) {
             return Ok(seen(State::OtherInputs));
         }
-        let verdict = if is_done_when_there(&id.kind) { verdict::of_metadata(&whole) } else { verdict::of(&whole) };
+        let verdict = self.judge(id, &whole);
         Ok(seen(if verdict == Verdict::Yes { State::Well } else { State::NotReady(verdict) }))
     }
 }
 
 /// Kinds whose metadata says all that a verdict asks for. A definition's object is large; that it is served shows in
 /// its operator's work.
-fn is_done_when_there(kind: &str) -> bool {
-    ["ConfigMap", "Secret", "ServiceAccount", "NetworkPolicy", "PodDisruptionBudget", "CustomResourceDefinition"].contains(&kind)
-        || ["Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"].contains(&kind)
-        || ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"].contains(&kind)
+pub fn is_done_when_there(id: &ObjectId) -> bool {
+    let group = id.api_version.rsplit_once('/').map_or("", |(group, _)| group);
+    match group {
+        "" => ["ConfigMap", "Secret", "ServiceAccount", "LimitRange"].contains(&id.kind.as_str()),
+        "apiextensions.k8s.io" | "admissionregistration.k8s.io" | "rbac.authorization.k8s.io" | "scheduling.k8s.io" => true,
+        "networking.k8s.io" => ["NetworkPolicy", "IngressClass"].contains(&id.kind.as_str()),
+        _ => false,
+    }
 }
 
 fn is(object: &Value, id: &ObjectId) -> bool {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::deploy::objects::sign;
+use crate::deploy::{objects::sign, roles};
 
 /// The volume with the code.
 const VOLUME: &str = "development";
@@ -20,9 +20,12 @@ const COPY: &str = "import shutil, sys\n\
 /// `folder` is where the image keeps the code, its working directory. Everything else stays as the Deployment says.
 pub fn deployment(mut object: Value, folder: &str) -> Value {
     object["spec"]["replicas"] = json!(1);
+    let name = roles::page_of(&object).map(|(container, _)| container.to_owned());
     let pod = &mut object["spec"]["template"]["spec"];
     push(pod, "volumes", json!({ "name": VOLUME, "emptyDir": {} }));
-    let main = &pod["containers"][0];
+    let containers = pod["containers"].as_array().into_iter().flatten();
+    let at = name.and_then(|name| containers.into_iter().position(|it| it["name"] == name.as_str())).unwrap_or(0);
+    let main = &pod["containers"][at];
     let mut fill = json!({
         "name": VOLUME,
         "image": main["image"],
@@ -36,7 +39,7 @@ pub fn deployment(mut object: Value, folder: &str) -> Value {
         }
     }
     push(pod, "initContainers", fill);
-    let main = &mut pod["containers"][0];
+    let main = &mut pod["containers"][at];
     push(main, "volumeMounts", json!({ "name": VOLUME, "mountPath": folder, "subPath": INNER }));
     push(main, "env", json!({ "name": VARIABLE, "value": "1" }));
     sign(&mut object);

@@ -1,24 +1,79 @@
-//! Manifests as data: YAML files of a folder, in name order, one or more objects each.
+//! Manifests as data: the files of a folder that `kubectl apply -f` would read, in name order, with the place of every object.
 
-use std::{fs, path::Path};
+use std::{fmt, fs, path::Path};
 
 use anyhow::{Context as _, Result};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
+    deploy::yaml::{self, Document},
     errors::{Code, Problem},
     regular,
 };
 
-/// Every object of the folder's `.yaml` files.
-pub fn read_folder(dir: &Path) -> Result<Vec<Value>> {
+/// One object, and where it stands.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    pub object: Value,
+    pub place: Place,
+}
+
+/// `deploy/frontend/worker.yaml:12`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub file: String,
+    pub line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// `deploy/frontend/worker.yaml:12: Deployment worker`.
+impl fmt::Display for Manifest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |pointer: &str| self.object.pointer(pointer).and_then(Value::as_str).unwrap_or("?").to_owned();
+        write!(f, "{}: {} {}", self.place, text("/kind"), text("/metadata/name"))
+    }
+}
+
+/// Every object of the folder's `.yaml`, `.yml` and `.json` files; those of lists one by one. An object that no apply could name, or
+/// that stands twice, is an error with its place.
+pub fn read_folder(dir: &Path) -> Result<Vec<Manifest>> {
     let mut paths: Vec<_> = fs::read_dir(dir).with_context(|| format!("read {}", dir.display()))?.flatten().map(|it| it.path()).collect();
-    paths.retain(|it| it.extension().is_some_and(|it| it == "yaml" || it == "yml"));
+    paths.retain(|it| it.extension().is_some_and(|it| it == "yaml" || it == "yml" || it == "json"));
     paths.sort();
-    let mut out = Vec::new();
+    let mut out: Vec<Manifest> = Vec::new();
     for path in paths {
         let text = regular::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-        out.extend(parse(&text).with_context(|| format!("read {}", path.display()))?);
+        out.extend(read(&text, &name_of(&path))?);
+    }
+    for (index, one) in out.iter().enumerate() {
+        if let Some(earlier) = out[..index].iter().find(|it| identity(&it.object) == identity(&one.object)) {
+            let what = format!("an object stands twice:\n  {earlier}\n  {one}");
+            return Err(Problem::config(what).code(Code::Manifest).hint("keep one of them, or give the other a name of its own").into());
+        }
+    }
+    Ok(out)
+}
+
+/// The objects of one file. `file` is its name in messages.
+pub fn read(text: &str, file: &str) -> Result<Vec<Manifest>> {
+    let place = |line| Place { file: file.to_owned(), line };
+    let found = yaml::documents(text).map_err(|fault| bad(&place(fault.line), &fault.what))?;
+    let mut out = Vec::new();
+    for Document { line, items, value } in found {
+        if !value.is_object() {
+            return Err(bad(&place(line), "a manifest is a mapping, with kind and metadata"));
+        }
+        expand(value, line, &items, &mut |object, line| {
+            let manifest = Manifest { object, place: place(line) };
+            check(&manifest, text)?;
+            out.push(manifest);
+            Ok(())
+        })?;
     }
     Ok(out)
 }
@@ -28,43 +83,139 @@ pub fn parse(text: &str) -> Result<Vec<Value>> {
     if text.starts_with('[') {
         return serde_json::from_str(text).map_err(|error| Problem::config(error.to_string()).code(Code::Manifest).into());
     }
-    let mut out = Vec::new();
-    for document in split(text) {
-        let value: Value = serde_saphyr::from_str(&document).map_err(|error| Problem::config(error.to_string()).code(Code::Manifest))?;
-        match value {
-            Value::Null => {}
-            Value::Object(_) => out.push(value),
-            other => return Err(Problem::config(format!("a manifest is a mapping, not {other}")).code(Code::Manifest).into()),
-        }
-    }
-    Ok(out)
+    Ok(read(text, "the manifest")?.into_iter().map(|it| it.object).collect())
 }
 
-/// Documents of a stream: lines of three dashes part them.
-fn split(text: &str) -> Vec<String> {
-    let mut out = vec![String::new()];
-    for line in text.lines() {
-        if line.trim_end() == "---" {
-            out.push(String::new());
-        } else if let Some(last) = out.last_mut() {
-            last.push_str(line);
-            last.push('\n');
+/// The object itself, or each item of a list; lists in lists too. Items of a typed list need not say of which kind they are.
+fn expand(mut value: Value, line: usize, lines: &[usize], out: &mut dyn FnMut(Value, usize) -> Result<()>) -> Result<()> {
+    let Some(Value::Array(items)) = value.get_mut("items").map(Value::take) else { return out(value, line) };
+    let kind = value["kind"].as_str().unwrap_or_default();
+    let item_kind = kind.strip_suffix("List").unwrap_or_default();
+    for (index, mut item) in items.into_iter().enumerate() {
+        if !item_kind.is_empty() && item.is_object() && item["kind"].is_null() {
+            item["kind"] = json!(item_kind);
+            item["apiVersion"] = value["apiVersion"].clone();
+        }
+        expand(item, lines.get(index).copied().unwrap_or(line), &[], out)?;
+    }
+    Ok(())
+}
+
+/// Mappings that the tool writes into.
+const MAPPINGS: [&str; 12] = [
+    "/metadata",
+    "/metadata/labels",
+    "/metadata/annotations",
+    "/spec",
+    "/spec/template",
+    "/spec/template/metadata",
+    "/spec/template/metadata/annotations",
+    "/spec/template/spec",
+    "/spec/storage",
+    "/spec/bootstrap",
+    "/spec/bootstrap/initdb",
+    "/data",
+];
+
+fn check(manifest: &Manifest, text: &str) -> Result<()> {
+    let Manifest { object, place } = manifest;
+    if !object.is_object() {
+        return Err(bad(place, "a manifest is a mapping, with kind and metadata"));
+    }
+    for pointer in MAPPINGS {
+        if object.pointer(pointer).is_some_and(|it| !it.is_object() && !it.is_null()) {
+            return Err(bad(place, &format!("{} is no mapping", pointer[1..].replace('/', "."))));
         }
     }
-    let is_empty = |it: &String| it.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
-    out.retain(|it| !is_empty(it));
-    out
+    let lacks = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).is_none_or(str::is_empty);
+    if lacks("/metadata/name") && !lacks("/metadata/generateName") {
+        // The key's own line, where it can be told.
+        let at = text.lines().enumerate().skip(place.line - 1).find(|(_, it)| it.contains("generateName"));
+        let place = Place { line: at.map_or(place.line, |(index, _)| index + 1), ..place.clone() };
+        let what = "generateName makes another object each time, and apply needs one name: `kubectl apply` refuses it, too";
+        let hint = "write metadata.name; for a Job that is to run again, change its content";
+        return Err(Problem::config(format!("{place}: {what}")).code(Code::Manifest).hint(hint).into());
+    }
+    for (pointer, name) in [("/apiVersion", "apiVersion"), ("/kind", "kind"), ("/metadata/name", "metadata.name")] {
+        if lacks(pointer) {
+            return Err(bad(place, &format!("the object has no {name}, or one that is no text")));
+        }
+    }
+    Ok(())
+}
+
+fn bad(place: &Place, what: &str) -> anyhow::Error {
+    Problem::config(format!("{place}: {what}")).code(Code::Manifest).into()
+}
+
+/// Group, kind, namespace and name.
+fn identity(object: &Value) -> (String, String, String, String) {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let group = text("/apiVersion").rsplit_once('/').map(|(group, _)| group.to_owned()).unwrap_or_default();
+    (group, text("/kind"), text("/metadata/namespace"), text("/metadata/name"))
+}
+
+/// `deploy/frontend/worker.yaml`: folders of embedded files lie elsewhere, under the same last names.
+fn name_of(path: &Path) -> String {
+    let parts: Vec<_> = path.components().map(|it| it.as_os_str().to_string_lossy()).collect();
+    parts[parts.len().saturating_sub(3)..].join("/")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn read(text: &str) -> Result<Vec<String>, String> {
+        let found = super::read(text, "deploy/frontend/a.yaml").map_err(|it| it.to_string())?;
+        Ok(found.iter().map(ToString::to_string).collect())
+    }
+
     #[test]
     fn a_stream_gives_its_objects_and_no_empty_ones() {
-        let found = parse("# head\n---\nkind: A\n---\n\n---\nkind: B\nx: [1, two]\n").unwrap();
-        assert_eq!(found.len(), 2);
-        assert_eq!(found[1]["x"][0], 1);
-        assert!(parse("just words").is_err());
+        let meta = "apiVersion: v1\nkind: A\nmetadata: {name: x}\n";
+        let found = read(&format!("# head\n---\n{meta}--- # more\n\n---\n{meta}...\n---\n# end\n")).unwrap();
+        assert_eq!(found, ["deploy/frontend/a.yaml:3: A x", "deploy/frontend/a.yaml:9: A x"]);
+        assert_eq!(read("---\njust words").unwrap_err(), "deploy/frontend/a.yaml:2: a manifest is a mapping, with kind and metadata");
+        assert_eq!(read("a: [\n").unwrap_err(), "deploy/frontend/a.yaml:1: unclosed bracket '['");
+    }
+
+    #[test]
+    fn a_list_is_its_items_and_each_knows_its_line() {
+        let found = read(
+            "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Secret, metadata: {name: a}}\n- apiVersion: v1\n  kind: ConfigMap\n  metadata: {name: b}\n\
+             ---\napiVersion: apps/v1\nkind: DeploymentList\nitems:\n\n- metadata: {name: c}\n---\nkind: List\napiVersion: v1\nitems: []\n",
+        )
+        .unwrap();
+        let file = "deploy/frontend/a.yaml";
+        assert_eq!(found, [format!("{file}:4: Secret a"), format!("{file}:5: ConfigMap b"), format!("{file}:13: Deployment c")]);
+    }
+
+    #[test]
+    fn what_no_apply_can_name_is_refused_with_its_line() {
+        for (text, expected) in [
+            ("apiVersion: batch/v1\nkind: Job\nmetadata:\n  generateName: seed-\n", "4: generateName makes another object"),
+            ("---\nkind: A\nmetadata: {name: x}\n", "2: the object has no apiVersion"),
+            ("apiVersion: v1\nmetadata: {name: x}\n", "1: the object has no kind"),
+            ("apiVersion: v1\nkind: A\nmetadata: {name: 0123}\n", "1: the object has no metadata.name, or one that is no text"),
+            ("apiVersion: v1\nkind: A\nmetadata: [name]\n", "1: metadata is no mapping"),
+            ("apiVersion: v1\nkind: A\nmetadata: {name: x, labels: [a]}\n", "1: metadata.labels is no mapping"),
+        ] {
+            let found = read(text).unwrap_err();
+            assert!(found.contains(expected), "{found}");
+        }
+    }
+
+    #[test]
+    fn an_object_that_stands_twice_is_told_with_both_places() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("deploy/frontend");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("b.json"), r#"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}}"#).unwrap();
+        fs::write(folder.join("a.yml"), "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\n").unwrap();
+        fs::write(folder.join("kept.txt"), "no manifest").unwrap();
+        assert_eq!(read_folder(&folder).unwrap().len(), 2);
+        fs::write(folder.join("c.yaml"), "---\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n").unwrap();
+        let found = read_folder(&folder).unwrap_err().to_string();
+        assert_eq!(found, "an object stands twice:\n  deploy/frontend/b.json:1: ConfigMap x\n  deploy/frontend/c.yaml:3: ConfigMap x");
     }
 }

@@ -1,10 +1,18 @@
 //! The application's and the database's objects with the tool's own fields set.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::{
     config::Config,
-    deploy::{image::PublishedImage, secrets::PULL_SECRET},
+    deploy::{
+        image::PublishedImage,
+        manifests::Manifest,
+        roles::{self, Roles},
+        scope,
+        secrets::PULL_SECRET,
+    },
     exposure::{Address, Exposure, ServiceType},
     fingerprint::Fingerprint,
 };
@@ -15,9 +23,6 @@ pub const INPUTS: &str = "dev.pocdeploy/inputs";
 pub const INSTANCE: &str = "dev.pocdeploy/instance";
 /// The annotation of a Job or Deployment whose pods can be started before the database answers, because they wait for it themselves.
 const WAITS: &str = "dev.pocdeploy/waits-for-database";
-
-/// The tag of an image that the tool sets.
-const PLACEHOLDER: &str = ":set-by-pocdeploy";
 
 /// Whether the manifest says that its pods wait for the database themselves.
 pub fn waits_for_database(object: &Value) -> bool {
@@ -41,27 +46,64 @@ pub struct Values<'a> {
     pub own_credentials: bool,
 }
 
-/// Sets the tool's fields in the objects of a folder. The first Deployment is the application's: its number of pods is
-/// `app.replicas`, and that of every other is its manifest's.
-pub fn complete_all(objects: Vec<Value>, values: &Values<'_>) -> Vec<Value> {
-    let app = objects.iter().position(|it| it["kind"] == "Deployment");
-    objects.into_iter().enumerate().map(|(index, it)| complete(it, values, Some(index) == app)).collect()
+/// Sets the tool's fields in the objects of a folder: `roles` says which of them are the application's.
+pub fn complete_all(manifests: Vec<Manifest>, roles: &Roles, values: &Values<'_>) -> Vec<Value> {
+    let own = scope::of_definitions(&manifests);
+    let is_scaled = |name: &Value| {
+        let scales = |it: &Value| it["kind"] == "HorizontalPodAutoscaler" && it["spec"]["scaleTargetRef"]["name"] == *name;
+        manifests.iter().any(|it| scales(&it.object))
+    };
+    // An autoscaler decides about the number itself.
+    let scaled = roles.application.is_some_and(|it| is_scaled(&manifests[it].object["metadata"]["name"]));
+    let complete = |(index, it): (usize, Manifest)| {
+        let mut object = it.object;
+        let is_of_cluster = scope::is_of_cluster(&object, &own);
+        if roles.application == Some(index) {
+            application(&mut object, roles, values, scaled);
+        }
+        if let Some(published) = roles.published.as_ref().filter(|it| it.service == index) {
+            service(&mut object, published.port, values.exposure);
+        }
+        complete(object, roles, values, is_of_cluster)
+    };
+    manifests.into_iter().enumerate().map(complete).collect()
 }
 
-fn complete(mut object: Value, values: &Values<'_>, is_app: bool) -> Value {
+/// The application's Deployment: its number of pods, and which of its containers serves the page.
+fn application(object: &mut Value, roles: &Roles, values: &Values<'_>, scaled: bool) {
+    if !scaled {
+        object["spec"]["replicas"] = json!(values.config.app.replicas);
+    }
+    let containers = object.pointer("/spec/template/spec/containers");
+    let name = containers.and_then(|it| it.get(roles.container)).and_then(|it| it["name"].as_str()).unwrap_or_default().to_owned();
+    object["metadata"]["annotations"][roles::APPLICATION] = json!(roles::page_text(&name, roles.port));
+}
+
+fn complete(mut object: Value, roles: &Roles, values: &Values<'_>, is_of_cluster: bool) -> Value {
     let kind = object["kind"].as_str().unwrap_or_default().to_owned();
-    match kind.as_str() {
-        "Namespace" => object["metadata"]["name"] = json!(values.config.app.namespace),
-        _ => object["metadata"]["namespace"] = json!(values.config.app.namespace),
+    let home = |namespace: &Value| namespace.as_str().is_none_or(|it| it.is_empty() || it == roles.home);
+    let namespace = &values.config.app.namespace;
+    if kind == "Namespace" {
+        if home(&object["metadata"]["name"]) {
+            object["metadata"]["name"] = json!(namespace);
+        }
+    } else if !is_of_cluster && home(&object["metadata"]["namespace"]) {
+        object["metadata"]["namespace"] = json!(namespace);
+    } else if is_of_cluster && let Some(metadata) = object["metadata"].as_object_mut() {
+        metadata.remove("namespace");
     }
     object["metadata"]["labels"][INSTANCE] = json!(values.instance);
     match kind.as_str() {
         "ConfigMap" => addresses(&mut object["data"], values),
-        "Deployment" if is_app => object["spec"]["replicas"] = json!(values.config.app.replicas),
-        // One that says so is for the cluster's inside.
-        "Service" if object["spec"]["type"] != "ClusterIP" => service(&mut object, values.exposure),
-        "Ingress" => object["spec"]["rules"][0]["host"] = json!(values.config.app.host),
-        "Cluster" => database(&mut object, values),
+        "Ingress" => host(&mut object["spec"], roles, &values.config.app.host),
+        "Cluster" if scope::group(&object) == "postgresql.cnpg.io" => database(&mut object, values),
+        "RoleBinding" | "ClusterRoleBinding" => {
+            for subject in object.get_mut("subjects").and_then(Value::as_array_mut).into_iter().flatten() {
+                if subject["kind"] == "ServiceAccount" && !roles.home.is_empty() && subject["namespace"] == roles.home.as_str() {
+                    subject["namespace"] = json!(namespace);
+                }
+            }
+        }
         _ => {}
     }
     if let Some(image) = values.image {
@@ -74,11 +116,31 @@ fn complete(mut object: Value, values: &Values<'_>, is_app: bool) -> Value {
     object
 }
 
+/// The first host of an Ingress that leads to the application becomes the configured one, also where a certificate names it. A rule
+/// without a host stands for every host, and stays so.
+fn host(spec: &mut Value, roles: &Roles, host: &str) {
+    let leads = |rule: &Value| {
+        let paths = rule.pointer("/http/paths").and_then(Value::as_array);
+        let name = |it: &Value| it.pointer("/backend/service/name").and_then(Value::as_str).map(str::to_owned);
+        paths.into_iter().flatten().filter_map(name).any(|it| roles.services.contains(&it))
+    };
+    let rules = spec.get_mut("rules").and_then(Value::as_array_mut).into_iter().flatten();
+    let Some(rule) = rules.into_iter().find(|it| it["host"].as_str().is_some_and(|it| !it.is_empty()) && leads(it)) else { return };
+    let before = std::mem::replace(&mut rule["host"], json!(host));
+    for certificate in spec.get_mut("tls").and_then(Value::as_array_mut).into_iter().flatten() {
+        for named in certificate.get_mut("hosts").and_then(Value::as_array_mut).into_iter().flatten() {
+            if *named == before {
+                *named = json!(host);
+            }
+        }
+    }
+}
+
 /// A Job's template cannot change: each content gets a name of its own. `decides` stands for the application's image, `image`: where
 /// it is the same, another image is no other content.
 pub fn name_by_content(mut job: Value, image: &str, decides: &Fingerprint) -> Value {
     let mut content = job.clone();
-    set_images(&mut content, name_of(image), "");
+    set_images(&mut content, roles::name_of(image), "");
     unsign(&mut content);
     let mut key = Fingerprint::new();
     key.add("job", content.to_string());
@@ -89,14 +151,65 @@ pub fn name_by_content(mut job: Value, image: &str, decides: &Fingerprint) -> Va
     job
 }
 
-/// Pods read their settings when they start: a Deployment's pods are replaced when a ConfigMap changes.
-pub fn follow_settings(deployment: &mut Value, settings: &[Value]) {
-    let mut key = Fingerprint::new();
-    for object in settings.iter().filter(|it| it["kind"] == "ConfigMap") {
-        key.add("settings", object["data"].to_string());
+/// Pods read their settings when they start: those of a Deployment, StatefulSet or DaemonSet are replaced when a ConfigMap or Secret
+/// changes that they use. `settings` are the ConfigMaps and Secrets that the tool applies.
+pub fn follow_settings(owner: &mut Value, settings: &[&Value]) {
+    if !["Deployment", "StatefulSet", "DaemonSet"].iter().any(|it| owner["kind"] == *it) {
+        return;
     }
-    deployment["spec"]["template"]["metadata"]["annotations"]["dev.pocdeploy/settings"] = json!(key.short());
-    sign(deployment);
+    let mut used = BTreeSet::new();
+    uses(&owner["spec"]["template"]["spec"], &mut used);
+    let mut key = Fingerprint::new();
+    let is_used = |it: &&&Value| {
+        let name = it["metadata"]["name"].as_str().unwrap_or_default();
+        it["metadata"]["namespace"] == owner["metadata"]["namespace"]
+            && used.contains(&(it["kind"].as_str().unwrap_or_default().to_owned(), name.to_owned()))
+    };
+    let mut count = 0;
+    for object in settings.iter().filter(is_used) {
+        count += 1;
+        key.add(
+            format!("{} {}", object["kind"], object["metadata"]["name"]),
+            ["data", "binaryData", "stringData"].map(|it| object[it].to_string()).concat(),
+        );
+    }
+    if count > 0 {
+        owner["spec"]["template"]["metadata"]["annotations"]["dev.pocdeploy/settings"] = json!(key.short());
+        sign(owner);
+    }
+}
+
+/// Names of the ConfigMaps and Secrets that a pod refers to, wherever it can: environments, volumes, projected ones too.
+fn uses(pod: &Value, out: &mut BTreeSet<(String, String)>) {
+    match pod {
+        Value::Array(items) => items.iter().for_each(|it| uses(it, out)),
+        Value::Object(fields) => {
+            for (field, inner) in fields {
+                let (kind, name) = match field.as_str() {
+                    "configMapRef" | "configMapKeyRef" | "configMap" => ("ConfigMap", &inner["name"]),
+                    "secretRef" | "secretKeyRef" => ("Secret", &inner["name"]),
+                    // A volume calls it secretName, a projected one name.
+                    "secret" => ("Secret", if inner["secretName"].is_null() { &inner["name"] } else { &inner["secretName"] }),
+                    _ => {
+                        uses(inner, out);
+                        continue;
+                    }
+                };
+                if let Some(name) = name.as_str() {
+                    out.insert((kind.to_owned(), name.to_owned()));
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A Job beside the migration runs once for each content: another image of the application is no other content.
+pub fn sign_job(job: &mut Value, image: &str) {
+    let mut content = job.clone();
+    set_images(&mut content, roles::name_of(image), "");
+    sign(&mut content);
+    job["metadata"]["annotations"][INPUTS] = content["metadata"]["annotations"][INPUTS].clone();
 }
 
 /// Annotates an object with the key of its content.
@@ -168,8 +281,7 @@ pub fn set_images(object: &mut Value, ours: &str, image: &str) {
     let Some(pod) = pod_of(object) else { return };
     for list in ["initContainers", "containers"] {
         for container in pod.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
-            let named = container["image"].as_str().unwrap_or_default();
-            if name_of(named) == ours || named.ends_with(PLACEHOLDER) {
+            if container["image"].as_str().is_some_and(|named| roles::is_ours(named, ours)) {
                 container["image"] = json!(image);
                 // The image is brought to the nodes; there may be no registry that has it.
                 container["imagePullPolicy"] = json!("IfNotPresent");
@@ -188,26 +300,15 @@ fn set_pull_secret(object: &mut Value, image: &str) {
     }
 }
 
-/// A reference without its tag and its digest.
-fn name_of(image: &str) -> &str {
-    let named = image.split('@').next().unwrap_or_default();
-    match named.rsplit_once(':') {
-        Some((name, tag)) if !tag.contains('/') => name,
-        _ => named,
-    }
-}
-
-fn service(object: &mut Value, exposure: &Exposure) {
+/// The Service that publishes the application, and its port for the page: type and number are the provider's. Other ports stay as
+/// they are.
+fn service(object: &mut Value, port: usize, exposure: &Exposure) {
     object["spec"]["type"] = json!(exposure.service.name());
-    for port in object["spec"].get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
+    if let Some(port) = object["spec"].get_mut("ports").and_then(|it| it.get_mut(port)).and_then(Value::as_object_mut) {
         match exposure.service {
-            ServiceType::NodePort(Some(number)) => port["nodePort"] = json!(number),
-            _ => {
-                if let Some(port) = port.as_object_mut() {
-                    port.remove("nodePort");
-                }
-            }
-        }
+            ServiceType::NodePort(Some(number)) => port.insert("nodePort".to_owned(), json!(number)),
+            _ => port.remove("nodePort"),
+        };
     }
 }
 
@@ -229,157 +330,4 @@ fn database(object: &mut Value, values: &Values<'_>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn kind() -> Exposure {
-        Exposure { service: ServiceType::NodePort(Some(30080)), plain_hosts: vec!["localhost".to_owned(), "127.0.0.1".to_owned()] }
-    }
-
-    /// The objects of a folder on a cluster that is exposed so, as complete as the address allows.
-    fn all_with(objects: Vec<Value>, exposure: &Exposure, address: Option<&Address>) -> Vec<Value> {
-        let (config, image, postgresql) = (Config::default(), PublishedImage::new("polls:1-ab"), PublishedImage::new("pg:17"));
-        let values = Values {
-            config: &config,
-            instance: "i",
-            image: Some(&image),
-            postgresql: &postgresql,
-            exposure,
-            address,
-            has_pull_secret: false,
-            own_credentials: true,
-        };
-        complete_all(objects, &values)
-    }
-
-    fn with(object: Value) -> Value {
-        all_with(vec![object], &kind(), Some(&Address::new("http://localhost:8081"))).remove(0)
-    }
-
-    #[test]
-    fn settings_lack_an_address_that_is_not_known_yet_and_have_it_later() {
-        let cloud = Exposure { service: ServiceType::LoadBalancer, plain_hosts: Vec::new() };
-        let settings = json!({ "kind": "ConfigMap", "metadata": { "name": "c" }, "data": { "ALLOWED_HOSTS": "", "TRUSTED_ORIGINS": "", "PLAIN_HTTP_HOSTS": "" } });
-        let data = |address: Option<&Address>| all_with(vec![settings.clone()], &cloud, address).remove(0)["data"].clone();
-        assert_eq!(
-            data(None),
-            json!({ "ALLOWED_HOSTS": "polls.localhost", "TRUSTED_ORIGINS": "https://polls.localhost", "PLAIN_HTTP_HOSTS": "" })
-        );
-        let later = data(Some(&Address::new("http://192.0.2.7")));
-        assert_eq!(
-            later,
-            json!({
-                "ALLOWED_HOSTS": "polls.localhost,192.0.2.7",
-                "TRUSTED_ORIGINS": "https://polls.localhost,http://192.0.2.7",
-                "PLAIN_HTTP_HOSTS": "192.0.2.7",
-            })
-        );
-    }
-
-    #[test]
-    fn the_address_reaches_the_settings_that_are_there_and_no_others() {
-        let out = with(json!({ "kind": "ConfigMap", "metadata": { "name": "c" }, "data": {
-            "POLLS_ALLOWED_HOSTS": "", "POLLS_TRUSTED_ORIGINS": "", "POLLS_PLAIN_HTTP_HOSTS": "", "OTHER": "stays",
-        } }));
-        assert_eq!(
-            out["data"],
-            json!({
-                "POLLS_ALLOWED_HOSTS": "polls.localhost,localhost,127.0.0.1",
-                "POLLS_TRUSTED_ORIGINS": "https://polls.localhost,http://localhost:8081,http://127.0.0.1:8081",
-                "POLLS_PLAIN_HTTP_HOSTS": "localhost,127.0.0.1",
-                "OTHER": "stays",
-            })
-        );
-    }
-
-    #[test]
-    fn our_containers_of_every_kind_get_the_image_and_a_policy_that_works_without_a_registry_and_no_others_do() {
-        let pod = json!({
-            "containers": [{ "image": "polls:set-by-pocdeploy" }, { "image": "redis:7", "imagePullPolicy": "Always" }],
-            "initContainers": [{ "image": "polls", "imagePullPolicy": "Always" }, { "image": "other/polls:1" }],
-        });
-        let template = json!({ "template": { "spec": pod } });
-        let jobs = json!({ "jobTemplate": { "spec": template } });
-        for (kind, spec, at) in [
-            ("Deployment", &template, "/spec/template/spec"),
-            ("StatefulSet", &template, "/spec/template/spec"),
-            ("DaemonSet", &template, "/spec/template/spec"),
-            ("Job", &template, "/spec/template/spec"),
-            ("CronJob", &jobs, "/spec/jobTemplate/spec/template/spec"),
-            ("Pod", &pod, "/spec"),
-        ] {
-            let out = with(json!({ "kind": kind, "metadata": { "name": "x" }, "spec": spec }));
-            let pod = out.pointer(at).unwrap();
-            let ours = json!({ "image": "polls:1-ab", "imagePullPolicy": "IfNotPresent" });
-            assert_eq!(pod["containers"], json!([ours, { "image": "redis:7", "imagePullPolicy": "Always" }]), "{kind}");
-            assert_eq!(pod["initContainers"], json!([ours, { "image": "other/polls:1" }]), "{kind}");
-        }
-    }
-
-    #[test]
-    fn the_name_of_an_image_is_what_stands_before_tag_and_digest() {
-        for (image, name) in
-            [("polls", "polls"), ("polls:1", "polls"), ("r:5000/a/polls", "r:5000/a/polls"), ("r:5000/polls:1@sha256:ab", "r:5000/polls")]
-        {
-            assert_eq!(name_of(image), name);
-        }
-    }
-
-    #[test]
-    fn the_number_of_pods_is_the_applications_alone() {
-        let deployment = |replicas: u32| json!({ "kind": "Deployment", "metadata": { "name": "d" }, "spec": { "replicas": replicas } });
-        let out = all_with(vec![json!({ "kind": "Secret", "metadata": {} }), deployment(5), deployment(1)], &kind(), None);
-        assert_eq!(out.iter().map(|it| it["spec"]["replicas"].as_u64()).collect::<Vec<_>>(), [None, Some(2), Some(1)]);
-    }
-
-    #[test]
-    fn the_database_follows_the_configuration() {
-        let out = with(json!({ "kind": "Cluster", "metadata": { "name": "polls-db" }, "spec": {} }));
-        assert_eq!(
-            out["spec"]["bootstrap"]["initdb"],
-            json!({ "database": "polls", "owner": "polls", "secret": { "name": "polls-db-app" } })
-        );
-        assert_eq!(out["spec"]["imageName"], "pg:17");
-    }
-
-    #[test]
-    fn a_job_is_another_one_when_its_manifest_or_what_decides_differs_and_not_for_its_image() {
-        let job = |command: &str, image: &str, decides: &str| {
-            let pod = json!({ "containers": [{ "name": "m", "image": image, "command": [command] }] });
-            let mut key = Fingerprint::new();
-            key.add("migrations", decides);
-            let job = with(json!({ "kind": "Job", "metadata": { "name": "m" }, "spec": { "template": { "spec": pod } } }));
-            name_by_content(job, image, &key)
-        };
-        let name = |job: Value| (job["metadata"]["name"].clone(), inputs_of(&job).map(str::to_owned));
-        assert_eq!(name(job("a", "polls:1", "x")), name(job("a", "polls:2", "x")));
-        assert_ne!(name(job("a", "polls:1", "x")), name(job("a", "polls:1", "y")));
-        assert_ne!(name(job("a", "polls:1", "x")), name(job("b", "polls:1", "x")));
-    }
-
-    #[test]
-    fn changed_settings_replace_the_pods() {
-        let deployment = |value: &str| {
-            let mut out = with(json!({ "kind": "Deployment", "metadata": { "name": "d" }, "spec": { "template": { "metadata": {} } } }));
-            follow_settings(&mut out, &[json!({ "kind": "ConfigMap", "data": { "A": value } })]);
-            out
-        };
-        assert_eq!(deployment("1"), deployment("1"));
-        assert_ne!(deployment("1")["spec"]["template"], deployment("2")["spec"]["template"]);
-        assert_ne!(inputs_of(&deployment("1")), inputs_of(&deployment("2")));
-    }
-
-    #[test]
-    fn a_service_for_the_inside_stays_inside() {
-        let spec = json!({ "type": "ClusterIP", "ports": [{ "port": 5432 }] });
-        assert_eq!(with(json!({ "kind": "Service", "metadata": { "name": "s" }, "spec": spec }))["spec"], spec);
-    }
-
-    #[test]
-    fn a_cloud_service_has_no_node_port() {
-        let service = json!({ "kind": "Service", "metadata": { "name": "s" }, "spec": { "ports": [{ "port": 80, "nodePort": 30080 }] } });
-        let cloud = Exposure { service: ServiceType::LoadBalancer, plain_hosts: Vec::new() };
-        let out = all_with(vec![service], &cloud, None).remove(0);
-        assert_eq!(out["spec"], json!({ "type": "LoadBalancer", "ports": [{ "port": 80 }] }));
-    }
-}
+mod tests;

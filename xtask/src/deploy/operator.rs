@@ -162,7 +162,7 @@ fn adapt(deployment: &mut Value, values: &Values<'_>) {
 mod tests {
     use super::*;
 
-    const MANIFEST: &str = "kind: Deployment\nmetadata:\n  name: d\nspec:\n  template:\n    spec:\n      containers:\n      - name: manager\n        image: old\n        imagePullPolicy: Always\n        args: [controller, --leader-elect]\n        readinessProbe: {}\n        resources:\n          limits:\n            cpu: 100m\n            memory: 200Mi\n        env:\n        - name: OPERATOR_IMAGE_NAME\n          value: old\n        - name: OTHER\n          value: x\n---\nkind: CustomResourceDefinition\nmetadata:\n  name: c\n---\nkind: Namespace\nmetadata:\n  name: cnpg-system\n";
+    const MANIFEST: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: d\nspec:\n  template:\n    spec:\n      containers:\n      - name: manager\n        image: old\n        imagePullPolicy: Always\n        args: [controller, --leader-elect]\n        readinessProbe: {}\n        resources:\n          limits:\n            cpu: 100m\n            memory: 200Mi\n        env:\n        - name: OPERATOR_IMAGE_NAME\n          value: old\n        - name: OTHER\n          value: x\n---\napiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata:\n  name: c\n---\napiVersion: v1\nkind: Namespace\nmetadata:\n  name: cnpg-system\n";
 
     fn of(manifest: &str, throw_away: bool) -> Result<Vec<Value>> {
         let image = PublishedImage::new("ours:1");

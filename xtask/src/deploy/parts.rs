@@ -4,7 +4,11 @@ use anyhow::Result;
 use serde_json::{Map, Value};
 
 use crate::{
-    deploy::{manifests, operator},
+    deploy::{
+        manifests::{self, Manifest},
+        operator,
+        roles::Roles,
+    },
     env::Env,
     errors::Problem,
 };
@@ -42,24 +46,24 @@ impl Parts {
     pub fn read(env: &Env) -> Result<Parts> {
         let database = manifests::read_folder(&env.files.folder("deploy/database")?)?;
         let frontend = manifests::read_folder(&env.files.folder("deploy/frontend")?)?;
-        Parts::of(&env.config.app.namespace, &database, &frontend)
+        Parts::of(&env.config.app.namespace, &env.config.frontend.image, &database, &frontend)
     }
 
-    fn of(namespace: &str, database: &[Value], frontend: &[Value]) -> Result<Parts> {
-        let kind = |objects: &'_ [Value], kind: &str| objects.iter().find(|it| it["kind"] == kind).cloned();
+    fn of(namespace: &str, image: &str, database: &[Manifest], frontend: &[Manifest]) -> Result<Parts> {
         let missing = |what: &str| Problem::config(format!("the manifests in deploy/ hold no {what}"));
-        let cluster = kind(database, "Cluster").ok_or_else(|| missing("Cluster"))?;
-        let cluster = text(&cluster, "/metadata/name");
-        let deployment = kind(frontend, "Deployment").ok_or_else(|| missing("Deployment"))?;
-        let job = kind(frontend, "Job");
+        let cluster = database.iter().find(|it| it.object["kind"] == "Cluster").ok_or_else(|| missing("Cluster"))?;
+        let cluster = text(&cluster.object, "/metadata/name");
+        let roles = Roles::of(frontend, image)?;
+        let deployment = &frontend[roles.application.ok_or_else(|| missing("Deployment"))?].object;
+        let job = roles.migration.map(|it| &frontend[it].object);
         let part = |name, selector, container| Part { name, namespace: namespace.to_owned(), selector, container };
         Ok(Parts {
             app: part(
                 "app",
                 selector(deployment.pointer("/spec/selector/matchLabels")),
-                text(&deployment, "/spec/template/spec/containers/0/name"),
+                text(deployment, &format!("/spec/template/spec/containers/{}/name", roles.container)),
             ),
-            migration: job.as_ref().map(|it| {
+            migration: job.map(|it| {
                 part("migration", selector(it.pointer("/spec/template/metadata/labels")), text(it, "/spec/template/spec/containers/0/name"))
             }),
             database: part("database", format!("cnpg.io/cluster={cluster},cnpg.io/podRole=instance"), POSTGRES.to_owned()),
@@ -70,8 +74,8 @@ impl Parts {
                 container: "manager".to_owned(),
             },
             cluster,
-            app_port: port(&deployment),
-            manage: manage(job.as_ref()),
+            app_port: roles.port.unwrap_or(8000),
+            manage: manage(job),
         })
     }
 
@@ -97,11 +101,6 @@ fn selector(labels: Option<&Value>) -> String {
     pairs.join(",")
 }
 
-fn port(deployment: &Value) -> u16 {
-    let port = deployment.pointer("/spec/template/spec/containers/0/ports/0/containerPort").and_then(Value::as_u64);
-    port.and_then(|it| u16::try_from(it).ok()).unwrap_or(8000)
-}
-
 /// The migration's command as far as the script's name.
 fn manage(job: Option<&Value>) -> Vec<String> {
     let command = job.and_then(|it| it.pointer("/spec/template/spec/containers/0/command")).and_then(Value::as_array);
@@ -114,24 +113,42 @@ fn manage(job: Option<&Value>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
     fn parts_follow_from_the_manifests() {
-        let database = [json!({ "kind": "Cluster", "metadata": { "name": "db" } })];
-        let pod = json!({ "containers": [{ "name": "web", "ports": [{ "containerPort": 9000 }] }] });
-        let frontend = [
-            json!({ "kind": "Deployment", "spec": { "selector": { "matchLabels": { "a": "1", "b": "2" } }, "template": { "spec": pod } } }),
-            json!({ "kind": "Job", "spec": { "template": { "metadata": { "labels": { "c": "3" } },
-                "spec": { "containers": [{ "name": "m", "command": ["python3", "src/manage.py", "migrate"] }] } } } }),
-        ];
-        let parts = Parts::of("n", &database, &frontend).unwrap();
+        let read = |text: &str| manifests::read(text, "a.yaml").unwrap();
+        let database = read("{apiVersion: postgresql.cnpg.io/v1, kind: Cluster, metadata: {name: db}}");
+        let frontend = read(
+            "
+apiVersion: batch/v1
+kind: Job
+metadata: {name: m}
+spec: {template: {metadata: {labels: {c: '3'}}, spec: {containers: [{name: m, command: [python3, src/manage.py, migrate]}]}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: s}
+spec: {selector: {a: '1'}, ports: [{port: 80, targetPort: 9000}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: redis}
+spec: {selector: {matchLabels: {a: '9'}}, template: {spec: {containers: [{name: r, image: redis}]}}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: d}
+spec:
+  selector: {matchLabels: {a: '1', b: '2'}}
+  template: {metadata: {labels: {a: '1', b: '2'}}, spec: {containers: [{name: proxy, image: p}, {name: web, image: 'i:1', ports: [{containerPort: 8000}, {containerPort: 9000}]}]}}
+",
+        );
+        let parts = Parts::of("n", "i", &database, &frontend).unwrap();
         assert_eq!((parts.app.selector.as_str(), parts.app.container.as_str(), parts.app_port), ("a=1,b=2", "web", 9000));
         assert_eq!(parts.manage, ["python3", "src/manage.py"]);
         assert_eq!(parts.primary().selector, "cnpg.io/cluster=db,cnpg.io/podRole=instance,cnpg.io/instanceRole=primary");
         assert_eq!(parts.all().map(|it| it.name).collect::<Vec<_>>(), ["app", "migration", "database", "operator"]);
-        assert!(Parts::of("n", &[], &frontend).is_err());
+        assert!(Parts::of("n", "i", &[], &frontend).is_err());
     }
 }

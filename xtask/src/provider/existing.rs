@@ -151,7 +151,7 @@ impl Provider for Existing {
     fn address(&self, env: &Env) -> Result<Option<Address>> {
         if expose(env) == Expose::Ingress {
             let objects = manifests::read_folder(&env.files.folder("deploy/frontend")?)?;
-            let has_tls = objects.iter().any(|it| it["kind"] == "Ingress" && it.pointer("/spec/tls/0").is_some());
+            let has_tls = objects.iter().any(|it| it.object["kind"] == "Ingress" && it.object.pointer("/spec/tls/0").is_some());
             return Ok(Some(Address::new(format!("{}://{}", if has_tls { "https" } else { "http" }, env.config.app.host))));
         }
         let cluster = cluster(env)?;

@@ -5,10 +5,12 @@ mod address;
 mod change;
 mod develop;
 mod history;
+mod jobs;
 mod migration;
 mod restore;
 mod rollback;
 mod rollout;
+mod settle;
 
 use std::{cell::OnceCell, time::Duration};
 
@@ -26,15 +28,21 @@ pub use crate::tasks::deploy::{
 
 use crate::{
     cluster::{
-        Cluster, ObjectId,
+        Cluster, ObjectId, Wait,
         survey::{Seen, State},
+        verdict,
     },
-    deploy::{objects::waits_for_database, secrets},
+    deploy::{
+        objects::{INSTANCE, waits_for_database},
+        secrets,
+    },
     env::Env,
+    errors::{Code, Problem},
     exposure::Address,
     fingerprint::Fingerprint,
     graph::TaskId,
     probe::Probe,
+    provider::provider,
     record, snapshot,
     tasks::{
         Task,
@@ -56,6 +64,9 @@ const ID: TaskId = TaskId::Deploy;
 
 /// What the image that serves was made from: it explains the next change.
 const DEPLOYED: &str = "record/deployed-image.json";
+
+/// The API server serves a definition within seconds.
+const DEFINITION_LIMIT: Duration = Duration::from_secs(30);
 
 /// For an answer of something that is up.
 const PAGE_LIMIT: Duration = Duration::from_secs(120);
@@ -132,10 +143,10 @@ impl Task for Deploy {
         let change = Change {
             image: image::current(env)?,
             why: why.or_else(|| record::changed(env, ID, want)).unwrap_or_else(|| "the cluster was not as wanted".to_owned()),
-            objects: wanted.base.iter().chain(&wanted.app).cloned().collect::<Vec<Value>>(),
+            objects: wanted.revision(),
         };
         change::carry_out(env, &cluster, ID, change, || {
-            cluster.apply_all(&wanted.base)?;
+            prepare(env, &cluster, ID, wanted)?;
             image_is_there()?;
             // Where nobody is served yet, the pods start while their tables are made, and those that wait for the database while it
             // comes up.
@@ -154,11 +165,43 @@ impl Task for Deploy {
             if let Some(warning) = address.warning() {
                 env.note(ID, warning);
             }
+            // A failed migration has run no other Job.
+            jobs::apply(env, &cluster, ID, &settled.jobs)?;
             rollout::roll_out(env, &cluster, ID, &settled.app, &address)?;
-            Ok((!is_settled).then(|| settled.base.iter().chain(&settled.app).cloned().collect()))
+            jobs::wait(env, &cluster, ID, &settled.jobs)?;
+            settle::wait(env, &cluster, ID, settled.first.iter().chain(&settled.base).chain(&settled.app))?;
+            Ok((!is_settled).then(|| settled.revision()))
         })?;
         record::write_json(&deployed, &image)
     }
+}
+
+/// Applies what pods need, in two steps: definitions and classes are known before the first object of theirs.
+fn prepare(env: &Env, cluster: &Cluster, task: TaskId, wanted: &App) -> Result<()> {
+    if !provider(env).features(env).throw_away {
+        refuse_others(env, cluster, wanted)?;
+    }
+    cluster.apply_all(&wanted.first)?;
+    for definition in wanted.first.iter().filter(|it| it["kind"] == "CustomResourceDefinition") {
+        let (id, what) = (ObjectId::of(definition)?, "a definition to be served");
+        cluster.wait_for_object(env, task, &Wait::new(env, what, DEFINITION_LIMIT), &id, verdict::of)?;
+    }
+    cluster.apply_all(&wanted.base)
+}
+
+/// Objects of a cluster that is not ours alone stay what they are: one of the whole cluster may be of the same name, and another owner's.
+fn refuse_others(env: &Env, cluster: &Cluster, wanted: &App) -> Result<()> {
+    for object in wanted.first.iter().chain(&wanted.app) {
+        let id = ObjectId::of(object)?;
+        if id.namespace.is_empty()
+            && let Some(found) = cluster.get(&id)?
+            && found["metadata"]["labels"][INSTANCE] != env.instance.as_str()
+        {
+            let hint = "give it a name of its own in deploy/frontend, or take it out: the cluster has it already";
+            return Err(Problem::config(format!("{id} is there, and not of this instance")).code(Code::Manifest).hint(hint).into());
+        }
+    }
+    Ok(())
 }
 
 /// Starts the pods that wait for the database themselves; whether the application's are among them. The migration is first: the

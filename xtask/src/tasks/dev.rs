@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::{
     cluster::{Cluster, Exec, ObjectId},
+    deploy::roles,
     env::Env,
     errors::Problem,
     fingerprint::Fingerprint,
@@ -60,7 +61,7 @@ impl<'a> Session<'a> {
         let cluster = Cluster::open(env, &env.kubeconfig())?;
         let deployment = deploy::develop(env, &cluster, ID)?;
         let id = ObjectId::of(&deployment)?;
-        let container = deployment.pointer("/spec/template/spec/containers/0/name").and_then(Value::as_str).unwrap_or_default();
+        let container = roles::page_of(&deployment).map(|(container, _)| container).unwrap_or_default();
         Ok(Session {
             env,
             cluster,

@@ -45,13 +45,41 @@ pub(super) fn fingerprint<'a>(objects: impl Iterator<Item = &'a Value>) -> Resul
 /// How each of the objects is, in the order given.
 pub(super) fn look<'a>(env: &Env, cluster: &Cluster, wanted: impl Iterator<Item = &'a Value>) -> Result<Vec<Seen>> {
     let label = format!("{}={}", objects::INSTANCE, env.instance);
-    let mut seen = cluster.survey(&Survey { wanted: wanted.collect(), label: &label, inputs: objects::INPUTS })?;
+    let wanted: Vec<&Value> = wanted.collect();
+    let mut seen = cluster.survey(&Survey { wanted: wanted.clone(), label: &label, inputs: objects::INPUTS })?;
+    for (it, object) in seen.iter_mut().zip(&wanted) {
+        if matches!(it.state, State::NotReady(Verdict::NotYet(_))) && is_unused(object, &wanted) {
+            it.state = State::Well;
+        }
+    }
     for it in seen.iter_mut().filter(|it| it.id.kind == "Job" && matches!(it.state, State::NotReady(Verdict::NotYet(_)))) {
         if has_worked(cluster, &it.id)? {
             it.state = State::Well;
         }
     }
     Ok(seen)
+}
+
+/// Whether the object is a PVC that no pod of these objects uses before a schedule says so: a StorageClass may bind it only then.
+pub(super) fn is_unused(object: &Value, all: &[&Value]) -> bool {
+    if object["kind"] != "PersistentVolumeClaim" {
+        return false;
+    }
+    let (name, namespace) = (&object["metadata"]["name"], &object["metadata"]["namespace"]);
+    let uses = |it: &&&Value| it["metadata"]["namespace"] == *namespace && it["kind"] != "CronJob" && names_claim(it, name);
+    !all.iter().any(|it| uses(&it))
+}
+
+/// Whether a volume somewhere in the object is the PVC of that name.
+fn names_claim(object: &Value, name: &Value) -> bool {
+    match object {
+        Value::Array(items) => items.iter().any(|it| names_claim(it, name)),
+        Value::Object(fields) => {
+            fields.get("persistentVolumeClaim").is_some_and(|it| it["claimName"] == *name)
+                || fields.values().any(|it| names_claim(it, name))
+        }
+        _ => false,
+    }
 }
 
 /// Whether a pod of the Job ended well. The Job itself says so later: its controller counts a pod when nothing of it is left on the
@@ -69,7 +97,11 @@ pub(super) fn stale<'a>(env: &Env, cluster: &Cluster, wanted: impl Iterator<Item
 /// The first object that is absent, changed or of other inputs, else the first that is not ready.
 pub(super) fn first_unwell<'a>(env: &Env, cluster: &Cluster, wanted: impl Iterator<Item = &'a Value>) -> Result<Option<Seen>> {
     let seen = look(env, cluster, wanted)?;
-    let unwell = seen.into_iter().filter(|it| it.state != State::Well);
+    let unwell = seen.into_iter().filter(|it| match &it.state {
+        State::Well => false,
+        State::NotReady(_) => verdict::must_be_done(&it.id.kind),
+        _ => true,
+    });
     // What is not ready may only follow from what is missing.
     Ok(unwell.min_by_key(|it| matches!(it.state, State::NotReady(_))))
 }
@@ -214,6 +246,9 @@ fn preview_of(cluster: &Cluster, object: &Value) -> Result<Option<ObjectChange>>
     if id.kind == "Job" && objects::inputs_of(&present) == objects::inputs_of(object) {
         // It names an earlier image with the same migrations, and cannot change.
         return Ok(None);
+    }
+    if id.kind == "Job" {
+        return Ok(Some(of(&id, ObjectAction::Change, Some("its content changed: it runs again under the same name".to_owned()))));
     }
     let would = match cluster.preview(object) {
         Ok(would) => would,

@@ -4,12 +4,14 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::{
-    cluster::ObjectId,
+    cluster::{ObjectId, kinds::is_built_in},
     deploy::{
         image::PublishedImage,
-        manifests,
+        manifests::{self, Manifest},
         objects::{self, Values},
-        operator, secrets,
+        operator,
+        roles::Roles,
+        scope, secrets,
     },
     env::Env,
     errors::{Code, Problem},
@@ -56,10 +58,13 @@ pub(super) struct Database {
 
 impl Database {
     pub(super) fn read(env: &Env) -> Result<Database> {
-        let mut others = complete(env, "deploy/database", None, None)?;
-        let frontend = complete(env, "deploy/frontend", None, None)?;
-        let namespace = frontend.into_iter().find(|it| it["kind"] == "Namespace").ok_or_else(|| missing("Namespace"))?;
-        let at = others.iter().position(|it| it["kind"] == "Cluster").ok_or_else(|| missing("Cluster"))?;
+        let Folders { database, frontend, roles } = Folders::read(env)?;
+        let mut others = complete(env, database, &roles.elsewhere(), None, None)?;
+        let frontend = complete(env, frontend, &roles, None, None)?;
+        let is_home = |it: &Value| it["kind"] == "Namespace" && it["metadata"]["name"] == env.config.app.namespace.as_str();
+        let namespace = frontend.into_iter().find(is_home).ok_or_else(|| missing("Namespace"))?;
+        let is_database = |it: &Value| it["kind"] == "Cluster" && scope::group(it) == "postgresql.cnpg.io";
+        let at = others.iter().position(is_database).ok_or_else(|| missing("Cluster"))?;
         let cluster = others.remove(at);
         Ok(Database { namespace, cluster, others })
     }
@@ -72,30 +77,43 @@ impl Database {
     pub(super) fn given_secrets(&self, env: &Env) -> Result<Vec<Value>> {
         let pull = provider(env).pull_credentials(env)?;
         let pull = secrets::pull_secret(&env.config.app.namespace, &env.instance, pull.as_ref())?;
-        Ok(self.password(env)?.into_iter().chain(pull).collect())
+        Ok(given_secret(env, &self.cluster)?.into_iter().chain(pull).collect())
     }
 
-    fn password(&self, env: &Env) -> Result<Option<Value>> {
-        let database = &env.config.database;
-        let Some(password) = &database.password else { return Ok(None) };
-        let host = format!("{}-rw", self.cluster["metadata"]["name"].as_str().unwrap_or_default());
-        let entries = [
-            ("username", database.user.as_str()),
-            ("password", password.expose()),
-            ("dbname", database.name.as_str()),
-            ("host", host.as_str()),
-            ("port", "5432"),
-        ];
-        let name = application_secret(&self.cluster);
-        secrets::object(&env.config.app.namespace, &name, "kubernetes.io/basic-auth", &env.instance, &entries).map(Some)
+    /// The same without the rest of the database.
+    fn read_given_secret(env: &Env) -> Result<Option<Value>> {
+        if env.config.database.password.is_none() {
+            return Ok(None);
+        }
+        given_secret(env, &cluster_manifest(env)?)
     }
+}
+
+/// The Secret of a `Cluster` whose password the user gave.
+fn given_secret(env: &Env, cluster: &Value) -> Result<Option<Value>> {
+    let database = &env.config.database;
+    let Some(password) = &database.password else { return Ok(None) };
+    let host = format!("{}-rw", cluster["metadata"]["name"].as_str().unwrap_or_default());
+    let entries = [
+        ("username", database.user.as_str()),
+        ("password", password.expose()),
+        ("dbname", database.name.as_str()),
+        ("host", host.as_str()),
+        ("port", "5432"),
+    ];
+    let name = application_secret(cluster);
+    secrets::object(&env.config.app.namespace, &name, "kubernetes.io/basic-auth", &env.instance, &entries).map(Some)
 }
 
 /// The application with its migration.
 pub(super) struct App {
-    /// ConfigMap, ServiceAccount and the like: what pods need to start.
+    /// Definitions, classes and further namespaces: what other objects are made of, and have to be there before them.
+    pub(super) first: Vec<Value>,
+    /// ConfigMaps, Secrets, PVCs, accounts and the like: what pods need to start.
     pub(super) base: Vec<Value>,
     pub(super) migration: Option<Value>,
+    /// Jobs beside the migration.
+    pub(super) jobs: Vec<Value>,
     /// Deployment, Service, Ingress and the rest.
     pub(super) app: Vec<Value>,
     /// The application's image in all of them.
@@ -105,30 +123,73 @@ pub(super) struct App {
     pub(super) address: Option<Address>,
 }
 
+/// What nothing else can do without: applied first, and definitions are waited for.
+const FIRST: [&str; 10] = [
+    "Namespace",
+    "CustomResourceDefinition",
+    "PriorityClass",
+    "RuntimeClass",
+    "StorageClass",
+    "IngressClass",
+    "GatewayClass",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "PersistentVolume",
+];
+
+/// What pods need to start, or are to be held to from their first second.
+const BASE: [&str; 9] = [
+    "ConfigMap",
+    "Secret",
+    "PersistentVolumeClaim",
+    "ServiceAccount",
+    "NetworkPolicy",
+    "Role",
+    "RoleBinding",
+    "LimitRange",
+    "ResourceQuota",
+];
+
 impl App {
     pub(super) fn read(env: &Env) -> Result<App> {
         let provider = provider(env);
         let (address, image) = (provider.address(env)?, provider.name_for_pods(env, &image::current(env)?)?);
-        let mut out = App { base: Vec::new(), migration: None, app: Vec::new(), image, address };
-        for object in complete(env, "deploy/frontend", Some(&out.image), out.address.as_ref())? {
-            match object["kind"].as_str().unwrap_or_default() {
-                "Namespace" => {}
-                "Job" => {
+        let mut out = App { first: Vec::new(), base: Vec::new(), migration: None, jobs: Vec::new(), app: Vec::new(), image, address };
+        let Folders { frontend, roles, .. } = Folders::read(env)?;
+        let home = env.config.app.namespace.as_str();
+        for (index, mut object) in complete(env, frontend, &roles, Some(&out.image), out.address.as_ref())?.into_iter().enumerate() {
+            let kind = object["kind"].as_str().unwrap_or_default();
+            let is_known = is_built_in(scope::group(&object));
+            match kind {
+                "Namespace" if object["metadata"]["name"] == home => {}
+                "Job" if roles.migration == Some(index) => {
                     let key = migration_key::inputs(env, &object)?;
                     out.migration = Some(objects::name_by_content(object, out.image.as_str(), &key));
                 }
-                "ConfigMap" | "ServiceAccount" | "NetworkPolicy" | "Role" | "RoleBinding" => out.base.push(object),
+                "Job" if is_known => {
+                    objects::sign_job(&mut object, out.image.as_str());
+                    out.jobs.push(object);
+                }
+                _ if is_known && FIRST.contains(&kind) => out.first.push(object),
+                _ if is_known && BASE.contains(&kind) => out.base.push(object),
                 _ => out.app.push(object),
             }
         }
-        for object in out.app.iter_mut().filter(|it| it["kind"] == "Deployment") {
-            objects::follow_settings(object, &out.base);
+        let given = [App::given_secret(env)?, Database::read_given_secret(env)?];
+        let settings: Vec<&Value> = out.base.iter().chain(given.iter().flatten()).collect();
+        for object in &mut out.app {
+            objects::follow_settings(object, &settings);
         }
         Ok(out)
     }
 
+    /// What a revision consists of: of Secrets the names alone.
+    pub(super) fn revision(&self) -> Vec<Value> {
+        self.first.iter().chain(&self.base).chain(&self.jobs).chain(&self.app).cloned().collect()
+    }
+
     pub(super) fn all(&self) -> impl Iterator<Item = &Value> {
-        self.base.iter().chain(&self.migration).chain(&self.app)
+        self.first.iter().chain(&self.base).chain(&self.migration).chain(&self.jobs).chain(&self.app)
     }
 
     /// The Secret whose key the user gave.
@@ -141,8 +202,9 @@ impl App {
 /// Database and application as files for `kubectl apply`, with other images than ours: for whoever does without this tool.
 pub fn plain(env: &Env, app: &str, postgresql: &str) -> Result<(Vec<Value>, Vec<Value>)> {
     let address = provider(env).address(env)?;
+    let folders = Folders::read(env)?;
     let mut database = Vec::new();
-    for mut object in complete(env, "deploy/database", None, None)? {
+    for mut object in complete(env, folders.database, &folders.roles.elsewhere(), None, None)? {
         if object["kind"] == "Cluster" {
             object["spec"]["imageName"] = postgresql.into();
         }
@@ -151,7 +213,7 @@ pub fn plain(env: &Env, app: &str, postgresql: &str) -> Result<(Vec<Value>, Vec<
     let key = secrets::generate()?;
     let secret = secrets::object(&env.config.app.namespace, APP_SECRET, "Opaque", &env.instance, &[("secret-key", key.expose())])?;
     let mut rest = vec![secret];
-    for object in complete(env, "deploy/frontend", Some(&PublishedImage::new(app)), address.as_ref())? {
+    for object in complete(env, folders.frontend, &folders.roles, Some(&PublishedImage::new(app)), address.as_ref())? {
         if object["kind"] == "Namespace" {
             database.insert(0, object);
         } else {
@@ -168,9 +230,14 @@ fn application_secret(cluster: &Value) -> String {
 
 /// Where the database's credentials are, for people: the operator's name for the `Cluster` in the manifests.
 pub fn credentials(env: &Env) -> Result<String> {
+    Ok(application_secret(&cluster_manifest(env)?))
+}
+
+/// The `Cluster` as its manifest says.
+fn cluster_manifest(env: &Env) -> Result<Value> {
     let objects = manifests::read_folder(&env.files.folder("deploy/database")?)?;
-    let cluster = objects.into_iter().find(|it| it["kind"] == "Cluster").unwrap_or_default();
-    Ok(application_secret(&cluster))
+    let is_database = |it: &Value| it["kind"] == "Cluster" && scope::group(it) == "postgresql.cnpg.io";
+    Ok(objects.into_iter().map(|it| it.object).find(is_database).unwrap_or_default())
 }
 
 /// What of the application's namespace is wanted and is in no revision of the application: the database with what it needs, the
@@ -195,7 +262,29 @@ pub fn upstream(env: &Env, task: TaskId, role: Role) -> Result<PublishedImage> {
     }
 }
 
-fn complete(env: &Env, folder: &str, image: Option<&PublishedImage>, address: Option<&Address>) -> Result<Vec<Value>> {
+/// The manifests of both folders, and which of them are the application's.
+struct Folders {
+    database: Vec<Manifest>,
+    frontend: Vec<Manifest>,
+    roles: Roles,
+}
+
+impl Folders {
+    fn read(env: &Env) -> Result<Folders> {
+        let read = |folder: &str| manifests::read_folder(&env.files.folder(folder)?);
+        let (database, frontend) = (read("deploy/database")?, read("deploy/frontend")?);
+        let roles = Roles::of(&frontend, &env.config.frontend.image)?;
+        Ok(Folders { database, frontend, roles })
+    }
+}
+
+fn complete(
+    env: &Env,
+    manifests: Vec<Manifest>,
+    roles: &Roles,
+    image: Option<&PublishedImage>,
+    address: Option<&Address>,
+) -> Result<Vec<Value>> {
     let postgresql = upstream(env, TaskId::Database, Role::Postgresql)?;
     let exposure = provider(env).exposure(env);
     let values = Values {
@@ -208,7 +297,7 @@ fn complete(env: &Env, folder: &str, image: Option<&PublishedImage>, address: Op
         has_pull_secret: provider(env).pull_credentials(env)?.is_some(),
         own_credentials: env.config.database.password.is_some(),
     };
-    Ok(objects::complete_all(manifests::read_folder(&env.files.folder(folder)?)?, &values))
+    Ok(objects::complete_all(manifests, roles, &values))
 }
 
 fn missing(what: &str) -> Problem {

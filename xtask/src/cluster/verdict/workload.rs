@@ -1,4 +1,4 @@
-//! Controllers of pods: Deployment, StatefulSet, DaemonSet, Job.
+//! Controllers of pods: Deployment, ReplicaSet, StatefulSet, DaemonSet, Job, CronJob.
 
 use serde_json::Value;
 
@@ -32,7 +32,8 @@ pub fn deployment(object: &Value) -> Verdict {
     let available = number(object, "/status/availableReplicas");
     let all = number(object, "/status/replicas");
     if updated < want {
-        return Verdict::NotYet(format!("{updated} of {want} pods are of the new template"));
+        let paused = if object.pointer("/spec/paused") == Some(&Value::Bool(true)) { ": it is paused" } else { "" };
+        return Verdict::NotYet(format!("{updated} of {want} pods are of the new template{paused}"));
     }
     if all > updated {
         return Verdict::NotYet(format!("{} old pods are still there", all - updated));
@@ -46,7 +47,27 @@ pub fn deployment(object: &Value) -> Verdict {
     Verdict::Yes
 }
 
-/// Every replica is of the present revision and ready.
+/// As many pods as wanted, all available.
+pub(super) fn replica_set(object: &Value) -> Verdict {
+    if let Some(unseen) = unseen(object) {
+        return unseen;
+    }
+    if let Some(failure) = condition(object, "ReplicaFailure").filter(|it| text(it, "/status") == "True") {
+        return Verdict::NotYet(words(failure));
+    }
+    let want = wanted_replicas(object);
+    let (all, available) = (number(object, "/status/replicas"), number(object, "/status/availableReplicas"));
+    if all > want {
+        return Verdict::NotYet(format!("{} pods too many are still there", all - want));
+    }
+    if available < want {
+        return Verdict::NotYet(format!("{available} of {want} pods are available"));
+    }
+    Verdict::Yes
+}
+
+/// Every replica is of the present revision, ready for as long as it has to be, and none is left over. Pods below the partition, and
+/// those of a set that replaces pods only when they are deleted, keep the revision that they have.
 pub(super) fn stateful_set(object: &Value) -> Verdict {
     if let Some(unseen) = unseen(object) {
         return unseen;
@@ -57,24 +78,53 @@ pub(super) fn stateful_set(object: &Value) -> Verdict {
         return Verdict::NotYet(format!("{ready} of {want} pods are ready"));
     }
     let replaces = text(object, "/spec/updateStrategy/type") != "OnDelete";
-    if replaces && text(object, "/status/currentRevision") != text(object, "/status/updateRevision") && updated < want {
-        return Verdict::NotYet(format!("{updated} of {want} pods are of the new template"));
+    let partition = number(object, "/spec/updateStrategy/rollingUpdate/partition");
+    let wanted = (want - partition).max(0);
+    if replaces && text(object, "/status/currentRevision") != text(object, "/status/updateRevision") && updated < wanted {
+        return Verdict::NotYet(format!("{updated} of {wanted} pods are of the new template"));
+    }
+    let all = number(object, "/status/replicas");
+    if all > want {
+        return Verdict::NotYet(format!("{} pods too many are still there", all - want));
+    }
+    // Absent on API servers that do not count it.
+    let available = object.pointer("/status/availableReplicas").and_then(Value::as_i64).unwrap_or(ready);
+    if available < want {
+        return Verdict::NotYet(format!("{available} of {want} pods are available"));
     }
     Verdict::Yes
 }
 
-/// A ready pod of the present template on every node that should have one.
+/// An available pod of the present template on every node that should have one.
 pub(super) fn daemon_set(object: &Value) -> Verdict {
     if let Some(unseen) = unseen(object) {
         return unseen;
     }
     let want = number(object, "/status/desiredNumberScheduled");
     let (updated, ready) = (number(object, "/status/updatedNumberScheduled"), number(object, "/status/numberReady"));
-    if updated < want {
+    if text(object, "/spec/updateStrategy/type") != "OnDelete" && updated < want {
         return Verdict::NotYet(format!("{updated} of {want} pods are of the new template"));
     }
     if ready < want {
         return Verdict::NotYet(format!("{ready} of {want} pods are ready"));
+    }
+    let available = object.pointer("/status/numberAvailable").and_then(Value::as_i64).unwrap_or(ready);
+    if available < want {
+        return Verdict::NotYet(format!("{available} of {want} pods are available"));
+    }
+    let stray = number(object, "/status/numberMisscheduled");
+    if stray > 0 {
+        return Verdict::NotYet(format!("{stray} pods run on nodes that should have none"));
+    }
+    Verdict::Yes
+}
+
+/// The last run that has ended, ended well. One that has not run yet has nothing to be judged by.
+pub(super) fn cron_job(object: &Value) -> Verdict {
+    let (begun, ended) = (text(object, "/status/lastScheduleTime"), text(object, "/status/lastSuccessfulTime"));
+    // Times of the API server are of one form, so that they compare as text.
+    if !begun.is_empty() && ended < begun && list(object, "/status/active").is_empty() {
+        return Verdict::NotYet(format!("its run of {begun} did not succeed"));
     }
     Verdict::Yes
 }

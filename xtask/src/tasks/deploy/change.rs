@@ -108,7 +108,9 @@ pub(super) fn apply(
     revision: &Revision,
     work: impl FnOnce(&[Value]) -> Result<()>,
 ) -> Result<()> {
-    let (objects, gone) = revision.applicable()?;
+    let (mut objects, gone) = revision.applicable()?;
+    // A Job that has run once stays as it is.
+    objects.retain(|it| it["kind"] != "Job");
     for id in gone {
         let state = if cluster.get(&id)?.is_some() { "it stays as it is now" } else { "and it is not in the cluster: apply it again" };
         env.note(task, format!("what revision {} had in {id} is not kept any more: {state}", revision.number));

@@ -5,12 +5,12 @@ use serde_json::Value;
 
 use crate::{
     cluster::Cluster,
-    deploy::development,
+    deploy::{development, roles},
     env::Env,
     errors::Problem,
     graph::TaskId,
     tasks::{
-        deploy::{address, keep, migration, provide_secret, rollout},
+        deploy::{address, keep, migration, prepare, provide_secret, rollout},
         image,
         wanted::App,
     },
@@ -26,13 +26,13 @@ pub fn develop(env: &Env, cluster: &Cluster, task: TaskId) -> Result<Value> {
         return Err(Problem::config(what).hint("give the Dockerfile a WORKDIR where the application lies").into());
     }
     let mut developed = None;
-    for object in app.app.iter_mut().filter(|it| it["kind"] == "Deployment") {
+    for object in app.app.iter_mut().filter(|it| it["kind"] == "Deployment" && roles::page_of(it).is_some()) {
         *object = development::deployment(object.take(), &facts.folder);
         developed = Some(object.clone());
     }
     let developed = developed.ok_or_else(|| Problem::config("the manifests in deploy/frontend hold no Deployment"))?;
     provide_secret(env, cluster)?;
-    cluster.apply_all(&app.base)?;
+    prepare(env, cluster, task, &app)?;
     migration::migrate(env, cluster, task, app.migration.as_ref(), || keep(env, cluster))?;
     rollout::roll_out(env, cluster, task, &app.app, &address::wait(env, cluster, task)?)?;
     Ok(developed)

@@ -11,6 +11,7 @@ use crate::{
         obstacle::{self, Patience},
         verdict,
     },
+    deploy::roles,
     env::Env,
     errors::Problem,
     exposure::Address,
@@ -41,7 +42,11 @@ pub(super) fn roll_out(env: &Env, cluster: &Cluster, task: TaskId, objects: &[Va
             Some(found) => progress(cluster, &found, &labels, &patience),
             None => Ok(Verdict::NotYet(format!("{id} is not there"))),
         });
-        let ready = ready.and_then(|()| serves(env, cluster, task, object, &labels, address));
+        // The page is the application's own; of any other Deployment nothing is asked but that its pods are available.
+        let ready = ready.and_then(|()| match roles::page_of(object) {
+            Some((_, Some(port))) => serves(env, cluster, task, object, port, &labels, address),
+            _ => Ok(()),
+        });
         let new = ready.is_err().then(|| new_pods(cluster, &id.namespace, &labels).ok().flatten()).flatten();
         with_evidence(ready, cluster, &id.namespace, new.as_deref().unwrap_or(&labels))?;
     }
@@ -117,9 +122,7 @@ fn progress(cluster: &Cluster, deployment: &Value, labels: &str, patience: &Pati
 }
 
 /// Each new pod answers the page itself: through the Service it might be an old one that still ends.
-fn serves(env: &Env, cluster: &Cluster, task: TaskId, deployment: &Value, labels: &str, address: &Address) -> Result<()> {
-    let port = deployment.pointer("/spec/template/spec/containers/0/ports/0/containerPort").and_then(Value::as_u64);
-    let Some(port) = port.and_then(|it| u16::try_from(it).ok()) else { return Ok(()) };
+fn serves(env: &Env, cluster: &Cluster, task: TaskId, deployment: &Value, port: u16, labels: &str, address: &Address) -> Result<()> {
     let namespace = deployment.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
     let new = new_pods(cluster, namespace, labels)?.unwrap_or_else(|| labels.to_owned());
     let path = &env.config.app.path;

@@ -1,0 +1,289 @@
+//! Which of a folder's objects are the application's: its Deployment, its migration Job, the Service that publishes it. Found by what
+//! the manifests say, never by the order of files; where they do not say enough, an error names every candidate with its line.
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::{
+    deploy::manifests::Manifest,
+    errors::{Code, Problem},
+};
+
+/// On the application's Deployment. Users write "true" where more than one Deployment may be meant; what is applied says
+/// `CONTAINER:PORT`, the container with the application and the port that answers for the page.
+pub const APPLICATION: &str = "dev.pocdeploy/application";
+/// On a Job: "true" on the one that brings the database's tables to the application's version, "false" on any other.
+pub const MIGRATION: &str = "dev.pocdeploy/migration";
+/// The label that says what an object is for (kubernetes.io/docs/concepts/overview/working-with-objects/common-labels).
+const COMPONENT: &str = "app.kubernetes.io/component";
+/// The tag of an image that the tool sets.
+const PLACEHOLDER: &str = ":set-by-pocdeploy";
+/// The port of kind's node that is mapped to this machine: a Service that names it is the published one.
+const NODE_PORT: u64 = 30080;
+
+/// The objects' indexes in the folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Roles {
+    pub application: Option<usize>,
+    /// The container with the application, as the pod numbers it.
+    pub container: usize,
+    /// The port of that container that answers for the page.
+    pub port: Option<u16>,
+    pub migration: Option<usize>,
+    pub published: Option<Published>,
+    /// Names of the Services whose pods are the application's.
+    pub services: Vec<String>,
+    /// The namespace that the manifests call theirs: what the configuration says takes its place.
+    pub home: String,
+}
+
+/// A Service and its port for the page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    pub service: usize,
+    pub port: usize,
+}
+
+impl Roles {
+    /// `image` is the application's image without a tag.
+    pub fn of(manifests: &[Manifest], image: &str) -> Result<Roles> {
+        let mut out = Roles { application: application(manifests, image)?, migration: migration(manifests)?, ..Roles::default() };
+        out.home = home(manifests, out.application)?;
+        let Some(application) = out.application else { return Ok(out) };
+        let pods = &manifests[application].object;
+        for index in out.application.iter().chain(&out.migration) {
+            stays_home(&manifests[*index], &out.home)?;
+        }
+        out.container = container(pods, image);
+        let services = of_kind(manifests, "Service");
+        let selects = |index: &usize| is_selected(&manifests[*index].object, pods);
+        let names = services.iter().filter(|it| selects(it)).map(|it| name(&manifests[*it].object).to_owned());
+        out.services = names.collect();
+        let service = published(manifests, &services, &selects)?;
+        stays_home(&manifests[service], &out.home)?;
+        let (port, target) = page_port(&manifests[service].object);
+        out.published = Some(Published { service, port });
+        let is_direct = selects(&service);
+        out.port = container_port(pods, out.container, target.filter(|_| is_direct));
+        Ok(out)
+    }
+}
+
+impl Roles {
+    /// For another folder of the same application: nothing there is the application itself.
+    pub fn elsewhere(&self) -> Roles {
+        Roles { home: self.home.clone(), ..Roles::default() }
+    }
+}
+
+/// The application's container and its port for the page, as an applied Deployment names them; nothing for any other object.
+pub fn page_of(object: &Value) -> Option<(&str, Option<u16>)> {
+    let text = object.pointer("/metadata/annotations")?.get(APPLICATION)?.as_str()?;
+    let (container, port) = text.split_once(':')?;
+    Some((container, port.parse().ok()))
+}
+
+/// What [`page_of`] reads.
+pub fn page_text(container: &str, port: Option<u16>) -> String {
+    format!("{container}:{}", port.map(|it| it.to_string()).unwrap_or_default())
+}
+
+/// Whether an image is the application's: of that name with any tag or digest, or with the tag `set-by-pocdeploy`.
+pub fn is_ours(named: &str, image: &str) -> bool {
+    name_of(named) == image || named.ends_with(PLACEHOLDER)
+}
+
+/// A reference without its tag and its digest.
+pub fn name_of(image: &str) -> &str {
+    let named = image.split('@').next().unwrap_or_default();
+    match named.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => name,
+        _ => named,
+    }
+}
+
+/// The Deployment with the annotation; else of the component `frontend`; else with the application's image; else called like it.
+fn application(manifests: &[Manifest], image: &str) -> Result<Option<usize>> {
+    let short = image.rsplit('/').next().unwrap_or(image);
+    let names = [short.to_owned(), format!("{short}-frontend"), "frontend".to_owned()];
+    let rules: [&dyn Fn(&Value) -> bool; 4] = [
+        &|it| annotation(it, APPLICATION).is_some_and(|it| it != "false"),
+        &|it| component(it) == "frontend",
+        &|it| containers(it).iter().any(|it| is_ours(it["image"].as_str().unwrap_or_default(), image)),
+        &|it| names.iter().any(|name_of_it| name_of_it == name(it)),
+    ];
+    let mut all = of_kind(manifests, "Deployment");
+    if all.len() > 1 {
+        all.retain(|it| annotation(&manifests[*it].object, APPLICATION) != Some("false"));
+    }
+    let left = narrow(manifests, all, &rules);
+    match left.as_slice() {
+        [] => Ok(None),
+        [one] => Ok(Some(*one)),
+        several => Err(ambiguous(
+            manifests,
+            several,
+            "more than one Deployment may be the application's",
+            &format!("write the annotation `{APPLICATION}: \"true\"` into the one whose pods serve the page"),
+        )),
+    }
+}
+
+/// The only Job; of several the one with the annotation, else of the component `migration`, else called so.
+fn migration(manifests: &[Manifest]) -> Result<Option<usize>> {
+    let mut all = of_kind(manifests, "Job");
+    all.retain(|it| annotation(&manifests[*it].object, MIGRATION) != Some("false"));
+    let rules: [&dyn Fn(&Value) -> bool; 3] =
+        [&|it| annotation(it, MIGRATION).is_some(), &|it| component(it) == "migration", &|it| name(it).contains("migrat")];
+    let left = narrow(manifests, all, &rules);
+    match left.as_slice() {
+        [] => Ok(None),
+        [one] => Ok(Some(*one)),
+        several => Err(ambiguous(
+            manifests,
+            several,
+            "more than one Job may be the migration, which ends before the application's pods are replaced",
+            &format!("write the annotation `{MIGRATION}: \"true\"` into that one, or \"false\" into those that are none"),
+        )),
+    }
+}
+
+/// The Service of the page: one that names the port of kind's node; else one that a client outside can reach; else one without a type.
+/// Of these the ones whose pods are the application's go first. One with `type: ClusterIP` is taken only where there is no other, as behind
+/// an Ingress, and a headless one never.
+fn published(manifests: &[Manifest], services: &[usize], selects: &dyn Fn(&usize) -> bool) -> Result<usize> {
+    let spec = |index: &usize| &manifests[*index].object["spec"];
+    let outside = |index: &usize| matches!(spec(index)["type"].as_str(), Some("NodePort" | "LoadBalancer"));
+    let open = |index: &usize| spec(index)["type"].is_null() && spec(index)["clusterIP"] != "None";
+    let names_port = |index: &usize| outside(index) && ports(&manifests[*index].object).iter().any(|it| it["nodePort"] == NODE_PORT);
+    let inside = |index: &usize| spec(index)["type"] == "ClusterIP" && spec(index)["clusterIP"] != "None";
+    let rules: [&dyn Fn(&usize) -> bool; 5] =
+        [&names_port, &|it| outside(it) && selects(it), &|it| open(it) && selects(it), &outside, &|it| inside(it) && selects(it)];
+    for rule in rules {
+        let left: Vec<usize> = services.iter().copied().filter(|it| rule(it)).collect();
+        match left.as_slice() {
+            [] => {}
+            [one] => return Ok(*one),
+            several => {
+                let what = "more than one Service may publish the application";
+                let hint =
+                    format!("write `type: NodePort` and `nodePort: {NODE_PORT}` into the one that does, `type: ClusterIP` into the others");
+                return Err(ambiguous(manifests, several, what, &hint));
+            }
+        }
+    }
+    let hint =
+        format!("write a Service with `type: NodePort`, a port with `nodePort: {NODE_PORT}`, and the labels of the Deployment's pods");
+    Err(ambiguous(manifests, services, "no Service publishes the application: nothing outside the cluster could reach it", &hint))
+}
+
+/// The Service's port for the page, by number in its list, and what it leads to: the port with kind's number; else the one called `http`;
+/// else the first that is TCP.
+fn page_port(service: &Value) -> (usize, Option<&Value>) {
+    let ports = ports(service);
+    let at = ports.iter().position(|it| it["nodePort"] == NODE_PORT);
+    let at = at.or_else(|| ports.iter().position(|it| it["name"] == "http"));
+    let at = at.or_else(|| ports.iter().position(|it| matches!(it["protocol"].as_str(), None | Some("TCP")))).unwrap_or(0);
+    // Without a targetPort it is the port's own number.
+    let target = ports.get(at).and_then(|it| it.get("targetPort").or_else(|| it.get("port")));
+    (at, target)
+}
+
+/// The container's port that a Service leads to, by name or number; else its first.
+fn container_port(deployment: &Value, container: usize, target: Option<&Value>) -> Option<u16> {
+    let number = |it: &Value| it.as_u64().and_then(|it| u16::try_from(it).ok());
+    let ports = containers(deployment).get(container).and_then(|it| it["ports"].as_array()).map(Vec::as_slice).unwrap_or_default();
+    let named = target.and_then(Value::as_str).and_then(|name| ports.iter().find(|it| it["name"] == name));
+    let named = named.and_then(|it| number(&it["containerPort"]));
+    named.or_else(|| target.and_then(number)).or_else(|| ports.first().and_then(|it| number(&it["containerPort"])))
+}
+
+/// The container that kubectl takes by default where the pod names one; else the one with the application's image; else the first.
+fn container(deployment: &Value, image: &str) -> usize {
+    let default = deployment.pointer("/spec/template/metadata/annotations/kubectl.kubernetes.io~1default-container");
+    let all = containers(deployment);
+    let named = default.and_then(|name| all.iter().position(|it| it["name"] == *name));
+    named.or_else(|| all.iter().position(|it| is_ours(it["image"].as_str().unwrap_or_default(), image))).unwrap_or(0)
+}
+
+/// The name of the one Namespace; of several the one of the application's Deployment.
+fn home(manifests: &[Manifest], application: Option<usize>) -> Result<String> {
+    let all = of_kind(manifests, "Namespace");
+    let wanted = application.and_then(|it| manifests[it].object.pointer("/metadata/namespace")).and_then(Value::as_str);
+    match all.as_slice() {
+        [] => Ok(wanted.unwrap_or_default().to_owned()),
+        [one] => Ok(name(&manifests[*one].object).to_owned()),
+        several => match wanted.filter(|wanted| several.iter().any(|it| name(&manifests[*it].object) == *wanted)) {
+            Some(wanted) => Ok(wanted.to_owned()),
+            None => Err(ambiguous(
+                manifests,
+                several,
+                "more than one Namespace may be the application's",
+                "write metadata.namespace into the application's Deployment",
+            )),
+        },
+    }
+}
+
+/// The application is in one namespace with its database: what the tool waits for and shows is there.
+fn stays_home(manifest: &Manifest, home: &str) -> Result<()> {
+    let namespace = manifest.object.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
+    if namespace.is_empty() || namespace == home || home.is_empty() {
+        return Ok(());
+    }
+    let what = format!("{manifest} is in namespace {namespace}, and the application's namespace is {home}");
+    Err(Problem::config(what).code(Code::Manifest).hint(format!("write `namespace: {home}`, or leave it out")).into())
+}
+
+/// The candidates that the first rules leave: one that leaves nobody counts for nothing.
+fn narrow(manifests: &[Manifest], mut all: Vec<usize>, rules: &[&dyn Fn(&Value) -> bool]) -> Vec<usize> {
+    for rule in rules {
+        if all.len() < 2 {
+            break;
+        }
+        let left: Vec<usize> = all.iter().copied().filter(|it| rule(&manifests[*it].object)).collect();
+        if !left.is_empty() {
+            all = left;
+        }
+    }
+    all
+}
+
+fn ambiguous(manifests: &[Manifest], which: &[usize], what: &str, hint: &str) -> anyhow::Error {
+    let lines: Vec<String> = which.iter().map(|it| format!("\n  {}", manifests[*it])).collect();
+    Problem::config(format!("{what}{}", lines.concat())).code(Code::Manifest).hint(hint).into()
+}
+
+fn of_kind(manifests: &[Manifest], kind: &str) -> Vec<usize> {
+    manifests.iter().enumerate().filter(|(_, it)| it.object["kind"] == kind).map(|(index, _)| index).collect()
+}
+
+fn is_selected(service: &Value, deployment: &Value) -> bool {
+    let Some(selector) = service.pointer("/spec/selector").and_then(Value::as_object).filter(|it| !it.is_empty()) else { return false };
+    let labels = deployment.pointer("/spec/template/metadata/labels");
+    selector.iter().all(|(name, value)| labels.and_then(|it| it.get(name)) == Some(value))
+}
+
+fn annotation<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
+    object.pointer("/metadata/annotations")?.get(name)?.as_str()
+}
+
+fn component(object: &Value) -> &str {
+    object.pointer("/metadata/labels").and_then(|it| it.get(COMPONENT)).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn name(object: &Value) -> &str {
+    object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default()
+}
+
+fn ports(service: &Value) -> &[Value] {
+    service.pointer("/spec/ports").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The containers of an object with a pod template.
+fn containers(object: &Value) -> &[Value] {
+    object.pointer("/spec/template/spec/containers").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

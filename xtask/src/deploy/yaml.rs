@@ -1,0 +1,389 @@
+//! YAML as kubectl reads it: every `---` line parts documents, and plain words follow YAML 1.1 as go.yaml.in/yaml/v2 knows it.
+//!
+//! kubectl 1.36 decodes with k8s.io/apimachinery v0.36.0, sigs.k8s.io/yaml v1.6.0 and go.yaml.in/yaml/v2 v2.4.3. The rules below are
+//! those of their `YAMLReader.Read`, `resolve` and `merge`; `tests/fixtures/kubectl_yaml` holds what they answer. Two things that kubectl
+//! drops without a word are errors here: a key that stands twice, and what follows a `...` line without a `---` line.
+
+use std::{borrow::Cow, collections::HashMap, rc::Rc};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
+use serde_json::{Map, Number, Value};
+
+/// Nodes of one document, copies through aliases included. The largest public releases of operators have some 100,000.
+const NODES: usize = 500_000;
+
+/// One document that holds something.
+#[derive(Debug, PartialEq)]
+pub struct Document {
+    /// Where its content begins, counted from 1.
+    pub line: usize,
+    /// Where each item of its top-level `items` begins.
+    pub items: Vec<usize>,
+    pub value: Value,
+}
+
+/// Why a stream cannot be read.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Counted from 1.
+    pub line: usize,
+    pub what: String,
+}
+
+/// Every document of a stream, in its order. Those without content are left out.
+pub fn documents(text: &str) -> Result<Vec<Document>, Fault> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.trim_start().starts_with('{')
+        && let Some(found) = json(text)
+    {
+        return Ok(found);
+    }
+    let mut out = Vec::new();
+    for (first, part) in split(text)? {
+        out.extend(document(part, first)?);
+    }
+    Ok(out)
+}
+
+/// JSON objects one after another; nothing where the text is none.
+fn json(text: &str) -> Option<Vec<Document>> {
+    let mut out = Vec::new();
+    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Value>();
+    loop {
+        let rest = &text[stream.byte_offset()..];
+        let before = text.len() - rest.trim_start().len();
+        let Some(value) = stream.next() else { return Some(out) };
+        let line = text[..before].matches('\n').count() + 1;
+        out.push(Document { line, items: Vec::new(), value: value.ok()? });
+    }
+}
+
+/// The documents' texts, each with the number of lines before it. Every line that begins with three dashes parts two, even in a text
+/// block, and may go on with a comment only.
+fn split(text: &str) -> Result<Vec<(usize, &str)>, Fault> {
+    let mut out = Vec::new();
+    let (mut from, mut before, mut at) = (0, 0, 0);
+    for (number, line) in text.split_inclusive('\n').enumerate() {
+        let end = at + line.len();
+        if let Some(rest) = line.strip_prefix("---") {
+            let rest = rest.trim();
+            if !rest.is_empty() && !rest.starts_with('#') {
+                let what = format!("`---` ends a document, and nothing but a comment can follow it on its line: {}", short(rest));
+                return Err(Fault { line: number + 1, what });
+            }
+            out.push((before, &text[from..at]));
+            (from, before) = (end, number + 1);
+        }
+        at = end;
+    }
+    out.push((before, &text[from..]));
+    Ok(out)
+}
+
+/// The one document of a text, if it has content.
+fn document(text: &str, before: usize) -> Result<Option<Document>, Fault> {
+    let options = granit_parser::options! { emit_comments: false };
+    let mut reader = Reader {
+        parser: Parser::new_from_str_with_options(text, options),
+        before,
+        anchors: HashMap::new(),
+        open: Vec::new(),
+        nodes: 0,
+        items: Vec::new(),
+    };
+    let mut found = None;
+    loop {
+        match reader.next()? {
+            (Event::StreamEnd, _) => break,
+            (Event::DocumentStart(..), span) if found.is_some() => {
+                let what = "`...` ends the document: what follows it needs a `---` line, or kubectl passes over it without a word";
+                return Err(Fault { line: reader.line(&span), what: what.to_owned() });
+            }
+            (Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd, _) => {}
+            (event, span) => found = Some((reader.line(&span), reader.node(event, &span, Place::Root)?)),
+        }
+    }
+    let items = std::mem::take(&mut reader.items);
+    Ok(found.filter(|(_, node)| !node.value.is_null()).map(|(line, node)| Document { line, items, value: into_value(node) }))
+}
+
+struct Reader<'a> {
+    parser: Parser<'a, StrInput<'a>>,
+    before: usize,
+    anchors: HashMap<usize, Rc<Node>>,
+    /// Anchors whose values are still being read: they cannot hold themselves.
+    open: Vec<usize>,
+    nodes: usize,
+    items: Vec<usize>,
+}
+
+/// Where in a document a value is, as far as it matters.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Root,
+    /// The top-level `items`: the lines of its items are wanted.
+    Items,
+    Inner,
+}
+
+/// A value, and how many nodes it has.
+struct Node {
+    value: Value,
+    size: usize,
+}
+
+/// The value itself where no anchor holds it too.
+fn into_value(node: Rc<Node>) -> Value {
+    Rc::try_unwrap(node).map_or_else(|shared| shared.value.clone(), |it| it.value)
+}
+
+impl<'a> Reader<'a> {
+    fn next(&mut self) -> Result<(Event<'a>, Span), Fault> {
+        match self.parser.next_event() {
+            Some(Ok(it)) => Ok(it),
+            Some(Err(error)) => {
+                // The parser's own words name the place once more.
+                let what = error.kind().to_string();
+                Err(Fault { line: self.before + error.marker().line(), what })
+            }
+            None => Ok((Event::StreamEnd, Span::empty(granit_parser::Marker::new(0, 1, 0)))),
+        }
+    }
+
+    fn line(&self, span: &Span) -> usize {
+        self.before + span.start.line()
+    }
+
+    fn count(&mut self, nodes: usize, line: usize) -> Result<(), Fault> {
+        self.nodes += nodes;
+        if self.nodes > NODES {
+            return Err(Fault { line, what: format!("with its aliases the document has more than {NODES} values") });
+        }
+        Ok(())
+    }
+
+    fn node(&mut self, event: Event<'a>, span: &Span, place: Place) -> Result<Rc<Node>, Fault> {
+        let line = self.line(span);
+        let started = self.nodes;
+        let (value, anchor) = match event {
+            Event::Alias(id) => {
+                if self.open.contains(&id) {
+                    return Err(Fault { line, what: "the value of an anchor holds itself".to_owned() });
+                }
+                let Some(found) = self.anchors.get(&id).cloned() else {
+                    return Err(Fault { line, what: "an alias of an unknown anchor".to_owned() });
+                };
+                self.count(found.size, line)?;
+                return Ok(found);
+            }
+            Event::Scalar(text, style, anchor, tag) => (scalar(&text, style, tag.as_deref()).map_err(|what| Fault { line, what })?, anchor),
+            Event::SequenceStart(_, anchor, _) => {
+                self.open.push(anchor);
+                let mut out = Vec::new();
+                loop {
+                    match self.next()? {
+                        (Event::SequenceEnd, _) => break,
+                        (event, span) => {
+                            if place == Place::Items {
+                                self.items.push(self.before + span.start.line());
+                            }
+                            out.push(into_value(self.node(event, &span, Place::Inner)?));
+                        }
+                    }
+                }
+                self.open.pop();
+                (Value::Array(out), anchor)
+            }
+            Event::MappingStart(_, anchor, _) => {
+                self.open.push(anchor);
+                let out = self.mapping(place)?;
+                self.open.pop();
+                (Value::Object(out), anchor)
+            }
+            _ => return Err(Fault { line, what: "a value is missing".to_owned() }),
+        };
+        self.count(1, line)?;
+        let node = Rc::new(Node { value, size: self.nodes - started });
+        if anchor != 0 {
+            self.anchors.insert(anchor, Rc::clone(&node));
+        }
+        Ok(node)
+    }
+
+    fn mapping(&mut self, place: Place) -> Result<Map<String, Value>, Fault> {
+        let mut out = Map::new();
+        // Where each key stood; keys that a merge brought are not among them.
+        let mut written: HashMap<String, usize> = HashMap::new();
+        loop {
+            let (event, span) = self.next()?;
+            let line = self.line(&span);
+            if matches!(event, Event::MappingEnd) {
+                return Ok(out);
+            }
+            let merges = matches!(&event, Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<");
+            let key = self.node(event, &span, Place::Inner)?;
+            let (event, span) = self.next()?;
+            if merges {
+                let value = self.node(event, &span, Place::Inner)?;
+                merge(&mut out, &value.value).map_err(|what| Fault { line, what })?;
+                continue;
+            }
+            let name = key_text(&key.value).map_err(|what| Fault { line, what })?;
+            if let Some(earlier) = written.insert(name.clone(), line) {
+                return Err(Fault { line, what: format!("key {} stands twice: first on line {earlier}", short(&name)) });
+            }
+            let below = if place == Place::Root && name == "items" { Place::Items } else { Place::Inner };
+            out.insert(name, into_value(self.node(event, &span, below)?));
+        }
+    }
+}
+
+/// What a merge key brings in. Unlike YAML's own definition, it takes the place of keys that stand before it (go.yaml.in/yaml/v2).
+fn merge(into: &mut Map<String, Value>, value: &Value) -> Result<(), String> {
+    match value {
+        Value::Object(map) => into.extend(map.clone()),
+        // Earlier ones take precedence.
+        Value::Array(all) if all.iter().all(Value::is_object) => all.iter().rev().try_for_each(|it| merge(into, it))?,
+        _ => return Err("`<<` takes a mapping or a list of mappings".to_owned()),
+    }
+    Ok(())
+}
+
+/// Keys of JSON are text: `on` is the key `true`, and `0440` the key `288`.
+fn key_text(key: &Value) -> Result<String, String> {
+    match key {
+        Value::String(it) => Ok(it.clone()),
+        // Go has forms of its own for small and large ones.
+        Value::Number(it) if it.is_f64() && !it.as_f64().is_some_and(|it| (1e-4..1e6).contains(&it.abs())) => {
+            Err(format!("key {it} is a number with an exponent: put it in quotes"))
+        }
+        Value::Bool(_) | Value::Number(_) => Ok(key.to_string()),
+        Value::Null => Err("a key is empty or `null`".to_owned()),
+        _ => Err("a key is a list or a mapping".to_owned()),
+    }
+}
+
+fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, String> {
+    let plain = |tag| resolve(text, tag);
+    let Some(tag) = tag else {
+        return if style == ScalarStyle::Plain { plain(true) } else { Ok(text.into()) };
+    };
+    let wrong = |kind: &str| Err(format!("{} is no {kind}", short(text)));
+    match tag.suffix_in_namespace("tag:yaml.org,2002:").as_deref() {
+        Some("int") => match plain(false)? {
+            it @ Value::Number(_) if !it.is_f64() => Ok(it),
+            _ => wrong("!!int"),
+        },
+        Some("float") => match plain(false)? {
+            it @ Value::Number(_) => Ok(it),
+            _ => wrong("!!float"),
+        },
+        Some("bool") => match plain(false)? {
+            it @ Value::Bool(_) => Ok(it),
+            _ => wrong("!!bool"),
+        },
+        Some("null") => match plain(false)? {
+            Value::Null => Ok(Value::Null),
+            _ if text.is_empty() => Ok(Value::Null),
+            _ => wrong("!!null"),
+        },
+        Some("binary") => {
+            let packed: String = text.split_whitespace().collect();
+            let bytes = BASE64_STANDARD.decode(packed).map_err(|_| "!!binary takes base64".to_owned())?;
+            Ok(String::from_utf8_lossy(&bytes).into_owned().into())
+        }
+        _ => Ok(text.into()),
+    }
+}
+
+/// What a plain word stands for.
+fn resolve(text: &str, untagged: bool) -> Result<Value, String> {
+    Ok(match text {
+        "" if untagged => Value::Null,
+        "~" | "null" | "Null" | "NULL" => Value::Null,
+        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => Value::Bool(true),
+        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => Value::Bool(false),
+        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" | "-.inf" | "-.Inf" | "-.INF" | ".nan" | ".NaN" | ".NAN" => {
+            return Err(format!("{text} is no number that Kubernetes knows"));
+        }
+        _ => number(text).unwrap_or_else(|| text.into()),
+    })
+}
+
+/// A number, if the word is one: decimal, `0x`, `0b`, `0o`, octal with a leading zero as in YAML 1.1, with underscores between.
+fn number(text: &str) -> Option<Value> {
+    let first = text.bytes().next()?;
+    if first == b'.' {
+        return float(text);
+    }
+    if !(first.is_ascii_digit() || matches!(first, b'+' | b'-')) {
+        return None;
+    }
+    let plain: Cow<'_, str> = if text.contains('_') { text.replace('_', "").into() } else { text.into() };
+    integer(&plain).or_else(|| float(&plain))
+}
+
+fn integer(text: &str) -> Option<Value> {
+    let (negative, digits) = match text.as_bytes().first()? {
+        b'-' => (true, &text[1..]),
+        b'+' => (false, &text[1..]),
+        _ => (false, text),
+    };
+    let (base, digits) = match digits.as_bytes() {
+        [b'0', b'x' | b'X', ..] => (16, &digits[2..]),
+        [b'0', b'b' | b'B', ..] => (2, &digits[2..]),
+        [b'0', b'o' | b'O', ..] => (8, &digits[2..]),
+        [b'0', _, ..] => (8, &digits[1..]),
+        _ => (10, digits),
+    };
+    // A second sign is none of Rust's business either.
+    if !digits.starts_with(|it: char| it.is_ascii_alphanumeric()) {
+        return None;
+    }
+    let size = u64::from_str_radix(digits, base).ok()?;
+    if negative {
+        return Some(i64::try_from(-i128::from(size)).ok()?.into());
+    }
+    // Go reads a sign with signed numbers only.
+    if text.starts_with('+') && i64::try_from(size).is_err() {
+        return None;
+    }
+    Some(size.into())
+}
+
+/// `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`, within the range of a double.
+fn float(text: &str) -> Option<Value> {
+    let digits = |it: &str| !it.is_empty() && it.bytes().all(|it| it.is_ascii_digit());
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent.strip_prefix(['+', '-']).unwrap_or(exponent))),
+        None => (unsigned, None),
+    };
+    let is_mantissa = match mantissa.split_once('.') {
+        Some(("", rest)) => digits(rest),
+        Some((whole, rest)) => digits(whole) && (rest.is_empty() || digits(rest)),
+        None => digits(mantissa),
+    };
+    if !is_mantissa || exponent.is_some_and(|it| !digits(it)) {
+        return None;
+    }
+    let value: f64 = text.parse().ok().filter(|it: &f64| it.is_finite())?;
+    // JSON's writer of Go writes no point behind a whole number, and a number with one is no integer to the API server.
+    if value.fract() == 0.0 && value.abs() < 9e15 {
+        #[expect(clippy::cast_possible_truncation, reason = "whole and small")]
+        return Some((value as i64).into());
+    }
+    Number::from_f64(value).map(Value::Number)
+}
+
+/// Few characters of what stands in a file, for a message.
+fn short(text: &str) -> String {
+    if text.chars().count() <= 40 {
+        return format!("`{text}`");
+    }
+    format!("`{}…`", text.chars().take(40).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests;

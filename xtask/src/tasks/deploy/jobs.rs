@@ -1,0 +1,63 @@
+//! Jobs beside the migration: each runs once for each content, under its own name.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::{
+    cluster::{Cluster, ObjectId, Verdict, Wait, obstacle::Patience, verdict},
+    deploy::objects::inputs_of,
+    env::Env,
+    graph::TaskId,
+    tasks::{
+        deploy::{migration, rollout},
+        objects::{has_worked, with_evidence},
+    },
+};
+
+/// As long as for a rollout. A Job of more work is no part of a deployment.
+const LIMIT: Duration = Duration::from_secs(240);
+
+/// Makes each Job that is not there, or of another content, or failed. A Job's template cannot change: the old one goes first.
+pub(super) fn apply(env: &Env, cluster: &Cluster, task: TaskId, jobs: &[Value]) -> Result<()> {
+    for job in jobs {
+        let id = ObjectId::of(job)?;
+        if let Some(found) = cluster.get(&id)? {
+            if inputs_of(&found) == inputs_of(job) && !matches!(verdict::job(&found), Verdict::Never(_)) {
+                continue;
+            }
+            env.note(
+                task,
+                format!("{id} runs again: {}", if inputs_of(&found) == inputs_of(job) { "it failed" } else { "its content changed" }),
+            );
+            migration::remove(env, cluster, task, &id)?;
+        }
+        cluster.apply(job)?;
+    }
+    Ok(())
+}
+
+/// Waits until each has ended well.
+pub(super) fn wait(env: &Env, cluster: &Cluster, task: TaskId, jobs: &[Value]) -> Result<()> {
+    for job in jobs.iter().filter(|it| it.pointer("/spec/suspend") != Some(&Value::Bool(true))) {
+        let id = ObjectId::of(job)?;
+        let (labels, patience, what) = (format!("job-name={}", id.name), Patience::default(), id.to_string());
+        let wait = Wait { pause: Duration::from_millis(200), ..Wait::new(env, &what, LIMIT) };
+        let done = cluster.wait_for(env, task, &wait, || match cluster.get(&id)? {
+            Some(found) => match verdict::job(&found) {
+                // Its controller says so a second or two after the fact.
+                Verdict::NotYet(_) if is_single(&found) && has_worked(cluster, &id)? => Ok(Verdict::Yes),
+                verdict => rollout::started(cluster, &found, &labels, verdict, &patience),
+            },
+            None => Ok(Verdict::NotYet(format!("{id} is not there"))),
+        });
+        with_evidence(done, cluster, &id.namespace, &labels)?;
+    }
+    Ok(())
+}
+
+/// Whether one pod is all that it needs.
+fn is_single(job: &Value) -> bool {
+    job.pointer("/spec/completions").and_then(Value::as_u64).unwrap_or(1) == 1
+}
