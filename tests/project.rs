@@ -72,6 +72,7 @@ const LAYERS: [&[&str]; 8] = [
         "called",
         "layout",
         "regular",
+        "terminal",
     ],
 ];
 

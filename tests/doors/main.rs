@@ -6,6 +6,7 @@ mod bundle;
 mod cluster;
 mod create;
 mod delete;
+mod evidence;
 mod existing;
 mod hints;
 mod history;

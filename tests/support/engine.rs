@@ -30,6 +30,8 @@ struct State {
     networks: BTreeMap<String, Value>,
     /// Paths in containers that are known to be there.
     paths: Vec<(String, String)>,
+    /// Files of containers that can be read: container, path, content.
+    files: Vec<(String, String, String)>,
     commands: BTreeMap<String, (String, i64)>,
     builds: Vec<Build>,
     requests: Vec<String>,
@@ -91,7 +93,7 @@ impl Engine {
 
     pub(crate) fn container(&self, name: &str, network: &str, port: u16) {
         let value = json!({
-            "Id": format!("id-{name}"), "Name": format!("/{name}"), "State": { "Running": true, "Pid": 0 },
+            "Id": format!("id-{name}"), "Name": format!("/{name}"), "State": { "Running": true, "Status": "running", "Pid": 0 },
             "Config": { "Image": "image", "Labels": {} },
             "NetworkSettings": { "Networks": { network: {} } },
             "HostConfig": { "PortBindings": { "30080/tcp": [{ "HostIp": "127.0.0.1", "HostPort": port.to_string() }] } },
@@ -113,6 +115,24 @@ impl Engine {
     /// What was pushed, `name:tag`.
     pub(crate) fn pushed(&self) -> Vec<String> {
         self.lock().registry.clone().unwrap_or_default()
+    }
+
+    /// A file of a container, which can be looked for and read.
+    pub(crate) fn file(&self, container: &str, path: &str, content: &str) {
+        let mut state = self.lock();
+        state.paths.push((container.to_owned(), path.to_owned()));
+        state.files.push((container.to_owned(), path.to_owned(), content.to_owned()));
+    }
+
+    /// The container exists and does not run.
+    pub(crate) fn stopped(&self, name: &str) {
+        self.lock().containers.get_mut(name).unwrap()["State"] = json!({ "Running": false, "Status": "exited", "ExitCode": 137 });
+    }
+
+    /// A node whose creation was cut off.
+    pub(crate) fn half_made_node(&self, instance: &str, port: u16) {
+        self.node(instance, port);
+        self.lock().paths.retain(|(_, path)| path != "/kind/pocdeploy-finished");
     }
 
     /// Commands in containers are answered by the function: container and command line to output and exit code.
@@ -215,6 +235,8 @@ fn answer(state: &Mutex<State>, request: &Request) -> Answer {
             None => refuse(404, "no such container"),
         },
         ("HEAD", ["containers", name, "archive"]) => state.path(name, request.query("path").unwrap_or_default()),
+        ("GET", ["containers", name, "logs"]) => Answer::text(&format!("{name} starts\n")),
+        ("GET", ["containers", name, "archive"]) => state.archive(name, request.query("path").unwrap_or_default()),
         ("POST", ["containers", name, "exec"]) => state.exec(name, &body),
         ("POST", ["exec", id, "start"]) => {
             let output = state.commands.get(*id).map(|it| it.0.clone()).unwrap_or_default();
@@ -277,6 +299,24 @@ impl State {
             return Answer::Takeover(Box::new(move |stream| stream.write_all(head.as_bytes()).unwrap()));
         }
         refuse(404, "no such path")
+    }
+
+    fn archive(&self, container: &str, path: &str) -> Answer {
+        let folder = path.rsplit_once('/').map_or("", |it| it.0).to_owned() + "/";
+        let mut archive = tar::Builder::new(Vec::new());
+        let found = self.files.iter().filter(|(name, file, _)| name == container && file.starts_with(path));
+        let mut count = 0;
+        for (_, file, content) in found {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            header.set_mode(0o644);
+            archive.append_data(&mut header, file.trim_start_matches(&folder), content.as_bytes()).unwrap();
+            count += 1;
+        }
+        if count == 0 {
+            return refuse(404, "no such path");
+        }
+        Answer::Whole { status: 200, kind: "application/x-tar", body: archive.into_inner().unwrap() }
     }
 
     fn exec(&mut self, container: &str, body: &Value) -> Answer {

@@ -48,7 +48,6 @@ pub use crate::cluster::{
     verdict::Verdict,
 };
 use crate::{
-    called,
     env::Env,
     errors::{Code, Problem},
     graph::TaskId,
@@ -119,7 +118,7 @@ impl Cluster {
         let request = http_get("/readyz").map_err(|error| error.to_string())?;
         match self.call(self.client.request_text(request)) {
             Ok(_) => Ok(()),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(failed_checks(&error.to_string())),
         }
     }
 
@@ -176,8 +175,7 @@ pub struct Wait<'a> {
 impl Wait<'_> {
     /// Four looks a second; the hint names the way to look inside.
     pub fn new<'a>(env: &Env, what: &'a str, limit: Duration) -> Wait<'a> {
-        let instance = env.options.named.then_some(env.instance.as_str());
-        let hint = format!("look inside with: {} kubectl get pods,events -A", called::with(instance));
+        let hint = format!("look inside with: {} kubectl get pods,events -A", env.tool());
         Wait { what, limit, pause: Duration::from_millis(250), hint }
     }
 }
@@ -205,4 +203,22 @@ fn explain(error: &kube::Error) -> Problem {
 
 fn http_get(path: &str) -> Result<http::Request<Vec<u8>>> {
     http::Request::get(path).body(Vec::new()).context("make a request")
+}
+
+/// Of a refusal of `/readyz`, which lists every check, those that failed; other words as they are.
+fn failed_checks(text: &str) -> String {
+    let failed: Vec<&str> = text.lines().filter_map(|it| it.strip_prefix("[-]")).collect();
+    if failed.is_empty() { text.to_owned() } else { format!("not ready: {}", failed.join("; ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_servers_checks_those_that_failed_are_told() {
+        let text = "[+]ping ok\n[-]poststarthook/rbac/bootstrap-roles failed: reason withheld\n[+]log ok\nreadyz check failed";
+        assert_eq!(failed_checks(text), "not ready: poststarthook/rbac/bootstrap-roles failed: reason withheld");
+        assert_eq!(failed_checks("Connection refused"), "Connection refused");
+    }
 }

@@ -8,6 +8,7 @@ pub mod keys;
 mod locate;
 pub mod origin;
 pub mod schema;
+mod secrets;
 mod source;
 mod types;
 

@@ -2,6 +2,7 @@
 //!
 //! Blocking calls for tasks; inside, each waits for the Engine API and for Ctrl-C at once.
 
+mod attach;
 mod build;
 mod buildkit;
 pub mod capabilities;
@@ -11,10 +12,11 @@ mod context;
 mod import;
 mod login;
 mod managed;
+mod read;
 mod removal;
 mod store;
 
-use std::{collections::HashMap, future::Future, sync::Arc};
+use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use bollard::{
@@ -47,6 +49,8 @@ pub struct Engine {
     docker: Docker,
     runtime: Arc<Runtime>,
     interrupt: Interrupt,
+    /// How long one call may take.
+    limit: Option<Duration>,
     /// What `DOCKER_HOST` must say for other programs to reach the same engine.
     pub host: String,
     /// For people: "the engine at …", "pocdeploy's own engine".
@@ -70,12 +74,32 @@ impl Engine {
     fn wait<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
         self.interrupt.check()?;
         let interrupt = self.interrupt.clone();
+        let limit = async {
+            match self.limit {
+                Some(limit) => tokio::time::sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        };
         self.runtime.block_on(async move {
             tokio::select! {
                 result = future => result,
                 problem = interrupt.came() => Err(problem.into()),
+                () = limit => {
+                    let seconds = self.limit.unwrap_or_default().as_secs();
+                    Err(Problem::timed_out(format!("{} did not answer within {seconds} s", self.title)).code(Code::EngineFailed).into())
+                }
             }
         })
+    }
+
+    /// The same connection with a limit for each call.
+    pub fn within(&self, limit: Duration) -> Engine {
+        Engine { limit: Some(limit), ..self.clone() }
+    }
+
+    /// The same connection, which goes on after the run's own limit was reached: for what explains a failure.
+    pub fn after_the_end(&self) -> Engine {
+        Engine { interrupt: Interrupt::default(), ..self.clone() }
     }
 
     /// The engine's own description; fails when it does not answer.

@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result};
 use tokio::runtime::Runtime;
 
 use crate::{
-    carried,
+    called, carried,
     config::{Config, Secret},
     engine::Engine,
     errors::{Code, Problem},
@@ -172,6 +172,11 @@ impl Env {
     /// The wheels of the pinned requirements, for the image's Python and platform.
     pub fn wheels(&self) -> PathBuf {
         self.work("wheels")
+    }
+
+    /// What a hint writes before a command's name, so that the command is about this instance.
+    pub fn tool(&self) -> String {
+        called::with(self.options.named.then_some(self.instance.as_str()))
     }
 
     /// The engine that the `engine` task connected to.

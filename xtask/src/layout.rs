@@ -62,6 +62,7 @@ pub const ENTRIES: &[Entry] = &[
     removed("kind.json", "the configuration that kind was given"),
     removed("kind-kubeconfig", "the kubeconfig while kind writes it"),
     removed("kubeconfig", "the instance's kubeconfig: it holds a key, and only its owner can read it"),
+    bundled(removed("evidence", "what the nodes said when their cluster failed, for each of the last three failures")),
     bundled(removed("record", "what each task last saw, to explain what changed")),
     bundled(stays("runs", "events and logs of the last ten runs")),
     bundled(stays("log", "a link to the logs of the last run")),

@@ -37,4 +37,5 @@ pub mod setup;
 pub mod snapshot;
 pub mod standing;
 pub mod tasks;
+pub mod terminal;
 pub mod tool;

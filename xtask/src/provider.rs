@@ -1,11 +1,14 @@
 //! Where clusters come from. A provider names no task; tasks name no provider.
 
 pub mod cloud;
+pub mod evidence;
 mod existing;
 mod features;
 pub mod kind;
 
-use anyhow::Result;
+use std::fs;
+
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::{
@@ -17,6 +20,7 @@ use crate::{
     fingerprint::Fingerprint,
     graph::TaskId,
     probe::Probe,
+    provider::evidence::Evidence,
 };
 
 pub use crate::provider::{
@@ -64,6 +68,20 @@ pub trait Provider: Sync {
     fn certificates(&self, env: &Env) -> Result<Vec<Certificate>>;
     /// What `delete` takes away, and what it has looked for at its end: two sentences for people.
     fn removal(&self, env: &Env) -> Removal;
+    /// What nodes and servers say of themselves, from whatever still answers. Empty where the provider made no node.
+    fn evidence(&self, _env: &Env) -> Result<Evidence> {
+        Ok(Evidence::default())
+    }
+    /// A node that this provider made and that runs, of a cluster that is finished or not.
+    fn node(&self, _env: &Env) -> Result<Option<Node>> {
+        Ok(None)
+    }
+    /// The administrator's kubeconfig as the cluster itself has it, with an address that this machine reaches. Of a cluster that is not
+    /// finished, too.
+    fn kubeconfig(&self, env: &Env) -> Result<String> {
+        let path = env.kubeconfig();
+        fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+    }
     /// Removes the cluster, or this instance's part of it, and all that `ensure` made. Absent counts as done; what is not ours stays.
     fn destroy(&self, env: &Env, task: TaskId) -> Result<()>;
     /// What of this instance is still there, in words.
@@ -109,6 +127,17 @@ pub fn instances(env: &Env) -> Result<(Vec<Instance>, Option<String>)> {
 fn sorted(mut instances: Vec<Instance>) -> Vec<Instance> {
     instances.sort_by(|one, other| one.name.cmp(&other.name));
     instances
+}
+
+/// A node as far as it can be used without the cluster's API server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Its container in the engine.
+    pub container: String,
+    /// Whether its cluster was finished. If not, the next `create` makes the cluster anew.
+    pub finished: bool,
+    /// The kubeconfig in it with which its own kubectl may do most.
+    pub kubeconfig: &'static str,
 }
 
 /// The provider that the configuration names.

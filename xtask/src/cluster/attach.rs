@@ -1,7 +1,5 @@
 //! A command in a container on the user's own terminal: input, output, size and exit code pass through.
 
-use std::io::{IsTerminal as _, Read as _};
-
 use anyhow::{Context as _, Result};
 use futures_util::SinkExt as _;
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Status};
@@ -9,23 +7,22 @@ use kube::{
     Api,
     api::{AttachParams, AttachedProcess, TerminalSize},
 };
-use rustix::termios::{self, OptionalActions, Termios};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
     signal::unix::{SignalKind, signal},
-    sync::mpsc,
 };
 
 use crate::{
     cluster::{Cluster, pods::Place},
     errors::Problem,
+    terminal::{self, Raw},
 };
 
 impl Cluster {
     /// Runs the command and returns its exit code. With a terminal on both ends it gets one, with raw input; else
     /// standard input goes through to its end.
     pub fn attach(&self, place: &Place, command: &[String]) -> Result<u8> {
-        let tty = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+        let tty = terminal::is_interactive();
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &place.namespace);
         let parameters = AttachParams::default().container(&place.container).stdin(true).stdout(true).stderr(!tty).tty(tty);
         let attached =
@@ -60,7 +57,7 @@ async fn pass_through(mut attached: AttachedProcess, tty: bool) -> Result<Option
         });
     }
     if let Some(mut stdin) = stdin {
-        let mut input = keyboard();
+        let mut input = terminal::keyboard();
         tokio::spawn(async move {
             while let Some(bytes) = input.recv().await {
                 if stdin.write_all(&bytes).await.is_err() {
@@ -76,25 +73,6 @@ async fn pass_through(mut attached: AttachedProcess, tty: bool) -> Result<Option
         Some(status) => status.await,
         None => None,
     })
-}
-
-/// Standard input, read by a thread that nobody waits for: a read from a terminal cannot be called off.
-fn keyboard() -> mpsc::Receiver<Vec<u8>> {
-    let (sender, receiver) = mpsc::channel(4);
-    std::thread::spawn(move || {
-        let mut bytes = vec![0; 8192];
-        loop {
-            match std::io::stdin().read(&mut bytes) {
-                Ok(0) | Err(_) => return,
-                Ok(count) => {
-                    if sender.blocking_send(bytes[..count].to_vec()).is_err() {
-                        return;
-                    }
-                }
-            }
-        }
-    });
-    receiver
 }
 
 async fn copy(from: Option<impl AsyncRead + Unpin>, mut to: impl std::io::Write) {
@@ -116,28 +94,6 @@ fn exit_code(status: &Status) -> Result<u8> {
     match codes.next() {
         Some(code) => Ok(code),
         None => Err(Problem::new(status.message.clone().unwrap_or_else(|| "the command could not be run".to_owned())).into()),
-    }
-}
-
-/// The terminal gives every key at once and as it is, until this value is dropped.
-struct Raw {
-    before: Termios,
-}
-
-impl Raw {
-    fn enter() -> Result<Raw> {
-        let before = termios::tcgetattr(std::io::stdin()).context("ask the terminal for its settings")?;
-        let mut raw = before.clone();
-        raw.make_raw();
-        termios::tcsetattr(std::io::stdin(), OptionalActions::Drain, &raw).context("set the terminal to raw input")?;
-        Ok(Raw { before })
-    }
-}
-
-impl Drop for Raw {
-    fn drop(&mut self) {
-        // A terminal that is gone needs no settings.
-        termios::tcsetattr(std::io::stdin(), OptionalActions::Drain, &self.before).ok();
     }
 }
 

@@ -4,13 +4,13 @@ use anyhow::Result;
 use xshell::cmd;
 
 use crate::{
-    commands::instance::{self, connect_for_streams},
+    commands::instance::{self, Answering, connect_for_streams},
     deploy::parts::Parts,
     env::Env,
     errors::{EndedWith, Problem},
     flags::inside::ShellIn,
     images,
-    provider::provider,
+    provider::{Node, provider},
     tool,
 };
 
@@ -22,17 +22,20 @@ pub(crate) fn psql(env: &Env, arguments: &[String]) -> Result<()> {
     passed_on(cluster.attach(&place, &[&start, arguments].concat())?)
 }
 
-/// A shell, or a command, in a pod.
+/// A shell, or a command, in a pod, or in a node that runs, of a cluster that is finished or not.
 pub(crate) fn shell(env: &Env, part: ShellIn, command: &[String]) -> Result<()> {
+    // Every node has bash; an image may have no more than sh.
+    let shell = [if part == ShellIn::Node { "bash" } else { "sh" }.to_owned()];
+    let command = if command.is_empty() { &shell } else { command };
+    if part == ShellIn::Node {
+        let node = env.only_looking(|| instance::node(env))?;
+        return passed_on(env.engine()?.attach(&node.container, command)?);
+    }
     let cluster = connect_for_streams(env)?;
     let parts = Parts::read(env)?;
-    let part = match part {
-        ShellIn::App => parts.app,
-        ShellIn::Database => parts.primary(),
-    };
+    let part = if part == ShellIn::Database { parts.primary() } else { parts.app };
     let place = instance::place(&cluster, &part)?;
-    let shell = ["sh".to_owned()];
-    passed_on(cluster.attach(&place, if command.is_empty() { &shell } else { command })?)
+    passed_on(cluster.attach(&place, command)?)
 }
 
 /// A management command of the application in one of its pods.
@@ -45,9 +48,21 @@ pub(crate) fn manage(env: &Env, arguments: &[String]) -> Result<()> {
 
 /// kubectl with the instance's kubeconfig: the one of the cluster's version that was built here, else the one on `PATH`.
 pub(crate) fn kubectl(env: &Env, arguments: &[String]) -> Result<()> {
-    env.only_looking(|| instance::find(env))?;
+    match env.only_looking(|| instance::what_answers(env))? {
+        Answering::Cluster { note } => note.as_deref().map_or(Ok(()), instance::say)?,
+        // Its own kubectl gets farther where rights are not set up yet, and says best what it gets to hear.
+        Answering::Node { why } => {
+            instance::say(&why)?;
+            let ended = in_node(env, &instance::node(env)?, arguments);
+            if ended.is_err() {
+                instance::say(&instance::ways(env))?;
+            }
+            return ended;
+        }
+        Answering::Nothing { why } => return Err(instance::absent(env, &why)),
+    }
     let Some(kubectl) = images::packages::kubectl(env).or_else(|| tool::find("kubectl")) else {
-        return match provider(env).features(env).node_container {
+        return match provider(env).node(env)? {
             Some(node) => in_node(env, &node, arguments),
             None => Err(Problem::requirement("there is no kubectl on this machine's PATH").hint("install kubectl").into()),
         };
@@ -58,11 +73,11 @@ pub(crate) fn kubectl(env: &Env, arguments: &[String]) -> Result<()> {
 }
 
 /// Every node has kubectl; files of this machine and a terminal it has not.
-fn in_node(env: &Env, node: &str, arguments: &[String]) -> Result<()> {
+fn in_node(env: &Env, node: &Node, arguments: &[String]) -> Result<()> {
     use std::io::Write as _;
-    let start = ["kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf"];
+    let start = ["kubectl", "--kubeconfig", node.kubeconfig];
     let command: Vec<&str> = start.into_iter().chain(arguments.iter().map(String::as_str)).collect();
-    let out = env.engine()?.exec(node, &command)?;
+    let out = env.engine()?.exec(&node.container, &command)?;
     std::io::stdout().write_all(out.stdout.as_bytes())?;
     std::io::stderr().write_all(out.stderr.as_bytes())?;
     passed_on(u8::try_from(out.code).unwrap_or(1))

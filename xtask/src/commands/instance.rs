@@ -1,28 +1,76 @@
 //! The way into an instance that runs, for commands that look inside. Creates and starts nothing.
 
-use anyhow::Result;
+use std::{io::Write as _, time::Duration};
+
+use anyhow::{Context as _, Result};
 
 use crate::{
+    called,
     cluster::{Cluster, Place},
     deploy::parts::Part,
     env::Env,
     errors::{Code, Exit, Problem},
     fingerprint::Fingerprint,
     probe::Probe,
-    provider::provider,
+    provider::{Node, evidence, provider},
+    record,
 };
 
-/// Gets ready what looks ask; says why and what helps where the instance's cluster does not answer.
-pub(super) fn find(env: &Env) -> Result<()> {
+/// An API server that is asked whether it is ready answers within this, or it does not.
+const API_LIMIT: Duration = Duration::from_secs(5);
+
+/// What of an instance answers.
+pub(super) enum Answering {
+    /// The API server. `note` says what is wrong with its cluster, if anything is.
+    Cluster { note: Option<String> },
+    /// A node that runs, and no API server; why.
+    Node { why: String },
+    /// Nothing; why.
+    Nothing { why: String },
+}
+
+/// Gets ready what looks ask, and looks what answers. The kubeconfig is read from the node where it is not usable, or of a cluster that is not
+/// finished.
+pub(super) fn what_answers(env: &Env) -> Result<Answering> {
     let provider = provider(env);
     if let Some(why) = provider.connect(env)? {
-        return Err(absent(env, &why));
+        return Ok(Answering::Nothing { why });
     }
     // What the cluster should be made from is another question, and may not be decided yet.
-    match provider.probe(env, &Fingerprint::new())? {
-        Probe::Fresh(_) => Ok(()),
-        Probe::Stale(why) => Err(absent(env, &why)),
+    let why = match provider.probe(env, &Fingerprint::new())? {
+        Probe::Fresh(_) => return Ok(Answering::Cluster { note: None }),
+        Probe::Stale(why) => why,
+    };
+    let Some(node) = provider.node(env)? else { return Ok(Answering::Nothing { why }) };
+    let answers = provider.kubeconfig(env).and_then(|text| {
+        Cluster::open_text(env, &text, Some(API_LIMIT))?.is_ready().map_err(anyhow::Error::msg)?;
+        record::write_file(&env.kubeconfig(), text.as_bytes())
+    });
+    env.interrupt.check()?;
+    let name = &env.instance;
+    Ok(match (answers, node.finished) {
+        (Ok(()), true) => Answering::Cluster { note: None },
+        (Ok(()), false) => Answering::Cluster { note: Some(format!("cluster {name} is not finished: the next `create` makes it anew")) },
+        (Err(why), true) => Answering::Node { why: format!("the API server of cluster {name} does not answer: {why:#}") },
+        (Err(why), false) => {
+            Answering::Node { why: format!("cluster {name} is not finished, and its API server does not answer: {why:#}") }
+        }
+    })
+}
+
+/// Says why and what helps where the instance's API server does not answer.
+pub(super) fn find(env: &Env) -> Result<()> {
+    match what_answers(env)? {
+        Answering::Cluster { note: None } => Ok(()),
+        Answering::Cluster { note: Some(note) } => say(&note),
+        Answering::Node { why } => Err(only_a_node(env, &why)),
+        Answering::Nothing { why } => Err(absent(env, &why)),
     }
+}
+
+/// What is wrong with a cluster that answers nevertheless, beside the command's own output.
+pub(super) fn say(note: &str) -> Result<()> {
+    writeln!(std::io::stderr(), "{}", called::reworded(note)).context("print a note")
 }
 
 /// The cluster of the instance, for calls that are answered at once.
@@ -48,9 +96,41 @@ pub(super) fn url(env: &Env) -> Result<String> {
     }
 }
 
-fn absent(env: &Env, why: &str) -> anyhow::Error {
+/// A node that runs, of a cluster that is finished or not.
+pub(super) fn node(env: &Env) -> Result<Node> {
+    let answering = what_answers(env)?;
+    match (provider(env).node(env), answering) {
+        (Ok(Some(node)), _) => Ok(node),
+        (_, Answering::Nothing { why }) => Err(absent(env, &why)),
+        (Err(error), _) => Err(error),
+        (Ok(None), _) => Err(Problem::new(format!("the nodes of a cluster of type {} are not this tool's", env.config.cluster.kind))
+            .hint("`cargo xtask kubectl debug node/NAME -it --image=IMAGE` opens a shell beside a node")
+            .into()),
+    }
+}
+
+/// The ways into a node whose API server does not answer.
+pub(super) fn ways(env: &Env) -> String {
+    let tool = env.tool();
+    let kept = latest_evidence(env).map(|it| format!("\nthe logs of the last failure are in {it}")).unwrap_or_default();
+    format!("the node runs: `{tool} logs node` shows its logs, `{tool} shell node` opens a shell in it{kept}")
+}
+
+/// The folder with the logs of the last failure, relative to the project.
+pub(super) fn latest_evidence(env: &Env) -> Option<String> {
+    let folder = evidence::latest(env)?;
+    Some(folder.strip_prefix(&env.project).unwrap_or(&folder).display().to_string())
+}
+
+fn only_a_node(env: &Env, why: &str) -> anyhow::Error {
+    Problem { exit: Exit::Unhealthy, ..Problem::new(why) }.code(Code::Api).hint(ways(env)).into()
+}
+
+pub(super) fn absent(env: &Env, why: &str) -> anyhow::Error {
     let what = format!("no instance {} runs here: {why}", env.instance);
-    let hint = "`cargo xtask create` brings it up, with its data where there was one; `cargo xtask ls` shows all instances";
+    let kept = latest_evidence(env).map(|it| format!("\nthe logs of the last failure are in {it}")).unwrap_or_default();
+    let hint =
+        format!("`{} create` brings it up, with its data where there was one; `cargo xtask ls` shows all instances{kept}", env.tool());
     Problem { exit: Exit::Unhealthy, ..Problem::new(what) }.code(Code::NoInstance).hint(hint).into()
 }
 

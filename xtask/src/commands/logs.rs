@@ -8,15 +8,21 @@ use serde_json::{Value, json};
 
 use crate::{
     cluster::{Line, Source},
-    commands::instance,
+    commands::instance::{self, Answering},
     deploy::parts::Parts,
     env::Env,
     errors::Problem,
     flags::inside::{LogPart, Logs},
+    provider::provider,
 };
 
 pub(crate) fn run(env: &Env, flags: &Logs) -> Result<()> {
     let grep = flags.grep.as_deref().map(Regex::new).transpose().map_err(|error| Problem::usage(format!("--grep: {error}")))?;
+    if flags.part == Some(LogPart::Node) {
+        // Of a node that has stopped, the engine still gives its log and files.
+        env.only_looking(|| instance::what_answers(env))?;
+        return of_node(env, flags, grep.as_ref());
+    }
     let parts = Parts::read(env)?;
     let wanted = flags.part.map(name);
     let sources: Vec<Source> = parts
@@ -27,20 +33,60 @@ pub(crate) fn run(env: &Env, flags: &Logs) -> Result<()> {
     if sources.is_empty() {
         return Err(Problem::config(format!("the manifests in deploy/ have no {}", wanted.unwrap_or("part"))).into());
     }
+    if let Answering::Node { why } = env.only_looking(|| instance::what_answers(env))? {
+        instance::say(&format!("{why}\nthe node's own logs follow"))?;
+        return of_node(env, flags, grep.as_ref());
+    }
     let cluster = instance::connect_for_streams(env)?;
+    let mut print = printer(flags, grep.as_ref());
+    cluster.logs(&sources, flags.since, flags.follow, |line| print(&line))
+}
+
+/// What the node says, from its journals and the files of its containers, as the engine reads them: once, and whole.
+fn of_node(env: &Env, flags: &Logs, grep: Option<&Regex>) -> Result<()> {
+    if flags.follow || flags.since.is_some() {
+        return Err(Problem::usage("--follow and --since are for the logs of pods")
+            .hint(format!("`{} shell node -- journalctl --follow` goes on with what the node says", env.tool()))
+            .into());
+    }
+    let evidence = env.only_looking(|| provider(env).evidence(env))?;
+    if evidence.files.is_empty() {
+        env.only_looking(|| instance::node(env))?;
+    }
+    let mut print = printer(flags, grep);
+    for (name, text) in evidence.files.iter().filter(|(name, _)| name.ends_with(".log")) {
+        // `polls-control-plane/pods/kube-system_etcd-…/etcd/0.log`, `polls-control-plane/kubelet.log`
+        let (node, file) = name.split_once('/').unwrap_or(("", name));
+        let words: Vec<&str> = file.trim_end_matches(".log").split('/').collect();
+        let container = if words.len() > 2 { words[words.len() - 2] } else { words[words.len() - 1] };
+        for text in text.lines() {
+            let line =
+                Line { part: "node", pod: node.to_owned(), container: container.to_owned(), time: String::new(), text: text.to_owned() };
+            if !print(&line)? {
+                return Ok(());
+            }
+        }
+    }
+    for missing in &evidence.missing {
+        instance::say(&format!("missing: {missing}"))?;
+    }
+    Ok(())
+}
+
+/// Prints the lines that are asked for; false once the reader has seen enough (`| head`).
+fn printer<'a>(flags: &'a Logs, grep: Option<&'a Regex>) -> impl FnMut(&Line) -> Result<bool> + 'a {
     let mut out = std::io::stdout().lock();
     let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
-    cluster.logs(&sources, flags.since, flags.follow, |line| {
-        if grep.as_ref().is_some_and(|it| !it.is_match(&line.text)) {
+    move |line| {
+        if grep.is_some_and(|it| !it.is_match(&line.text)) {
             return Ok(true);
         }
-        let shown = if flags.json { as_json(&line).to_string() } else { as_text(&line, colour) };
+        let shown = if flags.json { as_json(line).to_string() } else { as_text(line, colour) };
         match writeln!(out, "{shown}").and_then(|()| out.flush()) {
-            // `| head` has seen enough.
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
             other => other.map(|()| true).context("print the log"),
         }
-    })
+    }
 }
 
 fn name(part: LogPart) -> &'static str {
@@ -49,6 +95,7 @@ fn name(part: LogPart) -> &'static str {
         LogPart::Migration => "migration",
         LogPart::Database => "database",
         LogPart::Operator => "operator",
+        LogPart::Node => "node",
     }
 }
 
@@ -58,7 +105,8 @@ fn as_json(line: &Line) -> Value {
 
 /// The part, the end of the pod's name that tells it from its like, and what it says.
 fn as_text(line: &Line, colour: bool) -> String {
-    let pod = line.pod.rsplit('-').next().unwrap_or(&line.pod);
+    // Of a node, what speaks in it.
+    let pod = if line.part == "node" { &line.container } else { line.pod.rsplit('-').next().unwrap_or(&line.pod) };
     let said = readable(&line.text).unwrap_or_else(|| line.text.clone());
     let (on, off) = match (colour, line.part) {
         (false, _) => ("", ""),

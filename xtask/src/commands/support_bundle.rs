@@ -11,7 +11,11 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     cluster::Cluster,
-    commands::{config, doctor, plan},
+    commands::{
+        config, doctor,
+        instance::{self, Answering},
+        plan,
+    },
     config::{FILE, Resolved},
     doctor as checks,
     env::Env,
@@ -28,7 +32,7 @@ const LOG_LIMIT: usize = 1_000_000;
 pub(crate) fn run(env: Env, resolved: &Resolved, complaint: Option<&anyhow::Error>, out: Option<PathBuf>) -> Result<()> {
     let env = Arc::new(env);
     let opened = reach(&env);
-    let mut secrets = own_secrets(&env);
+    let mut secrets = env.config.secrets();
     if let Ok(cluster) = &opened {
         secrets.extend(inside::secrets(&env, cluster));
     }
@@ -58,25 +62,16 @@ pub(crate) fn run(env: Env, resolved: &Resolved, complaint: Option<&anyhow::Erro
     writeln!(std::io::stdout(), "{}", path.display()).context("print the archive's path")
 }
 
-/// The cluster, when its API server says that it is ready.
+/// The cluster, when its API server says that it is ready; one that is not finished, too.
 fn reach(env: &Env) -> Result<Cluster, String> {
+    if let Ok(Answering::Node { why }) = env.only_looking(|| instance::what_answers(env)) {
+        return Err(why);
+    }
     if !env.kubeconfig().exists() {
         return Err("there is no kubeconfig: no cluster was made, or it was deleted".to_owned());
     }
     let cluster = Cluster::open(env, &env.kubeconfig()).map_err(|error| format!("{error:#}"))?;
     cluster.is_ready().map(|()| cluster)
-}
-
-/// Given secrets, and the values of variables whose names say what they hold.
-fn own_secrets(env: &Env) -> Vec<String> {
-    let config = &env.config;
-    let given = [&config.app.secret_key, &config.database.password].into_iter().flatten().map(|it| it.expose().to_owned());
-    let telling = ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "CREDENTIAL", "API_KEY", "ACCESS_KEY", "PRIVATE_KEY"];
-    let variables = std::env::vars_os().filter_map(|(name, value)| {
-        let name = name.to_string_lossy().to_uppercase();
-        telling.iter().any(|it| name.contains(it)).then(|| value.to_string_lossy().into_owned())
-    });
-    given.chain(variables).collect()
 }
 
 fn of_project(bundle: &mut Bundle, env: &Env, resolved: &Resolved, complaint: Option<&anyhow::Error>) {

@@ -82,6 +82,7 @@ pub fn connect(env: &Env, found: &Found) -> Result<Engine> {
         docker,
         runtime: env.runtime.clone(),
         interrupt: env.interrupt.clone(),
+        limit: None,
         host: found.host.clone(),
         title: found.title.clone(),
         login: Login::new(env.tools.clone()),

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use bollard::{
     container::LogOutput,
     exec::{CreateExecOptions, StartExecResults},
-    models::{ContainerCreateBody, HostConfig, MountPoint, NetworkCreateRequest},
+    models::{ContainerCreateBody, ContainerState, HostConfig, MountPoint, NetworkCreateRequest},
     query_parameters::{
         ContainerArchiveInfoOptions, CreateContainerOptions, InspectContainerOptions, InspectNetworkOptions, ListContainersOptions,
         ListNetworksOptions, ListVolumesOptions, StartContainerOptions, StopContainerOptions,
@@ -28,6 +28,8 @@ pub struct Container {
     pub running: bool,
     /// Whether the engine is removing it: it is listed, and can be neither read nor started.
     pub leaving: bool,
+    /// For people: `running`, `exited (137)`, `exited (137), killed because memory ran out`.
+    pub state: String,
     /// Its first process as the host of the engine counts; 0 when it does not run.
     pub process: i64,
     /// When it last started, in RFC 3339.
@@ -108,6 +110,7 @@ impl Engine {
             id: it.id.unwrap_or_default(),
             running: it.state.as_ref().and_then(|it| it.running).unwrap_or_default(),
             leaving: it.state.as_ref().and_then(|it| it.status).is_some_and(is_leaving),
+            state: it.state.as_ref().map(in_words).unwrap_or_default(),
             process: it.state.as_ref().and_then(|it| it.pid).unwrap_or_default(),
             started: it.state.and_then(|it| it.started_at).map(|it| it.to_string()).unwrap_or_default(),
             networks: settings.networks.unwrap_or_default().into_keys().collect(),
@@ -358,4 +361,18 @@ impl Engine {
         })
         .with_context(|| format!("remove network {name}"))
     }
+}
+
+fn in_words(state: &ContainerState) -> String {
+    let mut out = state.status.map(|it| it.to_string()).unwrap_or_default();
+    if state.running != Some(true) {
+        out.push_str(&format!(" ({})", state.exit_code.unwrap_or_default()));
+    }
+    if state.oom_killed == Some(true) {
+        out.push_str(", killed because memory ran out");
+    }
+    if let Some(error) = state.error.as_deref().filter(|it| !it.is_empty()) {
+        out.push_str(&format!(", {error}"));
+    }
+    out
 }

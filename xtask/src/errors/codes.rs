@@ -186,7 +186,7 @@ codes! {
         steps ["set another `name` in Pocdeploy.toml" "remove the foreign cluster yourself"]
     Api "E0304" "the Kubernetes API server refused a request, or does not answer"
         causes ["the cluster's node is stopped or restarting" "an object that the server or a webhook does not accept"]
-        steps ["cargo xtask create" "docker ps"]
+        steps ["cargo xtask status: it says what answers" "cargo xtask logs node, cargo xtask shell node: for a node that runs" "cargo xtask create: it starts a stopped node"]
     NotFound "E0305" "the Kubernetes API server does not know the object"
         causes ["it was removed by hand" "its definition is not installed yet"]
         steps ["cargo xtask create"]
@@ -198,7 +198,9 @@ codes! {
         steps ["cargo xtask delete: it goes on from where it stopped"]
     ClusterFailed "E0308" "the cluster could not be made or does not work as it should"
         causes ["kind ended with an error: its last lines tell more" "the host lacks memory, inotify watches or capabilities"]
-        steps ["cargo xtask doctor" "cargo xtask delete, then cargo xtask create"]
+        steps ["read the node's logs in the folder that the error names: target/pocdeploy/evidence, kubelet.log first"
+            "cargo xtask logs node, cargo xtask shell node, cargo xtask kubectl: they work on a cluster that is not finished"
+            "cargo xtask doctor" "cargo xtask create: it keeps those logs and makes the cluster anew" "cargo xtask support-bundle: to hand it on"]
     NoInstance "E0309" "this command needs an instance that runs, and there is none"
         causes ["it was not created yet, or was deleted" "another checkout or --name holds it: cargo xtask ls"]
         steps ["cargo xtask create"]
@@ -214,46 +216,46 @@ codes! {
 
     PodRefused "E0321" "the API server refuses the pods of a Deployment or Job"
         causes ["the namespace's Pod Security standard forbids something in the pod" "a quota is used up" "the ServiceAccount is not there"]
-        steps ["correct the manifest in deploy/ as the message says" "kubectl get events"]
+        steps ["correct the manifest in deploy/ as the message says" "cargo xtask kubectl get events -n NAMESPACE"]
     ImageAbsent "E0322" "the node does not have the image, and cannot pull it"
         causes ["the image was removed from the node" "a registry that does not answer, or refuses" "a name with a typing error"]
         steps ["cargo xtask create: it brings the image to the node again" "cargo xtask config show --origin"]
     SettingAbsent "E0323" "a Secret or ConfigMap that a pod reads, or a key in it, is not there"
         causes ["it was removed by hand" "the manifest names another one than is applied"]
-        steps ["kubectl get secrets,configmaps" "cargo xtask create: it applies what is missing"]
+        steps ["cargo xtask kubectl get secrets,configmaps -n NAMESPACE" "cargo xtask create: it applies what is missing"]
     NodePressure "E0324" "the node is short of disk, memory or processes"
         causes ["the disk below the engine is nearly full" "other programs on this machine need much memory"]
         steps ["cargo xtask doctor" "df -h"]
     NoVolume "E0325" "a volume cannot be had"
         causes ["no StorageClass serves the claim" "the volume is bound to another node" "`database.storage` is more than there is"]
-        steps ["kubectl get persistentvolumeclaims,storageclasses" "kubectl describe the claim"]
+        steps ["cargo xtask kubectl get persistentvolumeclaims,storageclasses -A" "cargo xtask kubectl describe persistentvolumeclaims -n NAMESPACE"]
     NoRoom "E0326" "no node has room for the pod"
         causes ["the requests of all pods exceed what the node has" "`app.replicas` or `database.instances` is too large for this machine"]
-        steps ["kubectl describe nodes" "lower the requests in deploy/, or the numbers in Pocdeploy.toml"]
+        steps ["cargo xtask kubectl describe nodes" "lower the requests in deploy/, or the numbers in Pocdeploy.toml"]
     OutOfMemory "E0327" "a container used more memory than its limit allows"
         causes ["the limit is too low for the number of workers" "a leak"]
-        steps ["raise resources.limits.memory in deploy/" "kubectl top pods"]
+        steps ["raise resources.limits.memory in deploy/"]
     DatabaseRefused "E0328" "the database does not let the application in"
         causes ["the password was changed in one place only" "database or user have another name than in the configuration"]
         steps ["compare the Secret with Pocdeploy.toml" "cargo xtask config show --origin"]
     DatabaseAway "E0329" "the application cannot reach the database"
         causes ["the database is starting or has failed" "a NetworkPolicy closes the way" "a wrong host name"]
-        steps ["kubectl get clusters.postgresql.cnpg.io,pods" "run the same command again once the database is ready"]
+        steps ["cargo xtask kubectl get clusters.postgresql.cnpg.io,pods -n NAMESPACE" "run the same command again once the database is ready"]
     MigrationFailed "E0330" "a migration ended with an exception"
         causes ["a mistake in a migration, or in the settings that it imports" "data that does not fit the new schema"]
         steps ["read the exception in the error" "correct the migration by a patch, then run the same command again"]
     Crash "E0331" "a container's program ends again and again"
         causes ["an exception when it starts: the error shows its last lines" "a missing setting or file" "a liveness probe that is too strict"]
-        steps ["kubectl logs --previous" "correct what it says by a patch or in deploy/"]
+        steps ["cargo xtask logs" "cargo xtask kubectl logs --previous POD -n NAMESPACE" "correct what it says by a patch or in deploy/"]
     ProbeFails "E0332" "a container runs and does not answer its probe"
         causes ["the application waits for something, most often the database" "the probe asks for a wrong path, port or host name"]
-        steps ["kubectl logs" "compare the probe in deploy/ with what the application serves"]
+        steps ["cargo xtask logs app" "compare the probe in deploy/ with what the application serves"]
     NotStarted "E0333" "a container's program cannot be started"
         causes ["a command that is not in the image, or is not executable" "a user that the pod's securityContext forbids"]
-        steps ["kubectl describe pod" "correct command, image or securityContext in deploy/"]
+        steps ["cargo xtask kubectl describe pods -n NAMESPACE" "correct command, image or securityContext in deploy/"]
     DatabaseSetting "E0334" "PostgreSQL does not accept a setting, or cannot start with it"
         causes ["a wrong name, value or unit in spec.postgresql.parameters of the Cluster" "a wrong line in spec.postgresql.pg_hba"]
-        steps ["correct it in deploy/database/cluster.yaml, or with kubectl edit where others wrote it" "create: it replaces a pod that could not start"]
+        steps ["correct it in deploy/database/cluster.yaml; where others wrote it: cargo xtask kubectl edit clusters.postgresql.cnpg.io -n NAMESPACE" "create: it replaces a pod that could not start"]
     DatabaseHeld "E0335" "the database is hibernated or fenced"
         causes ["an annotation of the Cluster, cnpg.io/hibernation or cnpg.io/fencedInstances, asks for it"]
         steps ["take the annotation away with the command in the error; the data are kept"]
@@ -297,6 +299,20 @@ mod tests {
             assert_eq!(Code::of(&number.to_lowercase()), Some(*code));
         }
         assert_eq!(Code::of("E9999"), None);
+    }
+
+    #[test]
+    fn no_advice_uses_the_users_own_context() {
+        for code in Code::ALL {
+            let entry = code.entry();
+            for text in entry.steps {
+                // Contexts are the user's own: the command lists those that `cluster.context` can name.
+                let rest = text.replace("cargo xtask kubectl", "").replace("kubectl config get-contexts", "");
+                assert!(!rest.contains("kubectl "), "{code}: {text}");
+            }
+        }
+        let steps = Code::ClusterFailed.entry().steps.join(" ");
+        assert!(steps.contains("evidence") && steps.contains("cargo xtask shell node"), "{steps}");
     }
 
     #[test]

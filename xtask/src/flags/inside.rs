@@ -35,6 +35,8 @@ pub enum LogPart {
     Migration,
     Database,
     Operator,
+    /// The node: its journals, and the control plane's containers; also where no API server answers
+    Node,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -86,6 +88,8 @@ pub struct Psql {
 pub enum ShellIn {
     App,
     Database,
+    /// The cluster's node, also of a cluster that is not finished
+    Node,
 }
 
 #[derive(Clone, Debug, Args)]

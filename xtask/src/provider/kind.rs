@@ -3,10 +3,12 @@
 //! Ownership is a network: each instance has one of its own that carries our labels, and only a cluster on that
 //! network is ours. A file in the node tells a finished cluster from one whose creation was cut off.
 
+mod cause;
 mod certificates;
 mod config;
 mod containerd;
 mod create;
+mod evidence;
 mod files;
 mod first_files;
 mod head_start;
@@ -34,7 +36,8 @@ use crate::{
     images::{self, Chosen, Role},
     probe::Probe,
     provider::{
-        Features, Instance, Provider, Removal,
+        Features, Instance, Node, Provider, Removal,
+        evidence::Evidence,
         kind::{containerd::Containerd, files::Files, network::of_bench},
     },
     record, regular,
@@ -58,6 +61,8 @@ pub const NODE_PORT: u16 = 30080;
 const API_PORT: u16 = 6443;
 /// The node's kubeconfig of somebody who may do everything, which kubeadm writes before it starts the API server.
 const ADMIN: &str = "/etc/kubernetes/admin.conf";
+/// The node's kubeconfig that bypasses RBAC, which kubeadm writes beside the administrator's. It never leaves the node's disk.
+const WITHOUT_RULES: &str = "/etc/kubernetes/super-admin.conf";
 /// Written into the node when its creation ended well.
 const FINISHED: &str = "/kind/pocdeploy-finished";
 const TASK: TaskId = TaskId::Cluster;
@@ -152,27 +157,7 @@ impl Provider for Kind {
     }
 
     fn ensure(&self, env: &Env, _want: &Fingerprint, early: &(dyn Fn() + Sync)) -> Result<()> {
-        let engine = env.engine()?;
-        match present(env, engine)? {
-            Present::Foreign => return Err(foreign(env)),
-            Present::Finished(container) => {
-                if !container.running {
-                    engine.start(&node(env))?;
-                }
-                export_kubeconfig(env, engine)?;
-            }
-            Present::HalfMade(_) => {
-                env.note(TASK, "removing the cluster whose creation was cut off");
-                engine.remove_container(&node(env))?;
-                create::create(env, engine, early)?;
-            }
-            Present::Nothing => create::create(env, engine, early)?,
-        }
-        let cluster = Cluster::open(env, &env.kubeconfig())?;
-        ready::wait_until_ready(env, &cluster)?;
-        ready::wait_until_true(env, engine, &cluster)?;
-        mirrors::pass(env, engine)?;
-        Files::of(env, engine)?.context("the node has stopped")?.touch(FINISHED)
+        evidence::kept_on_failure(env, || bring_up(env, early))
     }
 
     fn connect(&self, env: &Env) -> Result<Option<String>> {
@@ -251,6 +236,29 @@ impl Provider for Kind {
         }
     }
 
+    fn evidence(&self, env: &Env) -> Result<Evidence> {
+        evidence::collect(env, env.engine()?)
+    }
+
+    fn kubeconfig(&self, env: &Env) -> Result<String> {
+        head_start::kubeconfig(env, env.engine()?)
+    }
+
+    fn node(&self, env: &Env) -> Result<Option<Node>> {
+        let (container, finished) = match present(env, env.engine()?)? {
+            Present::HalfMade(container) => (container, false),
+            Present::Finished(container) => (container, true),
+            Present::Nothing | Present::Foreign => return Ok(None),
+        };
+        if !container.running || container.leaving {
+            return Ok(None);
+        }
+        // Of a cluster that is not finished, the administrator's rights may be missing; this one needs none.
+        let all_rights = if finished { false } else { env.engine()?.has_path(&node(env), WITHOUT_RULES)? };
+        let kubeconfig = if all_rights { WITHOUT_RULES } else { ADMIN };
+        Ok(Some(Node { container: node(env), finished, kubeconfig }))
+    }
+
     fn destroy(&self, env: &Env, task: TaskId) -> Result<()> {
         if let Some(why) = self.connect(env)? {
             // An engine of the tool's own that is stopped may hold a stopped cluster of ours.
@@ -269,7 +277,7 @@ impl Provider for Kind {
             Present::Foreign => env.note(task, format!("container {} is not this tool's: left alone", node(env))),
             Present::HalfMade(container) | Present::Finished(container) => {
                 env.progress(task, format!("removing cluster {}", env.instance));
-                engine.remove_container(&node(env))?;
+                remove_nodes(env, engine)?;
                 let left = engine.existing_volumes(&container.volumes)?;
                 if !left.is_empty() {
                     return Err(Problem::new(format!("volumes of the removed node are still there: {}", left.join(", ")))
@@ -322,6 +330,41 @@ fn initdb_ahead(env: &Env, database: &Value) -> Result<Option<Value>> {
         return Ok(None);
     }
     first_files::make(env, env.engine()?, database)
+}
+
+fn bring_up(env: &Env, early: &(dyn Fn() + Sync)) -> Result<()> {
+    let engine = env.engine()?;
+    match present(env, engine)? {
+        Present::Foreign => return Err(foreign(env)),
+        Present::Finished(container) => {
+            if !container.running {
+                engine.start(&node(env))?;
+            }
+            export_kubeconfig(env, engine)?;
+        }
+        Present::HalfMade(container) => {
+            let kept =
+                evidence::keep_before_removal(env, engine, &container).map(|it| format!("; its logs are in {it}")).unwrap_or_default();
+            env.note(TASK, format!("removing the cluster whose creation was cut off{kept}"));
+            remove_nodes(env, engine)?;
+            create::create(env, engine, early)?;
+        }
+        Present::Nothing => create::create(env, engine, early)?,
+    }
+    let cluster = Cluster::open(env, &env.kubeconfig())?;
+    ready::wait_until_ready(env, &cluster)?;
+    ready::wait_until_true(env, engine, &cluster)?;
+    mirrors::pass(env, engine)?;
+    Files::of(env, engine)?.context("the node has stopped")?.touch(FINISHED)
+}
+
+/// Removes every node of the cluster; the first one last, so that a removal that is cut off is taken up again.
+fn remove_nodes(env: &Env, engine: &Engine) -> Result<()> {
+    let first = node(env);
+    for name in engine.containers_on_network(&network(env))?.into_iter().filter(|it| *it != first) {
+        engine.remove_container(&name)?;
+    }
+    engine.remove_container(&first)
 }
 
 /// What kind gets to read: the project's file, what this host needs, and shortcuts or none.

@@ -8,7 +8,11 @@ use serde_json::{Value, json};
 use crate::{
     called,
     cluster::{Cluster, ObjectId, age, survey::State, verdict},
-    commands::{instance, status::screen::Row, validate},
+    commands::{
+        instance::{self, Answering},
+        status::screen::Row,
+        validate,
+    },
     deploy::{
         operator,
         parts::{Part, Parts},
@@ -25,6 +29,8 @@ const DRIFT_EVERY: u32 = 5;
 #[derive(Default)]
 pub(super) struct Looks {
     cluster: Option<Cluster>,
+    /// What is wrong with a cluster that answers nevertheless.
+    note: Option<String>,
     count: u32,
     drift: Option<Row>,
 }
@@ -36,13 +42,17 @@ impl Looks {
     pub(super) fn take(&mut self, env: &Env) -> Result<Vec<Row>> {
         let parts = Parts::read(env)?;
         if self.cluster.as_ref().is_none_or(|it| it.is_ready().is_err()) {
-            match instance::connect(env) {
-                Ok(cluster) => self.cluster = Some(cluster),
+            self.cluster = None;
+            match instance::what_answers(env) {
+                Ok(Answering::Cluster { note }) => {
+                    self.cluster = Some(Cluster::open(env, &env.kubeconfig())?);
+                    self.note = note;
+                }
+                Ok(Answering::Node { why }) => return Ok(only_a_node(env, &why)),
+                Ok(Answering::Nothing { why }) => return Ok(vec![nothing(env, &format!("{:#}", instance::absent(env, &why)))]),
                 Err(error) => {
                     env.interrupt.check()?;
-                    self.cluster = None;
-                    let why = format!("{error}; `{} create` brings it up", crate::called::name());
-                    return Ok(vec![Row::new("cluster", false, why, json!({ "state": error.to_string() }))]);
+                    return Ok(vec![nothing(env, &format!("{error:#}"))]);
                 }
             }
         }
@@ -62,12 +72,33 @@ impl Looks {
             let rows: Vec<Row> = running.into_iter().map(|(name, look)| row(name, look.join())).collect();
             (rows, drift.map(|it| row("drift", it.join())))
         });
+        if let Some(note) = &self.note {
+            rows.insert(0, Row::new("creation", false, note.clone(), json!({ "state": note })));
+        }
         self.count += 1;
         self.drift = drift.or(self.drift.take());
         rows.extend(self.drift.clone());
         env.interrupt.check()?;
         Ok(rows)
     }
+}
+
+fn nothing(env: &Env, why: &str) -> Row {
+    Row::new("cluster", false, called::reworded(&format!("{why}; `{} create` brings it up", env.tool())), json!({ "state": why }))
+}
+
+/// The rows of a cluster whose node runs, and whose API server does not answer.
+fn only_a_node(env: &Env, why: &str) -> Vec<Row> {
+    let tool = env.tool();
+    let node = format!("runs; `{tool} logs node` shows its logs, `{tool} shell node` opens a shell in it");
+    let mut rows = vec![
+        Row::new("cluster", false, why, json!({ "state": why })),
+        Row::new("node", true, called::reworded(&node), json!({ "state": "running" })),
+    ];
+    if let Some(folder) = instance::latest_evidence(env) {
+        rows.push(Row::new("evidence", true, format!("the node's logs of the last failure are in {folder}"), json!({ "folder": folder })));
+    }
+    rows
 }
 
 fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {

@@ -109,7 +109,7 @@ fn logs(bundle: &mut Bundle, cluster: &Cluster, namespace: &str, pod: &Value) {
     }
 }
 
-/// The engine's word on itself, and the last lines of the node's own services.
+/// What the engine says of itself, and what the nodes say.
 pub(super) fn engine(bundle: &mut Bundle, env: &Env) {
     let found = match env.engine() {
         Ok(engine) => Ok(Some(engine.clone())),
@@ -125,12 +125,12 @@ pub(super) fn engine(bundle: &mut Bundle, env: &Env) {
         Ok(info) => bundle.value("engine/info.json", &info),
         Err(error) => bundle.lack("the engine's word on itself", &format!("{error:#}")),
     }
-    let Some(node) = provider(env).features(env).node_container else { return };
-    for unit in ["kubelet", "containerd"] {
-        match engine.exec(&node, &["journalctl", "--no-pager", "--lines=1000", "--unit", unit]).and_then(|it| it.ok("read the journal")) {
-            Ok(said) => bundle.add(&format!("node/{unit}.log"), &said),
-            Err(error) => bundle.lack(&format!("the node's journal of {unit}"), &format!("{error:#}")),
+    match provider(env).evidence(env) {
+        Ok(evidence) => {
+            evidence.files.iter().for_each(|(name, text)| bundle.add(&format!("node/{name}"), text));
+            evidence.missing.iter().for_each(|it| bundle.lack("a log of the node", it));
         }
+        Err(error) => bundle.lack("the node's logs", &format!("{error:#}")),
     }
 }
 

@@ -14,12 +14,10 @@ use crate::{
     cluster::{Cluster, ObjectId},
     engine::Engine,
     env::Env,
-    provider::kind::{ADMIN, API_PORT, TASK, files::Files, node},
+    errors::Problem,
+    provider::kind::{ADMIN, API_PORT, TASK, WITHOUT_RULES, files::Files, node},
     record,
 };
-
-/// The node's kubeconfig of somebody whom the API server asks for no rights, which kubeadm writes beside the administrator's.
-const WITHOUT_RULES: &str = "/etc/kubernetes/super-admin.conf";
 
 /// What kubeadm writes first.
 const FIRST: &str = "/etc/kubernetes/pki/ca.crt";
@@ -72,13 +70,27 @@ fn once_there_is<'a>(env: &Env, engine: &'a Engine, ended: &AtomicBool, path: &s
 /// The cluster as the instance's kubeconfig reaches it, which is made of the node's, and as somebody does whom the API server asks for no
 /// rights; nothing of the latter is kept. kind writes the same kubeconfig when it ends.
 fn open(env: &Env, engine: &Engine, files: &Files<'_>) -> Result<(Cluster, Cluster)> {
-    let container = engine.container(&node(env))?.context("the node is gone")?;
-    let port = container.published(API_PORT).context("the node publishes no port of its API server")?;
-    let server = format!("https://127.0.0.1:{port}");
+    let server = server(env, engine)?;
     let kubeconfig = |path: &str| at(&files.read(path)?, &server).with_context(|| format!("read the node's {path}"));
     record::write_file(&env.kubeconfig(), kubeconfig(ADMIN)?.as_bytes())?;
     let giver = Cluster::open_text(env, &kubeconfig(WITHOUT_RULES)?, Some(Duration::from_secs(5)))?;
     Ok((Cluster::open(env, &env.kubeconfig())?, giver))
+}
+
+/// The API server's address on this side.
+fn server(env: &Env, engine: &Engine) -> Result<String> {
+    let container = engine.container(&node(env))?.context("the node is gone")?;
+    let port = container.published(API_PORT).context("the node publishes no port of its API server")?;
+    Ok(format!("https://127.0.0.1:{port}"))
+}
+
+/// The node's `admin.conf` with an address that this machine reaches: the same that kind writes when the cluster is finished.
+pub(super) fn kubeconfig(env: &Env, engine: &Engine) -> Result<String> {
+    let files = Files::of(env, engine)?.context("the node does not run")?;
+    if !files.has(ADMIN)? {
+        return Err(Problem::new(format!("kubeadm did not come so far as to write {ADMIN}")).into());
+    }
+    at(&files.read(ADMIN)?, &server(env, engine)?).with_context(|| format!("read the node's {ADMIN}"))
 }
 
 /// A kubeconfig of the node, with the API server's address on this side.

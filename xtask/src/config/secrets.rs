@@ -1,0 +1,18 @@
+//! The secrets that this process was given: what must not be shown, bundled or kept.
+
+use crate::config::Config;
+
+/// Parts of the names of variables whose values are secrets.
+const TELLING: [&str; 8] = ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "CREDENTIAL", "API_KEY", "ACCESS_KEY", "PRIVATE_KEY"];
+
+impl Config {
+    /// The configured secrets, and the values of environment variables whose names say that they hold one.
+    pub fn secrets(&self) -> Vec<String> {
+        let given = [&self.app.secret_key, &self.database.password].into_iter().flatten().map(|it| it.expose().to_owned());
+        let variables = std::env::vars_os().filter_map(|(name, value)| {
+            let name = name.to_string_lossy().to_uppercase();
+            TELLING.iter().any(|it| name.contains(it)).then(|| value.to_string_lossy().into_owned())
+        });
+        given.chain(variables).collect()
+    }
+}

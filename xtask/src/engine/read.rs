@@ -1,0 +1,110 @@
+//! What a container left behind: its log, and files of it. Both can be read of one that has stopped.
+
+use std::{
+    io::{self, Read},
+    sync::mpsc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use bollard::{
+    container::LogOutput,
+    errors::Error,
+    query_parameters::{DownloadFromContainerOptions, LogsOptions},
+};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+
+use crate::engine::{Engine, is_not_found};
+
+/// The engine answers with the next piece of an archive within this.
+const PIECE_LIMIT: Duration = Duration::from_secs(60);
+
+impl Engine {
+    /// The last lines that the container's first process wrote, standard output and error as they came.
+    pub fn log(&self, container: &str, lines: usize) -> Result<String> {
+        let options = LogsOptions { stdout: true, stderr: true, tail: lines.to_string(), ..LogsOptions::default() };
+        let read = async {
+            let mut out = Vec::new();
+            let mut stream = std::pin::pin!(self.docker.logs(container, Some(options)));
+            while let Some(item) = stream.next().await {
+                match item.map_err(|error| self.explain(error))? {
+                    LogOutput::StdErr { message } | LogOutput::StdOut { message } | LogOutput::Console { message } => {
+                        out.extend_from_slice(&message);
+                    }
+                    LogOutput::StdIn { .. } => {}
+                }
+            }
+            Ok(String::from_utf8_lossy(&out).into_owned())
+        };
+        self.wait(read).with_context(|| format!("read the log of container {container}"))
+    }
+
+    /// The regular files at and below a path of the container that `wanted` names, each with the last `most` bytes of its content. Names
+    /// are relative to the folder that holds the path: `manifests/etcd.yaml` for `/etc/kubernetes/manifests`. No such path: none.
+    pub fn files(&self, container: &str, path: &str, most: usize, wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, Vec<u8>)>> {
+        // Read as it comes: a folder of logs may be larger than what is wanted of it.
+        let (sender, pieces) = mpsc::sync_channel(16);
+        let (docker, container_name, options) =
+            (self.docker.clone(), container.to_owned(), DownloadFromContainerOptions { path: path.to_owned() });
+        self.runtime.spawn(async move {
+            let mut stream = std::pin::pin!(docker.download_from_container(&container_name, Some(options)));
+            while let Some(item) = stream.next().await {
+                if sender.send(item).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut archive = Pieces { engine: self, pieces, left: Bytes::new(), failed: None };
+        let found = pick(&mut archive, most, wanted);
+        match archive.failed {
+            Some(error) if is_not_found(&error) => Ok(Vec::new()),
+            Some(error) => Err(self.explain(error)),
+            None => found,
+        }
+        .with_context(|| format!("read {path} of container {container}"))
+    }
+}
+
+fn pick(archive: &mut Pieces<'_>, most: usize, wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut out = Vec::new();
+    for entry in tar::Archive::new(archive).entries()? {
+        let mut entry = entry?;
+        let name = entry.path()?.display().to_string();
+        if entry.header().entry_type().is_file() && wanted(&name) {
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content)?;
+            out.push((name, content.split_off(content.len().saturating_sub(most))));
+        }
+    }
+    Ok(out)
+}
+
+/// An archive that comes in pieces, as bytes to read.
+struct Pieces<'a> {
+    engine: &'a Engine,
+    pieces: mpsc::Receiver<Result<Bytes, Error>>,
+    left: Bytes,
+    failed: Option<Error>,
+}
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.left.is_empty() {
+            self.engine.interrupt.check().map_err(io::Error::other)?;
+            match self.pieces.recv_timeout(self.engine.limit.unwrap_or(PIECE_LIMIT)) {
+                Ok(Ok(bytes)) => self.left = bytes,
+                Ok(Err(error)) => {
+                    let words = error.to_string();
+                    self.failed = Some(error);
+                    return Err(io::Error::other(words));
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(0),
+                Err(error @ mpsc::RecvTimeoutError::Timeout) => return Err(io::Error::new(io::ErrorKind::TimedOut, error)),
+            }
+        }
+        let count = self.left.len().min(into.len());
+        into[..count].copy_from_slice(&self.left.split_to(count));
+        Ok(count)
+    }
+}
