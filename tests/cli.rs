@@ -7,7 +7,7 @@ mod support;
 
 use std::{
     fs,
-    os::unix::fs::symlink,
+    os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
 };
 
@@ -330,8 +330,28 @@ fn an_installed_program_says_its_own_name() {
     let help = run(&elsewhere, &program, &["image", "--help"]);
     assert!(help.stdout.contains("Usage: pocdeploy image"), "{}", help.stdout);
     run(&elsewhere, &program, &["eject", "nothing/there"]).ends_with(2).says("`pocdeploy eject --dry-run` lists them");
-    run(&elsewhere, &program, &["test"]).ends_with(2).says("an installed program has no checkout");
     elsewhere.run(&["eject"]).ends_with(2).says("in a checkout they are in deploy/ and build/");
+}
+
+#[test]
+fn bench_and_test_are_commands_of_a_checkout_and_an_installed_program_has_neither() {
+    let (checkout, elsewhere, program) = installed();
+    // Cargo compiles and starts them. This one says what it was asked for.
+    checkout.write("cargo", "#!/bin/sh\nfor it; do echo \"$it\"; done\nexit 7\n");
+    let cargo = checkout.root.join("cargo");
+    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+    for called in [&["--yes", "bench", "--runs", "1", "--help"][..], &["test"]] {
+        let ran = support::Ran::from(checkout.command(called).env("CARGO", &cargo).output().unwrap());
+        ran.ends_with(7);
+        let asked: Vec<&str> = ran.stdout.lines().skip_while(|it| !it.ends_with("checks/Cargo.toml")).skip(2).collect();
+        assert_eq!(asked, called, "{}", ran.stdout);
+    }
+    let menu = |ran: support::Ran| ran.stdout.lines().filter_map(|it| it.split_whitespace().next().map(str::to_owned)).collect::<Vec<_>>();
+    let (here, there) = (menu(checkout.run(&["--help"])), menu(run(&elsewhere, &program, &["--help"])));
+    for name in ["bench", "test"] {
+        assert!(here.iter().any(|it| it == name) && !there.iter().any(|it| it == name), "{name}");
+        run(&elsewhere, &program, &[name]).ends_with(2).says(&format!("unrecognized subcommand '{name}'"));
+    }
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! The commands: flags become an environment, then a page of calls. What a step does is in `tasks/`.
 
-mod bench;
 mod config;
 mod create;
 mod db;
@@ -22,33 +21,31 @@ mod report;
 mod rollback;
 mod status;
 mod support_bundle;
-mod test;
+mod surroundings;
 mod update;
 mod validate;
 
-use std::{io::Write as _, path::Path, sync::Arc, time::Duration};
+use std::{io::Write as _, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use crate::{
     called,
-    config::{Config, FILE, Origin, Resolved},
-    env::{Env, Options, find_project},
-    errors::{self, Code, Problem},
-    flags::{self, Command, ConfigCommand, DbCommand, Flags, Global, Output, Plan, Topic},
+    config::Resolved,
+    env::{Env, Options},
+    errors::{self, Problem},
+    flags::{self, Command, ConfigCommand, DbCommand, Flags, Output, Plan, Topic},
     graph::{self as tasks_graph, Extent, Graph, TaskId},
     lock::{self, Lock},
     provider::provider,
-    report::{
-        Event, Report as _, RunEvent, Verbosity,
-        choose::{self, Places, Wanted},
-        hub::Hub,
-    },
+    report::{Event, Report as _, RunEvent, choose, hub::Hub},
     runner,
     snapshot::WrittenBy,
     tasks,
 };
+
+pub use crate::commands::surroundings::surroundings;
 
 /// Another run of the same instance is waited for this long.
 const LOCK_LIMIT: Duration = Duration::from_secs(30 * 60);
@@ -87,23 +84,17 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
         Command::Eject(it) => return eject::run(it, flags.global.project.as_deref(), flags.global.dry_run),
         _ => {}
     }
-    let project = match &flags.global.project {
-        Some(dir) => {
-            dir.canonicalize().map_err(|error| Problem::config(format!("--project {}: {error}", dir.display())).code(Code::NoProject))?
+    let project = match surroundings::project(&flags.global) {
+        // All instances of the machine are the same from everywhere.
+        Err(_) if matches!(flags.command, Command::Ls(_)) && flags.global.project.is_none() => {
+            std::env::current_dir().context("find the current folder")?
         }
-        None => {
-            let here = std::env::current_dir().context("find the current folder")?;
-            match find_project(&here) {
-                // All instances of the machine are the same from everywhere.
-                Err(_) if matches!(flags.command, Command::Ls(_)) => here,
-                found => found?,
-            }
-        }
+        found => found?,
     };
     if let Some(name) = &flags.global.name {
         called::for_instance(name);
     }
-    let (resolved, complaint) = match configure(&project, &flags.global) {
+    let (resolved, complaint) = match surroundings::configure(&project, &flags.global) {
         // It tells what is wrong, and goes on with the defaults.
         Err(error) if matches!(flags.command, Command::Doctor(_) | Command::SupportBundle(_)) => (Resolved::default(), Some(error)),
         // It needs no setting.
@@ -116,26 +107,17 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
         return config::show(&resolved, origin, output);
     }
     let config = resolved.config.clone();
-    let verbosity = match (flags.global.quiet, flags.global.verbose) {
-        (true, _) => Verbosity::Quiet,
-        (_, true) => Verbosity::Verbose,
-        _ => Verbosity::Normal,
-    };
     let refresh = matches!(&flags.command, Command::Requirements(it) if it.refresh);
-    let yes = flags.global.yes || matches!(flags.command, Command::Test);
     let events = flags.global.events;
     let options = Options {
-        yes,
+        yes: flags.global.yes,
         never_ask: events || flags.command.output() == Output::Json,
         events,
         refresh,
         extent: extent(&tasks_graph::graph(config.cluster.kind), &flags.command)?,
-        named: flags.global.name.is_some(),
-        timeout: flags.global.timeout,
+        ..Options::default()
     };
-    let mut env = Env::new(project, config, options, hub.clone())?;
-    let places = Places { runs: env.runs(), run: env.runs().join(env.run_id()), link: env.work("log") };
-    choose::attach(hub, Wanted { colour: flags.global.color, verbosity }, places);
+    let mut env = surroundings::environment(hub, &flags.global, project, config, options)?;
     if flags.global.dry_run {
         return preview(&env, &flags.command);
     }
@@ -190,8 +172,6 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
         },
         // Answered before there is anything to run.
         Command::Config(_) | Command::Install(_) | Command::Eject(_) => Ok(()),
-        Command::Bench(it) => bench::run(&env, &it),
-        Command::Test => test::run(&env),
     }
 }
 
@@ -279,28 +259,6 @@ fn extent(graph: &Graph, command: &Command) -> Result<Extent> {
 
 fn usage(what: impl Into<String>) -> anyhow::Error {
     Problem::usage(what).into()
-}
-
-/// Flags over variables over the file over the defaults.
-fn configure(project: &Path, flags: &Global) -> Result<Resolved> {
-    let path = match &flags.config {
-        Some(path) if !path.exists() => {
-            return Err(Problem::config(format!("--config {}: there is no such file", path.display())).code(Code::NoProject).into());
-        }
-        Some(path) => path.clone(),
-        None => project.join(FILE),
-    };
-    let mut resolved = Config::read(&path)?;
-    if let Some(kind) = flags.cluster_type {
-        resolved.config.cluster.kind = kind;
-        resolved.origins.insert("cluster.type".to_owned(), Origin::Flag("--type"));
-    }
-    if let Some(name) = &flags.name {
-        resolved.config.name = Some(name.clone());
-        resolved.origins.insert("name".to_owned(), Origin::Flag("--name"));
-        resolved.config.check()?;
-    }
-    Ok(resolved)
 }
 
 fn targets(env: &Env, targets: &[TaskId]) -> Result<()> {

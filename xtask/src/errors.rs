@@ -5,7 +5,7 @@
 
 pub mod codes;
 
-use std::fmt;
+use std::{fmt, io::Write as _, process::ExitCode};
 
 use serde_json::{Value, json};
 
@@ -170,6 +170,20 @@ pub fn render(error: &anyhow::Error) -> String {
     }
     out.push_str(&format!("\n\n{}", last.concat()));
     called::reworded(&out)
+}
+
+/// What `main` ends the process with. Says on standard error what failed, unless that was said already.
+pub fn finish(result: anyhow::Result<()>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    if error.is::<PlanHasChanges>() {
+        return ExitCode::from(exit_code(&error) as u8);
+    }
+    if let Some(EndedWith(code)) = error.downcast_ref() {
+        return ExitCode::from(*code);
+    }
+    // A closed terminal is no reason for another exit code.
+    std::io::stderr().write_all(format!("\n{}", render(&error)).as_bytes()).ok();
+    ExitCode::from(exit_code(&error) as u8)
 }
 
 /// The error for machines: its causes from the outermost to the root, what helps, and the exit code.

@@ -1,14 +1,12 @@
 //! The command line. Flags are resolved once, in `commands.rs`; nobody below sees clap.
 
-mod bench;
 pub(crate) mod duration;
 pub mod inside;
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
-pub use crate::flags::bench::{Bench, Peer};
 use crate::{called, config::ClusterType, errors::Code, graph::TaskId, report::choose::Colour};
 
 /// Turn an application's repository into a running proof of concept on Kubernetes
@@ -29,9 +27,9 @@ pub fn command() -> clap::Command {
     Flags::command().name(called::program()).bin_name(called::program())
 }
 
-/// Reads the command line; ends the process where it is wrong, or where only help was asked for.
-pub fn parse() -> Flags {
-    Flags::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit())
+/// What `command` found on the command line; ends the process where that cannot be meant.
+pub fn read(found: &ArgMatches) -> Flags {
+    Flags::from_arg_matches(found).unwrap_or_else(|error| error.exit())
 }
 
 /// Flags of every command.
@@ -144,10 +142,6 @@ pub enum Command {
     Install(Install),
     /// Write files that an installed pocdeploy carries into the project
     Eject(Eject),
-    /// Time this tool beside the script that everybody writes
-    Bench(Bench),
-    /// Check the project: format, lints, tests, and a real cluster from create to delete
-    Test,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -34,10 +34,6 @@ pub enum TaskId {
     Rollback,
     /// Not a task of the graph: the reverse of all of them.
     Delete,
-    /// Not a task of the graph: the checks of the project itself.
-    Test,
-    /// Not a task of the graph: measurements.
-    Bench,
 }
 
 impl TaskId {
@@ -72,8 +68,6 @@ impl TaskId {
             TaskId::Snapshot => "snapshot",
             TaskId::Rollback => "rollback",
             TaskId::Delete => "delete",
-            TaskId::Test => "test",
-            TaskId::Bench => "bench",
         }
     }
 }

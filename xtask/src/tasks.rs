@@ -45,7 +45,7 @@ pub fn task(id: TaskId) -> Option<Box<dyn Task>> {
         TaskId::Database => Box::new(database::Database::default()),
         TaskId::Load => Box::new(load::Load),
         TaskId::Deploy => Box::new(deploy::Deploy::default()),
-        TaskId::Dev | TaskId::Snapshot | TaskId::Rollback | TaskId::Delete | TaskId::Test | TaskId::Bench => return None,
+        TaskId::Dev | TaskId::Snapshot | TaskId::Rollback | TaskId::Delete => return None,
     };
     Some(task)
 }

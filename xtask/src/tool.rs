@@ -7,6 +7,7 @@ mod ask;
 mod log;
 
 use std::{
+    ffi::OsString,
     fs::{self, File},
     io::{BufRead as _, BufReader, Read, Write},
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
@@ -268,6 +269,13 @@ impl Tools {
         }
         Err(Problem::new(what).code(Code::CommandFailed).hint(format!("the whole output is in {}", log.display())).into())
     }
+}
+
+/// Puts another program in the place of this process, so that signals and the terminal are its own. Returns only if that fails.
+pub fn replace_by(program: &Path, arguments: &[OsString]) -> anyhow::Error {
+    #[expect(clippy::disallowed_methods, reason = "this is the door; the program takes this one's place")]
+    let error = Command::new(program).args(arguments).exec();
+    not_started(&program.display().to_string(), error)
 }
 
 /// Whether a program is on `PATH`, and where.

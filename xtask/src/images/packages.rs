@@ -96,7 +96,7 @@ pub fn kubectl(env: &Env) -> Option<PathBuf> {
 }
 
 /// Runs the tests of the programs among the recipes.
-pub(crate) fn test_programs(env: &Env, limit: Duration) -> Result<()> {
+pub fn test_programs(env: &Env, limit: Duration) -> Result<()> {
     golang::test(env, &env.files.folder(RECIPES)?, limit)
 }
 

@@ -44,7 +44,7 @@ use crate::{
 };
 
 pub use crate::provider::kind::instances::on_this_machine;
-pub(crate) use crate::provider::kind::network::ensure_network;
+pub use crate::provider::kind::network::ensure_network;
 
 pub struct Kind;
 
@@ -73,7 +73,7 @@ fn node(env: &Env) -> String {
     format!("{}-control-plane", env.instance)
 }
 
-pub(crate) fn network(env: &Env) -> String {
+pub fn network(env: &Env) -> String {
     format!("pocdeploy-{}", env.instance)
 }
 
@@ -368,7 +368,7 @@ fn remove_nodes(env: &Env, engine: &Engine) -> Result<()> {
 }
 
 /// What kind gets to read: the project's file, what this host needs, and shortcuts or none.
-pub(crate) fn configuration(env: &Env, port: u16, shortcuts: bool) -> Result<String> {
+pub fn configuration(env: &Env, port: u16, shortcuts: bool) -> Result<String> {
     let mut adaptations = host::adaptations();
     let own_image = images::chosen(env, TASK)? == Chosen::Packages;
     if own_image {

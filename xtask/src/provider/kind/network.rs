@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The instance's network with its labels, which make what is on it this tool's: made where it is not there.
-pub(crate) fn ensure_network(env: &Env, engine: &Engine) -> Result<()> {
+pub fn ensure_network(env: &Env, engine: &Engine) -> Result<()> {
     if engine.network_labels(&network(env))?.is_none() {
         let labels = HashMap::from([
             (INSTANCE_LABEL.to_owned(), env.instance.clone()),

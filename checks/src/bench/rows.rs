@@ -8,39 +8,41 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use pocdeploy::{
+    engine::{BuildRequest, Root},
+    env::Env,
+    errors::Problem,
+    provider::provider,
+    tasks::image,
+    tool::BUILD_LIMIT,
+};
 use serde_json::Value;
 use xshell::cmd;
 
 use crate::{
-    commands::bench::{
+    bench::{
         TASK,
-        bed::{Bed, get},
         figures::{Figures, Row},
+        fixture::{Fixture, get},
         script::Script,
     },
-    engine::{BuildRequest, Root},
-    env::Env,
-    errors::Problem,
     flags::{Bench as Flags, Peer},
-    provider::provider,
-    tasks::image,
-    tool::BUILD_LIMIT,
 };
 
 /// An image of one file of random bytes: nothing in it can be known before.
 const BLOB_MEGABYTES: u64 = 250;
 const BLOB: &str = "localhost/bench/blob";
 
-pub(super) fn on_a_cluster(env: &Env, bed: &Bed<'_>, script: &Script<'_>, flags: &Flags) -> Result<Vec<Row>> {
-    let (created, _) = bed.create()?;
+pub(super) fn on_a_cluster(env: &Env, fixture: &Fixture<'_>, script: &Script<'_>, flags: &Flags) -> Result<Vec<Row>> {
+    let (created, _) = fixture.create()?;
     let url = created["url"].as_str().context("create named no URL")?.to_owned();
-    let mut rows = vec![nothing_to_do(env, bed)?, memory(&created)];
+    let mut rows = vec![nothing_to_do(fixture)?, memory(&created)];
     if !flags.short {
-        rows.push(update(env, bed, &url, flags.runs)?);
+        rows.push(update(env, fixture, &url, flags.runs)?);
     }
-    rows.extend(loading(env, bed, script, flags)?);
+    rows.extend(loading(env, fixture, script, flags)?);
     if !flags.short {
-        rows.push(sync(env, bed, &url, flags.runs)?);
+        rows.push(sync(env, fixture, &url, flags.runs)?);
     }
     Ok(rows)
 }
@@ -58,11 +60,11 @@ pub(super) fn tasks(created: &Value) -> Vec<Row> {
     tasks.iter().filter(|it| took(it) >= 0.1).map(row).collect()
 }
 
-fn nothing_to_do(env: &Env, bed: &Bed<'_>) -> Result<Row> {
-    env.progress(TASK, "create with nothing to do");
+fn nothing_to_do(fixture: &Fixture<'_>) -> Result<Row> {
+    fixture.say("create with nothing to do");
     let mut figures = Figures::default();
     for _ in 0..5 {
-        figures.add(bed.tool(&["create"])?.1);
+        figures.add(fixture.tool(&["create"])?.1);
     }
     Ok(Row::of("create with nothing to do", "s").ours(figures))
 }
@@ -79,16 +81,16 @@ fn memory(created: &Value) -> Row {
 const REST: Duration = Duration::from_secs(8);
 
 /// From saving a `.py` file until the page answers out of it, by a rollout.
-fn update(env: &Env, bed: &Bed<'_>, url: &str, runs: u16) -> Result<Row> {
+fn update(env: &Env, fixture: &Fixture<'_>, url: &str, runs: u16) -> Result<Row> {
     let mut figures = Figures::default();
     for run in 0..runs.max(3) {
-        env.progress(TASK, format!("update {}", run + 1));
+        fixture.say(&format!("update {}", run + 1));
         env.interrupt.sleep(REST)?;
         let mark = format!("update-{run}");
         let began = Instant::now();
-        bed.mark(&mark)?;
+        fixture.mark(&mark)?;
         std::thread::scope(|scope| {
-            let updated = scope.spawn(|| bed.tool(&["update"]));
+            let updated = scope.spawn(|| fixture.tool(&["update"]));
             let seen = until_marked(env, url, &mark);
             let updated = updated.join().unwrap_or_else(|_| Err(Problem::new("the thread that updates ended early").into()));
             updated.and(seen)
@@ -99,16 +101,16 @@ fn update(env: &Env, bed: &Bed<'_>, url: &str, runs: u16) -> Result<Row> {
 }
 
 /// The same by `dev`, into pods that run.
-fn sync(env: &Env, bed: &Bed<'_>, url: &str, runs: u16) -> Result<Row> {
+fn sync(env: &Env, fixture: &Fixture<'_>, url: &str, runs: u16) -> Result<Row> {
     let mut figures = Figures::default();
-    bed.while_watching(|| {
+    fixture.while_watching(|| {
         for run in 0..runs.max(5) {
-            env.progress(TASK, format!("sync {}", run + 1));
+            fixture.say(&format!("sync {}", run + 1));
             let mark = format!("sync-{run}");
             // The watcher looks every few hundredths of a second: each save meets it at another moment.
             env.interrupt.sleep(Duration::from_millis(300 + 17 * u64::from(run)))?;
             let began = Instant::now();
-            bed.mark(&mark)?;
+            fixture.mark(&mark)?;
             figures.add(until_marked(env, url, &mark)? - began);
         }
         Ok(())
@@ -131,8 +133,8 @@ fn until_marked(env: &Env, url: &str, mark: &str) -> Result<Instant> {
     }
 }
 
-fn loading(env: &Env, bed: &Bed<'_>, script: &Script<'_>, flags: &Flags) -> Result<Vec<Row>> {
-    let inside = bed.surroundings()?;
+fn loading(env: &Env, fixture: &Fixture<'_>, script: &Script<'_>, flags: &Flags) -> Result<Vec<Row>> {
+    let inside = fixture.surroundings()?;
     let provider = provider(&inside);
     let engine = env.engine()?;
     let timed = |reference: &str| -> Result<Duration> {
@@ -141,10 +143,10 @@ fn loading(env: &Env, bed: &Bed<'_>, script: &Script<'_>, flags: &Flags) -> Resu
         env.detail(TASK, format!("pods name it {published}"));
         Ok(began.elapsed())
     };
-    env.progress(TASK, "loading images");
+    fixture.say("loading images");
     let changed = |mark: &str| -> Result<String> {
-        bed.mark(mark)?;
-        bed.tool(&["image"])?;
+        fixture.mark(mark)?;
+        fixture.tool(&["image"])?;
         image::current(&inside)
     };
     let (mut layer, mut whole) = (Figures::default(), Figures::default());
@@ -196,13 +198,13 @@ fn blob(env: &Env, tag: &str) -> Result<String> {
 }
 
 /// Another's command, timed as it is; it must end with 0.
-pub(super) fn peer(env: &Env, bed: &Bed<'_>, peer: &Peer, runs: u16) -> Result<Row> {
+pub(super) fn peer(env: &Env, fixture: &Fixture<'_>, peer: &Peer, runs: u16) -> Result<Row> {
     let Peer { name, command } = peer;
     let (program, arguments) = command.split_first().context("a peer's command is empty")?;
-    let sh = env.tools.shell(&bed.root)?;
+    let sh = env.tools.shell(&fixture.root)?;
     let mut figures = Figures::default();
     for run in 0..runs {
-        env.progress(TASK, format!("{name}, run {}", run + 1));
+        fixture.say(&format!("{name}, run {}", run + 1));
         let began = Instant::now();
         env.tools.run_watched(TASK, cmd!(sh, "{program} {arguments...}").env("DOCKER_HOST", &env.engine()?.host), BUILD_LIMIT, |_| ())?;
         figures.add(began.elapsed());

@@ -1,24 +1,25 @@
-//! The bed of the measurements: a copy of the project with an instance of its own, and runs of this very program in it.
+//! What is measured: a copy of the project with an instance of its own, and runs of the tool in it.
 
 use std::{
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
-use serde_json::Value;
-use walkdir::WalkDir;
-use xshell::cmd;
-
-use crate::{
-    commands::bench::TASK,
+use pocdeploy::{
     config::{Config, FILE},
-    env::{Env, Options},
+    env::{Env, Options, path_key},
     errors::Problem,
     provider::kind,
     tool,
 };
+use serde_json::Value;
+use walkdir::WalkDir;
+use xshell::cmd;
+
+use crate::bench::TASK;
 
 /// Two images and a rollout.
 const WATCH_LIMIT: Duration = Duration::from_secs(240);
@@ -27,37 +28,48 @@ const WATCH_LIMIT: Duration = Duration::from_secs(240);
 const VIEWS: &str = "third_party/django-polls/polls/views.py";
 
 /// A project below `target/pocdeploy/bench`, whose source may be changed.
-pub(super) struct Bed<'a> {
+pub(super) struct Fixture<'a> {
     env: &'a Env,
+    /// The tool that is measured.
+    program: PathBuf,
+    quiet: bool,
     pub(super) root: PathBuf,
     pub(super) instance: String,
 }
 
-impl<'a> Bed<'a> {
-    pub(super) fn new(env: &'a Env) -> Result<Bed<'a>> {
+impl<'a> Fixture<'a> {
+    pub(super) fn new(env: &'a Env, program: PathBuf, quiet: bool) -> Result<Fixture<'a>> {
         let root = env.work(kind::BENCH);
-        let instance = format!("bench-{}", crate::env::path_key(&root));
-        let bed = Bed { env, root, instance };
+        let instance = format!("bench-{}", path_key(&root));
+        let fixture = Fixture { env, program, quiet, root, instance };
         // Left behind by a run that was cut off.
-        if bed.root.join(FILE).is_file() {
-            bed.delete()?;
+        if fixture.root.join(FILE).is_file() {
+            fixture.delete()?;
         }
         for name in ["build", "deploy", "third_party"] {
-            copy(&env.path(name), &bed.root.join(name))?;
+            copy(&env.path(name), &fixture.root.join(name))?;
         }
         let file = fs::read_to_string(env.path(FILE)).unwrap_or_default();
         let file: String = file.lines().filter(|it| !it.starts_with("name")).map(|it| format!("{it}\n")).collect();
-        fs::write(bed.root.join(FILE), format!("name = \"{}\"\n{file}", bed.instance)).context("write the bench's configuration")?;
-        Ok(bed)
+        fs::write(fixture.root.join(FILE), format!("name = \"{}\"\n{file}", fixture.instance))
+            .context("write the bench's configuration")?;
+        Ok(fixture)
     }
 
-    /// This program with the arguments, in the copy; its standard output and how long it took.
+    /// Says on standard error what is being measured, unless `--quiet`.
+    pub(super) fn say(&self, text: &str) {
+        if !self.quiet {
+            // A reader that went away is no reason to stop the work.
+            std::io::stderr().write_all(format!("bench: {text}\n").as_bytes()).ok();
+        }
+    }
+
+    /// The tool with the arguments, in the copy; its standard output and how long it took.
     pub(super) fn tool(&self, arguments: &[&str]) -> Result<(String, Duration)> {
-        let program = std::env::current_exe().context("find the running program")?;
-        self.env.progress(TASK, format!("this tool: {}", arguments.join(" ")));
+        self.say(&format!("this tool: {}", arguments.join(" ")));
         let sh = self.env.tools.shell(&self.root)?;
         let began = Instant::now();
-        let root = &self.root;
+        let (program, root) = (&self.program, &self.root);
         let command = cmd!(sh, "{program} --project {root} --yes {arguments...}").env_remove("CARGO_MANIFEST_DIR");
         let out = self.env.tools.read(TASK, command)?;
         Ok((out, began.elapsed()))
@@ -65,9 +77,8 @@ impl<'a> Bed<'a> {
 
     /// `dev`, while the work is done. It is stopped afterwards as a closed terminal stops it.
     pub(super) fn while_watching<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        let program = std::env::current_exe().context("find the running program")?;
         let sh = self.env.tools.shell(&self.root)?;
-        let (root, log) = (&self.root, self.env.work("bench/dev.log"));
+        let (program, root, log) = (&self.program, &self.root, self.env.work("bench/dev.log"));
         let command = cmd!(sh, "{program} --project {root} --yes dev").env_remove("CARGO_MANIFEST_DIR");
         let mut child = self.env.tools.start_daemon(TASK, command, &log)?;
         let began = Instant::now();

@@ -3,44 +3,40 @@
 //! Both start without a cluster and end when the page answers out of the database; which goes first alternates. The
 //! further rows are timed on the last cluster that this tool made. Figures are reported and never judged.
 
-mod bed;
 mod figures;
+mod fixture;
 mod rows;
 mod script;
 
 use std::io::Write as _;
 
 use anyhow::{Context as _, Result};
+use pocdeploy::{env::Env, flags::Output, graph::TaskId, runner, setup, tasks};
 use serde_json::json;
 
 use crate::{
-    commands::bench::{
-        bed::Bed,
+    bench::{
         figures::{Figures, Row, machine},
+        fixture::Fixture,
         script::Script,
     },
-    env::Env,
-    flags::{Bench as Flags, Output},
-    graph::TaskId,
-    report::Event,
-    runner, setup, tasks,
+    flags::Bench as Flags,
 };
 
-const TASK: TaskId = TaskId::Bench;
+/// Under this name the tool's own library logs and reports what the bench calls.
+const TASK: TaskId = TaskId::Engine;
 
-pub(crate) fn run(env: &Env, flags: &Flags) -> Result<()> {
+pub(crate) fn run(env: &Env, flags: &Flags, quiet: bool) -> Result<()> {
     setup::ensure(env, TASK, &script::NEEDS, "the plain script")?;
     // Both sides find their images made.
     runner::run(env, &tasks::task, &[TaskId::Image, TaskId::NodeImage])?;
-    env.report.event(TASK, Event::Started { reason: format!("{} runs of each", flags.runs) });
-    let bed = Bed::new(env)?;
-    let script = Script::new(env, &bed)?;
-    let measured = measure(env, &bed, &script, flags);
+    let fixture = Fixture::new(env, flags.program()?, quiet)?;
+    let script = Script::new(env, &fixture)?;
+    let measured = measure(env, &fixture, &script, flags);
     // What was made goes, also after a failure; the failure comes first.
-    let removed = script.delete().and_then(|_| bed.remove());
+    let removed = script.delete().and_then(|_| fixture.remove());
     let (create, delete, rows) = measured?;
     removed?;
-    env.report.event(TASK, Event::Done { text: format!("create takes {:.2} of the script's time", create.ratio()) });
     let document = json!({
         "schema": 1,
         "machine": machine(),
@@ -62,7 +58,7 @@ struct Pair {
     script: Figures,
 }
 
-fn measure(env: &Env, bed: &Bed<'_>, script: &Script<'_>, flags: &Flags) -> Result<(Pair, Pair, Vec<Row>)> {
+fn measure(env: &Env, fixture: &Fixture<'_>, script: &Script<'_>, flags: &Flags) -> Result<(Pair, Pair, Vec<Row>)> {
     let mut create = Pair { ours: Figures::default(), script: Figures::default() };
     let mut delete = Pair { ours: Figures::default(), script: Figures::default() };
     let mut steps = Vec::new();
@@ -71,16 +67,16 @@ fn measure(env: &Env, bed: &Bed<'_>, script: &Script<'_>, flags: &Flags) -> Resu
         let is_last = run + 1 == flags.runs;
         for ours in if run % 2 == 0 { [false, true] } else { [true, false] } {
             if ours {
-                env.note(TASK, format!("run {} of {}: this tool", run + 1, flags.runs));
-                let (created, took) = bed.create()?;
+                fixture.say(&format!("run {} of {}: this tool", run + 1, flags.runs));
+                let (created, took) = fixture.create()?;
                 create.ours.add(took);
                 if is_last {
                     rows.extend(rows::tasks(&created));
-                    rows.extend(rows::on_a_cluster(env, bed, script, flags)?);
+                    rows.extend(rows::on_a_cluster(env, fixture, script, flags)?);
                 }
-                delete.ours.add(bed.delete()?);
+                delete.ours.add(fixture.delete()?);
             } else {
-                env.note(TASK, format!("run {} of {}: the plain script", run + 1, flags.runs));
+                fixture.say(&format!("run {} of {}: the plain script", run + 1, flags.runs));
                 let (took, each) = script.run()?;
                 create.script.add(took);
                 steps = each;
@@ -89,7 +85,7 @@ fn measure(env: &Env, bed: &Bed<'_>, script: &Script<'_>, flags: &Flags) -> Resu
         }
     }
     for peer in &flags.peers {
-        rows.push(rows::peer(env, bed, peer, flags.runs)?);
+        rows.push(rows::peer(env, fixture, peer, flags.runs)?);
     }
     // Where the script's seconds go, from its last run.
     rows.extend(steps.into_iter().map(|(name, took)| Row::of(&format!("script: {name}"), "s").script(took.as_secs_f64())));

@@ -10,14 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use serde_json::{Value, json};
-use xshell::cmd;
-
-use crate::{
-    commands::bench::{
-        TASK,
-        bed::{Bed, check_page},
-    },
+use pocdeploy::{
     deploy::manifests,
     env::Env,
     errors::Problem,
@@ -29,6 +22,13 @@ use crate::{
     tasks::wanted,
     tool::BUILD_LIMIT,
 };
+use serde_json::{Value, json};
+use xshell::cmd;
+
+use crate::bench::{
+    TASK,
+    fixture::{Fixture, check_page, copy},
+};
 
 /// What the script calls besides what the tool brings.
 pub(super) const NEEDS: [Need; 1] = [Need { program: "docker", package: "docker.io" }];
@@ -39,9 +39,9 @@ const APP: &str = "localhost/bench/polls:1";
 
 pub(super) struct Script<'a> {
     env: &'a Env,
+    fixture: &'a Fixture<'a>,
     /// The surroundings of a cluster of this name.
     inside: Env,
-    name: String,
     kind: PathBuf,
     kubectl: PathBuf,
     folder: PathBuf,
@@ -50,7 +50,7 @@ pub(super) struct Script<'a> {
 
 impl<'a> Script<'a> {
     /// Makes the images that the script finds in the engine.
-    pub(super) fn new(env: &'a Env, bed: &Bed<'_>) -> Result<Script<'a>> {
+    pub(super) fn new(env: &'a Env, fixture: &'a Fixture<'a>) -> Result<Script<'a>> {
         let versions = packages::versions(env)?;
         let postgresql = format!("localhost/bench/postgresql:{}", versions.postgresql);
         packages::inside_as_image(env, Role::Operator, OPERATOR)?;
@@ -59,15 +59,8 @@ impl<'a> Script<'a> {
             packages::kubectl(env).ok_or_else(|| Problem::requirement("the plain script needs kubectl as the node image has it"))?;
         let folder = env.work("bench/script");
         fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
-        let script = Script {
-            env,
-            inside: bed.surroundings()?,
-            name: bed.instance.clone(),
-            kind: images::kind_binary(env, TASK)?,
-            kubectl,
-            folder,
-            postgresql,
-        };
+        let script =
+            Script { env, fixture, inside: fixture.surroundings()?, kind: images::kind_binary(env, TASK)?, kubectl, folder, postgresql };
         // Left behind by a run that was cut off.
         script.delete()?;
         Ok(script)
@@ -84,13 +77,13 @@ impl<'a> Script<'a> {
         let began = Instant::now();
         let mut steps = Vec::new();
         let mut step = |name: &'static str, work: &dyn Fn() -> Result<()>| -> Result<()> {
-            self.env.progress(TASK, format!("the script: {name}"));
+            self.fixture.say(&format!("the script: {name}"));
             let began = Instant::now();
             work().with_context(|| format!("the script: {name}"))?;
             steps.push((name, began.elapsed()));
             Ok(())
         };
-        let (name, kubeconfig) = (&self.name, self.folder.join("kubeconfig"));
+        let (name, kubeconfig) = (&self.fixture.instance, self.folder.join("kubeconfig"));
         let image = images::reference(self.env, TASK, Role::Node)?;
         step("kind create cluster", &|| {
             self.call(
@@ -142,14 +135,17 @@ impl<'a> Script<'a> {
 
     pub(super) fn delete(&self) -> Result<Duration> {
         let began = Instant::now();
-        self.call("kind", &["delete", "cluster", "--name", &self.name, "--kubeconfig", &text(&self.folder.join("kubeconfig"))])?;
+        self.call(
+            "kind",
+            &["delete", "cluster", "--name", &self.fixture.instance, "--kubeconfig", &text(&self.folder.join("kubeconfig"))],
+        )?;
         Ok(began.elapsed())
     }
 
     /// `kind load docker-image` of one image into a cluster of the bench.
     pub(super) fn load(&self, image: &str) -> Result<Duration> {
         let began = Instant::now();
-        self.call("kind", &["load", "docker-image", "--name", &self.name, image])?;
+        self.call("kind", &["load", "docker-image", "--name", &self.fixture.instance, image])?;
         Ok(began.elapsed())
     }
 
@@ -178,8 +174,8 @@ impl<'a> Script<'a> {
     /// A folder as `docker build` wants it: the patched application, its wheels, and the Dockerfile.
     fn context(&self) -> Result<PathBuf> {
         let context = self.folder.join("context");
-        super::bed::copy(&self.env.stage(), &context)?;
-        super::bed::copy(&self.env.wheels(), &context.join("wheels"))?;
+        copy(&self.env.stage(), &context)?;
+        copy(&self.env.wheels(), &context.join("wheels"))?;
         let dockerfile = self.env.files.file(&self.env.config.frontend.dockerfile)?;
         fs::copy(&dockerfile, context.join("Dockerfile")).context("copy the Dockerfile")?;
         Ok(context)

@@ -3,16 +3,14 @@
 use std::{io::Write as _, time::Duration};
 
 use anyhow::Result;
-use xshell::cmd;
-
-use crate::{
-    carried,
+use pocdeploy::{
     env::Env,
     errors::{Code, Problem},
     graph::TaskId,
     images::packages,
     setup::{self, Need},
 };
+use xshell::cmd;
 
 /// What continuous integration grants for everything.
 const LIMIT: Duration = Duration::from_secs(85 * 60);
@@ -25,10 +23,6 @@ const NEEDS: [Need; 3] = [
 ];
 
 pub(crate) fn run(env: &Env) -> Result<()> {
-    if carried::is_installed() {
-        let what = "`test` checks the tool itself, and an installed program has no checkout";
-        return Err(Problem::usage(what).into());
-    }
     let sh = env.tools.shell(&env.project)?;
     let mut failed = Vec::new();
     let mut check = |name: &str, result: Result<()>| {
@@ -44,17 +38,16 @@ pub(crate) fn run(env: &Env) -> Result<()> {
     headline("tests without an engine");
     check("tests", attached(cmd!(sh, "cargo test --workspace")));
     headline("end to end on a real cluster");
-    // Calling this command is the consent: it cannot do its work without a browser and a registry.
     check(
         "end to end",
-        setup::ensure(env, TaskId::Test, &NEEDS, "the end-to-end test")
+        setup::ensure(env, TaskId::Engine, &NEEDS, "the end-to-end test")
             .and_then(|()| attached(cmd!(sh, "cargo test --package xtask --test e2e -- --nocapture --test-threads=1"))),
     );
     // After the clusters, for which Go's modules are downloaded and compiled.
     headline("the node's own programs");
     check("the node's own programs", packages::test_programs(env, LIMIT));
     headline("bench, short form: figures to compare with earlier ones, never a verdict");
-    check("bench", attached(cmd!(sh, "cargo run --quiet --package xtask --bin xtask -- bench --runs 1 --short --yes")));
+    check("bench", attached(cmd!(sh, "cargo xtask bench --runs 1 --short --yes")));
     if failed.is_empty() {
         headline("all checks passed");
         return Ok(());

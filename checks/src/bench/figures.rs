@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::commands::bench::Pair;
+use crate::bench::Pair;
 
 /// Several measurements of one thing, in one unit.
 #[derive(Clone, Debug, Default)]

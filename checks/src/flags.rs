@@ -1,0 +1,70 @@
+//! The command line of `bench` and `test`, with the global flags of the tool itself.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::{Args, Parser, Subcommand};
+use pocdeploy::flags::{Global, Output};
+
+/// The commands that only a checkout has
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, arg_required_else_help = true, max_term_width = 100)]
+pub(crate) struct Flags {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) global: Global,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Time this tool beside the script that everybody writes
+    Bench(Bench),
+    /// Check the project: format, lints, tests, and a real cluster from create to delete
+    Test,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Bench {
+    /// How often each side is timed
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) runs: u16,
+    /// Leave out what takes long beside `create`
+    #[arg(long)]
+    pub(crate) short: bool,
+    /// A further command to time: NAME=COMMAND, run in a copy of the project without a shell
+    #[arg(long = "peer", value_name = "NAME=COMMAND", value_parser = peer)]
+    pub(crate) peers: Vec<Peer>,
+    /// The program to time, for example that of another commit [default: the one that cargo has built]
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) tool: Option<PathBuf>,
+    /// A table, or one JSON object
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+impl Bench {
+    /// The program to time: without `--tool` cargo's own, which lies beside this program's.
+    pub(crate) fn program(&self) -> Result<PathBuf> {
+        match &self.tool {
+            Some(tool) => tool.canonicalize().with_context(|| format!("--tool {}", tool.display())),
+            None => Ok(std::env::current_exe().context("find the running program")?.with_file_name("xtask")),
+        }
+    }
+}
+
+/// Another tool's command.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) name: String,
+    pub(crate) command: Vec<String>,
+}
+
+fn peer(text: &str) -> Result<Peer, String> {
+    let (name, command) = text.split_once('=').ok_or("it is written NAME=COMMAND")?;
+    let command: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
+    if name.is_empty() || command.is_empty() {
+        return Err("it is written NAME=COMMAND".to_owned());
+    }
+    Ok(Peer { name: name.to_owned(), command })
+}

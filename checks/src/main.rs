@@ -1,0 +1,45 @@
+//! The binary behind `cargo xtask bench` and `cargo xtask test`: what a checkout needs, and no user compiles.
+//!
+//! `xtask/src/checkout.rs` starts it. It reads the same global flags and stands on the same library.
+
+mod bench;
+mod flags;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser as _;
+use pocdeploy::{
+    commands,
+    env::Options,
+    errors::{self, Problem},
+    flags::Output,
+    report::hub::Hub,
+};
+
+use crate::flags::{Command, Flags};
+
+fn main() -> ExitCode {
+    errors::finish(run(Flags::parse()))
+}
+
+fn run(flags: Flags) -> Result<()> {
+    let Flags { command, global } = flags;
+    for (given, flag) in [(global.events, "--events"), (global.dry_run, "--dry-run")] {
+        if given {
+            return Err(Problem::usage(format!("{flag} is for commands that change something")).into());
+        }
+    }
+    let options = Options {
+        // Whoever calls `test` wants its programs installed: without a browser and a registry it cannot do its work.
+        yes: global.yes || matches!(command, Command::Test),
+        never_ask: matches!(&command, Command::Bench(it) if it.output == Output::Json),
+        ..Options::default()
+    };
+    let env = commands::surroundings(&Hub::new(), &global, options)?;
+    match command {
+        Command::Bench(it) => bench::run(&env, &it, global.quiet),
+        Command::Test => test::run(&env),
+    }
+}

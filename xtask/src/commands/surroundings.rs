@@ -1,0 +1,73 @@
+//! From the global flags to an environment: which project, which configuration, who listens.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    config::{Config, FILE, Origin, Resolved},
+    env::{Env, Options, find_project},
+    errors::{Code, Problem},
+    flags::Global,
+    report::{
+        Verbosity,
+        choose::{self, Places, Wanted},
+        hub::Hub,
+    },
+};
+
+/// The environment of a command that needs a project and its configuration. Fails where one of them is missing or wrong.
+pub fn surroundings(hub: &Arc<Hub>, flags: &Global, options: Options) -> Result<Env> {
+    let project = project(flags)?;
+    let config = configure(&project, flags)?.config;
+    environment(hub, flags, project, config, options)
+}
+
+/// The folder that `--project` names, else the nearest one upwards that is a project.
+pub(super) fn project(flags: &Global) -> Result<PathBuf> {
+    match &flags.project {
+        Some(dir) => dir
+            .canonicalize()
+            .map_err(|error| Problem::config(format!("--project {}: {error}", dir.display())).code(Code::NoProject).into()),
+        None => find_project(&std::env::current_dir().context("find the current folder")?),
+    }
+}
+
+/// Flags over variables over the file over the defaults.
+pub(super) fn configure(project: &Path, flags: &Global) -> Result<Resolved> {
+    let path = match &flags.config {
+        Some(path) if !path.exists() => {
+            return Err(Problem::config(format!("--config {}: there is no such file", path.display())).code(Code::NoProject).into());
+        }
+        Some(path) => path.clone(),
+        None => project.join(FILE),
+    };
+    let mut resolved = Config::read(&path)?;
+    if let Some(kind) = flags.cluster_type {
+        resolved.config.cluster.kind = kind;
+        resolved.origins.insert("cluster.type".to_owned(), Origin::Flag("--type"));
+    }
+    if let Some(name) = &flags.name {
+        resolved.config.name = Some(name.clone());
+        resolved.origins.insert("name".to_owned(), Origin::Flag("--name"));
+        resolved.config.check()?;
+    }
+    Ok(resolved)
+}
+
+/// The environment, with the listeners that flags and terminal ask for attached to the hub. Changes nothing yet.
+pub(super) fn environment(hub: &Arc<Hub>, flags: &Global, project: PathBuf, config: Config, options: Options) -> Result<Env> {
+    let options = Options { named: flags.name.is_some(), timeout: flags.timeout, ..options };
+    let env = Env::new(project, config, options, hub.clone())?;
+    let verbosity = match (flags.quiet, flags.verbose) {
+        (true, _) => Verbosity::Quiet,
+        (_, true) => Verbosity::Verbose,
+        _ => Verbosity::Normal,
+    };
+    let places = Places { runs: env.runs(), run: env.runs().join(env.run_id()), link: env.work("log") };
+    choose::attach(hub, Wanted { colour: flags.color, verbosity }, places);
+    Ok(env)
+}
