@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests fail by panicking, and start the tool itself")]
 
 mod documents;
+mod layers;
 
 use std::{
     fs,
@@ -42,89 +43,6 @@ fn sources_of(folder: &str) -> Vec<(String, String)> {
     }
     assert!(out.len() > 5, "the sources were not found");
     out
-}
-
-/// Modules from top to bottom. One may use what stands below it, and nothing above.
-const LAYERS: [&[&str]; 8] = [
-    &["main", "checkout"],
-    &["lib"],
-    &["commands", "flags"],
-    &["runner", "doctor"],
-    &["tasks"],
-    &["provider"],
-    &["images", "patch", "requirements", "deploy", "snapshot"],
-    &[
-        "setup",
-        "cluster",
-        "engine",
-        "dockerfile",
-        "host",
-        "port",
-        "tool",
-        "env",
-        "record",
-        "standing",
-        "redact",
-        "lock",
-        "interrupt",
-        "report",
-        "config",
-        "graph",
-        "fingerprint",
-        "errors",
-        "files",
-        "carried",
-        "called",
-        "layout",
-        "regular",
-        "terminal",
-    ],
-];
-
-#[test]
-fn modules_use_only_what_stands_below_them() {
-    let layer = |module: &str| LAYERS.iter().position(|it| it.contains(&module)).unwrap_or_else(|| panic!("{module} is in no layer"));
-    for (name, text) in sources() {
-        let module = name.split(['/', '.']).next().unwrap();
-        let code = text.split("#[cfg(test)]").next().unwrap();
-        for line in code.lines() {
-            for used in used_modules(line) {
-                let up = used != module && layer(&used) < layer(module);
-                assert!(!up, "{name} uses {used}, which stands above it: {line}");
-            }
-        }
-    }
-}
-
-fn used_modules(line: &str) -> Vec<String> {
-    let names = LAYERS.concat();
-    let mut out = Vec::new();
-    for part in line.split("crate::").skip(1) {
-        let name: String = part.chars().take_while(|it| it.is_alphanumeric() || *it == '_').collect();
-        if names.contains(&name.as_str()) {
-            out.push(name);
-        }
-    }
-    // Members of a grouped import stand on lines of their own.
-    let member = line.strip_prefix("    ").filter(|it| !it.starts_with(' ')).unwrap_or_default();
-    let name: String = member.chars().take_while(|it| it.is_alphanumeric() || *it == '_').collect();
-    let rest = &member[name.len()..];
-    if names.contains(&name.as_str()) && (rest.starts_with("::") || rest == ",") {
-        out.push(name);
-    }
-    out
-}
-
-#[test]
-fn each_door_is_the_only_one_to_name_its_library() {
-    for (name, text) in sources() {
-        let code = text.split("#[cfg(test)]").next().unwrap();
-        for (library, door) in [("bollard::", "engine"), ("kube::", "cluster"), ("k8s_openapi::", "cluster"), ("procfs::", "port")] {
-            let is_door = name.starts_with(&format!("{door}.rs")) || name.starts_with(&format!("{door}/"));
-            let allowed = is_door || (library == "k8s_openapi::" && name == "deploy/secrets.rs");
-            assert!(allowed || !code.contains(library), "{name} names {library}");
-        }
-    }
 }
 
 #[test]

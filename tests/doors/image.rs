@@ -4,7 +4,8 @@ use std::{collections::HashMap, fs};
 
 use pocdeploy::{
     dockerfile::Ignore,
-    engine::{BuildRequest, Found, Root, connect},
+    engine::{BuildRequest, Found, Root},
+    engines::connect,
 };
 
 use crate::{Bench, engine::Engine};

@@ -13,6 +13,7 @@ mod history;
 mod image;
 mod prune;
 mod runner;
+mod transcripts;
 mod world;
 
 #[path = "../support/engine.rs"]
@@ -23,6 +24,8 @@ mod http;
 mod kubernetes;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/transcript.rs"]
+mod transcript;
 
 use std::{fs, path::PathBuf, sync::Arc};
 

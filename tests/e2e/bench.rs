@@ -12,10 +12,10 @@ use k8s_openapi::ByteString;
 use pocdeploy::{
     config::Config,
     engine::{ContainerSpec, Engine},
+    engines,
     env::{Env, Options},
     fingerprint::Fingerprint,
     report::Recorder,
-    tasks,
 };
 
 #[path = "../support/mod.rs"]
@@ -139,7 +139,7 @@ impl Bench {
     }
 
     pub(crate) fn engine(&self) -> Engine {
-        tasks::engine::find(&self.env()).unwrap().expect("no engine answers")
+        engines::find(&self.env()).unwrap().expect("no engine answers")
     }
 
     /// kubectl inside the node, as the cluster's administrator.

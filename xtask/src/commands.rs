@@ -19,6 +19,7 @@ mod ls;
 mod plan;
 mod report;
 mod rollback;
+mod spec;
 mod status;
 mod support_bundle;
 mod surroundings;
@@ -32,11 +33,12 @@ use serde_json::Value;
 
 use crate::{
     called,
+    commands::spec::{DryRun, Needs},
     config::Resolved,
     env::{Env, Options},
     errors::{self, Problem},
-    flags::{self, Command, ConfigCommand, DbCommand, Flags, Output, Plan, Topic},
-    graph::{self as tasks_graph, Extent, Graph, TaskId},
+    flags::{self, Command, ConfigCommand, DbCommand, Flags, Global, Output, Plan, Topic},
+    graph::{self as tasks_graph, TaskId},
     lock::{self, Lock},
     provider::provider,
     report::{Event, Report as _, RunEvent, choose, hub::Hub},
@@ -67,92 +69,88 @@ pub fn run(flags: Flags) -> Result<()> {
 }
 
 fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
-    // Answered without a project: the code may be that of a broken configuration.
-    if let Command::Explain(flags::Explain { topic: Some(Topic::Code(code)), output }) = flags.command {
-        return explain::code(code, output);
+    let Flags { command, global } = flags;
+    let spec = command.spec();
+    spec.check(&global)?;
+    if spec.needs == Needs::Nothing {
+        return run_without_project(command, &global);
     }
-    // Likewise: it helps to mend one.
-    if matches!(&flags.command, Command::Config(it) if matches!(it.command, ConfigCommand::Schema)) {
-        return config::schema();
-    }
-    if flags.global.events && (flags.global.dry_run || only_looks(&flags.command)) {
-        return Err(usage("--events is for commands that change something"));
-    }
-    // An installed program needs no project for these.
-    match &flags.command {
-        Command::Install(it) => return install::run(it, flags.global.project.as_deref(), flags.global.dry_run),
-        Command::Eject(it) => return eject::run(it, flags.global.project.as_deref(), flags.global.dry_run),
-        _ => {}
-    }
-    let project = match surroundings::project(&flags.global) {
-        // All instances of the machine are the same from everywhere.
-        Err(_) if matches!(flags.command, Command::Ls(_)) && flags.global.project.is_none() => {
+    let project = match surroundings::project(&global) {
+        Err(_) if spec.needs == Needs::AnyFolder && global.project.is_none() => {
             std::env::current_dir().context("find the current folder")?
         }
         found => found?,
     };
-    if let Some(name) = &flags.global.name {
+    if let Some(name) = &global.name {
         called::for_instance(name);
     }
-    let (resolved, complaint) = match surroundings::configure(&project, &flags.global) {
-        // It tells what is wrong, and goes on with the defaults.
-        Err(error) if matches!(flags.command, Command::Doctor(_) | Command::SupportBundle(_)) => (Resolved::default(), Some(error)),
-        // It needs no setting.
-        Err(_) if matches!(flags.command, Command::Ls(_)) && flags.global.config.is_none() => (Resolved::default(), None),
+    let (resolved, complaint) = match surroundings::configure(&project, &global) {
+        Err(error) if spec.needs == Needs::Project => (Resolved::default(), Some(error)),
+        Err(_) if spec.needs == Needs::AnyFolder && global.config.is_none() => (Resolved::default(), None),
         resolved => (resolved?, None),
     };
-    if let Command::Config(it) = &flags.command
-        && let ConfigCommand::Show { origin, output } = it.command
-    {
+    if let Command::Config(flags::Config { command: ConfigCommand::Show { origin, output } }) = command {
         return config::show(&resolved, origin, output);
     }
-    let config = resolved.config.clone();
-    let refresh = matches!(&flags.command, Command::Requirements(it) if it.refresh);
-    let events = flags.global.events;
     let options = Options {
-        yes: flags.global.yes,
-        never_ask: events || flags.command.output() == Output::Json,
-        events,
-        refresh,
-        extent: extent(&tasks_graph::graph(config.cluster.kind), &flags.command)?,
+        yes: global.yes,
+        never_ask: global.events || spec.output == Output::Json,
+        events: global.events,
+        refresh: matches!(&command, Command::Requirements(it) if it.refresh),
+        extent: spec.extent(&tasks_graph::graph(resolved.config.cluster.kind))?,
         ..Options::default()
     };
-    let mut env = surroundings::environment(hub, &flags.global, project, config, options)?;
-    if flags.global.dry_run {
-        return preview(&env, &flags.command);
+    let env = surroundings::environment(hub, &global, project, resolved.config.clone(), options)?;
+    match spec.dry_run {
+        DryRun::Plan(tasks) if global.dry_run => return plan::run(&env, tasks, &Plan { output: spec.output, ..Plan::default() }),
+        DryRun::Own if global.dry_run => return preview(&env, command),
+        _ => {}
     }
-    match flags.command {
+    // One run of the instance at a time, told from its beginning.
+    let _lock = if spec.locks { Some(lock(&env, spec.name)?) } else { None };
+    run_in_project(env, command, &resolved, complaint)
+}
+
+/// Commands that answer from the program itself, or look for a project by themselves.
+fn run_without_project(command: Command, global: &Global) -> Result<()> {
+    match command {
+        Command::Explain(flags::Explain { topic: Some(Topic::Code(code)), output }) => explain::code(code, output),
+        Command::Config(_) => config::schema(),
+        Command::Install(it) => install::run(&it, global.project.as_deref(), global.dry_run),
+        Command::Eject(it) => eject::run(&it, global.project.as_deref(), global.dry_run),
+        _ => Err(Problem::new("this command needs a project").into()),
+    }
+}
+
+fn run_in_project(mut env: Env, command: Command, resolved: &Resolved, complaint: Option<anyhow::Error>) -> Result<()> {
+    match command {
         Command::Doctor(it) => doctor::run(env, complaint, it.output),
-        Command::SupportBundle(it) => support_bundle::run(env, &resolved, complaint.as_ref(), it.out),
+        Command::SupportBundle(it) => support_bundle::run(env, resolved, complaint.as_ref(), it.out),
         Command::Plan(it) => plan::run(&env, &[TaskId::Deploy], &it),
         Command::Create(it) => {
-            let _lock = lock(&env, "create")?;
             if let Some(path) = &it.plan {
                 env.options.extent = plan::extent(&env, path)?;
             }
             create::run(&env, it.output, it.restore.as_deref())
         }
-        Command::Update => locked(&env, "update", || update::run(&env)),
-        Command::Dev => locked(&env, "dev", || dev::run(&env)),
+        Command::Update => update::run(&env),
+        Command::Dev => dev::run(&env),
         Command::History(it) => history::run(&env, it.output),
-        Command::Rollback(it) => locked(&env, "rollback", || rollback::run(&env, it.revision)),
+        Command::Rollback(it) => rollback::run(&env, it.revision),
         Command::Db(it) => match it.command {
-            DbCommand::Snapshot { file, no_verify } => locked(&env, "db snapshot", || db::take(&env, file, no_verify)),
+            DbCommand::Snapshot { file, no_verify } => db::take(&env, file, no_verify),
             DbCommand::Ls => db::ls(&env),
-            DbCommand::Restore { file, from_pg_dump } => {
-                let writer = if from_pg_dump { WrittenBy::PgDump } else { WrittenBy::Snapshot };
-                locked(&env, "db restore", || db::restore(&env, &file, writer))
-            }
+            DbCommand::Restore { file, from_pg_dump } => db::restore(&env, &file, writer(from_pg_dump)),
         },
-        Command::Delete(it) => locked(&env, "delete", || delete::run(&env, it.purge, it.output)),
-        Command::Patch(_) => locked(&env, "patch", || targets(&env, &[TaskId::Patch])),
-        Command::Requirements(_) => locked(&env, "requirements", || targets(&env, &[TaskId::Requirements])),
-        Command::Image(_) => locked(&env, "image", || targets(&env, &[TaskId::Image])),
-        Command::Cluster(_) => locked(&env, "cluster", || targets(&env, &[TaskId::Cluster])),
-        Command::Load(_) => locked(&env, "load", || targets(&env, &[TaskId::Load])),
-        Command::Operator(_) => locked(&env, "operator", || targets(&env, &[TaskId::Operator])),
-        Command::Database(_) => locked(&env, "database", || targets(&env, &[TaskId::Database])),
-        Command::Deploy(_) => locked(&env, "deploy", || create::run(&env, Output::Text, None)),
+        Command::Delete(it) => delete::run(&env, it.purge, it.output),
+        Command::Patch(_) => target(&env, TaskId::Patch),
+        Command::Requirements(_) => target(&env, TaskId::Requirements),
+        Command::Image(_) => target(&env, TaskId::Image),
+        Command::Cluster(_) => target(&env, TaskId::Cluster),
+        Command::Load(_) => target(&env, TaskId::Load),
+        Command::Operator(_) => target(&env, TaskId::Operator),
+        Command::Database(_) => target(&env, TaskId::Database),
+        Command::Deploy(_) => create::run(&env, Output::Text, None),
         Command::Report(it) => report::run(&env, &it),
         Command::Validate(it) => validate::run(&env, &it),
         Command::Status(it) => status::run(&env, &it),
@@ -170,8 +168,22 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
             Some(Topic::Task(id)) => explain::run(&env, &[id], it.output),
             _ => explain::run(&env, &env.graph.ids(), it.output),
         },
-        // Answered before there is anything to run.
+        // Answered already.
         Command::Config(_) | Command::Install(_) | Command::Eject(_) => Ok(()),
+    }
+}
+
+/// `--dry-run` of a command that has words of its own for it.
+fn preview(env: &Env, command: Command) -> Result<()> {
+    match command {
+        Command::Delete(it) => delete::preview(env, it.purge, it.output),
+        Command::Rollback(it) => rollback::preview(env, it.revision),
+        Command::Db(it) => match it.command {
+            DbCommand::Snapshot { file, .. } => db::preview_snapshot(env, file),
+            DbCommand::Restore { file, from_pg_dump } => db::preview_restore(env, &file, writer(from_pg_dump)),
+            DbCommand::Ls => Ok(()),
+        },
+        _ => Ok(()),
     }
 }
 
@@ -198,82 +210,19 @@ fn answer(env: &Env, line: &str, object: impl FnOnce() -> Value) -> Result<()> {
     writeln!(std::io::stdout(), "{line}").context("print the result")
 }
 
-/// Commands that change nothing: what they print is data.
-fn only_looks(command: &Command) -> bool {
-    let changes = target(command).is_some() || matches!(command, Command::Delete(_) | Command::Rollback(_));
-    let changes = changes || matches!(command, Command::Db(it) if !matches!(it.command, DbCommand::Ls));
-    !changes || matches!(command, Command::Plan(_))
-}
-
-/// `--dry-run` of a command that changes something; the others change nothing anyway.
-fn preview(env: &Env, command: &Command) -> Result<()> {
-    if let Command::Delete(it) = command {
-        return delete::preview(env, it.purge, it.output);
-    }
-    if let Command::Rollback(it) = command {
-        return rollback::preview(env, it.revision);
-    }
-    let Some(target) = target(command) else { return Err(usage("--dry-run is for commands that change something")) };
-    plan::run(env, &[target], &Plan { output: command.output(), ..Plan::default() })
-}
-
-/// The task that a command ends with.
-fn target(command: &Command) -> Option<TaskId> {
-    match command {
-        Command::Patch(_) => Some(TaskId::Patch),
-        Command::Requirements(_) => Some(TaskId::Requirements),
-        Command::Image(_) => Some(TaskId::Image),
-        Command::Cluster(_) => Some(TaskId::Cluster),
-        Command::Load(_) => Some(TaskId::Load),
-        Command::Operator(_) => Some(TaskId::Operator),
-        Command::Database(_) => Some(TaskId::Database),
-        Command::Create(_) | Command::Update | Command::Deploy(_) | Command::Plan(_) => Some(TaskId::Deploy),
-        _ => None,
-    }
-}
-
-/// How much of the graph the flags let run.
-fn extent(graph: &Graph, command: &Command) -> Result<Extent> {
-    let (only, from) = match command {
-        Command::Patch(it)
-        | Command::Image(it)
-        | Command::Cluster(it)
-        | Command::Load(it)
-        | Command::Operator(it)
-        | Command::Database(it)
-        | Command::Deploy(it) => (it.only, it.from),
-        Command::Requirements(it) => (it.part.only, it.part.from),
-        Command::Create(it) => (false, it.from),
-        _ => (false, None),
-    };
-    let Some(target) = target(command) else { return Ok(Extent::All) };
-    match from {
-        Some(from) if !graph.closure(&[target]).contains(&from) => {
-            Err(usage(format!("{} does not need {}: --from {} means nothing here", target.name(), from.name(), from.name())))
-        }
-        Some(from) => Ok(Extent::From(from)),
-        None if only => Ok(Extent::Only(target)),
-        None => Ok(Extent::All),
-    }
-}
-
-fn usage(what: impl Into<String>) -> anyhow::Error {
-    Problem::usage(what).into()
-}
-
-fn targets(env: &Env, targets: &[TaskId]) -> Result<()> {
-    if targets.contains(&TaskId::Cluster) {
+/// The task with all that it needs.
+fn target(env: &Env, task: TaskId) -> Result<()> {
+    if task == TaskId::Cluster {
         // A kind of cluster that is not there yet says so before anything happens.
         provider(env).check(env)?;
     }
-    runner::run(env, &tasks::task, targets)?;
+    runner::run(env, &tasks::task, &[task])?;
     Ok(())
 }
 
-/// One run of the instance at a time, told from its beginning.
-fn locked(env: &Env, command: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
-    let _lock = lock(env, command)?;
-    work()
+/// Who wrote the file of a restore, as the flag says.
+fn writer(from_pg_dump: bool) -> WrittenBy {
+    if from_pg_dump { WrittenBy::PgDump } else { WrittenBy::Snapshot }
 }
 
 /// Held while a command changes something of this instance.

@@ -3,6 +3,7 @@
 //! Reading and checking happen here, before anything else does; the rest of the tool sees valid values only.
 
 mod check;
+mod cluster_type;
 mod form;
 pub mod keys;
 mod locate;
@@ -20,6 +21,7 @@ use serde::Deserialize;
 
 use crate::{config::keys::KEYS, errors::Problem};
 
+pub use crate::config::cluster_type::ClusterType;
 pub use crate::config::origin::{Origin, Resolved};
 
 /// The whole file. Every key has a default that works.
@@ -73,31 +75,6 @@ impl Default for Frontend {
             version: "1.0.0".to_owned(),
             build_network: false,
         }
-    }
-}
-
-/// Where the cluster comes from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum ClusterType {
-    #[default]
-    Kind,
-    // One that is there already: a context of a kubeconfig.
-    Existing,
-    Eks,
-    Aks,
-    Gke,
-}
-
-impl fmt::Display for ClusterType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            ClusterType::Kind => "kind",
-            ClusterType::Existing => "existing",
-            ClusterType::Eks => "eks",
-            ClusterType::Aks => "aks",
-            ClusterType::Gke => "gke",
-        })
     }
 }
 

@@ -11,7 +11,6 @@ mod containers;
 mod context;
 mod import;
 mod login;
-mod managed;
 mod read;
 mod removal;
 mod store;
@@ -31,10 +30,9 @@ use tokio::runtime::Runtime;
 pub use crate::engine::{
     build::{BuildRequest, Root},
     buildkit::{Builder, first_release},
-    connect::{Found, connect, find},
+    connect::Found,
     containers::{Container, ContainerSpec, ExecOutput},
     login::credentials,
-    managed::{Managed, PACKAGES},
     store::{Layer, StoredImage},
 };
 use crate::{

@@ -2,6 +2,7 @@
 
 pub(crate) mod duration;
 pub mod inside;
+mod values;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -365,24 +366,6 @@ pub struct Requirements {
     /// Resolve anew, even if the pins fit
     #[arg(long)]
     pub refresh: bool,
-}
-
-impl Command {
-    /// What standard output is for.
-    pub fn output(&self) -> Output {
-        match self {
-            Command::Create(it) => it.output,
-            Command::Plan(it) => it.output,
-            Command::Delete(it) => it.output,
-            Command::Ls(it) => it.output,
-            Command::Doctor(it) => it.output,
-            Command::Report(it) => it.output,
-            Command::Explain(it) => it.output,
-            Command::Validate(it) => it.output,
-            Command::Status(it) => it.output,
-            _ => Output::Text,
-        }
-    }
 }
 
 impl Graph {

@@ -72,16 +72,6 @@ impl TaskId {
     }
 }
 
-impl clap::ValueEnum for TaskId {
-    fn value_variants<'a>() -> &'a [TaskId] {
-        &TaskId::GRAPH
-    }
-
-    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
-        Some(clap::builder::PossibleValue::new(self.name()))
-    }
-}
-
 /// A task of a run, with what it stands on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Node {

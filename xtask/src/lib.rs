@@ -11,6 +11,7 @@ pub mod deploy;
 pub mod dockerfile;
 pub mod doctor;
 pub mod engine;
+pub mod engines;
 pub mod env;
 pub mod errors;
 pub mod exposure;

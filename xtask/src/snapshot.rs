@@ -70,12 +70,18 @@ pub fn default_path(env: &Env, before: Option<&str>) -> PathBuf {
     env.path(FOLDER).join(format!("{}-{now}Z{reason}.dump", env.instance))
 }
 
-/// Writes the database's content to a file that is not there yet: whole, readable again, by default proven to be restorable, and
-/// only for its owner; or not at all. Returns its size.
-pub fn take(env: &Env, task: TaskId, cluster: &Cluster, database: &ObjectId, file: &Path, proof: Proof) -> Result<u64> {
+/// Snapshots overwrite nothing.
+pub fn refuse_used(file: &Path) -> Result<()> {
     if file.exists() {
         return Err(Problem::usage(format!("{} is there already and is not overwritten", file.display())).into());
     }
+    Ok(())
+}
+
+/// Writes the database's content to a file that is not there yet: whole, readable again, by default proven to be restorable, and
+/// only for its owner; or not at all. Returns its size.
+pub fn take(env: &Env, task: TaskId, cluster: &Cluster, database: &ObjectId, file: &Path, proof: Proof) -> Result<u64> {
+    refuse_used(file)?;
     let dir = folder(env, file)?;
     let primary = Primary::find(cluster, database)?;
     let (out, facts) = dump(env, &primary, &dir)?;

@@ -48,6 +48,22 @@ pub(crate) fn restore(env: &Env, file: &Path, writer: WrittenBy) -> Result<()> {
     put(env, (file, writer), true)
 }
 
+/// `db snapshot --dry-run`.
+pub(crate) fn preview_snapshot(env: &Env, file: Option<PathBuf>) -> Result<()> {
+    instance::find(env)?;
+    let file = file.unwrap_or_else(|| snapshot::default_path(env, None));
+    snapshot::refuse_used(&file)?;
+    writeln!(std::io::stdout(), "{}", file.display()).context("print where the snapshot would be")
+}
+
+/// `db restore --dry-run`.
+pub(crate) fn preview_restore(env: &Env, file: &Path, writer: WrittenBy) -> Result<()> {
+    snapshot::look(file, writer)?;
+    instance::find(env)?;
+    let text = format!("would replace all that the database of instance {} holds by {}", env.instance, file.display());
+    writeln!(std::io::stdout(), "{text}\nwould first keep what it holds in {}/", snapshot::FOLDER).context("print what would be done")
+}
+
 /// The file's content into the database that runs; with `keep`, a snapshot of what it holds is taken first.
 pub(crate) fn put(env: &Env, (file, writer): (&Path, WrittenBy), keep: bool) -> Result<()> {
     reported(env, TASK, &format!("restoring {}", file.display()), || {

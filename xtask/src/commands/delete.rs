@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use crate::{
-    engine::Managed,
+    engines::Managed,
     env::Env,
     errors::{Code, Problem},
     flags::Output,

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use crate::{called, env::Env, errors::Code, fingerprint::Fingerprint, flags::Output, graph::TaskId, probe::Probe, record, tasks};
+use crate::{called, engines, env::Env, errors::Code, fingerprint::Fingerprint, flags::Output, graph::TaskId, probe::Probe, record, tasks};
 
 /// What a code means, what usually causes it, and what to do.
 pub(crate) fn code(code: Code, output: Output) -> Result<()> {
@@ -29,7 +29,7 @@ pub(crate) fn code(code: Code, output: Output) -> Result<()> {
 
 pub(crate) fn run(env: &Env, ids: &[TaskId], output: Output) -> Result<()> {
     // An engine that runs is used to look; none is started for this.
-    if let Some(engine) = tasks::engine::find(env)? {
+    if let Some(engine) = engines::find(env)? {
         env.set_engine(engine);
     }
     let found: Vec<Explained> = env.only_looking(|| ids.iter().map(|id| explain(env, *id)).collect());

@@ -2,9 +2,7 @@
 
 use std::{fmt::Display, path::PathBuf, str::FromStr};
 
-use clap::ValueEnum as _;
-
-use crate::config::{ClusterType, Config, Secret, Source};
+use crate::config::{Config, Secret, Source};
 
 /// One key.
 pub struct Key {
@@ -91,8 +89,7 @@ pub const KEYS: [Key; 33] = [
         show: |it| it.cluster.kind.to_string(),
         text: |_| None,
         set: |it, text| {
-            it.cluster.kind =
-                ClusterType::from_str(text, false).map_err(|_| format!("`{text}` is none of kind, existing, eks, aks, gke"))?;
+            it.cluster.kind = text.parse()?;
             Ok(())
         },
     },

@@ -7,9 +7,9 @@ use crate::{
         judge::{Cgroups, EngineSeen, Program},
         network,
     },
-    engine::Managed,
+    engines::{self, Managed},
     env::Env,
-    tasks, tool,
+    tool,
 };
 
 /// Megabytes that an ordinary user may still write where the folder lies, or will lie.
@@ -76,7 +76,7 @@ fn first_version(text: &str) -> Option<(u32, u32)> {
 }
 
 pub(crate) fn engine(env: &Env) -> EngineSeen {
-    match tasks::engine::find(env) {
+    match engines::find(env) {
         Ok(Some(engine)) => match engine.info() {
             Ok(info) => {
                 let megabytes = info.mem_total.and_then(|it| u64::try_from(it).ok()).unwrap_or_default() / 1_000_000;

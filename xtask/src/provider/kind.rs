@@ -26,7 +26,8 @@ use xshell::cmd;
 use crate::{
     cluster::{Cluster, certificate::Certificate},
     deploy::image::PublishedImage,
-    engine::{self, Container, Engine, Managed},
+    engine::{Container, Engine},
+    engines::{self, Managed},
     env::Env,
     errors::{Code, Problem},
     exposure::{Address, Exposure, ServiceType},
@@ -164,7 +165,7 @@ impl Provider for Kind {
         if env.engine().is_ok() {
             return Ok(None);
         }
-        Ok(match find_engine(env)? {
+        Ok(match engines::find(env)? {
             Some(engine) => {
                 env.set_engine(engine);
                 None
@@ -313,14 +314,6 @@ impl Provider for Kind {
             out.push(format!("network {network} of a bench"));
         }
         Ok(out)
-    }
-}
-
-/// An engine that runs already: the user's, or the one that an earlier run started.
-fn find_engine(env: &Env) -> Result<Option<Engine>> {
-    match engine::find(env)? {
-        Some(found) => Ok(Some(found)),
-        None => Ok(Managed::new(env).running(env)),
     }
 }
 

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::{
-    engine::{self, Managed, PACKAGES},
+    engines::{self, Managed, PACKAGES},
     env::Env,
     errors::{Code, Problem},
     fingerprint::Fingerprint,
@@ -26,7 +26,7 @@ impl Task for Engine {
 
     fn probe(&self, env: &Env, _want: &Fingerprint) -> Result<Probe> {
         if env.engine().is_err() {
-            match find(env)? {
+            match engines::find(env)? {
                 Some(found) => env.set_engine(found),
                 None => return Ok(Probe::Stale("no container engine answers".to_owned())),
             }
@@ -55,13 +55,5 @@ impl Task for Engine {
         let engine = managed.start(env, self.id())?;
         env.set_engine(engine);
         Ok(())
-    }
-}
-
-/// An engine that runs already: the user's, or the one that an earlier run started.
-pub fn find(env: &Env) -> Result<Option<engine::Engine>> {
-    match engine::find(env)? {
-        Some(found) => Ok(Some(found)),
-        None => Ok(Managed::new(env).running(env)),
     }
 }

@@ -12,7 +12,8 @@ use anyhow::{Context as _, Result};
 use crate::{
     called,
     dockerfile::{self, Dockerfile, Ignore},
-    engine::{self, Builder, Engine},
+    engine::{Builder, Engine},
+    engines,
     env::Env,
     errors::{Code, Problem},
     fingerprint::Fingerprint,
@@ -148,7 +149,7 @@ pub fn refuse_early(env: &Env) -> Result<()> {
         return Ok(());
     }
     // Where no engine answers, the run starts one or says so; some things none would build.
-    match engine::find(env).ok().flatten() {
+    match engines::find(env).ok().flatten() {
         Some(engine) => choose(env, &engine, &file).map(|_| ()),
         None => choice::choose(&file, &dockerfile_name(env), &Builder::Other, || Ok(false)).map(|_| ()),
     }

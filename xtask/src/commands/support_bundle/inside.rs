@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{cluster::Cluster, commands::support_bundle::archive::Bundle, deploy::operator, env::Env, provider::provider, tasks};
+use crate::{cluster::Cluster, commands::support_bundle::archive::Bundle, deploy::operator, engines, env::Env, provider::provider};
 
 /// Lines of a container's log.
 const LINES: i64 = 2000;
@@ -113,7 +113,7 @@ fn logs(bundle: &mut Bundle, cluster: &Cluster, namespace: &str, pod: &Value) {
 pub(super) fn engine(bundle: &mut Bundle, env: &Env) {
     let found = match env.engine() {
         Ok(engine) => Ok(Some(engine.clone())),
-        Err(_) => tasks::engine::find(env),
+        Err(_) => engines::find(env),
     };
     let engine = match found {
         Ok(Some(engine)) => engine,

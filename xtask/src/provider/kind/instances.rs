@@ -3,17 +3,18 @@
 use anyhow::Result;
 
 use crate::{
+    engines,
     env::Env,
     provider::{
         Instance,
-        kind::{INSTANCE_LABEL, NODE_PORT, PROJECT_LABEL, find_engine},
+        kind::{INSTANCE_LABEL, NODE_PORT, PROJECT_LABEL},
     },
 };
 
 /// Every instance whose cluster runs, or ran, in the engine; none where no engine answers.
 pub fn on_this_machine(env: &Env) -> Result<Vec<Instance>> {
     if env.engine().is_err() {
-        match find_engine(env)? {
+        match engines::find(env)? {
             Some(engine) => env.set_engine(engine),
             None => return Ok(Vec::new()),
         }

@@ -15,7 +15,8 @@ use rustix::mount::UnmountFlags;
 use xshell::cmd;
 
 use crate::{
-    engine::{Engine, Found, capabilities, connect},
+    engine::{Engine, Found, capabilities},
+    engines::connect,
     env::{Env, path_key},
     errors::{Code, Problem},
     graph::TaskId,

@@ -1,0 +1,265 @@
+//! What must be known of a command before it starts: one row a command. What it does is in its own file, called by `commands.rs`.
+
+use crate::{
+    errors::Problem,
+    flags::{self, Command, ConfigCommand, DbCommand, GraphFormat, Output, Part, Topic},
+    graph::{Extent, Graph, TaskId},
+};
+
+/// What a command stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// Neither a project nor an instance: answered from the program itself, or it looks for a project by itself.
+    Nothing,
+    /// Any folder will do, and its configuration need not be usable.
+    AnyFolder,
+    /// A project. What is wrong with its configuration is part of the answer.
+    Project,
+    /// A project with a configuration that can be used.
+    Configuration,
+}
+
+/// What `--dry-run` shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DryRun {
+    /// Nothing: the command changes nothing anyway, and the flag is refused.
+    Refused,
+    /// The plan of these tasks.
+    Plan(&'static [TaskId]),
+    /// The command's own words.
+    Own,
+}
+
+/// One command's row.
+#[derive(Clone, Debug)]
+pub(super) struct Spec {
+    /// As it is typed.
+    pub(super) name: &'static str,
+    pub(super) needs: Needs,
+    /// Changes the instance: another command that does waits for it to end.
+    pub(super) locks: bool,
+    /// Can be told as `--events`: standard output is free for them.
+    pub(super) events: bool,
+    pub(super) dry_run: DryRun,
+    /// What standard output holds.
+    pub(super) output: Output,
+    /// The task that it ends with, of which `--only` and `--from` speak.
+    target: Option<TaskId>,
+    only: bool,
+    from: Option<TaskId>,
+}
+
+impl Command {
+    /// The command's row.
+    pub(super) fn spec(&self) -> Spec {
+        use Needs::{AnyFolder, Nothing, Project};
+        match self {
+            Command::Create(it) => Spec { from: it.from, ..task("create", &[TaskId::Deploy]) }.output(it.output),
+            Command::Update => task("update", &[TaskId::Deploy]),
+            Command::Deploy(it) => task("deploy", &[TaskId::Deploy]).part(it),
+            Command::Patch(it) => task("patch", &[TaskId::Patch]).part(it),
+            Command::Requirements(it) => task("requirements", &[TaskId::Requirements]).part(&it.part),
+            Command::Image(it) => task("image", &[TaskId::Image]).part(it),
+            Command::Cluster(it) => task("cluster", &[TaskId::Cluster]).part(it),
+            Command::Load(it) => task("load", &[TaskId::Load]).part(it),
+            Command::Operator(it) => task("operator", &[TaskId::Operator]).part(it),
+            Command::Database(it) => task("database", &[TaskId::Database]).part(it),
+            // Standard output holds the application's log. It begins with a deployment of the source as it is.
+            Command::Dev => Spec { events: false, ..changes("dev", DryRun::Plan(&[TaskId::Load, TaskId::Database])) },
+            Command::Rollback(_) => changes("rollback", DryRun::Own),
+            Command::Delete(it) => changes("delete", DryRun::Own).output(it.output),
+            Command::Db(it) => match it.command {
+                DbCommand::Snapshot { .. } => changes("db snapshot", DryRun::Own),
+                DbCommand::Restore { .. } => changes("db restore", DryRun::Own),
+                DbCommand::Ls => looks("db ls"),
+            },
+            Command::Plan(it) => looks("plan").output(it.output),
+            Command::History(it) => looks("history").output(it.output),
+            Command::Validate(it) => looks("validate").output(it.output),
+            Command::Status(it) => looks("status").output(it.output),
+            Command::Report(it) => looks("report").output(it.output),
+            Command::Graph(it) if it.format() == GraphFormat::Json => looks("graph").output(Output::Json),
+            Command::Graph(_) => looks("graph"),
+            Command::Logs(_) => looks("logs"),
+            Command::Url => looks("url"),
+            Command::Open => looks("open"),
+            Command::Forward(_) => looks("forward"),
+            Command::Psql(_) => looks("psql"),
+            Command::Shell(_) => looks("shell"),
+            Command::Manage(_) => looks("manage"),
+            Command::Kubectl(_) => looks("kubectl"),
+            // The code may be that of a broken configuration.
+            Command::Explain(flags::Explain { topic: Some(Topic::Code(_)), output }) => looks("explain").needs(Nothing).output(*output),
+            Command::Explain(it) => looks("explain").output(it.output),
+            Command::Config(it) => match it.command {
+                // It helps to mend a broken one.
+                ConfigCommand::Schema => looks("config schema").needs(Nothing),
+                ConfigCommand::Show { output, .. } => looks("config show").output(output),
+            },
+            Command::Doctor(it) => looks("doctor").needs(Project).output(it.output),
+            Command::SupportBundle(_) => looks("support-bundle").needs(Project),
+            // All instances of the machine are the same from everywhere.
+            Command::Ls(it) => looks("ls").needs(AnyFolder).output(it.output),
+            // An installed program needs no project for these.
+            Command::Install(_) => Spec { dry_run: DryRun::Own, ..looks("install").needs(Nothing) },
+            Command::Eject(_) => Spec { dry_run: DryRun::Own, ..looks("eject").needs(Nothing) },
+        }
+    }
+}
+
+/// A command that leaves the instance as it is.
+fn looks(name: &'static str) -> Spec {
+    Spec {
+        name,
+        needs: Needs::Configuration,
+        locks: false,
+        events: false,
+        dry_run: DryRun::Refused,
+        output: Output::Text,
+        target: None,
+        only: false,
+        from: None,
+    }
+}
+
+/// A command that changes the instance.
+fn changes(name: &'static str, dry_run: DryRun) -> Spec {
+    Spec { locks: true, events: true, dry_run, ..looks(name) }
+}
+
+/// A command that runs the graph up to the last of these tasks.
+fn task(name: &'static str, targets: &'static [TaskId]) -> Spec {
+    Spec { target: targets.last().copied(), ..changes(name, DryRun::Plan(targets)) }
+}
+
+impl Spec {
+    fn needs(self, needs: Needs) -> Spec {
+        Spec { needs, ..self }
+    }
+
+    fn output(self, output: Output) -> Spec {
+        Spec { output, ..self }
+    }
+
+    fn part(self, flags: &Part) -> Spec {
+        Spec { only: flags.only, from: flags.from, ..self }
+    }
+
+    /// Refuses `--events` and `--dry-run` where they mean nothing.
+    pub(super) fn check(&self, flags: &flags::Global) -> Result<(), Problem> {
+        let refused = |flag: &str, why: &str| Err(Problem::usage(format!("`{}` takes no {flag}: {why}", self.name)));
+        if flags.dry_run && self.dry_run == DryRun::Refused {
+            return refused("--dry-run", "it changes nothing");
+        }
+        if flags.events && !self.locks {
+            return refused("--events", "that is for commands that change the instance");
+        }
+        if flags.events && !self.events {
+            return refused("--events", "its standard output is the application's log");
+        }
+        if flags.events && flags.dry_run { refused("--events with --dry-run", "nothing would be told") } else { Ok(()) }
+    }
+
+    /// How much of the graph the flags let run.
+    pub(super) fn extent(&self, graph: &Graph) -> Result<Extent, Problem> {
+        let Some(target) = self.target else { return Ok(Extent::All) };
+        match self.from {
+            Some(from) if !graph.closure(&[target]).contains(&from) => {
+                let (target, from) = (target.name(), from.name());
+                Err(Problem::usage(format!("{target} does not need {from}: --from {from} means nothing here")))
+            }
+            Some(from) => Ok(Extent::From(from)),
+            None if self.only => Ok(Extent::Only(target)),
+            None => Ok(Extent::All),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use expect_test::expect;
+
+    use super::*;
+    use crate::flags::Flags;
+
+    /// Every command of the menu, with its inner ones, as it is typed.
+    fn typed(of: &clap::Command, before: &str) -> Vec<String> {
+        let named = |it: &clap::Command| format!("{before} {}", it.get_name()).trim().to_owned();
+        let all = of.get_subcommands().filter(|it| it.get_name() != "help");
+        all.flat_map(|it| if it.has_subcommands() { typed(it, &named(it)) } else { vec![named(it)] }).collect()
+    }
+
+    /// With what an argument must be given, so that the line can be read.
+    fn read(line: &str) -> Command {
+        let needed = match line {
+            "db restore" => vec!["file"],
+            "manage" => vec!["check"],
+            _ => Vec::new(),
+        };
+        let words = std::iter::once("pocdeploy").chain(line.split(' ')).chain(needed);
+        flags::read(&Flags::command().try_get_matches_from(words).unwrap()).command
+    }
+
+    #[test]
+    fn the_table_of_commands_says_what_each_needs_and_does() {
+        let mut out = format!("{:<16}{:<15}{:<7}{:<8}dry run\n", "command", "needs", "locks", "events");
+        for line in typed(&Flags::command(), "") {
+            let spec = read(&line).spec();
+            assert_eq!(spec.name, line);
+            let word = |it| if it { "yes" } else { "-" };
+            let needs = format!("{:?}", spec.needs);
+            out.push_str(&format!("{line:<16}{needs:<15}{:<7}{:<8}{:?}\n", word(spec.locks), word(spec.events), spec.dry_run));
+        }
+        expect![[r#"
+            command         needs          locks  events  dry run
+            create          Configuration  yes    yes     Plan([Deploy])
+            plan            Configuration  -      -       Refused
+            update          Configuration  yes    yes     Plan([Deploy])
+            dev             Configuration  yes    -       Plan([Load, Database])
+            history         Configuration  -      -       Refused
+            rollback        Configuration  yes    yes     Own
+            db snapshot     Configuration  yes    yes     Own
+            db ls           Configuration  -      -       Refused
+            db restore      Configuration  yes    yes     Own
+            delete          Configuration  yes    yes     Own
+            patch           Configuration  yes    yes     Plan([Patch])
+            requirements    Configuration  yes    yes     Plan([Requirements])
+            image           Configuration  yes    yes     Plan([Image])
+            cluster         Configuration  yes    yes     Plan([Cluster])
+            load            Configuration  yes    yes     Plan([Load])
+            operator        Configuration  yes    yes     Plan([Operator])
+            database        Configuration  yes    yes     Plan([Database])
+            deploy          Configuration  yes    yes     Plan([Deploy])
+            validate        Configuration  -      -       Refused
+            status          Configuration  -      -       Refused
+            logs            Configuration  -      -       Refused
+            url             Configuration  -      -       Refused
+            open            Configuration  -      -       Refused
+            forward         Configuration  -      -       Refused
+            psql            Configuration  -      -       Refused
+            shell           Configuration  -      -       Refused
+            manage          Configuration  -      -       Refused
+            kubectl         Configuration  -      -       Refused
+            ls              AnyFolder      -      -       Refused
+            graph           Configuration  -      -       Refused
+            explain         Configuration  -      -       Refused
+            doctor          Project        -      -       Refused
+            support-bundle  Project        -      -       Refused
+            report          Configuration  -      -       Refused
+            config show     Configuration  -      -       Refused
+            config schema   Nothing        -      -       Refused
+            install         Nothing        -      -       Own
+            eject           Nothing        -      -       Own
+        "#]]
+        .assert_eq(&out);
+    }
+
+    #[test]
+    fn what_changes_the_instance_can_be_looked_at_first() {
+        for line in typed(&Flags::command(), "") {
+            let spec = read(&line).spec();
+            assert!(!spec.locks || spec.dry_run != DryRun::Refused, "{line}");
+        }
+    }
+}

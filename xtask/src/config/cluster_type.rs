@@ -1,0 +1,50 @@
+//! The kinds of cluster, as `cluster.type` and `--type` name them.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Where the cluster comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ClusterType {
+    #[default]
+    Kind,
+    // One that is there already: a context of a kubeconfig.
+    Existing,
+    Eks,
+    Aks,
+    Gke,
+}
+
+impl ClusterType {
+    /// In the order in which messages list them.
+    pub const ALL: [ClusterType; 5] = [ClusterType::Kind, ClusterType::Existing, ClusterType::Eks, ClusterType::Aks, ClusterType::Gke];
+
+    /// As `Pocdeploy.toml` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            ClusterType::Kind => "kind",
+            ClusterType::Existing => "existing",
+            ClusterType::Eks => "eks",
+            ClusterType::Aks => "aks",
+            ClusterType::Gke => "gke",
+        }
+    }
+}
+
+impl fmt::Display for ClusterType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::str::FromStr for ClusterType {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<ClusterType, String> {
+        let names = || ClusterType::ALL.map(ClusterType::name).join(", ");
+        ClusterType::ALL.into_iter().find(|it| it.name() == text).ok_or_else(|| format!("`{text}` is none of {}", names()))
+    }
+}
