@@ -301,7 +301,7 @@ impl Bench {
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() && self.node_exists() {
             let pods = self.administrator("get pods,events -A").1;
             eprintln!("{}", pods.lines().rev().take(60).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n"));
         }

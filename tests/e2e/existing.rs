@@ -34,7 +34,7 @@ pub(crate) fn another_project_deploys_to_a_cluster_that_is_there(owner: &Bench, 
             owner.kubectl("-n guest get pods -l app.kubernetes.io/component=frontend -o jsonpath={.items[*].spec.containers[*].image}");
         assert!(images.contains(&format!("{INNER}/team/polls:1.0.0-")) && images.contains("@sha256:"), "{images}");
         guest.run(&["validate"]).ends_with(0);
-        guest.run(&["create", "--yes"]).ends_with(0).says("nothing to do");
+        guest.run(&["create", "--yes"]).ends_with(0).says("0 ran");
         let listed = guest.run(&["ls"]);
         assert!(listed.stdout.contains(&guest.instance), "{}", listed.stdout);
     });
