@@ -73,6 +73,17 @@ fn an_address_that_comes_late_is_waited_for_and_reaches_the_settings_before_the_
 }
 
 #[test]
+fn a_plan_says_what_is_known_after_apply() {
+    let world = world("");
+    create(&world).0.ends_with(0);
+    world.cluster.remove("Service", "polls", "polls-frontend");
+    let plan = world.run(&["plan"]);
+    plan.ends_with(0);
+    assert!(plan.stdout.contains("? the application's address: known after apply: the cluster assigns it\n"), "{}", plan.stdout);
+    assert!(plan.stdout.contains("data.POLLS_ALLOWED_HOSTS: \"polls.localhost,localhost\" -> (known after apply)"), "{}", plan.stdout);
+}
+
+#[test]
 fn pods_name_images_as_the_registry_does_with_their_digest() {
     let world = world("");
     create(&world).0.ends_with(0);

@@ -55,7 +55,7 @@ fn of_node(env: &Env, flags: &Logs, grep: Option<&Regex>) -> Result<()> {
     }
     let mut print = printer(flags, grep);
     for (name, text) in evidence.files.iter().filter(|(name, _)| name.ends_with(".log")) {
-        // `polls-control-plane/pods/kube-system_etcd-…/etcd/0.log`, `polls-control-plane/kubelet.log`
+        // `NODE/pods/kube-system_etcd-…/etcd/0.log`, `NODE/kubelet.log`
         let (node, file) = name.split_once('/').unwrap_or(("", name));
         let words: Vec<&str> = file.trim_end_matches(".log").split('/').collect();
         let container = if words.len() > 2 { words[words.len() - 2] } else { words[words.len() - 1] };

@@ -231,6 +231,11 @@ pub fn inputs_of(object: &Value) -> Option<&str> {
     object.pointer("/metadata/annotations")?.get(INPUTS)?.as_str()
 }
 
+/// Whether a setting of this name follows from the application's address.
+pub fn follows_address(name: &str) -> bool {
+    ["ALLOWED_HOSTS", "TRUSTED_ORIGINS", "PLAIN_HTTP_HOSTS"].iter().any(|it| name.ends_with(it))
+}
+
 /// The settings of the application that follow from its address, wherever the manifest has a key for them.
 fn addresses(data: &mut Value, values: &Values<'_>) {
     let Some(entries) = data.as_object_mut() else { return };

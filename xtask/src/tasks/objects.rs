@@ -213,6 +213,13 @@ pub fn preview(env: &Env) -> Result<Vec<ObjectChange>> {
             out.extend(preview_of(&cluster, object)?);
         }
     }
+    if app.address.is_none() {
+        out.iter_mut().flat_map(|it| &mut it.properties).filter(|it| objects::follows_address(&it.path)).for_each(|it| {
+            it.after = Some("(known after apply)".to_owned());
+        });
+        let (object, reason) = ("the application's address".to_owned(), Some("known after apply: the cluster assigns it".to_owned()));
+        out.push(ObjectChange { object, action: ObjectAction::Unknown, properties: Vec::new(), reason });
+    }
     for secret in &secrets {
         out.extend(preview_of(&cluster, secret)?);
     }
