@@ -199,6 +199,22 @@ fn what_only_looks_needs_no_engine() {
 }
 
 #[test]
+fn a_rollback_names_images_as_they_were_published_and_needs_no_engine() {
+    let world = world("");
+    create(&world).0.ends_with(0);
+    let first = image_of(&world.cluster.get("Deployment", "polls", "polls-frontend").unwrap()).to_owned();
+    world.project.write("third_party/django-polls/views.py", "two");
+    world.run(&["patch"]).ends_with(0);
+    world.build();
+    world.run(&["update"]).ends_with(0);
+    let second = image_of(&world.cluster.get("Deployment", "polls", "polls-frontend").unwrap()).to_owned();
+    assert_ne!(first, second);
+    let back = Ran::from(world.command(&["rollback"]).env("DOCKER_HOST", "unix:///nonexistent/docker.sock").output().unwrap());
+    back.ends_with(0);
+    assert_eq!(image_of(&world.cluster.get("Deployment", "polls", "polls-frontend").unwrap()), first);
+}
+
+#[test]
 fn a_context_that_leads_elsewhere_since_is_refused() {
     let world = world("");
     create(&world).0.ends_with(0);

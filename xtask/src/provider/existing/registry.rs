@@ -12,6 +12,7 @@ use crate::{
     config::Secret,
     deploy::image::PublishedImage,
     engine::credentials,
+    engines,
     env::{Env, path_key},
     errors::{Code, Problem},
     graph::TaskId,
@@ -85,8 +86,15 @@ pub(super) fn name_for_pods(env: &Env, local: &str) -> PublishedImage {
     remembered(env, local).unwrap_or_else(|| PublishedImage::new(format!("{}/{path}:{tag}", pull_place(env))))
 }
 
-/// Asks the registry for the image's digest.
+/// Asks the registry for the image's digest, through the engine. Where no engine answers, as on a machine that only looks or rolls back,
+/// what was published last counts.
 pub(super) fn published(env: &Env, local: &str) -> Result<Option<PublishedImage>> {
+    if env.engine().is_err() {
+        match engines::find(env) {
+            Ok(Some(engine)) => env.set_engine(engine),
+            Ok(None) | Err(_) => return Ok(remembered(env, local)),
+        }
+    }
     let (path, tag) = split(local);
     let Some(digest) = env.engine()?.digest_in_registry(&format!("{}/{path}:{tag}", place(env)), ASK_LIMIT)? else { return Ok(None) };
     let found = PublishedImage::new(format!("{}/{path}:{tag}@{digest}", pull_place(env)));
