@@ -304,7 +304,7 @@ mod tests {
 
     #[test]
     fn an_instance_is_named_by_its_checkout_alone() {
-        for (path, start) in [("/work/Shop", "shop-"), ("/home/x/My App (2)", "my-app--2-"), ("/tmp/...", "project-"), ("/", "project-")] {
+        for (path, start) in [("/srv/Shop", "shop-"), ("/home/x/My App (2)", "my-app--2-"), ("/tmp/...", "project-"), ("/", "project-")] {
             let name = default_instance(Path::new(path));
             assert_eq!(name.strip_prefix(start).map(str::len), Some(6), "{path}: {name}");
         }
