@@ -17,6 +17,7 @@ cd "$work"
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null
 export GIT_AUTHOR_NAME=n GIT_AUTHOR_EMAIL=n@example.com GIT_COMMITTER_NAME=n GIT_COMMITTER_EMAIL=n@example.com
 git --version
+git --version | grep -qF 'git version 2.39.5' || echo "seen with git 2.39.5: another version may differ"
 patch --version | head -n 1
 git init --quiet -b main origin
 cd origin

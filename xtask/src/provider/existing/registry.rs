@@ -109,14 +109,21 @@ pub(super) fn publish(env: &Env, local: &str) -> Result<PublishedImage> {
     let engine = env.engine()?;
     let (path, tag) = split(local);
     let repository = format!("{}/{path}", place(env));
-    engine.tag(local, &repository, tag)?;
+    let name = format!("{repository}:{tag}");
+    // An image that is called by its place in the registry has the name already, and keeps it.
+    let is_further_name = name != local;
+    if is_further_name {
+        engine.tag(local, &repository, tag)?;
+    }
     let pushed = engine.push(&repository, tag, |step| env.progress(TASK, step));
     // The registry has it, or it is pushed again: the engine needs no further name of it.
-    engine.remove_image(&format!("{repository}:{tag}"))?;
+    if is_further_name {
+        engine.remove_image(&name)?;
+    }
     pushed.map_err(|error| error.context(format!("push to the registry that `cluster.registry` names, {}", place(env))))?;
     match published(env, local)? {
         Some(found) => Ok(found),
-        None => Err(Problem::new(format!("{repository}:{tag} was pushed, and the registry does not have it")).code(Code::NoProduct).into()),
+        None => Err(Problem::new(format!("{name} was pushed, and the registry does not have it")).code(Code::NoProduct).into()),
     }
 }
 
