@@ -199,6 +199,19 @@ fn what_only_looks_needs_no_engine() {
 }
 
 #[test]
+fn an_image_that_is_called_by_its_place_in_the_registry_stays_in_the_engine() {
+    let world = world("[frontend]\nimage = \"push.example.com/team/polls\"\n");
+    let settings = world.project.read("Pocdeploy.toml");
+    world.project.write("Pocdeploy.toml", &settings.replace("registry = \"push.example.com/team\"", "registry = \"push.example.com\""));
+    world.build();
+    create(&world).0.ends_with(0);
+    assert!(world.engine.pushed().iter().any(|it| it.starts_with("push.example.com/team/polls:")), "{:?}", world.engine.pushed());
+    let removed: Vec<String> =
+        world.engine.changes().into_iter().filter(|it| it.starts_with("DELETE /images/push.example.com/team/polls:")).collect();
+    assert_eq!(removed, Vec::<String>::new());
+}
+
+#[test]
 fn a_rollback_names_images_as_they_were_published_and_needs_no_engine() {
     let world = world("");
     create(&world).0.ends_with(0);
