@@ -307,7 +307,7 @@ fn a_report_is_one_page_of_the_last_runs() {
 fn a_configuration_that_is_no_utf8_file_is_refused_with_its_place_and_changes_nothing() {
     let project = Project::new();
     let file = project.root.join("Pocdeploy.toml");
-    fs::write(&file, b"[app]\ntext = \"Stra\xdfe\"\n").unwrap();
+    fs::write(&file, b"[frontend]\ntext = \"Stra\xdfe\"\n").unwrap();
     let before = content(&project.root);
     for command in [&["create", "--yes"][..], &["patch"], &["delete", "--yes"], &["plan"], &["config", "show"]] {
         project.run(command).ends_with(3).says("error[E0201]").says("Pocdeploy.toml:2:13: the byte here is not UTF-8");

@@ -3,7 +3,7 @@
 use clap::CommandFactory as _;
 use expect_test::expect_file;
 use pocdeploy::{
-    config::{Config, keys::KEYS, schema},
+    config::{Config, keys, schema},
     errors::{Code, Group},
     flags::Flags,
 };
@@ -50,18 +50,35 @@ fn the_page_of_the_configuration_is_what_the_types_say() {
          variable before the file, the file before the default; `cargo xtask config show --origin` says which one decided.\n\n\
          | key | type | default | variable | what it says |\n| --- | --- | --- | --- | --- |\n",
     );
-    for key in &KEYS {
+    for key in keys::fixed() {
         let found = schema.pointer(&format!("/properties/{}", key.path.replace('.', "/properties/"))).unwrap();
         let kind = match found["enum"].as_array() {
             Some(names) => names.iter().filter_map(|it| it.as_str()).map(|it| format!("`{it}`")).collect::<Vec<_>>().join(", "),
             None => found["type"].as_str().unwrap().to_owned(),
         };
-        let default = match (key.show)(&defaults).as_str() {
+        let default = match key.show(&defaults).as_str() {
             "" => "—".to_owned(),
             text => format!("`{text}`"),
         };
         let words = found["description"].as_str().unwrap_or_default().replace('\n', " ").replace('|', "\\|");
-        out.push_str(&format!("| `{}` | {kind} | {default} | `{}` | {words} |\n", key.path, key.variable()));
+        out.push_str(&format!("| `{}` | {kind} | {default} | `{}` | {words} |\n", key.path, key.variable().unwrap()));
+    }
+    out.push_str(
+        "\n## Further services\n\n`[services.NAME]` has the keys of `[frontend]` and one more. Where a key is not set, its value follows from the \
+         name; a\nservice that `uses` another one needs none of the keys of source and image. Its manifests lie in `deploy/NAME/`.\n\n\
+         | key | default | what it says |\n| --- | --- | --- |\n",
+    );
+    let example = Config::parse("[services.NAME]\n".to_lowercase().as_str()).unwrap();
+    let further = keys::all(&example).into_iter().filter(|it| it.path.starts_with("services."));
+    for key in further {
+        let name = key.path.rsplit('.').next().unwrap();
+        let found = schema.pointer(&format!("/properties/services/additionalProperties/properties/{name}")).unwrap();
+        let default = match key.show(&example).as_str() {
+            "" => "—".to_owned(),
+            text => format!("`{}`", text.replace("name", "NAME")),
+        };
+        let words = found["description"].as_str().unwrap_or_default().replace('\n', " ").replace('|', "\\|");
+        out.push_str(&format!("| `services.NAME.{name}` | {default} | {words} |\n"));
     }
     expect_file!["../docs/configuration.md"].assert_eq(&out);
 }

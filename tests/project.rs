@@ -11,7 +11,7 @@ use std::{
 };
 
 use pocdeploy::{
-    config::{App, Config, schema},
+    config::{Config, Service, schema},
     errors::Code,
     graph::TaskId,
     layout,
@@ -57,9 +57,9 @@ fn every_file_says_what_lives_in_it_and_keeps_to_a_readable_size() {
 #[test]
 fn the_shipped_configuration_is_the_defaults_and_the_examples_text() {
     let shipped = Config::parse(&read("Pocdeploy.toml")).unwrap();
-    assert_eq!(shipped.app.text, "Polls");
-    let app = App { text: String::new(), ..shipped.app };
-    assert_eq!(Config { app, ..shipped }, Config::default());
+    assert_eq!(shipped.frontend.text, "Polls");
+    let frontend = Service { text: String::new(), ..shipped.frontend };
+    assert_eq!(Config { frontend, ..shipped }, Config::default());
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn project(extra: &str) -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().canonicalize().unwrap();
     fs::create_dir_all(root.join("target/pocdeploy/runs/1")).unwrap();
-    fs::write(root.join("Pocdeploy.toml"), format!("[app]\nsecret_key = \"{}\"\n", CANARIES[0])).unwrap();
+    fs::write(root.join("Pocdeploy.toml"), format!("[frontend]\nsecret_key = \"{}\"\n", CANARIES[0])).unwrap();
     let log = format!(
         "pip install -i https://user:{}@pypi.example.com/simple\nDB_PASSWORD={}\n{extra}\nAuthorization: Basic {}\nkept line\n",
         CANARIES[3],

@@ -248,7 +248,7 @@ fn a_plan_shows_each_property_and_no_secret_and_writes_nothing() {
     world.run(&["plan", "--detailed-exitcode"]).ends_with(0);
     let secret = "canary".repeat(10);
     let mut command = world.command(&["plan", "--detailed-exitcode", "--out", "plan.json"]);
-    let ran = Ran::from(command.env("POCDEPLOY_APP_REPLICAS", "3").env("POCDEPLOY_SECRET_KEY", &secret).output().unwrap());
+    let ran = Ran::from(command.env("POCDEPLOY_FRONTEND_REPLICAS", "3").env("POCDEPLOY_SECRET_KEY", &secret).output().unwrap());
     ran.ends_with(2);
     assert!(ran.stdout.contains("spec.replicas: 2 -> 3\n"), "{}", ran.stdout);
     // The pods read the key when they start.
@@ -265,7 +265,7 @@ fn a_plan_shows_each_property_and_no_secret_and_writes_nothing() {
 fn a_kept_plan_is_done_exactly_or_not_at_all() {
     let world = World::new();
     world.create();
-    let with = |arguments: &[&str]| Ran::from(world.command(arguments).env("POCDEPLOY_APP_REPLICAS", "3").output().unwrap());
+    let with = |arguments: &[&str]| Ran::from(world.command(arguments).env("POCDEPLOY_FRONTEND_REPLICAS", "3").output().unwrap());
     with(&["plan", "--out", "plan.json"]).ends_with(0);
     // Somebody else's hand in between.
     world.cluster.edit("Deployment", "polls", "polls-frontend", |it| it["spec"]["replicas"] = json!(7));

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use pocdeploy::{flags, graph::TaskId};
+use pocdeploy::{flags, graph::TaskKind};
 
 use crate::world::World;
 
@@ -38,7 +38,7 @@ fn written() -> Vec<(String, String)> {
 fn every_command_in_a_hint_exists() {
     let menu = flags::command();
     let mut known: Vec<String> = menu.get_subcommands().map(|it| it.get_name().to_owned()).collect();
-    known.extend(TaskId::GRAPH.iter().map(|it| it.name().to_owned()));
+    known.extend(TaskKind::GRAPH.iter().map(|it| it.name().to_owned()));
     known.push("help".to_owned());
     let written = written();
     assert!(written.len() > 60, "{}", written.len());

@@ -16,7 +16,7 @@ use pocdeploy::{
     report::Recorder,
     tasks::{
         Task as _,
-        image::{INPUTS_LABEL, Image, reference},
+        image::{INPUTS_LABEL, Image, current},
         requirements::Requirements,
     },
 };
@@ -108,8 +108,8 @@ impl World {
         }
         let requirements = Requirements::default().wheels_key(&env).unwrap();
         self.project.write("target/pocdeploy/record/wheels.json", &json!({ "key": requirements, "files": [] }).to_string());
-        let inputs = Image.inputs(&env).unwrap();
-        let image = reference(&env, &inputs);
+        let inputs = Image::default().inputs(&env).unwrap();
+        let image = current(&env, None).unwrap();
         self.engine.image(&image, &[(INPUTS_LABEL, &inputs.digest())]);
         self.engine.same_image(&image, "polls:1.0.0");
         let upstream = [Role::Operator, Role::Postgresql].map(|it| packages::reference(&env, it).unwrap());

@@ -12,8 +12,8 @@ pub(crate) fn another_project_deploys_to_a_cluster_that_is_there(owner: &Bench, 
     let guest = Bench::new("guest");
     registry.introduce(&owner.node(), INNER);
     guest.configure(&format!(
-        "{}[cluster]\ntype = \"existing\"\nkubeconfig = \"{}\"\ncontext = \"kind-{}\"\nregistry = \"{}/team\"\npull_registry = \"{INNER}/team\"\n\
-         expose = \"node-port\"\n[app]\nnamespace = \"guest\"\nreplicas = 1\n",
+        "namespace = \"guest\"\n{}[frontend]\nreplicas = 1\n[cluster]\ntype = \"existing\"\nkubeconfig = \"{}\"\ncontext = \"kind-{}\"\nregistry = \"{}/team\"\npull_registry = \"{INNER}/team\"\n\
+         expose = \"node-port\"\n",
         registry.settings(),
         owner.path("target/pocdeploy/kubeconfig").display(),
         owner.instance,

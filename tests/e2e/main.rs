@@ -81,7 +81,7 @@ fn from_nothing_to_a_vote_and_back_to_nothing() {
         let before = bench.world();
         bench.run(&["plan", "--detailed-exitcode"]).ends_with(0);
         let mut command = bench.command(&["create", "--dry-run"]);
-        let planned = bench.ran(command.env("POCDEPLOY_APP_REPLICAS", "3"));
+        let planned = bench.ran(command.env("POCDEPLOY_FRONTEND_REPLICAS", "3"));
         planned.ends_with(0);
         assert!(planned.stdout.contains("~ Deployment polls-frontend in polls: spec.replicas: 2 -> 3"), "{}", planned.stdout);
         similar(&before, &bench.world());

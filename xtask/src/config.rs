@@ -10,70 +10,53 @@ mod locate;
 pub mod origin;
 pub mod schema;
 mod secrets;
+mod service;
+mod service_name;
 mod source;
 mod types;
 
-use std::{collections::BTreeMap, fmt, path::Path, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::Path};
 
 use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{config::keys::KEYS, errors::Problem};
+use crate::errors::Problem;
 
 pub use crate::config::cluster_type::ClusterType;
 pub use crate::config::origin::{Origin, Resolved};
+pub use crate::config::service::Service;
+pub use crate::config::service_name::ServiceName;
 
 /// The whole file. Every key has a default that works.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(default)]
-#[schemars(deny_unknown_fields)]
-pub struct Config {
-    /// The instance's name: the kind cluster's, the network's, the label's. Default: from the checkout's path.
-    pub name: Option<String>,
-    pub frontend: Frontend,
-    pub cluster: ClusterConfig,
-    pub database: Database,
-    pub app: App,
-    pub images: Images,
-}
-
-/// The application: its source, its patches and its image.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
-pub struct Frontend {
-    /// The upstream source; never edited.
-    pub path: PathBuf,
-    /// Patches in git format, applied in name order. May be empty or absent.
-    pub patch_dir: PathBuf,
-    pub dockerfile: PathBuf,
-    /// The pinned requirements that are kept in the repository.
-    pub requirements: PathBuf,
-    /// The distribution of an imported module that is not known: `environ = "django-environ"`; "" for none.
-    pub packages: BTreeMap<String, String>,
-    /// Dependency groups and extras of pyproject.toml or a lock that go into the image beside the main ones.
-    pub groups: Vec<String>,
-    /// The image's name without a tag.
-    pub image: String,
-    /// The image's tag.
-    pub version: String,
-    /// Whether `RUN` steps of the Dockerfile have a network. The shipped one needs none.
-    pub build_network: bool,
+pub struct Config {
+    /// The instance's name: the kind cluster's, the network's, the label's. Not set: the name of the project's folder and six digits
+    /// of its path.
+    pub name: Option<String>,
+    /// The namespace of the services and their database.
+    pub namespace: String,
+    /// The first service: the one that the URL leads to.
+    pub frontend: Service,
+    /// Further services, by name. Each has the keys of `frontend`; where a key is not set, its value follows from the service's name.
+    pub services: BTreeMap<String, Service>,
+    pub cluster: ClusterConfig,
+    pub database: Database,
+    pub images: Images,
 }
 
-impl Default for Frontend {
-    fn default() -> Frontend {
-        Frontend {
-            path: "third_party/django-polls".into(),
-            patch_dir: "build/patches".into(),
-            dockerfile: "build/Dockerfile.frontend".into(),
-            requirements: "build/requirements.txt".into(),
-            packages: BTreeMap::new(),
-            groups: Vec::new(),
-            image: "polls".to_owned(),
-            version: "1.0.0".to_owned(),
-            build_network: false,
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            name: None,
+            namespace: "polls".to_owned(),
+            frontend: Service::default(),
+            services: BTreeMap::new(),
+            cluster: ClusterConfig::default(),
+            database: Database::default(),
+            images: Images::default(),
         }
     }
 }
@@ -86,7 +69,7 @@ pub enum Expose {
     LoadBalancer,
     /// A Service of type NodePort, at the first ready node's address.
     NodePort,
-    /// A Service of type ClusterIP; the Ingress of the manifests leads to it, at `app.host`.
+    /// A Service of type ClusterIP; the Ingress of the manifests leads to it, at `frontend.host`.
     Ingress,
 }
 
@@ -175,38 +158,6 @@ impl Default for Database {
     }
 }
 
-/// The deployed application.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(default)]
-#[schemars(deny_unknown_fields)]
-pub struct App {
-    /// The namespace of the application and its database.
-    pub namespace: String,
-    #[schemars(range(min = 1, max = 50))]
-    pub replicas: u16,
-    /// Not set: generated once, and kept only in the cluster. `POCDEPLOY_SECRET_KEY` goes first.
-    pub secret_key: Option<Secret>,
-    /// The Ingress's host name.
-    pub host: String,
-    /// The page that must answer 200.
-    pub path: String,
-    /// Text that the page must hold for `validate`. Not set: no text is looked for, and `validate` asks for the status 200 alone.
-    pub text: String,
-}
-
-impl Default for App {
-    fn default() -> App {
-        App {
-            namespace: "polls".to_owned(),
-            replicas: 2,
-            secret_key: None,
-            host: "polls.localhost".to_owned(),
-            path: "/".to_owned(),
-            text: String::new(),
-        }
-    }
-}
-
 /// Where upstream's images come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -273,7 +224,7 @@ impl Config {
     /// Reads a file, or takes the defaults where there is none, then the environment's variables.
     pub fn read(path: &Path) -> Result<Resolved> {
         let text = source::read(path)?;
-        let foreign = KEYS.iter().map(|it| it.variable()).find(|it| std::env::var_os(it).is_some_and(|value| value.to_str().is_none()));
+        let foreign = keys::variables().find(|it| std::env::var_os(it).is_some_and(|value| value.to_str().is_none()));
         if let Some(name) = foreign {
             return Err(all(&[format!("{name}: the variable's value is not UTF-8")]));
         }
@@ -290,6 +241,7 @@ impl Config {
     /// Parses and checks; all that can be wrong comes in one report, each with its place.
     pub fn resolve(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Resolved> {
         let mut wrong: Vec<String> = origin::unknown(text).iter().map(|(path, at)| locate::unknown(text, path, *at)).collect();
+        wrong.extend(locate::former(text, &origin::former(text)));
         let mut resolved = Resolved { origins: origin::of_file(text), ..Resolved::default() };
         let (config, of_wrong_type) = types::read(text);
         wrong.extend(of_wrong_type);
@@ -297,18 +249,19 @@ impl Config {
             Some(config) => resolved.config = config,
             None => return Err(all(&wrong)),
         }
-        for key in &KEYS {
-            let name = key.variable();
+        resolved.name_services();
+        for key in keys::all(&resolved.config) {
+            let Some(name) = key.variable() else { continue };
             let Some(value) = variable(&name) else { continue };
             match key.set(&mut resolved.config, &value) {
                 Ok(()) => {
-                    resolved.origins.insert(key.path.to_owned(), Origin::Variable(name));
+                    resolved.origins.insert(key.path, Origin::Variable(name));
                 }
                 Err(why) => wrong.push(format!("{name}: {why}")),
             }
         }
         for complaint in check::complaints(&resolved.config) {
-            wrong.push(match resolved.origin(complaint.key) {
+            wrong.push(match resolved.origin(&complaint.key) {
                 Origin::Variable(name) => format!("{name}: {}", complaint.text),
                 _ => locate::value(text, &complaint),
             });
@@ -320,6 +273,33 @@ impl Config {
     pub fn check(&self) -> Result<()> {
         let wrong: Vec<String> = check::complaints(self).iter().map(|it| format!("{}: {}", it.key, it.text)).collect();
         if wrong.is_empty() { Ok(()) } else { Err(all(&wrong)) }
+    }
+
+    /// The service of this name; none is the first one.
+    ///
+    /// # Panics
+    /// Never: a [`ServiceName`] is made of a configured service's name alone, and the defaults stand in for one that is not there.
+    pub fn service(&self, name: Option<ServiceName>) -> &Service {
+        name.and_then(|it| self.services.get(it.as_str())).unwrap_or(&self.frontend)
+    }
+
+    /// Every service with its name, the first one without.
+    pub fn all_services(&self) -> impl Iterator<Item = (Option<ServiceName>, &Service)> {
+        let further = self.services.iter().filter_map(|(name, it)| Some((Some(ServiceName::new(name)?), it)));
+        std::iter::once((None, &self.frontend)).chain(further)
+    }
+
+    /// The service whose image this one runs: itself, or the one that `uses` names.
+    pub fn image_of(&self, name: Option<ServiceName>) -> Option<ServiceName> {
+        match self.service(name).uses.as_deref() {
+            Some(used) => ServiceName::new(used).filter(|it| self.services.contains_key(it.as_str())),
+            None => name,
+        }
+    }
+
+    /// The services that have an image of their own, the first one without a name.
+    pub fn built(&self) -> impl Iterator<Item = Option<ServiceName>> {
+        self.all_services().filter(|(_, it)| it.uses.is_none()).map(|(name, _)| name)
     }
 
     /// The file's text alone.
@@ -342,7 +322,7 @@ mod tests {
     #[test]
     fn a_secret_never_prints() {
         let config = Config::parse(
-            "[database]\npassword = \"canary-4711\"\n[app]\nsecret_key = \"canary-4711-canary-4711-canary-4711-canary-4711-canary\"\n",
+            "[database]\npassword = \"canary-4711\"\n[frontend]\nsecret_key = \"canary-4711-canary-4711-canary-4711-canary-4711-canary\"\n",
         )
         .unwrap();
         assert!(!format!("{config:?}").contains("canary"));
@@ -355,16 +335,16 @@ mod tests {
         assert_eq!(resolved.config.cluster.port, Some(9000));
         assert_eq!(resolved.origin("cluster.port"), &Origin::Variable("POCDEPLOY_CLUSTER_PORT".to_owned()));
         assert_eq!(resolved.origin("name"), &Origin::File { line: 1 });
-        assert_eq!(resolved.origin("app.path"), &Origin::Default);
+        assert_eq!(resolved.origin("frontend.page"), &Origin::Default);
     }
 
     #[test]
     fn all_that_is_wrong_comes_in_one_report() {
-        let variable = |name: &str| (name == "POCDEPLOY_APP_REPLICAS").then(|| "0".to_owned());
+        let variable = |name: &str| (name == "POCDEPLOY_FRONTEND_REPLICAS").then(|| "0".to_owned());
         let error = Config::resolve("naem = 1\n[database]\nstorage = \"lots\"\n", &variable).unwrap_err().to_string();
         assert!(error.contains("Pocdeploy.toml:1:1: unknown key `naem`; did you mean `name`?"), "{error}");
         assert!(error.contains("Pocdeploy.toml:3:1: database.storage: `lots`"), "{error}");
-        assert!(error.contains("POCDEPLOY_APP_REPLICAS: must be between 1 and 50"), "{error}");
+        assert!(error.contains("POCDEPLOY_FRONTEND_REPLICAS: must be between 1 and 50"), "{error}");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! Made once by the command; tasks read it and keep nothing of their own.
 
+mod scope;
+
 use std::{
     path::{Path, PathBuf},
     sync::{
@@ -28,6 +30,8 @@ use crate::{
     standing::Standing,
     tool::Tools,
 };
+
+pub use crate::env::scope::Scope;
 
 /// The decisions of the command line.
 #[derive(Clone, Debug, Default)]
@@ -70,6 +74,8 @@ pub struct Env {
     pub(crate) pull_credentials: OnceLock<Option<Secret>>,
     /// Held while the source of images is decided.
     pub(crate) source_turn: Mutex<()>,
+    /// Held while the requirements of one service are pinned.
+    pub(crate) requirements_turn: Mutex<()>,
     work: PathBuf,
     cache: PathBuf,
     engine: OnceLock<Engine>,
@@ -92,7 +98,7 @@ impl Env {
         let run = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S.%3fZ").to_string();
         let tools = Tools::new(work.join(RUNS).join(&run), interrupt.clone(), report.clone());
         let program = if carried::is_installed() { Some(std::env::current_exe().context("find the running program")?) } else { None };
-        let graph = graph::graph(config.cluster.kind);
+        let graph = graph::graph(config.cluster.kind, &config.built().collect::<Vec<_>>());
         let config_early = config.cluster.shortcuts;
         let files = Files::new(project.clone(), cache.join(CARRIED), program);
         Ok(Env {
@@ -109,6 +115,7 @@ impl Env {
             graph,
             pull_credentials: OnceLock::new(),
             source_turn: Mutex::new(()),
+            requirements_turn: Mutex::new(()),
             work,
             cache,
             engine: OnceLock::new(),
@@ -162,16 +169,6 @@ impl Env {
     /// The instance's own kubeconfig; `~/.kube/config` is never read or written.
     pub fn kubeconfig(&self) -> PathBuf {
         self.work("kubeconfig")
-    }
-
-    /// The staged, patched application.
-    pub fn stage(&self) -> PathBuf {
-        self.work("app")
-    }
-
-    /// The wheels of the pinned requirements, for the image's Python and platform.
-    pub fn wheels(&self) -> PathBuf {
-        self.work("wheels")
     }
 
     /// What a hint writes before a command's name, so that the command is about this instance.

@@ -8,7 +8,14 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
-use crate::{called, config::ClusterType, errors::Code, graph::TaskId, report::choose::Colour};
+use crate::{
+    called,
+    config::ClusterType,
+    errors::Code,
+    flags::values::TaskParser,
+    graph::{TaskId, TaskKind},
+    report::choose::Colour,
+};
 
 /// Turn an application's repository into a running proof of concept on Kubernetes
 #[derive(Debug, Parser)]
@@ -151,7 +158,7 @@ pub struct Create {
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
     /// Take what comes before this task as it is; run it and all that follow, even if their products are there
-    #[arg(long, value_name = "TASK")]
+    #[arg(long, value_name = "TASK", value_parser = TaskParser)]
     pub from: Option<TaskId>,
     /// Do what the file of `plan --out` says, or nothing where world or inputs have changed since
     #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "dry_run"])]
@@ -168,7 +175,7 @@ pub struct Part {
     #[arg(long)]
     pub only: bool,
     /// Take what comes before this task as it is; run it and all that follow, even if their products are there
-    #[arg(long, value_name = "TASK", conflicts_with = "only")]
+    #[arg(long, value_name = "TASK", value_parser = TaskParser, conflicts_with = "only")]
     pub from: Option<TaskId>,
 }
 
@@ -247,9 +254,10 @@ pub enum Topic {
 impl Topic {
     fn parse(text: &str) -> Result<Topic, String> {
         let code = Code::of(text).map(Topic::Code);
-        code.or_else(|| TaskId::from_str(text, true).ok().map(Topic::Task)).ok_or_else(|| {
-            let tasks: Vec<&str> = TaskId::GRAPH.iter().map(|it| it.name()).collect();
-            format!("neither an error's code nor one of the tasks {}", tasks.join(", "))
+        let task = || TaskId::parse(text).filter(|it| TaskKind::GRAPH.contains(&it.kind)).map(Topic::Task);
+        code.or_else(task).ok_or_else(|| {
+            let tasks = TaskKind::GRAPH.map(TaskKind::name).join(", ");
+            format!("neither an error's code nor one of the tasks {tasks}")
         })
     }
 }

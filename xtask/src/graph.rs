@@ -3,17 +3,16 @@
 
 mod extent;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::ClusterType;
+use crate::config::{ClusterType, ServiceName};
 pub use crate::graph::extent::{Extent, Treatment};
 
-/// Every task there is. Closed, so that a typo does not compile. In JSON each has its `name`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TaskId {
+/// What a task does. Closed, so that a typo does not compile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TaskKind {
     Engine,
     Patch,
     Requirements,
@@ -23,7 +22,7 @@ pub enum TaskId {
     Cluster,
     Operator,
     Database,
-    /// The application's image into the cluster.
+    /// A service's image into the cluster.
     Load,
     Deploy,
     /// Not a task of the graph: changed code into pods that run.
@@ -36,39 +35,137 @@ pub enum TaskId {
     Delete,
 }
 
-impl TaskId {
-    pub const GRAPH: [TaskId; 11] = [
-        TaskId::Engine,
-        TaskId::Patch,
-        TaskId::Requirements,
-        TaskId::BaseImage,
-        TaskId::Image,
-        TaskId::NodeImage,
-        TaskId::Cluster,
-        TaskId::Operator,
-        TaskId::Database,
-        TaskId::Load,
-        TaskId::Deploy,
+impl TaskKind {
+    /// The tasks of the graph, needs first.
+    pub const GRAPH: [TaskKind; 11] = [
+        TaskKind::Engine,
+        TaskKind::Patch,
+        TaskKind::Requirements,
+        TaskKind::BaseImage,
+        TaskKind::Image,
+        TaskKind::NodeImage,
+        TaskKind::Cluster,
+        TaskKind::Operator,
+        TaskKind::Database,
+        TaskKind::Load,
+        TaskKind::Deploy,
     ];
 
+    /// As commands and reports name it.
     pub fn name(self) -> &'static str {
         match self {
-            TaskId::Engine => "engine",
-            TaskId::Patch => "patch",
-            TaskId::Requirements => "requirements",
-            TaskId::BaseImage => "base-image",
-            TaskId::Image => "image",
-            TaskId::NodeImage => "node-image",
-            TaskId::Cluster => "cluster",
-            TaskId::Operator => "operator",
-            TaskId::Database => "database",
-            TaskId::Load => "load",
-            TaskId::Deploy => "deploy",
-            TaskId::Dev => "dev",
-            TaskId::Snapshot => "snapshot",
-            TaskId::Rollback => "rollback",
-            TaskId::Delete => "delete",
+            TaskKind::Engine => "engine",
+            TaskKind::Patch => "patch",
+            TaskKind::Requirements => "requirements",
+            TaskKind::BaseImage => "base-image",
+            TaskKind::Image => "image",
+            TaskKind::NodeImage => "node-image",
+            TaskKind::Cluster => "cluster",
+            TaskKind::Operator => "operator",
+            TaskKind::Database => "database",
+            TaskKind::Load => "load",
+            TaskKind::Deploy => "deploy",
+            TaskKind::Dev => "dev",
+            TaskKind::Snapshot => "snapshot",
+            TaskKind::Rollback => "rollback",
+            TaskKind::Delete => "delete",
         }
+    }
+}
+
+/// A task of a run: of a further service (`image/worker`), of the first service (`image`), or of none (`cluster`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId {
+    pub kind: TaskKind,
+    /// The further service; nothing for the first one, and for what all of them share.
+    pub service: Option<ServiceName>,
+}
+
+#[expect(non_upper_case_globals, reason = "they read as the tasks' names, like the kinds that they are of")]
+impl TaskId {
+    pub const Engine: TaskId = TaskId::of(TaskKind::Engine);
+    pub const Patch: TaskId = TaskId::of(TaskKind::Patch);
+    pub const Requirements: TaskId = TaskId::of(TaskKind::Requirements);
+    pub const BaseImage: TaskId = TaskId::of(TaskKind::BaseImage);
+    pub const Image: TaskId = TaskId::of(TaskKind::Image);
+    pub const NodeImage: TaskId = TaskId::of(TaskKind::NodeImage);
+    pub const Cluster: TaskId = TaskId::of(TaskKind::Cluster);
+    pub const Operator: TaskId = TaskId::of(TaskKind::Operator);
+    pub const Database: TaskId = TaskId::of(TaskKind::Database);
+    pub const Load: TaskId = TaskId::of(TaskKind::Load);
+    pub const Deploy: TaskId = TaskId::of(TaskKind::Deploy);
+    pub const Dev: TaskId = TaskId::of(TaskKind::Dev);
+    pub const Snapshot: TaskId = TaskId::of(TaskKind::Snapshot);
+    pub const Rollback: TaskId = TaskId::of(TaskKind::Rollback);
+    pub const Delete: TaskId = TaskId::of(TaskKind::Delete);
+}
+
+impl TaskId {
+    /// The task of the first service, or of none.
+    pub const fn of(kind: TaskKind) -> TaskId {
+        TaskId { kind, service: None }
+    }
+
+    /// The task of a service; nothing is the first one.
+    pub const fn for_service(kind: TaskKind, service: Option<ServiceName>) -> TaskId {
+        TaskId { kind, service }
+    }
+
+    /// As people and machines name it: `image`, `image/worker`.
+    pub fn name(self) -> String {
+        match self.service {
+            Some(service) => format!("{}/{service}", self.kind.name()),
+            None => self.kind.name().to_owned(),
+        }
+    }
+
+    /// Whether a person who writes this name means that task: see [`Graph::named`].
+    pub fn means(self, task: TaskId) -> bool {
+        let is_first = |it: ServiceName| it.as_str() == FIRST && task.service.is_none();
+        self.kind == task.kind && self.service.is_none_or(|it| task.service == Some(it) || is_first(it))
+    }
+
+    /// The name of its files: `image`, `image-worker`.
+    pub fn file_name(self) -> String {
+        self.name().replace('/', "-")
+    }
+
+    /// Reads a name: `image` or `image/worker`. Whether the service is configured is not asked. Nothing for a text that is no name.
+    pub fn parse(text: &str) -> Option<TaskId> {
+        let (kind, service) = text.split_once('/').map_or((text, None), |(kind, service)| (kind, Some(service)));
+        let kind = TaskKind::GRAPH.into_iter().chain(OUTSIDE).find(|it| it.name() == kind)?;
+        match service {
+            Some(name) => Some(TaskId::for_service(kind, Some(ServiceName::new(name)?))),
+            None => Some(TaskId::of(kind)),
+        }
+    }
+}
+
+/// What the first service is called where a name must be written.
+const FIRST: &str = "frontend";
+
+impl fmt::Debug for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.service {
+            Some(service) => write!(f, "{:?}/{service}", self.kind),
+            None => write!(f, "{:?}", self.kind),
+        }
+    }
+}
+
+/// The tasks that commands report under, and that are not of the graph.
+const OUTSIDE: [TaskKind; 4] = [TaskKind::Dev, TaskKind::Snapshot, TaskKind::Rollback, TaskKind::Delete];
+
+impl Serialize for TaskId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for TaskId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<TaskId, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        TaskId::parse(&text).ok_or_else(|| serde::de::Error::custom(format!("`{text}` is no task")))
     }
 }
 
@@ -90,44 +187,62 @@ pub struct Graph {
     nodes: Vec<Node>,
 }
 
-/// What `create` does, a line for each task: its needs, and those of them that it does not wait for to the end.
-pub fn graph(cluster: ClusterType) -> Graph {
-    use TaskId::{BaseImage, Cluster, Database, Deploy, Engine, Image, Load, NodeImage, Operator, Patch, Requirements};
+/// What `create` does, a line for each task: its needs, and those of them that it does not wait for to the end. `built` are the services
+/// that have an image of their own; nothing is the first one.
+pub fn graph(cluster: ClusterType, built: &[Option<ServiceName>]) -> Graph {
+    use TaskKind::{Image, Load, Patch, Requirements};
     let mut out = Graph::default();
-    out.add(Engine, &[], &[]);
-    out.add(Patch, &[], &[]);
-    out.add(Requirements, &[Patch], &[]);
-    out.add(BaseImage, &[Engine], &[]);
-    out.add(Image, &[Requirements, BaseImage], &[]);
+    out.add(TaskId::Engine, &[], &[]);
+    let of = |kind| built.iter().map(|it| TaskId::for_service(kind, *it)).collect::<Vec<TaskId>>();
+    for service in built.iter().copied() {
+        let of_it = |kind| TaskId::for_service(kind, service);
+        out.add(of_it(Patch), &[], &[]);
+        out.add(of_it(Requirements), &[of_it(Patch)], &[]);
+    }
+    out.add(TaskId::BaseImage, &[TaskId::Engine], &[]);
+    for service in built.iter().copied() {
+        let of_it = |kind| TaskId::for_service(kind, service);
+        out.add(of_it(Image), &[of_it(Requirements), TaskId::BaseImage], &[]);
+    }
     match cluster {
         // The node's image holds every image that the cluster needs.
         ClusterType::Kind => {
-            out.add(NodeImage, &[Engine], &[]);
-            out.add(Cluster, &[NodeImage], &[]);
-            out.add(Operator, &[Cluster], &[Cluster]);
+            out.add(TaskId::NodeImage, &[TaskId::Engine], &[]);
+            out.add(TaskId::Cluster, &[TaskId::NodeImage], &[]);
+            out.add(TaskId::Operator, &[TaskId::Cluster], &[TaskId::Cluster]);
         }
         // It is there; images of the recipes are pushed to its registry.
         ClusterType::Existing => {
-            out.add(Cluster, &[], &[]);
-            out.add(NodeImage, &[Engine, Cluster], &[]);
-            out.add(Operator, &[Cluster, NodeImage], &[]);
+            out.add(TaskId::Cluster, &[], &[]);
+            out.add(TaskId::NodeImage, &[TaskId::Engine, TaskId::Cluster], &[]);
+            out.add(TaskId::Operator, &[TaskId::Cluster, TaskId::NodeImage], &[]);
         }
         ClusterType::Eks | ClusterType::Aks | ClusterType::Gke => {
-            out.add(Cluster, &[], &[]);
-            out.add(Operator, &[Cluster], &[]);
+            out.add(TaskId::Cluster, &[], &[]);
+            out.add(TaskId::Operator, &[TaskId::Cluster], &[]);
         }
     }
-    out.add(Database, &[Operator], &[Operator]);
-    out.add(Load, &[Image, Cluster], &[]);
+    out.add(TaskId::Database, &[TaskId::Operator], &[TaskId::Operator]);
+    for service in built.iter().copied() {
+        let of_it = |kind| TaskId::for_service(kind, service);
+        out.add(of_it(Load), &[of_it(Image), TaskId::Cluster], &[]);
+    }
+    let needs = [of(Load), vec![TaskId::Database]].concat();
     // A registry gives an image the digest by which pods name it: it must be there first.
-    let starts_early_on: &[TaskId] = if cluster == ClusterType::Kind { &[Database, Load] } else { &[Database] };
-    out.add(Deploy, &[Load, Database], starts_early_on);
+    let starts_early_on = if cluster == ClusterType::Kind { needs.clone() } else { vec![TaskId::Database] };
+    out.add(TaskId::Deploy, &needs, &starts_early_on);
     out
 }
 
 impl Graph {
     fn add(&mut self, id: TaskId, needs: &[TaskId], starts_early_on: &[TaskId]) {
         self.nodes.push(Node { id, needs: needs.to_vec(), starts_early_on: starts_early_on.to_vec() });
+    }
+
+    /// Every task that a name means: `image` is the image of every service, `image/worker` of that one alone, `image/frontend` of the
+    /// first one. Nothing where the graph has none.
+    pub fn named(&self, name: TaskId) -> Vec<TaskId> {
+        self.ids().into_iter().filter(|it| name.means(*it)).collect()
     }
 
     /// Every task, needs first.
@@ -160,6 +275,12 @@ impl Graph {
         self.ids().into_iter().filter(|id| wanted.contains(id)).collect()
     }
 
+    /// The tasks that these names mean, and all that they need, each once, needs first.
+    pub fn reached(&self, names: &[TaskId]) -> Vec<TaskId> {
+        let targets: Vec<TaskId> = names.iter().flat_map(|it| self.named(*it)).collect();
+        self.closure(&targets)
+    }
+
     /// The needs of each of these tasks, as an event has them.
     pub fn needs_of(&self, ids: &[TaskId]) -> BTreeMap<TaskId, Vec<TaskId>> {
         ids.iter().map(|id| (*id, self.needs(*id).to_vec())).collect()
@@ -176,9 +297,17 @@ mod tests {
 
     const TYPES: [ClusterType; 5] = [ClusterType::Kind, ClusterType::Existing, ClusterType::Eks, ClusterType::Aks, ClusterType::Gke];
 
+    fn worker() -> Option<ServiceName> {
+        ServiceName::new("worker")
+    }
+
+    fn all() -> Vec<Graph> {
+        TYPES.iter().flat_map(|it| [graph(*it, &[None]), graph(*it, &[None, worker()])]).collect()
+    }
+
     #[test]
     fn everything_needed_comes_before_what_needs_it() {
-        for graph in TYPES.map(graph) {
+        for graph in all() {
             let order = graph.closure(&[TaskId::Deploy]);
             assert_eq!(order, graph.ids());
             for (index, id) in order.iter().enumerate() {
@@ -191,7 +320,7 @@ mod tests {
 
     #[test]
     fn only_what_is_needed_can_be_usable_early() {
-        for graph in TYPES.map(graph) {
+        for graph in all() {
             for id in graph.ids() {
                 assert!(graph.starts_early_on(id).iter().all(|it| graph.needs(id).contains(it)), "{}", id.name());
             }
@@ -200,13 +329,33 @@ mod tests {
 
     #[test]
     fn machines_and_people_use_the_same_names() {
-        for id in TaskId::GRAPH {
+        for id in TaskKind::GRAPH.into_iter().chain(OUTSIDE).flat_map(|it| [TaskId::of(it), TaskId::for_service(it, worker())]) {
             assert_eq!(serde_json::json!(id), id.name());
+            assert_eq!(serde_json::from_value::<TaskId>(serde_json::json!(id)).unwrap(), id);
+        }
+        for text in ["imagee", "image/", "image/A", "/worker", "image/a/b"] {
+            assert_eq!(TaskId::parse(text), None, "{text}");
         }
     }
 
     #[test]
     fn a_task_alone_brings_only_what_it_needs() {
-        assert_eq!(graph(ClusterType::Kind).closure(&[TaskId::Requirements]), [TaskId::Patch, TaskId::Requirements]);
+        let graph = graph(ClusterType::Kind, &[None, worker()]);
+        assert_eq!(graph.closure(&[TaskId::Requirements]), [TaskId::Patch, TaskId::Requirements]);
+        let names: Vec<String> = graph.closure(&[TaskId::for_service(TaskKind::Load, worker())]).into_iter().map(TaskId::name).collect();
+        let expected =
+            ["engine", "patch/worker", "requirements/worker", "base-image", "image/worker", "node-image", "cluster", "load/worker"];
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn a_name_without_a_service_means_the_task_of_all_of_them() {
+        let graph = graph(ClusterType::Kind, &[None, worker()]);
+        let named = |text: &str| graph.named(TaskId::parse(text).unwrap()).into_iter().map(TaskId::name).collect::<Vec<_>>().join(" ");
+        assert_eq!(named("image"), "image image/worker");
+        assert_eq!(named("image/worker"), "image/worker");
+        assert_eq!(named("image/frontend"), "image");
+        assert_eq!(named("image/api"), "");
+        assert_eq!(named("cluster"), "cluster");
     }
 }

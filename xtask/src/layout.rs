@@ -59,6 +59,7 @@ pub const ENTRIES: &[Entry] = &[
     removed("Dockerfile", "the Dockerfile as it was built"),
     removed("Dockerfile.dockerignore", "an empty file beside it, for docker's own client"),
     removed("context", "the files of the image's build while docker's own client makes it"),
+    removed("services", "for each further service the entries above"),
     removed("kind.json", "the configuration that kind was given"),
     removed("kind-kubeconfig", "the kubeconfig while kind writes it"),
     removed("kubeconfig", "the instance's kubeconfig: it holds a key, and only its owner can read it"),

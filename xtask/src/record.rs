@@ -9,7 +9,7 @@ use crate::{env::Env, fingerprint::Fingerprint, graph::TaskId};
 
 /// The fingerprint that the task last ended well with. An unreadable record counts as none.
 pub fn read(env: &Env, task: TaskId) -> Option<Fingerprint> {
-    read_json(&env.work(format!("record/{}.json", task.name())))
+    read_json(&env.work(format!("record/{}.json", task.file_name())))
 }
 
 /// Why the task's inputs are not those of its last run, in words.
@@ -21,7 +21,7 @@ pub fn changed(env: &Env, task: TaskId, want: &Fingerprint) -> Option<String> {
 }
 
 pub fn write(env: &Env, task: TaskId, fingerprint: &Fingerprint) -> Result<()> {
-    write_json(&env.work(format!("record/{}.json", task.name())), fingerprint)
+    write_json(&env.work(format!("record/{}.json", task.file_name())), fingerprint)
 }
 
 /// Any JSON file; absent or unreadable is nothing.

@@ -33,7 +33,7 @@ type TaskOf<'a> = &'a (dyn Fn(TaskId) -> Option<Box<dyn Task>> + Sync);
 /// Brings the targets about with all that they need. Independent tasks end their work when one fails;
 /// the error returned is the first that happened. What was done is in the run that is returned.
 pub fn run(env: &Env, task_of: TaskOf<'_>, targets: &[TaskId]) -> Result<Run> {
-    let tasks = env.graph.closure(targets);
+    let tasks = env.graph.reached(targets);
     let planned: Vec<TaskId> = tasks.iter().copied().filter(|id| env.treatment(*id) != Treatment::PassedOver).collect();
     env.report.run(RunEvent::Planned { needs: env.graph.needs_of(&planned), tasks: planned });
     let result = verdict(env, run_all(env, task_of, tasks));

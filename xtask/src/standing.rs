@@ -137,7 +137,7 @@ mod tests {
     use crate::{config::ClusterType, graph::graph};
 
     fn standing_with(early: bool) -> Standing {
-        let graph = graph(ClusterType::Kind);
+        let graph = graph(ClusterType::Kind, &[None]);
         let ids = graph.ids();
         let standing = Standing::new(graph, early);
         standing.begin(&ids);

@@ -2,7 +2,12 @@
 
 use anyhow::Result;
 
-use crate::{env::Env, fingerprint::Fingerprint, graph::TaskId, probe::Probe};
+use crate::{
+    env::Env,
+    fingerprint::Fingerprint,
+    graph::{TaskId, TaskKind},
+    probe::Probe,
+};
 
 pub mod base_image;
 pub mod cluster;
@@ -33,19 +38,19 @@ pub trait Task {
 
 /// The task of a name; the commands that report under a name of their own are none.
 pub fn task(id: TaskId) -> Option<Box<dyn Task>> {
-    let task: Box<dyn Task> = match id {
-        TaskId::Engine => Box::new(engine::Engine),
-        TaskId::Patch => Box::new(patch::Patch),
-        TaskId::Requirements => Box::new(requirements::Requirements::default()),
-        TaskId::BaseImage => Box::new(base_image::BaseImage),
-        TaskId::Image => Box::new(image::Image),
-        TaskId::NodeImage => Box::new(node_image::NodeImage),
-        TaskId::Cluster => Box::new(cluster::Cluster),
-        TaskId::Operator => Box::new(operator::Operator::default()),
-        TaskId::Database => Box::new(database::Database::default()),
-        TaskId::Load => Box::new(load::Load),
-        TaskId::Deploy => Box::new(deploy::Deploy::default()),
-        TaskId::Dev | TaskId::Snapshot | TaskId::Rollback | TaskId::Delete => return None,
+    let task: Box<dyn Task> = match id.kind {
+        TaskKind::Engine => Box::new(engine::Engine),
+        TaskKind::Patch => Box::new(patch::Patch(id.service)),
+        TaskKind::Requirements => Box::new(requirements::Requirements::of(id.service)),
+        TaskKind::BaseImage => Box::new(base_image::BaseImage),
+        TaskKind::Image => Box::new(image::Image(id.service)),
+        TaskKind::NodeImage => Box::new(node_image::NodeImage),
+        TaskKind::Cluster => Box::new(cluster::Cluster),
+        TaskKind::Operator => Box::new(operator::Operator::default()),
+        TaskKind::Database => Box::new(database::Database::default()),
+        TaskKind::Load => Box::new(load::Load(id.service)),
+        TaskKind::Deploy => Box::new(deploy::Deploy::default()),
+        TaskKind::Dev | TaskKind::Snapshot | TaskKind::Rollback | TaskKind::Delete => return None,
     };
     Some(task)
 }

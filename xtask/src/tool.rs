@@ -68,7 +68,7 @@ impl Tools {
 
     /// Where a task's commands write.
     pub fn log(&self, task: TaskId) -> PathBuf {
-        self.log_dir.join(format!("{}.log", self.log_name.as_deref().unwrap_or(task.name())))
+        self.log_dir.join(format!("{}.log", self.log_name.clone().unwrap_or_else(|| task.file_name())))
     }
 
     /// Runs to the end; output goes to the task's log. Failing is an error with the last lines.

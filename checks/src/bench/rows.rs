@@ -147,7 +147,7 @@ fn loading(env: &Env, fixture: &Fixture<'_>, script: &Script<'_>, flags: &Flags)
     let changed = |mark: &str| -> Result<String> {
         fixture.mark(mark)?;
         fixture.tool(&["image"])?;
-        image::current(&inside)
+        image::current(&inside, None)
     };
     let (mut layer, mut whole) = (Figures::default(), Figures::default());
     for run in 0..flags.runs.max(3) {

@@ -115,7 +115,7 @@ impl<'a> Script<'a> {
             self.kubectl(&["apply", "-f", &text(&files.database)])?;
             self.kubectl(&[
                 "-n",
-                &self.env.config.app.namespace,
+                &self.env.config.namespace,
                 "wait",
                 "--for=condition=Ready",
                 "clusters.postgresql.cnpg.io",
@@ -125,11 +125,11 @@ impl<'a> Script<'a> {
         })?;
         step("kubectl apply and rollout status of the application", &|| {
             self.kubectl(&["apply", "-f", &text(&files.app)])?;
-            let namespace = &self.env.config.app.namespace;
+            let namespace = &self.env.config.namespace;
             self.kubectl(&["-n", namespace, "wait", "--for=condition=Complete", "jobs", "--all", "--timeout=240s"])?;
             self.kubectl(&["-n", namespace, "rollout", "status", "deployment", "--timeout=240s"])
         })?;
-        step("curl", &|| self.curl(&format!("http://localhost:{}{}", choice.port, self.env.config.app.path)))?;
+        step("curl", &|| self.curl(&format!("http://localhost:{}{}", choice.port, self.env.config.frontend.page)))?;
         Ok((began.elapsed(), steps))
     }
 
@@ -174,8 +174,8 @@ impl<'a> Script<'a> {
     /// A folder as `docker build` wants it: the patched application, its wheels, and the Dockerfile.
     fn context(&self) -> Result<PathBuf> {
         let context = self.folder.join("context");
-        copy(&self.env.stage(), &context)?;
-        copy(&self.env.wheels(), &context.join("wheels"))?;
+        copy(&self.env.scope(pocdeploy::graph::TaskId::Image).stage(), &context)?;
+        copy(&self.env.scope(pocdeploy::graph::TaskId::Image).wheels(), &context.join("wheels"))?;
         let dockerfile = self.env.files.file(&self.env.config.frontend.dockerfile)?;
         fs::copy(&dockerfile, context.join("Dockerfile")).context("copy the Dockerfile")?;
         Ok(context)

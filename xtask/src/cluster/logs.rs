@@ -21,7 +21,7 @@ use crate::{cluster::Cluster, errors::Exit};
 #[derive(Clone, Debug)]
 pub struct Source {
     /// What people call it.
-    pub part: &'static str,
+    pub part: String,
     pub namespace: String,
     pub labels: String,
 }
@@ -29,7 +29,7 @@ pub struct Source {
 /// One line of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    pub part: &'static str,
+    pub part: String,
     pub pod: String,
     pub container: String,
     /// As the kubelet writes it: RFC 3339 with nine digits of the second, so that texts sort as times do.
@@ -221,7 +221,7 @@ async fn next(reader: &mut (impl AsyncBufRead + Unpin), found: &Found) -> Option
     let text = read_line(reader, LONGEST).await?;
     let (time, text) = text.split_once(' ').unwrap_or((&text, ""));
     Some(Line {
-        part: found.source.part,
+        part: found.source.part.clone(),
         pod: found.pod.clone(),
         container: found.key.1.clone(),
         time: time.to_owned(),
@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn containers_are_listened_to_when_they_have_been_started() {
-        let source = Source { part: "app", namespace: "n".to_owned(), labels: String::new() };
+        let source = Source { part: "app".to_owned(), namespace: "n".to_owned(), labels: String::new() };
         let state = |name: &str, restarts: i32, state: serde_json::Value, last: serde_json::Value| json!({ "name": name, "ready": false, "restartCount": restarts, "image": "", "imageID": "", "state": state, "lastState": last });
         let pod = serde_json::from_value(json!({ "metadata": { "name": "p", "uid": "u" }, "status": {
             "initContainerStatuses": [state("done", 0, json!({ "terminated": { "exitCode": 0 } }), json!({}))],

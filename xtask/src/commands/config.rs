@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     config::{
         Resolved,
-        keys::{KEYS, Key},
+        keys::{self, Key},
         schema,
     },
     flags::Output,
@@ -20,10 +20,10 @@ pub(crate) fn show(resolved: &Resolved, origin: bool, output: Output) -> Result<
         return writeln!(std::io::stdout(), "{:#}", value(resolved)).context("print the configuration");
     }
     let mut out = String::new();
-    for key in &KEYS {
-        let line = format!("{:<24} {:<36}", key.path, (key.show)(&resolved.config));
+    for key in keys::all(&resolved.config) {
+        let line = format!("{:<24} {:<36}", key.path, key.show(&resolved.config));
         if origin {
-            out.push_str(&format!("{line} {}\n", resolved.origin(key.path)));
+            out.push_str(&format!("{line} {}\n", resolved.origin(&key.path)));
         } else {
             out.push_str(line.trim_end());
             out.push('\n');
@@ -43,10 +43,10 @@ pub(crate) fn schema() -> Result<()> {
 /// The form for machines, also for the support bundle.
 pub(crate) fn value(resolved: &Resolved) -> Value {
     let key = |key: &Key| {
-        let value = (key.show)(&resolved.config);
-        json!({ "key": key.path, "value": value, "origin": resolved.origin(key.path).to_string() })
+        let value = key.show(&resolved.config);
+        json!({ "key": key.path, "value": value, "origin": resolved.origin(&key.path).to_string() })
     };
-    let keys: Vec<Value> = KEYS.iter().map(key).collect();
+    let keys: Vec<Value> = keys::all(&resolved.config).iter().map(key).collect();
     json!({ "schema": 1, "keys": keys, "mirrors": resolved.config.images.mirrors })
 }
 
@@ -57,10 +57,10 @@ mod tests {
 
     #[test]
     fn machines_get_values_with_their_origins_and_no_secret() {
-        let text = format!("[app]\nsecret_key = \"{}\"\n", "canary".repeat(10));
+        let text = format!("[frontend]\nsecret_key = \"{}\"\n", "canary".repeat(10));
         let value = value(&Config::resolve(&text, &|_| None).unwrap());
-        let key = value["keys"].as_array().unwrap().iter().find(|it| it["key"] == "app.secret_key").unwrap();
-        assert_eq!(*key, json!({ "key": "app.secret_key", "value": "[redacted]", "origin": "Pocdeploy.toml:2" }));
+        let key = value["keys"].as_array().unwrap().iter().find(|it| it["key"] == "frontend.secret_key").unwrap();
+        assert_eq!(*key, json!({ "key": "frontend.secret_key", "value": "[redacted]", "origin": "Pocdeploy.toml:2" }));
         assert_eq!(value["mirrors"], json!({}));
     }
 }

@@ -47,7 +47,7 @@ pub(crate) fn run(env: &Env, output: Output, restore: Option<&Path>) -> Result<(
     let created = Created {
         url: instance::url(env)?,
         kubeconfig: kubeconfig.strip_prefix(&env.project).unwrap_or(&kubeconfig).display().to_string(),
-        namespace: env.config.app.namespace.clone(),
+        namespace: env.config.namespace.clone(),
         database_secret: wanted::credentials(env)?,
     };
     env.report.run(RunEvent::Closing { text: words(&run, &created) });

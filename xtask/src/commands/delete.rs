@@ -85,12 +85,12 @@ pub(crate) fn preview(env: &Env, purge: bool, output: Output) -> Result<()> {
 /// What the cluster and the engine hold of this instance, in words.
 fn products(env: &Env) -> Result<Vec<String>> {
     let mut out = provider(env).leftovers(env)?;
-    if let Some(reference) = image::last_built(env)
-        && let Ok(engine) = env.engine()
-        && engine.image(&reference)?.is_some()
-        && others(env)?.is_empty()
-    {
-        out.push(format!("image {reference}"));
+    if let Ok(engine) = env.engine() {
+        for reference in image::last_built(env) {
+            if engine.image(&reference)?.is_some() && others(env)?.is_empty() {
+                out.push(format!("image {reference}"));
+            }
+        }
     }
     Ok(out)
 }
@@ -127,24 +127,30 @@ fn keep(failures: &mut Vec<anyhow::Error>, result: Result<()>) {
     }
 }
 
-/// The application's image under both tags: names that this instance's last run made.
+/// The services' images under both tags: names that this instance's last run made.
 fn remove_images(env: &Env) -> Result<()> {
     let Ok(engine) = env.engine() else { return Ok(()) };
-    let Some(reference) = image::last_built(env) else { return Ok(()) };
-    // Names follow from content: another instance of the same source has the same image.
-    if !others(env)?.is_empty() {
-        env.detail(TASK, format!("image {reference} stays: other instances may use it"));
+    let built = image::last_built(env);
+    if built.is_empty() {
         return Ok(());
     }
-    let plain = format!("{}:{}", env.config.frontend.image, env.config.frontend.version);
-    let ours = engine.image(&reference)?;
-    let tagged = engine.image(&plain)?;
-    if let (Some(ours), Some(tagged)) = (&ours, &tagged)
-        && ours.id == tagged.id
-    {
-        engine.remove_image(&plain)?;
+    // Names follow from content: another instance of the same source has the same image.
+    if !others(env)?.is_empty() {
+        env.detail(TASK, format!("image {} stays: other instances may use it", built.join(", ")));
+        return Ok(());
     }
-    engine.remove_image(&reference)
+    for reference in built {
+        // `polls:1.0.0` of `polls:1.0.0-0123456789ab`.
+        let plain = reference.rsplit_once('-').map_or(reference.as_str(), |(plain, _)| plain);
+        let (ours, tagged) = (engine.image(&reference)?, engine.image(plain)?);
+        if let (Some(ours), Some(tagged)) = (&ours, &tagged)
+            && ours.id == tagged.id
+        {
+            engine.remove_image(plain)?;
+        }
+        engine.remove_image(&reference)?;
+    }
+    Ok(())
 }
 
 /// The engine and the cache serve every instance of the machine: they stay while another one lives.

@@ -44,6 +44,11 @@ fn prepare(env: &Env) -> Result<Session<'_>> {
     runner::run(env, &tasks::task, &[TaskId::Load, TaskId::Database])?;
     env.note(TASK, "rolling out one pod whose code can be replaced");
     let session = Session::enter(env)?;
+    let others: Vec<String> =
+        env.config.services.iter().filter(|(_, it)| it.uses.as_deref() == Some("frontend")).map(|(name, _)| name.clone()).collect();
+    if !others.is_empty() {
+        env.note(TASK, format!("{} keep the code of the image until `update`", others.join(", ")));
+    }
     env.note(
         TASK,
         format!("watching {}; Ctrl-C ends it, and `update` then makes an image of all changes", env.config.frontend.path.display()),
@@ -54,7 +59,7 @@ fn prepare(env: &Env) -> Result<Session<'_>> {
 /// Follows the pods' logs on standard output beside the files.
 fn with_logs<'a>(env: &'a Env, session: Session<'a>) -> Result<()> {
     let (namespace, labels) = session.labels();
-    let sources = [Source { part: "app", namespace: namespace.to_owned(), labels: labels.to_owned() }];
+    let sources = [Source { part: "app".to_owned(), namespace: namespace.to_owned(), labels: labels.to_owned() }];
     let cluster = Cluster::open_for_streams(env, &env.kubeconfig())?;
     let show = |line: Line| writeln!(std::io::stdout(), "{}", line.text).map(|()| true).context("print the log");
     std::thread::scope(|scope| {
@@ -90,7 +95,12 @@ fn follow<'a>(env: &'a Env, mut session: Session<'a>) -> Result<()> {
         }
         let changed = watch::changed(&seen, &now);
         seen = now;
-        let result = match watch::decide(&env.path(&env.config.frontend.path), &env.project, image::ignore(env)?.as_ref(), &changed) {
+        let result = match watch::decide(
+            &env.path(&env.config.frontend.path),
+            &env.project,
+            image::ignore(&env.scope(TaskId::Image))?.as_ref(),
+            &changed,
+        ) {
             Decision::Sync => sync(env, &mut session),
             Decision::Rebuild(why) => rebuild(env, &mut session, &why),
         };

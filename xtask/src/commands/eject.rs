@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use crate::{
     called,
     carried::{self, Carried},
-    config::Frontend,
+    config::Service,
     env::find_project,
     errors::{Code, Problem},
     flags::Eject,
@@ -58,7 +58,7 @@ fn choose(all: Vec<Carried>, paths: &[PathBuf]) -> Result<(Vec<Carried>, Vec<Pat
         return Err(Problem::usage(what).hint(hint).into());
     }
     let is_chosen = |it: &Carried| paths.is_empty() || paths.iter().any(|path| it.path.starts_with(path));
-    let generated = Frontend::default().requirements;
+    let generated = Service::default().requirements;
     let is_passed_over = |it: &Carried| it.path == generated && !paths.contains(&it.path);
     let (passed_over, chosen): (Vec<Carried>, Vec<Carried>) = all.into_iter().filter(is_chosen).partition(is_passed_over);
     Ok((chosen, passed_over.into_iter().map(|it| it.path).collect()))

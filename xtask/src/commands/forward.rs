@@ -15,7 +15,7 @@ use crate::{
     deploy::parts::Parts,
     env::Env,
     errors::Problem,
-    flags::inside::{Forward, ForwardTo},
+    flags::inside::{Forward, PartName},
 };
 
 /// How many ports after the usual one are tried.
@@ -25,21 +25,27 @@ pub(crate) fn run(env: &Env, flags: &Forward) -> Result<()> {
     let cluster = instance::connect_for_streams(env)?;
     let parts = Parts::read(env)?;
     let (part, port) = match flags.to {
-        ForwardTo::Database => (parts.primary(), 5432),
-        ForwardTo::App => (parts.app.clone(), parts.app_port),
+        PartName::Service(name) => {
+            let it = parts.service(name)?;
+            let port = it.port.ok_or_else(|| Problem::config(format!("the manifests of {name} name no port of its container")))?;
+            (it.part.clone(), port)
+        }
+        PartName::App => (parts.app.clone(), parts.app_port),
+        _ => (parts.primary(), 5432),
     };
     let listener = listen(flags.port, port)?;
     let local = listener.local_addr().context("ask for the local port")?.port();
     let address = match flags.to {
-        ForwardTo::Database => {
+        PartName::App => format!("http://localhost:{local}{}", env.config.frontend.page),
+        PartName::Service(name) => format!("http://localhost:{local}{}", env.config.service(Some(name)).page),
+        _ => {
             format!("postgresql://{}@localhost:{local}/{}?sslmode=require", env.config.database.user, env.config.database.name)
         }
-        ForwardTo::App => format!("http://localhost:{local}{}", env.config.app.path),
     };
     if local != port && flags.port.is_none() {
         say(&format!("port {port} is taken: using {local}"));
     }
-    if flags.to == ForwardTo::Database {
+    if flags.to == PartName::Database {
         say(&format!(
             "the password: cargo xtask kubectl -n {} get secret {}-app -o jsonpath='{{.data.password}}' | base64 -d",
             part.namespace, parts.cluster

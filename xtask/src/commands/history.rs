@@ -70,6 +70,7 @@ mod tests {
         let revision = |number, outcome, why: &str| Revision {
             number,
             image: "polls:1".to_owned(),
+            further_images: Vec::new(),
             when: "2026-11-24T06:00:00Z".to_owned(),
             why: why.to_owned(),
             outcome,

@@ -8,7 +8,7 @@ use crate::{
     deploy::parts::Parts,
     env::Env,
     errors::{EndedWith, Problem},
-    flags::inside::ShellIn,
+    flags::inside::PartName,
     images,
     provider::{Node, provider},
     tool,
@@ -23,17 +23,21 @@ pub(crate) fn psql(env: &Env, arguments: &[String]) -> Result<()> {
 }
 
 /// A shell, or a command, in a pod, or in a node that runs, of a cluster that is finished or not.
-pub(crate) fn shell(env: &Env, part: ShellIn, command: &[String]) -> Result<()> {
+pub(crate) fn shell(env: &Env, part: PartName, command: &[String]) -> Result<()> {
     // Every node has bash; an image may have no more than sh.
-    let shell = [if part == ShellIn::Node { "bash" } else { "sh" }.to_owned()];
+    let shell = [if part == PartName::Node { "bash" } else { "sh" }.to_owned()];
     let command = if command.is_empty() { &shell } else { command };
-    if part == ShellIn::Node {
+    if part == PartName::Node {
         let node = env.only_looking(|| instance::node(env))?;
         return passed_on(env.engine()?.attach(&node.container, command)?);
     }
     let cluster = connect_for_streams(env)?;
     let parts = Parts::read(env)?;
-    let part = if part == ShellIn::Database { parts.primary() } else { parts.app };
+    let part = match part {
+        PartName::Database => parts.primary(),
+        PartName::Service(name) => parts.service(name)?.part.clone(),
+        _ => parts.app,
+    };
     let place = instance::place(&cluster, &part)?;
     passed_on(cluster.attach(&place, command)?)
 }

@@ -88,7 +88,7 @@ pub(super) fn connect_for_streams(env: &Env) -> Result<Cluster> {
 /// The URL of the application's page.
 pub(super) fn url(env: &Env) -> Result<String> {
     match provider(env).address(env)? {
-        Some(address) => Ok(address.url(&env.config.app.path)),
+        Some(address) => Ok(address.url(&env.config.frontend.page)),
         None => Err(Problem { exit: Exit::Unhealthy, ..Problem::new("the cluster has not assigned an address to the application yet") }
             .code(Code::Unhealthy)
             .hint("`cargo xtask status` says what it waits for")

@@ -12,26 +12,29 @@ use crate::{
     deploy::parts::Parts,
     env::Env,
     errors::Problem,
-    flags::inside::{LogPart, Logs},
+    flags::inside::{Logs, PartName},
     provider::provider,
 };
 
 pub(crate) fn run(env: &Env, flags: &Logs) -> Result<()> {
     let grep = flags.grep.as_deref().map(Regex::new).transpose().map_err(|error| Problem::usage(format!("--grep: {error}")))?;
-    if flags.part == Some(LogPart::Node) {
+    if flags.part == Some(PartName::Node) {
         // Of a node that has stopped, the engine still gives its log and files.
         env.only_looking(|| instance::what_answers(env))?;
         return of_node(env, flags, grep.as_ref());
     }
     let parts = Parts::read(env)?;
-    let wanted = flags.part.map(name);
+    let wanted = flags.part.map(|it| it.name());
+    if let Some(PartName::Service(name)) = flags.part {
+        parts.service(name)?;
+    }
     let sources: Vec<Source> = parts
         .all()
-        .filter(|it| wanted.is_none_or(|wanted| wanted == it.name))
-        .map(|it| Source { part: it.name, namespace: it.namespace.clone(), labels: it.selector.clone() })
+        .filter(|it| wanted.as_ref().is_none_or(|wanted| *wanted == it.name))
+        .map(|it| Source { part: it.name.clone(), namespace: it.namespace.clone(), labels: it.selector.clone() })
         .collect();
     if sources.is_empty() {
-        return Err(Problem::config(format!("the manifests in deploy/ have no {}", wanted.unwrap_or("part"))).into());
+        return Err(Problem::config(format!("the manifests in deploy/ have no {}", wanted.as_deref().unwrap_or("part"))).into());
     }
     if let Answering::Node { why } = env.only_looking(|| instance::what_answers(env))? {
         instance::say(&format!("{why}\nthe node's own logs follow"))?;
@@ -60,8 +63,13 @@ fn of_node(env: &Env, flags: &Logs, grep: Option<&Regex>) -> Result<()> {
         let words: Vec<&str> = file.trim_end_matches(".log").split('/').collect();
         let container = if words.len() > 2 { words[words.len() - 2] } else { words[words.len() - 1] };
         for text in text.lines() {
-            let line =
-                Line { part: "node", pod: node.to_owned(), container: container.to_owned(), time: String::new(), text: text.to_owned() };
+            let line = Line {
+                part: "node".to_owned(),
+                pod: node.to_owned(),
+                container: container.to_owned(),
+                time: String::new(),
+                text: text.to_owned(),
+            };
             if !print(&line)? {
                 return Ok(());
             }
@@ -89,16 +97,6 @@ fn printer<'a>(flags: &'a Logs, grep: Option<&'a Regex>) -> impl FnMut(&Line) ->
     }
 }
 
-fn name(part: LogPart) -> &'static str {
-    match part {
-        LogPart::App => "app",
-        LogPart::Migration => "migration",
-        LogPart::Database => "database",
-        LogPart::Operator => "operator",
-        LogPart::Node => "node",
-    }
-}
-
 fn as_json(line: &Line) -> Value {
     json!({ "time": line.time, "part": line.part, "pod": line.pod, "container": line.container, "text": line.text })
 }
@@ -108,7 +106,7 @@ fn as_text(line: &Line, colour: bool) -> String {
     // Of a node, what speaks in it.
     let pod = if line.part == "node" { &line.container } else { line.pod.rsplit('-').next().unwrap_or(&line.pod) };
     let said = readable(&line.text).unwrap_or_else(|| line.text.clone());
-    let (on, off) = match (colour, line.part) {
+    let (on, off) = match (colour, line.part.as_str()) {
         (false, _) => ("", ""),
         (true, "app") => ("\x1b[32m", "\x1b[0m"),
         (true, "migration") => ("\x1b[33m", "\x1b[0m"),
@@ -134,8 +132,14 @@ fn readable(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn line(part: &'static str, text: &str) -> Line {
-        Line { part, pod: "polls-frontend-57db-cmqhl".to_owned(), container: "c".to_owned(), time: "t".to_owned(), text: text.to_owned() }
+    fn line(part: &str, text: &str) -> Line {
+        Line {
+            part: part.to_owned(),
+            pod: "polls-frontend-57db-cmqhl".to_owned(),
+            container: "c".to_owned(),
+            time: "t".to_owned(),
+            text: text.to_owned(),
+        }
     }
 
     #[test]

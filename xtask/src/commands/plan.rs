@@ -52,9 +52,9 @@ pub(crate) fn extent(env: &Env, path: &Path) -> Result<Extent> {
 }
 
 fn make(env: &Env, targets: &[TaskId]) -> Result<Plan> {
-    let ids = env.graph.closure(targets);
+    let ids = env.graph.reached(targets);
     let seen = graph::look(env, &ids);
-    let is_fresh = |id| seen.iter().any(|it| it.id == id && matches!(it.state, State::Fresh(_)));
+    let is_fresh = |id: TaskId| seen.iter().filter(|it| id.means(it.id)).all(|it| matches!(it.state, State::Fresh(_)));
     let objects = match ids.contains(&TaskId::Deploy) {
         // The objects name the image, so its inputs must be known; whether it is built does not matter.
         true if is_fresh(TaskId::Requirements) && is_fresh(TaskId::Cluster) => Some(env.only_looking(|| objects::preview(env))?),

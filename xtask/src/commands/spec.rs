@@ -164,7 +164,12 @@ impl Spec {
     pub(super) fn extent(&self, graph: &Graph) -> Result<Extent, Problem> {
         let Some(target) = self.target else { return Ok(Extent::All) };
         match self.from {
-            Some(from) if !graph.closure(&[target]).contains(&from) => {
+            Some(from) if graph.named(from).is_empty() => {
+                let of_its_kind: Vec<String> = graph.named(TaskId::of(from.kind)).into_iter().map(TaskId::name).collect();
+                let what = format!("there is no task {}; there is {}", from.name(), of_its_kind.join(", "));
+                Err(Problem::usage(what).hint("`cargo xtask graph` lists the tasks"))
+            }
+            Some(from) if !graph.reached(&[target]).iter().any(|it| from.means(*it)) => {
                 let (target, from) = (target.name(), from.name());
                 Err(Problem::usage(format!("{target} does not need {from}: --from {from} means nothing here")))
             }

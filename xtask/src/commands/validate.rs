@@ -52,7 +52,7 @@ pub(crate) fn run(env: &Env, flags: &Validate) -> Result<()> {
         Problem { exit: Exit::Unhealthy, ..Problem::new(what) }.code(Code::Unhealthy).hint(cause.hint.as_deref().unwrap_or(otherwise));
     // What is wrong with pods stands in their states, logs and events.
     if cause.area != Area::Held && checks.iter().any(|it| !it.well && it.area >= Area::Readiness) {
-        let namespaces = [env.config.app.namespace.as_str(), operator::NAMESPACE];
+        let namespaces = [env.config.namespace.as_str(), operator::NAMESPACE];
         let unwell = namespaces.into_iter().map(|it| evidence::collect(&cluster, it, "")).find(|it| !it.symptoms.is_empty());
         if let Some(diagnosis) = unwell {
             problem = diagnosis.explain(problem);

@@ -3,18 +3,18 @@
 use std::path::Path;
 
 use crate::config::{
-    ClusterConfig, ClusterType, Config, FILE,
+    ClusterConfig, ClusterType, Config, FILE, Service, ServiceName,
     form::{
         control_character, database_name, host_name, image_name, image_place, image_reference, inside, label, mirror, postgresql_image,
         quantity, registry, role, tag, url_path,
     },
-    keys::KEYS,
+    keys,
 };
 
 /// One wrong value: where it stands, and what is wrong with it.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Complaint {
-    pub(crate) key: &'static str,
+    pub(crate) key: String,
     /// The name in a table whose names are the user's own.
     pub(crate) entry: Option<String>,
     pub(crate) text: String,
@@ -27,37 +27,37 @@ const LONGEST_SECRET: usize = 4096;
 
 /// Every wrong value of the file.
 pub(crate) fn complaints(config: &Config) -> Vec<Complaint> {
-    let mut out = Vec::new();
+    let mut out: Vec<Complaint> = Vec::new();
     // One complaint a key: the first says what to do, and others may only follow from it.
-    let mut check = |key, problem: Option<String>| {
+    let mut check = |key: &str, problem: Option<String>| {
         if let Some(text) = problem
-            && !out.iter().any(|it: &Complaint| it.key == key)
+            && !out.iter().any(|it| it.key == key)
         {
-            out.push(Complaint { key, entry: None, text });
+            out.push(Complaint { key: key.to_owned(), entry: None, text });
         }
     };
-    for key in &KEYS {
-        check(key.path, key.text(config).and_then(|it| control_character(&it)));
+    for key in keys::all(config) {
+        check(&key.path, key.text(config).and_then(|it| control_character(&it)));
     }
     if let Some(name) = &config.name {
         // kind adds fourteen characters for its node, and the result is a host name of at most 63 characters.
         check("name", label(name, 40));
     }
-    let frontend = &config.frontend;
-    let paths = [
-        ("frontend.path", &frontend.path),
-        ("frontend.patch_dir", &frontend.patch_dir),
-        ("frontend.dockerfile", &frontend.dockerfile),
-        ("frontend.requirements", &frontend.requirements),
-    ];
-    for (key, path) in paths {
-        check(key, inside(path).or_else(|| own(path)));
+    check("namespace", label(&config.namespace, 63));
+    if matches!(config.namespace.as_str(), "default" | "cnpg-system" | "local-path-storage") || config.namespace.starts_with("kube-") {
+        check("namespace", Some(format!("`{}` belongs to others; the application gets a namespace of its own", config.namespace)));
     }
-    check("frontend.packages", frontend.packages.values().find_map(|it| distribution(it)));
-    check("frontend.groups", frontend.groups.iter().find_map(|it| distribution(it)));
-    check("frontend.requirements", overwritten(&frontend.requirements, &frontend.dockerfile));
-    check("frontend.image", image_name(&frontend.image));
-    check("frontend.version", tag(&frontend.version));
+    service(&config.frontend, "frontend", &mut check);
+    if !config.frontend.page.starts_with('/') {
+        check("frontend.page", url_path(&config.frontend.page));
+    }
+    for (name, further) in &config.services {
+        let table = format!("services.{name}");
+        check(&table, service_name(name));
+        service(further, &table, &mut check);
+        check(&format!("{table}.uses"), further.uses.as_deref().and_then(|used| uses(config, name, used)));
+        check(&format!("{table}.image"), taken(config, name));
+    }
     if config.cluster.port == Some(0) {
         check("cluster.port", Some("must be between 1 and 65535".to_owned()));
     }
@@ -70,20 +70,6 @@ pub(crate) fn complaints(config: &Config) -> Vec<Complaint> {
         check("database.instances", Some("must be between 1 and 9".to_owned()));
     }
     check("database.storage", quantity(&database.storage));
-    let app = &config.app;
-    check("app.namespace", label(&app.namespace, 63));
-    if matches!(app.namespace.as_str(), "default" | "cnpg-system" | "local-path-storage") || app.namespace.starts_with("kube-") {
-        check("app.namespace", Some(format!("`{}` belongs to others; the application gets a namespace of its own", app.namespace)));
-    }
-    if !(1..=50).contains(&app.replicas) {
-        check("app.replicas", Some("must be between 1 and 50".to_owned()));
-    }
-    check("app.secret_key", app.secret_key.as_ref().and_then(|it| secret_key(it.expose()).or_else(|| secret(it.expose()))));
-    check("app.host", host_name(&app.host));
-    check("app.path", url_path(&app.path));
-    if !app.text.is_empty() && app.text.trim().is_empty() {
-        check("app.text", Some("is blank, which every page holds; leave the key out to ask for no text".to_owned()));
-    }
     let images = &config.images;
     for (key, image) in [("images.python", &images.python), ("images.node", &images.node), ("images.operator", &images.operator)] {
         check(key, image.as_deref().and_then(image_reference));
@@ -91,14 +77,80 @@ pub(crate) fn complaints(config: &Config) -> Vec<Complaint> {
     check("images.postgresql", images.postgresql.as_deref().and_then(postgresql_image));
     for (host, url) in &images.mirrors {
         if let Some(text) = registry(host).or_else(|| mirror(url)) {
-            out.push(Complaint { key: "images.mirrors", entry: Some(host.clone()), text });
+            out.push(Complaint { key: "images.mirrors".to_owned(), entry: Some(host.clone()), text });
         }
     }
     out
 }
 
+/// The rules of one service's table.
+fn service(service: &Service, table: &str, check: &mut impl FnMut(&str, Option<String>)) {
+    let mut check = |key: &str, problem: Option<String>| check(&format!("{table}.{key}"), problem);
+    let paths = [
+        ("path", &service.path),
+        ("patch_dir", &service.patch_dir),
+        ("dockerfile", &service.dockerfile),
+        ("requirements", &service.requirements),
+    ];
+    for (key, path) in paths {
+        check(key, inside(path).or_else(|| own(path)));
+    }
+    check("packages", service.packages.values().find_map(|it| distribution(it)));
+    check("groups", service.groups.iter().find_map(|it| distribution(it)));
+    check("requirements", overwritten(&service.requirements, &service.dockerfile));
+    check("image", image_name(&service.image));
+    check("version", tag(&service.version));
+    if !(1..=50).contains(&service.replicas) {
+        check("replicas", Some("must be between 1 and 50".to_owned()));
+    }
+    check("secret_key", service.secret_key.as_ref().and_then(|it| secret_key(it.expose()).or_else(|| secret(it.expose()))));
+    check("host", host_name(&service.host));
+    if !service.page.is_empty() {
+        check("page", url_path(&service.page));
+    }
+    if !service.text.is_empty() && service.text.trim().is_empty() {
+        check("text", Some("is blank, which every page holds; leave the key out to ask for no text".to_owned()));
+    }
+}
+
+/// Names of services that are something else: the first service, and folders of `deploy/` or parts that commands name.
+const TAKEN: [&str; 5] = ["frontend", "database", "app", "migration", "operator"];
+
+fn service_name(name: &str) -> Option<String> {
+    if ServiceName::new(name).is_none() {
+        let rule = "small letters, digits and hyphens, a letter first, at most 30";
+        return Some(format!("`{name}` is no name of a service: {rule}"));
+    }
+    TAKEN.contains(&name).then(|| format!("`{name}` is taken: {} are names of the tool's own", TAKEN.join(", ")))
+}
+
+/// Why a service cannot use the image of another.
+fn uses(config: &Config, name: &str, used: &str) -> Option<String> {
+    if used == "frontend" {
+        return None;
+    }
+    match config.services.get(used) {
+        _ if used == name => Some("is the service itself; leave the key out where it has an image of its own".to_owned()),
+        None => {
+            let all: Vec<&str> =
+                std::iter::once("frontend").chain(config.services.keys().map(String::as_str)).filter(|it| *it != name).collect();
+            Some(format!("there is no service `{used}`; there are {}", all.join(", ")))
+        }
+        Some(it) => it.uses.as_ref().map(|of| format!("`{used}` has no image of its own: it uses that of `{of}`, and so can this one")),
+    }
+}
+
+/// Two services with images of their own under one name would build over each other.
+fn taken(config: &Config, name: &str) -> Option<String> {
+    let own = config.services.get(name).filter(|it| it.uses.is_none())?;
+    let others =
+        config.services.iter().filter(|(other, it)| other.as_str() < name && it.uses.is_none()).map(|(other, it)| (other.as_str(), it));
+    let (other, _) = std::iter::once(("frontend", &config.frontend)).chain(others).find(|(_, it)| it.image == own.image)?;
+    Some(format!("`{}` is the image of `{other}`; give this one another name, or write uses = \"{other}\"", own.image))
+}
+
 /// Keys that the type of cluster asks for, and those that mean nothing to it.
-fn cluster(cluster: &ClusterConfig, check: &mut impl FnMut(&'static str, Option<String>)) {
+fn cluster(cluster: &ClusterConfig, check: &mut impl FnMut(&str, Option<String>)) {
     let given = |value: &Option<String>| value.as_deref().is_some_and(|it| !it.trim().is_empty());
     let existing = [
         ("cluster.kubeconfig", cluster.kubeconfig.is_some()),
@@ -190,39 +242,72 @@ fn secret_key(value: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn keys(text: &str) -> Vec<&'static str> {
+    fn keys(text: &str) -> Vec<String> {
         let config: Config = toml::from_str(text).unwrap();
         complaints(&config).into_iter().map(|it| it.key).collect()
     }
 
     #[test]
     fn wrong_values_are_found_all_at_once() {
-        let text = "name = \"Big\"\n[frontend]\npath = \"../elsewhere\"\nimage = \"polls:1\"\nversion = \"latest\"\n[cluster]\nport = 0\n\
-                    [database]\nname = \"a;drop\"\nstorage = \"lots\"\n[app]\nnamespace = \"kube-system\"\nsecret_key = \"short\"\n";
+        let text = "name = \"Big\"\nnamespace = \"kube-system\"\n[frontend]\npath = \"../elsewhere\"\nimage = \"polls:1\"\nversion = \"latest\"\n[cluster]\nport = 0\n\
+                    [database]\nname = \"a;drop\"\nstorage = \"lots\"\n[services.app]\nsecret_key = \"short\"\n";
         let expected = [
             "name",
+            "namespace",
             "frontend.path",
             "frontend.image",
             "frontend.version",
+            "services.app",
+            "services.app.secret_key",
             "cluster.port",
             "database.name",
             "database.storage",
-            "app.namespace",
-            "app.secret_key",
         ];
         assert_eq!(keys(text), expected);
     }
 
     #[test]
     fn no_key_that_is_text_takes_a_control_character() {
-        for key in KEYS.iter().filter(|it| it.text(&Config::default()).is_some() || it.path.starts_with("images.") || it.path == "name") {
+        let one = || Config::parse("[services.worker]\n").unwrap();
+        let is_text = |it: &keys::Key| it.text(&one()).is_some() || it.path.starts_with("images.") || it.path == "name";
+        for key in keys::all(&one()).into_iter().filter(is_text) {
             for evil in ["a\nb", "a\r", "a\0b", "a\u{7f}b", "a\u{85}b", "\u{1b}[31m"] {
-                let mut config = Config::default();
+                let mut config = one();
                 // A list of names refuses it by itself.
                 if key.set(&mut config, evil).is_ok() {
-                    assert_eq!(complaints(&config).iter().map(|it| it.key).collect::<Vec<_>>(), [key.path], "{evil:?}");
+                    assert_eq!(complaints(&config).iter().map(|it| it.key.as_str()).collect::<Vec<_>>(), [key.path.as_str()], "{evil:?}");
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_service_uses_the_image_of_one_that_has_its_own() {
+        let check = |text: &str, expected: &[&str]| {
+            let config: Config = toml::from_str(text).unwrap();
+            let found: Vec<String> = complaints(&config).into_iter().map(|it| format!("{}: {}", it.key, it.text)).collect();
+            assert_eq!(found, expected, "{text}");
+        };
+        check("[services.a]\nuses = \"frontend\"\n[services.b]\nimage = \"b\"\n[services.c]\nuses = \"b\"\n", &[]);
+        check(
+            "[services.a]\nuses = \"a\"\n",
+            &["services.a.uses: is the service itself; leave the key out where it has an image of its own"],
+        );
+        check("[services.a]\nuses = \"b\"\n", &["services.a.uses: there is no service `b`; there are frontend"]);
+        check(
+            "[services.a]\nuses = \"b\"\n[services.b]\nuses = \"frontend\"\n",
+            &["services.a.uses: `b` has no image of its own: it uses that of `frontend`, and so can this one"],
+        );
+        check(
+            "[services.a]\nimage = \"x\"\n[services.b]\nimage = \"x\"\n",
+            &["services.b.image: `x` is the image of `a`; give this one another name, or write uses = \"a\""],
+        );
+        check(
+            "[services.database]\nimage = \"x\"\n[services.A_b]\nimage = \"y\"\n",
+            &[
+                "services.A_b: `A_b` is no name of a service: small letters, digits and hyphens, a letter first, at most 30",
+                "services.database: `database` is taken: frontend, database, app, migration, operator are names of the tool's own",
+            ],
+        );
     }
 }

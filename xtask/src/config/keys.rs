@@ -2,37 +2,111 @@
 
 use std::{fmt::Display, path::PathBuf, str::FromStr};
 
-use crate::config::{Config, Secret, Source};
+use crate::config::{Config, Secret, Service, Source};
 
-/// One key.
-pub struct Key {
-    /// `frontend.path`.
-    pub path: &'static str,
+/// A key of one table: how it reads, and how it is set from text.
+struct Field<T> {
+    /// Below the table: `path`; with the table's name where there is one table only: `cluster.port`.
+    name: &'static str,
     /// For people; a secret reads `[redacted]`, an absent value is empty.
-    pub show: fn(&Config) -> String,
+    show: fn(&T) -> String,
     /// The value as it is where it is text, a secret too; nothing where it is a number or not set.
-    text: fn(&Config) -> Option<String>,
-    set: fn(&mut Config, &str) -> Result<(), String>,
+    text: fn(&T) -> Option<String>,
+    set: fn(&mut T, &str) -> Result<(), String>,
+}
+
+/// One key of the file.
+pub struct Key {
+    /// `frontend.path`, `services.worker.path`, `cluster.port`.
+    pub path: String,
+    field: Of,
+}
+
+#[derive(Clone, Copy)]
+enum Of {
+    File(&'static Field<Config>),
+    Frontend(&'static Field<Service>),
+    /// Of the further service whose name is in the path.
+    Further(&'static Field<Service>),
 }
 
 impl Key {
-    /// `POCDEPLOY_FRONTEND_PATH`; the two secrets have had shorter names from the start.
-    pub fn variable(&self) -> String {
-        match self.path {
-            "app.secret_key" => "POCDEPLOY_SECRET_KEY".to_owned(),
-            path => format!("POCDEPLOY_{}", path.replace('.', "_").to_uppercase()),
+    fn of_service(table: &str, field: Of, name: &str) -> Key {
+        Key { path: format!("{table}.{name}"), field }
+    }
+
+    /// The service's name in the path of a key of `[services.NAME]`.
+    fn service(&self) -> &str {
+        self.path.split('.').nth(1).unwrap_or_default()
+    }
+
+    /// `POCDEPLOY_FRONTEND_PATH`; the two secrets have had shorter names from the start. Keys of further services have none.
+    pub fn variable(&self) -> Option<String> {
+        match (self.field, self.path.as_str()) {
+            (Of::Further(_), _) => None,
+            (_, "frontend.secret_key") => Some("POCDEPLOY_SECRET_KEY".to_owned()),
+            (_, path) => Some(format!("POCDEPLOY_{}", path.replace('.', "_").to_uppercase())),
+        }
+    }
+
+    /// For people; a secret reads `[redacted]`, an absent value is empty.
+    pub fn show(&self, config: &Config) -> String {
+        match self.field {
+            Of::File(field) => (field.show)(config),
+            Of::Frontend(field) => (field.show)(&config.frontend),
+            Of::Further(field) => config.services.get(self.service()).map(field.show).unwrap_or_default(),
         }
     }
 
     /// The value as it is, for rules: it may be a secret and is shown to nobody. Nothing where the key is no text or is not set.
     pub(super) fn text(&self, config: &Config) -> Option<String> {
-        (self.text)(config)
+        match self.field {
+            Of::File(field) => (field.text)(config),
+            Of::Frontend(field) => (field.text)(&config.frontend),
+            Of::Further(field) => config.services.get(self.service()).and_then(field.text),
+        }
     }
 
     /// Sets the value from a variable's text.
     pub fn set(&self, config: &mut Config, text: &str) -> Result<(), String> {
-        (self.set)(config, text)
+        match self.field {
+            Of::File(field) => (field.set)(config, text),
+            Of::Frontend(field) => (field.set)(&mut config.frontend, text),
+            Of::Further(field) => config.services.get_mut(self.service()).map_or(Ok(()), |it| (field.set)(it, text)),
+        }
     }
+}
+
+/// Every key of this configuration, in the file's order. Mirrors and packages are tables of the user's own names and are not among them.
+pub fn all(config: &Config) -> Vec<Key> {
+    let mut out: Vec<Key> = BEFORE.iter().map(of_file).collect();
+    // The first service uses no other's image.
+    let frontend = SERVICE.iter().filter(|it| it.name != USES);
+    out.extend(frontend.map(|it| Key::of_service("frontend", Of::Frontend(it), it.name)));
+    for name in config.services.keys() {
+        out.extend(SERVICE.iter().map(|it| Key::of_service(&format!("services.{name}"), Of::Further(it), it.name)));
+    }
+    out.extend(AFTER.iter().map(of_file));
+    out
+}
+
+/// The keys that every file may have: those without further services.
+pub fn fixed() -> Vec<Key> {
+    all(&Config::default())
+}
+
+/// The keys of a further service, below its table.
+pub fn of_service() -> impl Iterator<Item = &'static str> {
+    SERVICE.iter().map(|it| it.name)
+}
+
+/// The variables that go before the file.
+pub(super) fn variables() -> impl Iterator<Item = String> {
+    fixed().into_iter().filter_map(|it| it.variable())
+}
+
+fn of_file(field: &'static Field<Config>) -> Key {
+    Key { path: field.name.to_owned(), field: Of::File(field) }
 }
 
 fn parse<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
@@ -49,43 +123,57 @@ fn secret(value: Option<&Secret>) -> String {
 
 macro_rules! key {
     ($path:literal, text $($field:ident).+) => {
-        Key { path: $path, show: |it| it.$($field).+.clone(), text: |it| Some(it.$($field).+.clone()), set: |it, text| { it.$($field).+ = text.to_owned(); Ok(()) } }
+        Field { name: $path, show: |it| it.$($field).+.clone(), text: |it| Some(it.$($field).+.clone()), set: |it, text| { it.$($field).+ = text.to_owned(); Ok(()) } }
     };
     ($path:literal, optional $($field:ident).+) => {
-        Key { path: $path, show: |it| shown(it.$($field).+.as_ref()), text: |it| it.$($field).+.as_ref().map(ToString::to_string), set: |it, text| { it.$($field).+ = Some(parse(text)?); Ok(()) } }
+        Field { name: $path, show: |it| shown(it.$($field).+.as_ref()), text: |it| it.$($field).+.as_ref().map(ToString::to_string), set: |it, text| { it.$($field).+ = Some(parse(text)?); Ok(()) } }
     };
     ($path:literal, path $($field:ident).+) => {
-        Key { path: $path, show: |it| it.$($field).+.display().to_string(), text: |it| Some(it.$($field).+.display().to_string()), set: |it, text| { it.$($field).+ = PathBuf::from(text); Ok(()) } }
+        Field { name: $path, show: |it| it.$($field).+.display().to_string(), text: |it| Some(it.$($field).+.display().to_string()), set: |it, text| { it.$($field).+ = PathBuf::from(text); Ok(()) } }
     };
     ($path:literal, parsed $($field:ident).+) => {
-        Key { path: $path, show: |it| it.$($field).+.to_string(), text: |_| None, set: |it, text| { it.$($field).+ = parse(text)?; Ok(()) } }
+        Field { name: $path, show: |it| it.$($field).+.to_string(), text: |_| None, set: |it, text| { it.$($field).+ = parse(text)?; Ok(()) } }
     };
     ($path:literal, secret $($field:ident).+) => {
-        Key { path: $path, show: |it| secret(it.$($field).+.as_ref()), text: |it| it.$($field).+.as_ref().map(|it| it.expose().to_owned()), set: |it, text| { it.$($field).+ = Some(Secret::new(text)); Ok(()) } }
+        Field { name: $path, show: |it| secret(it.$($field).+.as_ref()), text: |it| it.$($field).+.as_ref().map(|it| it.expose().to_owned()), set: |it, text| { it.$($field).+ = Some(Secret::new(text)); Ok(()) } }
     };
 }
 
-/// All keys, in the file's order. Mirrors and packages are tables of the user's own names and are not among them.
-pub const KEYS: [Key; 33] = [
-    key!("name", optional name),
-    key!("frontend.path", path frontend.path),
-    key!("frontend.patch_dir", path frontend.patch_dir),
-    key!("frontend.dockerfile", path frontend.dockerfile),
-    key!("frontend.requirements", path frontend.requirements),
-    Key {
-        path: "frontend.groups",
-        show: |it| it.frontend.groups.join(","),
+const USES: &str = "uses";
+
+/// The keys above the services.
+const BEFORE: [Field<Config>; 2] = [key!("name", optional name), key!("namespace", text namespace)];
+
+/// The keys of a service.
+const SERVICE: [Field<Service>; 14] = [
+    key!("uses", optional uses),
+    key!("path", path path),
+    key!("patch_dir", path patch_dir),
+    key!("dockerfile", path dockerfile),
+    key!("requirements", path requirements),
+    Field {
+        name: "groups",
+        show: |it| it.groups.join(","),
         text: |_| None,
         set: |it, text| {
-            it.frontend.groups = text.split([',', ' ']).filter(|it| !it.is_empty()).map(str::to_owned).collect();
+            it.groups = text.split([',', ' ']).filter(|it| !it.is_empty()).map(str::to_owned).collect();
             Ok(())
         },
     },
-    key!("frontend.image", text frontend.image),
-    key!("frontend.version", text frontend.version),
-    key!("frontend.build_network", parsed frontend.build_network),
-    Key {
-        path: "cluster.type",
+    key!("image", text image),
+    key!("version", text version),
+    key!("build_network", parsed build_network),
+    key!("replicas", parsed replicas),
+    key!("secret_key", secret secret_key),
+    key!("host", text host),
+    key!("page", text page),
+    key!("text", text text),
+];
+
+/// The keys below the services.
+const AFTER: [Field<Config>; 18] = [
+    Field {
+        name: "cluster.type",
         show: |it| it.cluster.kind.to_string(),
         text: |_| None,
         set: |it, text| {
@@ -99,8 +187,8 @@ pub const KEYS: [Key; 33] = [
     key!("cluster.context", optional cluster.context),
     key!("cluster.registry", optional cluster.registry),
     key!("cluster.pull_registry", optional cluster.pull_registry),
-    Key {
-        path: "cluster.expose",
+    Field {
+        name: "cluster.expose",
         show: |it| shown(it.cluster.expose.as_ref()),
         text: |_| None,
         set: |it, text| {
@@ -113,14 +201,8 @@ pub const KEYS: [Key; 33] = [
     key!("database.password", secret database.password),
     key!("database.instances", parsed database.instances),
     key!("database.storage", text database.storage),
-    key!("app.namespace", text app.namespace),
-    key!("app.replicas", parsed app.replicas),
-    key!("app.secret_key", secret app.secret_key),
-    key!("app.host", text app.host),
-    key!("app.path", text app.path),
-    key!("app.text", text app.text),
-    Key {
-        path: "images.source",
+    Field {
+        name: "images.source",
         show: |it| it.images.source.to_string(),
         text: |_| None,
         set: |it, text| {
@@ -145,12 +227,14 @@ const OTHERS: [&str; 4] = ["POCDEPLOY_CACHE_DIR", "POCDEPLOY_COMPLETE", "POCDEPL
 /// What is wrong with the names that begin as the tool's own variables do and mean nothing: a mistyped one would be passed over, and
 /// the run would go on with another value.
 pub(super) fn unknown_variables(names: &[String]) -> Vec<String> {
-    let known: Vec<String> = KEYS.iter().map(Key::variable).chain(OTHERS.map(str::to_owned)).collect();
+    let known: Vec<String> = variables().chain(OTHERS.map(str::to_owned)).collect();
     let mut out = Vec::new();
-    for name in names.iter().filter(|it| it.starts_with("POCDEPLOY_") && !known.contains(it)) {
+    for given in names.iter().filter(|it| it.starts_with("POCDEPLOY_") && !known.contains(it)) {
+        // The name that its key would give it.
+        let name = if given == "POCDEPLOY_FRONTEND_SECRET_KEY" { "POCDEPLOY_SECRET_KEY" } else { given.as_str() };
         let near = known.iter().map(|it| (strsim::damerau_levenshtein(name, it), it)).filter(|(distance, _)| *distance <= 4).min();
         let meant = near.map(|(_, it)| format!("; did you mean `{it}`?")).unwrap_or_default();
-        out.push(format!("{name}: no variable of this name{meant}"));
+        out.push(format!("{given}: no variable of this name{meant}"));
     }
     out.sort();
     out
@@ -162,44 +246,51 @@ mod tests {
 
     #[test]
     fn every_key_takes_its_own_words_back() {
-        for key in &KEYS {
-            let mut config = Config::default();
-            let before = (key.show)(&config);
+        let one = || Config::parse("[services.worker]\nversion = \"7\"\n").unwrap();
+        let keys = all(&one());
+        assert_eq!(keys.len(), BEFORE.len() + 2 * SERVICE.len() - 1 + AFTER.len());
+        for key in keys {
+            let mut config = one();
+            let before = key.show(&config);
             if !before.is_empty() {
                 key.set(&mut config, &before).unwrap();
-                assert_eq!(config, Config::default(), "{}", key.path);
+                assert_eq!(config, one(), "{}", key.path);
             }
         }
     }
 
     #[test]
     fn a_value_of_the_wrong_kind_is_refused_in_words() {
-        let port = KEYS.iter().find(|it| it.path == "cluster.port").unwrap();
-        assert_eq!(port.variable(), "POCDEPLOY_CLUSTER_PORT");
+        let port = fixed().into_iter().find(|it| it.path == "cluster.port").unwrap();
+        assert_eq!(port.variable().as_deref(), Some("POCDEPLOY_CLUSTER_PORT"));
         assert!(port.set(&mut Config::default(), "many").unwrap_err().contains("`many`"));
-        let source = KEYS.iter().find(|it| it.path == "images.source").unwrap();
+        let source = fixed().into_iter().find(|it| it.path == "images.source").unwrap();
         assert_eq!(source.set(&mut Config::default(), "web").unwrap_err(), "`web` is none of auto, registry, packages");
     }
 
     #[test]
     fn a_mistyped_variable_is_named_with_the_one_that_was_meant() {
-        let names = ["HOME", "POCDEPLOY_CLUSTR_PORT", "POCDEPLOY_APP_SECRET_KEY", "POCDEPLOY_FLAVOUR", "pocdeploy_name"].map(str::to_owned);
+        let names =
+            ["HOME", "POCDEPLOY_CLUSTR_PORT", "POCDEPLOY_FRONTEND_SECRET_KEY", "POCDEPLOY_FLAVOUR", "pocdeploy_name"].map(str::to_owned);
         let expected = [
-            "POCDEPLOY_APP_SECRET_KEY: no variable of this name; did you mean `POCDEPLOY_SECRET_KEY`?",
             "POCDEPLOY_CLUSTR_PORT: no variable of this name; did you mean `POCDEPLOY_CLUSTER_PORT`?",
             "POCDEPLOY_FLAVOUR: no variable of this name",
+            "POCDEPLOY_FRONTEND_SECRET_KEY: no variable of this name; did you mean `POCDEPLOY_SECRET_KEY`?",
         ];
         assert_eq!(unknown_variables(&names), expected);
-        let known: Vec<String> = KEYS.iter().map(Key::variable).chain(OTHERS.map(str::to_owned)).collect();
+        let known: Vec<String> = variables().chain(OTHERS.map(str::to_owned)).collect();
         assert_eq!(unknown_variables(&known), Vec::<String>::new());
     }
 
     #[test]
     fn a_secret_never_shows() {
-        let mut config = Config::default();
-        for key in KEYS.iter().filter(|it| matches!(it.path, "app.secret_key" | "database.password")) {
+        let mut config = Config::parse("[services.worker]\n").unwrap();
+        let is_secret = |it: &Key| it.path.ends_with("secret_key") || it.path == "database.password";
+        let secrets: Vec<Key> = all(&config).into_iter().filter(is_secret).collect();
+        assert_eq!(secrets.len(), 3);
+        for key in secrets {
             key.set(&mut config, "canary").unwrap();
-            assert_eq!((key.show)(&config), "[redacted]");
+            assert_eq!(key.show(&config), "[redacted]");
         }
     }
 }

@@ -16,7 +16,7 @@ pub(crate) fn syntax(text: &str, error: &toml::de::Error) -> String {
 /// A value of the wrong type. A secret may be one: its value is not repeated.
 pub(crate) fn wrong_type(text: &str, error: &toml::de::Error, path: &str) -> String {
     let mut message = error.message().to_owned();
-    if matches!(path, "app.secret_key" | "database.password") {
+    if path.ends_with(".secret_key") || path == "database.password" {
         "must be a string".clone_into(&mut message);
     }
     if let Some((before, _)) = message.split_once("expected struct ") {
@@ -59,6 +59,36 @@ fn offset(text: &str, complaint: &Complaint) -> Option<usize> {
         }
     }
     None
+}
+
+/// The keys of a former table, and the lines that say the same now. Values of secrets are not repeated.
+pub(crate) fn former(text: &str, keys: &[(String, usize)]) -> Option<String> {
+    let (_, at) = keys.first()?;
+    let document = DeTable::parse(text).ok()?;
+    let value = |key: &str| {
+        let (_, table) = document.get_ref().iter().find(|(name, _)| name.get_ref().as_ref() == origin::FORMER)?;
+        let DeValue::Table(table) = table.get_ref() else { return None };
+        let (_, value) = table.iter().find(|(name, _)| name.get_ref().as_ref() == key)?;
+        text.get(value.span()).filter(|it| !it.contains('\n')).map(str::to_owned)
+    };
+    let (mut top, mut inner) = (String::new(), String::new());
+    for (key, _) in keys.iter().filter(|(key, _)| !key.is_empty()) {
+        let shown = if key == "secret_key" { None } else { value(key) };
+        let shown = shown.unwrap_or_else(|| "…".to_owned());
+        match key.as_str() {
+            "namespace" => top.push_str(&format!("\n  namespace = {shown}")),
+            "path" => inner.push_str(&format!("\n  page = {shown}")),
+            key => inner.push_str(&format!("\n  {key} = {shown}")),
+        }
+    }
+    let mut out = point(text, *at, "the table [app] is gone: its keys belong to the first service. Write instead");
+    if !top.is_empty() {
+        out.push_str(&format!("\n  # above the first table{top}"));
+    }
+    if !inner.is_empty() {
+        out.push_str(&format!("\n  [frontend]{inner}"));
+    }
+    Some(out)
 }
 
 fn point(text: &str, at: usize, message: &str) -> String {
@@ -116,15 +146,15 @@ mod tests {
     #[test]
     fn a_wrong_value_is_shown_at_its_key_without_the_value() {
         check(
-            "[app]\nsecret_key = \"short\"\n",
-            "error[E0201]: Pocdeploy.toml:2:1: app.secret_key: must have at least 50 characters; leave the key out to have one generated\n    \
+            "[frontend]\nsecret_key = \"short\"\n",
+            "error[E0201]: Pocdeploy.toml:2:1: frontend.secret_key: must have at least 50 characters; leave the key out to have one generated\n    \
              | secret_key\n    | ^\n\nhint: correct the configuration; nothing was changed\nmore: cargo xtask explain E0201\n",
         );
     }
 
     #[test]
     fn a_secret_of_several_lines_is_not_shown_where_it_breaks_off() {
-        let error = Config::parse("[app]\nsecret_key = \"\"\"canary\ncanary-4711\\q\"\"\"\n").unwrap_err();
+        let error = Config::parse("[frontend]\nsecret_key = \"\"\"canary\ncanary-4711\\q\"\"\"\n").unwrap_err();
         assert_eq!(exit_code(&error), Exit::Config);
         let said = render(&error);
         assert!(said.contains("Pocdeploy.toml:3:") && !said.contains("canary") && !said.contains("4711"), "{said}");
@@ -142,6 +172,16 @@ mod tests {
             "[cluster]\ntype = \"kid\"\n",
             "error[E0201]: Pocdeploy.toml:2:8: cluster.type: unknown variant `kid`, expected one of `kind`, `existing`, `eks`, `aks`, `gke`; did you mean `kind`?\n    \
              | type\n    |        ^\n\nhint: correct the configuration; nothing was changed\nmore: cargo xtask explain E0201\n",
+        );
+    }
+
+    #[test]
+    fn a_file_of_before_gets_one_error_with_the_lines_of_today() {
+        check(
+            "[app]\nnamespace = \"shop\"\nreplicas = 3\npath = \"/polls/\"\nsecret_key = \"canary\"\n",
+            "error[E0201]: Pocdeploy.toml:2:1: the table [app] is gone: its keys belong to the first service. Write instead\n    | namespace\n    | \
+             ^\n    # above the first table\n    namespace = \"shop\"\n    [frontend]\n    replicas = 3\n    page = \"/polls/\"\n    secret_key = …\n\n\
+             hint: correct the configuration; nothing was changed\nmore: cargo xtask explain E0201\n",
         );
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use toml::de::{DeTable, DeValue};
 
-use crate::config::{Config, FILE, keys::KEYS};
+use crate::config::{Config, FILE, Service, keys};
 
 /// Who set a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,13 +37,50 @@ impl Resolved {
     pub fn origin(&self, path: &str) -> &Origin {
         self.origins.get(path).unwrap_or(&Origin::Default)
     }
+
+    /// Gives further services the defaults that follow from their names: the file's reader knows no name.
+    pub(super) fn name_services(&mut self) {
+        let Resolved { config, origins } = self;
+        for (name, service) in &mut config.services {
+            let is_set = |key: &str| origins.contains_key(&format!("services.{name}.{key}"));
+            let default = Service::named(name);
+            let Service { path, patch_dir, dockerfile, requirements, image, replicas, host, page, .. } = service;
+            for (key, value, default) in [
+                ("path", path, default.path),
+                ("patch_dir", patch_dir, default.patch_dir),
+                ("dockerfile", dockerfile, default.dockerfile),
+                ("requirements", requirements, default.requirements),
+            ] {
+                if !is_set(key) {
+                    *value = default;
+                }
+            }
+            for (key, value, default) in [("image", image, default.image), ("host", host, default.host), ("page", page, default.page)] {
+                if !is_set(key) {
+                    *value = default;
+                }
+            }
+            if !is_set("replicas") {
+                *replicas = default.replicas;
+            }
+        }
+    }
+}
+
+/// The key of a further service that a path ends with: `path` of `services.worker.path`.
+fn key_of_service(path: &str) -> Option<&str> {
+    path.strip_prefix("services.")?.split_once('.').map(|(_, key)| key)
+}
+
+fn is_known(path: &str) -> bool {
+    keys::fixed().iter().any(|it| it.path == path) || key_of_service(path).is_some_and(|key| keys::of_service().any(|it| it == key))
 }
 
 /// The keys that a file sets, each with its line.
 pub(crate) fn of_file(text: &str) -> BTreeMap<String, Origin> {
     let mut out = BTreeMap::new();
     for (path, at) in leaves(text) {
-        if KEYS.iter().any(|it| it.path == path) {
+        if is_known(&path) {
             out.insert(path, Origin::File { line: text[..at].matches('\n').count() + 1 });
         }
     }
@@ -52,16 +89,41 @@ pub(crate) fn of_file(text: &str) -> BTreeMap<String, Origin> {
 
 /// Keys that mean nothing, each with its place; mirrors and packages have names of the user's own.
 pub(crate) fn unknown(text: &str) -> Vec<(String, usize)> {
+    let fixed = keys::fixed();
     // An empty table of a known name has no keys to judge.
-    let known = |path: &str| KEYS.iter().any(|it| it.path == path || it.path.starts_with(&format!("{path}.")));
-    let is_table = |path: &str, table: &str| path.strip_prefix(table).is_some_and(|it| it.is_empty() || it.starts_with('.'));
-    let is_own = |path: &str| is_table(path, "images.mirrors") || is_table(path, "frontend.packages");
-    leaves(text).into_iter().filter(|(path, _)| !known(path) && !is_own(path)).collect()
+    let is_table_of = |path: &str| fixed.iter().any(|it| it.path.starts_with(&format!("{path}."))) || is_table(path, "services");
+    let is_service = |path: &str| path.strip_prefix("services.").is_some_and(|it| !it.contains('.'));
+    let is_own = |path: &str| {
+        is_table(path, "images.mirrors")
+            || is_table(path, "frontend.packages")
+            || key_of_service(path).is_some_and(|key| is_table(key, "packages"))
+    };
+    let is_empty_table = |path: &str| path == "services" || is_service(path) || (is_table_of(path) && !path.starts_with("services."));
+    let mut out = leaves(text);
+    out.retain(|(path, _)| !is_known(path) && !is_own(path) && !is_empty_table(path) && !is_table(path, FORMER));
+    out
+}
+
+fn is_table(path: &str, table: &str) -> bool {
+    path.strip_prefix(table).is_some_and(|it| it.is_empty() || it.starts_with('.'))
+}
+
+/// A table of former versions. Its keys are those of `[frontend]` now.
+pub(super) const FORMER: &str = "app";
+
+/// The keys of the former table, in the file's order, each with its offset.
+pub(super) fn former(text: &str) -> Vec<(String, usize)> {
+    let keys = leaves(text).into_iter().filter(|(path, _)| is_table(path, FORMER));
+    keys.map(|(path, at)| (path.strip_prefix("app.").unwrap_or_default().to_owned(), at)).collect()
 }
 
 /// The known key that an unknown one may have been meant for.
-pub(crate) fn nearest(path: &str) -> Option<&'static str> {
-    let candidates = KEYS.iter().map(|it| (strsim::damerau_levenshtein(path, it.path), it.path));
+pub(crate) fn nearest(path: &str) -> Option<String> {
+    let mut known: Vec<String> = keys::fixed().into_iter().map(|it| it.path).collect();
+    if let Some((name, _)) = path.strip_prefix("services.").and_then(|it| it.split_once('.')) {
+        known = keys::of_service().map(|key| format!("services.{name}.{key}")).collect();
+    }
+    let candidates = known.into_iter().map(|it| (strsim::damerau_levenshtein(path, &it), it));
     candidates.filter(|(distance, _)| *distance <= 3).min().map(|(_, path)| path)
 }
 
@@ -97,7 +159,8 @@ mod tests {
         assert_eq!(set, ["frontend.image Pocdeploy.toml:4", "name Pocdeploy.toml:1"]);
         let unknown: Vec<String> = unknown(text).into_iter().map(|(path, _)| path).collect();
         assert_eq!(unknown, ["frontend.pathh", "other.key"]);
-        assert_eq!(nearest("frontend.pathh"), Some("frontend.path"));
+        assert_eq!(nearest("frontend.pathh").as_deref(), Some("frontend.path"));
+        assert_eq!(nearest("services.api.patth").as_deref(), Some("services.api.path"));
         assert_eq!(nearest("other.key"), None);
     }
 }

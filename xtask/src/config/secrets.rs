@@ -8,7 +8,8 @@ const TELLING: [&str; 8] = ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "CREDENTIAL
 impl Config {
     /// The configured secrets, and the values of environment variables whose names say that they hold one.
     pub fn secrets(&self) -> Vec<String> {
-        let given = [&self.app.secret_key, &self.database.password].into_iter().flatten().map(|it| it.expose().to_owned());
+        let keys = self.all_services().map(|(_, it)| &it.secret_key);
+        let given = keys.chain([&self.database.password]).flatten().map(|it| it.expose().to_owned());
         let variables = std::env::vars_os().filter_map(|(name, value)| {
             let name = name.to_string_lossy().to_uppercase();
             TELLING.iter().any(|it| name.contains(it)).then(|| value.to_string_lossy().into_owned())

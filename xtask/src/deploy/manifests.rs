@@ -6,7 +6,9 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::{
+    config::ServiceName,
     deploy::yaml::{self, Document},
+    env::Env,
     errors::{Code, Problem},
     regular,
 };
@@ -50,13 +52,36 @@ pub fn read_folder(dir: &Path) -> Result<Vec<Manifest>> {
         let text = regular::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
         out.extend(read(&text, &name_of(&path))?);
     }
-    for (index, one) in out.iter().enumerate() {
-        if let Some(earlier) = out[..index].iter().find(|it| identity(&it.object) == identity(&one.object)) {
+    refuse_twins(std::iter::once(&out))?;
+    Ok(out)
+}
+
+/// Refuses an object that stands twice in these folders: only the last one would count.
+pub fn refuse_twins<'a>(folders: impl Iterator<Item = &'a Vec<Manifest>>) -> Result<()> {
+    let all: Vec<&Manifest> = folders.flatten().collect();
+    for (index, one) in all.iter().enumerate() {
+        if let Some(earlier) = all[..index].iter().find(|it| identity(&it.object) == identity(&one.object)) {
+            // Every service may say in which namespace it is.
+            if one.object["kind"] == "Namespace" && earlier.place.file != one.place.file {
+                continue;
+            }
             let what = format!("an object stands twice:\n  {earlier}\n  {one}");
             return Err(Problem::config(what).code(Code::Manifest).hint("keep one of them, or give the other a name of its own").into());
         }
     }
-    Ok(out)
+    Ok(())
+}
+
+/// The manifests of a service: of `deploy/NAME`, of `deploy/frontend` for the first one.
+pub fn of_service(env: &Env, service: Option<ServiceName>) -> Result<Vec<Manifest>> {
+    let Some(name) = service else { return read_folder(&env.files.folder("deploy/frontend")?) };
+    let folder = env.path(format!("deploy/{name}"));
+    if !folder.is_dir() {
+        let what = format!("services.{name} has no manifests: there is no folder deploy/{name}");
+        let hint = "write its Deployment there, with the image `IMAGE:set-by-pocdeploy`, or take the service out of Pocdeploy.toml";
+        return Err(Problem::config(what).code(Code::Manifest).hint(hint).into());
+    }
+    read_folder(&folder)
 }
 
 /// The objects of one file. `file` is its name in messages.

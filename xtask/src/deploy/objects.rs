@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::{
-    config::Config,
+    config::{Config, Service},
     deploy::{
         image::PublishedImage,
         manifests::Manifest,
@@ -32,8 +32,12 @@ pub fn waits_for_database(object: &Value) -> bool {
 /// What the objects depend on beside their manifests.
 pub struct Values<'a> {
     pub config: &'a Config,
+    /// The service whose manifests they are; the first one for the database's.
+    pub service: &'a Service,
+    /// What manifests call the service's image, without a tag.
+    pub image_name: &'a str,
     pub instance: &'a str,
-    /// The application's image, for objects that have pods of it.
+    /// The service's image, for objects that have pods of it.
     pub image: Option<&'a PublishedImage>,
     /// The database's image.
     pub postgresql: &'a PublishedImage,
@@ -69,20 +73,24 @@ pub fn complete_all(manifests: Vec<Manifest>, roles: &Roles, values: &Values<'_>
     manifests.into_iter().enumerate().map(complete).collect()
 }
 
-/// The application's Deployment: its number of pods, and which of its containers serves the page.
+/// The service's Deployment: its number of pods, and which of its containers serves the page.
 fn application(object: &mut Value, roles: &Roles, values: &Values<'_>, scaled: bool) {
     if !scaled {
-        object["spec"]["replicas"] = json!(values.config.app.replicas);
+        object["spec"]["replicas"] = json!(values.service.replicas);
     }
     let containers = object.pointer("/spec/template/spec/containers");
     let name = containers.and_then(|it| it.get(roles.container)).and_then(|it| it["name"].as_str()).unwrap_or_default().to_owned();
-    object["metadata"]["annotations"][roles::APPLICATION] = json!(roles::page_text(&name, roles.port));
+    if roles.published.is_some() {
+        object["metadata"]["annotations"][roles::APPLICATION] = json!(roles::page_text(&name, roles.port));
+    } else if !values.service.page.is_empty() {
+        object["metadata"]["annotations"][roles::PAGE] = json!(format!("{}{}", roles::page_text(&name, roles.port), values.service.page));
+    }
 }
 
 fn complete(mut object: Value, roles: &Roles, values: &Values<'_>, is_of_cluster: bool) -> Value {
     let kind = object["kind"].as_str().unwrap_or_default().to_owned();
     let home = |namespace: &Value| namespace.as_str().is_none_or(|it| it.is_empty() || it == roles.home);
-    let namespace = &values.config.app.namespace;
+    let namespace = &values.config.namespace;
     if kind == "Namespace" {
         if home(&object["metadata"]["name"]) {
             object["metadata"]["name"] = json!(namespace);
@@ -95,7 +103,7 @@ fn complete(mut object: Value, roles: &Roles, values: &Values<'_>, is_of_cluster
     object["metadata"]["labels"][INSTANCE] = json!(values.instance);
     match kind.as_str() {
         "ConfigMap" => addresses(&mut object["data"], values),
-        "Ingress" => host(&mut object["spec"], roles, &values.config.app.host),
+        "Ingress" => host(&mut object["spec"], roles, &values.service.host),
         "Cluster" if scope::group(&object) == "postgresql.cnpg.io" => database(&mut object, values),
         "RoleBinding" | "ClusterRoleBinding" => {
             for subject in object.get_mut("subjects").and_then(Value::as_array_mut).into_iter().flatten() {
@@ -107,7 +115,7 @@ fn complete(mut object: Value, roles: &Roles, values: &Values<'_>, is_of_cluster
         _ => {}
     }
     if let Some(image) = values.image {
-        set_images(&mut object, &values.config.frontend.image, image.as_str());
+        set_images(&mut object, values.image_name, image.as_str());
         if values.has_pull_secret {
             set_pull_secret(&mut object, image.as_str());
         }
@@ -243,14 +251,14 @@ fn addresses(data: &mut Value, values: &Values<'_>) {
     let plain = values.address.filter(|it| it.origin.starts_with("http://")).map(|it| it.host().to_owned());
     let mut plain_hosts = values.exposure.plain_hosts.clone();
     plain_hosts.extend(plain.filter(|it| !plain_hosts.contains(it)).into_iter().collect::<Vec<_>>());
-    let mut hosts = vec![values.config.app.host.clone()];
+    let mut hosts = vec![values.service.host.clone()];
     for host in values.address.map(|it| it.host().to_owned()).into_iter().chain(plain_hosts.iter().cloned()) {
         if !host.is_empty() && !hosts.contains(&host) {
             hosts.push(host);
         }
     }
     let port = values.address.and_then(Address::port);
-    let mut origins = vec![format!("https://{}", values.config.app.host)];
+    let mut origins = vec![format!("https://{}", values.service.host)];
     origins.extend(values.address.map(|it| it.origin.clone()).filter(|it| !origins.contains(it)).into_iter().collect::<Vec<_>>());
     for host in &plain_hosts {
         let origin = port.map_or_else(|| format!("http://{host}"), |port| format!("http://{host}:{port}"));
@@ -293,6 +301,13 @@ pub fn set_images(object: &mut Value, ours: &str, image: &str) {
             }
         }
     }
+}
+
+/// Whether a container of the object's pods is of exactly this image.
+pub fn has_image(object: &Value, image: &str) -> bool {
+    let mut object = object.clone();
+    let Some(pod) = pod_of(&mut object) else { return false };
+    ["initContainers", "containers"].iter().any(|list| pod[*list].as_array().is_some_and(|it| it.iter().any(|one| one["image"] == image)))
 }
 
 /// Names the pull Secret in pods of the image.

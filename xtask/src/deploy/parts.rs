@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde_json::{Map, Value};
 
 use crate::{
+    config::ServiceName,
     deploy::{
         manifests::{self, Manifest},
         operator,
@@ -16,7 +17,8 @@ use crate::{
 /// The pods of one part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
-    pub name: &'static str,
+    /// `app`, `migration`, `database`, `operator`, or the name of a further service.
+    pub name: String,
     pub namespace: String,
     /// `name=value,…`.
     pub selector: String,
@@ -24,10 +26,24 @@ pub struct Part {
     pub container: String,
 }
 
+/// The pods of a further service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServicePart {
+    pub service: ServiceName,
+    pub part: Part,
+    /// The port that its container listens on, where it names one.
+    pub port: Option<u16>,
+    /// How many pods it is to have; nothing where an autoscaler or the nodes decide.
+    pub pods: Option<u64>,
+}
+
 /// All parts, and what commands need to know of them.
 #[derive(Clone, Debug)]
 pub struct Parts {
+    /// The first service.
     pub app: Part,
+    /// Further services whose pods have a Deployment, StatefulSet or DaemonSet, in the order of their names.
+    pub services: Vec<ServicePart>,
     pub migration: Option<Part>,
     pub database: Part,
     pub operator: Part,
@@ -45,30 +61,38 @@ const POSTGRES: &str = "postgres";
 impl Parts {
     pub fn read(env: &Env) -> Result<Parts> {
         let database = manifests::read_folder(&env.files.folder("deploy/database")?)?;
-        let frontend = manifests::read_folder(&env.files.folder("deploy/frontend")?)?;
-        Parts::of(&env.config.app.namespace, &env.config.frontend.image, &database, &frontend)
+        let frontend = manifests::of_service(env, None)?;
+        let mut parts = Parts::of(&env.config.namespace, &env.config.frontend.image, &database, &frontend)?;
+        for (service, config) in env.config.all_services() {
+            let Some(name) = service else { continue };
+            let manifests = manifests::of_service(env, service)?;
+            let image = &env.config.service(env.config.image_of(service)).image;
+            parts.services.extend(further(&env.config.namespace, name, &manifests, (image, u64::from(config.replicas)))?);
+        }
+        Ok(parts)
     }
 
     fn of(namespace: &str, image: &str, database: &[Manifest], frontend: &[Manifest]) -> Result<Parts> {
         let missing = |what: &str| Problem::config(format!("the manifests in deploy/ hold no {what}"));
         let cluster = database.iter().find(|it| it.object["kind"] == "Cluster").ok_or_else(|| missing("Cluster"))?;
         let cluster = text(&cluster.object, "/metadata/name");
-        let roles = Roles::of(frontend, image)?;
+        let roles = Roles::of(frontend, image, None)?;
         let deployment = &frontend[roles.application.ok_or_else(|| missing("Deployment"))?].object;
         let job = roles.migration.map(|it| &frontend[it].object);
-        let part = |name, selector, container| Part { name, namespace: namespace.to_owned(), selector, container };
+        let part = |name: &str, selector, container| Part { name: name.to_owned(), namespace: namespace.to_owned(), selector, container };
         Ok(Parts {
             app: part(
                 "app",
                 selector(deployment.pointer("/spec/selector/matchLabels")),
                 text(deployment, &format!("/spec/template/spec/containers/{}/name", roles.container)),
             ),
+            services: Vec::new(),
             migration: job.map(|it| {
                 part("migration", selector(it.pointer("/spec/template/metadata/labels")), text(it, "/spec/template/spec/containers/0/name"))
             }),
             database: part("database", format!("cnpg.io/cluster={cluster},cnpg.io/podRole=instance"), POSTGRES.to_owned()),
             operator: Part {
-                name: "operator",
+                name: "operator".to_owned(),
                 namespace: operator::NAMESPACE.to_owned(),
                 selector: operator::LABELS.to_owned(),
                 container: "manager".to_owned(),
@@ -81,13 +105,45 @@ impl Parts {
 
     /// All of them, the application first.
     pub fn all(&self) -> impl Iterator<Item = &Part> {
-        std::iter::once(&self.app).chain(&self.migration).chain([&self.database, &self.operator])
+        let further = self.services.iter().map(|it| &it.part);
+        std::iter::once(&self.app).chain(further).chain(&self.migration).chain([&self.database, &self.operator])
+    }
+
+    /// The pods of a further service.
+    pub fn service(&self, name: ServiceName) -> Result<&ServicePart> {
+        let found = self.services.iter().find(|it| it.service == name);
+        found.ok_or_else(|| {
+            let mut known: Vec<String> = vec!["app".to_owned()];
+            known.extend(self.services.iter().map(|it| it.service.to_string()));
+            Problem::usage(format!("no service {name} has pods that run; there is {}", known.join(", "))).into()
+        })
     }
 
     /// The database's primary.
     pub fn primary(&self) -> Part {
         Part { selector: format!("{},cnpg.io/instanceRole=primary", self.database.selector), ..self.database.clone() }
     }
+}
+
+/// The pods of a further service; nothing where its manifests hold none that run all the time, as of a CronJob.
+fn further(namespace: &str, service: ServiceName, manifests: &[Manifest], (image, replicas): (&str, u64)) -> Result<Option<ServicePart>> {
+    let roles = Roles::of(manifests, image, Some(service))?;
+    let others = || manifests.iter().position(|it| it.object["kind"] == "StatefulSet" || it.object["kind"] == "DaemonSet");
+    let Some(index) = roles.application.or_else(others) else { return Ok(None) };
+    let owner = &manifests[index].object;
+    let is_scaled = manifests.iter().any(|it| it.object["kind"] == "HorizontalPodAutoscaler");
+    let pods = match owner["kind"].as_str() {
+        Some("Deployment") if !is_scaled => Some(replicas),
+        Some("StatefulSet") if !is_scaled => Some(owner.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or(1)),
+        _ => None,
+    };
+    let part = Part {
+        name: service.to_string(),
+        namespace: namespace.to_owned(),
+        selector: selector(owner.pointer("/spec/selector/matchLabels")),
+        container: text(owner, &format!("/spec/template/spec/containers/{}/name", roles.container)),
+    };
+    Ok(Some(ServicePart { service, part, port: roles.port, pods }))
 }
 
 fn text(object: &Value, pointer: &str) -> String {
@@ -148,7 +204,7 @@ spec:
         assert_eq!((parts.app.selector.as_str(), parts.app.container.as_str(), parts.app_port), ("a=1,b=2", "web", 9000));
         assert_eq!(parts.manage, ["python3", "src/manage.py"]);
         assert_eq!(parts.primary().selector, "cnpg.io/cluster=db,cnpg.io/podRole=instance,cnpg.io/instanceRole=primary");
-        assert_eq!(parts.all().map(|it| it.name).collect::<Vec<_>>(), ["app", "migration", "database", "operator"]);
+        assert_eq!(parts.all().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["app", "migration", "database", "operator"]);
         assert!(Parts::of("n", "i", &[], &frontend).is_err());
     }
 }

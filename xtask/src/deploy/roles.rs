@@ -5,6 +5,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::{
+    config::ServiceName,
     deploy::manifests::Manifest,
     errors::{Code, Problem},
 };
@@ -14,6 +15,8 @@ use crate::{
 pub const APPLICATION: &str = "dev.pocdeploy/application";
 /// On a Job: "true" on the one that brings the database's tables to the application's version, "false" on any other.
 pub const MIGRATION: &str = "dev.pocdeploy/migration";
+/// On the Deployment of a further service whose page is asked: `CONTAINER:PORT/PATH`. Written by the tool.
+pub const PAGE: &str = "dev.pocdeploy/page";
 /// The label that says what an object is for (kubernetes.io/docs/concepts/overview/working-with-objects/common-labels).
 const COMPONENT: &str = "app.kubernetes.io/component";
 /// The tag of an image that the tool sets.
@@ -45,9 +48,10 @@ pub struct Published {
 }
 
 impl Roles {
-    /// `image` is the application's image without a tag.
-    pub fn of(manifests: &[Manifest], image: &str) -> Result<Roles> {
-        let mut out = Roles { application: application(manifests, image)?, migration: migration(manifests)?, ..Roles::default() };
+    /// `image` is the service's image without a tag; no service is the first one, whose Service is published.
+    pub fn of(manifests: &[Manifest], image: &str, service: Option<ServiceName>) -> Result<Roles> {
+        let application = application(manifests, image, service)?;
+        let mut out = Roles { application, migration: migration(manifests)?, ..Roles::default() };
         out.home = home(manifests, out.application)?;
         let Some(application) = out.application else { return Ok(out) };
         let pods = &manifests[application].object;
@@ -59,6 +63,12 @@ impl Roles {
         let selects = |index: &usize| is_selected(&manifests[*index].object, pods);
         let names = services.iter().filter(|it| selects(it)).map(|it| name(&manifests[*it].object).to_owned());
         out.services = names.collect();
+        if service.is_some() {
+            // Other services reach it by name; its port is the one that the first of its Services leads to.
+            let first = services.iter().find(|it| selects(it)).map(|it| page_port(&manifests[*it].object).1);
+            out.port = container_port(pods, out.container, first.flatten());
+            return Ok(out);
+        }
         let service = published(manifests, &services, &selects)?;
         stays_home(&manifests[service], &out.home)?;
         let (port, target) = page_port(&manifests[service].object);
@@ -83,6 +93,14 @@ pub fn page_of(object: &Value) -> Option<(&str, Option<u16>)> {
     Some((container, port.parse().ok()))
 }
 
+/// The port and the page of a further service that is asked for one, as its applied Deployment names them.
+pub fn further_page_of(object: &Value) -> Option<(u16, &str)> {
+    let text = object.pointer("/metadata/annotations")?.get(PAGE)?.as_str()?;
+    let (_, rest) = text.split_once(':')?;
+    let at = rest.find('/')?;
+    Some((rest[..at].parse().ok()?, &rest[at..]))
+}
+
 /// What [`page_of`] reads.
 pub fn page_text(container: &str, port: Option<u16>) -> String {
     format!("{container}:{}", port.map(|it| it.to_string()).unwrap_or_default())
@@ -102,13 +120,14 @@ pub fn name_of(image: &str) -> &str {
     }
 }
 
-/// The Deployment with the annotation; else of the component `frontend`; else with the application's image; else called like it.
-fn application(manifests: &[Manifest], image: &str) -> Result<Option<usize>> {
+/// The Deployment with the annotation; else of the service's name as its component; else with the service's image; else called like it.
+fn application(manifests: &[Manifest], image: &str, service: Option<ServiceName>) -> Result<Option<usize>> {
     let short = image.rsplit('/').next().unwrap_or(image);
-    let names = [short.to_owned(), format!("{short}-frontend"), "frontend".to_owned()];
+    let service = service.as_ref().map_or("frontend", ServiceName::as_str);
+    let names = [short.to_owned(), format!("{short}-{service}"), service.to_owned()];
     let rules: [&dyn Fn(&Value) -> bool; 4] = [
         &|it| annotation(it, APPLICATION).is_some_and(|it| it != "false"),
-        &|it| component(it) == "frontend",
+        &|it| component(it) == service,
         &|it| containers(it).iter().any(|it| is_ours(it["image"].as_str().unwrap_or_default(), image)),
         &|it| names.iter().any(|name_of_it| name_of_it == name(it)),
     ];

@@ -230,7 +230,7 @@ codes! {
         causes ["no StorageClass serves the claim" "the volume is bound to another node" "`database.storage` is more than there is"]
         steps ["cargo xtask kubectl get persistentvolumeclaims,storageclasses -A" "cargo xtask kubectl describe persistentvolumeclaims -n NAMESPACE"]
     NoRoom "E0326" "no node has room for the pod"
-        causes ["the requests of all pods exceed what the node has" "`app.replicas` or `database.instances` is too large for this machine"]
+        causes ["the requests of all pods exceed what the node has" "`frontend.replicas` or `database.instances` is too large for this machine"]
         steps ["cargo xtask kubectl describe nodes" "lower the requests in deploy/, or the numbers in Pocdeploy.toml"]
     OutOfMemory "E0327" "a container used more memory than its limit allows"
         causes ["the limit is too low for the number of workers" "a leak"]

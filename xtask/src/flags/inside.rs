@@ -2,9 +2,12 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use crate::flags::{Output, duration};
+use crate::{
+    config::ServiceName,
+    flags::{Output, duration, values::PartParser},
+};
 
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Ends with 0 when all is well, with 5 when something is not.\n\nExample: cargo xtask validate --junit report.xml")]
@@ -28,23 +31,52 @@ pub struct Status {
     pub output: Output,
 }
 
-/// A part whose pods write logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogPart {
+/// A part of an instance, as commands name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartName {
+    /// The first service.
     App,
     Migration,
     Database,
     Operator,
-    /// The node: its journals, and the control plane's containers; also where no API server answers
+    /// The cluster's node, also of a cluster that is not finished.
     Node,
+    /// A further service.
+    Service(ServiceName),
 }
+
+impl PartName {
+    /// As it is typed.
+    pub fn name(&self) -> String {
+        match self {
+            PartName::Service(name) => name.to_string(),
+            other => other.fixed().unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// The name of a part that every instance has.
+    pub(super) fn fixed(&self) -> Option<&'static str> {
+        match self {
+            PartName::App => Some("app"),
+            PartName::Migration => Some("migration"),
+            PartName::Database => Some("database"),
+            PartName::Operator => Some("operator"),
+            PartName::Node => Some("node"),
+            PartName::Service(_) => None,
+        }
+    }
+}
+
+const LOG_PARTS: &[PartName] = &[PartName::App, PartName::Migration, PartName::Database, PartName::Operator, PartName::Node];
+const SHELL_PARTS: &[PartName] = &[PartName::App, PartName::Database, PartName::Node];
+const FORWARD_PARTS: &[PartName] = &[PartName::Database, PartName::App];
 
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Example: cargo xtask logs app --follow --since 10m --grep ' 5\\d\\d '")]
 pub struct Logs {
-    /// Only this part; all parts without it
-    #[arg(value_enum)]
-    pub part: Option<LogPart>,
+    /// Only this part; all parts without it. The name of a further service is one, too
+    #[arg(value_parser = PartParser(LOG_PARTS))]
+    pub part: Option<PartName>,
     /// Go on with what comes, also from pods that are new, until Ctrl-C
     #[arg(long, short)]
     pub follow: bool,
@@ -59,17 +91,12 @@ pub struct Logs {
     pub json: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ForwardTo {
-    Database,
-    App,
-}
-
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Example: cargo xtask forward database")]
 pub struct Forward {
-    #[arg(value_enum, default_value_t = ForwardTo::Database)]
-    pub to: ForwardTo,
+    /// A further service's name is one, too
+    #[arg(value_parser = PartParser(FORWARD_PARTS), default_value = "database")]
+    pub to: PartName,
     /// The port on this machine: this one or an error [default: the usual one, or the next that is free]
     #[arg(long)]
     pub port: Option<u16>,
@@ -83,20 +110,12 @@ pub struct Psql {
     pub arguments: Vec<String>,
 }
 
-/// A part whose container one can work in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ShellIn {
-    App,
-    Database,
-    /// The cluster's node, also of a cluster that is not finished
-    Node,
-}
-
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Example: cargo xtask shell app -- ls -l /tmp")]
 pub struct Shell {
-    #[arg(value_enum, default_value_t = ShellIn::App)]
-    pub part: ShellIn,
+    /// A further service's name is one, too; the node also of a cluster that is not finished
+    #[arg(value_parser = PartParser(SHELL_PARTS), default_value = "app")]
+    pub part: PartName,
     /// A command in place of the shell
     #[arg(last = true)]
     pub command: Vec<String>,

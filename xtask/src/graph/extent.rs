@@ -8,9 +8,9 @@ pub enum Extent {
     /// Every task whose product is not there.
     #[default]
     All,
-    /// `--only`: this one, and nothing for it.
+    /// `--only`: what the name means, and nothing for it.
     Only(TaskId),
-    /// `--from`: this one and all that follow, even if their products are there; what comes before it stays as it is.
+    /// `--from`: what the name means and all that follow, even if their products are there; what comes before it stays as it is.
     From(TaskId),
     /// `--plan`: these at most.
     Planned(Vec<TaskId>),
@@ -36,12 +36,14 @@ impl Extent {
     pub fn treatment(&self, graph: &Graph, id: TaskId) -> Treatment {
         match self {
             Extent::All => Treatment::Usual,
-            Extent::Only(task) if id == *task => Treatment::Usual,
+            Extent::Only(task) if task.means(id) => Treatment::Usual,
             // Without the engine nothing else can be looked at.
-            Extent::Only(task) if id == TaskId::Engine || graph.needs(*task).contains(&id) => Treatment::Required,
+            Extent::Only(task) if id == TaskId::Engine || graph.named(*task).iter().any(|it| graph.needs(*it).contains(&id)) => {
+                Treatment::Required
+            }
             Extent::Only(_) => Treatment::PassedOver,
-            Extent::From(first) if graph.closure(&[id]).contains(first) => Treatment::Forced,
-            Extent::From(first) if id != TaskId::Engine && graph.closure(&[*first]).contains(&id) => Treatment::AsItIs,
+            Extent::From(first) if graph.closure(&[id]).iter().any(|it| first.means(*it)) => Treatment::Forced,
+            Extent::From(first) if id != TaskId::Engine && graph.closure(&graph.named(*first)).contains(&id) => Treatment::AsItIs,
             Extent::From(_) => Treatment::Usual,
             Extent::Planned(tasks) if tasks.contains(&id) => Treatment::Usual,
             Extent::Planned(_) => Treatment::Required,
@@ -52,11 +54,18 @@ impl Extent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::ClusterType, graph::graph};
+    use crate::{
+        config::{ClusterType, ServiceName},
+        graph::{TaskKind, graph},
+    };
+
+    fn worker(kind: TaskKind) -> TaskId {
+        TaskId::for_service(kind, ServiceName::new("worker"))
+    }
 
     #[track_caller]
     fn check(extent: &Extent, expected: &[(TaskId, Treatment)]) {
-        let graph = graph(ClusterType::Kind);
+        let graph = graph(ClusterType::Kind, &[None, ServiceName::new("worker")]);
         for (id, treatment) in expected {
             assert_eq!(extent.treatment(&graph, *id), *treatment, "{extent:?}: {}", id.name());
         }
@@ -71,6 +80,17 @@ mod tests {
                 (TaskId::Requirements, Treatment::Required),
                 (TaskId::Engine, Treatment::Required),
                 (TaskId::Patch, Treatment::PassedOver),
+                (worker(TaskKind::Image), Treatment::Usual),
+                (worker(TaskKind::Requirements), Treatment::Required),
+            ],
+        );
+        check(
+            &Extent::Only(worker(TaskKind::Image)),
+            &[
+                (TaskId::Image, Treatment::PassedOver),
+                (worker(TaskKind::Image), Treatment::Usual),
+                (worker(TaskKind::Requirements), Treatment::Required),
+                (TaskId::BaseImage, Treatment::Required),
             ],
         );
     }
@@ -85,6 +105,19 @@ mod tests {
                 (TaskId::Engine, Treatment::Usual),
                 (TaskId::Cluster, Treatment::Usual),
                 (TaskId::Image, Treatment::Forced),
+                (TaskId::Deploy, Treatment::Forced),
+            ],
+        );
+    }
+
+    #[test]
+    fn from_one_service_leaves_the_others_alone() {
+        check(
+            &Extent::From(worker(TaskKind::Image)),
+            &[
+                (TaskId::Image, Treatment::Usual),
+                (worker(TaskKind::Patch), Treatment::AsItIs),
+                (worker(TaskKind::Load), Treatment::Forced),
                 (TaskId::Deploy, Treatment::Forced),
             ],
         );

@@ -42,7 +42,7 @@ enum Namespace {
 }
 
 fn namespace(env: &Env, cluster: &Cluster) -> Result<Namespace> {
-    let name = &env.config.app.namespace;
+    let name = &env.config.namespace;
     Ok(match cluster.get(&ObjectId::new("v1", "Namespace", "", name))? {
         None => Namespace::Absent,
         Some(found) if found["metadata"]["labels"][INSTANCE] == env.instance.as_str() => Namespace::Ours,
@@ -51,10 +51,10 @@ fn namespace(env: &Env, cluster: &Cluster) -> Result<Namespace> {
 }
 
 fn foreign(env: &Env) -> anyhow::Error {
-    let (name, context) = (&env.config.app.namespace, kubeconfig::context(env));
+    let (name, context) = (&env.config.namespace, kubeconfig::context(env));
     Problem::new(format!("context {context} has a namespace {name} that is not of instance {}; nothing was changed", env.instance))
         .code(Code::NameTaken)
-        .hint("set another `app.namespace` in Pocdeploy.toml")
+        .hint("set another `namespace` in Pocdeploy.toml")
         .into()
 }
 
@@ -68,7 +68,7 @@ impl Provider for Existing {
         let mut out = Fingerprint::new();
         out.add("context", kubeconfig::context(env));
         out.add("server", &selected.server);
-        out.add("namespace", &env.config.app.namespace);
+        out.add("namespace", &env.config.namespace);
         Ok(out)
     }
 
@@ -84,8 +84,8 @@ impl Provider for Existing {
         }
         match namespace(env, &cluster)? {
             Namespace::Foreign => Err(foreign(env)),
-            Namespace::Absent => Ok(Probe::Stale(format!("there is no namespace {}", env.config.app.namespace))),
-            Namespace::Ours => Ok(Probe::Fresh(format!("{} answers, namespace {} is ours", selected.server, env.config.app.namespace))),
+            Namespace::Absent => Ok(Probe::Stale(format!("there is no namespace {}", env.config.namespace))),
+            Namespace::Ours => Ok(Probe::Fresh(format!("{} answers, namespace {} is ours", selected.server, env.config.namespace))),
         }
     }
 
@@ -108,7 +108,7 @@ impl Provider for Existing {
         cluster.apply(&json!({
             "apiVersion": "v1",
             "kind": "Namespace",
-            "metadata": { "name": env.config.app.namespace, "labels": { INSTANCE: env.instance } },
+            "metadata": { "name": env.config.namespace, "labels": { INSTANCE: env.instance } },
         }))?;
         record::write_json(&env.work(SERVER), &selected.server)
     }
@@ -152,11 +152,11 @@ impl Provider for Existing {
         if expose(env) == Expose::Ingress {
             let objects = manifests::read_folder(&env.files.folder("deploy/frontend")?)?;
             let has_tls = objects.iter().any(|it| it.object["kind"] == "Ingress" && it.object.pointer("/spec/tls/0").is_some());
-            return Ok(Some(Address::new(format!("{}://{}", if has_tls { "https" } else { "http" }, env.config.app.host))));
+            return Ok(Some(Address::new(format!("{}://{}", if has_tls { "https" } else { "http" }, env.config.frontend.host))));
         }
         let cluster = cluster(env)?;
         let kind = self.exposure(env).service.name();
-        let services = cluster.list("v1", "Service", &env.config.app.namespace, &format!("{INSTANCE}={}", env.instance))?;
+        let services = cluster.list("v1", "Service", &env.config.namespace, &format!("{INSTANCE}={}", env.instance))?;
         let Some(service) = services.iter().find(|it| it["spec"]["type"] == kind) else { return Ok(None) };
         Ok(match expose(env) {
             Expose::LoadBalancer => Address::of_load_balancer(service),
@@ -195,7 +195,7 @@ impl Provider for Existing {
     }
 
     fn removal(&self, env: &Env) -> Removal {
-        let (instance, context, namespace) = (&env.instance, kubeconfig::context(env), &env.config.app.namespace);
+        let (instance, context, namespace) = (&env.instance, kubeconfig::context(env), &env.config.namespace);
         Removal {
             takes: format!("takes instance {instance} out of context {context}: namespace {namespace} with the database"),
             audited: "nothing in the cluster carries this instance's label, and no file of it is left",
@@ -250,7 +250,7 @@ fn refuse_without_storage(cluster: &Cluster) -> Result<()> {
 
 /// What is said before anything is made in the cluster.
 fn what_is_done(env: &Env, server: &str, operator: Option<&operator::Found>) -> String {
-    let (context, namespace) = (kubeconfig::context(env), &env.config.app.namespace);
+    let (context, namespace) = (kubeconfig::context(env), &env.config.namespace);
     let operator = match operator {
         Some(found) => format!("uses {found}"),
         None => "installs CloudNativePG for the whole cluster (CRDs, webhooks, cluster roles, namespace cnpg-system)".to_owned(),

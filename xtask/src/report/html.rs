@@ -95,7 +95,7 @@ fn shares(run: &Run) -> String {
     let mut out =
         String::from("<h2>Where the seconds went</h2>\n<div class=\"shares\"><svg viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\">");
     for (task, from, to) in &parts {
-        out.push_str(&bar(*from, *to, run.took(), task.id.name()));
+        out.push_str(&bar(*from, *to, run.took(), &task.id.name()));
     }
     out.push_str("</svg></div>\n<table>\n");
     parts.sort_by_key(|(_, from, to)| std::cmp::Reverse(to.saturating_sub(*from)));
@@ -138,7 +138,7 @@ fn row(run: &Run, task: &TaskState, class: &str) -> String {
          <span class=\"why\">{}</span></div>\n",
         task.id.name(),
         Took(ended.saturating_sub(task.began)),
-        drawing(task.began, ended, run.took(), task.id.name()),
+        drawing(task.began, ended, run.took(), &task.id.name()),
         escape(&task.reason),
     );
     for Step { name, began, ended: step } in &task.steps {

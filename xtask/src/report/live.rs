@@ -136,7 +136,7 @@ fn frame(style: Style, height: usize, at: Duration, run: &Run, known: &Estimates
     }
     for task in waiting {
         let open = task.needs.iter().filter(|need| run.task(**need).is_some_and(|it| it.ended.is_none()));
-        let names: Vec<&str> = open.map(|it| it.name()).collect();
+        let names: Vec<String> = open.map(|it| it.name()).collect();
         let text = format!("waits for {}", names.join(", "));
         out.push(line(style, " ", task.id, &text, Paint::Faint));
     }

@@ -82,7 +82,7 @@ impl Listener for Record {
 }
 
 fn log_name(task: TaskId) -> String {
-    format!("{}.log", task.name())
+    format!("{}.log", task.file_name())
 }
 
 /// Looking, skipping and finding out leave no record.

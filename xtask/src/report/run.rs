@@ -145,7 +145,7 @@ impl Run {
 
     /// The file with all that the task said and its commands wrote.
     pub fn log(&self, id: TaskId) -> String {
-        format!("{}/{}.log", self.logs, id.name())
+        format!("{}/{}.log", self.logs, id.file_name())
     }
 
     /// Takes an event in.

@@ -19,7 +19,7 @@ pub(super) type Story = Vec<(f64, Told)>;
 
 /// The plan of a run on kind with these tasks.
 pub(super) fn planned(tasks: &[TaskId]) -> RunEvent {
-    RunEvent::Planned { tasks: tasks.to_vec(), needs: graph(ClusterType::Kind).needs_of(tasks) }
+    RunEvent::Planned { tasks: tasks.to_vec(), needs: graph(ClusterType::Kind, &[None]).needs_of(tasks) }
 }
 
 fn task(at: f64, id: TaskId, event: Event) -> (f64, Told) {
@@ -28,7 +28,6 @@ fn task(at: f64, id: TaskId, event: Event) -> (f64, Told) {
 
 /// One task skipped, one run with a part, one restored, one that fails, one that is not run for it.
 pub(super) fn failing() -> Story {
-    use TaskId::{BaseImage, Cluster, Engine, Image, Load, Patch};
     let text = str::to_owned;
     vec![
         (
@@ -40,31 +39,31 @@ pub(super) fn failing() -> Story {
                 logs: text("target/pocdeploy/runs/20260102T030405.006Z"),
             }),
         ),
-        (0.0, Told::Run(planned(&[Engine, Patch, BaseImage, Image, Cluster, Load]))),
-        task(0.0, Engine, Event::Checking),
-        task(0.0, Patch, Event::Checking),
-        task(0.1, Engine, Event::Skipped { reason: text("the engine at /run/docker.sock answers (version 20.10)") }),
-        task(0.1, Patch, Event::Started { reason: text("patch 0002 changed") }),
-        task(0.1, Cluster, Event::Checking),
-        task(0.2, Cluster, Event::Restoring { reason: text("the cluster's node is stopped") }),
-        task(0.4, Patch, Event::Done { text: text("the staged application is as it was made (31 files)") }),
-        task(0.4, BaseImage, Event::Checking),
-        task(0.5, BaseImage, Event::Started { reason: text("not done yet") }),
-        task(0.5, BaseImage, Event::StepBegan { name: text("Debian packages for python") }),
-        task(1.0, Cluster, Event::Progress { text: text("waiting for the API server (0 s): connection refused") }),
-        task(1.0, BaseImage, Event::Progress { text: text("\x1b[1munpacking\x1b[0m\tlibc6") }),
-        task(4.5, BaseImage, Event::StepEnded { name: text("Debian packages for python") }),
-        task(5.0, BaseImage, Event::Done { text: text("python:3.12.3 is in the engine (120 MB)") }),
-        task(5.0, Image, Event::Checking),
-        task(5.1, Image, Event::Started { reason: text("base image changed") }),
+        (0.0, Told::Run(planned(&[TaskId::Engine, TaskId::Patch, TaskId::BaseImage, TaskId::Image, TaskId::Cluster, TaskId::Load]))),
+        task(0.0, TaskId::Engine, Event::Checking),
+        task(0.0, TaskId::Patch, Event::Checking),
+        task(0.1, TaskId::Engine, Event::Skipped { reason: text("the engine at /run/docker.sock answers (version 20.10)") }),
+        task(0.1, TaskId::Patch, Event::Started { reason: text("patch 0002 changed") }),
+        task(0.1, TaskId::Cluster, Event::Checking),
+        task(0.2, TaskId::Cluster, Event::Restoring { reason: text("the cluster's node is stopped") }),
+        task(0.4, TaskId::Patch, Event::Done { text: text("the staged application is as it was made (31 files)") }),
+        task(0.4, TaskId::BaseImage, Event::Checking),
+        task(0.5, TaskId::BaseImage, Event::Started { reason: text("not done yet") }),
+        task(0.5, TaskId::BaseImage, Event::StepBegan { name: text("Debian packages for python") }),
+        task(1.0, TaskId::Cluster, Event::Progress { text: text("waiting for the API server (0 s): connection refused") }),
+        task(1.0, TaskId::BaseImage, Event::Progress { text: text("\x1b[1munpacking\x1b[0m\tlibc6") }),
+        task(4.5, TaskId::BaseImage, Event::StepEnded { name: text("Debian packages for python") }),
+        task(5.0, TaskId::BaseImage, Event::Done { text: text("python:3.12.3 is in the engine (120 MB)") }),
+        task(5.0, TaskId::Image, Event::Checking),
+        task(5.1, TaskId::Image, Event::Started { reason: text("base image changed") }),
         task(
             6.0,
-            Image,
+            TaskId::Image,
             Event::Note { text: text("a note that is worth more than a single line of a terminal of eighty columns, surely") },
         ),
-        task(38.0, Image, Event::Failed { text: text("`pip install` ended with exit code 1") }),
-        task(38.0, Load, Event::NotRun { because: Image }),
-        task(60.0, Cluster, Event::Done { text: text("cluster polls answers") }),
+        task(38.0, TaskId::Image, Event::Failed { text: text("`pip install` ended with exit code 1") }),
+        task(38.0, TaskId::Load, Event::NotRun { because: TaskId::Image }),
+        task(60.0, TaskId::Cluster, Event::Done { text: text("cluster polls answers") }),
         (60.0, Told::Run(RunEvent::Settled)),
         (60.0, Told::Run(RunEvent::Ended { error: Some(json!({ "message": "image failed" })) })),
     ]

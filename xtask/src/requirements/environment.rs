@@ -12,17 +12,14 @@ use anyhow::{Context as _, Result};
 use xshell::{Cmd, cmd};
 
 use crate::{
-    env::Env,
+    env::Scope,
     errors::Problem,
     fingerprint::Fingerprint,
-    graph::TaskId,
     record,
     requirements::{PIP, PIPREQS, STDLIB_LIST, UV, settings::Settings},
     setup::{self, Need},
     tool,
 };
-
-const ID: TaskId = TaskId::Requirements;
 
 /// Our own programs and their table.
 const SCRIPTS: [(&str, &str); 4] = [
@@ -63,11 +60,11 @@ impl Environment {
 }
 
 /// The environment with pipreqs, uv and pip; made once per machine and set of versions.
-pub fn environment(env: &Env) -> Result<Environment> {
+pub fn environment(env: &Scope<'_>) -> Result<Environment> {
     let sh = env.tools.shell(&env.project)?;
-    let can = || env.tools.is_ok(ID, alone(cmd!(sh, "python3 -c 'import venv, ensurepip'")));
+    let can = || env.tools.is_ok(env.id, alone(cmd!(sh, "python3 -c 'import venv, ensurepip'")));
     if tool::find("python3").is_none() || !can()? {
-        setup::ensure(env, ID, &[Need { program: "python3", package: "python3-venv" }], "pinning the requirements")?;
+        setup::ensure(env, env.id, &[Need { program: "python3", package: "python3-venv" }], "pinning the requirements")?;
         if !can()? {
             let what = "this machine's python3 cannot make virtual environments (modules venv and ensurepip)";
             return Err(Problem::requirement(what).hint("install them, on Debian with: apt-get install python3-venv").into());
@@ -78,15 +75,15 @@ pub fn environment(env: &Env) -> Result<Environment> {
 }
 
 /// An environment with one more program, such as poetry, for applications that are locked by it; made when it is first needed.
-pub fn environment_with(env: &Env, name: &str, packages: &[&str]) -> Result<Environment> {
+pub fn environment_with(env: &Scope<'_>, name: &str, packages: &[&str]) -> Result<Environment> {
     made(env, name, name, packages, &[])
 }
 
-fn made(env: &Env, name: &str, shown: &str, packages: &[&str], alone_packages: &[&str]) -> Result<Environment> {
+fn made(env: &Scope<'_>, name: &str, shown: &str, packages: &[&str], alone_packages: &[&str]) -> Result<Environment> {
     let sh = env.tools.shell(&env.project)?;
     let mut key = Fingerprint::new();
     key.add("packages", [packages, alone_packages].concat().join(" "));
-    key.add("python", env.tools.read(ID, alone(cmd!(sh, "python3 -c 'import sys; print(sys.executable, sys.version)'")))?);
+    key.add("python", env.tools.read(env.id, alone(cmd!(sh, "python3 -c 'import sys; print(sys.executable, sys.version)'")))?);
     let dir = env.cache(format!("{name}-{}", key.short()));
     let environment = Environment { dir: dir.clone(), scripts: scripts(env)? };
     let finished = dir.join(".finished");
@@ -97,14 +94,14 @@ fn made(env: &Env, name: &str, shown: &str, packages: &[&str], alone_packages: &
     if dir.exists() {
         fs::remove_dir_all(&dir).with_context(|| format!("remove {}", dir.display()))?;
     }
-    env.progress(ID, format!("installing {shown} into an environment of the tool's own"));
-    env.tools.run(ID, alone(cmd!(sh, "python3 -m venv {dir}"))).context("make a virtual environment")?;
+    env.progress(env.id, format!("installing {shown} into an environment of the tool's own"));
+    env.tools.run(env.id, alone(cmd!(sh, "python3 -m venv {dir}"))).context("make a virtual environment")?;
     let settings = Settings::read(env, &environment, "{}")?;
     let python = environment.python();
     for (packages, more) in [(packages, None), (alone_packages, Some("--no-deps"))] {
         if !packages.is_empty() {
             let install = cmd!(sh, "{python} -I -m pip install --quiet --disable-pip-version-check {more...} {packages...}");
-            env.tools.run(ID, settings.for_pip(install)).with_context(|| format!("install {}", packages.join(", ")))?;
+            env.tools.run(env.id, settings.for_pip(install)).with_context(|| format!("install {}", packages.join(", ")))?;
         }
     }
     fs::write(&finished, "")?;
@@ -112,7 +109,7 @@ fn made(env: &Env, name: &str, shown: &str, packages: &[&str], alone_packages: &
 }
 
 /// Our own programs, laid out in the cache once for each content.
-fn scripts(env: &Env) -> Result<PathBuf> {
+fn scripts(env: &Scope<'_>) -> Result<PathBuf> {
     let mut key = Fingerprint::new();
     for (name, text) in SCRIPTS {
         key.add(name, text);

@@ -6,9 +6,8 @@ use anyhow::{Context as _, Result};
 use xshell::cmd;
 
 use crate::{
-    env::Env,
+    env::Scope,
     errors::{Code, Problem},
-    graph::TaskId,
     record,
     requirements::{
         environment::Environment,
@@ -19,18 +18,16 @@ use crate::{
     },
 };
 
-const ID: TaskId = TaskId::Requirements;
-
 /// Pins what is asked for and all that it needs. Versions of `before`, earlier pins, stay where they still fit.
 pub fn pin(
-    env: &Env,
+    env: &Scope<'_>,
     environment: &Environment,
     asked: &Asked,
     target: &Target,
     settings: &Settings,
     before: Option<&str>,
 ) -> Result<String> {
-    let (input, limits, output) = (env.work("requirements.in"), env.work("requirements.limits"), env.work("requirements.pins"));
+    let (input, limits, output) = (env.own("requirements.in"), env.own("requirements.limits"), env.own("requirements.pins"));
     let texts: Vec<&str> = asked.requirements.iter().map(|it| it.text.as_str()).collect();
     if texts.is_empty() {
         return Ok(String::new());
@@ -49,7 +46,7 @@ pub fn pin(
         sh,
         "{uv} pip compile --quiet --no-progress --color never --generate-hashes --no-header --no-annotate --only-binary :all: --python {python} --python-version {version} --python-platform {ceiling} --constraints {limits} --output-file {output} {input}"
     );
-    let (good, said) = env.tools.outcome(ID, settings.for_uv(command.args(&settings.arguments))).context("pin the requirements")?;
+    let (good, said) = env.tools.outcome(env.id, settings.for_uv(command.args(&settings.arguments))).context("pin the requirements")?;
     if !good {
         return Err(failed(&said, target).into());
     }

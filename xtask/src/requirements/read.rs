@@ -12,9 +12,8 @@ use serde_json::json;
 use xshell::cmd;
 
 use crate::{
-    env::Env,
+    env::Scope,
     errors::{Code, Problem},
-    graph::TaskId,
     record,
     requirements::{
         environment::{Environment, alone, environment_with, script},
@@ -23,8 +22,6 @@ use crate::{
         target::Target,
     },
 };
-
-const ID: TaskId = TaskId::Requirements;
 
 /// For applications that are locked by these; installed when such a lock is met.
 const POETRY: [&str; 2] = ["poetry==2.2.1", "poetry-plugin-export==1.10.1"];
@@ -68,9 +65,9 @@ impl Asked {
 }
 
 /// Reads the source; `file` stands in for the application's requirements.txt where the pins are kept by hand.
-pub fn read(env: &Env, environment: &Environment, source: Source, file: Option<&Path>, target: &Target) -> Result<Asked> {
+pub fn read(env: &Scope<'_>, environment: &Environment, source: Source, file: Option<&Path>, target: &Target) -> Result<Asked> {
     let app = env.stage();
-    let groups = &env.config.frontend.groups;
+    let groups = &env.service.groups;
     let asked = match source {
         Source::Requirements => {
             let own = app.join("requirements.txt");
@@ -121,8 +118,8 @@ pub fn read(env: &Env, environment: &Environment, source: Source, file: Option<&
 }
 
 /// The files of a lock in a folder of their own: the tools write beside them, and look for settings above them.
-fn laid_out(env: &Env, names: &[&str]) -> Result<PathBuf> {
-    let folder = env.work("lock.in");
+fn laid_out(env: &Scope<'_>, names: &[&str]) -> Result<PathBuf> {
+    let folder = env.own("lock.in");
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
     }
@@ -134,14 +131,14 @@ fn laid_out(env: &Env, names: &[&str]) -> Result<PathBuf> {
     Ok(folder)
 }
 
-fn exported(env: &Env, environment: &Environment, source: Source, command: xshell::Cmd<'_>, target: &Target) -> Result<Asked> {
-    let text = env.tools.read(ID, command).map_err(|error| {
+fn exported(env: &Scope<'_>, environment: &Environment, source: Source, command: xshell::Cmd<'_>, target: &Target) -> Result<Asked> {
+    let text = env.tools.read(env.id, command).map_err(|error| {
         let what = format!("{source} cannot be exported\n{error:#}");
         Problem::new(what)
             .code(Code::Requirements)
             .hint(format!("bring {source} in line with its project file, with the tool that wrote it"))
     })?;
-    let file = env.work("requirements.lock");
+    let file = env.own("requirements.lock");
     record::write_file(&file, text.as_bytes())?;
     let mut asked = parse(env, environment, "requirements", &file, &source.to_string(), target)?;
     // A lock names the public index where nobody chose one; the machine's own setting is a choice.
@@ -151,19 +148,19 @@ fn exported(env: &Env, environment: &Environment, source: Source, command: xshel
     Ok(asked)
 }
 
-fn parse(env: &Env, environment: &Environment, kind: &str, file: &Path, shown: &str, target: &Target) -> Result<Asked> {
+fn parse(env: &Scope<'_>, environment: &Environment, kind: &str, file: &Path, shown: &str, target: &Target) -> Result<Asked> {
     let sh = env.tools.shell(&env.project)?;
     let told = json!({
         "python": target.python,
         "arch": target.arch,
         "platforms": target.platforms(),
         "app": env.stage(),
-        "groups": env.config.frontend.groups,
+        "groups": env.service.groups,
     });
     // pip's reader goes to an index for files that are addresses: it gets pip's settings.
     let command = script(&sh, environment, "read.py").arg(kind).arg(file).arg(told.to_string()).arg(shown);
     let command = Settings::read(env, environment, "{}")?.for_pip(command);
-    let text = env.tools.read(ID, command).with_context(|| format!("read {shown}"))?;
+    let text = env.tools.read(env.id, command).with_context(|| format!("read {shown}"))?;
     serde_json::from_str(&text).with_context(|| format!("read {shown}"))
 }
 

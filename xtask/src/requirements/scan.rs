@@ -9,17 +9,14 @@ use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
 use crate::{
-    env::Env,
+    env::Scope,
     errors::{Code, Problem},
-    graph::TaskId,
     requirements::{
         environment::{Environment, script},
         pins,
     },
     setup,
 };
-
-const ID: TaskId = TaskId::Requirements;
 
 /// What the scan found.
 #[derive(Debug, Deserialize)]
@@ -41,12 +38,12 @@ struct Guess {
 }
 
 /// Reads the application's files for the image's Python.
-pub fn scan(env: &Env, environment: &Environment, app: &Path, python: &str) -> Result<Found> {
+pub fn scan(env: &Scope<'_>, environment: &Environment, app: &Path, python: &str) -> Result<Found> {
     let sh = env.tools.shell(&env.project)?;
     let (table, pipreqs) = (environment.script("packages.txt"), environment.pipreqs_table());
-    let confirmed = serde_json::to_string(&env.config.frontend.packages).context("write the confirmed packages")?;
+    let confirmed = serde_json::to_string(&env.service.packages).context("write the confirmed packages")?;
     let command = script(&sh, environment, "scan.py").arg(app).arg(python).arg(table).arg(pipreqs).arg(confirmed);
-    let text = env.tools.read(ID, command).context("read the application's imports")?;
+    let text = env.tools.read(env.id, command).context("read the application's imports")?;
     serde_json::from_str(&text).context("read the application's imports")
 }
 
@@ -60,7 +57,7 @@ impl Found {
     }
 
     /// All requirements, sorted; those that are guessed and not in `before`, the pins of an earlier run, are asked for.
-    pub fn settled(self, env: &Env, before: Option<&str>) -> Result<Vec<String>> {
+    pub fn settled(self, env: &Scope<'_>, before: Option<&str>) -> Result<Vec<String>> {
         let earlier = before.map(pins::names).unwrap_or_default();
         let is_settled = |it: &Guess| !it.requirement.is_empty() && earlier.contains(&pins::normal(&it.requirement));
         let open: Vec<&Guess> = self.guessed.iter().filter(|it| !is_settled(it)).collect();
@@ -74,12 +71,12 @@ impl Found {
     }
 }
 
-fn ask(env: &Env, open: &[&Guess]) -> Result<()> {
+fn ask(env: &Scope<'_>, open: &[&Guess]) -> Result<()> {
     let what = told(open);
     if open.iter().all(|it| !it.requirement.is_empty()) && !env.options.yes {
-        env.note(ID, &what);
+        env.note(env.id, &what);
         let names: Vec<&str> = open.iter().map(|it| it.requirement.as_str()).collect();
-        let asked = setup::consent(env, ID, &format!("installing {} from the package index on that guess", names.join(", ")));
+        let asked = setup::consent(env, env.id, &format!("installing {} from the package index on that guess", names.join(", ")));
         return asked.map_err(|_| refused(open, what));
     }
     Err(refused(open, what))
@@ -109,7 +106,12 @@ fn refused(open: &[&Guess], what: String) -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::Config, env::Options, report::Recorder};
+    use crate::{
+        config::Config,
+        env::{Env, Options},
+        graph::TaskId,
+        report::Recorder,
+    };
 
     fn found(guesses: &[(&str, &str)]) -> Found {
         let guess = |(module, requirement): &(&str, &str)| Guess {
@@ -136,7 +138,7 @@ mod tests {
     fn a_guess_is_never_installed_unasked_not_even_with_yes() {
         for yes in [false, true] {
             let (_dir, env) = env(yes);
-            let error = found(&[("foo", "foo"), ("core", "")]).settled(&env, None).unwrap_err();
+            let error = found(&[("foo", "foo"), ("core", "")]).settled(&env.scope(TaskId::Requirements), None).unwrap_err();
             let text = crate::errors::render(&error);
             for part in [
                 "error[E0207]",
@@ -151,9 +153,9 @@ mod tests {
     #[test]
     fn what_is_known_or_was_pinned_before_is_not_asked_again() {
         let (_dir, env) = env(true);
-        assert_eq!(found(&[]).settled(&env, None).unwrap(), ["Django"]);
+        assert_eq!(found(&[]).settled(&env.scope(TaskId::Requirements), None).unwrap(), ["Django"]);
         let before = "# imports: 0\nfoo-bar==1.0 \\\n    --hash=sha256:0\n";
-        assert_eq!(found(&[("foo", "Foo_Bar")]).settled(&env, Some(before)).unwrap(), ["Django", "Foo_Bar"]);
-        assert!(found(&[("other", "other")]).settled(&env, Some(before)).is_err());
+        assert_eq!(found(&[("foo", "Foo_Bar")]).settled(&env.scope(TaskId::Requirements), Some(before)).unwrap(), ["Django", "Foo_Bar"]);
+        assert!(found(&[("other", "other")]).settled(&env.scope(TaskId::Requirements), Some(before)).is_err());
     }
 }

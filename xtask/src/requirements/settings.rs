@@ -9,12 +9,9 @@ use serde::Deserialize;
 use xshell::{Cmd, cmd};
 
 use crate::{
-    env::Env,
-    graph::TaskId,
+    env::Scope,
     requirements::environment::{Environment, alone},
 };
-
-const ID: TaskId = TaskId::Requirements;
 
 /// What decides which files may be installed. Values may carry credentials: they go into a child's environment and nowhere else.
 #[derive(Default, Deserialize)]
@@ -33,12 +30,12 @@ pub struct Settings {
 
 impl Settings {
     /// Of the user and this machine, with the options of a requirements file, a JSON object, before them.
-    pub fn read(env: &Env, environment: &Environment, options: &str) -> Result<Settings> {
+    pub fn read(env: &Scope<'_>, environment: &Environment, options: &str) -> Result<Settings> {
         let sh = env.tools.shell(&env.project)?;
         let (python, script) = (environment.python(), environment.script("settings.py"));
         // Not `alone`: pip's variables and files are what is read.
         let command = cmd!(sh, "{python} -I {script}").env("POCDEPLOY_FILE_OPTIONS", options);
-        let text = env.tools.read(ID, command).context("read pip's settings")?;
+        let text = env.tools.read(env.id, command).context("read pip's settings")?;
         serde_json::from_str(&text).context("read pip's settings")
     }
 

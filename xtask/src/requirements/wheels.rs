@@ -10,16 +10,13 @@ use sha2::{Digest as _, Sha256};
 use xshell::cmd;
 
 use crate::{
-    env::Env,
+    env::Scope,
     errors::{Code, Problem},
     fingerprint::{Fingerprint, hex},
-    graph::TaskId,
     record,
     requirements::{PIP, environment::Environment, settings::Settings, source::lines, target::Target},
     tool::BUILD_LIMIT,
 };
-
-const ID: TaskId = TaskId::Requirements;
 
 /// The pins' name among the wheels.
 pub const PINS: &str = "requirements.txt";
@@ -27,12 +24,12 @@ pub const PINS: &str = "requirements.txt";
 /// Puts every wheel of the pins, and pip's own, into a new folder that takes the old one's place when it is whole. What is
 /// pinned to the last hash is the same for every instance of the machine: it is downloaded once, and kept under `key`.
 /// A policy on the age of files is part of that name: what was downloaded without it is not taken under it.
-pub fn provide(env: &Env, pins: &str, key: &str, policy: &str, download: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let fresh = emptied(env.work("wheels.new"))?;
+pub fn provide(env: &Scope<'_>, pins: &str, key: &str, policy: &str, download: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let fresh = emptied(env.own("wheels.new"))?;
     let mut name = Fingerprint::new();
     name.add("policy", policy);
     let kept = env.cache(if policy.is_empty() { format!("wheels/{key}") } else { format!("wheels/{key}-{}", name.short()) });
-    if kept.is_dir() && !env.is_forced(ID) {
+    if kept.is_dir() && !env.is_forced(env.id) {
         copy_files(&kept, &fresh)?;
     } else {
         download(&fresh)?;
@@ -70,13 +67,13 @@ fn copy_files(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// Downloads one wheel for each pin, and pip's own.
-pub fn download(env: &Env, environment: &Environment, settings: &Settings, pins: &str, target: &Target, fresh: &Path) -> Result<()> {
+pub fn download(env: &Scope<'_>, environment: &Environment, settings: &Settings, pins: &str, target: &Target, fresh: &Path) -> Result<()> {
     let sh = env.tools.shell(&env.project)?;
     let python = environment.python();
     let pip = || cmd!(sh, "{python} -I -m pip download --disable-pip-version-check --dest {fresh} --no-deps --only-binary=:all:");
     let rest = from_folders(pins, &settings.folders, fresh)?;
     if !rest.is_empty() {
-        let file = env.work("requirements.wanted");
+        let file = env.own("requirements.wanted");
         record::write_file(&file, format!("{}\n", rest.join("\n")).as_bytes())?;
         let version = &target.python;
         let platforms: Vec<String> = target.platforms().into_iter().flat_map(|it| ["--platform".to_owned(), it]).collect();
@@ -87,12 +84,12 @@ pub fn download(env: &Env, environment: &Environment, settings: &Settings, pins:
             .arg(&file);
         let progress = |line: &str| {
             if line.starts_with("Collecting") || line.starts_with("Downloading") {
-                env.progress(ID, line);
+                env.progress(env.id, line);
             }
         };
-        env.tools.run_watched(ID, settings.for_pip(command), BUILD_LIMIT, progress).map_err(|error| failed(error, target))?;
+        env.tools.run_watched(env.id, settings.for_pip(command), BUILD_LIMIT, progress).map_err(|error| failed(error, target))?;
     }
-    env.tools.run(ID, settings.for_pip(pip().args(["--quiet", PIP]))).map_err(|error| failed(error, target))
+    env.tools.run(env.id, settings.for_pip(pip().args(["--quiet", PIP]))).map_err(|error| failed(error, target))
 }
 
 fn failed(error: anyhow::Error, target: &Target) -> anyhow::Error {

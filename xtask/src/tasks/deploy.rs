@@ -48,8 +48,8 @@ use crate::{
         Task,
         deploy::change::Change,
         image,
-        objects::{fingerprint, generated_key, once, stale, stale_secret},
-        wanted::{self, APP_SECRET, App},
+        objects::{fingerprint, generated_keys, once, stale, stale_secret},
+        wanted::{self, App},
     },
 };
 
@@ -108,7 +108,10 @@ impl Task for Deploy {
         let wanted = self.wanted(env)?;
         let cluster = Cluster::open(env, &env.kubeconfig())?;
         let stale = match stale(env, &cluster, wanted.all())? {
-            None => stale_key(env, &cluster)?,
+            None => match stale_keys(env, &cluster)?.first() {
+                Some(it) => Some(it.to_string()),
+                None => stale_secret(&cluster, &App::given_secrets(env)?)?,
+            },
             found => found,
         };
         if let Some(why) = stale {
@@ -119,7 +122,7 @@ impl Task for Deploy {
             return Ok(Probe::Stale(format!("{id} is no longer in deploy/")));
         }
         let Some(address) = &wanted.address else { return Ok(Probe::Stale("the application has no address yet".to_owned())) };
-        match rollout::page(address, &env.config.app.path) {
+        match rollout::page(address, &env.config.frontend.page) {
             Ok(status) => Ok(Probe::Fresh(format!("the page answers {status}"))),
             Err(why) => Ok(Probe::Stale(format!("the page does not answer: {why}"))),
         }
@@ -129,25 +132,28 @@ impl Task for Deploy {
         let wanted = self.wanted(env)?;
         let cluster = Cluster::open(env, &env.kubeconfig())?;
         // Where nobody is served yet, all can be prepared while the image still comes; else nothing changes before it is there.
-        let revisions = history::read(&cluster, &env.config.app.namespace)?;
+        let revisions = history::read(&cluster, &env.config.namespace)?;
         let is_first = serving(&revisions).is_none();
-        let image_is_there = || env.standing.until_ended(&env.interrupt, ID, TaskId::Load);
+        let images_are_there = || -> Result<()> {
+            let loads = env.graph.named(TaskId::Load);
+            loads.into_iter().try_for_each(|it| env.standing.until_ended(&env.interrupt, ID, it))
+        };
         if !is_first {
-            image_is_there()?;
+            images_are_there()?;
         }
-        provide_secret(env, &cluster)?;
-        let image = image::Image.inputs(env)?;
+        provide_secrets(env, &cluster)?;
+        let image = inputs_of_images(env)?;
         let deployed = env.work(DEPLOYED);
         let changed = || record::read_json::<Fingerprint>(&deployed).and_then(|last| image.difference(&last));
         let why = history::first_reason(&revisions).or_else(changed);
         let change = Change {
-            image: image::current(env)?,
+            images: image::all(env)?,
             why: why.or_else(|| record::changed(env, ID, want)).unwrap_or_else(|| "the cluster was not as wanted".to_owned()),
             objects: wanted.revision(),
         };
         change::carry_out(env, &cluster, ID, change, || {
             prepare(env, &cluster, ID, wanted)?;
-            image_is_there()?;
+            images_are_there()?;
             // Where nobody is served yet, the pods start while their tables are made, and those that wait for the database while it
             // comes up.
             let is_settled = wanted.address.is_some();
@@ -159,7 +165,7 @@ impl Task for Deploy {
             if is_first && is_settled && !has_begun {
                 cluster.apply_all(&wanted.app)?;
             }
-            migration::migrate(env, &cluster, ID, wanted.migration.as_ref(), || keep(env, &cluster))?;
+            migration::migrate_all(env, &cluster, ID, &wanted.migrations, || keep(env, &cluster))?;
             replace_strangers(env, &cluster, wanted)?;
             let (settled, address) = self.settle(env, &cluster, wanted)?;
             if let Some(warning) = address.warning() {
@@ -174,6 +180,19 @@ impl Task for Deploy {
         })?;
         record::write_json(&deployed, &image)
     }
+}
+
+/// What the services' images are made from: it explains a change.
+fn inputs_of_images(env: &Env) -> Result<Fingerprint> {
+    let mut out = Fingerprint::new();
+    for service in env.config.built() {
+        let inputs = image::Image(service).inputs(env)?;
+        out.parts.extend(inputs.parts.into_iter().map(|(name, digest)| match service {
+            Some(service) => (format!("{service}: {name}"), digest),
+            None => (name, digest),
+        }));
+    }
+    Ok(out)
 }
 
 /// Applies what pods need, in two steps: definitions and classes are known before the first object of theirs.
@@ -207,7 +226,8 @@ fn refuse_others(env: &Env, cluster: &Cluster, wanted: &App) -> Result<()> {
 /// Starts the pods that wait for the database themselves; whether the application's are among them. The migration is first: the
 /// application is not ready before it has ended.
 fn begin(cluster: &Cluster, wanted: &App) -> Result<bool> {
-    if let Some(job) = &wanted.migration
+    // Of several, the second one is first applied when the first one has ended.
+    if let Some(job) = wanted.migrations.first()
         && waits_for_database(job)
         && cluster.get(&ObjectId::of(job)?)?.is_none()
     {
@@ -223,7 +243,7 @@ fn begin(cluster: &Cluster, wanted: &App) -> Result<bool> {
 /// Pods that were started before the database's credentials were made have those of an earlier database, which they read once: others
 /// take their place.
 fn replace_strangers(env: &Env, cluster: &Cluster, wanted: &App) -> Result<()> {
-    let namespace = &env.config.app.namespace;
+    let namespace = &env.config.namespace;
     let secret = ObjectId::new("v1", "Secret", namespace, &wanted::credentials(env)?);
     let Some(secret) = cluster.get(&secret)? else { return Ok(()) };
     for deployment in wanted.app.iter().filter(|it| it["kind"] == "Deployment") {
@@ -246,7 +266,7 @@ fn predates(object: &Value, than: &Value) -> bool {
 
 /// Takes a snapshot before the tables of a database change that has served.
 fn keep(env: &Env, cluster: &Cluster) -> Result<()> {
-    if history::serving(&history::read(cluster, &env.config.app.namespace)?).is_some() {
+    if history::serving(&history::read(cluster, &env.config.namespace)?).is_some() {
         let file = snapshot::take_before(env, ID, cluster, &wanted::database(env)?, "migration")?;
         env.note(ID, format!("a migration may change the tables: what they hold is kept in {}", file.display()));
     }
@@ -255,7 +275,7 @@ fn keep(env: &Env, cluster: &Cluster) -> Result<()> {
 
 /// The revisions that the cluster remembers, oldest first.
 pub fn revisions(env: &Env) -> Result<Vec<Revision>> {
-    history::read(&Cluster::open(env, &env.kubeconfig())?, &env.config.app.namespace)
+    history::read(&Cluster::open(env, &env.kubeconfig())?, &env.config.namespace)
 }
 
 /// The number of the revision that serves.
@@ -263,25 +283,20 @@ pub fn serving(revisions: &[Revision]) -> Option<u32> {
     history::serving(revisions).map(|it| it.number)
 }
 
-/// A given key is applied; a generated one is made once and kept only in the cluster.
-fn provide_secret(env: &Env, cluster: &Cluster) -> Result<()> {
-    let namespace = &env.config.app.namespace;
-    match App::given_secret(env)? {
-        Some(secret) => cluster.apply(&secret),
-        None if stale_key(env, cluster)?.is_none() => Ok(()),
-        None => {
-            let key = secrets::generate()?;
-            cluster.apply(&secrets::object(namespace, APP_SECRET, "Opaque", &env.instance, &[("secret-key", key.expose())])?)
-        }
+/// Given keys are applied; a generated one is made once and kept only in the cluster.
+fn provide_secrets(env: &Env, cluster: &Cluster) -> Result<()> {
+    App::given_secrets(env)?.iter().try_for_each(|it| cluster.apply(it))?;
+    for seen in stale_keys(env, cluster)? {
+        cluster.apply(&wanted::key_secret(env, &seen.id.name, &secrets::generate()?)?)?;
     }
+    Ok(())
 }
 
-/// Why the application's Secret is not as wanted: a given key is not in it, or none at all.
-fn stale_key(env: &Env, cluster: &Cluster) -> Result<Option<String>> {
-    match generated_key(env, cluster)? {
-        Some((id, state)) => Ok((state != State::Well).then(|| Seen { id, state }.to_string())),
-        None => stale_secret(cluster, App::given_secret(env)?.as_slice()),
-    }
+/// The Secrets of generated keys that are not there, or hold none.
+fn stale_keys(env: &Env, cluster: &Cluster) -> Result<Vec<Seen>> {
+    let mut out = generated_keys(env, cluster)?;
+    out.retain(|it| it.state != State::Well);
+    Ok(out)
 }
 
 #[cfg(test)]

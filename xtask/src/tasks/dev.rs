@@ -81,8 +81,9 @@ impl<'a> Session<'a> {
     /// Stages the source anew and brings what differs to every pod, all at the same time.
     pub fn sync(&mut self) -> Result<Synced> {
         let began = Instant::now();
-        let want = Patch.inputs(self.env)?;
-        Patch.run(self.env, &want)?;
+        let patch = Patch::default();
+        let want = patch.inputs(self.env)?;
+        patch.run(self.env, &want)?;
         record::write(self.env, TaskId::Patch, &want)?;
         let requirements = Requirements::default();
         let found = requirements.probe(self.env, &requirements.inputs(self.env)?)?;
@@ -156,7 +157,7 @@ impl<'a> Session<'a> {
         if changed.is_empty() && gone.is_empty() {
             return Ok(0);
         }
-        let archive = archive(&self.env.stage(), &changed)?;
+        let archive = archive(&self.env.scope(TaskId::Image).stage(), &changed)?;
         let mut command = vec!["python3", "-c", RECEIVE];
         command.extend(&gone);
         let exec = Exec { namespace: &self.namespace, pod, container: &self.container, command: &command, limit: LIMIT };
@@ -174,7 +175,8 @@ impl<'a> Session<'a> {
 /// The part of the staged application that goes into pods, by names relative to it.
 fn staged(env: &Env) -> Result<Fingerprint> {
     let mut tree = Fingerprint::new();
-    tree.add_context("", &env.stage(), image::ignore(env)?.as_ref())?;
+    let scope = env.scope(TaskId::Image);
+    tree.add_context("", &scope.stage(), image::ignore(&scope)?.as_ref())?;
     let named = |(name, digest): (String, String)| (name.trim_start_matches('/').to_owned(), digest);
     Ok(Fingerprint { parts: tree.parts.into_iter().map(named).filter(|(name, _)| watch::goes(name)).collect() })
 }

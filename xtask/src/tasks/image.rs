@@ -11,13 +11,14 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     called,
+    config::ServiceName,
     dockerfile::{self, Dockerfile, Ignore},
     engine::{Builder, Engine},
     engines,
-    env::Env,
+    env::{Env, Scope},
     errors::{Code, Problem},
     fingerprint::Fingerprint,
-    graph::TaskId,
+    graph::{TaskId, TaskKind},
     images::{self, Role},
     probe::Probe,
     record, regular,
@@ -25,32 +26,33 @@ use crate::{
     tasks::Task,
 };
 
-pub struct Image;
+/// The task of one service; nothing is the first one.
+#[derive(Clone, Copy, Default)]
+pub struct Image(pub Option<ServiceName>);
 
 /// The label that carries the digest of the image's inputs.
 pub const INPUTS_LABEL: &str = "dev.pocdeploy.inputs";
 
 /// The reference that follows from the content: `name:version-key`.
-pub fn reference(env: &Env, fingerprint: &Fingerprint) -> String {
-    let frontend = &env.config.frontend;
-    format!("{}:{}-{}", frontend.image, frontend.version, fingerprint.short())
+fn reference(env: &Scope<'_>, fingerprint: &Fingerprint) -> String {
+    format!("{}:{}-{}", env.service.image, env.service.version, fingerprint.short())
 }
 
 impl Task for Image {
     fn id(&self) -> TaskId {
-        TaskId::Image
+        TaskId::for_service(TaskKind::Image, self.0)
     }
 
     fn inputs(&self, env: &Env) -> Result<Fingerprint> {
-        let frontend = &env.config.frontend;
-        let dockerfile = env.files.file(&frontend.dockerfile)?;
+        let env = &env.scope(self.id());
+        let dockerfile = env.files.file(&env.service.dockerfile)?;
         if !dockerfile.is_file() {
             return Err(no_dockerfile(env));
         }
         let mut out = Fingerprint::new();
-        out.add("base image", images::reference(env, self.id(), Role::Python)?);
+        out.add("base image", images::reference(env, env.id, Role::Python)?);
         out.add_file("Dockerfile", &dockerfile)?;
-        out.add("name", &frontend.image);
+        out.add("name", &env.service.image);
         out.add_context("app", &env.stage(), ignore(env)?.as_ref())?;
         // Where the application has a requirements.txt of its own, the pins lie here alone.
         out.add_file("pins", &env.wheels().join(PINS))?;
@@ -58,19 +60,19 @@ impl Task for Image {
     }
 
     fn probe(&self, env: &Env, want: &Fingerprint) -> Result<Probe> {
+        let env = &env.scope(self.id());
         let engine = env.engine()?;
-        let frontend = &env.config.frontend;
         let reference = reference(env, want);
         let Some(built) = engine.image(&reference)? else {
             refuse(env, want)?;
-            let changed = record::changed(env, self.id(), want);
+            let changed = record::changed(env, env.id, want);
             return Ok(Probe::Stale(changed.unwrap_or_else(|| format!("image {reference} is gone from the engine"))));
         };
         if built.labels.get(INPUTS_LABEL) != Some(&want.digest()) {
             refuse(env, want)?;
             return Ok(Probe::Stale(format!("{reference} was not built from these inputs")));
         }
-        let plain = format!("{}:{}", frontend.image, frontend.version);
+        let plain = format!("{}:{}", env.service.image, env.service.version);
         match engine.image(&plain)? {
             Some(tagged) if tagged.id == built.id => {
                 Ok(Probe::Fresh(format!("{reference} is in the engine ({} MB)", built.size / 1_000_000)))
@@ -81,26 +83,26 @@ impl Task for Image {
     }
 
     fn run(&self, env: &Env, want: &Fingerprint) -> Result<()> {
+        let env = &env.scope(self.id());
         let engine = env.engine()?;
-        let frontend = &env.config.frontend;
         let reference = reference(env, want);
         let built = engine.image(&reference)?.is_some_and(|it| it.labels.get(INPUTS_LABEL) == Some(&want.digest()));
-        if !built || env.is_forced(self.id()) {
-            build::build(env, self.id(), want, &reference)?;
+        if !built || env.is_forced(env.id) {
+            build::build(env, want, &reference)?;
         }
-        engine.tag(&reference, &frontend.image, &frontend.version)
+        engine.tag(&reference, &env.service.image, &env.service.version)
     }
 }
 
-fn no_dockerfile(env: &Env) -> anyhow::Error {
+fn no_dockerfile(env: &Scope<'_>) -> anyhow::Error {
     Problem::config(format!("there is no Dockerfile at {}", dockerfile_name(env)))
         .code(Code::SourceMissing)
-        .hint("write one, or name it as `frontend.dockerfile` in Pocdeploy.toml")
+        .hint(format!("write one, or name it as `{}.dockerfile` in Pocdeploy.toml", env.table()))
         .into()
 }
 
 /// What would end a build can often be told before it, with the line.
-fn refuse(env: &Env, context: &Fingerprint) -> Result<()> {
+fn refuse(env: &Scope<'_>, context: &Fingerprint) -> Result<()> {
     let (file, _) = read(env)?;
     if !choice::is_plain(&file) {
         choose(env, env.engine()?, &file)?;
@@ -108,7 +110,7 @@ fn refuse(env: &Env, context: &Fingerprint) -> Result<()> {
     let Some(missing) = copied::missing(&file, context) else { return Ok(()) };
     let name = dockerfile_name(env);
     let what = format!("{name}, line {}: `{}`: {}", missing.line, missing.what, copied::why(&missing, &env.stage()));
-    let is_own = env.path(&env.config.frontend.dockerfile).is_file();
+    let is_own = env.path(&env.service.dockerfile).is_file();
     let hint = if is_own {
         "correct the line, or bring the file by a patch".to_owned()
     } else {
@@ -118,8 +120,8 @@ fn refuse(env: &Env, context: &Fingerprint) -> Result<()> {
 }
 
 /// The user's Dockerfile, and its text.
-fn read(env: &Env) -> Result<(Dockerfile, String)> {
-    let name = &env.config.frontend.dockerfile;
+fn read(env: &Scope<'_>) -> Result<(Dockerfile, String)> {
+    let name = &env.service.dockerfile;
     let path = env.files.file(name)?;
     if !path.is_file() {
         return Err(no_dockerfile(env));
@@ -129,8 +131,8 @@ fn read(env: &Env) -> Result<(Dockerfile, String)> {
 }
 
 /// What stays out of the context: the file beside the Dockerfile that has its name goes before the application's own, as in Docker.
-pub fn ignore(env: &Env) -> Result<Option<Ignore>> {
-    let beside = format!("{}.dockerignore", env.config.frontend.dockerfile.display());
+pub fn ignore(env: &Scope<'_>) -> Result<Option<Ignore>> {
+    let beside = format!("{}.dockerignore", env.service.dockerfile.display());
     for (path, name) in
         [(env.files.file(&beside)?, beside.as_str()), (env.stage().join(".dockerignore"), "the application's .dockerignore")]
     {
@@ -144,33 +146,44 @@ pub fn ignore(env: &Env) -> Result<Option<Ignore>> {
 
 /// Refuses a Dockerfile that the engine will not build, where that can be known before a run: nothing is made for it in vain.
 pub fn refuse_early(env: &Env) -> Result<()> {
-    let (file, _) = read(env)?;
-    if choice::is_plain(&file) {
-        return Ok(());
+    for service in env.config.built() {
+        let env = &env.scope(Image(service).id());
+        let (file, _) = read(env)?;
+        if choice::is_plain(&file) {
+            continue;
+        }
+        // Where no engine answers, the run starts one or says so; some things none would build.
+        match engines::find(env).ok().flatten() {
+            Some(engine) => choose(env, &engine, &file).map(|_| ())?,
+            None => choice::choose(&file, &dockerfile_name(env), &Builder::Other, || Ok(false)).map(|_| ())?,
+        }
     }
-    // Where no engine answers, the run starts one or says so; some things none would build.
-    match engines::find(env).ok().flatten() {
-        Some(engine) => choose(env, &engine, &file).map(|_| ()),
-        None => choice::choose(&file, &dockerfile_name(env), &Builder::Other, || Ok(false)).map(|_| ()),
-    }
+    Ok(())
 }
 
-fn dockerfile_name(env: &Env) -> String {
-    env.config.frontend.dockerfile.display().to_string()
+fn dockerfile_name(env: &Scope<'_>) -> String {
+    env.service.dockerfile.display().to_string()
 }
 
-fn choose(env: &Env, engine: &Engine, file: &Dockerfile) -> Result<choice::Choice> {
+fn choose(env: &Scope<'_>, engine: &Engine, file: &Dockerfile) -> Result<choice::Choice> {
     let has_client = || build::has_client(env, engine);
     choice::choose(file, &dockerfile_name(env), &engine.builder()?, has_client)
 }
 
-/// The reference for the present inputs: what `deploy` brings to the cluster.
-pub fn current(env: &Env) -> Result<String> {
-    let fingerprint = Image.inputs(env).context("find the application's image")?;
-    Ok(reference(env, &fingerprint))
+/// The reference for the present inputs of a service that has an image of its own: what `load` brings to the cluster.
+pub fn current(env: &Env, service: Option<ServiceName>) -> Result<String> {
+    let image = Image(service);
+    let fingerprint = image.inputs(env).context("find the application's image")?;
+    Ok(reference(&env.scope(image.id()), &fingerprint))
 }
 
-/// The reference that the last run of this instance built.
-pub fn last_built(env: &Env) -> Option<String> {
-    record::read(env, TaskId::Image).map(|it| reference(env, &it))
+/// Those of all services that have an image of their own, the first service's first.
+pub fn all(env: &Env) -> Result<Vec<String>> {
+    env.config.built().map(|it| current(env, it)).collect()
+}
+
+/// The references that the last run of this instance built, one for each service that has an image of its own.
+pub fn last_built(env: &Env) -> Vec<String> {
+    let ids = env.config.built().map(|it| Image(it).id());
+    ids.filter_map(|id| record::read(env, id).map(|it| reference(&env.scope(id), &it))).collect()
 }

@@ -3,30 +3,33 @@
 use anyhow::Result;
 
 use crate::{
+    config::ServiceName,
     env::Env,
     fingerprint::Fingerprint,
-    graph::TaskId,
+    graph::{TaskId, TaskKind},
     images::{self, Chosen, Role, packages},
     probe::Probe,
     provider::provider,
     tasks::{Task, image},
 };
 
-pub struct Load;
+/// The task of one service; nothing is the first one.
+#[derive(Clone, Copy, Default)]
+pub struct Load(pub Option<ServiceName>);
 
 impl Task for Load {
     fn id(&self) -> TaskId {
-        TaskId::Load
+        TaskId::for_service(TaskKind::Load, self.0)
     }
 
     fn inputs(&self, env: &Env) -> Result<Fingerprint> {
         let mut out = Fingerprint::new();
-        out.add("image", image::current(env)?);
+        out.add("image", image::current(env, self.0)?);
         Ok(out)
     }
 
     fn probe(&self, env: &Env, _want: &Fingerprint) -> Result<Probe> {
-        let image = image::current(env)?;
+        let image = image::current(env, self.0)?;
         Ok(match provider(env).published(env, &image)? {
             Some(published) => Probe::Fresh(format!("the cluster has {published}")),
             None => Probe::Stale(format!("the cluster does not have {image}")),
@@ -35,9 +38,9 @@ impl Task for Load {
 
     fn run(&self, env: &Env, _want: &Fingerprint) -> Result<()> {
         // Whoever needs it waits for its end, when there is nothing left to do without it.
-        env.standing.usable(TaskId::Load);
-        let published = provider(env).publish(env, &image::current(env)?)?;
-        env.detail(TaskId::Load, format!("pods name it {published}"));
+        env.standing.usable(self.id());
+        let published = provider(env).publish(env, &image::current(env, self.0)?)?;
+        env.detail(self.id(), format!("pods name it {published}"));
         Ok(())
     }
 }

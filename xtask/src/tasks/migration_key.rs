@@ -11,16 +11,18 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::{
+    config::ServiceName,
     env::Env,
     fingerprint::Fingerprint,
     tasks::{Task as _, image::Image},
 };
 
-/// The parts of the image that may bring a migration for this Job.
-pub(super) fn inputs(env: &Env, job: &Value) -> Result<Fingerprint> {
-    let mut out = Image.inputs(env)?;
+/// The parts of the image that may bring a migration for this Job. `built` is the service that has the image.
+pub(super) fn inputs(env: &Env, built: Option<ServiceName>, job: &Value) -> Result<Fingerprint> {
+    let image = Image(built);
+    let mut out = image.inputs(env)?;
     let files = out.parts.iter().filter_map(|(name, _)| name.strip_prefix("app/"));
-    if runs_manage(job) && is_django(&env.stage(), files) {
+    if runs_manage(job) && is_django(&env.scope(image.id()).stage(), files) {
         out.parts.retain(|(name, _)| name.strip_prefix("app/").is_none_or(may_matter));
     }
     Ok(out)

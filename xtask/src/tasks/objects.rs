@@ -109,28 +109,25 @@ pub(super) fn first_unwell<'a>(env: &Env, cluster: &Cluster, wanted: impl Iterat
 /// How every object of the instance is: the operator's, the database's, the application's, and their Secrets.
 pub fn look_at_all(env: &Env, cluster: &Cluster) -> Result<Vec<Seen>> {
     let (operator, database, app) = (wanted::operator(env)?, Database::read(env)?, App::read(env)?);
-    let given: Vec<Value> = database.given_secrets(env)?.into_iter().chain(App::given_secret(env)?).collect();
+    let given: Vec<Value> = database.given_secrets(env)?.into_iter().chain(App::given_secrets(env)?).collect();
     let mut out = look(env, cluster, operator.iter().chain(database.all()).chain(app.all()).chain(&given))?;
-    if let Some((id, state)) = generated_key(env, cluster)? {
-        out.push(Seen { id, state });
-    }
+    out.extend(generated_keys(env, cluster)?);
     Ok(out)
 }
 
-/// The Secret with the generated key, where the user gave none. Its value is in the cluster alone, so any will do.
-pub(super) fn generated_key(env: &Env, cluster: &Cluster) -> Result<Option<(ObjectId, State)>> {
-    if env.config.app.secret_key.is_some() {
-        return Ok(None);
-    }
-    let id = ObjectId::new("v1", "Secret", &env.config.app.namespace, wanted::APP_SECRET);
-    let state = match cluster.get(&id)? {
-        None => State::Missing,
-        Some(found) if found["data"]["secret-key"].as_str().is_none_or(str::is_empty) => {
-            State::NotReady(Verdict::NotYet("it holds no secret-key".to_owned()))
-        }
-        Some(_) => State::Well,
+/// The Secrets with generated keys. A value is in the cluster alone, so any will do.
+pub(super) fn generated_keys(env: &Env, cluster: &Cluster) -> Result<Vec<Seen>> {
+    let look = |id: ObjectId| -> Result<Seen> {
+        let state = match cluster.get(&id)? {
+            None => State::Missing,
+            Some(found) if found["data"]["secret-key"].as_str().is_none_or(str::is_empty) => {
+                State::NotReady(Verdict::NotYet("it holds no secret-key".to_owned()))
+            }
+            Some(_) => State::Well,
+        };
+        Ok(Seen { id, state })
     };
-    Ok(Some((id, state)))
+    App::generated_secrets(env).into_iter().map(look).collect()
 }
 
 /// Why one of the Secrets whose values come from outside is not as wanted.
@@ -205,7 +202,7 @@ impl fmt::Display for ObjectChange {
 pub fn preview(env: &Env) -> Result<Vec<ObjectChange>> {
     let cluster = Cluster::open(env, &env.kubeconfig())?;
     let (operator, database, app) = (wanted::operator(env)?, Database::read(env)?, App::read(env)?);
-    let secrets: Vec<Value> = database.given_secrets(env)?.into_iter().chain(App::given_secret(env)?).collect();
+    let secrets: Vec<Value> = database.given_secrets(env)?.into_iter().chain(App::given_secrets(env)?).collect();
     let objects = || operator.iter().chain(database.all()).chain(app.all());
     let mut out = Vec::new();
     for (object, seen) in objects().zip(look(env, &cluster, objects())?) {
@@ -223,17 +220,18 @@ pub fn preview(env: &Env) -> Result<Vec<ObjectChange>> {
     for secret in &secrets {
         out.extend(preview_of(&cluster, secret)?);
     }
-    if let Some(migration) = &app.migration
-        && cluster.get(&ObjectId::of(migration)?)?.is_none()
-    {
-        let earlier = earlier_migrations(&cluster, migration)?;
-        out.extend(earlier.iter().map(|id| of(id, ObjectAction::Delete, Some("an earlier migration".to_owned()))));
+    for migration in &app.migrations {
+        if cluster.get(&ObjectId::of(migration)?)?.is_none() {
+            let earlier = earlier_migrations(&cluster, migration)?;
+            out.extend(earlier.iter().map(|id| of(id, ObjectAction::Delete, Some("an earlier migration".to_owned()))));
+        }
     }
     let left = deploy::left_manifests(env, &cluster, app.all())?.into_iter().filter(|(_, may_hold_data)| !may_hold_data);
     out.extend(left.map(|(id, _)| of(&id, ObjectAction::Delete, Some("no longer in deploy/".to_owned()))));
-    let generated = ObjectId::new("v1", "Secret", &env.config.app.namespace, wanted::APP_SECRET);
-    if env.config.app.secret_key.is_none() && cluster.get(&generated)?.is_none() {
-        out.push(of(&generated, ObjectAction::Create, Some("generated once, and kept only in the cluster".to_owned())));
+    for generated in App::generated_secrets(env) {
+        if cluster.get(&generated)?.is_none() {
+            out.push(of(&generated, ObjectAction::Create, Some("generated once, and kept only in the cluster".to_owned())));
+        }
     }
     Ok(out)
 }

@@ -57,7 +57,7 @@ impl Task for Operator {
         let cluster = Cluster::open(env, &env.kubeconfig())?;
         let wanted = self.wanted(env)?;
         if wanted.is_empty() {
-            return Ok(match (provider(env).operator_of_others(env)?, accepts(&cluster, &env.config.app.namespace)) {
+            return Ok(match (provider(env).operator_of_others(env)?, accepts(&cluster, &env.config.namespace)) {
                 (Some(operator), Verdict::Yes) => Probe::Fresh(format!("{operator} takes a database")),
                 (_, verdict) => Probe::Stale(verdict.why().unwrap_or("the operator of others is gone").to_owned()),
             });
@@ -79,7 +79,7 @@ impl Task for Operator {
         let wanted = self.wanted(env)?;
         if wanted.is_empty() {
             let wait = Wait::new(env, "the cluster's own operator to take a database", LIMIT);
-            return cluster.wait_for(env, ID, &wait, || Ok(accepts(&cluster, &env.config.app.namespace)));
+            return cluster.wait_for(env, ID, &wait, || Ok(accepts(&cluster, &env.config.namespace)));
         }
         load::upstream(env, ID, Role::Operator)?;
         env.progress(ID, format!("applying {} objects", wanted.len()));

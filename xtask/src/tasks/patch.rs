@@ -11,10 +11,11 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use crate::{
-    env::Env,
+    config::ServiceName,
+    env::{Env, Scope},
     errors::{Code, Problem},
     fingerprint::Fingerprint,
-    graph::TaskId,
+    graph::{TaskId, TaskKind},
     patch::{
         self,
         queue::{self, Queue},
@@ -24,28 +25,29 @@ use crate::{
     tasks::Task,
 };
 
-pub struct Patch;
-
-const ID: TaskId = TaskId::Patch;
+/// The task of one service; nothing is the first one.
+#[derive(Clone, Copy, Default)]
+pub struct Patch(pub Option<ServiceName>);
 
 impl Task for Patch {
     fn id(&self) -> TaskId {
-        ID
+        TaskId::for_service(TaskKind::Patch, self.0)
     }
 
     fn inputs(&self, env: &Env) -> Result<Fingerprint> {
-        let frontend = &env.config.frontend;
-        let source = env.path(&frontend.path);
+        let env = &env.scope(self.id());
+        let service = env.service;
+        let source = env.path(&service.path);
         if !source.is_dir() {
-            let what = format!("there is no application at {}", frontend.path.display());
+            let what = format!("there is no application at {}", service.path.display());
             return Err(Problem::config(what)
                 .code(Code::SourceMissing)
-                .hint("name its folder as `frontend.path` in Pocdeploy.toml")
+                .hint(format!("name its folder as `{}.path` in Pocdeploy.toml", env.table()))
                 .into());
         }
         let mut out = Fingerprint::new();
         for (relative, path) in source::files(env)?.files {
-            let name = format!("{}/{}", frontend.path.display(), relative.display());
+            let name = format!("{}/{}", service.path.display(), relative.display());
             if path.is_symlink() {
                 out.add(name, fs::read_link(&path)?.as_os_str().as_encoded_bytes());
             } else {
@@ -60,6 +62,7 @@ impl Task for Patch {
     }
 
     fn probe(&self, env: &Env, want: &Fingerprint) -> Result<Probe> {
+        let env = &env.scope(self.id());
         if let Some(stage) = record::read_json::<Staged>(&staged_record(env))
             && stage.inputs == want.digest()
         {
@@ -73,15 +76,16 @@ impl Task for Patch {
                 Some(change) => Probe::Stale(format!("the staged application is not as it was made: {change}")),
             });
         }
-        Ok(Probe::Stale(record::changed(env, ID, want).unwrap_or_else(|| "not staged yet".to_owned())))
+        Ok(Probe::Stale(record::changed(env, env.id, want).unwrap_or_else(|| "not staged yet".to_owned())))
     }
 
     fn run(&self, env: &Env, want: &Fingerprint) -> Result<()> {
-        let fresh = env.work("app.new");
+        let env = &env.scope(self.id());
+        let fresh = env.own("app.new");
         remove(&fresh)?;
         let source = source::files(env)?;
         for sentence in &source.notes {
-            env.note(ID, sentence);
+            env.note(env.id, sentence);
         }
         if source.files.is_empty() {
             return Err(source::nothing(env));
@@ -89,14 +93,14 @@ impl Task for Patch {
         copy(env, &source, &fresh)?;
         let queue = queue(env)?;
         for sentence in &queue.passed_over {
-            env.note(ID, sentence);
+            env.note(env.id, sentence);
         }
         for patch in &queue.patches {
-            env.progress(ID, format!("applying {}", patch.name));
+            env.progress(env.id, format!("applying {}", patch.name));
             apply::patch(env, patch, &fresh)?;
         }
         // The old tree stays until the new one is whole.
-        let old = env.work("app.old");
+        let old = env.own("app.old");
         remove(&old)?;
         if env.stage().exists() {
             fs::rename(env.stage(), &old).context("set the old staged application aside")?;
@@ -116,7 +120,7 @@ struct Staged {
 }
 
 /// Whether the application, as patched, brings its own requirements.txt.
-pub(crate) fn has_own_requirements(env: &Env) -> bool {
+pub(crate) fn has_own_requirements(env: &Scope<'_>) -> bool {
     record::read_json::<Staged>(&staged_record(env)).is_some_and(|it| it.has_requirements())
 }
 
@@ -129,8 +133,8 @@ impl Staged {
 /// The part of a tree's fingerprint that the `requirements` task may add.
 const PINS: &str = "app/requirements.txt";
 
-fn staged_record(env: &Env) -> PathBuf {
-    env.work("record/staged.json")
+fn staged_record(env: &Scope<'_>) -> PathBuf {
+    env.own("record/staged.json")
 }
 
 fn tree(stage: &Path) -> Result<Fingerprint> {
@@ -142,15 +146,15 @@ fn tree(stage: &Path) -> Result<Fingerprint> {
 }
 
 /// The project's patches, and the embedded ones beside them where they are for this application.
-fn queue(env: &Env) -> Result<Queue> {
-    let frontend = &env.config.frontend;
-    let source = env.path(&frontend.path);
+fn queue(env: &Scope<'_>) -> Result<Queue> {
+    let service = env.service;
+    let source = env.path(&service.path);
     let exists = |name: &str| source.join(name).symlink_metadata().is_ok();
-    let mut queue = queue::read(&env.path(&frontend.patch_dir), &exists)?;
-    let Some(carried) = env.files.carried_folder(&frontend.patch_dir)? else { return Ok(queue) };
+    let mut queue = queue::read(&env.path(&service.patch_dir), &exists)?;
+    let Some(carried) = env.files.carried_folder(&service.patch_dir)? else { return Ok(queue) };
     let mut carried = queue::read(&carried, &exists)?;
     if let Some(absent) = patch::absent(&carried.patches, &source) {
-        env.detail(ID, format!("the carried patches are for another application: this one has no {absent}"));
+        env.detail(env.id, format!("the carried patches are for another application: this one has no {absent}"));
         return Ok(queue);
     }
     carried.patches.retain(|it| !queue.patches.iter().any(|own| own.name == it.name));

@@ -10,10 +10,11 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    env::Env,
+    config::ServiceName,
+    env::{Env, Scope},
     errors::{Code, Problem},
     fingerprint::Fingerprint,
-    graph::TaskId,
+    graph::{TaskId, TaskKind},
     images,
     probe::Probe,
     record, regular,
@@ -31,13 +32,14 @@ use crate::{
     tasks::{Task, patch},
 };
 
+/// The task of one service.
 #[derive(Default)]
 pub struct Requirements {
+    /// Nothing is the first one.
+    service: Option<ServiceName>,
     /// `--refresh` is done once in a run.
     refreshed: Cell<bool>,
 }
-
-const ID: TaskId = TaskId::Requirements;
 
 /// How the first line of generated pins begins.
 const GENERATED: &str = "# Pinned for Python";
@@ -62,7 +64,7 @@ struct Wheels {
 struct Plan {
     target: Target,
     source: Source,
-    /// The pins are kept by hand in the file that `frontend.requirements` names: it is taken as it is, and not written.
+    /// The pins are kept by hand in the file that `requirements` names: it is taken as it is, and not written.
     by_hand: bool,
     /// The line of the kept file that tells what it was made from.
     mark: String,
@@ -71,16 +73,16 @@ struct Plan {
 }
 
 impl Plan {
-    fn of(env: &Env) -> Result<Plan> {
-        let frontend = &env.config.frontend;
+    fn of(env: &Scope<'_>) -> Result<Plan> {
+        let service = env.service;
         let target = target(env)?;
-        let source = Source::of(&env.stage(), patch::has_own_requirements(env), &frontend.groups);
+        let source = Source::of(&env.stage(), patch::has_own_requirements(env), &service.groups);
         let mut key = Fingerprint::new();
         key.add("source", source.key(&env.stage())?);
         key.add("target", target.key());
-        key.add("groups", frontend.groups.join(" "));
+        key.add("groups", service.groups.join(" "));
         if source == Source::Imports {
-            key.add("packages", format!("{:?}", frontend.packages));
+            key.add("packages", format!("{:?}", service.packages));
         }
         let kept = kept(env)?;
         let by_hand = kept.as_deref().is_some_and(|it| mark_of(it).is_none());
@@ -102,9 +104,9 @@ impl Plan {
     }
 
     /// What the application's own file asks for; nothing more where the imports tell.
-    fn read(&self, env: &Env, environment: &Environment) -> Result<Asked> {
+    fn read(&self, env: &Scope<'_>, environment: &Environment) -> Result<Asked> {
         if self.by_hand {
-            let file = env.files.file(&env.config.frontend.requirements)?;
+            let file = env.files.file(&env.service.requirements)?;
             return read::read(env, environment, Source::Requirements, Some(&file), &self.target);
         }
         match self.source {
@@ -115,18 +117,24 @@ impl Plan {
 }
 
 impl Requirements {
+    /// Of a service; nothing is the first one.
+    pub fn of(service: Option<ServiceName>) -> Requirements {
+        Requirements { service, ..Requirements::default() }
+    }
+
     /// The key under which the wheels of the present pins are kept.
     pub fn wheels_key(&self, env: &Env) -> Result<String> {
-        Ok(Plan::of(env)?.wheels_key())
+        Ok(Plan::of(&env.scope(self.id()))?.wheels_key())
     }
 }
 
 impl Task for Requirements {
     fn id(&self) -> TaskId {
-        ID
+        TaskId::for_service(TaskKind::Requirements, self.service)
     }
 
     fn inputs(&self, env: &Env) -> Result<Fingerprint> {
+        let env = &env.scope(self.id());
         let mut out = Fingerprint::new();
         if !is_used(env)? {
             out.add("the Dockerfile's use of requirements", "none");
@@ -140,6 +148,7 @@ impl Task for Requirements {
     }
 
     fn probe(&self, env: &Env, _want: &Fingerprint) -> Result<Probe> {
+        let env = &env.scope(self.id());
         if !is_used(env)? {
             return Ok(Probe::Fresh(UNUSED.to_owned()));
         }
@@ -147,7 +156,7 @@ impl Task for Requirements {
             return Ok(Probe::Stale("asked for with --refresh".to_owned()));
         }
         let plan = Plan::of(env)?;
-        let name = env.config.frontend.requirements.display();
+        let name = env.service.requirements.display();
         if plan.kept.is_none() {
             return Ok(Probe::Stale(format!("there is no {name}")));
         }
@@ -170,21 +179,24 @@ impl Task for Requirements {
     }
 
     fn run(&self, env: &Env, _want: &Fingerprint) -> Result<()> {
+        let env = &env.scope(self.id());
         let mut plan = Plan::of(env)?;
         if let Some(doubt) = &plan.target.doubt {
-            env.note(ID, format!("{doubt}: the wheels are for {}", plan.target.words()));
+            env.note(env.id, format!("{doubt}: the wheels are for {}", plan.target.words()));
         }
-        let name = env.config.frontend.requirements.display();
+        let name = env.service.requirements.display();
         let is_written = plan.is_kept() && !env.options.refresh;
-        let ready = plan.is_kept() && !(env.options.refresh || env.is_forced(ID)) && {
+        let ready = plan.is_kept() && !(env.options.refresh || env.is_forced(env.id)) && {
             let key = plan.wheels_key();
             record::read_json::<Wheels>(&wheels_record(env))
                 .is_some_and(|it| it.key == key && it.files.iter().all(|name| env.wheels().join(name).is_file()))
         };
         if !ready {
+            // One service after the other: they share the tool's environment and the cache of wheels.
+            let _turn = env.requirements_turn.lock();
             let environment = environment::environment(env)?;
             let (pins, asked) = if plan.by_hand {
-                env.note(ID, format!("{name} is kept by hand, and goes before {}", plan.source));
+                env.note(env.id, format!("{name} is kept by hand, and goes before {}", plan.source));
                 let asked = plan.read(env, &environment)?;
                 (pinned_by(env, &environment, &asked, &plan.target, plan.kept.as_deref())?, Some(asked))
             } else if is_written {
@@ -203,7 +215,7 @@ impl Task for Requirements {
             })?;
             // Written only now: what is kept in the repository can be had.
             if !plan.by_hand && !is_written {
-                record::write_file(&env.path(&env.config.frontend.requirements), pins.as_bytes())?;
+                record::write_file(&env.path(&env.service.requirements), pins.as_bytes())?;
             }
             let mut files: Vec<String> =
                 fs::read_dir(env.wheels())?.flatten().map(|it| it.file_name().to_string_lossy().into_owned()).collect();
@@ -221,13 +233,13 @@ impl Task for Requirements {
 }
 
 /// Makes the pins anew: the text of the kept file, and what was asked for.
-fn renew(env: &Env, environment: &Environment, plan: &Plan) -> Result<(String, Option<Asked>)> {
+fn renew(env: &Scope<'_>, environment: &Environment, plan: &Plan) -> Result<(String, Option<Asked>)> {
     let before = plan.kept.as_deref().filter(|_| !env.options.refresh);
     let head = format!("# Pinned for {} by pocdeploy; renewed by its command `requirements --refresh`.", plan.target.software());
     let mut packages = String::new();
     let asked = if plan.source == Source::Imports {
         let found = scan::scan(env, environment, &env.stage(), &plan.target.python)?;
-        found.notes().iter().for_each(|it| env.note(ID, it));
+        found.notes().iter().for_each(|it| env.note(env.id, it));
         if found.is_empty() {
             return Err(Problem::new("the application imports no package, and the Dockerfile takes wheels or requirements")
                 .code(Code::Requirements)
@@ -247,22 +259,22 @@ fn renew(env: &Env, environment: &Environment, plan: &Plan) -> Result<(String, O
     };
     let texts: Vec<&str> = asked.requirements.iter().map(|it| it.text.as_str()).collect();
     if texts.is_empty() {
-        env.note(ID, format!("the application's {} asks for no package for {}", plan.source, plan.target.words()));
+        env.note(env.id, format!("the application's {} asks for no package for {}", plan.source, plan.target.words()));
     } else {
-        env.note(ID, format!("pinning {} for {}", texts.join(", "), plan.target.words()));
+        env.note(env.id, format!("pinning {} for {}", texts.join(", "), plan.target.words()));
     }
     let pins = pinned_by(env, environment, &asked, &plan.target, before)?;
     Ok((format!("{head}\n{}\n{packages}{pins}\n", plan.mark), Some(asked)))
 }
 
-fn pinned_by(env: &Env, environment: &Environment, asked: &Asked, target: &Target, before: Option<&str>) -> Result<String> {
+fn pinned_by(env: &Scope<'_>, environment: &Environment, asked: &Asked, target: &Target, before: Option<&str>) -> Result<String> {
     let settings = settings(env, environment, asked)?;
-    asked.notes.iter().chain(&settings.notes()).for_each(|it| env.note(ID, it));
+    asked.notes.iter().chain(&settings.notes()).for_each(|it| env.note(env.id, it));
     pins::pin(env, environment, asked, target, &settings, before)
 }
 
 /// pip's settings with the options of the application's own file before them.
-fn settings(env: &Env, environment: &Environment, asked: &Asked) -> Result<Settings> {
+fn settings(env: &Scope<'_>, environment: &Environment, asked: &Asked) -> Result<Settings> {
     Settings::read(env, environment, &serde_json::to_string(&asked.options)?)
 }
 
@@ -279,40 +291,40 @@ fn mark_of(pins: &str) -> Option<&str> {
 }
 
 /// Whether the Dockerfile takes wheels or requirements at all. An absent one is another task's to complain of.
-fn is_used(env: &Env) -> Result<bool> {
+fn is_used(env: &Scope<'_>) -> Result<bool> {
     Ok(dockerfile(env)?.is_none_or(|it| target::is_used(&it)))
 }
 
-fn dockerfile(env: &Env) -> Result<Option<String>> {
-    let path = env.files.file(&env.config.frontend.dockerfile)?;
+fn dockerfile(env: &Scope<'_>) -> Result<Option<String>> {
+    let path = env.files.file(&env.service.dockerfile)?;
     if !path.is_file() {
         return Ok(None);
     }
     regular::read_to_string(&path).with_context(|| format!("read {}", path.display())).map(Some)
 }
 
-fn target(env: &Env) -> Result<Target> {
+fn target(env: &Scope<'_>) -> Result<Target> {
     let python = images::packages::versions(env)?.python;
     Ok(Target::of(&dockerfile(env)?.unwrap_or_default(), &images::python_name(env, &python), &python))
 }
 
-fn kept(env: &Env) -> Result<Option<String>> {
-    let path = env.files.file(&env.config.frontend.requirements)?;
+fn kept(env: &Scope<'_>) -> Result<Option<String>> {
+    let path = env.files.file(&env.service.requirements)?;
     if !path.is_file() {
         return Ok(None);
     }
     regular::read_to_string(&path).with_context(|| format!("read {}", path.display())).map(Some)
 }
 
-fn staged(env: &Env) -> PathBuf {
+fn staged(env: &Scope<'_>) -> PathBuf {
     env.stage().join("requirements.txt")
 }
 
 /// The pins that lie beside the wheels.
-fn pinned(env: &Env) -> Option<String> {
+fn pinned(env: &Scope<'_>) -> Option<String> {
     fs::read_to_string(env.wheels().join(wheels::PINS)).ok()
 }
 
-fn wheels_record(env: &Env) -> PathBuf {
-    env.work("record/wheels.json")
+fn wheels_record(env: &Scope<'_>) -> PathBuf {
+    env.own("record/wheels.json")
 }

@@ -1,10 +1,13 @@
 //! What the cluster is to hold, computed from manifests and configuration before anything is applied. Applies nothing.
 
-use anyhow::Result;
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use crate::{
     cluster::{ObjectId, kinds::is_built_in},
+    config::{Secret, ServiceName},
     deploy::{
         image::PublishedImage,
         manifests::{self, Manifest},
@@ -22,7 +25,7 @@ use crate::{
     tasks::{image, migration_key},
 };
 
-/// The Secret with the application's secret key, under the key `secret-key`.
+/// The Secret with the first service's secret key, under the key `secret-key`.
 pub const APP_SECRET: &str = "polls-app";
 
 /// The operator's release, in the order in which it can be applied: namespace and definitions first.
@@ -58,10 +61,12 @@ pub(super) struct Database {
 
 impl Database {
     pub(super) fn read(env: &Env) -> Result<Database> {
-        let Folders { database, frontend, roles } = Folders::read(env)?;
-        let mut others = complete(env, database, &roles.elsewhere(), None, None)?;
-        let frontend = complete(env, frontend, &roles, None, None)?;
-        let is_home = |it: &Value| it["kind"] == "Namespace" && it["metadata"]["name"] == env.config.app.namespace.as_str();
+        let mut folders = Folders::read(env)?;
+        let roles = folders.first().roles.elsewhere();
+        let mut others = complete(env, None, folders.database, &roles, None, None)?;
+        let Folder { manifests, roles, .. } = folders.services.swap_remove(0);
+        let frontend = complete(env, None, manifests, &roles, None, None)?;
+        let is_home = |it: &Value| it["kind"] == "Namespace" && it["metadata"]["name"] == env.config.namespace.as_str();
         let namespace = frontend.into_iter().find(is_home).ok_or_else(|| missing("Namespace"))?;
         let is_database = |it: &Value| it["kind"] == "Cluster" && scope::group(it) == "postgresql.cnpg.io";
         let at = others.iter().position(is_database).ok_or_else(|| missing("Cluster"))?;
@@ -76,7 +81,7 @@ impl Database {
     /// The Secrets whose values come from outside: the password that the user gave, and what nodes need to pull images.
     pub(super) fn given_secrets(&self, env: &Env) -> Result<Vec<Value>> {
         let pull = provider(env).pull_credentials(env)?;
-        let pull = secrets::pull_secret(&env.config.app.namespace, &env.instance, pull.as_ref())?;
+        let pull = secrets::pull_secret(&env.config.namespace, &env.instance, pull.as_ref())?;
         Ok(given_secret(env, &self.cluster)?.into_iter().chain(pull).collect())
     }
 
@@ -102,22 +107,21 @@ fn given_secret(env: &Env, cluster: &Value) -> Result<Option<Value>> {
         ("port", "5432"),
     ];
     let name = application_secret(cluster);
-    secrets::object(&env.config.app.namespace, &name, "kubernetes.io/basic-auth", &env.instance, &entries).map(Some)
+    secrets::object(&env.config.namespace, &name, "kubernetes.io/basic-auth", &env.instance, &entries).map(Some)
 }
 
-/// The application with its migration.
+/// The application: every service with its migration.
 pub(super) struct App {
     /// Definitions, classes and further namespaces: what other objects are made of, and have to be there before them.
     pub(super) first: Vec<Value>,
     /// ConfigMaps, Secrets, PVCs, accounts and the like: what pods need to start.
     pub(super) base: Vec<Value>,
-    pub(super) migration: Option<Value>,
-    /// Jobs beside the migration.
+    /// The Jobs that bring the database's tables to the services' versions, in the services' order: at most one of each.
+    pub(super) migrations: Vec<Value>,
+    /// Jobs beside the migrations.
     pub(super) jobs: Vec<Value>,
     /// Deployment, Service, Ingress and the rest.
     pub(super) app: Vec<Value>,
-    /// The application's image in all of them.
-    pub(super) image: PublishedImage,
     /// Where the application answers; nothing as long as the cluster has not assigned an address. Settings that depend on it lack it
     /// until then.
     pub(super) address: Option<Address>,
@@ -153,34 +157,48 @@ const BASE: [&str; 9] = [
 impl App {
     pub(super) fn read(env: &Env) -> Result<App> {
         let provider = provider(env);
-        let (address, image) = (provider.address(env)?, provider.name_for_pods(env, &image::current(env)?)?);
-        let mut out = App { first: Vec::new(), base: Vec::new(), migration: None, jobs: Vec::new(), app: Vec::new(), image, address };
-        let Folders { frontend, roles, .. } = Folders::read(env)?;
-        let home = env.config.app.namespace.as_str();
-        for (index, mut object) in complete(env, frontend, &roles, Some(&out.image), out.address.as_ref())?.into_iter().enumerate() {
+        let address = provider.address(env)?;
+        let mut out = App { first: Vec::new(), base: Vec::new(), migrations: Vec::new(), jobs: Vec::new(), app: Vec::new(), address };
+        let mut images: BTreeMap<Option<ServiceName>, PublishedImage> = BTreeMap::new();
+        for service in env.config.built() {
+            images.insert(service, provider.name_for_pods(env, &image::current(env, service)?)?);
+        }
+        for Folder { service, manifests, roles } in Folders::read(env)?.services {
+            let built = env.config.image_of(service);
+            let image = images.get(&built).with_context(|| format!("find the image of {}", name_of(service)))?;
+            let objects = complete(env, service, manifests, &roles, Some(image), out.address.as_ref())?;
+            out.take(env, built, &roles, image, objects)?;
+        }
+        let given = [App::given_secrets(env)?, Database::read_given_secret(env)?.into_iter().collect()].concat();
+        let settings: Vec<&Value> = out.base.iter().chain(&given).collect();
+        for object in &mut out.app {
+            objects::follow_settings(object, &settings);
+        }
+        Ok(out)
+    }
+
+    /// Sorts the objects of one folder; `built` is the service that has their image.
+    fn take(&mut self, env: &Env, built: Option<ServiceName>, roles: &Roles, image: &PublishedImage, objects: Vec<Value>) -> Result<()> {
+        let home = env.config.namespace.as_str();
+        for (index, mut object) in objects.into_iter().enumerate() {
             let kind = object["kind"].as_str().unwrap_or_default();
             let is_known = is_built_in(scope::group(&object));
             match kind {
                 "Namespace" if object["metadata"]["name"] == home => {}
                 "Job" if roles.migration == Some(index) => {
-                    let key = migration_key::inputs(env, &object)?;
-                    out.migration = Some(objects::name_by_content(object, out.image.as_str(), &key));
+                    let key = migration_key::inputs(env, built, &object)?;
+                    self.migrations.push(objects::name_by_content(object, image.as_str(), &key));
                 }
                 "Job" if is_known => {
-                    objects::sign_job(&mut object, out.image.as_str());
-                    out.jobs.push(object);
+                    objects::sign_job(&mut object, image.as_str());
+                    self.jobs.push(object);
                 }
-                _ if is_known && FIRST.contains(&kind) => out.first.push(object),
-                _ if is_known && BASE.contains(&kind) => out.base.push(object),
-                _ => out.app.push(object),
+                _ if is_known && FIRST.contains(&kind) => self.first.push(object),
+                _ if is_known && BASE.contains(&kind) => self.base.push(object),
+                _ => self.app.push(object),
             }
         }
-        let given = [App::given_secret(env)?, Database::read_given_secret(env)?];
-        let settings: Vec<&Value> = out.base.iter().chain(given.iter().flatten()).collect();
-        for object in &mut out.app {
-            objects::follow_settings(object, &settings);
-        }
-        Ok(out)
+        Ok(())
     }
 
     /// What a revision consists of: of Secrets the names alone.
@@ -189,31 +207,65 @@ impl App {
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Value> {
-        self.first.iter().chain(&self.base).chain(&self.migration).chain(&self.jobs).chain(&self.app)
+        self.first.iter().chain(&self.base).chain(&self.migrations).chain(&self.jobs).chain(&self.app)
     }
 
-    /// The Secret whose key the user gave.
-    pub(super) fn given_secret(env: &Env) -> Result<Option<Value>> {
-        let Some(key) = &env.config.app.secret_key else { return Ok(None) };
-        secrets::object(&env.config.app.namespace, APP_SECRET, "Opaque", &env.instance, &[("secret-key", key.expose())]).map(Some)
+    /// The Secrets whose keys the user gave.
+    pub(super) fn given_secrets(env: &Env) -> Result<Vec<Value>> {
+        let mut out = Vec::new();
+        for (name, key) in key_secrets(env) {
+            if let Some(key) = key {
+                out.push(key_secret(env, &name, key)?);
+            }
+        }
+        Ok(out)
     }
+
+    /// The Secrets whose keys are generated once: of every service that has an image of its own, and no given key.
+    pub(super) fn generated_secrets(env: &Env) -> Vec<ObjectId> {
+        let generated = key_secrets(env).into_iter().filter(|(_, key)| key.is_none());
+        generated.map(|(name, _)| ObjectId::new("v1", "Secret", &env.config.namespace, &name)).collect()
+    }
+}
+
+/// The Secrets with the services' secret keys, by name, each with the key where the user gave one. A service that runs the image of
+/// another has none of its own, unless its key is given: it shares that one's.
+fn key_secrets(env: &Env) -> Vec<(String, Option<&Secret>)> {
+    let has_one = env.config.all_services().filter(|(_, it)| it.uses.is_none() || it.secret_key.is_some());
+    has_one.map(|(name, it)| (secret_name(name), it.secret_key.as_ref())).collect()
+}
+
+/// The Secret with a service's secret key, under the key `secret-key`.
+fn secret_name(service: Option<ServiceName>) -> String {
+    service.map_or_else(|| APP_SECRET.to_owned(), |name| format!("{name}-app"))
+}
+
+/// The object of such a Secret.
+pub(super) fn key_secret(env: &Env, name: &str, key: &Secret) -> Result<Value> {
+    secrets::object(&env.config.namespace, name, "Opaque", &env.instance, &[("secret-key", key.expose())])
+}
+
+/// A service as messages name it: `frontend`, `worker`.
+pub fn name_of(service: Option<ServiceName>) -> String {
+    service.map_or_else(|| "frontend".to_owned(), |it| it.to_string())
 }
 
 /// Database and application as files for `kubectl apply`, with other images than ours: for whoever does without this tool.
 pub fn plain(env: &Env, app: &str, postgresql: &str) -> Result<(Vec<Value>, Vec<Value>)> {
     let address = provider(env).address(env)?;
-    let folders = Folders::read(env)?;
+    let mut folders = Folders::read(env)?;
+    let roles = folders.first().roles.elsewhere();
     let mut database = Vec::new();
-    for mut object in complete(env, folders.database, &folders.roles.elsewhere(), None, None)? {
+    for mut object in complete(env, None, folders.database, &roles, None, None)? {
         if object["kind"] == "Cluster" {
             object["spec"]["imageName"] = postgresql.into();
         }
         database.push(object);
     }
     let key = secrets::generate()?;
-    let secret = secrets::object(&env.config.app.namespace, APP_SECRET, "Opaque", &env.instance, &[("secret-key", key.expose())])?;
-    let mut rest = vec![secret];
-    for object in complete(env, folders.frontend, &folders.roles, Some(&PublishedImage::new(app)), address.as_ref())? {
+    let mut rest = vec![key_secret(env, APP_SECRET, &key)?];
+    let Folder { manifests, roles, .. } = folders.services.swap_remove(0);
+    for object in complete(env, None, manifests, &roles, Some(&PublishedImage::new(app)), address.as_ref())? {
         if object["kind"] == "Namespace" {
             database.insert(0, object);
         } else {
@@ -243,8 +295,9 @@ fn cluster_manifest(env: &Env) -> Result<Value> {
 /// What of the application's namespace is wanted and is in no revision of the application: the database with what it needs, the
 /// Secrets that the tool or the database's operator makes.
 pub(super) fn besides_app(env: &Env) -> Result<Vec<ObjectId>> {
-    let namespace = &env.config.app.namespace;
-    let secrets = [APP_SECRET.to_owned(), credentials(env)?].map(|name| Ok(ObjectId::new("v1", "Secret", namespace, &name)));
+    let namespace = &env.config.namespace;
+    let keys = key_secrets(env).into_iter().map(|(name, _)| name);
+    let secrets = keys.chain([credentials(env)?]).map(|name| Ok(ObjectId::new("v1", "Secret", namespace, &name)));
     Database::read(env)?.all().map(ObjectId::of).chain(secrets).collect()
 }
 
@@ -262,24 +315,45 @@ pub fn upstream(env: &Env, task: TaskId, role: Role) -> Result<PublishedImage> {
     }
 }
 
-/// The manifests of both folders, and which of them are the application's.
+/// The manifests of the database and of every service.
 struct Folders {
     database: Vec<Manifest>,
-    frontend: Vec<Manifest>,
+    /// At least the first service's, which comes first.
+    services: Vec<Folder>,
+}
+
+/// The manifests of one service, and which of them are its Deployment, its migration and its Service.
+struct Folder {
+    service: Option<ServiceName>,
+    manifests: Vec<Manifest>,
     roles: Roles,
 }
 
 impl Folders {
     fn read(env: &Env) -> Result<Folders> {
-        let read = |folder: &str| manifests::read_folder(&env.files.folder(folder)?);
-        let (database, frontend) = (read("deploy/database")?, read("deploy/frontend")?);
-        let roles = Roles::of(&frontend, &env.config.frontend.image)?;
-        Ok(Folders { database, frontend, roles })
+        let database = manifests::read_folder(&env.files.folder("deploy/database")?)?;
+        let mut services: Vec<Folder> = Vec::new();
+        for (service, _) in env.config.all_services() {
+            let manifests = manifests::of_service(env, service)?;
+            let image = &env.config.service(env.config.image_of(service)).image;
+            let mut roles = Roles::of(&manifests, image, service)?;
+            if let Some(first) = services.first().filter(|_| roles.home.is_empty()) {
+                roles.home.clone_from(&first.roles.home);
+            }
+            services.push(Folder { service, manifests, roles });
+        }
+        manifests::refuse_twins(std::iter::once(&database).chain(services.iter().map(|it| &it.manifests)))?;
+        Ok(Folders { database, services })
+    }
+
+    fn first(&self) -> &Folder {
+        &self.services[0]
     }
 }
 
 fn complete(
     env: &Env,
+    service: Option<ServiceName>,
     manifests: Vec<Manifest>,
     roles: &Roles,
     image: Option<&PublishedImage>,
@@ -289,6 +363,8 @@ fn complete(
     let exposure = provider(env).exposure(env);
     let values = Values {
         config: &env.config,
+        service: env.config.service(service),
+        image_name: &env.config.service(env.config.image_of(service)).image,
         instance: &env.instance,
         image,
         postgresql: &postgresql,

@@ -77,7 +77,7 @@ impl Plan {
     /// The tasks that may run.
     pub(crate) fn runs(&self) -> Vec<TaskId> {
         let may_run = |it: &&Planned| it.action != Action::Nothing;
-        self.tasks.iter().filter(may_run).filter_map(|it| TaskId::GRAPH.into_iter().find(|id| id.name() == it.task)).collect()
+        self.tasks.iter().filter(may_run).filter_map(|it| TaskId::parse(&it.task)).collect()
     }
 
     /// What keeps this plan from being applied to a world in which `now` would be planned.

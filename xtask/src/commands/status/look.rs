@@ -57,12 +57,15 @@ impl Looks {
             }
         }
         let Some(cluster) = &self.cluster else { return Ok(Vec::new()) };
-        let looks: [(&'static str, Look); 6] =
-            [("cluster", nodes), ("operator", operator), ("database", database), ("app", app), ("url", url), ("image", image)];
+        let mut looks: Vec<(&'static str, Look)> =
+            vec![("cluster", nodes), ("operator", operator), ("database", database), ("app", app), ("url", url), ("image", image)];
+        if !parts.services.is_empty() {
+            looks.insert(4, ("services", services));
+        }
         let with_drift = self.drift.is_none() || self.count.is_multiple_of(DRIFT_EVERY);
         let (mut rows, drift) = thread::scope(|scope| {
             let parts = &parts;
-            let running = looks.map(|(name, look)| (name, scope.spawn(move || look(env, cluster, parts))));
+            let running: Vec<_> = looks.into_iter().map(|(name, look)| (name, scope.spawn(move || look(env, cluster, parts)))).collect();
             let drift = with_drift.then(|| scope.spawn(move || drift(env, cluster)));
             let row = |name, found: thread::Result<Result<Row>>| match found {
                 Ok(Ok(row)) => row,
@@ -168,28 +171,46 @@ fn short(version: &str) -> &str {
 }
 
 fn app(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Row> {
-    let Part { namespace, selector, .. } = &parts.app;
+    let (well, words, value) = pods_of(cluster, &parts.app, Some(usize::from(env.config.frontend.replicas)))?;
+    Ok(Row::new("app", well, words, value))
+}
+
+/// Further services, in one row.
+fn services(_: &Env, cluster: &Cluster, parts: &Parts) -> Result<Row> {
+    let (mut well, mut said, mut values) = (true, Vec::new(), serde_json::Map::new());
+    for it in &parts.services {
+        let (is_well, words, value) = pods_of(cluster, &it.part, it.pods.and_then(|it| usize::try_from(it).ok()))?;
+        well &= is_well;
+        said.push(format!("{}: {words}", it.service));
+        values.insert(it.service.to_string(), value);
+    }
+    Ok(Row::new("services", well, said.join("; "), Value::Object(values)))
+}
+
+/// How the pods of a part are; `wanted` is nothing where an autoscaler or the nodes decide.
+fn pods_of(cluster: &Cluster, part: &Part, wanted: Option<usize>) -> Result<(bool, String, Value)> {
+    let Part { namespace, selector, .. } = part;
     let pods = cluster.list("v1", "Pod", namespace, selector)?;
     let here: Vec<&Value> = pods.iter().filter(|it| verdict::of_metadata(it) == verdict::Verdict::Yes).collect();
     let ready = here.iter().filter(|it| verdict::of(it) == verdict::Verdict::Yes).count();
     let statuses = here.iter().filter_map(|it| it.pointer("/status/containerStatuses")?.as_array()).flatten();
     let restarts: i64 = statuses.filter_map(|it| it["restartCount"].as_i64()).sum();
-    let wanted = usize::from(env.config.app.replicas);
+    let wanted = wanted.unwrap_or(here.len().max(1));
     let youngest = here.iter().map(|it| text(it, "/metadata/creationTimestamp")).max().unwrap_or_default();
     let mut words = format!("{ready} of {wanted} pods ready, {restarts} restarts, the youngest {} old", age::words(age::seconds(youngest)));
     if let Some(why) = here.iter().find_map(|it| verdict::of(it).why().map(str::to_owned)) {
         words = format!("{words}; {why}");
     }
-    Ok(Row::new("app", ready == wanted, words, json!({ "ready": ready, "wanted": wanted, "restarts": restarts })))
+    Ok((ready == wanted, words, json!({ "ready": ready, "wanted": wanted, "restarts": restarts })))
 }
 
 fn url(env: &Env, _: &Cluster, _: &Parts) -> Result<Row> {
     let Some(address) = provider(env).address(env)? else {
         return Ok(Row::new("url", false, "not assigned by the cluster yet", json!({ "url": null })));
     };
-    let url = address.url(&env.config.app.path);
+    let url = address.url(&env.config.frontend.page);
     let began = Instant::now();
-    let found = address.fetch(&env.config.app.path);
+    let found = address.fetch(&env.config.frontend.page);
     let took = began.elapsed().as_millis();
     Ok(match found {
         Ok(page) => Row::new(
@@ -204,7 +225,7 @@ fn url(env: &Env, _: &Cluster, _: &Parts) -> Result<Row> {
 
 fn image(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Row> {
     let used = cluster.images(&parts.app.namespace, &parts.app.selector, &parts.app.container)?;
-    let planned = tasks::image::current(env).and_then(|it| Ok(provider(env).name_for_pods(env, &it)?.to_string()));
+    let planned = tasks::image::current(env, None).and_then(|it| Ok(provider(env).name_for_pods(env, &it)?.to_string()));
     let revision = tasks::deploy::serving(&tasks::deploy::revisions(env)?);
     let number = revision.map(|it| format!(", revision {it}")).unwrap_or_default();
     let is_planned = planned.as_ref().is_ok_and(|it| used == [it.clone()]);

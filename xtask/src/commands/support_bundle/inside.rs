@@ -34,7 +34,7 @@ const CLUSTER_KINDS: [(&str, &str); 4] =
 const PUBLIC: [&str; 9] = ["username", "user", "dbname", "host", "port", "ca.crt", "tls.crt", "namespace", "fqdn-uri"];
 
 fn namespaces(env: &Env) -> [&str; 2] {
-    [env.config.app.namespace.as_str(), operator::NAMESPACE]
+    [env.config.namespace.as_str(), operator::NAMESPACE]
 }
 
 /// The values of all Secrets, to be hidden wherever they turn up. They are kept nowhere.

@@ -117,7 +117,7 @@ fn objects(env: &Env, cluster: &Cluster, _: &Parts) -> Result<Vec<Check>> {
 }
 
 fn webhook(env: &Env, cluster: &Cluster, _: &Parts) -> Result<Vec<Check>> {
-    let seen = outcome(&tasks::operator::accepts(cluster, &env.config.app.namespace), "takes a database");
+    let seen = outcome(&tasks::operator::accepts(cluster, &env.config.namespace), "takes a database");
     Ok(vec![Check::new(Area::Operator, "webhook", seen)])
 }
 
@@ -159,11 +159,17 @@ fn images_in_use(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Chec
         Ok(Check::new(area, "image", seen))
     };
     let provider = provider(env);
-    let app = provider.name_for_pods(env, &tasks::image::current(env)?)?.to_string();
+    let planned = |service| -> Result<String> {
+        Ok(provider.name_for_pods(env, &tasks::image::current(env, env.config.image_of(service))?)?.to_string())
+    };
     let mut out = vec![
-        check(Area::App, &parts.app, app)?,
+        check(Area::App, &parts.app, planned(None)?)?,
         check(Area::Database, &parts.database, tasks::wanted::upstream(env, task, Role::Postgresql)?.to_string())?,
     ];
+    for it in &parts.services {
+        let Check { seen, well, .. } = check(Area::App, &it.part, planned(Some(it.service))?)?;
+        out.push(Check::new(Area::App, format!("image of {}", it.service), if well { Ok(seen) } else { Err(seen) }));
+    }
     // The operator of others is of their choice.
     if provider.operator_of_others(env)?.is_none() {
         out.push(check(Area::Operator, &parts.operator, tasks::wanted::upstream(env, task, Role::Operator)?.to_string())?);
@@ -172,7 +178,7 @@ fn images_in_use(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Chec
 }
 
 fn pods(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Check>> {
-    let namespace = env.config.app.namespace.as_str();
+    let namespace = env.config.namespace.as_str();
     let mut out: Vec<Check> =
         started(env, cluster)?.iter().map(|pod| Check::new(Area::Pod, name_of(pod), outcome(&verdict::of(pod), "ready"))).collect();
     for claim in cluster.list("v1", "PersistentVolumeClaim", namespace, &format!("cnpg.io/cluster={}", parts.cluster))? {
@@ -203,18 +209,18 @@ fn started(env: &Env, cluster: &Cluster) -> Result<Vec<Value>> {
 fn counts(env: &Env, pod: &Value) -> bool {
     let text = |pointer| pod.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let namespace = text("/metadata/namespace");
-    (namespace == env.config.app.namespace || namespace == operator::NAMESPACE || SYSTEM.contains(&namespace))
+    (namespace == env.config.namespace || namespace == operator::NAMESPACE || SYSTEM.contains(&namespace))
         && text("/metadata/ownerReferences/0/kind") != "Job"
         && verdict::of_metadata(pod) == Verdict::Yes
 }
 
-fn page(env: &Env, _: &Cluster, _: &Parts) -> Result<Vec<Check>> {
-    let app = &env.config.app;
+fn page(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Check>> {
+    let app = &env.config.frontend;
     let Some(address) = provider(env).address(env)? else {
         let seen = Err("the cluster has not assigned one to the application's Service yet".to_owned());
         return Ok(vec![Check::new(Area::App, "the application's address", seen)]);
     };
-    let seen = match address.fetch(&app.path) {
+    let seen = match address.fetch(&app.page) {
         Err(why) => Err(why),
         Ok(page) if page.status != 200 => Err(format!("status {}", page.status)),
         Ok(page) if !page.text.contains(&app.text) => Err(format!("status 200, without the text {:?}", app.text)),
@@ -222,7 +228,33 @@ fn page(env: &Env, _: &Cluster, _: &Parts) -> Result<Vec<Check>> {
         Ok(_) if app.text.is_empty() => Ok("status 200".to_owned()),
         Ok(_) => Ok(format!("status 200 and the text {:?}", app.text)),
     };
-    Ok(vec![Check::new(Area::App, address.url(&app.path), seen)])
+    let mut out = vec![Check::new(Area::App, address.url(&app.page), seen)];
+    for it in &parts.services {
+        let page = &env.config.service(Some(it.service)).page;
+        if let (Some(port), false) = (it.port, page.is_empty()) {
+            out.push(Check::new(
+                Area::App,
+                format!("page {page} of {}", it.service),
+                page_of_pods(cluster, &it.part, port, address.authority(), page)?,
+            ));
+        }
+    }
+    Ok(out)
+}
+
+/// Whether each pod of a further service answers 200 for the page: nothing outside the cluster leads to it.
+fn page_of_pods(cluster: &Cluster, part: &Part, port: u16, host: &str, page: &str) -> Result<Result<String, String>> {
+    let pods = cluster.list("v1", "Pod", &part.namespace, &part.selector)?;
+    let there: Vec<&Value> = pods.iter().filter(|it| verdict::of_metadata(it) == Verdict::Yes).collect();
+    for pod in &there {
+        let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+        match cluster.page_of_pod(&part.namespace, name, port, host, page) {
+            Ok(200) => {}
+            Ok(other) => return Ok(Err(format!("pod {name} answers {other}"))),
+            Err(error) => return Ok(Err(format!("pod {name}: {error:#}"))),
+        }
+    }
+    Ok(if there.is_empty() { Err("no pod is there".to_owned()) } else { Ok("status 200 from every pod".to_owned()) })
 }
 
 fn certificates(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Check>> {
@@ -230,7 +262,7 @@ fn certificates(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Check
     found.extend(provider(env).certificates(env)?);
     found.extend(cluster.certificates_of(operator::NAMESPACE, "cnpg-webhook-cert", "tls.crt")?);
     found.extend(cluster.certificates_of(operator::NAMESPACE, "cnpg-ca-secret", "ca.crt")?);
-    let id = ObjectId::new("postgresql.cnpg.io/v1", "Cluster", &env.config.app.namespace, &parts.cluster);
+    let id = ObjectId::new("postgresql.cnpg.io/v1", "Cluster", &env.config.namespace, &parts.cluster);
     let database = cluster.get(&id)?;
     let expirations = database.as_ref().and_then(|it| it.pointer("/status/certificates/expirations")).and_then(Value::as_object);
     for (name, time) in expirations.into_iter().flatten() {

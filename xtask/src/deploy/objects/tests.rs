@@ -20,6 +20,8 @@ fn with_roles(objects: Vec<Value>, roles: &Roles, exposure: &Exposure, address: 
     let (config, image, postgresql) = (Config::default(), PublishedImage::new("polls:1-ab"), PublishedImage::new("pg:17"));
     let values = Values {
         config: &config,
+        service: &config.frontend,
+        image_name: &config.frontend.image,
         instance: "i",
         image: Some(&image),
         postgresql: &postgresql,
@@ -55,7 +57,7 @@ fn settings_lack_an_address_that_is_not_known_yet_and_have_it_later() {
 /// A folder's text with everything set, as it is in the shipped configuration.
 fn folder(text: &str) -> Vec<Value> {
     let manifests = manifests::read(text, "a.yaml").unwrap();
-    let roles = Roles::of(&manifests, "polls").unwrap();
+    let roles = Roles::of(&manifests, "polls", None).unwrap();
     with_roles(manifests.into_iter().map(|it| it.object).collect(), &roles, &kind(), None)
 }
 

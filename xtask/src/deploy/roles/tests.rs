@@ -4,7 +4,7 @@ use super::*;
 use crate::deploy::manifests;
 
 fn roles(text: &str) -> Result<Roles, String> {
-    Roles::of(&manifests::read(text, "a.yaml").unwrap(), "shop/web").map_err(|it| it.to_string())
+    Roles::of(&manifests::read(text, "a.yaml").unwrap(), "shop/web", None).map_err(|it| it.to_string())
 }
 
 /// A Deployment in one line.
@@ -56,8 +56,9 @@ fn a_sidecar_before_the_application_is_not_taken_for_it() {
 #[test]
 fn one_job_is_the_migration_and_of_several_the_one_that_says_so() {
     let job = |name: &str, more: &str| format!("---\n{{apiVersion: batch/v1, kind: Job, metadata: {{name: {name}{more}}}}}\n");
-    let found =
-        |text: String| Roles::of(&manifests::read(&text, "a.yaml").unwrap(), "web").map(|it| it.migration).map_err(|it| it.to_string());
+    let found = |text: String| {
+        Roles::of(&manifests::read(&text, "a.yaml").unwrap(), "web", None).map(|it| it.migration).map_err(|it| it.to_string())
+    };
     assert_eq!(found(job("seed", "")), Ok(Some(0)));
     assert_eq!(found(job("seed", "") + &job("db-migrate", "")), Ok(Some(1)));
     assert_eq!(found(job("seed", "") + &job("x", ", labels: {app.kubernetes.io/component: migration}")), Ok(Some(1)));

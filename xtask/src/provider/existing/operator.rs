@@ -36,7 +36,7 @@ pub(super) fn find(env: &Env, cluster: &Cluster) -> Result<Option<Found>> {
     let is_ours = |it: &Value| it["metadata"]["labels"][INSTANCE] == env.instance.as_str();
     let Some(deployment) = deployments.iter().find(|it| !is_ours(it)) else { return Ok(None) };
     let found = of(deployment);
-    match unfit(deployment, &found, &env.config.app.namespace) {
+    match unfit(deployment, &found, &env.config.namespace) {
         None => Ok(Some(found)),
         Some(why) => Err(Problem::new(format!("the cluster has {found}, which cannot serve this instance: {why}"))
             .code(Code::OperatorUnfit)

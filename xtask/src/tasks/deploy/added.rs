@@ -169,7 +169,7 @@ fn claims(cluster: &Cluster, id: &ObjectId, set: &Value) -> Result<Vec<ObjectId>
 /// Objects of earlier attempts that are there and are not the serving revision's, with the claims of their StatefulSets: each with
 /// whether it may hold data.
 pub fn besides_serving(env: &Env, cluster: &Cluster) -> Result<Vec<(ObjectId, bool)>> {
-    let revisions = history::read(cluster, &env.config.app.namespace)?;
+    let revisions = history::read(cluster, &env.config.namespace)?;
     let Some(good) = history::serving(&revisions) else { return Ok(Vec::new()) };
     besides(env, cluster, &revisions, |id| holds(&good.objects, id))
 }
@@ -177,7 +177,7 @@ pub fn besides_serving(env: &Env, cluster: &Cluster) -> Result<Vec<(ObjectId, bo
 /// Objects of revisions that are there, ours, and of no revision that serves by the manifests: they left them. Each with whether it
 /// may hold data. `wanted` is what the manifests describe, of the application.
 pub fn left_manifests<'a>(env: &Env, cluster: &Cluster, wanted: impl Iterator<Item = &'a Value>) -> Result<Vec<(ObjectId, bool)>> {
-    let revisions = history::read(cluster, &env.config.app.namespace)?;
+    let revisions = history::read(cluster, &env.config.namespace)?;
     let wanted = wanted.map(ObjectId::of).chain(wanted::besides_app(env)?.into_iter().map(Ok)).collect::<Result<Vec<_>>>()?;
     besides(env, cluster, &revisions, |id| wanted.iter().any(|it| is_same(it, id)))
 }

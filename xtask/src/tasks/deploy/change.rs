@@ -25,7 +25,8 @@ const PAGE_LIMIT: Duration = Duration::from_secs(10);
 
 /// What is to run, and why.
 pub(super) struct Change {
-    pub(super) image: String,
+    /// The first service's, then those of further services that have one of their own.
+    pub(super) images: Vec<String>,
     pub(super) why: String,
     /// What a revision consists of: Secrets of the user's own manifests too, and neither the database's nor the application's own.
     pub(super) objects: Vec<Value>,
@@ -39,11 +40,11 @@ pub(super) type Settled = Option<Vec<Value>>;
 /// failed change added is removed but for what may hold data, and the error says so. An interrupted change stays as it is, with
 /// the old pods serving, and the next run goes on.
 pub(super) fn carry_out(env: &Env, cluster: &Cluster, task: TaskId, change: Change, work: impl FnOnce() -> Result<Settled>) -> Result<()> {
-    let attempt = Attempt::begin(env, cluster, &change.image, change.why, change.objects)?;
+    let attempt = Attempt::begin(env, cluster, &change.images, change.why, change.objects)?;
     let added = Added::find(env, cluster, attempt.earlier(), attempt.objects())?;
     let error = match work() {
         Ok(settled) => {
-            env.note(task, format!("revision {} serves {}", attempt.number(), change.image));
+            env.note(task, format!("revision {} serves {}", attempt.number(), change.images.join(", ")));
             if let Err(error) = added::prune(env, cluster, task, &attempt) {
                 env.interrupt.check()?;
                 env.note(task, format!("what left the manifests is not removed: {error:#}"));
@@ -76,7 +77,7 @@ pub(super) fn carry_out(env: &Env, cluster: &Cluster, task: TaskId, change: Chan
 fn page(env: &Env, cluster: &Cluster, task: TaskId) -> String {
     let wait = Wait::new(env, "the page", PAGE_LIMIT);
     let seen = cluster.wait_for(env, task, &wait, || match provider(env).address(env)? {
-        Some(address) => Ok(rollout::page(&address, &env.config.app.path).map_or_else(Verdict::NotYet, |_| Verdict::Yes)),
+        Some(address) => Ok(rollout::page(&address, &env.config.frontend.page).map_or_else(Verdict::NotYet, |_| Verdict::Yes)),
         None => Ok(Verdict::NotYet("its address is not known yet".to_owned())),
     });
     match seen {

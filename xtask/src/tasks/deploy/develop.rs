@@ -10,7 +10,7 @@ use crate::{
     errors::Problem,
     graph::TaskId,
     tasks::{
-        deploy::{address, keep, migration, prepare, provide_secret, rollout},
+        deploy::{address, keep, migration, prepare, provide_secrets, rollout},
         image,
         wanted::App,
     },
@@ -19,7 +19,7 @@ use crate::{
 /// Rolls out one pod with replaceable code and returns its Deployment. No revision is written: nothing of this is to stay.
 pub fn develop(env: &Env, cluster: &Cluster, task: TaskId) -> Result<Value> {
     let mut app = App::read(env)?;
-    let reference = image::current(env)?;
+    let reference = image::current(env, None)?;
     let facts = env.engine()?.image(&reference)?.with_context(|| format!("image {reference} is gone"))?;
     if facts.folder.is_empty() || facts.folder == "/" {
         let what = format!("image {reference} has no working directory, in which the code could be replaced");
@@ -31,9 +31,9 @@ pub fn develop(env: &Env, cluster: &Cluster, task: TaskId) -> Result<Value> {
         developed = Some(object.clone());
     }
     let developed = developed.ok_or_else(|| Problem::config("the manifests in deploy/frontend hold no Deployment"))?;
-    provide_secret(env, cluster)?;
+    provide_secrets(env, cluster)?;
     prepare(env, cluster, task, &app)?;
-    migration::migrate(env, cluster, task, app.migration.as_ref(), || keep(env, cluster))?;
+    migration::migrate_all(env, cluster, task, &app.migrations, || keep(env, cluster))?;
     rollout::roll_out(env, cluster, task, &app.app, &address::wait(env, cluster, task)?)?;
     Ok(developed)
 }

@@ -25,7 +25,11 @@ const KEPT: usize = 10;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revision {
     pub number: u32,
+    /// The first service's.
     pub image: String,
+    /// Those of further services that have an image of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further_images: Vec<String>,
     /// When it began, in UTC.
     pub when: String,
     pub why: String,
@@ -35,6 +39,11 @@ pub struct Revision {
 }
 
 impl Revision {
+    /// Every image of its pods that the tool brought to the cluster, the first service's first.
+    pub fn images(&self) -> Vec<String> {
+        std::iter::once(&self.image).chain(&self.further_images).cloned().collect()
+    }
+
     /// What can be applied again, and the names of Secrets whose content is kept nowhere any more.
     pub(super) fn applicable(&self) -> Result<(Vec<Value>, Vec<ObjectId>)> {
         let (gone, there): (Vec<Value>, Vec<Value>) = self.objects.iter().cloned().partition(values::is_withheld);
@@ -97,11 +106,12 @@ pub(super) struct Attempt {
 
 impl Attempt {
     /// Writes the intent down.
-    pub(super) fn begin(env: &Env, cluster: &Cluster, image: &str, why: String, objects: Vec<Value>) -> Result<Attempt> {
-        let namespace = env.config.app.namespace.clone();
+    pub(super) fn begin(env: &Env, cluster: &Cluster, images: &[String], why: String, objects: Vec<Value>) -> Result<Attempt> {
+        let namespace = env.config.namespace.clone();
         let (earlier, values) = read_with_values(cluster, &namespace)?;
         let number = earlier.last().map_or(1, |it| it.number + 1);
-        let present = Revision { number, image: image.to_owned(), when: now(), why, outcome: Outcome::Started, objects };
+        let (image, further_images) = (images.first().cloned().unwrap_or_default(), images.get(1..).unwrap_or_default().to_vec());
+        let present = Revision { number, image, further_images, when: now(), why, outcome: Outcome::Started, objects };
         let mut attempt = Attempt { earlier, present, values, namespace, instance: env.instance.clone() };
         attempt.write(cluster)?;
         Ok(attempt)
@@ -176,7 +186,15 @@ mod tests {
     use super::*;
 
     fn revision(number: u32, outcome: Outcome) -> Revision {
-        Revision { number, image: "polls:1".to_owned(), when: String::new(), why: String::new(), outcome, objects: Vec::new() }
+        Revision {
+            number,
+            image: "polls:1".to_owned(),
+            further_images: Vec::new(),
+            when: String::new(),
+            why: String::new(),
+            outcome,
+            objects: Vec::new(),
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The migration Job: one for each state of what decides about the database's tables, and none where that is as it was.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use anyhow::Result;
 use serde_json::Value;
@@ -18,9 +18,14 @@ use crate::{
 /// Longer than the Job's own deadline.
 const LIMIT: Duration = Duration::from_secs(450);
 
+/// Runs the services' migrations, one after the other; `before` is called once, when the first of them must really run.
+pub(super) fn migrate_all(env: &Env, cluster: &Cluster, task: TaskId, jobs: &[Value], before: impl FnOnce() -> Result<()>) -> Result<()> {
+    let before = Cell::new(Some(before));
+    jobs.iter().try_for_each(|job| migrate(env, cluster, task, job, || before.take().map_or(Ok(()), |it| it())))
+}
+
 /// Brings the tables to the Job's state; `before` is called when it must really run. A Job that is complete is done.
-pub(super) fn migrate(env: &Env, cluster: &Cluster, task: TaskId, job: Option<&Value>, before: impl FnOnce() -> Result<()>) -> Result<()> {
-    let Some(job) = job else { return Ok(()) };
+fn migrate(env: &Env, cluster: &Cluster, task: TaskId, job: &Value, before: impl FnOnce() -> Result<()>) -> Result<()> {
     let id = ObjectId::of(job)?;
     let found = cluster.get(&id)?;
     match found.as_ref().map(verdict::job) {
@@ -80,7 +85,7 @@ fn is_changed(env: &Env, cluster: &Cluster, job: &Value) -> Result<bool> {
 fn is_older(env: &Env, cluster: &Cluster, found: Option<&Value>) -> Result<bool> {
     let text = |object: &Value, pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     let ended = found.map(|it| text(it, "/status/completionTime")).unwrap_or_default();
-    let databases = cluster.list("postgresql.cnpg.io/v1", "Cluster", &env.config.app.namespace, "")?;
+    let databases = cluster.list("postgresql.cnpg.io/v1", "Cluster", &env.config.namespace, "")?;
     // Times of the API server are of one form, so that they compare as text.
     Ok(!ended.is_empty() && databases.iter().any(|it| text(it, "/metadata/creationTimestamp") > ended))
 }

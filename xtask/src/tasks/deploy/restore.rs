@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::{
     cluster::Cluster,
-    deploy::objects,
+    config::{Service, ServiceName},
+    deploy::{objects, roles},
     env::Env,
     graph::TaskId,
     provider::provider,
@@ -32,29 +33,34 @@ pub fn restore(env: &Env, (file, writer): (&Path, WrittenBy), keep: bool) -> Res
     }
     snapshot::restore(env, ID, &cluster, &database, (file, writer))?;
     let app = App::read(env)?;
-    let migrated = match job(env, &cluster, &app)? {
-        Some(job) => {
-            migration::remove_all(env, &cluster, ID, &job).and_then(|()| migration::migrate(env, &cluster, ID, Some(&job), || Ok(())))
-        }
-        None => Ok(()),
-    };
+    let jobs = jobs(env, &cluster, &app)?;
+    let removed = jobs.iter().try_for_each(|it| migration::remove_all(env, &cluster, ID, it));
+    let migrated = removed.and_then(|()| migration::migrate_all(env, &cluster, ID, &jobs, || Ok(())));
     migrated.context("the snapshot is restored, but its tables could not be brought to the version that serves")?;
     rollout::answers(env, &cluster, ID, &[], &address::wait(env, &cluster, ID)?, 2)?;
     Ok(kept)
 }
 
-/// The migration of the version that serves, whatever the source says by now.
-fn job(env: &Env, cluster: &Cluster, app: &App) -> Result<Option<Value>> {
-    let Some(mut job) = app.migration.clone() else { return Ok(None) };
-    let revisions = history::read(cluster, &env.config.app.namespace)?;
-    if let Some(serving) = history::serving(&revisions)
-        && serving.image != image::current(env)?
-    {
-        let image = provider(env).name_for_pods(env, &serving.image)?;
-        objects::set_images(&mut job, &env.config.frontend.image, image.as_str());
-        let name = job["metadata"]["name"].as_str().unwrap_or_default();
-        // Not the name of the present source's migration: that one is still to come.
-        job["metadata"]["name"] = json!(format!("{name}-restored"));
+/// The migrations of the version that serves, whatever the source says by now.
+fn jobs(env: &Env, cluster: &Cluster, app: &App) -> Result<Vec<Value>> {
+    let mut jobs = app.migrations.clone();
+    let revisions = history::read(cluster, &env.config.namespace)?;
+    let Some(serving) = history::serving(&revisions) else { return Ok(jobs) };
+    for image in serving.images() {
+        let name = roles::name_of(&image).to_owned();
+        let of_it = |it: &(Option<ServiceName>, &Service)| it.1.image == name && it.1.uses.is_none();
+        let Some((service, _)) = env.config.all_services().find(of_it) else { continue };
+        let present = image::current(env, service)?;
+        if image == present {
+            continue;
+        }
+        let (served, present) = (provider(env).name_for_pods(env, &image)?, provider(env).name_for_pods(env, &present)?);
+        for job in jobs.iter_mut().filter(|it| objects::has_image(it, present.as_str())) {
+            objects::set_images(job, roles::name_of(present.as_str()), served.as_str());
+            let name = job["metadata"]["name"].as_str().unwrap_or_default();
+            // Not the name of the present source's migration: that one is still to come.
+            job["metadata"]["name"] = json!(format!("{name}-restored"));
+        }
     }
-    Ok(Some(job))
+    Ok(jobs)
 }

@@ -23,19 +23,21 @@ pub fn rollback(env: &Env, number: Option<u32>) -> Result<(u32, String)> {
     let cluster = Cluster::open(env, &env.kubeconfig())?;
     let wanted = rollback_target(env, number)?;
     let provider = provider(env);
-    if provider.published(env, &wanted.image)?.is_none() {
-        if env.engine()?.image(&wanted.image)?.is_none() {
-            let what =
-                format!("the image of revision {}, {}, is neither in the cluster nor in the engine any more", wanted.number, wanted.image);
+    for image in wanted.images() {
+        if provider.published(env, &image)?.is_some() {
+            continue;
+        }
+        if env.engine()?.image(&image)?.is_none() {
+            let what = format!("the image of revision {}, {image}, is neither in the cluster nor in the engine any more", wanted.number);
             return Err(Problem::new(what).hint("bring its source back and run `cargo xtask update`").into());
         }
-        env.progress(ID, format!("bringing {} to the cluster", wanted.image));
-        let published = provider.publish(env, &wanted.image)?;
+        env.progress(ID, format!("bringing {image} to the cluster"));
+        let published = provider.publish(env, &image)?;
         env.detail(ID, format!("pods name it {published}"));
     }
     let address = address::wait(env, &cluster, ID)?;
     let change =
-        Change { image: wanted.image.clone(), why: format!("rollback to revision {}", wanted.number), objects: wanted.objects.clone() };
+        Change { images: wanted.images(), why: format!("rollback to revision {}", wanted.number), objects: wanted.objects.clone() };
     change::carry_out(env, &cluster, ID, change, || {
         change::apply(env, &cluster, ID, &wanted, |objects| rollout::roll_out(env, &cluster, ID, objects, &address))?;
         Ok(None)
@@ -46,7 +48,7 @@ pub fn rollback(env: &Env, number: Option<u32>) -> Result<(u32, String)> {
 /// The revision that `rollback` would put back. Changes nothing.
 pub fn rollback_target(env: &Env, number: Option<u32>) -> Result<Revision> {
     let cluster = Cluster::open(env, &env.kubeconfig())?;
-    let revisions = history::read(&cluster, &env.config.app.namespace)?;
+    let revisions = history::read(&cluster, &env.config.namespace)?;
     choose(&revisions, number).cloned()
 }
 
@@ -81,7 +83,15 @@ mod tests {
 
     fn revision(number: u32, outcome: Outcome, content: u32) -> Revision {
         let image = format!("polls:{content}");
-        Revision { number, image, when: String::new(), why: String::new(), outcome, objects: vec![json!({ "content": content })] }
+        Revision {
+            number,
+            image,
+            further_images: Vec::new(),
+            when: String::new(),
+            why: String::new(),
+            outcome,
+            objects: vec![json!({ "content": content })],
+        }
     }
 
     fn check(revisions: &[Revision], number: Option<u32>, expected: Result<u32, &str>) {

@@ -42,10 +42,10 @@ pub(super) fn roll_out(env: &Env, cluster: &Cluster, task: TaskId, objects: &[Va
             Some(found) => progress(cluster, &found, &labels, &patience),
             None => Ok(Verdict::NotYet(format!("{id} is not there"))),
         });
-        // The page is the application's own; of any other Deployment nothing is asked but that its pods are available.
+        // Of a Deployment without a page nothing is asked but that its pods are available.
         let ready = ready.and_then(|()| match roles::page_of(object) {
-            Some((_, Some(port))) => serves(env, cluster, task, object, port, &labels, address),
-            _ => Ok(()),
+            Some((_, Some(port))) => serves(env, cluster, task, object, (port, &env.config.frontend.page), &labels, address),
+            _ => roles::further_page_of(object).map_or(Ok(()), |page| serves(env, cluster, task, object, page, &labels, address)),
         });
         let new = ready.is_err().then(|| new_pods(cluster, &id.namespace, &labels).ok().flatten()).flatten();
         with_evidence(ready, cluster, &id.namespace, new.as_deref().unwrap_or(&labels))?;
@@ -66,7 +66,7 @@ pub(super) fn roll_out(env: &Env, cluster: &Cluster, task: TaskId, objects: &[Va
 
 /// Waits until the page answers through the Service with all Deployments well in the same look, so many times in a row.
 pub(super) fn answers(env: &Env, cluster: &Cluster, task: TaskId, deployments: &[&Value], address: &Address, times: usize) -> Result<()> {
-    let what = format!("{} to answer 200", address.url(&env.config.app.path));
+    let what = format!("{} to answer 200", address.url(&env.config.frontend.page));
     let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, PAGE_LIMIT) };
     let seen = Cell::new(0);
     let answers = cluster.wait_for(env, task, &wait, || {
@@ -75,7 +75,7 @@ pub(super) fn answers(env: &Env, cluster: &Cluster, task: TaskId, deployments: &
         let is_enough = verdict != Verdict::Yes || seen.get() >= times;
         Ok(if is_enough { verdict } else { Verdict::NotYet(format!("it answered {} of {times} times", seen.get())) })
     });
-    with_evidence(answers, cluster, &env.config.app.namespace, "")
+    with_evidence(answers, cluster, &env.config.namespace, "")
 }
 
 /// The owner's own verdict, or that its pods are refused or can no longer start.
@@ -122,10 +122,17 @@ fn progress(cluster: &Cluster, deployment: &Value, labels: &str, patience: &Pati
 }
 
 /// Each new pod answers the page itself: through the Service it might be an old one that still ends.
-fn serves(env: &Env, cluster: &Cluster, task: TaskId, deployment: &Value, port: u16, labels: &str, address: &Address) -> Result<()> {
+fn serves(
+    env: &Env,
+    cluster: &Cluster,
+    task: TaskId,
+    deployment: &Value,
+    (port, path): (u16, &str),
+    labels: &str,
+    address: &Address,
+) -> Result<()> {
     let namespace = deployment.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
     let new = new_pods(cluster, namespace, labels)?.unwrap_or_else(|| labels.to_owned());
-    let path = &env.config.app.path;
     let host = address.authority();
     let pods = cluster.list("v1", "Pod", namespace, &new)?;
     let answers = &|name: &str| {
@@ -192,7 +199,7 @@ fn all_is_well(env: &Env, cluster: &Cluster, deployments: &[&Value], address: &A
             return Ok(verdict);
         }
     }
-    Ok(page(address, &env.config.app.path).map_or_else(Verdict::NotYet, |_| Verdict::Yes))
+    Ok(page(address, &env.config.frontend.page).map_or_else(Verdict::NotYet, |_| Verdict::Yes))
 }
 
 /// The labels by which a Deployment finds its pods.

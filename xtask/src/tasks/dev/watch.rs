@@ -9,7 +9,12 @@ use std::{
 
 use walkdir::WalkDir;
 
-use crate::{dockerfile::Ignore, env::Env, tasks::patch::source};
+use crate::{
+    dockerfile::Ignore,
+    env::Env,
+    graph::{TaskId, TaskKind},
+    tasks::{patch::source, wanted::name_of},
+};
 
 /// When each file was written, and its size.
 pub type Stamps = BTreeMap<PathBuf, (Option<SystemTime>, u64)>;
@@ -23,31 +28,35 @@ pub enum Decision {
     Rebuild(String),
 }
 
-/// Every file of the application's source and of what its image and objects are made of.
+/// Every file of the services' sources and of what their images and objects are made of.
 pub fn stamps(env: &Env) -> Stamps {
-    let frontend = &env.config.frontend;
-    let own = source::own_paths(env);
     let mut out = Stamps::new();
-    let ignore = PathBuf::from(format!("{}.dockerignore", frontend.dockerfile.display()));
-    for root in [
-        &frontend.path,
-        &frontend.patch_dir,
-        &frontend.dockerfile,
-        &ignore,
-        &frontend.requirements,
-        &PathBuf::from("deploy/frontend"),
-        &PathBuf::from("Pocdeploy.toml"),
-    ] {
-        let own = |it: &walkdir::DirEntry| root == &frontend.path && own.iter().any(|own| own == it.path());
-        let kept = |it: &walkdir::DirEntry| it.depth() == 0 || !(is_passing(&it.file_name().to_string_lossy()) || own(it));
-        for entry in WalkDir::new(env.path(root)).into_iter().filter_entry(kept).flatten().filter(|it| it.file_type().is_file()) {
-            // A file that went away between two looks is gone.
-            if let Ok(metadata) = entry.metadata() {
-                out.insert(entry.into_path(), (metadata.modified().ok(), metadata.len()));
-            }
+    add(env, Path::new("Pocdeploy.toml"), &[], &mut out);
+    for (name, service) in env.config.all_services() {
+        add(env, Path::new(&format!("deploy/{}", name_of(name))), &[], &mut out);
+        if service.uses.is_some() {
+            continue;
+        }
+        let own = source::own_paths(&env.scope(TaskId::for_service(TaskKind::Patch, name)));
+        add(env, &service.path, &own, &mut out);
+        let ignore = PathBuf::from(format!("{}.dockerignore", service.dockerfile.display()));
+        for root in [&service.patch_dir, &service.dockerfile, &ignore, &service.requirements] {
+            add(env, root, &[], &mut out);
         }
     }
     out
+}
+
+/// Adds the files below a path of the project; `own` are the tool's, which change with its runs.
+fn add(env: &Env, root: &Path, own: &[PathBuf], out: &mut Stamps) {
+    let is_own = |it: &walkdir::DirEntry| own.iter().any(|own| own == it.path());
+    let kept = |it: &walkdir::DirEntry| it.depth() == 0 || !(is_passing(&it.file_name().to_string_lossy()) || is_own(it));
+    for entry in WalkDir::new(env.path(root)).into_iter().filter_entry(kept).flatten().filter(|it| it.file_type().is_file()) {
+        // A file that went away between two looks is gone.
+        if let Ok(metadata) = entry.metadata() {
+            out.insert(entry.into_path(), (metadata.modified().ok(), metadata.len()));
+        }
+    }
 }
 
 /// Histories, caches, and what editors write beside a file while they save it.

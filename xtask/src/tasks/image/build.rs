@@ -13,10 +13,9 @@ use xshell::cmd;
 use crate::{
     dockerfile::{self, Dockerfile},
     engine::{BuildRequest, Engine, Root},
-    env::Env,
+    env::Scope,
     errors::{Code, Problem},
     fingerprint::Fingerprint,
-    graph::TaskId,
     images::{self, Role},
     record,
     tasks::image::{
@@ -31,28 +30,27 @@ use crate::{
 const DOCKERFILE: &str = ".pocdeploy.Dockerfile";
 
 /// Whether docker's own client is there with its buildx plugin.
-pub(super) fn has_client(env: &Env, engine: &Engine) -> Result<bool> {
+pub(super) fn has_client(env: &Scope<'_>, engine: &Engine) -> Result<bool> {
     let sh = env.tools.shell(&env.project)?;
-    env.tools.is_ok(TaskId::Image, cmd!(sh, "docker buildx version").env("DOCKER_HOST", &engine.host))
+    env.tools.is_ok(env.id, cmd!(sh, "docker buildx version").env("DOCKER_HOST", &engine.host))
 }
 
 /// Builds the image and gives it the reference as its name.
-pub(super) fn build(env: &Env, id: TaskId, want: &Fingerprint, reference: &str) -> Result<()> {
-    let frontend = &env.config.frontend;
+pub(super) fn build(env: &Scope<'_>, want: &Fingerprint, reference: &str) -> Result<()> {
     let engine = env.engine()?;
     let (file, text) = read(env)?;
     let choice = choose(env, engine, &file)?;
-    let mut args = BTreeMap::from([("BASE_IMAGE".to_owned(), images::reference(env, id, Role::Python)?)]);
+    let mut args = BTreeMap::from([("BASE_IMAGE".to_owned(), images::reference(env, env.id, Role::Python)?)]);
     if !matches!(choice, Choice::Client { .. }) {
-        pull_bases(env, id, engine, &file, &args)?;
+        pull_bases(env, engine, &file, &args)?;
     }
     // Without a network nothing is reached through a proxy either.
-    if frontend.build_network {
+    if env.service.build_network {
         args.extend(engine.proxies()?);
     }
     let labels = BTreeMap::from([
         (INPUTS_LABEL.to_owned(), want.digest()),
-        ("org.opencontainers.image.version".to_owned(), frontend.version.clone()),
+        ("org.opencontainers.image.version".to_owned(), env.service.version.clone()),
     ]);
     let lines = Mutex::new(String::new());
     let on_line = |line: &str| {
@@ -61,14 +59,14 @@ pub(super) fn build(env: &Env, id: TaskId, want: &Fingerprint, reference: &str) 
             lines.push('\n');
         }
         if line.starts_with("Step ") || (line.starts_with('[') && !line.starts_with("[internal]")) {
-            env.progress(id, line);
+            env.progress(env.id, line);
         }
-        env.detail(id, line);
+        env.detail(env.id, line);
     };
     let result = match choice {
         Choice::Client { fetches } => {
             let text = if fetches { text } else { choice::without_syntax(&text, &file) };
-            by_client(env, id, engine, &text, reference, &args, &labels, &on_line)
+            by_client(env, engine, &text, reference, &args, &labels, &on_line)
         }
         Choice::BuildKit => {
             let context = context(env, &choice::without_syntax(&text, &file))?;
@@ -85,13 +83,13 @@ pub(super) fn build(env: &Env, id: TaskId, want: &Fingerprint, reference: &str) 
         let tail: Vec<&str> = last.into_iter().rev().collect();
         Problem::new(format!("{error:#}\n  {}", tail.join("\n  ")))
             .code(Code::ImageBuild)
-            .hint(format!("the whole output is in {}", env.tools.log(id).display()))
+            .hint(format!("the whole output is in {}", env.tools.log(env.id).display()))
             .into()
     })
 }
 
 fn request(
-    env: &Env,
+    env: &Scope<'_>,
     context: Vec<Root>,
     reference: &str,
     args: BTreeMap<String, String>,
@@ -103,12 +101,12 @@ fn request(
         tag: reference.to_owned(),
         args: args.into_iter().collect::<HashMap<_, _>>(),
         labels: labels.into_iter().collect(),
-        network: env.config.frontend.build_network,
+        network: env.service.build_network,
     }
 }
 
 /// The context: the application without what its `.dockerignore` names, and what the tool adds, which no such file keeps out.
-fn context(env: &Env, dockerfile: &str) -> Result<Vec<Root>> {
+fn context(env: &Scope<'_>, dockerfile: &str) -> Result<Vec<Root>> {
     let mut out = vec![Root { path: env.stage(), name: String::new(), ignore: ignore(env)? }];
     if env.wheels().is_dir() {
         out.push(Root::whole(env.wheels(), "wheels"));
@@ -118,7 +116,7 @@ fn context(env: &Env, dockerfile: &str) -> Result<Vec<Root>> {
         out.push(Root::whole(pins, "requirements.txt"));
     }
     // Added last: a Dockerfile of the application's own gives way to the one that the configuration names.
-    let path = env.work("Dockerfile");
+    let path = env.own("Dockerfile");
     record::write_file(&path, dockerfile.as_bytes())?;
     out.push(Root::whole(path, DOCKERFILE));
     Ok(out)
@@ -126,15 +124,15 @@ fn context(env: &Env, dockerfile: &str) -> Result<Vec<Root>> {
 
 /// Pulls what the Dockerfile starts from and the engine lacks, with the credentials of docker's configuration: a builder that is reached
 /// through the engine has none of its own.
-fn pull_bases(env: &Env, id: TaskId, engine: &Engine, file: &Dockerfile, args: &BTreeMap<String, String>) -> Result<()> {
+fn pull_bases(env: &Scope<'_>, engine: &Engine, file: &Dockerfile, args: &BTreeMap<String, String>) -> Result<()> {
     for base in dockerfile::bases(file, args) {
         let reference = with_tag(&base.reference);
         if engine.image(&reference)?.is_some() {
             continue;
         }
-        env.progress(id, format!("pulling {reference}"));
-        engine.pull(&reference, |step| env.progress(id, format!("pulling {reference}: {step}"))).map_err(|error| {
-            let name = env.config.frontend.dockerfile.display();
+        env.progress(env.id, format!("pulling {reference}"));
+        engine.pull(&reference, |step| env.progress(env.id, format!("pulling {reference}: {step}"))).map_err(|error| {
+            let name = env.service.dockerfile.display();
             Problem::new(format!("{name}, line {}: image {reference} is not in the engine, and cannot be pulled: {error:#}", base.line))
                 .code(Code::ImageBuild)
                 .hint(format!(
@@ -158,10 +156,8 @@ fn host(reference: &str) -> &str {
 }
 
 /// By docker's own client, from a folder: what it reads from its input, a frontend cannot read a second time.
-#[expect(clippy::too_many_arguments, reason = "one private function, called once")]
 fn by_client(
-    env: &Env,
-    id: TaskId,
+    env: &Scope<'_>,
     engine: &Engine,
     text: &str,
     reference: &str,
@@ -169,17 +165,17 @@ fn by_client(
     labels: &BTreeMap<String, String>,
     on_line: &(dyn Fn(&str) + Sync),
 ) -> Result<()> {
-    let folder = env.work("context");
+    let folder = env.own("context");
     lay_out(env, &folder)?;
-    let dockerfile = env.work("Dockerfile");
+    let dockerfile = env.own("Dockerfile");
     record::write_file(&dockerfile, text.as_bytes())?;
     // What stays out was left out above; this file keeps the client from doing it again, with what the tool added.
-    record::write_file(&env.work("Dockerfile.dockerignore"), b"")?;
+    record::write_file(&env.own("Dockerfile.dockerignore"), b"")?;
     let sh = env.tools.shell(&env.project)?;
-    let arguments = arguments(&dockerfile, &folder, reference, env.config.frontend.build_network, args.keys(), labels);
+    let arguments = arguments(&dockerfile, &folder, reference, env.service.build_network, args.keys(), labels);
     // The values of build arguments stay out of the command line, which other users of this machine can see.
     let command = cmd!(sh, "docker {arguments...}").env("DOCKER_HOST", &engine.host).envs(args).env("BUILDX_BUILDER", "default");
-    let built = env.tools.run_watched(id, command, BUILD_LIMIT, on_line);
+    let built = env.tools.run_watched(env.id, command, BUILD_LIMIT, on_line);
     fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
     built
 }
@@ -202,7 +198,7 @@ fn arguments<'a>(
 }
 
 /// The context as a folder.
-fn lay_out(env: &Env, folder: &Path) -> Result<()> {
+fn lay_out(env: &Scope<'_>, folder: &Path) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("remove {}", folder.display()))?;
     }

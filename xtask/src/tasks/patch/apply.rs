@@ -6,18 +6,17 @@ use anyhow::{Context as _, Result};
 use xshell::{Cmd, cmd};
 
 use crate::{
-    env::Env,
+    env::Scope,
     errors::{Code, Problem},
     patch::{self, Patch, mail, mismatch, parse::FilePatch, steps},
     regular,
-    tasks::patch::ID,
 };
 
 /// Applies the patch; of a mailbox with several mails, each to what the one before made, as `git am` does.
-pub(super) fn patch(env: &Env, patch: &Patch, tree: &Path) -> Result<()> {
+pub(super) fn patch(env: &Scope<'_>, patch: &Patch, tree: &Path) -> Result<()> {
     let bytes = regular::read(&patch.path).with_context(|| format!("read patch {}", patch.path.display()))?;
     // Beside the tree: what git writes there never meets the application.
-    let parts = env.work("patch.parts");
+    let parts = env.own("patch.parts");
     remove(&parts)?;
     fs::create_dir_all(&parts).with_context(|| format!("create {}", parts.display()))?;
     let diffs = if mail::needs_decoding(&String::from_utf8_lossy(&bytes)) { mails(env, patch, &bytes, &parts)? } else { vec![bytes] };
@@ -43,13 +42,13 @@ fn remove(folder: &Path) -> Result<()> {
 }
 
 /// The decoded diff of each mail.
-fn mails(env: &Env, patch: &Patch, bytes: &[u8], parts: &Path) -> Result<Vec<Vec<u8>>> {
+fn mails(env: &Scope<'_>, patch: &Patch, bytes: &[u8], parts: &Path) -> Result<Vec<Vec<u8>>> {
     let (whole, folder) = (parts.join("mailbox"), parts.join("mails"));
     fs::write(&whole, bytes).context("write the mailbox")?;
     fs::create_dir_all(&folder)?;
     let sh = env.tools.shell(parts)?;
     let option = format!("-o{}", folder.display());
-    env.tools.run(ID, alone(cmd!(sh, "git mailsplit --keep-cr -b {option} {whole}"), parts)).context("split the mails")?;
+    env.tools.run(env.id, alone(cmd!(sh, "git mailsplit --keep-cr -b {option} {whole}"), parts)).context("split the mails")?;
     let mut names: Vec<_> = fs::read_dir(&folder)?.flatten().map(|it| it.path()).collect();
     names.sort();
     let mut out = Vec::new();
@@ -58,7 +57,7 @@ fn mails(env: &Env, patch: &Patch, bytes: &[u8], parts: &Path) -> Result<Vec<Vec
         let mail = regular::read(&name)?;
         let command = alone(cmd!(sh, "git mailinfo {message} {diff}"), parts);
         env.tools
-            .run_with_input(ID, command, |input| Ok(input.write_all(&mail)?))
+            .run_with_input(env.id, command, |input| Ok(input.write_all(&mail)?))
             .with_context(|| format!("decode a mail of patch {}", patch.name))?;
         out.push(regular::read(&diff).context("read the mail's diff")?);
     }
@@ -66,7 +65,7 @@ fn mails(env: &Env, patch: &Patch, bytes: &[u8], parts: &Path) -> Result<Vec<Vec
 }
 
 /// Applies a diff, in as many steps as it needs; how many files it changes.
-fn diff(env: &Env, patch: &Patch, bytes: &[u8], tree: &Path, parts: &Path) -> Result<usize> {
+fn diff(env: &Scope<'_>, patch: &Patch, bytes: &[u8], tree: &Path, parts: &Path) -> Result<usize> {
     if let Some(what) = steps::not_understood(bytes) {
         return Err(Problem::new(format!("patch {} is refused: {what}", patch.name))
             .code(Code::PatchRefused)
@@ -82,13 +81,13 @@ fn diff(env: &Env, patch: &Patch, bytes: &[u8], tree: &Path, parts: &Path) -> Re
         let sh = env.tools.shell(tree)?;
         let strip = format!("-p{}", step.strip);
         // What git cannot read fails below, in git's words.
-        if let Ok(listed) = env.tools.read(ID, alone(cmd!(sh, "git apply --numstat -z {strip} {file}"), tree)) {
+        if let Ok(listed) = env.tools.read(env.id, alone(cmd!(sh, "git apply --numstat -z {strip} {file}"), tree)) {
             same_names(patch, &step.files, &listed)?;
         }
-        let (good, said) = env.tools.outcome(ID, alone(cmd!(sh, "git apply --whitespace=nowarn {strip} {file}"), tree))?;
+        let (good, said) = env.tools.outcome(env.id, alone(cmd!(sh, "git apply --whitespace=nowarn {strip} {file}"), tree))?;
         if !good {
             let what = mismatch::explain(&patch.name, &step.files, tree, &said);
-            let path = env.config.frontend.path.display();
+            let path = env.service.path.display();
             let hint = format!("renew the patch against {path}, or remove it; the staged application is as it was");
             return Err(Problem::new(what).code(Code::PatchMismatch).hint(hint).into());
         }

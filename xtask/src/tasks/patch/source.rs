@@ -10,7 +10,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use crate::{
     config::FILE,
-    env::Env,
+    env::Scope,
     errors::{Code, Problem},
     layout, regular, snapshot,
     tasks::requirements,
@@ -26,8 +26,8 @@ pub(crate) struct Source {
 }
 
 /// The files of `frontend.path`. FIFOs, sockets and devices are passed over: a read of one may never end.
-pub(crate) fn files(env: &Env) -> Result<Source> {
-    let root = env.path(&env.config.frontend.path);
+pub(crate) fn files(env: &Scope<'_>) -> Result<Source> {
+    let root = env.path(&env.service.path);
     let own = own_paths(env);
     let mut out = Source::default();
     let kept = |it: &DirEntry| belongs(it) && !own.iter().any(|own| own == it.path());
@@ -61,11 +61,10 @@ fn belongs(entry: &DirEntry) -> bool {
 
 /// The project's entries that are this tool's, as they lie in the application where the project's own folder is the application. They
 /// change with its runs, and its configuration may hold secrets.
-pub(crate) fn own_paths(env: &Env) -> Vec<PathBuf> {
-    let frontend = &env.config.frontend;
-    let root = env.path(&frontend.path);
-    let pins = env.path(&frontend.requirements);
-    let mut own = vec![env.path(layout::WORK), env.path(snapshot::FOLDER), env.path(FILE), env.path(&frontend.patch_dir)];
+pub(crate) fn own_paths(env: &Scope<'_>) -> Vec<PathBuf> {
+    let root = env.path(&env.service.path);
+    let pins = env.path(&env.service.requirements);
+    let mut own = vec![env.path(layout::WORK), env.path(snapshot::FOLDER), env.path(FILE), env.path(&env.service.patch_dir)];
     if requirements::is_generated(&pins) {
         own.push(pins);
     }
@@ -95,8 +94,8 @@ fn missing_submodules(file: &Path, root: &Path) -> Vec<String> {
 }
 
 /// The error for a source without files; an uninitialised submodule is the usual reason.
-pub(crate) fn nothing(env: &Env) -> anyhow::Error {
-    let source = env.path(&env.config.frontend.path);
+pub(crate) fn nothing(env: &Scope<'_>) -> anyhow::Error {
+    let source = env.path(&env.service.path);
     let whole = source.canonicalize().unwrap_or(source);
     let is_submodule = whole.ancestors().skip(1).any(|above| {
         let text = regular::read_to_string(&above.join(".gitmodules")).unwrap_or_default();
@@ -106,8 +105,8 @@ pub(crate) fn nothing(env: &Env) -> anyhow::Error {
     let hint = if is_submodule {
         "it is a git submodule that was not fetched: git submodule update --init --recursive"
     } else {
-        "put the application there, or name its folder as `frontend.path` in Pocdeploy.toml"
+        &format!("put the application there, or name its folder as `{}.path` in Pocdeploy.toml", env.table())
     };
-    let what = format!("there is no file of an application in {}", env.config.frontend.path.display());
-    Problem::config(what).code(Code::SourceMissing).hint(hint).into()
+    let what = format!("there is no file of an application in {}", env.service.path.display());
+    Problem::config(what).code(Code::SourceMissing).hint(hint.to_owned()).into()
 }

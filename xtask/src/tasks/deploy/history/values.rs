@@ -137,7 +137,15 @@ mod tests {
     }
 
     fn revision(objects: Vec<Value>) -> Revision {
-        Revision { number: 1, image: String::new(), when: String::new(), why: String::new(), outcome: Outcome::Deployed, objects }
+        Revision {
+            number: 1,
+            image: String::new(),
+            further_images: Vec::new(),
+            when: String::new(),
+            why: String::new(),
+            outcome: Outcome::Deployed,
+            objects,
+        }
     }
 
     #[test]
