@@ -13,6 +13,7 @@ mod history;
 mod image;
 mod prune;
 mod runner;
+mod services;
 mod transcripts;
 mod world;
 

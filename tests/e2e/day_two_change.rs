@@ -12,6 +12,7 @@ use crate::{
     bench::{Bench, Ran},
     dumps,
     load::{self as web, Load},
+    services,
 };
 
 /// As many in a row as a day of work brings.
@@ -110,6 +111,8 @@ fn changes_reach_a_running_instance_and_broken_ones_do_not() {
         views.restore();
         bench.run(&["update"]).ends_with(0);
     });
+
+    services::come_and_go(&bench);
 
     bench.step("a snapshot holds the votes, and only whole files are taken", || {
         bench.sql("UPDATE polls_choice SET votes = 7");

@@ -14,6 +14,7 @@ mod interruption;
 mod load;
 mod registry;
 mod requirements;
+mod services;
 
 use std::time::Instant;
 

@@ -260,6 +260,7 @@ impl Config {
                 Err(why) => wrong.push(format!("{name}: {why}")),
             }
         }
+        wrong.extend(resolved.without_meaning().iter().map(|it| locate::value(text, it)));
         for complaint in check::complaints(&resolved.config) {
             wrong.push(match resolved.origin(&complaint.key) {
                 Origin::Variable(name) => format!("{name}: {}", complaint.text),

@@ -20,8 +20,10 @@ pub(crate) fn show(resolved: &Resolved, origin: bool, output: Output) -> Result<
         return writeln!(std::io::stdout(), "{:#}", value(resolved)).context("print the configuration");
     }
     let mut out = String::new();
-    for key in keys::all(&resolved.config) {
-        let line = format!("{:<24} {:<36}", key.path, key.show(&resolved.config));
+    let keys = keys::all(&resolved.config);
+    let width = keys.iter().map(|it| it.path.len()).max().unwrap_or_default().max(24);
+    for key in keys {
+        let line = format!("{:<width$} {:<36}", key.path, key.show(&resolved.config));
         if origin {
             out.push_str(&format!("{line} {}\n", resolved.origin(&key.path)));
         } else {

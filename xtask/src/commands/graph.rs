@@ -80,12 +80,16 @@ fn words(state: &State) -> (&'static str, String) {
 
 fn text(seen: &[Seen]) -> String {
     let mut out = String::new();
+    let needs = |it: &Seen| {
+        let names: Vec<String> = it.needs.iter().map(|it| it.name()).collect();
+        format!("needs {}", if names.is_empty() { "-".to_owned() } else { names.join(", ") })
+    };
+    let widest = |of: &dyn Fn(&Seen) -> usize, least: usize| seen.iter().map(of).max().unwrap_or_default().max(least) + 1;
+    let (first, second) = (widest(&|it| it.id.name().len(), 12), widest(&|it| needs(it).len(), 31).min(46));
     for it in seen {
-        let needs: Vec<String> = it.needs.iter().map(|it| it.name()).collect();
-        let needs = if needs.is_empty() { "-".to_owned() } else { needs.join(", ") };
         let (word, why) = words(&it.state);
         let why = why.trim_end().replace('\n', "\n      ");
-        out.push_str(&format!("{:<13}{:<32}{word:<8}{why}\n", it.id.name(), format!("needs {needs}")));
+        out.push_str(&format!("{:<first$}{:<second$}{word:<8}{why}\n", it.id.name(), needs(it)));
     }
     out
 }

@@ -26,11 +26,11 @@ fn text(revisions: &[Revision]) -> String {
     if revisions.is_empty() {
         return "nothing was deployed yet\n".to_owned();
     }
-    let width = revisions.iter().map(|it| it.image.len()).max().unwrap_or_default();
+    let width = revisions.iter().map(|it| it.images().join(", ").len()).max().unwrap_or_default();
     let line = |it: &Revision| {
         let became = state(it, revisions);
         let failure = if let Outcome::Failed(why) = &it.outcome { format!("; {why}") } else { String::new() };
-        format!("{:>4}  {}  {:<width$}  {became:<8}  {}{failure}\n", it.number, it.when, it.image, it.why)
+        format!("{:>4}  {}  {:<width$}  {became:<8}  {}{failure}\n", it.number, it.when, it.images().join(", "), it.why)
     };
     revisions.iter().map(line).collect()
 }
@@ -52,6 +52,7 @@ fn json(revisions: &[Revision]) -> Value {
         json!({
             "number": it.number,
             "image": it.image,
+            "further_images": it.further_images,
             "when": it.when,
             "why": it.why,
             "state": state(it, revisions),

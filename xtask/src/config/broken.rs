@@ -45,6 +45,15 @@ const FILES: &[(&str, &[&str])] = &[
     ("[frontend]\nsecret_key = \"canary\"", &["2:1: frontend.secret_key: must have at least 50 characters"]),
     ("[frontend]\nsecret_key = [\"canary\"]", &["2:14: frontend.secret_key: must be a string"]),
     ("[frontend]\nreplicas = \"two\"", &["2:12: frontend.replicas: invalid type: string \"two\", expected u16"]),
+    (
+        "[services.worker]\nuses = \"frontend\"\npath = \"x\"\nreplicas = 0\n[services.x]\npatth = \"y\"",
+        &[
+            "6:1: unknown key `services.x.patth`; did you mean `services.x.path`?",
+            "3:1: services.worker.path: means nothing here: worker uses the image of frontend",
+            "4:1: services.worker.replicas: must be between 1 and 50",
+        ],
+    ),
+    ("services = 5", &["1:12: services: invalid type: integer `5`, expected a map"]),
     ("namespace = \"kube-system\"", &["1:1: namespace: `kube-system` belongs to others"]),
     (
         "[frontend]\nhost = \"Polls.Localhost\"\npage = \"polls\"",

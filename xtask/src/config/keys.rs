@@ -83,8 +83,9 @@ pub fn all(config: &Config) -> Vec<Key> {
     // The first service uses no other's image.
     let frontend = SERVICE.iter().filter(|it| it.name != USES);
     out.extend(frontend.map(|it| Key::of_service("frontend", Of::Frontend(it), it.name)));
-    for name in config.services.keys() {
-        out.extend(SERVICE.iter().map(|it| Key::of_service(&format!("services.{name}"), Of::Further(it), it.name)));
+    for (name, service) in &config.services {
+        let means = SERVICE.iter().filter(|it| service.uses.is_none() || !OF_IMAGE.contains(&it.name));
+        out.extend(means.map(|it| Key::of_service(&format!("services.{name}"), Of::Further(it), it.name)));
     }
     out.extend(AFTER.iter().map(of_file));
     out
@@ -140,6 +141,9 @@ macro_rules! key {
 }
 
 const USES: &str = "uses";
+
+/// The keys of source and image: they mean nothing to a service that uses the image of another.
+pub(super) const OF_IMAGE: [&str; 8] = ["path", "patch_dir", "dockerfile", "requirements", "groups", "image", "version", "build_network"];
 
 /// The keys above the services.
 const BEFORE: [Field<Config>; 2] = [key!("name", optional name), key!("namespace", text namespace)];

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use toml::de::{DeTable, DeValue};
 
-use crate::config::{Config, FILE, Service, keys};
+use crate::config::{Config, FILE, Service, check::Complaint, keys};
 
 /// Who set a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +64,19 @@ impl Resolved {
                 *replicas = default.replicas;
             }
         }
+    }
+}
+
+impl Resolved {
+    /// Keys of source and image that a service sets and that uses the image of another.
+    pub(super) fn without_meaning(&self) -> Vec<Complaint> {
+        let mut out = Vec::new();
+        for (name, service) in self.config.services.iter().filter(|(_, it)| it.uses.is_some()) {
+            let set = keys::OF_IMAGE.into_iter().map(|key| format!("services.{name}.{key}")).filter(|it| self.origins.contains_key(it));
+            let used = service.uses.as_deref().unwrap_or_default();
+            out.extend(set.map(|key| Complaint { key, entry: None, text: format!("means nothing here: {name} uses the image of {used}") }));
+        }
+        out
     }
 }
 

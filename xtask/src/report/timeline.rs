@@ -47,7 +47,7 @@ pub fn text(style: Style, run: &Run) -> String {
         let is_critical = path.contains(&task.id);
         let mark = if is_critical { "*" } else { " " };
         let took = if outcome == Outcome::NotRun { String::new() } else { Took(task.took()).to_string() };
-        let head = format!("{mark} {:<13}{:<10}{took:>11} ", task.id.name(), outcome.name());
+        let head = format!("{mark} {:<12} {:<10}{took:>11} ", task.id.name(), outcome.name());
         let paint = match outcome {
             Outcome::Failed => Paint::Bad,
             _ if is_critical => Paint::Busy,
