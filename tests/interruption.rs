@@ -135,12 +135,10 @@ fn whoever_waits_sees_who_holds_the_lock_and_the_lock_dies_with_its_process() {
     let project = project();
     let mut holder = start(&project, &["requirements"]);
     let children = children(&project);
-    start(&project, &["patch", "--timeout", "1s"])
-        .wait_with_output()
-        .map(Ran::from)
-        .unwrap()
-        .ends_with(6)
-        .says(&format!("waiting for another run of this instance: `cargo xtask requirements`, process {}, for ", holder.id()));
+    start(&project, &["patch", "--timeout", "1s"]).wait_with_output().map(Ran::from).unwrap().ends_with(6).says(&format!(
+        "waiting for another command of this instance (0 of at most 1800 s): `cargo xtask requirements`, process {}, for ",
+        holder.id()
+    ));
     let mut waits = start(&project, &["patch"]);
     let mut stderr = waits.stderr.take().unwrap();
     // It has said for whom it waits: it waits.

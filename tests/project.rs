@@ -15,7 +15,7 @@ use pocdeploy::{
     errors::Code,
     graph::TaskId,
     layout,
-    report::{Event, RunEvent, Told, wire},
+    report::{Event, RunEvent, Told, Waiting, wire},
 };
 
 fn root() -> PathBuf {
@@ -203,7 +203,12 @@ fn one_of_each() -> Vec<Told> {
     let task = |event: Event| {
         match event {
             Event::Checking | Event::Started { .. } | Event::Restoring { .. } | Event::StepBegan { .. } | Event::StepEnded { .. } => {}
-            Event::Progress { .. } | Event::Note { .. } | Event::Detail { .. } | Event::Done { .. } | Event::Skipped { .. } => {}
+            Event::Progress { .. }
+            | Event::Waiting(_)
+            | Event::Note { .. }
+            | Event::Detail { .. }
+            | Event::Done { .. }
+            | Event::Skipped { .. } => {}
             Event::Failed { .. } | Event::Cancelled { .. } | Event::NotRun { .. } => {}
         }
         Told::Task(TaskId::Image, event)
@@ -217,6 +222,7 @@ fn one_of_each() -> Vec<Told> {
         task(Event::StepBegan { name: text() }),
         task(Event::StepEnded { name: text() }),
         task(Event::Progress { text: text() }),
+        task(Event::Waiting(Waiting { what: text(), seen: text(), waited: 0, limit: 0 })),
         task(Event::Note { text: text() }),
         task(Event::Detail { text: text() }),
         task(Event::Done { text: text() }),

@@ -152,5 +152,5 @@ fn a_wait_that_reaches_its_limit_says_what_it_last_saw() {
     cluster.apply(&deployment(2)).unwrap();
     let error = wait_for_it().unwrap_err();
     assert_eq!(exit_code(&error), Exit::TimedOut);
-    assert_eq!(error.to_string(), "the application is not ready after 0 s; last seen: the controller has not seen it");
+    assert_eq!(error.to_string(), "timed out after 0 s waiting for the application; last seen: the controller has not seen it");
 }

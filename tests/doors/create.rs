@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     kubernetes::Failure,
@@ -87,6 +87,33 @@ fn the_database_waits_for_a_class_for_its_volumes() {
         world.cluster.put(class);
         created.join().unwrap();
     });
+}
+
+#[test]
+fn a_wait_is_an_event_with_what_is_waited_for_what_was_seen_for_how_long_and_the_limit() {
+    let world = World::new();
+    world.cluster.page(503);
+    // The page never answers; the limit of the whole run ends the wait.
+    let ran = world.run(&["create", "--yes", "--events", "--timeout", "5s"]);
+    ran.ends_with(6);
+    let events: Vec<Value> = ran.stdout.lines().map(|it| serde_json::from_str(it).unwrap()).collect();
+    let of_page: Vec<&Value> =
+        events.iter().filter(|it| it["event"] == "waiting" && it["what"].as_str().unwrap().contains(" to answer ")).collect();
+    let last = of_page.last().unwrap_or_else(|| panic!("{events:#?}"));
+    assert_eq!((last["task"].as_str(), last["seen"].as_str()), (Some("deploy"), Some("status 503")), "{last}");
+    assert!(last["waited"].as_u64() >= Some(1) && last["limit"] == 15, "{last}");
+    // The same events are in the run's file, fewer, and in words in the task's log.
+    let run = "target/pocdeploy/log";
+    let kept = world.project.read(&format!("{run}/events.ndjson"));
+    assert!(kept.lines().any(|it| it.contains("\"event\":\"waiting\"") && it.contains("status 503")), "{kept}");
+    assert!(world.project.read(&format!("{run}/deploy.log")).contains("waiting for pod polls-frontend-"), "{kept}");
+    // The error of an interrupted wait says both too.
+    let error = events.iter().find(|it| it["event"] == "run-ended").unwrap()["error"].to_string();
+    assert!(error.contains("waiting for pod polls-frontend-") && error.contains("last seen: status 503"), "{error}");
+    let page = world.run(&["create", "--yes", "--output", "json", "--timeout", "5s"]);
+    let page: Value = serde_json::from_str(&page.stdout).unwrap();
+    let waits: Vec<&Value> = page["tasks"].as_array().unwrap().iter().flat_map(|it| it["waits"].as_array().unwrap()).collect();
+    assert!(waits.iter().any(|it| it["seen"] == "status 503" && it["limit"] == 15), "{page:#}");
 }
 
 #[test]

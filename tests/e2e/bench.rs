@@ -261,7 +261,7 @@ impl Bench {
     }
 
     pub(crate) fn remove_foreign_node(&self) {
-        self.engine().remove_container(&self.node()).unwrap();
+        self.engine().remove_container(&self.node(), |_| ()).unwrap();
     }
 
     pub(crate) fn stop_node(&self) {
@@ -306,7 +306,7 @@ impl Drop for Bench {
             eprintln!("{}", pods.lines().rev().take(60).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n"));
         }
         let engine = self.engine();
-        engine.remove_container(&self.node()).ok();
+        engine.remove_container(&self.node(), |_| ()).ok();
         engine.remove_network(&format!("pocdeploy-{}", self.instance)).ok();
         fs::remove_dir_all(&self.root).ok();
     }

@@ -52,6 +52,7 @@ use crate::{
     errors::{Code, Problem},
     graph::TaskId,
     interrupt::Interrupt,
+    report::Waiting,
 };
 
 /// Our name as owner of fields.
@@ -139,11 +140,11 @@ impl Cluster {
                     format!("{error:#}")
                 }
             };
+            let waiting = Waiting::new(wait.what, &last, began.elapsed(), wait.limit);
             if began.elapsed() > wait.limit {
-                let text = format!("{} is not ready after {} s; last seen: {last}", wait.what, wait.limit.as_secs());
-                return Err(Problem::timed_out(text).hint(&wait.hint).into());
+                return Err(Problem::timed_out(waiting.timed_out()).hint(&wait.hint).into());
             }
-            env.progress(task, format!("waiting for {} ({} s): {last}", wait.what, began.elapsed().as_secs()));
+            env.waiting(task, waiting);
             self.interrupt.sleep(wait.pause).with_context(|| format!("waiting for {}; last seen: {last}", wait.what))?;
         }
     }

@@ -26,7 +26,7 @@ mod surroundings;
 mod update;
 mod validate;
 
-use std::{io::Write as _, sync::Arc, time::Duration};
+use std::{cell::Cell, io::Write as _, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -41,7 +41,7 @@ use crate::{
     graph::{self as tasks_graph, TaskId},
     lock::{self, Lock},
     provider::provider,
-    report::{Event, Report as _, RunEvent, choose, hub::Hub},
+    report::{Event, Report as _, RunEvent, Waiting, choose, hub::Hub},
     runner,
     snapshot::WrittenBy,
     tasks,
@@ -236,6 +236,13 @@ fn lock(env: &Env, command: &str) -> Result<Lock> {
         logs: logs.strip_prefix(&env.project).unwrap_or(&logs).display().to_string(),
     });
     env.keep_out_of_git()?;
-    let waiting = |holder: &str| env.note(TaskId::Engine, format!("waiting for another run of this instance: {holder}"));
-    lock::acquire(&path, LOCK_LIMIT, &env.interrupt, waiting)
+    // A wait for another command is worth a line at once: it may take minutes.
+    let told = Cell::new(false);
+    let waiting = |it: Waiting| {
+        if !told.replace(true) {
+            env.note(TaskId::Engine, it.to_string());
+        }
+        env.waiting(TaskId::Engine, it);
+    };
+    lock::acquire(&path, "another command of this instance", LOCK_LIMIT, &env.interrupt, waiting)
 }

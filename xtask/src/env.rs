@@ -26,7 +26,7 @@ use crate::{
     graph::{self, Extent, Graph, TaskId, Treatment},
     interrupt::Interrupt,
     layout::WORK,
-    report::{Event, Report},
+    report::{Event, Report, Waiting},
     standing::Standing,
     tool::Tools,
 };
@@ -226,6 +226,11 @@ impl Env {
 
     pub fn progress(&self, task: TaskId, text: impl Into<String>) {
         self.report.event(task, Event::Progress { text: text.into() });
+    }
+
+    /// Tells that the task waits. Every wait with a limit of its own reports here, several times a second.
+    pub fn waiting(&self, task: TaskId, waiting: Waiting) {
+        self.report.event(task, Event::Waiting(waiting));
     }
 
     pub fn note(&self, task: TaskId, text: impl Into<String>) {

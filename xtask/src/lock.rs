@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use crate::{
     errors::{Code, Problem},
     interrupt::Interrupt,
-    report::Took,
+    report::{Took, Waiting},
 };
 
 /// Held until dropped. The file stays: removing a locked file would let a second holder in.
@@ -20,8 +20,9 @@ pub struct Lock {
     _file: File,
 }
 
-/// Waits until the lock is free, at most `limit`; `waiting` hears once who holds it. Writes nothing into the file.
-pub fn acquire(path: &Path, limit: Duration, interrupt: &Interrupt, waiting: impl FnOnce(&str)) -> Result<Lock> {
+/// Waits until the lock is free, at most `limit`; `waiting` hears five times a second which process holds it. Writes nothing into the
+/// file. `what` names the wait: `another command of this instance`.
+pub fn acquire(path: &Path, what: &str, limit: Duration, interrupt: &Interrupt, waiting: impl Fn(Waiting)) -> Result<Lock> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).with_context(|| format!("create {}", parent.display()))?;
     }
@@ -32,7 +33,6 @@ pub fn acquire(path: &Path, limit: Duration, interrupt: &Interrupt, waiting: imp
         .truncate(false)
         .open(path)
         .with_context(|| format!("open {}", path.display()))?;
-    let mut waiting = Some(waiting);
     let mut left = limit;
     let pause = Duration::from_millis(200);
     loop {
@@ -42,14 +42,13 @@ pub fn acquire(path: &Path, limit: Duration, interrupt: &Interrupt, waiting: imp
             Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("lock {}", path.display())),
         }
         let holder = holder(&file);
-        if let Some(waiting) = waiting.take() {
-            waiting(&holder);
-        }
+        let state = Waiting::new(what, format!("{holder} holds the lock"), limit - left, limit);
         if left.is_zero() {
-            let text = format!("another run still holds {} after {} s: {}", path.display(), limit.as_secs(), holder);
-            return Err(Problem::timed_out(text).code(Code::Locked).hint("wait for it to end, or end it by its process id").into());
+            let problem = Problem::timed_out(state.timed_out()).code(Code::Locked);
+            return Err(problem.hint("let that process end, or end it by its process id").into());
         }
-        interrupt.sleep(pause.min(left)).with_context(|| format!("waiting for another run of this instance: {holder}"))?;
+        waiting(state);
+        interrupt.sleep(pause.min(left)).with_context(|| format!("waiting for {what}: {holder}"))?;
         left = left.saturating_sub(pause);
     }
 }
@@ -91,14 +90,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         let interrupt = Interrupt::default();
-        let first = acquire(&path, Duration::ZERO, &interrupt, |_| ()).unwrap();
-        let mut heard = String::new();
-        let second = acquire(&path, Duration::from_millis(1), &interrupt, |holder| heard = holder.to_owned());
-        assert!(second.is_err());
-        assert!(heard.contains(&format!("process {}, for ", std::process::id())), "{heard}");
+        let first = acquire(&path, "another run", Duration::ZERO, &interrupt, |_| ()).unwrap();
+        let heard = std::cell::RefCell::new(String::new());
+        let second = acquire(&path, "another run", Duration::from_secs(1), &interrupt, |it| *heard.borrow_mut() = it.to_string());
+        let (heard, error) = (heard.into_inner(), second.err().unwrap().to_string());
+        let holder = format!("process {}, for ", std::process::id());
+        assert!(heard.starts_with("waiting for another run (0 of at most 1 s): `") && heard.contains(&holder), "{heard}");
+        assert!(error.starts_with("timed out after 1 s waiting for another run; last seen: `") && error.contains(&holder), "{error}");
         assert_eq!(fs::read(&path).unwrap(), b"");
         drop(first);
-        assert!(acquire(&path, Duration::ZERO, &interrupt, |_| ()).is_ok());
+        assert!(acquire(&path, "another run", Duration::ZERO, &interrupt, |_| ()).is_ok());
     }
 
     #[test]

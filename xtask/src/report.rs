@@ -18,6 +18,7 @@ mod story;
 pub mod stream;
 pub mod style;
 pub mod timeline;
+pub mod waiting;
 pub mod wire;
 
 use std::{collections::BTreeMap, sync::Mutex};
@@ -27,7 +28,7 @@ use serde_json::Value;
 
 use crate::{called, graph::TaskId, report::run::Run};
 
-pub use crate::report::style::Took;
+pub use crate::report::{style::Took, waiting::Waiting};
 
 /// One thing that happened to a task. The names and fields are those of `docs/events.md`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +46,8 @@ pub enum Event {
     StepEnded { name: String },
     /// What a running task does at this moment. Shown now and then, not each time.
     Progress { text: String },
+    /// The task waits for something, for a limited time. Shown now and then, as `Progress` is.
+    Waiting(Waiting),
     /// A decision or finding that the reader should see once.
     Note { text: String },
     /// A detail, shown under `-v`, and always in the task's log.
@@ -72,7 +75,8 @@ impl Event {
             | Event::Note { text }
             | Event::Done { text }
             | Event::Skipped { reason: text }
-            | Event::Failed { text } => *text = called::reworded(text),
+            | Event::Failed { text }
+            | Event::Waiting(Waiting { seen: text, .. }) => *text = called::reworded(text),
             _ => {}
         }
         self

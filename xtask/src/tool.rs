@@ -4,7 +4,9 @@
 //! stopped with its children on Ctrl-C, its exit status always looked at.
 
 mod ask;
+mod heard;
 mod log;
+mod stop;
 
 use std::{
     ffi::OsString,
@@ -18,17 +20,20 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use rustix::process::{Pid, Signal};
 use xshell::{Cmd, Shell};
 
-pub use crate::tool::ask::ask;
+pub use crate::tool::{ask::ask, stop::terminate};
 
 use crate::{
     errors::{Code, Problem},
     graph::TaskId,
     interrupt::Interrupt,
-    report::{Event, Report, record::OWN_LINE},
-    tool::log::Log,
+    report::{Event, Report, Waiting, record::OWN_LINE},
+    tool::{
+        heard::{Heard, REPEATED},
+        log::Log,
+        stop::stop,
+    },
 };
 
 /// Ten minutes: for commands that are not builds.
@@ -146,7 +151,7 @@ impl Tools {
         // A group of its own, as everywhere: what is stopped is stopped with its children.
         command.stdin(Stdio::null()).process_group(0);
         let mut child = command.spawn().map_err(|error| not_started(&shown, error))?;
-        let status = self.wait(&mut child, &shown, limit)?;
+        let status = self.wait(&mut child, &shown, limit, None)?;
         if status.success() { Ok(()) } else { Err(Problem::new(format!("`{shown}` {}", ended(status))).code(Code::CommandFailed).into()) }
     }
 
@@ -192,6 +197,12 @@ impl Tools {
         let out = child.stdout.take();
         let err = child.stderr.take();
         let captured = Mutex::new(String::new());
+        let heard = Heard::default();
+        let on_line = |line: &str| {
+            heard.take(line);
+            on_line(line);
+        };
+        let on_line = &on_line;
         std::thread::scope(|scope| {
             if let (Some(input), Some(feed)) = (child.stdin.take(), feed) {
                 scope.spawn(move || feed(input));
@@ -221,7 +232,7 @@ impl Tools {
                     });
                 });
             }
-            self.wait(&mut child, shown, limit)
+            self.wait(&mut child, shown, limit, Some((task, &heard)))
         })
         .inspect(|status| {
             if !status.success() {
@@ -232,8 +243,10 @@ impl Tools {
         .map(|status| (status, captured.into_inner().unwrap_or_default()))
     }
 
-    fn wait(&self, child: &mut Child, shown: &str, limit: Duration) -> Result<ExitStatus> {
+    /// Waits for the command to end. With `heard`, a silent command is reported as a wait.
+    fn wait(&self, child: &mut Child, shown: &str, limit: Duration, heard: Option<(TaskId, &Heard)>) -> Result<ExitStatus> {
         let began = Instant::now();
+        let mut told = began;
         let mut pause = Duration::from_millis(1);
         loop {
             if let Some(status) = child.try_wait().with_context(|| format!("wait for `{shown}`"))? {
@@ -245,9 +258,16 @@ impl Tools {
             }
             if began.elapsed() > limit {
                 stop(child);
-                return Err(Problem::timed_out(format!("`{shown}` did not end within {} s and was stopped", limit.as_secs()))
+                let said = heard.and_then(|(_, heard)| heard.last()).map(|it| format!("; its last line: {it}")).unwrap_or_default();
+                return Err(Problem::timed_out(format!("`{shown}` did not end within {} s and was stopped{said}", limit.as_secs()))
                     .code(Code::CommandHung)
                     .into());
+            }
+            if let Some((task, line)) = heard.and_then(|(task, heard)| Some((task, heard.silent()?)))
+                && told.elapsed() >= REPEATED
+            {
+                told = Instant::now();
+                self.report.event(task, Event::Waiting(Waiting::new(format!("`{shown}` to end"), line, began.elapsed(), limit)));
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(25));
@@ -287,31 +307,6 @@ pub fn find(program: &str) -> Option<PathBuf> {
 fn is_executable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     fs::metadata(path).is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
-}
-
-/// Asks the process group to end, and ends what is left of it after five seconds.
-fn stop(child: &mut Child) {
-    let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else { return };
-    // Gone already is what we want.
-    rustix::process::kill_process_group(group, Signal::TERM).ok();
-    let began = Instant::now();
-    // The command itself may end before its children do: the group counts.
-    while began.elapsed() < Duration::from_secs(5) {
-        let ended = !matches!(child.try_wait(), Ok(None));
-        if ended && rustix::process::test_kill_process_group(group).is_err() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    rustix::process::kill_process_group(group, Signal::KILL).ok();
-    child.wait().ok();
-}
-
-/// Asks one process to end. Gone already counts as done.
-pub fn terminate(id: i32) {
-    if let Some(pid) = Pid::from_raw(id) {
-        rustix::process::kill_process(pid, Signal::TERM).ok();
-    }
 }
 
 fn not_started(shown: &str, error: std::io::Error) -> anyhow::Error {

@@ -134,7 +134,7 @@ mod tests {
             json(&run, Some(&created), None).to_string(),
             "{\"schema\":1,\"ok\":true,\"url\":\"http://localhost:8080/\",\"seconds\":1.4,\"ran\":[],\"restored\":[\"patch\"],\"skipped\":[],\
              \"kubeconfig\":\"k\",\"namespace\":\"polls\",\"run\":\"1\",\"logs\":\"l\",\"tasks\":[{\"task\":\"patch\",\"outcome\":\"restored\",\
-             \"reason\":\"gone\",\"began\":0.1,\"ended\":1.334,\"critical\":true,\"steps\":[]}],\"error\":null}"
+             \"reason\":\"gone\",\"began\":0.1,\"ended\":1.334,\"critical\":true,\"steps\":[],\"waits\":[]}],\"error\":null}"
         );
         assert!(words(&run, &created).starts_with("done in 1.4 s: 0 ran, 1 restored, 0 skipped\n"));
     }

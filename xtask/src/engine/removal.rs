@@ -12,38 +12,46 @@ use bollard::{
 use crate::{
     engine::{Engine, is_not_found},
     errors::Problem,
+    report::Waiting,
 };
 
 /// For the processes of a node and its volumes.
 const GONE_LIMIT: Duration = Duration::from_secs(60);
 
 impl Engine {
-    /// Removes a container with its anonymous volumes, running or not. Absent counts as done.
-    pub fn remove_container(&self, name: &str) -> Result<()> {
+    /// Removes a container with its anonymous volumes, running or not. Absent counts as done. `waiting` hears ten times a second of a
+    /// removal that the engine has begun earlier and not ended.
+    pub fn remove_container(&self, name: &str, waiting: impl Fn(Waiting)) -> Result<()> {
         let options = RemoveContainerOptions { force: true, v: true, ..RemoveContainerOptions::default() };
         self.wait(async {
             match self.docker.remove_container(name, Some(options)).await {
                 Ok(()) => Ok(()),
                 Err(error) if is_not_found(&error) => Ok(()),
                 // An earlier run was interrupted while it asked for the same: the engine goes on.
-                Err(Error::DockerResponseServerError { status_code: 409, .. }) => self.until_gone(name).await,
+                Err(Error::DockerResponseServerError { status_code: 409, .. }) => self.until_gone(name, &waiting).await,
                 Err(error) => Err(self.explain(error)),
             }
         })
         .with_context(|| format!("remove container {name}"))
     }
 
-    async fn until_gone(&self, name: &str) -> Result<()> {
+    async fn until_gone(&self, name: &str, waiting: &impl Fn(Waiting)) -> Result<()> {
         let began = Instant::now();
         loop {
+            let what = format!("container {name} to be gone");
+            let state = Waiting::new(what, "the engine is removing it", began.elapsed(), GONE_LIMIT);
             match self.docker.inspect_container(name, None::<InspectContainerOptions>).await {
                 Err(error) if is_not_found(&error) => return Ok(()),
                 Err(error) => return Err(self.explain(error)),
                 Ok(_) if began.elapsed() > GONE_LIMIT => {
-                    let what = format!("the engine is removing it, and has not ended after {} s", GONE_LIMIT.as_secs());
-                    return Err(Problem::timed_out(what).hint("run the same command again; if it stays, restart the engine").into());
+                    return Err(Problem::timed_out(state.timed_out())
+                        .hint("run the same command again; if it stays, restart the engine")
+                        .into());
                 }
-                Ok(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                Ok(_) => {
+                    waiting(state);
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
             }
         }
     }

@@ -20,12 +20,15 @@ use crate::{
     env::{Env, path_key},
     errors::{Code, Problem},
     graph::TaskId,
+    report::Waiting,
     setup::Need,
     tool,
 };
 
 /// A daemon with a large data folder to look through needs some time; more than this is a failure.
 const START_LIMIT: Duration = Duration::from_secs(90);
+/// dockerd stops its containers first, each within ten seconds.
+const STOP_LIMIT: Duration = Duration::from_secs(60);
 
 /// What Debian and its relatives call the parts.
 pub const PACKAGES: [Need; 2] = [Need { program: "dockerd", package: "docker.io" }, Need { program: "iptables", package: "iptables" }];
@@ -87,10 +90,11 @@ impl Managed {
                 Err(error) => format!("{error:#}"),
             };
             let exited = child.as_mut().and_then(|it| it.try_wait().ok().flatten());
+            let waiting = Waiting::new("dockerd to answer", last, began.elapsed(), START_LIMIT);
             if exited.is_some() || began.elapsed() > START_LIMIT {
-                return Err(self.failure(exited.is_some(), &last));
+                return Err(self.failure(exited.is_some(), &waiting));
             }
-            env.progress(task, format!("waiting for dockerd ({} s): {last}", began.elapsed().as_secs()));
+            env.waiting(task, waiting);
             env.interrupt.sleep(Duration::from_millis(100))?;
         }
     }
@@ -102,11 +106,11 @@ impl Managed {
         tool::terminate(pid);
         let began = Instant::now();
         while self.daemon() == Some(pid) {
-            if began.elapsed() > Duration::from_secs(60) {
-                return Err(Problem::timed_out(format!("dockerd (process {pid}) still runs 60 s after it was asked to end"))
-                    .code(Code::EngineFailed)
-                    .into());
+            let waiting = Waiting::new("dockerd to end", format!("process {pid} still runs"), began.elapsed(), STOP_LIMIT);
+            if began.elapsed() > STOP_LIMIT {
+                return Err(Problem::timed_out(waiting.timed_out()).code(Code::EngineFailed).into());
             }
+            env.waiting(task, waiting);
             env.interrupt.sleep(Duration::from_millis(100))?;
         }
         self.clear_leftovers()
@@ -188,15 +192,11 @@ impl Managed {
         Ok(())
     }
 
-    fn failure(&self, exited: bool, last: &str) -> anyhow::Error {
+    fn failure(&self, exited: bool, waiting: &Waiting) -> anyhow::Error {
         let log = fs::read_to_string(self.log()).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         let tail = lines[lines.len().saturating_sub(8)..].join("\n  ");
-        let what = if exited {
-            "dockerd ended at once".to_owned()
-        } else {
-            format!("dockerd did not answer within {} s: {last}", START_LIMIT.as_secs())
-        };
+        let what = if exited { format!("dockerd ended after {} s without an answer", waiting.waited) } else { waiting.timed_out() };
         Problem::requirement(format!("{what}\n  {tail}"))
             .code(Code::EngineNotStarted)
             .hint(format!("its log is {}; or start an engine of your own and set DOCKER_HOST", self.log().display()))

@@ -1,10 +1,25 @@
 //! Upstream's own images from their registries, or from the mirrors that stand in for these.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Result, bail};
 
-use crate::{env::Env, errors::Problem, graph::TaskId, images::Role};
+use crate::{
+    engine::Engine,
+    env::Env,
+    errors::{Code, Problem},
+    graph::TaskId,
+    images::Role,
+    report::Waiting,
+};
+
+/// For an image of some gigabytes over a slow line.
+const TRANSFER_LIMIT: Duration = Duration::from_secs(7200);
 
 /// What upstream publishes: by digest where kind's release names one.
 pub fn upstream(env: &Env, role: Role) -> Result<String> {
@@ -38,8 +53,36 @@ pub fn ensure(env: &Env, task: TaskId, role: Role) -> Result<()> {
         bail!(Problem::new("the cluster pulls this image itself"));
     }
     let reference = pull_reference(env, role)?;
-    env.progress(task, format!("pulling {reference}"));
-    env.engine()?.pull(&reference, |step| env.progress(task, format!("pulling {reference}: {step}")))
+    pull(env, task, &reference)
+}
+
+/// Pulls one image into the engine.
+pub fn pull(env: &Env, task: TaskId, reference: &str) -> Result<()> {
+    let what = format!("the pull of {reference}");
+    transfer(env, task, &what, |engine, heard| engine.pull(reference, heard))
+}
+
+/// Pushes one image to the registry that its name says.
+pub fn push(env: &Env, task: TaskId, repository: &str, tag: &str) -> Result<()> {
+    let what = format!("the push of {repository}:{tag}");
+    transfer(env, task, &what, |engine, heard| engine.push(repository, tag, heard))
+}
+
+/// A pull or push with its limit; `work` tells each step of the engine.
+fn transfer(env: &Env, task: TaskId, what: &str, work: impl FnOnce(&Engine, &dyn Fn(&str)) -> Result<()>) -> Result<()> {
+    let began = Instant::now();
+    let last = RefCell::new("the engine asks the registry".to_owned());
+    let state = || Waiting::new(what, last.borrow().clone(), began.elapsed(), TRANSFER_LIMIT);
+    env.waiting(task, state());
+    let heard = |step: &str| {
+        step.clone_into(&mut last.borrow_mut());
+        env.waiting(task, state());
+    };
+    let ended = work(&env.engine()?.within(TRANSFER_LIMIT), &heard);
+    match ended {
+        Err(_) if began.elapsed() >= TRANSFER_LIMIT => Err(Problem::timed_out(state().timed_out()).code(Code::EngineFailed).into()),
+        other => other,
+    }
 }
 
 fn mirrored(reference: &str, mirrors: &BTreeMap<String, String>) -> String {

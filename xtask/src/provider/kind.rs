@@ -293,7 +293,7 @@ impl Provider for Kind {
         for network in of_bench(env, engine)? {
             for name in engine.containers_on_network(&network)? {
                 env.progress(task, format!("removing {name}, which a bench left"));
-                engine.remove_container(&name)?;
+                engine.remove_container(&name, |it| env.waiting(task, it))?;
             }
             engine.remove_network(&network)?;
         }
@@ -355,9 +355,9 @@ fn bring_up(env: &Env, early: &(dyn Fn() + Sync)) -> Result<()> {
 fn remove_nodes(env: &Env, engine: &Engine) -> Result<()> {
     let first = node(env);
     for name in engine.containers_on_network(&network(env))?.into_iter().filter(|it| *it != first) {
-        engine.remove_container(&name)?;
+        engine.remove_container(&name, |it| env.waiting(TASK, it))?;
     }
-    engine.remove_container(&first)
+    engine.remove_container(&first, |it| env.waiting(TASK, it))
 }
 
 /// What kind gets to read: the project's file, what this host needs, and shortcuts or none.

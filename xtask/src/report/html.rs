@@ -150,6 +150,18 @@ fn row(run: &Run, task: &TaskState, class: &str) -> String {
             drawing(*began, ended, run.took(), name),
         ));
     }
+    for wait in task.waits.iter().filter(|it| it.last.waited > 0) {
+        let name = format!("waited for {}", wait.last.what);
+        out.push_str(&format!(
+            "<div class=\"row step {class}\"><span class=\"name\">{}</span><span class=\"time\">{}</span>{}\
+             <span class=\"why\">at most {} s; last seen: {}</span></div>\n",
+            escape(&name),
+            Took(wait.heard.saturating_sub(wait.began)),
+            drawing(wait.began, wait.heard, run.took(), &name),
+            wait.last.limit,
+            escape(&wait.last.seen),
+        ));
+    }
     out
 }
 
@@ -190,9 +202,14 @@ mod tests {
     #[test]
     fn the_page_holds_all_and_fetches_nothing() {
         let page = made();
-        for part in
-            ["create <span class=\"bad\">failed</span> in 1 min 00 s", "patch 0002 changed", "Debian packages for python", "1 &amp; 2"]
-        {
+        for part in [
+            "create <span class=\"bad\">failed</span> in 1 min 00 s",
+            "patch 0002 changed",
+            "Debian packages for python",
+            "1 &amp; 2",
+            "waited for the API server",
+            "at most 240 s; last seen: connection refused",
+        ] {
             assert!(page.contains(part), "{part} is not in\n{page}");
         }
         for outside in ["http://", "https://", "src=", "href=", "url(", "<script"] {

@@ -222,7 +222,7 @@ mod tests {
                  0:00 ✓ patch        ran in 0.4 s: patch 0002 changed
                                      the staged application is as it was made (31 files)
                       ⣠ base-image   2 s: unpacking libc6
-                      ⣠ cluster      2 s, ~27 s left: waiting for the API server (0 s): connec…
+                      ⣠ cluster      2 s, ~27 s left: waiting for the API server (0 of at most…
                         image        waits for base-image
                         load         waits for image, cluster
 

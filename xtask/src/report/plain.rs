@@ -1,4 +1,4 @@
-//! Output where no terminal is: one line when a task begins, one when it ends, and a heartbeat in between.
+//! Output without a terminal: one line when a task begins, one when it ends, and in between one now and then: what it waits for, or that it still runs.
 //! No control characters, unless colour was asked for.
 
 use std::{collections::BTreeMap, io::Write, time::Duration};
@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, io::Write, time::Duration};
 use crate::{
     graph::TaskId,
     report::{
-        Told, Took, Verbosity,
+        Event, Told, Took, Verbosity, Waiting,
         hub::Listener,
         lines::Lines,
         run::{Phase, Run},
@@ -17,16 +17,37 @@ use crate::{
 /// A task that says nothing for so long is said to be still running.
 const HEARTBEAT: Duration = Duration::from_secs(25);
 
+/// A wait is shown once it has taken this many seconds: most end sooner.
+const FIRST_WAIT: u64 = 5;
+/// And again after each of these.
+const NEXT_WAIT: Duration = Duration::from_secs(15);
+
 /// See the file's head.
 pub struct Plain {
     out: Box<dyn Write + Send>,
     lines: Lines,
     spoke: BTreeMap<TaskId, Duration>,
+    /// When a line about this wait was last written.
+    waits: BTreeMap<(TaskId, String), Duration>,
 }
 
 impl Plain {
     pub fn new(out: Box<dyn Write + Send>, lines: Lines) -> Plain {
-        Plain { out, lines: Lines { starts: true, ..lines }, spoke: BTreeMap::new() }
+        Plain { out, lines: Lines { starts: true, ..lines }, spoke: BTreeMap::new(), waits: BTreeMap::new() }
+    }
+
+    /// The line about a wait, where one is due.
+    fn wait(&mut self, at: Duration, task: TaskId, waiting: &Waiting) -> Option<String> {
+        let key = (task, waiting.what.clone());
+        if waiting.waited < FIRST_WAIT {
+            self.waits.remove(&key);
+            return None;
+        }
+        if self.lines.verbosity == Verbosity::Quiet || self.waits.get(&key).is_some_and(|it| at.saturating_sub(*it) < NEXT_WAIT) {
+            return None;
+        }
+        self.waits.insert(key, at);
+        Some(self.lines.line(at, Mark::Runs, task, &waiting.to_string()))
     }
 
     fn write(&mut self, text: &str) {
@@ -37,7 +58,10 @@ impl Plain {
 
 impl Listener for Plain {
     fn told(&mut self, at: Duration, run: &Run, told: &Told) {
-        let text = self.lines.of(at, run, told);
+        let text = match told {
+            Told::Task(task, Event::Waiting(waiting)) => self.wait(at, *task, waiting).unwrap_or_default(),
+            _ => self.lines.of(at, run, told),
+        };
         if text.is_empty() {
             return;
         }
@@ -106,12 +130,13 @@ mod tests {
                                      python:3.12.3 is in the engine (120 MB)
                  0:05 . image        runs: base image changed
                  0:06 . image        a note that is worth more than a single line of a terminal of eighty columns, surely
-                 0:25 . cluster      still running after 25.1 s: waiting for the API server (0 s): connection refused
+                 0:09 . cluster      waiting for the API server (8 of at most 240 s): connection refused
                  0:31 . image        still running after 26.0 s: base image changed
+                 0:34 . cluster      still running after 33.9 s: waiting for the API server (8 of at most 240 s): connection refused
                  0:38 x image        failed after 33.0 s: `pip install` ended with exit code 1
                                      log: target/pocdeploy/runs/20260102T030405.006Z/image.log
                  0:38 - load         not run: image failed
-                 0:50 . cluster      still running after 50.1 s: waiting for the API server (0 s): connection refused
+                 0:59 . cluster      still running after 58.9 s: waiting for the API server (8 of at most 240 s): connection refused
                  1:00 + cluster      restored in 59.9 s: the cluster's node is stopped
                                      cluster polls answers
 
@@ -140,6 +165,26 @@ mod tests {
         let story = vec![task(0.0, Event::Checking), task(0.1, skipped()), task(300.0, Event::Checking), task(301.0, skipped())];
         story::play(&story, &mut plain, |_| ());
         assert_eq!(paper.text(), " 0:00 = patch        skipped: staged\n 5:01 = patch        skipped: staged\n");
+    }
+
+    #[test]
+    fn a_wait_is_shown_after_five_seconds_and_then_every_fifteen() {
+        let paper = story::Paper::default();
+        let style = Style { colour: false, unicode: false, width: usize::MAX };
+        let mut plain = Plain::new(Box::new(paper.clone()), Lines { style, verbosity: Verbosity::Normal, starts: true });
+        let event = |second: u32, what: &str, waited: u64| {
+            let waiting = Waiting { what: what.to_owned(), seen: "0 of 2 pods".to_owned(), waited, limit: 240 };
+            (f64::from(second), Told::Task(TaskId::Deploy, Event::Waiting(waiting)))
+        };
+        // Two waits side by side, one of which is short, then the other again.
+        let mut story: story::Story = (0..32).map(|it| event(10 + it, "Deployment web", u64::from(it))).collect();
+        story.extend((0..4).map(|it| event(20 + it, "Job migrate", u64::from(it))));
+        story.extend((0..6).map(|it| event(50 + it, "Deployment web", u64::from(it))));
+        story.sort_by(|a, b| a.0.total_cmp(&b.0));
+        story::play(&story, &mut plain, |_| ());
+        let line =
+            |clock: &str, waited| format!(" {clock} . deploy       waiting for Deployment web ({waited} of at most 240 s): 0 of 2 pods\n");
+        assert_eq!(paper.text(), [line("0:15", 5), line("0:30", 20), line("0:55", 5)].concat());
     }
 
     #[test]

@@ -100,6 +100,7 @@ fn words(event: &Event) -> Option<String> {
         Event::Restoring { reason } => format!("restores: {reason}"),
         Event::StepBegan { name } => format!("{name} begins"),
         Event::StepEnded { name } => format!("{name} ended"),
+        Event::Waiting(waiting) => waiting.to_string(),
         Event::Progress { text } | Event::Note { text } | Event::Detail { text } => text.clone(),
         Event::Done { text } => format!("done: {text}"),
         Event::Skipped { reason } => format!("skipped: {reason}"),

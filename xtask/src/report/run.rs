@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     graph::TaskId,
-    report::{Event, RunEvent, Told},
+    report::{Event, RunEvent, Told, waiting::Waited},
 };
 
 /// How a task ended.
@@ -72,6 +72,8 @@ pub struct TaskState {
     pub says: String,
     pub restores: bool,
     pub steps: Vec<Step>,
+    /// What it waited for, in the order in which the waits began.
+    pub waits: Vec<Waited>,
 }
 
 impl TaskState {
@@ -194,6 +196,10 @@ impl Run {
                 }
             }
             Event::Progress { text } => task.says.clone_from(text),
+            Event::Waiting(waiting) => {
+                task.says = waiting.to_string();
+                Waited::take(&mut task.waits, at, waiting);
+            }
             Event::Note { .. } | Event::Detail { .. } => {}
             Event::Done { text } => {
                 task.end(at, if task.restores { Outcome::Restored } else { Outcome::Ran }, None);
@@ -226,6 +232,7 @@ impl Run {
                 says: String::new(),
                 restores: false,
                 steps: Vec::new(),
+                waits: Vec::new(),
             });
             self.tasks.len() - 1
         });

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::{
     config::ClusterType,
     graph::{TaskId, graph},
-    report::{Event, RunEvent, Told, hub::Listener, run::Run},
+    report::{Event, RunEvent, Told, Waiting, hub::Listener, run::Run},
 };
 
 /// Seconds, and what happens then.
@@ -50,7 +50,11 @@ pub(super) fn failing() -> Story {
         task(0.4, TaskId::BaseImage, Event::Checking),
         task(0.5, TaskId::BaseImage, Event::Started { reason: text("not done yet") }),
         task(0.5, TaskId::BaseImage, Event::StepBegan { name: text("Debian packages for python") }),
-        task(1.0, TaskId::Cluster, Event::Progress { text: text("waiting for the API server (0 s): connection refused") }),
+        task(
+            1.0,
+            TaskId::Cluster,
+            Event::Waiting(Waiting { what: text("the API server"), seen: text("connection refused"), waited: 0, limit: 240 }),
+        ),
         task(1.0, TaskId::BaseImage, Event::Progress { text: text("\x1b[1munpacking\x1b[0m\tlibc6") }),
         task(4.5, TaskId::BaseImage, Event::StepEnded { name: text("Debian packages for python") }),
         task(5.0, TaskId::BaseImage, Event::Done { text: text("python:3.12.3 is in the engine (120 MB)") }),
@@ -60,6 +64,11 @@ pub(super) fn failing() -> Story {
             6.0,
             TaskId::Image,
             Event::Note { text: text("a note that is worth more than a single line of a terminal of eighty columns, surely") },
+        ),
+        task(
+            9.0,
+            TaskId::Cluster,
+            Event::Waiting(Waiting { what: text("the API server"), seen: text("connection refused"), waited: 8, limit: 240 }),
         ),
         task(38.0, TaskId::Image, Event::Failed { text: text("`pip install` ended with exit code 1") }),
         task(38.0, TaskId::Load, Event::NotRun { because: TaskId::Image }),

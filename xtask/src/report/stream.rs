@@ -7,10 +7,11 @@ use crate::{
     report::{Event, Told, hub::Listener, run::Run, wire},
 };
 
-/// Lets through what a task says of its progress once in a while: a wait says so four times a second.
+/// Drops events of progress and of waits that follow an earlier one within `pause`: a wait reports four times a second.
 pub(super) struct Calm {
     pause: Duration,
-    last: BTreeMap<TaskId, Duration>,
+    /// When an event of this task was last let through; of each wait on its own.
+    last: BTreeMap<(TaskId, Option<String>), Duration>,
 }
 
 impl Calm {
@@ -18,12 +19,16 @@ impl Calm {
         Calm { pause, last: BTreeMap::new() }
     }
 
-    /// Whether this event is due; all but progress always are.
+    /// Whether this event is due. Events other than progress and waits always are.
     pub(super) fn lets(&mut self, at: Duration, told: &Told) -> bool {
-        let Told::Task(task, Event::Progress { .. }) = told else { return true };
-        let due = self.last.get(task).is_none_or(|it| at.saturating_sub(*it) >= self.pause);
+        let key = match told {
+            Told::Task(task, Event::Progress { .. }) => (*task, None),
+            Told::Task(task, Event::Waiting(waiting)) => (*task, Some(waiting.what.clone())),
+            _ => return true,
+        };
+        let due = self.last.get(&key).is_none_or(|it| at.saturating_sub(*it) >= self.pause);
         if due {
-            self.last.insert(*task, at);
+            self.last.insert(key, at);
         }
         due
     }

@@ -70,6 +70,11 @@ pub fn tasks(run: &crate::report::run::Run) -> Value {
             .iter()
             .map(|step| Step { name: &step.name, began: seconds(step.began), ended: seconds(step.ended.unwrap_or(ended)) })
             .collect();
+        let waits: Vec<Value> = it
+            .waits
+            .iter()
+            .map(|it| json!({ "what": it.last.what, "seen": it.last.seen, "began": seconds(it.began), "ended": seconds(it.heard), "limit": it.last.limit }))
+            .collect();
         json!({
             "task": it.id.name(),
             "outcome": it.outcome().map(|it| it.name().replace(' ', "-")),
@@ -78,6 +83,7 @@ pub fn tasks(run: &crate::report::run::Run) -> Value {
             "ended": seconds(it.ended.unwrap_or(ended)),
             "critical": path.contains(&it.id),
             "steps": steps,
+            "waits": waits,
         })
     };
     run.in_order().iter().map(task).collect()
@@ -86,6 +92,7 @@ pub fn tasks(run: &crate::report::run::Run) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Waiting;
 
     #[test]
     fn a_line_is_read_back_as_what_it_was() {
@@ -93,6 +100,10 @@ mod tests {
         for told in [
             Told::Task(TaskId::BaseImage, Event::Started { reason: "it is \"gone\"\nfrom the engine".to_owned() }),
             Told::Task(TaskId::Image, Event::NotRun { because: TaskId::BaseImage }),
+            Told::Task(
+                TaskId::Deploy,
+                Event::Waiting(Waiting { what: "Deployment web".to_owned(), seen: "0 of 2".to_owned(), waited: 7, limit: 240 }),
+            ),
             Told::Run(RunEvent::Settled),
             Told::Run(RunEvent::Ended { error: None }),
         ] {

@@ -14,6 +14,7 @@ use crate::{
     env::Env,
     errors::{Problem, code, exit_code},
     graph::TaskId,
+    report::Waiting,
     snapshot::{
         archive::{self, Archive, WrittenBy},
         enough_room,
@@ -52,7 +53,6 @@ pub fn restore(env: &Env, task: TaskId, cluster: &Cluster, database: &ObjectId, 
 
 fn exchange(env: &Env, task: TaskId, scratch: &Scratch<'_>) -> Result<()> {
     let began = Instant::now();
-    let mut told = false;
     loop {
         let error = match scratch.exchange() {
             Ok(ended) => {
@@ -67,14 +67,11 @@ fn exchange(env: &Env, task: TaskId, scratch: &Scratch<'_>) -> Result<()> {
             return Err(error);
         }
         let holders = scratch.holders()?;
+        let waiting = Waiting::new("a lock on pg_database", format!("held by {holders}"), began.elapsed(), PATIENCE);
         if began.elapsed() > PATIENCE {
-            let what = format!("after {} s these sessions still hold the list of databases: {holders}", PATIENCE.as_secs());
-            return Err(Problem::timed_out(what).into());
+            return Err(Problem::timed_out(waiting.timed_out()).into());
         }
-        if !told {
-            env.note(task, format!("waiting up to {} s for {holders}", PATIENCE.as_secs()));
-            told = true;
-        }
+        env.waiting(task, waiting);
         env.interrupt.check().context("waiting for other sessions")?;
         thread::sleep(Duration::from_secs(1));
     }

@@ -21,6 +21,7 @@ use crate::{
     graph::TaskId,
     probe::Probe,
     record,
+    report::Waiting,
     tasks::{
         Task as _, deploy, image,
         patch::Patch,
@@ -31,6 +32,8 @@ use crate::{
 const ID: TaskId = TaskId::Dev;
 /// What takes the files in the container.
 const RECEIVE: &str = include_str!("dev/receive.py");
+/// A replaced pod is scheduled and started within this time.
+const RUNS_LIMIT: Duration = Duration::from_secs(60);
 /// For a few files into a pod.
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -140,11 +143,11 @@ impl<'a> Session<'a> {
             if !out.is_empty() {
                 return Ok(out);
             }
-            if began.elapsed() > Duration::from_secs(60) {
-                return Err(Problem::timed_out("no pod of the application runs after 60 s")
-                    .hint("`cargo xtask update` brings it up again")
-                    .into());
+            let waiting = Waiting::new("a pod of the application to run", "no container runs", began.elapsed(), RUNS_LIMIT);
+            if began.elapsed() > RUNS_LIMIT {
+                return Err(Problem::timed_out(waiting.timed_out()).hint("start the pods again: cargo xtask update").into());
             }
+            self.env.waiting(ID, waiting);
             self.env.interrupt.sleep(Duration::from_millis(100))?;
         }
     }

@@ -28,6 +28,7 @@ use crate::{
     graph::TaskId,
     images::{self, Chosen, Role},
     provider::provider,
+    report::Waiting,
     tasks,
 };
 
@@ -189,16 +190,16 @@ fn pods(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Check>> {
 
 /// The deployment's pods, as soon as none of them is starting; as they are after `STARTING`.
 fn started(env: &Env, cluster: &Cluster) -> Result<Vec<Value>> {
-    let ends = Instant::now() + STARTING;
+    let began = Instant::now();
     let mut is_said = false;
     loop {
         let pods: Vec<Value> = cluster.list("v1", "Pod", "", "")?.into_iter().filter(|it| counts(env, it)).collect();
-        let Some(starting) = pods.iter().find(|it| verdict::is_starting(it)).filter(|_| Instant::now() < ends) else {
+        let Some(starting) = pods.iter().find(|it| verdict::is_starting(it)).filter(|_| began.elapsed() < STARTING) else {
             return Ok(pods);
         };
         if !is_said {
-            let text = format!("{} is starting: waiting for up to {} s\n", name_of(starting), STARTING.as_secs());
-            stderr().write_all(text.as_bytes()).ok();
+            let waiting = Waiting::new(format!("pod {}", name_of(starting)), "it is starting", began.elapsed(), STARTING);
+            stderr().write_all(format!("{waiting}\n").as_bytes()).ok();
             is_said = true;
         }
         env.interrupt.sleep(Duration::from_millis(500))?;

@@ -8,6 +8,7 @@ use crate::{
     engine::{BuildRequest, ContainerSpec, Root},
     env::Env,
     errors::Problem,
+    graph::TaskId,
     images::{
         Role,
         packages::{reference, versions},
@@ -49,7 +50,7 @@ fn layer_with(env: &Env, node: &str, file: &str) -> Result<String> {
     let command = ["sleep", "60"].map(str::to_owned).to_vec();
     engine.start_new(ContainerSpec { name: name.clone(), image: node.to_owned(), command, ..ContainerSpec::default() })?;
     let found = engine.exec(&name, &["sh", "-c", &format!("ls -d /opt/pocdeploy/layers/*/fs/{file}")]);
-    engine.remove_container(&name)?;
+    engine.remove_container(&name, |it| env.waiting(TaskId::NodeImage, it))?;
     let found = found?.ok("look into the node image")?;
     let layer = found.trim().strip_suffix(file).map(str::to_owned);
     layer.ok_or_else(|| Problem::new(format!("the node image holds no {file}: {found}")).into())

@@ -16,8 +16,8 @@ pub(super) fn product(env: &Env, task: TaskId, name: &str, key: &str, make: impl
         return Ok(path);
     }
     env.may_change(|| format!("{name} is not in the cache yet"))?;
-    let waiting = |holder: &str| env.note(task, format!("waiting for another run that makes {name}: {holder}"));
-    let guard = lock::acquire(&env.cache(format!("images/.{name}.lock")), BUILD_LIMIT, &env.interrupt, waiting)?;
+    let (file, what) = (env.cache(format!("images/.{name}.lock")), format!("another run that makes {name}"));
+    let guard = lock::acquire(&file, &what, BUILD_LIMIT, &env.interrupt, |it| env.waiting(task, it))?;
     if path.exists() {
         return Ok(path);
     }

@@ -16,7 +16,7 @@ use crate::{
     env::{Env, path_key},
     errors::{Code, Problem},
     graph::TaskId,
-    record,
+    images, record,
 };
 
 const TASK: TaskId = TaskId::Load;
@@ -115,7 +115,7 @@ pub(super) fn publish(env: &Env, local: &str) -> Result<PublishedImage> {
     if is_further_name {
         engine.tag(local, &repository, tag)?;
     }
-    let pushed = engine.push(&repository, tag, |step| env.progress(TASK, step));
+    let pushed = images::registry::push(env, TASK, &repository, tag);
     // The registry has it, or it is pushed again: the engine needs no further name of it.
     if is_further_name {
         engine.remove_image(&name)?;

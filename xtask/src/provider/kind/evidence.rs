@@ -18,6 +18,7 @@ use crate::{
         kind::{TASK, cause, network, node, owns_network},
     },
     redact::Redactor,
+    report::Waiting,
 };
 
 /// One question to the engine or a node.
@@ -91,7 +92,6 @@ struct Kept {
 
 /// Keeps what the nodes say in a folder of this name. None where there is no node of ours.
 fn keep(env: &Env, engine: &Engine, name: &str) -> Result<Option<Kept>> {
-    env.progress(TASK, "keeping the node's logs");
     let (evidence, nodes) = look(env, engine)?;
     if nodes.is_empty() {
         return Ok(None);
@@ -119,6 +119,7 @@ fn look(env: &Env, engine: &Engine) -> Result<(Evidence, Vec<(String, Container)
     }
     let began = Instant::now();
     for name in engine.containers_on_network(&network(env))? {
+        env.waiting(TASK, Waiting::new("the logs of the nodes", format!("asking {name}"), began.elapsed(), ALL));
         let Some(container) = engine.container(&name)? else { continue };
         if began.elapsed() > ALL {
             out.miss(&name, "not asked: what came before took too long");

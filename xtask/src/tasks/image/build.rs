@@ -130,8 +130,7 @@ fn pull_bases(env: &Scope<'_>, engine: &Engine, file: &Dockerfile, args: &BTreeM
         if engine.image(&reference)?.is_some() {
             continue;
         }
-        env.progress(env.id, format!("pulling {reference}"));
-        engine.pull(&reference, |step| env.progress(env.id, format!("pulling {reference}: {step}"))).map_err(|error| {
+        images::registry::pull(env, env.id, &reference).map_err(|error| {
             let name = env.service.dockerfile.display();
             Problem::new(format!("{name}, line {}: image {reference} is not in the engine, and cannot be pulled: {error:#}", base.line))
                 .code(Code::ImageBuild)
