@@ -26,10 +26,10 @@ fn an_error_names_its_code_and_explain_tells_what_it_means_even_without_a_projec
     project.run(&["patch"]).ends_with(3).says("error[E0201]: Pocdeploy.toml:2:1").says("more: cargo xtask explain E0201");
     let ran = project.run(&["explain", "e0201"]);
     ran.ends_with(0);
-    for line in ["E0201: the configuration cannot be used", "to be mended in: the project", "usual causes", "what to do"] {
+    for line in ["E0201: the configuration is not valid", "fix it in: the project", "usual causes", "what to do"] {
         assert!(ran.stdout.contains(line), "{}", ran.stdout);
     }
-    project.run(&["explain", "E9999"]).ends_with(2).says("neither an error's code nor one of the tasks");
+    project.run(&["explain", "E9999"]).ends_with(2).says("neither an error code nor one of the tasks");
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! Errors as users meet them: what happened, why, and the command that helps; their codes, and the exit codes.
+//! Errors as users see them: what happened, why, and the command that helps; error codes and exit codes.
 //!
-//! Inside the tool errors are `anyhow`; only a `Problem` carries a hint and decides the exit code.
-//! Rendering happens once, in `render`; no other module prints an error.
+//! Errors are `anyhow` errors. Only a `Problem` in the chain has a hint, a code and an exit code.
+//! `render` is the only function that prints an error.
 
 pub mod codes;
 
@@ -18,13 +18,13 @@ pub use crate::errors::codes::{Code, Group};
 pub enum Exit {
     /// A task failed.
     Failed = 1,
-    /// The command line was wrong (clap uses the same number); with `plan --detailed-exitcode`, something is to be done.
+    /// The command line is wrong (clap uses the same number), or `plan --detailed-exitcode` found changes.
     Usage = 2,
-    /// `Pocdeploy.toml` or the environment holds something that cannot be used.
+    /// `Pocdeploy.toml` or an environment variable is not valid.
     Config = 3,
-    /// The machine lacks something that the tool may not or cannot install.
+    /// The machine lacks a requirement, and the tool has no consent or no way to install it.
     Requirement = 4,
-    /// The deployment is not as it should be, or no cluster of the instance runs.
+    /// The deployment is not healthy, or the instance's cluster does not run.
     Unhealthy = 5,
     /// A wait reached its limit.
     TimedOut = 6,
@@ -34,7 +34,7 @@ pub enum Exit {
     Terminated = 143,
 }
 
-/// An error that a user can act on.
+/// An error with an exit code, an error code and often a hint.
 #[derive(Debug)]
 pub struct Problem {
     pub what: String,
@@ -44,17 +44,17 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A failure of the task at hand.
+    /// A failure with exit code 1 and code E0001, unless `code` sets another.
     pub fn new(what: impl Into<String>) -> Problem {
         Problem { what: what.into(), hint: None, exit: Exit::Failed, code: Code::Unexpected }
     }
 
-    /// The configuration cannot be used.
+    /// The configuration is not valid.
     pub fn config(what: impl Into<String>) -> Problem {
         Problem { exit: Exit::Config, code: Code::Config, ..Problem::new(what) }
     }
 
-    /// Something that must be on the machine is not.
+    /// This machine lacks a requirement.
     pub fn requirement(what: impl Into<String>) -> Problem {
         Problem { exit: Exit::Requirement, code: Code::Missing, ..Problem::new(what) }
     }
@@ -64,12 +64,12 @@ impl Problem {
         Problem { exit: Exit::TimedOut, code: Code::NotReady, ..Problem::new(what) }
     }
 
-    /// The command line cannot be meant.
+    /// The command line is wrong.
     pub fn usage(what: impl Into<String>) -> Problem {
         Problem { exit: Exit::Usage, code: Code::Usage, ..Problem::new(what) }
     }
 
-    /// A more exact code than the constructor's.
+    /// Replaces the constructor's code by a more exact one.
     #[must_use]
     pub fn code(mut self, code: Code) -> Problem {
         self.code = code;
@@ -92,7 +92,7 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
-/// Not a failure: `plan --detailed-exitcode` found something to do. Nothing is printed for it.
+/// Not a failure: `plan --detailed-exitcode` found changes. It sets the exit code and prints nothing.
 #[derive(Debug)]
 pub struct PlanHasChanges;
 
@@ -104,7 +104,7 @@ impl fmt::Display for PlanHasChanges {
 
 impl std::error::Error for PlanHasChanges {}
 
-/// Not a failure of ours: another program ran to its end and said itself what it had to say.
+/// Passes on the exit code of another program, which has printed its own messages.
 #[derive(Debug)]
 pub struct EndedWith(pub u8);
 
@@ -120,7 +120,7 @@ fn problem(error: &anyhow::Error) -> Option<&Problem> {
     error.chain().find_map(|cause| cause.downcast_ref())
 }
 
-/// The exit code that an error asks for; 1 where nothing in its chain says otherwise.
+/// The exit code of the first `Problem` in the chain; 1 without one.
 pub fn exit_code(error: &anyhow::Error) -> Exit {
     if error.is::<PlanHasChanges>() {
         return Exit::Usage;
@@ -128,7 +128,7 @@ pub fn exit_code(error: &anyhow::Error) -> Exit {
     problem(error).map_or(Exit::Failed, |it| it.exit)
 }
 
-/// The error's code: its `Problem`'s, or what the operating system said.
+/// The error code of the first `Problem` in the chain; E0110 for a full disk without a code of its own.
 pub fn code(error: &anyhow::Error) -> Code {
     let found = problem(error).map_or(Code::Unexpected, |it| it.code);
     let full = |cause: &(dyn std::error::Error + 'static)| {
@@ -137,7 +137,7 @@ pub fn code(error: &anyhow::Error) -> Code {
     if found == Code::Unexpected && error.chain().any(full) { Code::DiskFull } else { found }
 }
 
-/// A more exact code than that of the door where a failure happened; what is no failure of the task keeps its own.
+/// Replaces the code of a failure by a more exact one. A time-out, an interrupt or a missing requirement keeps its code.
 pub fn recode(error: anyhow::Error, code: Code) -> anyhow::Error {
     match error.downcast::<Problem>() {
         Ok(problem) if problem.exit == Exit::Failed => problem.code(code).into(),
@@ -146,7 +146,7 @@ pub fn recode(error: anyhow::Error, code: Code) -> anyhow::Error {
     }
 }
 
-/// `error[CODE]:` line, causes indented below it, the `hint:` line, and where to read more.
+/// The line `error[CODE]:`, the indented causes, the line `hint:`, and the line `more:`.
 pub fn render(error: &anyhow::Error) -> String {
     let mut out = String::new();
     let code = code(error);
@@ -164,7 +164,7 @@ pub fn render(error: &anyhow::Error) -> String {
     if let Some(hint) = problem(error).and_then(|it| it.hint.as_deref()) {
         last.push(format!("hint: {}\n", hint.replace('\n', "\n      ")));
     }
-    // Whoever pressed Ctrl-C knows why.
+    // An interrupt needs no explanation.
     if code != Code::Interrupted {
         last.push(format!("more: cargo xtask explain {code}\n"));
     }
@@ -172,7 +172,7 @@ pub fn render(error: &anyhow::Error) -> String {
     called::reworded(&out)
 }
 
-/// What `main` ends the process with. Says on standard error what failed, unless that was said already.
+/// The exit code of the process. Prints the error to standard error, unless another program has printed it.
 pub fn finish(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     if error.is::<PlanHasChanges>() {
@@ -181,12 +181,12 @@ pub fn finish(result: anyhow::Result<()>) -> ExitCode {
     if let Some(EndedWith(code)) = error.downcast_ref() {
         return ExitCode::from(*code);
     }
-    // A closed terminal is no reason for another exit code.
+    // Standard error may be closed; the exit code stays the same.
     std::io::stderr().write_all(format!("\n{}", render(&error)).as_bytes()).ok();
     ExitCode::from(exit_code(&error) as u8)
 }
 
-/// The error for machines: its causes from the outermost to the root, what helps, and the exit code.
+/// The error as JSON: causes from the outermost to the root, hint, code and exit code.
 pub fn json(error: &anyhow::Error) -> Value {
     json!({
         "code": code(error).to_string(),
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_has_its_code_whoever_met_it() {
+    fn a_full_disk_has_its_code_wherever_it_happens() {
         let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
         let error = anyhow::Error::from(full).context("write target/x");
         assert_eq!(code(&error), Code::DiskFull);

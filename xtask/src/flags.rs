@@ -1,4 +1,4 @@
-//! The command line. Flags are resolved once, in `commands.rs`; nobody below sees clap.
+//! The command line. `commands.rs` turns the flags into plain values once; no module below it uses clap.
 
 pub(crate) mod duration;
 pub mod inside;
@@ -30,50 +30,50 @@ pub struct Flags {
     pub global: Global,
 }
 
-/// The command line under the name that the user called it by.
+/// The clap command, named as the user invoked the program: `cargo xtask` or `pocdeploy`.
 pub fn command() -> clap::Command {
     Flags::command().name(called::program()).bin_name(called::program())
 }
 
-/// What `command` found on the command line; ends the process where that cannot be meant.
+/// The parsed flags. Ends the process with a message when they are wrong.
 pub fn read(found: &ArgMatches) -> Flags {
     Flags::from_arg_matches(found).unwrap_or_else(|error| error.exit())
 }
 
-/// Flags of every command.
+/// Flags that every command has.
 #[derive(Clone, Debug, Args)]
 pub struct Global {
-    /// Consent to installing and starting what is missing, without a question
+    /// Install and start missing programs without asking
     #[arg(long, short, global = true)]
     pub yes: bool,
-    /// Show each command that is run, and why settings were made
+    /// Show each external command, and the reason of each setting that this machine needs
     #[arg(long, short, global = true)]
     pub verbose: bool,
     /// Show failures only
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Colours: on a terminal, always or never; NO_COLOR and CLICOLOR_FORCE are heard too
+    /// Colours: auto (on a terminal), always or never; NO_COLOR and CLICOLOR_FORCE are honoured
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Colour::Auto, hide_possible_values = true, global = true)]
     pub color: Colour,
-    /// Print every event as one line of JSON on standard output; nothing is asked
+    /// Print every event as one line of JSON on standard output; ask no questions
     #[arg(long, global = true)]
     pub events: bool,
-    /// Show what would be done, and change nothing
+    /// Show what the command would do, and change nothing
     #[arg(long, global = true)]
     pub dry_run: bool,
-    /// End the whole run after this long, such as 90s, 10m or 1h30m
+    /// Stop the whole run after this time, for example 90s, 10m or 1h30m
     #[arg(long, value_name = "DURATION", global = true, value_parser = duration::parse)]
     pub timeout: Option<Duration>,
-    /// The project's folder [default: the nearest one upwards with a Pocdeploy.toml]
+    /// The project's folder [default: the nearest folder with a Pocdeploy.toml, from here upwards]
     #[arg(long, value_name = "DIR", global = true)]
     pub project: Option<PathBuf>,
-    /// Another configuration file than the project's Pocdeploy.toml
+    /// The configuration file [default: the project's Pocdeploy.toml]
     #[arg(long, value_name = "PATH", global = true)]
     pub config: Option<PathBuf>,
-    /// The instance's name, over `name` of Pocdeploy.toml
+    /// The instance's name; overrides `name` in Pocdeploy.toml
     #[arg(long, global = true)]
     pub name: Option<String>,
-    /// Where the cluster comes from, over `cluster.type` of Pocdeploy.toml
+    /// The kind of cluster; overrides `cluster.type` in Pocdeploy.toml
     #[arg(long = "type", value_name = "TYPE", global = true)]
     pub cluster_type: Option<ClusterType>,
 }
@@ -82,19 +82,19 @@ pub struct Global {
 pub enum Command {
     /// Do everything: patch, requirements, image, cluster, deploy; print the URL
     Create(Create),
-    /// Show what create would do, down to the properties of the cluster's objects
+    /// Show what create would do, down to the fields of the cluster's objects
     Plan(Plan),
-    /// Bring the changed source to the running instance, without a failed request
+    /// Deploy the changed source to the running instance without downtime
     Update,
-    /// Bring every save into the pods that run, until Ctrl-C
+    /// Copy each saved file into the running pod, until Ctrl-C
     Dev,
-    /// List the revisions: what ran when, why, and what became of it
+    /// List the revisions: when, which image, why, and the outcome
     History(History),
-    /// Put an earlier revision back
+    /// Return to an earlier revision
     Rollback(Rollback),
-    /// Keep what the database holds in a file, and put it back
+    /// Save the database to a file, and restore it
     Db(Db),
-    /// Take everything of this instance away, and prove it
+    /// Remove everything of this instance, and check that nothing is left
     Delete(Delete),
     /// Stage the application and apply the patches
     Patch(Part),
@@ -102,27 +102,27 @@ pub enum Command {
     Requirements(Requirements),
     /// Build the application's image
     Image(Part),
-    /// Bring up the cluster
+    /// Create or start the cluster
     Cluster(Part),
-    /// Bring the application's image into the cluster
+    /// Load the application's image into the cluster
     Load(Part),
-    /// Bring up the operator
+    /// Install the CloudNativePG operator
     Operator(Part),
-    /// Bring up the database, with its operator
+    /// Create the database, and the operator that it needs
     Database(Part),
     /// Deploy operator, database and application
     Deploy(Part),
-    /// Check that the deployment is healthy and as planned
+    /// Check that the deployment is healthy and matches the configuration
     Validate(inside::Validate),
     /// Show the instance on one screen: cluster, operator, database, application, drift
     Status(inside::Status),
-    /// Show what application, migration, database and operator write
+    /// Show the logs of application, migration, database and operator
     Logs(inside::Logs),
     /// Print the URL of the running application
     Url,
     /// Open the running application in the browser
     Open,
-    /// Lead a local port to the database or the application
+    /// Forward a local port to the database or the application
     Forward(inside::Forward),
     /// Run psql in the database's primary
     Psql(inside::Psql),
@@ -134,21 +134,21 @@ pub enum Command {
     Kubectl(inside::Kubectl),
     /// List all instances on this machine
     Ls(Ls),
-    /// Show the tasks, what each needs, and the state that each is in
+    /// Show the tasks, the needs of each, and its state
     Graph(Graph),
-    /// Show what a task's result depends on, or what an error's code means
+    /// Explain why a task would run, or what an error code means
     Explain(Explain),
-    /// Look whether this machine has what a run needs, and change nothing
+    /// Check that this machine meets the requirements of a run
     Doctor(Doctor),
-    /// Pack what helps to understand a failure into one archive, without secrets
+    /// Pack logs, configuration and cluster state into one archive, without secrets
     SupportBundle(SupportBundle),
-    /// Write the last runs as one HTML page: timeline, reasons, logs, versions
+    /// Write an HTML page about the last runs: timeline, reasons, logs, versions
     Report(Report),
-    /// Show the configuration that counts
+    /// Show the effective configuration
     Config(Config),
     /// Install a program `pocdeploy` that works in any project's folder, with completions
     Install(Install),
-    /// Write files that an installed pocdeploy carries into the project
+    /// Write the files that an installed pocdeploy contains into the project
     Eject(Eject),
 }
 
@@ -157,41 +157,41 @@ pub struct Create {
     /// What is printed on standard output: the URL, or one JSON object
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
-    /// Take what comes before this task as it is; run it and all that follow, even if their products are there
+    /// Run this task and all later tasks, even if their products exist; skip the earlier tasks
     #[arg(long, value_name = "TASK", value_parser = TaskParser)]
     pub from: Option<TaskId>,
-    /// Do what the file of `plan --out` says, or nothing where world or inputs have changed since
+    /// Apply the plan in a file of `plan --out`; fail if the cluster or the inputs have changed since
     #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "dry_run"])]
     pub plan: Option<PathBuf>,
-    /// Start a new instance from a snapshot of a database
+    /// Restore a snapshot into the database of a new instance
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     pub restore: Option<PathBuf>,
 }
 
-/// For commands that end with one task.
+/// Flags of the commands that run one task and its needs.
 #[derive(Clone, Debug, Args)]
 pub struct Part {
-    /// Run this task alone; what it needs must be there
+    /// Run this task alone; fail if a product that it needs is missing
     #[arg(long)]
     pub only: bool,
-    /// Take what comes before this task as it is; run it and all that follow, even if their products are there
+    /// Run this task and all later tasks, even if their products exist; skip the earlier tasks
     #[arg(long, value_name = "TASK", value_parser = TaskParser, conflicts_with = "only")]
     pub from: Option<TaskId>,
 }
 
 #[derive(Clone, Debug, Args)]
 pub struct Report {
-    /// Where to write it [default: target/pocdeploy/report.html]
+    /// The page's file [default: target/pocdeploy/report.html]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// How to print where it is
+    /// The format of the page's path on standard output
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
 }
 
 #[derive(Clone, Debug, Args)]
 pub struct Ls {
-    /// How to write it
+    /// The output format
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
 }
@@ -205,20 +205,20 @@ pub enum Output {
 
 #[derive(Clone, Debug, Default, Args)]
 pub struct Plan {
-    /// End with 2 when there is something to do, with 0 when there is nothing
+    /// Exit with 2 if create would change something, with 0 if not
     #[arg(long)]
     pub detailed_exitcode: bool,
-    /// Keep the plan in a file, for `create --plan`
+    /// Write the plan to a file, for `create --plan`
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// How to write it
+    /// The output format
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
 }
 
 #[derive(Clone, Debug, Args)]
 pub struct Graph {
-    /// How to write it
+    /// The output format
     #[arg(long, value_enum, default_value_t = GraphFormat::Text)]
     pub format: GraphFormat,
     /// The same as --format
@@ -236,10 +236,10 @@ pub enum GraphFormat {
 
 #[derive(Clone, Debug, Args)]
 pub struct Explain {
-    /// A task's name or an error's code, such as E0201; all tasks without it
+    /// A task's name or an error code, for example E0201 [default: all tasks]
     #[arg(value_parser = Topic::parse)]
     pub topic: Option<Topic>,
-    /// How to write it
+    /// The output format
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
 }
@@ -257,21 +257,21 @@ impl Topic {
         let task = || TaskId::parse(text).filter(|it| TaskKind::GRAPH.contains(&it.kind)).map(Topic::Task);
         code.or_else(task).ok_or_else(|| {
             let tasks = TaskKind::GRAPH.map(TaskKind::name).join(", ");
-            format!("neither an error's code nor one of the tasks {tasks}")
+            format!("neither an error code nor one of the tasks {tasks}")
         })
     }
 }
 
 #[derive(Clone, Debug, Args)]
 pub struct SupportBundle {
-    /// Where to write it [default: support-bundle.tar.gz in target/pocdeploy]
+    /// The archive's file [default: target/pocdeploy/support-bundle.tar.gz]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]
 pub struct Doctor {
-    /// How to write it
+    /// The output format
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
 }
@@ -286,10 +286,10 @@ pub struct Config {
 pub enum ConfigCommand {
     /// Show every key with its value
     Show {
-        /// Also show where each value comes from: flag, variable, file or default
+        /// Also show the origin of each value: flag, variable, file or default
         #[arg(long)]
         origin: bool,
-        /// How to write it; JSON has the origins in any case
+        /// The output format; JSON always has the origins
         #[arg(long, value_enum, default_value_t = Output::Text)]
         output: Output,
     },
@@ -299,7 +299,7 @@ pub enum ConfigCommand {
 
 #[derive(Clone, Debug, Args)]
 pub struct History {
-    /// What is printed on standard output: a table, or one JSON object
+    /// The output format: a table, or one JSON object
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
 }
@@ -312,21 +312,21 @@ pub struct Db {
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum DbCommand {
-    /// Write what the database holds to a file, consistent, whole and proven to be restorable
+    /// Write a consistent dump of the database to a file, and check that it can be restored
     Snapshot {
-        /// The file, which must not be there yet [default: one in snapshots/, named by instance and time]
+        /// The new file [default: a file in snapshots/ with instance and time in its name]
         file: Option<PathBuf>,
-        /// Do not restore it into a scratch database first: it may hold what cannot be put back
+        /// Skip the check, which restores the dump into a scratch database
         #[arg(long)]
         no_verify: bool,
     },
-    /// List the files of snapshots/
+    /// List the files in snapshots/
     Ls,
-    /// Replace what the database holds by a file's content, all or nothing, while the application runs
+    /// Replace the database's content by a file's, all or nothing, while the application runs
     Restore {
         /// A file that `db snapshot` wrote
         file: PathBuf,
-        /// The file is pg_dump's own, in its custom format: nothing but pg_restore can tell that it is whole
+        /// Accept a file of pg_dump in custom format; only pg_restore can detect that it is truncated
         #[arg(long)]
         from_pg_dump: bool,
     },
@@ -334,35 +334,35 @@ pub enum DbCommand {
 
 #[derive(Clone, Debug, Args)]
 pub struct Rollback {
-    /// The revision's number, as `history` shows it [default: the one that served before]
+    /// The revision's number in `history` [default: the one before the current]
     pub revision: Option<u32>,
 }
 
 #[derive(Clone, Debug, Args)]
 pub struct Delete {
-    /// Also stop the engine of the tool's own, and remove all that it and the cache hold
+    /// Also stop the tool's own engine, and remove its data and the cache
     #[arg(long)]
     pub purge: bool,
-    /// Also print one JSON object on standard output: what was removed, and what is left
+    /// The output format; JSON lists what was removed and what is left
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
 }
 
 #[derive(Clone, Debug, Args)]
 pub struct Install {
-    /// Install into DIR/bin [default: cargo's own folder, ~/.cargo]
+    /// Install into DIR/bin [default: cargo's folder, ~/.cargo]
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
-    /// Remove what an earlier `install` wrote
+    /// Remove the files that `install` wrote
     #[arg(long)]
     pub uninstall: bool,
 }
 
 #[derive(Clone, Debug, Args)]
 pub struct Eject {
-    /// Files and folders, such as deploy/frontend [default: all]
+    /// Files and folders, for example deploy/frontend [default: all]
     pub paths: Vec<PathBuf>,
-    /// Overwrite files of other content
+    /// Overwrite files with other content
     #[arg(long)]
     pub force: bool,
 }
@@ -371,13 +371,13 @@ pub struct Eject {
 pub struct Requirements {
     #[command(flatten)]
     pub part: Part,
-    /// Resolve anew, even if the pins fit
+    /// Resolve again, even if the pins match the requirements
     #[arg(long)]
     pub refresh: bool,
 }
 
 impl Graph {
-    /// The two flags as one.
+    /// The format that `--format` or `--output` sets.
     pub fn format(&self) -> GraphFormat {
         if self.output == Some(Output::Json) { GraphFormat::Json } else { self.format }
     }

@@ -1,13 +1,13 @@
-//! Every path that the tool writes to, with what it holds and what becomes of it. The one list of them.
+//! The list of all paths that the tool writes: what each contains, and whether `delete` removes it.
 //!
-//! `delete`, its audit, the support bundle and the table in docs/files.md follow from it. `env.rs` makes the paths absolute.
+//! `delete`, its audit, the support bundle and the table in docs/files.md use this list. `env.rs` makes the paths absolute.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 
-/// The folder of everything that runs produce, below the project.
+/// The folder for all products of a run, relative to the project.
 pub const WORK: &str = "target/pocdeploy";
 
 /// What `delete` does with an entry of the work folder.
@@ -15,7 +15,7 @@ pub const WORK: &str = "target/pocdeploy";
 pub enum Fate {
     /// `delete` removes it.
     Removed,
-    /// `delete` leaves it: it tells of runs, the last `delete` included, or belongs to another instance.
+    /// `delete` keeps it: it records runs, including the last `delete`, or belongs to another instance.
     Stays,
 }
 
@@ -23,10 +23,10 @@ pub enum Fate {
 #[derive(Debug)]
 pub struct Entry {
     pub name: &'static str,
-    /// In a few words, for people.
+    /// What the entry contains, for the table in docs/files.md.
     pub holds: &'static str,
     pub fate: Fate,
-    /// Whether the support bundle takes it.
+    /// Whether the support bundle contains it.
     pub bundled: bool,
 }
 
@@ -42,40 +42,40 @@ const fn bundled(entry: Entry) -> Entry {
     Entry { bundled: true, ..entry }
 }
 
-/// The entries of the work folder. One that is not listed is removed: the folder is the tool's own.
+/// The entries of the work folder. `delete` removes an entry that is not listed, since the folder belongs to the tool.
 pub const ENTRIES: &[Entry] = &[
-    removed("app", "the staged, patched application"),
-    removed("app.new", "the next `app` while it is made"),
-    removed("app.old", "the former `app` while it is replaced"),
-    removed("patch.parts", "one patch while it is applied"),
-    removed("requirements.in", "the packages that were pinned"),
-    removed("requirements.limits", "the constraints of the packages that were pinned"),
-    removed("requirements.pins", "the pins as uv wrote them"),
-    removed("requirements.lock", "a lock file in the format of requirements.txt"),
-    removed("requirements.wanted", "the pins that pip was to download"),
-    removed("lock.in", "a lock file and its project file, for the tool that wrote them"),
+    removed("app", "the copied and patched application"),
+    removed("app.new", "the next `app` while the tool writes it"),
+    removed("app.old", "the previous `app` while the tool replaces it"),
+    removed("patch.parts", "one patch while git applies it"),
+    removed("requirements.in", "the packages to pin"),
+    removed("requirements.limits", "the constraints for these packages"),
+    removed("requirements.pins", "the pins that uv wrote"),
+    removed("requirements.lock", "a lock file converted to the format of requirements.txt"),
+    removed("requirements.wanted", "the pins that pip downloads"),
+    removed("lock.in", "a lock file and its project file, for the program that wrote them"),
     removed("wheels", "the wheels of the requirements, and the pins"),
-    removed("wheels.new", "the next `wheels` while they are downloaded"),
-    removed("Dockerfile", "the Dockerfile as it was built"),
-    removed("Dockerfile.dockerignore", "an empty file beside it, for docker's own client"),
-    removed("context", "the files of the image's build while docker's own client makes it"),
-    removed("services", "for each further service the entries above"),
-    removed("kind.json", "the configuration that kind was given"),
+    removed("wheels.new", "the next `wheels` while pip downloads them"),
+    removed("Dockerfile", "the Dockerfile of the last build"),
+    removed("Dockerfile.dockerignore", "an empty file for docker's client"),
+    removed("context", "the build context while docker's client builds the image"),
+    removed("services", "the same entries for each further service"),
+    removed("kind.json", "the configuration for kind"),
     removed("kind-kubeconfig", "the kubeconfig while kind writes it"),
-    removed("kubeconfig", "the instance's kubeconfig: it holds a key, and only its owner can read it"),
-    bundled(removed("evidence", "what the nodes said when their cluster failed, for each of the last three failures")),
-    bundled(removed("record", "what each task last saw, to explain what changed")),
+    removed("kubeconfig", "the instance's kubeconfig: it contains a key, and only its owner can read it"),
+    bundled(removed("evidence", "logs and state of the nodes for each of the last three failures of a cluster")),
+    bundled(removed("record", "the inputs of each task's last run, to explain what changed")),
     bundled(stays("runs", "events and logs of the last ten runs")),
     bundled(stays("log", "a link to the logs of the last run")),
     stays("report.html", "the page that `report` writes"),
     stays("support-bundle.tar.gz", "the archive that `support-bundle` writes"),
     stays(".gitignore", "keeps the folder out of git"),
-    stays("lock", "held by the run that changes something"),
-    stays("bench", "the project and the clusters' files of `bench`"),
-    stays("instances", "the same entries for each instance that was named with `--name`"),
+    stays("lock", "locked by the command that changes the instance"),
+    stays("bench", "the project and the cluster files of `bench`"),
+    stays("instances", "the same entries for each instance with a `--name`"),
 ];
 
-/// What `delete` removes below the work folder, and its audit looks for: all that is there but what stays. Sorted by name.
+/// The paths below the work folder that `delete` removes and its audit looks for: all except those that stay. Sorted by name.
 pub fn to_remove(work: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(work) {
         Ok(entries) => entries,
@@ -94,13 +94,13 @@ pub fn to_remove(work: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(out)
 }
 
-/// The entries as rows of a Markdown table.
+/// The list as a Markdown table.
 pub fn table() -> String {
     let mut out = format!("| below `{WORK}` | what it holds | `delete` |\n| --- | --- | --- |\n");
     for entry in ENTRIES {
         let fate = match entry.fate {
             Fate::Removed => "removes it",
-            Fate::Stays => "leaves it",
+            Fate::Stays => "keeps it",
         };
         out.push_str(&format!("| `{}` | {} | {fate} |\n", entry.name, entry.holds));
     }

@@ -15,7 +15,7 @@ pub(crate) fn code(code: Code, output: Output) -> Result<()> {
     let shown = match output {
         Output::Text => {
             let lists = list("usual causes", entry.causes) + &list("what to do", entry.steps);
-            format!("{code}: {means}\nto be mended in: {group}\n{lists}")
+            format!("{code}: {means}\nfix it in: {group}\n{lists}")
         }
         Output::Json => {
             let group = group.to_string();

@@ -1,10 +1,10 @@
-//! Durations as people type them: `90s`, `10m`, `1h30m`.
+//! Durations on the command line: `90s`, `10m`, `1h30m`.
 
 use std::time::Duration;
 
 /// Numbers, each with its unit `s`, `m` or `h`; the sum of all. Never zero.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is no duration such as 90s, 10m or 1h30m");
+    let wrong = || format!("`{text}` is not a duration; examples: 90s, 10m, 1h30m");
     let mut seconds: u64 = 0;
     let mut rest = text;
     while let Some(at) = rest.find(|it: char| !it.is_ascii_digit()) {

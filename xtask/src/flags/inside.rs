@@ -1,4 +1,4 @@
-//! Flags of the commands that look inside an instance that runs.
+//! Flags of the commands that inspect a running instance.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -10,9 +10,9 @@ use crate::{
 };
 
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "Ends with 0 when all is well, with 5 when something is not.\n\nExample: cargo xtask validate --junit report.xml")]
+#[command(after_help = "Exit code: 0 if every check passes, 5 if one fails.\n\nExample: cargo xtask validate --junit report.xml")]
 pub struct Validate {
-    /// How to write it
+    /// The output format
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
     /// Also write the checks as JUnit XML, for a CI system
@@ -23,15 +23,15 @@ pub struct Validate {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Example: cargo xtask status --watch")]
 pub struct Status {
-    /// Look again every two seconds, until Ctrl-C
+    /// Refresh every two seconds, until Ctrl-C
     #[arg(long, short)]
     pub watch: bool,
-    /// How to write it
+    /// The output format
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
 }
 
-/// A part of an instance, as commands name it.
+/// A component of an instance, by its name on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartName {
     /// The first service.
@@ -39,7 +39,7 @@ pub enum PartName {
     Migration,
     Database,
     Operator,
-    /// The cluster's node, also of a cluster that is not finished.
+    /// The cluster's node, also of an unfinished cluster.
     Node,
     /// A further service.
     Service(ServiceName),
@@ -74,19 +74,19 @@ const FORWARD_PARTS: &[PartName] = &[PartName::Database, PartName::App];
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Example: cargo xtask logs app --follow --since 10m --grep ' 5\\d\\d '")]
 pub struct Logs {
-    /// Only this part; all parts without it. The name of a further service is one, too
+    /// The component, or the name of a further service [default: all]
     #[arg(value_parser = PartParser(LOG_PARTS))]
     pub part: Option<PartName>,
-    /// Go on with what comes, also from pods that are new, until Ctrl-C
+    /// Follow the logs, also of new pods, until Ctrl-C
     #[arg(long, short)]
     pub follow: bool,
-    /// Only what is younger, such as 30s, 10m or 2h
+    /// Only lines younger than this, for example 30s, 10m or 2h
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub since: Option<Duration>,
-    /// Only lines that the regular expression matches
+    /// Only lines that match this regular expression
     #[arg(long, value_name = "REGEX")]
     pub grep: Option<String>,
-    /// One JSON object for each line
+    /// Print each line as a JSON object
     #[arg(long)]
     pub json: bool,
 }
@@ -94,10 +94,10 @@ pub struct Logs {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Example: cargo xtask forward database")]
 pub struct Forward {
-    /// A further service's name is one, too
+    /// The component, or the name of a further service
     #[arg(value_parser = PartParser(FORWARD_PARTS), default_value = "database")]
     pub to: PartName,
-    /// The port on this machine: this one or an error [default: the usual one, or the next that is free]
+    /// The local port; an error if it is not free [default: the usual port, or the next free one]
     #[arg(long)]
     pub port: Option<u16>,
 }
@@ -105,7 +105,7 @@ pub struct Forward {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Example: cargo xtask psql -c 'SELECT * FROM polls_choice'")]
 pub struct Psql {
-    /// Passed on to psql
+    /// Arguments for psql
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub arguments: Vec<String>,
 }
@@ -113,16 +113,16 @@ pub struct Psql {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Example: cargo xtask shell app -- ls -l /tmp")]
 pub struct Shell {
-    /// A further service's name is one, too; the node also of a cluster that is not finished
+    /// The component, or the name of a further service; `node` works also for an unfinished cluster
     #[arg(value_parser = PartParser(SHELL_PARTS), default_value = "app")]
     pub part: PartName,
-    /// A command in place of the shell
+    /// A command to run instead of the shell
     #[arg(last = true)]
     pub command: Vec<String>,
 }
 
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "Example: cargo xtask manage createsuperuser\nEnds with the command's own exit code.")]
+#[command(after_help = "Example: cargo xtask manage createsuperuser\nThe exit code is that of the command.")]
 pub struct Manage {
     /// The management command and its arguments
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
@@ -130,9 +130,9 @@ pub struct Manage {
 }
 
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "Example: cargo xtask kubectl get pods -A\nEnds with kubectl's own exit code.")]
+#[command(after_help = "Example: cargo xtask kubectl get pods -A\nThe exit code is that of kubectl.")]
 pub struct Kubectl {
-    /// Passed on to kubectl
+    /// Arguments for kubectl
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub arguments: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! Values of flags that are types of the modules below, which do not know the command line.
+//! `ValueEnum` for types of lower modules, which do not depend on clap.
 
 use std::ffi::OsStr;
 
