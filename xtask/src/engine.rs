@@ -1,6 +1,6 @@
-//! The door to the container engine: the only place that names bollard.
+//! The door to the container engine: the only module that uses bollard.
 //!
-//! Blocking calls for tasks; inside, each waits for the Engine API and for Ctrl-C at once.
+//! Calls block. Each waits for the Engine API and for Ctrl-C at the same time.
 
 mod attach;
 mod build;
@@ -41,22 +41,22 @@ use crate::{
     interrupt::Interrupt,
 };
 
-/// A connection to an engine that answered.
+/// A connection to a running engine.
 #[derive(Clone)]
 pub struct Engine {
     docker: Docker,
     runtime: Arc<Runtime>,
     interrupt: Interrupt,
-    /// How long one call may take.
+    /// The limit of one call; none without it.
     limit: Option<Duration>,
-    /// What `DOCKER_HOST` must say for other programs to reach the same engine.
+    /// The value of `DOCKER_HOST` for other programs that use the same engine.
     pub host: String,
-    /// For people: "the engine at …", "pocdeploy's own engine".
+    /// The engine's name in messages: "the engine at …", "pocdeploy's own engine".
     pub title: String,
     login: Login,
 }
 
-/// What an image says of itself.
+/// The properties of an image.
 #[derive(Clone, Debug, Default)]
 pub struct ImageFacts {
     pub id: String,
@@ -64,7 +64,7 @@ pub struct ImageFacts {
     pub size: u64,
     /// Digests of the uncompressed layers, lowest first.
     pub layers: Vec<String>,
-    /// The working directory of its processes; empty where it says none.
+    /// The image's working directory; empty if it sets none.
     pub folder: String,
 }
 
@@ -90,22 +90,22 @@ impl Engine {
         })
     }
 
-    /// The same connection with a limit for each call.
+    /// A copy of this connection with a limit for each call.
     pub fn within(&self, limit: Duration) -> Engine {
         Engine { limit: Some(limit), ..self.clone() }
     }
 
-    /// The same connection, which goes on after the run's own limit was reached: for what explains a failure.
+    /// A copy of this connection that ignores the run's time limit and signals, to collect evidence of a failure.
     pub fn after_the_end(&self) -> Engine {
         Engine { interrupt: Interrupt::default(), ..self.clone() }
     }
 
-    /// The engine's own description; fails when it does not answer.
+    /// The engine's own description; an error if it does not answer.
     pub fn info(&self) -> Result<SystemInfo> {
         self.wait(async { self.docker.info().await.map_err(|error| self.explain(error)) }).context("ask the container engine")
     }
 
-    /// The image's facts, or nothing when the engine has no such image.
+    /// The image's properties; `None` if the engine has no such image.
     pub fn image(&self, reference: &str) -> Result<Option<ImageFacts>> {
         let found = self.wait(async {
             match self.docker.inspect_image(reference).await {
@@ -122,15 +122,15 @@ impl Engine {
         Ok(Some(ImageFacts { id: image.id.unwrap_or_default(), labels, size, layers, folder }))
     }
 
-    /// Gives an image a further `name:tag`.
+    /// Adds a name `name:tag` to an image.
     pub fn tag(&self, reference: &str, name: &str, tag: &str) -> Result<()> {
         let options = TagImageOptions { repo: Some(name.to_owned()), tag: Some(tag.to_owned()) };
         self.wait(async { self.docker.tag_image(reference, Some(options)).await.map_err(|error| self.explain(error)) })
             .with_context(|| format!("tag {reference} as {name}:{tag}"))
     }
 
-    /// Removes a name of an image, and the image with its last name. Absent counts as done; so does an image that a
-    /// container uses, for that container is not ours to judge.
+    /// Removes a name of an image, and the image with its last name. A missing image counts as done; so does an image that a container
+    /// uses.
     pub fn remove_image(&self, reference: &str) -> Result<()> {
         self.wait(async {
             match self
@@ -146,7 +146,7 @@ impl Engine {
         .with_context(|| format!("remove image {reference}"))
     }
 
-    /// The digest under which a registry serves a reference, asked through the engine that would pull it.
+    /// The digest of a reference in its registry. The engine asks the registry, with its own network and credentials.
     pub fn registry_digest(&self, reference: &str, limit: std::time::Duration) -> Result<String> {
         let (docker, unread) = self.logged_in(reference);
         let asked = async {
@@ -159,7 +159,7 @@ impl Engine {
         self.wait(asked).map_err(|error| told_of(error, unread)).with_context(|| format!("ask the registry for {reference}"))
     }
 
-    /// The same for an image that need not be there: nothing where the registry answers that it does not have it.
+    /// Like `registry_digest`; `None` if the registry answers that it does not have the image.
     pub fn digest_in_registry(&self, reference: &str, limit: std::time::Duration) -> Result<Option<String>> {
         let (docker, unread) = self.logged_in(reference);
         let asked = async {
@@ -173,7 +173,7 @@ impl Engine {
         self.wait(asked).map_err(|error| told_of(error, unread)).with_context(|| format!("ask the registry for {reference}"))
     }
 
-    /// Pulls one reference; `progress` hears of layers.
+    /// Pulls one reference; calls `progress` for each step of a layer.
     pub fn pull(&self, reference: &str, progress: impl Fn(&str)) -> Result<()> {
         let options = CreateImageOptions { from_image: Some(reference.to_owned()), ..CreateImageOptions::default() };
         let (docker, unread) = self.logged_in(reference);
@@ -188,7 +188,8 @@ impl Engine {
         .with_context(|| format!("pull {reference}"))
     }
 
-    /// Pushes one reference to the registry that its name says: layers that it has stay where they are. `progress` hears of layers.
+    /// Pushes one reference to the registry in its name; the engine skips layers that the registry has. Calls `progress` for each step of a
+    /// layer.
     pub fn push(&self, name: &str, tag: &str, progress: impl Fn(&str)) -> Result<()> {
         let options = PushImageOptions { tag: Some(tag.to_owned()), ..PushImageOptions::default() };
         let (docker, unread) = self.logged_in(name);
@@ -202,13 +203,13 @@ impl Engine {
         pushed.map_err(|error| told_of(error, unread)).with_context(|| format!("push {name}:{tag}"))
     }
 
-    /// The proxies that docker's client would give to a build, as build arguments.
+    /// The proxy settings of docker's configuration, as build arguments.
     pub fn proxies(&self) -> Result<std::collections::BTreeMap<String, String>> {
         self.login.proxies(&self.host)
     }
 
-    /// The same connection with the credentials that docker's configuration has for a reference's registry. Where they cannot be read,
-    /// nobody may need them: why comes back, for the case that the registry refuses.
+    /// This connection with the credentials of docker's configuration for the reference's registry. If they cannot be read, the connection
+    /// has none, and the second value says why; an error of the registry shows it.
     fn logged_in(&self, reference: &str) -> (Docker, Option<String>) {
         match self.login.header(reference) {
             Ok(None) => (self.docker.clone(), None),
@@ -217,7 +218,7 @@ impl Engine {
         }
     }
 
-    /// Reads a stream of steps to its end; a step that names an error ends it.
+    /// Reads a stream of steps to its end; fails at a step with an error.
     fn follow<T>(&self, stream: impl Stream<Item = Result<T, Error>>, mut step: impl FnMut(T) -> Option<String>) -> Result<()> {
         self.wait(async {
             let mut stream = std::pin::pin!(stream);
@@ -231,7 +232,7 @@ impl Engine {
         })
     }
 
-    /// Puts an API error into words; a lost connection says how to see whether the engine still runs.
+    /// Turns an API error into a message. If the connection was lost, the hint says how to check whether the engine still runs.
     fn explain(&self, error: Error) -> anyhow::Error {
         match error {
             Error::DockerResponseServerError { message, .. } => Problem::new(message.trim().to_owned()).code(Code::EngineFailed).into(),
@@ -247,7 +248,7 @@ impl Engine {
     }
 }
 
-/// A request for itself, with credentials for a registry. bollard's own way of giving them writes an alphabet that engines do not read.
+/// Adds the header with a registry's credentials. bollard's own function uses a base64 variant that engines do not read.
 fn with_header(mut request: BollardRequest, header: &str) -> BollardRequest {
     if let Ok(mut value) = http::HeaderValue::from_str(header) {
         value.set_sensitive(true);
@@ -256,7 +257,7 @@ fn with_header(mut request: BollardRequest, header: &str) -> BollardRequest {
     request
 }
 
-/// A registry's refusal, with why it was asked without credentials.
+/// Adds to a registry's refusal why the request had no credentials.
 fn told_of(error: anyhow::Error, unread: Option<String>) -> anyhow::Error {
     match unread {
         Some(why) => error.context(format!("it was asked without credentials, since these cannot be read ({why})")),
@@ -264,7 +265,7 @@ fn told_of(error: anyhow::Error, unread: Option<String>) -> anyhow::Error {
     }
 }
 
-/// A registry's word that it has no such manifest or repository, as engines pass it on.
+/// Whether the error is a registry's answer that it has no such manifest or repository, as engines forward it.
 fn is_unknown_there(error: &Error) -> bool {
     let words = ["manifest unknown", "name unknown", "no such manifest", "not found"];
     matches!(error, Error::DockerResponseServerError { message, .. } if words.iter().any(|it| message.to_lowercase().contains(it)))

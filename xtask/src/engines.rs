@@ -1,4 +1,4 @@
-//! Which engine this machine has: the user's, found by `DOCKER_HOST` or at the usual sockets, or one of the tool's own.
+//! Finds this machine's engine: the user's, by `DOCKER_HOST` or at the usual sockets, or the tool's own.
 
 mod own;
 
@@ -14,7 +14,7 @@ use crate::{
 
 pub use crate::engines::own::{Managed, PACKAGES};
 
-/// An engine that runs already: the user's, or the one that an earlier run started. Starts none.
+/// A running engine: the user's, or the one that an earlier run started. Starts none.
 pub fn find(env: &Env) -> Result<Option<Engine>> {
     match find_users(env)? {
         Some(found) => Ok(Some(found)),
@@ -22,7 +22,7 @@ pub fn find(env: &Env) -> Result<Option<Engine>> {
     }
 }
 
-/// The first place of the user's that answers. A `DOCKER_HOST` that does not answer is an error: the user meant it.
+/// The first of the user's engines that answers. If `DOCKER_HOST` is set and does not answer, that is an error.
 fn find_users(env: &Env) -> Result<Option<Engine>> {
     if let Some(host) = std::env::var("DOCKER_HOST").ok().filter(|it| !it.is_empty()) {
         let found = Found { title: format!("the engine at {host} (DOCKER_HOST)"), host };
@@ -56,7 +56,7 @@ fn usual_sockets() -> Vec<PathBuf> {
     out
 }
 
-/// Connects with the run's own means, and sees that the engine answers.
+/// Connects with the run's runtime and signal handling, and checks that the engine answers.
 pub fn connect(env: &Env, found: &Found) -> Result<Engine> {
     Engine::connect(found, &env.runtime, &env.interrupt, &env.tools)
 }

@@ -1,7 +1,7 @@
-//! The door to other programs: the only place that starts a process.
+//! The door to other programs: the only module that starts processes.
 //!
-//! A command is built with xshell's `cmd!` by whoever needs it and run here: echoed, logged, bounded in time,
-//! stopped with its children on Ctrl-C, its exit status always looked at.
+//! Callers build a command with xshell's `cmd!` and run it here. Each command is shown, logged and limited in time, and stopped with its
+//! children on Ctrl-C; its exit status is always checked.
 
 mod ask;
 mod heard;
@@ -36,19 +36,19 @@ use crate::{
     },
 };
 
-/// Ten minutes: for commands that are not builds.
+/// For commands that are not builds.
 pub const COMMAND_LIMIT: Duration = Duration::from_secs(600);
-/// Two hours: a build of everything on one slow core.
+/// For a build of everything on one slow core.
 pub const BUILD_LIMIT: Duration = Duration::from_secs(7200);
 
 /// Writes a command's standard input.
 type Feed<'a> = Box<dyn FnOnce(ChildStdin) + Send + 'a>;
 
-/// Runs commands for one project; safe to share between threads.
+/// Runs commands for one project; can be shared between threads.
 #[derive(Clone)]
 pub struct Tools {
     log_dir: PathBuf,
-    /// The log's name where it is not the task's.
+    /// The log's name, if it is not the task's.
     log_name: Option<String>,
     interrupt: Interrupt,
     report: Arc<dyn Report>,
@@ -59,36 +59,36 @@ impl Tools {
         Tools { log_dir, log_name: None, interrupt, report }
     }
 
-    /// The same with a log of its own: for steps of one task that run side by side.
+    /// A copy with its own log, for parallel steps of one task.
     pub fn with_log(&self, name: &str) -> Tools {
         Tools { log_name: Some(name.to_owned()), ..self.clone() }
     }
 
-    /// A shell to build commands with, standing in `dir`.
+    /// A shell with the working directory `dir`, to build commands with.
     pub fn shell(&self, dir: &Path) -> Result<Shell> {
         let sh = Shell::new().context("open a shell")?;
         sh.change_dir(dir);
         Ok(sh)
     }
 
-    /// Where a task's commands write.
+    /// The log of a task's commands.
     pub fn log(&self, task: TaskId) -> PathBuf {
         self.log_dir.join(format!("{}.log", self.log_name.clone().unwrap_or_else(|| task.file_name())))
     }
 
-    /// Runs to the end; output goes to the task's log. Failing is an error with the last lines.
+    /// Runs a command to its end, with output to the task's log. A failure is an error with the last lines.
     pub fn run(&self, task: TaskId, cmd: Cmd<'_>) -> Result<()> {
         self.run_watched(task, cmd, COMMAND_LIMIT, |_| ())
     }
 
-    /// Like `run`, for builds: `on_line` sees each line of output as it comes.
+    /// Like `run`, for builds: calls `on_line` for each line of output.
     pub fn run_watched(&self, task: TaskId, cmd: Cmd<'_>, limit: Duration, on_line: impl Fn(&str) + Sync) -> Result<()> {
         let shown = cmd.to_string();
         let (status, _) = self.execute(task, &shown, cmd.into(), None, limit, false, &on_line)?;
         self.verdict(task, &shown, status)
     }
 
-    /// Like `run`, with what `write` writes as standard input, while it is written.
+    /// Like `run`, with standard input from `write`, which runs at the same time.
     pub fn run_with_input(&self, task: TaskId, cmd: Cmd<'_>, write: impl FnOnce(&mut dyn Write) -> Result<()> + Send) -> Result<()> {
         let shown = cmd.to_string();
         let written = Mutex::new(Ok(()));
@@ -99,12 +99,12 @@ impl Tools {
             }
         };
         let (status, _) = self.execute(task, &shown, cmd.into(), Some(Box::new(feed)), COMMAND_LIMIT, false, &|_| ())?;
-        // A command that ended early closes its input; its own words say more than the broken pipe.
+        // A command that fails early closes its input. Its own message is more useful than the broken pipe.
         self.verdict(task, &shown, status)?;
         written.into_inner().unwrap_or(Ok(())).with_context(|| format!("write to `{shown}`"))
     }
 
-    /// Runs to the end and returns its standard output without the final newline; standard error goes to the log.
+    /// Runs a command and returns its standard output without the final newline; standard error goes to the log.
     pub fn read(&self, task: TaskId, cmd: Cmd<'_>) -> Result<String> {
         let shown = cmd.to_string();
         let (status, out) = self.execute(task, &shown, cmd.into(), None, COMMAND_LIMIT, true, &|_| ())?;
@@ -112,7 +112,7 @@ impl Tools {
         Ok(out.trim_end_matches('\n').to_owned())
     }
 
-    /// Whether the command ends with 0. A program that is not there counts as no; a signal to this process does not.
+    /// Whether the command exits with 0. A missing program counts as no; a signal to this process is an error.
     pub fn is_ok(&self, task: TaskId, cmd: Cmd<'_>) -> Result<bool> {
         let shown = cmd.to_string();
         match self.execute(task, &shown, cmd.into(), None, COMMAND_LIMIT, false, &|_| ()) {
@@ -121,7 +121,7 @@ impl Tools {
         }
     }
 
-    /// Exit status and everything that was written to standard output and standard error, for callers that read a failure.
+    /// Whether the command succeeded, and its standard output and standard error, for callers that parse a failure.
     pub fn outcome(&self, task: TaskId, cmd: Cmd<'_>) -> Result<(bool, String)> {
         let shown = cmd.to_string();
         let text = Mutex::new(String::new());
@@ -135,28 +135,27 @@ impl Tools {
         Ok((status.success(), text.into_inner().unwrap_or_default()))
     }
 
-    /// Whether it ended well, and its standard output, which goes into no log: for a program that is asked for secrets.
+    /// Whether the command succeeded, and its standard output, which is not logged, since it may contain secrets.
     pub fn converse(&self, task: TaskId, cmd: Cmd<'_>, input: &[u8], limit: Duration) -> Result<(bool, String)> {
         let shown = cmd.to_string();
-        // A program that ends without reading closes its input; its answer says more.
+        // A program that ends without reading closes its input; its answer matters more.
         let feed = |mut to: ChildStdin| drop(to.write_all(input));
         let (status, out) = self.execute(task, &shown, cmd.into(), Some(Box::new(feed)), limit, true, &|_| ())?;
         Ok((status.success(), out))
     }
 
-    /// Runs on the user's own terminal: for the project's checks, whose output is the result.
+    /// Runs a command on the user's terminal, for checks whose output is the result.
     pub fn run_attached(&self, cmd: Cmd<'_>, limit: Duration) -> Result<()> {
         let shown = cmd.to_string();
         let mut command: Command = cmd.into();
-        // A group of its own, as everywhere: what is stopped is stopped with its children.
+        // Its own process group, so that it can be stopped with its children.
         command.stdin(Stdio::null()).process_group(0);
         let mut child = command.spawn().map_err(|error| not_started(&shown, error))?;
         let status = self.wait(&mut child, &shown, limit, None)?;
         if status.success() { Ok(()) } else { Err(Problem::new(format!("`{shown}` {}", ended(status))).code(Code::CommandFailed).into()) }
     }
 
-    /// Runs in our place, with our own terminal and input, for as long as it likes; returns its exit code. Ctrl-C is the
-    /// program's to answer.
+    /// Runs a command with our terminal and input, without a limit, and returns its exit code. The command handles Ctrl-C.
     pub fn run_in_place(&self, cmd: Cmd<'_>) -> Result<u8> {
         let shown = cmd.to_string();
         let mut command: Command = cmd.into();
@@ -165,7 +164,7 @@ impl Tools {
         Ok(status.code().or(signalled).and_then(|it| u8::try_from(it).ok()).unwrap_or(1))
     }
 
-    /// Starts a daemon that outlives this process: its own session group, output to `log`.
+    /// Starts a daemon that survives this process: own process group, output to `log`.
     pub fn start_daemon(&self, task: TaskId, cmd: Cmd<'_>, log: &Path) -> Result<Child> {
         let shown = cmd.to_string();
         self.report.event(task, Event::Detail { text: format!("$ {shown}") });
@@ -190,7 +189,7 @@ impl Tools {
         self.report.event(task, Event::Detail { text: format!("$ {shown}") });
         let log = Log::new(self.log(task));
         log.line(&format!("$ {shown}"));
-        // A group of its own: Ctrl-C reaches us alone, and we stop the command with all its children.
+        // Its own process group: only this process gets Ctrl-C, and stops the command with all its children.
         let input = if feed.is_some() { Stdio::piped() } else { Stdio::null() };
         command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut child = command.spawn().map_err(|error| not_started(shown, error))?;
@@ -291,14 +290,14 @@ impl Tools {
     }
 }
 
-/// Puts another program in the place of this process, so that signals and the terminal are its own. Returns only if that fails.
+/// Replaces this process by another program, which then gets the signals and the terminal. Returns only an error.
 pub fn replace_by(program: &Path, arguments: &[OsString]) -> anyhow::Error {
     #[expect(clippy::disallowed_methods, reason = "this is the door; the program takes this one's place")]
     let error = Command::new(program).args(arguments).exec();
     not_started(&program.display().to_string(), error)
 }
 
-/// Whether a program is on `PATH`, and where.
+/// The path of a program on `PATH`.
 pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|dir| dir.join(program)).find(|it| is_executable(it))

@@ -1,4 +1,4 @@
-//! A command in a container on the user's own terminal: input, output, size and exit code pass through.
+//! Runs a command in a container on the user's own terminal: input, output, window size and exit code pass through.
 
 use std::io::Write as _;
 
@@ -21,8 +21,8 @@ use crate::{
 };
 
 impl Engine {
-    /// Runs the command and returns its exit code. With a terminal on both ends it gets one, with raw input; else standard input goes
-    /// through to its end.
+    /// Runs the command and returns its exit code. If standard input and output are terminals, the command gets a terminal with raw input;
+    /// otherwise standard input passes through to its end.
     pub fn attach(&self, container: &str, command: &[String]) -> Result<u8> {
         let tty = terminal::is_interactive();
         let options = CreateExecOptions {
@@ -62,7 +62,7 @@ impl Engine {
             });
             let mut output = output;
             while let Some(item) = output.next().await {
-                // A reader that went away (`| head`) does not stop the command; its further words are dropped.
+                // If our output is closed (`| head`), the command continues, and its further output is dropped.
                 match item.map_err(|error| self.explain(error))? {
                     LogOutput::StdErr { message } => std::io::stderr().write_all(&message).ok(),
                     LogOutput::StdOut { message } | LogOutput::Console { message } => {
@@ -79,7 +79,7 @@ impl Engine {
     }
 }
 
-/// Tells the command's terminal the size of the user's, now and whenever that changes.
+/// Sets the size of the command's terminal to that of the user's, now and after each change.
 async fn follow_size(engine: Engine, id: String) {
     let Ok(mut changes) = signal(SignalKind::window_change()) else { return };
     while let Some((width, height)) = terminal_size::terminal_size() {

@@ -1,6 +1,6 @@
-//! Building an image from a context through the Engine API.
+//! Builds an image from a context through the Engine API.
 //!
-//! Here by the classic builder, which makes the tool's own images; a user's Dockerfile goes to BuildKit where the engine has it.
+//! This file uses the classic builder, which builds the tool's own images. The user's Dockerfile is built by BuildKit if the engine has it.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use bollard::{
 pub use crate::engine::context::Root;
 use crate::engine::{Engine, context};
 
-/// What to build, and under which names.
+/// A build: context, Dockerfile, names.
 #[derive(Clone, Debug, Default)]
 pub struct BuildRequest {
     pub context: Vec<Root>,
@@ -22,14 +22,14 @@ pub struct BuildRequest {
     /// `name:tag` of the result.
     pub tag: String,
     pub args: HashMap<String, String>,
-    /// Each is a step of the build.
+    /// Each label is a step of the build.
     pub labels: HashMap<String, String>,
-    /// Whether `RUN` steps have a network: the host's, since an engine may have no default bridge.
+    /// Whether `RUN` steps have a network. It is the host's network, since an engine may have no default bridge.
     pub network: bool,
 }
 
 impl Engine {
-    /// Builds and tags; `progress` hears each line that the builder says.
+    /// Builds and tags the image; calls `progress` with each line of the builder's output.
     pub fn build(&self, request: BuildRequest, progress: impl Fn(&str)) -> Result<()> {
         let tag = request.tag.clone();
         let options = BuildImageOptions {

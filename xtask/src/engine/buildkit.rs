@@ -1,8 +1,8 @@
-//! Builds by the BuildKit inside an engine, over the Engine API and without BuildKit's own client.
+//! Builds with the engine's own BuildKit through the Engine API, without BuildKit's client.
 //!
-//! An engine takes the context as the request's body, as for the classic builder, and its BuildKit reads that as an archive from the
-//! network (moby's `builder/builder-next/builder.go`). Without a client beside it such a build has no session: no secrets, no keys, and
-//! only the frontend that the engine brings, since the body can be read once.
+//! The context is the body of the request, as for the classic builder; BuildKit reads it as an archive from the network (moby's
+//! `builder/builder-next/builder.go`). Such a build has no session: no secrets, no ssh keys, and only the engine's built-in frontend, since
+//! the body can be read once only.
 
 use std::sync::Mutex;
 
@@ -19,19 +19,19 @@ use crate::{
     errors::{Code, Problem},
 };
 
-/// What an engine does of a user's Dockerfile.
+/// The builder of an engine for the user's Dockerfile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Builder {
-    /// No BuildKit, or `DOCKER_BUILDKIT=0` says to do without; which.
+    /// The classic builder: the engine has no BuildKit, or `DOCKER_BUILDKIT=0` disables it. The text says which.
     Classic(String),
-    /// BuildKit, whose own frontend reads Dockerfile 1.N; the engine's name and version.
+    /// BuildKit, whose built-in frontend supports Dockerfile 1.N; and the engine's name and version.
     BuildKit { frontend: u32, engine: String },
-    /// Another engine behind the same interface, which judges for itself.
+    /// Another engine with the same API, for example Podman. It rejects by itself what it does not support.
     Other,
 }
 
-/// Docker's releases, oldest first, and the Dockerfile version that each brings: what its `vendor.mod` names as BuildKit, whose 0.N has
-/// Dockerfile 1.(N-6). Read from the modules github.com/docker/docker v20.10.24 to v28.5.2.
+/// Docker's releases, oldest first, with the Dockerfile version that each supports: its `vendor.mod` names BuildKit 0.N, which has
+/// Dockerfile 1.(N-6). Source: the modules github.com/docker/docker v20.10.24 to v28.5.2.
 const FRONTENDS: [(u32, u32, u32); 14] = [
     (18, 9, 0),
     (19, 3, 1),
@@ -49,7 +49,8 @@ const FRONTENDS: [(u32, u32, u32); 14] = [
     (28, 5, 19),
 ];
 
-/// The Dockerfile version of a release. One newer than the table is held to know everything: it says itself what it does not.
+/// The Dockerfile version of a release. A release newer than the table counts as supporting everything: it rejects by itself what it does
+/// not.
 fn frontend(version: &str) -> u32 {
     let mut numbers = version.split(|it: char| !it.is_ascii_digit()).map(|it| it.parse().unwrap_or(0_u32));
     let (major, minor) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
@@ -59,7 +60,7 @@ fn frontend(version: &str) -> u32 {
     FRONTENDS.iter().rev().find(|it| (it.0, it.1) <= (major, minor)).map_or(0, |it| it.2)
 }
 
-/// The first release of Docker that reads Dockerfile 1.N, for people.
+/// The first release of Docker that supports Dockerfile 1.N, for messages.
 pub fn first_release(frontend: u32) -> String {
     match FRONTENDS.iter().find(|it| it.2 >= frontend) {
         Some((major, minor, _)) => format!("Docker {major}.{minor}"),
@@ -68,7 +69,7 @@ pub fn first_release(frontend: u32) -> String {
 }
 
 impl Engine {
-    /// What builds on this engine.
+    /// The builder of this engine.
     pub fn builder(&self) -> Result<Builder> {
         let version = self.wait(async { self.docker.version().await.map_err(|error| self.explain(error)) })?;
         let components = version.components.unwrap_or_default();
@@ -86,7 +87,7 @@ impl Engine {
         Ok(Builder::BuildKit { frontend: frontend(version.version.as_deref().unwrap_or_default()), engine: name })
     }
 
-    /// Builds and tags by BuildKit; `progress` hears each step and each line that a step says.
+    /// Builds and tags with BuildKit; calls `progress` for each step and each line of a step's output.
     pub fn build_with_buildkit(&self, request: BuildRequest, progress: impl Fn(&str)) -> Result<()> {
         let query = query(&[
             ("version", "2"),
@@ -97,8 +98,8 @@ impl Engine {
             ("labels", &json!(request.labels).to_string()),
         ]);
         let body = Mutex::new(Some(body_try_stream(context::tar_stream(request.context))));
-        // bollard reads the lines of such a build only together with tonic and a TLS library; here the request for a raw stream of bytes
-        // becomes the one for a build.
+        // bollard can parse the output of such a build only with tonic and a TLS library. So this starts from bollard's request for a raw
+        // byte stream and turns it into a build request.
         let docker = self.docker.clone().with_request_modifier(move |mut it| {
             let taken = body.lock().ok().and_then(|mut body| body.take());
             let path = it.uri().path().replace("/images/build/get", "/build");
@@ -136,7 +137,7 @@ fn query(pairs: &[(&str, &str)]) -> String {
     pairs.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect::<Vec<_>>().join("&")
 }
 
-/// One line of the answer.
+/// One line of the response.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Line {
@@ -152,12 +153,12 @@ struct Detail {
     message: String,
 }
 
-/// What BuildKit tells while it builds, as far as people want to read it.
+/// BuildKit's progress, reduced to what users read.
 #[derive(Default)]
 struct Trace {
-    /// Steps that were told already, and whether they were told as cached.
+    /// Steps that were reported, and whether as cached.
     told: std::collections::BTreeMap<String, bool>,
-    /// What a step said after its last line break.
+    /// The unfinished last line of each step's output.
     open: std::collections::BTreeMap<String, String>,
 }
 
@@ -217,7 +218,7 @@ impl Trace {
     }
 }
 
-/// The error without the stations that it came through.
+/// The error's last part, without the chain of contexts before it.
 fn message(text: &str) -> String {
     let mut text = text.trim();
     for station in [
@@ -231,7 +232,7 @@ fn message(text: &str) -> String {
     text.to_owned()
 }
 
-/// The numbers and contents of a message's fields, by the wire format of protocol buffers; numbers come without content.
+/// Field numbers and contents of a message in the protobuf wire format; integers have no content.
 fn fields(mut message: &[u8]) -> Vec<(u64, &[u8])> {
     let mut out = Vec::new();
     while let Some(key) = varint(&mut message) {
@@ -280,7 +281,7 @@ mod tests {
 
     #[test]
     fn steps_and_what_they_say_are_read_from_an_engines_answer() {
-        // Lines of Docker 20.10.24: a step begins, says something, and fails.
+        // Lines of Docker 20.10.24: a step starts, writes output, and fails.
         let lines = concat!(
             "{\"id\":\"moby.buildkit.trace\",\"aux\":\"CrwBCkdzaGEyNTY6ODU3ZGQ2NDNlNzIwODNkYzdiMDM4MmEyNjRiOWFiM2JhZGFmYjMxNmZlZWNiNGUwYTBiNTVlZGJiZjhmYWVlMxJHc2hhMjU2OmQzNWVkMDJkODc4M2I0MDRiOGY1MWJjZDI4MzVjZGZlNjEwZGU2NTQ5NTIyMzEzOTA3MGU0YWE2ZWI0MDY2ODEaGltzdGFnZS0wIDQvNF0gUlVOIGxzIC1sIC9hKgwIheSl2AYQ4vz8wQE=\"}\n",
             "{\"id\":\"moby.buildkit.trace\",\"aux\":\"GoQBCkdzaGEyNTY6ODU3ZGQ2NDNlNzIwODNkYzdiMDM4MmEyNjRiOWFiM2JhZGFmYjMxNmZlZWNiNGUwYTBiNTVlZGJiZjhmYWVlMxIMCIXkpdgGEJ6D2ekBGAEiKS1ydy0tLS0tLS0gMSByb290IHJvb3QgMyBOb3YgMjcgMTI6MDUgL2EK\"}\n",

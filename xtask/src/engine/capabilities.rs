@@ -1,8 +1,8 @@
-//! Hosts that lack a Linux capability, and the OCI runtime that makes privileged containers work there.
+//! An OCI runtime wrapper for hosts that lack Linux capabilities.
 //!
-//! An engine asks for every capability that it knows when a container is privileged, and the kernel refuses those
-//! outside the host's bounding set. This program, standing in front of runc, removes them from what runc is given.
-//! It is used by the engine that the tool manages, and only where a capability is missing.
+//! For a privileged container an engine requests every capability that it knows, and the kernel rejects those outside the host's bounding
+//! set. This program runs instead of runc, removes the missing capabilities from the container's configuration, and then executes runc.
+//! Only the tool's own engine uses it, and only if a capability is missing.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-/// The name under which this program acts as an OCI runtime.
+/// The name of this wrapper as an OCI runtime.
 pub const RUNTIME: &str = "pocdeploy-runc";
 
 /// Capabilities in the kernel's order (`include/uapi/linux/capability.h`).
@@ -61,7 +61,7 @@ const NAMES: [&str; 41] = [
     "CAP_CHECKPOINT_RESTORE",
 ];
 
-/// Capabilities that the kernel knows and this host does not grant; empty on an ordinary host.
+/// Capabilities that the kernel knows and the host's bounding set lacks; usually empty.
 pub fn missing() -> Vec<&'static str> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let last = fs::read_to_string("/proc/sys/kernel/cap_last_cap").ok().and_then(|it| it.trim().parse().ok()).unwrap_or(NAMES.len() - 1);
@@ -74,8 +74,7 @@ fn missing_from(status: &str, last: usize) -> Vec<&'static str> {
     NAMES.iter().enumerate().filter(|(bit, _)| *bit <= last && bounding & (1 << bit) == 0).map(|(_, name)| *name).collect()
 }
 
-/// Acts as the OCI runtime: mends the bundle or process file that the arguments name, then becomes runc.
-/// Returns only when runc could not be started.
+/// Acts as the OCI runtime: edits the bundle or process file in the arguments, then becomes runc. Returns only if runc cannot be started.
 pub fn act_as_runtime(arguments: &[String]) -> Result<()> {
     let missing = missing();
     if let Some((path, is_bundle)) = file_to_mend(arguments) {
@@ -141,7 +140,7 @@ mod tests {
     fn a_full_bounding_set_lacks_nothing_and_a_cleared_bit_is_named() {
         assert_eq!(missing_from("CapBnd:\t000001ffffffffff\n", 40), Vec::<&str>::new());
         assert_eq!(missing_from("CapBnd:\t000001fffeffffff\n", 40), ["CAP_SYS_RESOURCE"]);
-        // An older kernel knows fewer: what it does not know is not missing.
+        // An older kernel knows fewer capabilities. Those that it does not know are not missing.
         assert_eq!(missing_from("CapBnd:\t0000003fffffffff\n", 37), Vec::<&str>::new());
     }
 

@@ -1,4 +1,4 @@
-//! Connecting to an engine whose address is known. Which one that is, is decided in `engines.rs`.
+//! Connects to an engine with a known address. `engines.rs` chooses the engine.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,12 +13,12 @@ use crate::{
     tool::Tools,
 };
 
-/// Seconds that one request may take: committing an image of a gigabyte is one.
+/// The limit of one request in seconds. Committing an image of a gigabyte is one request.
 const REQUEST_LIMIT: u64 = 1800;
-/// What an engine at rest answers within.
+/// An idle engine answers within this time.
 const PING_LIMIT: Duration = Duration::from_secs(5);
 
-/// Where an engine was found.
+/// The address of an engine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found {
     pub host: String,
@@ -26,7 +26,7 @@ pub struct Found {
 }
 
 impl Engine {
-    /// Connects and sees that the engine answers.
+    /// Connects, and checks that the engine answers.
     pub fn connect(found: &Found, runtime: &Arc<Runtime>, interrupt: &Interrupt, tools: &Tools) -> Result<Engine> {
         let docker = if let Some(path) = found.host.strip_prefix("unix://") {
             Docker::connect_with_unix(path, REQUEST_LIMIT, API_DEFAULT_VERSION)

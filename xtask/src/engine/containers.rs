@@ -1,4 +1,4 @@
-//! Containers and networks: look up, run, execute in, remove.
+//! Containers and networks: inspect, run, execute in, remove.
 
 use std::{collections::HashMap, io::Write, path::PathBuf};
 
@@ -21,20 +21,20 @@ use crate::{
     errors::{Code, Problem},
 };
 
-/// A container as far as the tool cares.
+/// The properties of a container that the tool uses.
 #[derive(Clone, Debug, Default)]
 pub struct Container {
     pub id: String,
     pub running: bool,
-    /// Whether the engine is removing it: it is listed, and can be neither read nor started.
+    /// Whether the engine is removing the container: it is still listed, but cannot be read or started.
     pub leaving: bool,
-    /// For people: `running`, `exited (137)`, `exited (137), killed because memory ran out`.
+    /// The state for messages: `running`, `exited (137)`, `exited (137), killed because memory ran out`.
     pub state: String,
-    /// Its first process as the host of the engine counts; 0 when it does not run.
+    /// The process id of its first process on the engine's host; 0 if it does not run.
     pub process: i64,
     /// When it last started, in RFC 3339.
     pub started: String,
-    /// The networks that it is attached to, by name.
+    /// Names of the networks that it is attached to.
     pub networks: Vec<String>,
     pub image: String,
     pub labels: HashMap<String, String>,
@@ -42,19 +42,19 @@ pub struct Container {
     pub ports: Vec<(String, u16)>,
     /// Names of its anonymous and named volumes.
     pub volumes: Vec<String>,
-    /// Its mounts: where in the container, and what of the engine's host.
+    /// Its mounts: the path in the container, and the path on the engine's host.
     pub mounts: Vec<(String, PathBuf)>,
 }
 
 impl Container {
-    /// The host's port that leads to the container's.
+    /// The host's port for a port of the container.
     pub fn published(&self, port: u16) -> Option<u16> {
         let inner = format!("{port}/tcp");
         self.ports.iter().find(|(name, _)| *name == inner).map(|(_, outer)| *outer)
     }
 }
 
-/// What to start.
+/// A container to start.
 #[derive(Clone, Debug, Default)]
 pub struct ContainerSpec {
     pub name: String,
@@ -68,7 +68,7 @@ pub struct ContainerSpec {
     pub volumes: Vec<String>,
 }
 
-/// What a command in a container said, and how it ended.
+/// The output of a command in a container, and its exit code.
 #[derive(Clone, Debug, Default)]
 pub struct ExecOutput {
     pub code: i64,
@@ -122,7 +122,7 @@ impl Engine {
         }))
     }
 
-    /// Names of all containers, running or not, that carry the label.
+    /// Names of all containers with the label, running or not.
     pub fn containers_with_label(&self, label: &str) -> Result<Vec<String>> {
         let filters = HashMap::from([("label".to_owned(), vec![label.to_owned()])]);
         self.list_containers(filters)
@@ -134,7 +134,7 @@ impl Engine {
         self.list_containers(filters)
     }
 
-    /// Names of all running containers that publish the host's port.
+    /// Names of all running containers that publish this port of the host.
     pub fn containers_publishing(&self, port: u16) -> Result<Vec<String>> {
         let filters = HashMap::from([("publish".to_owned(), vec![port.to_string()]), ("status".to_owned(), vec!["running".to_owned()])]);
         self.list_containers(filters)
@@ -149,7 +149,7 @@ impl Engine {
         Ok(found.into_iter().filter_map(|it| name(it.names)).collect())
     }
 
-    /// Creates and starts; the name must be free.
+    /// Creates and starts a container; its name must be free.
     pub fn start_new(&self, spec: ContainerSpec) -> Result<()> {
         let name = spec.name.clone();
         let host = HostConfig {
@@ -175,13 +175,13 @@ impl Engine {
         .with_context(|| format!("start container {name}"))
     }
 
-    /// Starts a container that exists. Running counts as done.
+    /// Starts an existing container. A running one counts as done.
     pub fn start(&self, name: &str) -> Result<()> {
         self.wait(async { self.docker.start_container(name, None::<StartContainerOptions>).await.map_err(|error| self.explain(error)) })
             .with_context(|| format!("start container {name}"))
     }
 
-    /// Stops a container within `seconds`, then kills it. Stopped counts as done.
+    /// Stops a container, and kills it after `seconds`. A stopped one counts as done.
     pub fn stop(&self, name: &str, seconds: i32) -> Result<()> {
         let options = StopContainerOptions { t: Some(seconds), ..StopContainerOptions::default() };
         self.wait(async { self.docker.stop_container(name, Some(options)).await.map_err(|error| self.explain(error)) })
@@ -201,12 +201,12 @@ impl Engine {
         .with_context(|| format!("look for {path} in container {container}"))
     }
 
-    /// Runs a command in a running container and reads what it says.
+    /// Runs a command in a running container and returns its output.
     pub fn exec(&self, container: &str, command: &[&str]) -> Result<ExecOutput> {
         self.exec_with_input(container, command, futures_util::stream::empty::<Result<Bytes>>())
     }
 
-    /// The same with a stream as standard input; bytes go through as they come, nothing is kept.
+    /// Like `exec`, with a stream as standard input, which is not buffered as a whole.
     pub fn exec_with_input(
         &self,
         container: &str,
@@ -251,7 +251,7 @@ impl Engine {
             collected?;
             let ended = self.docker.inspect_exec(&id).await.map_err(|error| self.explain(error))?;
             result.code = ended.exit_code.unwrap_or(-1);
-            // A command that ended early closes its input; its own words say more than the broken pipe.
+            // A command that fails early closes its input. Its own message is more useful than the broken pipe.
             if result.code == 0 {
                 fed?;
             }
@@ -260,7 +260,7 @@ impl Engine {
         self.wait(run).with_context(|| format!("run `{what}` in {container}"))
     }
 
-    /// The same with a writer of the input, on a thread of its own.
+    /// Like `exec_with_input`, with a function that writes the input in its own thread.
     pub fn exec_with_writer(
         &self,
         container: &str,
@@ -285,14 +285,14 @@ impl Engine {
         })
     }
 
-    /// Writes an image as an archive, in pieces as they come.
+    /// Writes an image as an archive, as a stream.
     pub fn export_to(&self, reference: &str, out: &mut dyn Write) -> Result<()> {
         let (sender, receiver) = std::sync::mpsc::sync_channel(16);
         let (docker, name) = (self.docker.clone(), reference.to_owned());
         self.runtime.spawn(async move {
             let mut stream = std::pin::pin!(docker.export_image(&name));
             while let Some(item) = stream.next().await {
-                // A receiver that went away needs no more.
+                // The receiver has ended and needs no more data.
                 if sender.send(item).is_err() {
                     return;
                 }
@@ -305,7 +305,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Makes a bridge network with the labels. The name must be free.
+    /// Creates a bridge network with these labels. Its name must be free.
     pub fn create_network(&self, name: &str, labels: HashMap<String, String>) -> Result<()> {
         let options = HashMap::from([("com.docker.network.bridge.enable_ip_masquerade".to_owned(), "true".to_owned())]);
         let request = NetworkCreateRequest {
@@ -320,7 +320,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The labels of a network, or nothing when there is none of that name.
+    /// The labels of a network; `None` if it does not exist.
     pub fn network_labels(&self, name: &str) -> Result<Option<HashMap<String, String>>> {
         let found = self.wait(async {
             match self.docker.inspect_network(name, None::<InspectNetworkOptions>).await {
@@ -333,7 +333,7 @@ impl Engine {
         Ok(found.map(|it| it.labels.unwrap_or_default()))
     }
 
-    /// Names of all networks that carry the label.
+    /// Names of all networks with the label.
     pub fn networks_with_label(&self, label: &str) -> Result<Vec<String>> {
         let options = ListNetworksOptions { filters: Some(HashMap::from([("label".to_owned(), vec![label.to_owned()])])) };
         let found = self

@@ -1,4 +1,4 @@
-//! Build contexts as reproducible tar streams: names sorted, times and owners zero, nothing held in memory whole.
+//! Build contexts as reproducible tar streams: sorted names, zero times and owners, never as a whole in memory.
 
 use std::{
     fs,
@@ -14,37 +14,37 @@ use tokio::sync::mpsc;
 
 use crate::dockerfile::{self, Ignore};
 
-/// One root of a context: a file or a folder of the host, and its name in the archive (empty: the archive's root).
+/// A part of a context: a file or folder of the host, and its path in the archive (empty: the archive's root).
 #[derive(Clone, Debug)]
 pub struct Root {
     pub path: PathBuf,
     pub name: String,
-    /// What of a folder stays out.
+    /// Rules for files of the folder to leave out.
     pub ignore: Option<Ignore>,
 }
 
 impl Root {
-    /// All of a file or a folder.
+    /// A whole file or folder.
     pub fn whole(path: PathBuf, name: &str) -> Root {
         Root { path, name: name.to_owned(), ignore: None }
     }
 }
 
-/// The archive of all roots, written while it is read.
+/// The archive of all roots, written while the receiver reads it.
 pub(crate) fn tar_stream(roots: Vec<Root>) -> impl Stream<Item = Result<Bytes, io::Error>> + Send + 'static {
     let (sender, receiver) = mpsc::channel(16);
     std::thread::spawn(move || {
         let failed = sender.clone();
         let written = write_all(&roots, ChannelWriter { sender, buffer: Vec::with_capacity(CHUNK) });
         if let Err(error) = written {
-            // A reader that went away needs no error.
+            // The receiver may have ended already.
             failed.blocking_send(Err(error)).ok();
         }
     });
     receiver_stream(receiver)
 }
 
-/// A writer, and the stream of what is written to it.
+/// A writer, and the stream of the bytes written to it.
 pub(crate) fn pipe() -> (ChannelWriter, impl Stream<Item = Result<Bytes, io::Error>> + Send + 'static) {
     let (sender, receiver) = mpsc::channel(16);
     (ChannelWriter { sender, buffer: Vec::with_capacity(CHUNK) }, receiver_stream(receiver))
@@ -56,17 +56,17 @@ fn receiver_stream(receiver: mpsc::Receiver<Result<Bytes, io::Error>>) -> impl S
     stream::unfold(receiver, |mut receiver| async move { receiver.recv().await.map(|item| (item, receiver)) })
 }
 
-/// Hands on what is written in pieces; blocks while the reader is behind.
+/// Sends written bytes in chunks; blocks while the receiver is slower.
 pub(crate) struct ChannelWriter {
     sender: mpsc::Sender<Result<Bytes, io::Error>>,
     buffer: Vec<u8>,
 }
 
 impl ChannelWriter {
-    /// Ends the stream with an error, so that nobody takes half an archive for a whole one.
+    /// Ends the stream with an error, so that the receiver does not accept a truncated archive.
     pub(crate) fn fail(&mut self) {
         let error = io::Error::other("the archive could not be written");
-        // A reader that went away needs no error.
+        // The receiver may have ended already.
         self.sender.blocking_send(Err(error)).ok();
     }
 }
@@ -94,7 +94,7 @@ fn write_all(roots: &[Root], out: impl Write) -> io::Result<()> {
     for root in roots {
         for entry in dockerfile::walk(&root.path, root.ignore.as_ref()).map_err(io::Error::other)? {
             let relative = entry.path().strip_prefix(&root.path).unwrap_or(entry.path());
-            // Joining nothing would leave a slash behind a file's name, which engines refuse.
+            // Joining an empty path would add a slash to a file's name, which engines reject.
             let name = if relative.as_os_str().is_empty() { PathBuf::from(&root.name) } else { Path::new(&root.name).join(relative) };
             if name.as_os_str().is_empty() {
                 continue;

@@ -1,4 +1,4 @@
-//! Importing files as an image of one layer, streamed while they are written.
+//! Imports files as an image with one layer, as a stream.
 
 use std::io::Write;
 
@@ -11,7 +11,8 @@ use crate::{
 };
 
 impl Engine {
-    /// `write` writes a tar archive, which becomes `name:tag`. It has no settings: a Dockerfile on top gives them.
+    /// Creates the image `name:tag` from a tar archive, which `write` writes. The image has no settings; a Dockerfile on top of it adds
+    /// them.
     pub fn import(&self, name: &str, tag: &str, write: impl FnOnce(&mut dyn Write) -> Result<()> + Send) -> Result<()> {
         let options = CreateImageOptions {
             from_src: Some("-".to_owned()),
@@ -36,7 +37,7 @@ impl Engine {
         let written = written.unwrap_or_else(|_| Err(Problem::new("the thread that writes the archive ended early").into()));
         let imported = imported.with_context(|| format!("import {name}:{tag}"));
         match written {
-            // The engine's own refusal says more than the pipe that it closed.
+            // The engine's error message is more useful than the broken pipe.
             Err(error) if is_broken_pipe(&error) && imported.is_err() => imported,
             Err(error) => Err(error).with_context(|| format!("import {name}:{tag}")),
             Ok(()) => imported,

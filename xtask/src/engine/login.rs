@@ -1,4 +1,4 @@
-//! Credentials and proxies as docker's own client keeps them: `config.json` in `DOCKER_CONFIG` or `~/.docker`, and its helpers.
+//! Credentials and proxies of docker's client: `config.json` in `DOCKER_CONFIG` or `~/.docker`, and credential helpers.
 
 use std::{
     collections::BTreeMap,
@@ -17,12 +17,12 @@ use xshell::cmd;
 
 use crate::{graph::TaskId, regular, tool::Tools};
 
-/// How Docker Hub is called where credentials are kept.
+/// The name of Docker Hub in stored credentials.
 const HUB: &str = "https://index.docker.io/v1/";
-/// A helper may ask its user, who may be away.
+/// A credential helper may ask the user.
 const HELPER_LIMIT: Duration = Duration::from_secs(60);
 
-/// What docker's client would say to registries and builds on this machine.
+/// The credentials and proxies that docker's client would use on this machine.
 #[derive(Clone)]
 pub(crate) struct Login {
     path: Option<PathBuf>,
@@ -50,7 +50,7 @@ struct Auth {
     registrytoken: String,
 }
 
-// Secrets are shown to nobody.
+// Does not print secrets.
 impl std::fmt::Debug for Auth {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Auth")
@@ -67,7 +67,7 @@ struct Proxies {
     all_proxy: String,
 }
 
-/// What a helper prints.
+/// The output of a credential helper.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Told {
@@ -76,14 +76,14 @@ struct Told {
 }
 
 impl Login {
-    /// Reads nothing yet.
+    /// Does not read any file yet.
     pub(crate) fn new(tools: Tools) -> Login {
         let set = std::env::var_os("DOCKER_CONFIG").filter(|it| !it.is_empty()).map(PathBuf::from);
         let folder = set.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".docker")));
         Login { path: folder.map(|it| it.join("config.json")), tools }
     }
 
-    /// The value of the header `X-Registry-Auth` for a reference's registry, or nothing where none is kept.
+    /// The value of the header `X-Registry-Auth` for the reference's registry; `None` without credentials.
     pub(crate) fn header(&self, reference: &str) -> Result<Option<String>> {
         let Some(auth) = self.of(reference)? else { return Ok(None) };
         let server = server(reference);
@@ -91,11 +91,11 @@ impl Login {
             "username": auth.username, "password": auth.password, "serveraddress": server,
             "identitytoken": auth.identitytoken, "registrytoken": auth.registrytoken,
         });
-        // Engines read the alphabet of URLs alone, and take what they cannot read for no credentials.
+        // Engines decode URL-safe base64 only, and treat anything else as no credentials.
         Ok(Some(URL_SAFE.encode(value.to_string())))
     }
 
-    /// What is kept for a reference's registry.
+    /// The stored credentials for the reference's registry.
     fn of(&self, reference: &str) -> Result<Option<Auth>> {
         let file = self.file()?;
         let server = server(reference);
@@ -105,8 +105,8 @@ impl Login {
         }
     }
 
-    /// Build arguments for proxies: the client's for this engine, else those of this process. Engines know the names, and keep such
-    /// arguments out of an image's history.
+    /// Build arguments for proxies: from docker's configuration for this engine, else from this process's environment. Engines know these
+    /// names, and keep them out of the image's history.
     pub(crate) fn proxies(&self, host: &str) -> Result<BTreeMap<String, String>> {
         let mut file = self.file()?;
         let set = file.proxies.remove(host).or_else(|| file.proxies.remove("default"));
@@ -124,7 +124,7 @@ impl Login {
         read(path)
     }
 
-    /// Asks `docker-credential-NAME`, by the protocol of github.com/docker/docker-credential-helpers.
+    /// Runs `docker-credential-NAME get`. Source of the protocol: github.com/docker/docker-credential-helpers.
     fn ask(&self, helper: &str, server: &str) -> Result<Option<Auth>> {
         self.ask_program(&format!("docker-credential-{helper}"), server)
     }
@@ -133,7 +133,7 @@ impl Login {
         let sh = self.tools.shell(Path::new("/"))?;
         let (good, said) = self.tools.converse(TaskId::Engine, cmd!(sh, "{program} get"), server.as_bytes(), HELPER_LIMIT)?;
         if !good {
-            // The protocol's own words for "no".
+            // The protocol's message for no credentials.
             anyhow::ensure!(said.contains("credentials not found"), "`{program} get` says for {server}: {}", said.trim());
             return Ok(None);
         }
@@ -150,7 +150,7 @@ impl Login {
 
 const PROXIES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "FTP_PROXY", "ALL_PROXY"];
 
-/// Both spellings, since programs hear to one or the other.
+/// Upper and lower case, since programs read one or the other.
 fn proxy_arguments(value: impl Fn(&str) -> Option<String>) -> BTreeMap<String, String> {
     let set = PROXIES.iter().filter_map(|name| Some((*name, value(name).filter(|it| !it.is_empty())?)));
     set.flat_map(|(name, value)| [(name.to_owned(), value.clone()), (name.to_lowercase(), value)]).collect()
@@ -158,16 +158,15 @@ fn proxy_arguments(value: impl Fn(&str) -> Option<String>) -> BTreeMap<String, S
 
 fn read(path: &Path) -> Result<File> {
     let text = regular::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-    // serde's words may hold a part of the file.
+    // serde's message may quote a part of the file.
     serde_json::from_str(&text).map_err(|error| {
         let what = format!("{}, line {}: docker's configuration is not as docker's client writes it", path.display(), error.line());
         crate::errors::Problem::requirement(what).hint("correct the file, or name another folder in DOCKER_CONFIG").into()
     })
 }
 
-/// docker's configuration for one registry, as a Secret of type `kubernetes.io/dockerconfigjson` holds it: the credentials for pushing to
-/// `push`, under the name of `pull`, which nodes pull from, or those that are kept for `pull` itself. Nothing where there are none, or
-/// only a token that a kubelet cannot use.
+/// The content of a Secret of type `kubernetes.io/dockerconfigjson` for nodes that pull from `pull`: the credentials for `pull`, or else
+/// those for `push`. `None` without credentials, or with only an identity token, which kubelets cannot use.
 pub fn credentials(tools: &Tools, push: &str, pull: &str) -> Result<Option<String>> {
     let login = Login::new(tools.clone());
     for place in [pull, push] {
@@ -182,7 +181,7 @@ pub fn credentials(tools: &Tools, push: &str, pull: &str) -> Result<Option<Strin
     Ok(None)
 }
 
-/// The name that a reference's registry has in the configuration.
+/// The key of the reference's registry in the configuration.
 pub(super) fn server(reference: &str) -> &str {
     let first = reference.split_once('/').map(|it| it.0).filter(|it| it.contains(['.', ':']) || *it == "localhost");
     match first {
@@ -191,7 +190,7 @@ pub(super) fn server(reference: &str) -> &str {
     }
 }
 
-/// An entry of the file: by its very name, else by its host, since users write addresses too.
+/// The entry of a registry: by its exact key, else by its host, since users also write URLs.
 fn kept(auths: &BTreeMap<String, Auth>, server: &str) -> Option<Auth> {
     let host = |it: &str| it.trim_start_matches("https://").trim_start_matches("http://").split('/').next().unwrap_or_default().to_owned();
     let entry = auths.get(server).or_else(|| auths.iter().find(|(name, _)| host(name) == host(server)).map(|it| it.1))?;
@@ -265,7 +264,7 @@ mod tests {
                       n.example) echo credentials not found in native keychain; exit 1;;\n*) echo locked; exit 1;;\nesac\n";
         std::fs::write(&program, script).unwrap();
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-        // The program's whole path in place of a name on PATH, which a test must not change for its neighbours.
+        // The helper's absolute path, since changing PATH would affect tests in other threads.
         let login = login(dir.path(), "{}");
         let ask = |server: &str| login.ask_program(program.to_str().unwrap(), server);
         assert_eq!(ask("r.example").unwrap().unwrap().identitytoken, "s");

@@ -1,4 +1,4 @@
-//! What a container left behind: its log, and files of it. Both can be read of one that has stopped.
+//! The log and the files of a container, also of a stopped one.
 
 use std::{
     io::{self, Read},
@@ -17,11 +17,11 @@ use futures_util::StreamExt as _;
 
 use crate::engine::{Engine, is_not_found};
 
-/// The engine answers with the next piece of an archive within this.
+/// The engine sends the next chunk of an archive within this time.
 const PIECE_LIMIT: Duration = Duration::from_secs(60);
 
 impl Engine {
-    /// The last lines that the container's first process wrote, standard output and error as they came.
+    /// The last lines of the container's log, standard output and standard error in order.
     pub fn log(&self, container: &str, lines: usize) -> Result<String> {
         let options = LogsOptions { stdout: true, stderr: true, tail: lines.to_string(), ..LogsOptions::default() };
         let read = async {
@@ -40,10 +40,10 @@ impl Engine {
         self.wait(read).with_context(|| format!("read the log of container {container}"))
     }
 
-    /// The regular files at and below a path of the container that `wanted` names, each with the last `most` bytes of its content. Names
-    /// are relative to the folder that holds the path: `manifests/etcd.yaml` for `/etc/kubernetes/manifests`. No such path: none.
+    /// The regular files at and below a path in the container for which `wanted` is true, each with at most its last `most` bytes. Names
+    /// are relative to the path's parent folder: `manifests/etcd.yaml` for `/etc/kubernetes/manifests`. Empty if the path does not exist.
     pub fn files(&self, container: &str, path: &str, most: usize, wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, Vec<u8>)>> {
-        // Read as it comes: a folder of logs may be larger than what is wanted of it.
+        // Read as a stream, since a folder of logs may be much larger than the wanted files.
         let (sender, pieces) = mpsc::sync_channel(16);
         let (docker, container_name, options) =
             (self.docker.clone(), container.to_owned(), DownloadFromContainerOptions { path: path.to_owned() });
@@ -80,7 +80,7 @@ fn pick(archive: &mut Pieces<'_>, most: usize, wanted: impl Fn(&str) -> bool) ->
     Ok(out)
 }
 
-/// An archive that comes in pieces, as bytes to read.
+/// An archive that arrives in chunks, as a reader.
 struct Pieces<'a> {
     engine: &'a Engine,
     pieces: mpsc::Receiver<Result<Bytes, Error>>,

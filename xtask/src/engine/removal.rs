@@ -1,4 +1,4 @@
-//! Removing a container, also one that the engine is removing already.
+//! Removes containers, also one that the engine is already removing.
 
 use std::time::{Duration, Instant};
 
@@ -15,19 +15,19 @@ use crate::{
     report::Waiting,
 };
 
-/// For the processes of a node and its volumes.
+/// For stopping a node's processes and removing its volumes.
 const GONE_LIMIT: Duration = Duration::from_secs(60);
 
 impl Engine {
-    /// Removes a container with its anonymous volumes, running or not. Absent counts as done. `waiting` hears ten times a second of a
-    /// removal that the engine has begun earlier and not ended.
+    /// Removes a container with its anonymous volumes, running or not. A missing one counts as done. If the engine is already removing it,
+    /// calls `waiting` ten times a second until it is gone.
     pub fn remove_container(&self, name: &str, waiting: impl Fn(Waiting)) -> Result<()> {
         let options = RemoveContainerOptions { force: true, v: true, ..RemoveContainerOptions::default() };
         self.wait(async {
             match self.docker.remove_container(name, Some(options)).await {
                 Ok(()) => Ok(()),
                 Err(error) if is_not_found(&error) => Ok(()),
-                // An earlier run was interrupted while it asked for the same: the engine goes on.
+                // An interrupted run has requested the removal, and the engine continues it.
                 Err(Error::DockerResponseServerError { status_code: 409, .. }) => self.until_gone(name, &waiting).await,
                 Err(error) => Err(self.explain(error)),
             }
@@ -57,7 +57,7 @@ impl Engine {
     }
 }
 
-/// Whether the state is that of a container that is going, or that could not go whole.
+/// Whether the engine is removing the container, or failed to remove it completely.
 pub(super) fn is_leaving(state: ContainerStateStatusEnum) -> bool {
     matches!(state, ContainerStateStatusEnum::REMOVING | ContainerStateStatusEnum::DEAD)
 }

@@ -1,8 +1,9 @@
-//! Layers straight from the engine's own store, where this process may read it: only what is needed moves, at the disk's speed.
+//! Reads layers directly from the engine's own store, if this process may read it, so that only needed layers are copied, at the speed of
+//! the disk.
 //!
-//! Engines export an image as a whole only. Docker's overlay2 store keeps, for each layer, its files and the shape of the
-//! archive that they came in (tar-split's format), from which the very same bytes are put together again. Nothing is
-//! written, and a layer's digest is known beforehand, so whoever receives it can tell a wrong one.
+//! The Engine API exports whole images only. Docker's overlay2 store has the files of each layer and the structure of its archive
+//! (tar-split's format). Together they give the same bytes as the original archive. Nothing is written to the store. The layer's digest is
+//! known beforehand, so the receiver can verify the bytes.
 
 mod link;
 
@@ -19,14 +20,14 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{engine::Engine, errors::Problem, fingerprint::hex};
 
-/// An image of the engine as it lies in its store.
+/// An image in the engine's store.
 #[derive(Debug)]
 pub struct StoredImage {
     /// The configuration's bytes; its digest is the image's id.
     pub config: Vec<u8>,
     /// Lowest first.
     pub layers: Vec<Layer>,
-    /// Whether files in the store have the owners that they have in a container, so that another store may have them as they are.
+    /// Whether the files in the store have the same owners as in a container, so that another store can use them unchanged.
     pub has_plain_owners: bool,
 }
 
@@ -35,15 +36,15 @@ pub struct StoredImage {
 pub struct Layer {
     /// The digest of the uncompressed archive: `sha256:…`.
     pub digest: String,
-    /// The digest of this layer and all below it: the name of what they look like together.
+    /// The chain ID: the digest of this layer and all layers below it.
     pub chain: String,
-    /// What its files hold together, in bytes.
+    /// The total size of its files, in bytes.
     pub content: u64,
     files: PathBuf,
     shape: PathBuf,
 }
 
-/// A line of the archive's shape: bytes that stand in it as they are, or a file's content.
+/// A line of the archive's structure: literal bytes, or a file's content.
 #[derive(Deserialize)]
 struct Piece {
     #[serde(rename = "type")]
@@ -58,7 +59,7 @@ const FILE: u8 = 1;
 const BYTES: u8 = 2;
 
 impl Engine {
-    /// The image in the engine's store, or nothing where that cannot be read: another driver, another machine, another user.
+    /// The image in the engine's store; `None` if the store cannot be read: another storage driver, another machine, another user.
     pub fn stored(&self, reference: &str) -> Result<Option<StoredImage>> {
         let info = self.info()?;
         let (Some(driver), Some(root)) = (info.driver, info.docker_root_dir) else { return Ok(None) };
@@ -71,7 +72,7 @@ impl Engine {
     }
 }
 
-/// Everything must be there: half a store is none.
+/// `None` if any part is missing.
 fn find(root: &Path, id: &str, digests: &[String]) -> Option<StoredImage> {
     let store = root.join("image/overlay2");
     let plain = |digest: &str| digest.trim_start_matches("sha256:").to_owned();
@@ -95,7 +96,7 @@ fn find(root: &Path, id: &str, digests: &[String]) -> Option<StoredImage> {
     Some(StoredImage { config, layers, has_plain_owners: false })
 }
 
-/// The chain digests of layers, as the image specification of the Open Container Initiative defines them.
+/// The chain IDs of layers, as in the OCI image specification.
 pub(crate) fn chains(digests: &[String]) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     for digest in digests {
@@ -113,7 +114,7 @@ impl Layer {
         let mut size = 0;
         self.each(|piece| {
             size += match piece.kind {
-                // Four characters stand for three bytes, and what fills up the last four for none.
+                // Base64: four characters encode three bytes; padding encodes none.
                 BYTES => piece.payload.as_deref().unwrap_or_default().trim_end_matches('=').len() as u64 * 3 / 4,
                 _ => piece.size,
             };

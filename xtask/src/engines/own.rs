@@ -1,7 +1,7 @@
-//! The engine of the tool's own: a Docker daemon with private data, socket and containerd, apart from any other.
+//! The tool's own engine: a Docker daemon with private data, socket and containerd.
 //!
-//! Everything of it lies in two folders: `engine/` in the user's cache (data, log) and a short one below `/run`
-//! (socket, pid file, runtime state), short because socket paths are limited to 108 bytes.
+//! All its files are in two folders: `engine/` in the user's cache (data, log), and one in `/run` (socket, pid file, runtime state), which
+//! has a short path because socket paths are limited to 108 bytes.
 
 use std::{
     fs,
@@ -25,15 +25,15 @@ use crate::{
     tool,
 };
 
-/// A daemon with a large data folder to look through needs some time; more than this is a failure.
+/// A daemon with a large data folder needs some time to start.
 const START_LIMIT: Duration = Duration::from_secs(90);
 /// dockerd stops its containers first, each within ten seconds.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 
-/// What Debian and its relatives call the parts.
+/// Debian's packages for the engine.
 pub const PACKAGES: [Need; 2] = [Need { program: "dockerd", package: "docker.io" }, Need { program: "iptables", package: "iptables" }];
 
-/// The folders of the managed engine; making this value touches nothing.
+/// The paths of the tool's own engine. `new` does not touch them.
 pub struct Managed {
     home: PathBuf,
     run: PathBuf,
@@ -54,7 +54,7 @@ impl Managed {
         Found { host: format!("unix://{}", self.socket().display()), title: "pocdeploy's own engine".to_owned() }
     }
 
-    /// The engine, when it runs and answers.
+    /// The engine, if it runs and answers.
     pub fn running(&self, env: &Env) -> Option<Engine> {
         if !self.socket().exists() {
             return None;
@@ -62,7 +62,7 @@ impl Managed {
         connect(env, &self.found()).ok()
     }
 
-    /// Whether this machine and user can have an engine of the tool's own; the reason if not.
+    /// Whether the tool can start its own engine here; otherwise the reason.
     pub fn possible() -> Result<(), String> {
         if !cfg!(target_os = "linux") {
             return Err("it runs on Linux only".to_owned());
@@ -73,7 +73,7 @@ impl Managed {
         Ok(())
     }
 
-    /// Starts the daemon and waits until it answers. What a killed daemon left behind is cleared first.
+    /// Starts the daemon and waits until it answers. First removes the leftovers of a killed daemon.
     pub fn start(&self, env: &Env, task: TaskId) -> Result<Engine> {
         fs::create_dir_all(&self.home).with_context(|| format!("create {}", self.home.display()))?;
         fs::create_dir_all(&self.run).with_context(|| format!("create {}", self.run.display()))?;
@@ -99,7 +99,7 @@ impl Managed {
         }
     }
 
-    /// Stops the daemon with all its containers. Not running counts as done.
+    /// Stops the daemon with all its containers. A stopped one counts as done.
     pub fn stop(&self, env: &Env, task: TaskId) -> Result<()> {
         let Some(pid) = self.daemon() else { return Ok(()) };
         env.progress(task, "stopping pocdeploy's own engine");
@@ -116,7 +116,7 @@ impl Managed {
         self.clear_leftovers()
     }
 
-    /// Removes everything of a stopped engine. Absent counts as done.
+    /// Removes all files of the stopped engine. Missing files count as done.
     pub fn remove(&self) -> Result<()> {
         for dir in [&self.home, &self.run] {
             unmount_below(dir)?;
@@ -134,7 +134,7 @@ impl Managed {
         let pid = run.join("dockerd.pid");
         let host = self.found().host;
         let sh = env.tools.shell(home)?;
-        // No default bridge: clusters get networks of their own, and builds need none.
+        // No default bridge: clusters have their own networks, and builds need none.
         let mut command =
             cmd!(sh, "dockerd --data-root {data} --exec-root {exec} --pidfile {pid} -H {host} --bridge none --log-level warn");
         let missing = capabilities::missing();
@@ -155,7 +155,7 @@ impl Managed {
         env.tools.start_daemon(task, command, &self.log())
     }
 
-    /// A copy of this very program: the build folder may vanish while the daemon runs.
+    /// Copies this program: its build folder may be deleted while the daemon runs.
     fn install_runtime(&self) -> Result<PathBuf> {
         let path = self.home.join("bin").join(capabilities::RUNTIME);
         let fresh = self.home.join("bin").join(format!("{}.{}", capabilities::RUNTIME, std::process::id()));
@@ -170,7 +170,7 @@ impl Managed {
         self.home.join("dockerd.log")
     }
 
-    /// The daemon's process id: from its pid file, and only if that process is a dockerd with our socket.
+    /// The daemon's process id from its pid file, if that process is a dockerd with our socket.
     fn daemon(&self) -> Option<i32> {
         let pid: i32 = fs::read_to_string(self.run.join("dockerd.pid")).ok()?.trim().parse().ok()?;
         let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
@@ -178,13 +178,13 @@ impl Managed {
         (command.contains("dockerd") && command.contains(&self.found().host)).then_some(pid)
     }
 
-    /// A process id in a file of a killed daemon may by now be somebody else's: such files go before a start.
+    /// Removes pid files and the socket of a killed daemon before a start, since another process may have the same id by now.
     fn clear_leftovers(&self) -> Result<()> {
         remove_file(&self.run.join("dockerd.pid"))?;
         remove_file(&self.socket())?;
         let containerd = self.run.join("exec/containerd/containerd.pid");
         let pid = fs::read_to_string(&containerd).unwrap_or_default();
-        // A process that ended and was not waited for has no command line any more.
+        // A zombie has an empty command line.
         let alive = fs::read_to_string(format!("/proc/{}/cmdline", pid.trim())).is_ok_and(|it| it.contains("containerd"));
         if !alive {
             remove_file(&containerd)?;
@@ -204,7 +204,7 @@ impl Managed {
     }
 }
 
-/// A daemon that was killed leaves its mounts behind; those that came last go first.
+/// Unmounts what a killed daemon left mounted, last mount first.
 fn unmount_below(dir: &Path) -> Result<()> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").context("read the mounts")?;
     for point in mount_points(&mounts).into_iter().rev().filter(|it| it.starts_with(dir)) {
@@ -213,7 +213,7 @@ fn unmount_below(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The fifth field of each line; the kernel writes blanks in it as octal numbers (proc_pid_mountinfo(5)).
+/// The mount points: the fifth field of each line, in which the kernel writes blanks as octal escapes (proc_pid_mountinfo(5)).
 fn mount_points(mountinfo: &str) -> Vec<PathBuf> {
     let points = mountinfo.lines().filter_map(|it| it.split(' ').nth(4));
     points.map(|it| PathBuf::from(it.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\"))).collect()

@@ -1,4 +1,4 @@
-//! Short questions to other programs, such as their version: no task, no log, a limit of its own.
+//! Short questions to other programs, for example their version: without task and log, with a limit.
 
 use std::{
     io::Read as _,
@@ -10,7 +10,7 @@ use std::{
 use rustix::process::{Pid, Signal};
 use xshell::Shell;
 
-/// What the program writes to standard output; nothing where it is not there, fails, or takes longer than `limit`.
+/// The program's standard output; `None` if it is missing, fails, or takes longer than `limit`.
 pub fn ask(program: &str, arguments: &[&str], limit: Duration) -> Option<String> {
     let sh = Shell::new().ok()?;
     let mut command: Command = sh.cmd(program).args(arguments).into();

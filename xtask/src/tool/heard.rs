@@ -7,10 +7,10 @@ use std::{
 
 /// A command that writes nothing for this long is reported as a wait.
 const SILENT: Duration = Duration::from_secs(5);
-/// Again after this long.
+/// The pause between two such reports.
 pub(super) const REPEATED: Duration = Duration::from_secs(1);
 
-/// The last line that a command wrote, and when.
+/// The last line of a command's output, and its time.
 pub(super) struct Heard(Mutex<(Instant, Option<String>)>);
 
 impl Default for Heard {
@@ -30,7 +30,7 @@ impl Heard {
         self.0.lock().ok().and_then(|it| it.1.clone())
     }
 
-    /// What to show of a command that is silent now.
+    /// The last line, if the command is silent now.
     pub(super) fn silent(&self) -> Option<String> {
         let heard = self.0.lock().ok().filter(|it| it.0.elapsed() >= SILENT)?;
         Some(heard.1.clone().unwrap_or_else(|| "no output yet".to_owned()))

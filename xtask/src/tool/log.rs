@@ -1,5 +1,5 @@
-//! The log of a command. A command that only looks and succeeds leaves no file: lines are held back until the folder
-//! of the run is there, which is when the run has something to do, or until the command fails.
+//! The log of a command. Lines are buffered until the run's folder exists (when the run has something to do) or the command fails. So a
+//! read-only command that succeeds writes no file.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -8,10 +8,10 @@ use std::{
     sync::Mutex,
 };
 
-/// Nobody who only looks says more than this.
+/// More than any read-only command prints.
 const HELD_BACK: usize = 64 * 1024;
 
-/// One command's lines in its task's log.
+/// The lines of one command in its task's log.
 pub(super) struct Log {
     path: PathBuf,
     state: Mutex<State>,
@@ -28,7 +28,7 @@ impl Log {
         Log { path, state: Mutex::default() }
     }
 
-    /// A full disk is no error here: it fails the command itself soon enough.
+    /// Errors are ignored: if the disk is full, the command itself fails soon.
     pub(super) fn line(&self, line: &str) {
         let Ok(mut state) = self.state.lock() else { return };
         state.early.extend_from_slice(line.as_bytes());
@@ -38,7 +38,7 @@ impl Log {
         }
     }
 
-    /// What was held back is worth keeping: the command failed.
+    /// Writes the buffered lines, since the command failed.
     pub(super) fn keep(&self) {
         if let Ok(mut state) = self.state.lock() {
             self.write(&mut state).ok();

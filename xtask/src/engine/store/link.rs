@@ -1,4 +1,4 @@
-//! A layer's files in another folder of the same disk, without a byte of them: as further links to the files in the engine's store.
+//! Puts a layer's files into another folder of the same disk by hard links to the files in the engine's store, without copying.
 
 use std::{
     fs::{self, FileTimes, Metadata, Permissions},
@@ -12,13 +12,13 @@ use walkdir::WalkDir;
 
 use crate::engine::Layer;
 
-/// Longer than any name or value that an overlay file system keeps.
+/// The maximum length of the extended attributes that an overlay file system uses.
 const ATTRIBUTES: usize = 4096;
 
 impl Layer {
-    /// Makes an empty folder hold the layer as overlay file systems read it, whiteouts included. Folders are made anew, with owner,
-    /// mode, times and attributes; all else is linked. Done when everything is there: a folder that was left half-way is of no use.
-    /// An error where the folder is on another disk. Neither side may write to the files afterwards, as stores of layers never do.
+    /// Fills an empty folder with the layer in overlayfs format, including whiteouts. Folders are created with owner, mode, times and
+    /// attributes; everything else is a hard link. After an error the folder is incomplete and useless. Fails if the folder is on another
+    /// disk. Afterwards neither store may write to the files; layer stores never do.
     pub fn link_into(&self, folder: &Path) -> Result<()> {
         let mut folders = Vec::new();
         for entry in WalkDir::new(&self.files) {
@@ -33,7 +33,7 @@ impl Layer {
                 fs::hard_link(entry.path(), &to).with_context(|| format!("link {} to {}", entry.path().display(), to.display()))?;
             }
         }
-        // Last: what is made inside a folder changes its times.
+        // At the end, since creating entries in a folder changes its times.
         for (metadata, from, to) in folders.iter().rev() {
             resemble(from, metadata, to).with_context(|| format!("make {} like {}", to.display(), from.display()))?;
         }
@@ -43,7 +43,7 @@ impl Layer {
 
 fn resemble(from: &Path, metadata: &Metadata, to: &Path) -> Result<()> {
     chown(to, Some(metadata.uid()), Some(metadata.gid()))?;
-    // After the owner, whose change takes special bits away.
+    // After the owner, since `chown` clears setuid and setgid bits.
     fs::set_permissions(to, Permissions::from_mode(metadata.mode() & 0o7777))?;
     let mut names = [0; ATTRIBUTES];
     let length = match rustix::fs::listxattr(from, &mut names) {
