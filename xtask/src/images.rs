@@ -1,7 +1,7 @@
-//! Upstream's images: which reference stands for which, where they come from, and whether they are there.
+//! Upstream's images: their references, their source, and whether they exist.
 //!
-//! `registry` pulls what upstream publishes; `packages` builds the same from package registries by the recipes
-//! in `build/images/`. `source` decides once for an instance, and the decision stays.
+//! `registry` pulls upstream's published images; `packages` builds equivalent images from package registries with the recipes in
+//! `build/images/`. `source` decides once for each instance and stores the decision.
 
 pub mod packages;
 pub mod registry;
@@ -16,7 +16,7 @@ use crate::{env::Env, graph::TaskId, probe::Probe, tool};
 
 pub use crate::images::source::{Chosen, chosen};
 
-/// What an image is for.
+/// The purpose of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The base of the application's image.
@@ -25,11 +25,11 @@ pub enum Role {
     Node,
     /// The CloudNativePG operator.
     Operator,
-    /// The database's instances.
+    /// The instances of the database.
     Postgresql,
 }
 
-/// The reference under which the engine (Python, Node) or the cluster (Operator, Postgresql) finds the image.
+/// The reference of the image for the engine (Python, Node) or the cluster (Operator, Postgresql).
 pub fn reference(env: &Env, task: TaskId, role: Role) -> Result<String> {
     match chosen(env, task)? {
         Chosen::Registry => registry::reference(env, role),
@@ -37,13 +37,13 @@ pub fn reference(env: &Env, task: TaskId, role: Role) -> Result<String> {
     }
 }
 
-/// The base image's name as it tells its Python and its Debian, for a look that asks no registry: the user's own reference
-/// where it holds, else that of the version.
+/// The base image's name, with its Python and Debian version, found without asking a registry: the user's own reference if set, else the
+/// one of this version.
 pub fn python_name(env: &Env, version: &str) -> String {
     let decided = source::decided(env);
     match &env.config.images.python {
         Some(reference) if decided != Some(Chosen::Packages) => reference.clone(),
-        // What the recipe in build/images builds, and upstream's default.
+        // The image that the recipe in build/images builds, and upstream's default.
         _ => format!("python:{version}-slim-trixie"),
     }
 }
@@ -65,7 +65,7 @@ pub fn ensure(env: &Env, task: TaskId, role: Role) -> Result<()> {
     }
 }
 
-/// The real `kind`: the one on `PATH` if it is of the pinned version, else one built from its Go module.
+/// The path of `kind`: the one on `PATH` if it has the pinned version, else built from its Go module.
 pub fn kind_binary(env: &Env, task: TaskId) -> Result<PathBuf> {
     if let Some(path) = tool::find("kind") {
         let wanted = packages::versions(env)?.kind;

@@ -1,7 +1,7 @@
-//! Upstream's images built from package registries only, by the recipes in `build/images/`.
+//! Builds upstream's images from package registries, with the recipes in `build/images/`.
 //!
-//! Every product lies in the user's cache under a name that follows from its inputs; what is there is never made again.
-//! The engine gets two images, the node and Python; operator and database are inside the node, unpacked.
+//! Each product is in the user's cache, with a hash of its inputs in its name; an existing product is never rebuilt. The engine gets two
+//! images, node and Python; the images of operator and database are unpacked inside the node image.
 
 mod archive;
 mod golang;
@@ -37,13 +37,13 @@ use crate::{
 
 pub use crate::images::packages::{inside::inside_as_image, recipe::Versions};
 
-/// What building needs on the machine, as Debian's packages. Go is the user's: Debian's is too old.
+/// Debian packages that a build needs on this machine. Go comes from the user, since Debian's is too old.
 pub const NEEDS: &[Need] = &[Need { program: "mmdebstrap", package: "mmdebstrap" }];
 
-/// What of a root file system no image needs.
+/// Paths of a root file system that no image needs.
 const WITHOUT: [&str; 2] = ["dev/", "etc/apt"];
 
-/// Where the recipes lie in the project.
+/// The recipes' folder in the project.
 const RECIPES: &str = "build/images";
 
 /// The pinned versions of `build/images/versions.toml`.
@@ -51,7 +51,7 @@ pub fn versions(env: &Env) -> Result<Versions> {
     recipe::versions(&env.files.folder(RECIPES)?)
 }
 
-/// The name that follows from the content of everything that the image is made of.
+/// The image's reference, with a hash of all inputs.
 pub fn reference(env: &Env, role: Role) -> Result<String> {
     let recipes = Recipes::read(&env.files.folder(RECIPES)?)?;
     let keys = Keys::of(&recipes)?;
@@ -63,7 +63,7 @@ pub fn reference(env: &Env, role: Role) -> Result<String> {
     })
 }
 
-/// Builds the image and imports it into the engine; products that are in the cache are used as they are.
+/// Builds the image and imports it into the engine, and reuses products in the cache.
 pub fn ensure(env: &Env, task: TaskId, role: Role) -> Result<()> {
     crate::setup::ensure(env, task, NEEDS, "building images from packages")?;
     let recipes = Recipes::read(&env.files.folder(RECIPES)?)?;
@@ -81,14 +81,14 @@ pub fn kind_binary(env: &Env, task: TaskId) -> Result<PathBuf> {
     golang::kind(env, task, &recipes, &Keys::of(&recipes)?, &Steps::new(env, task, 1))
 }
 
-/// containerd's client as it is in the node, for the host; nothing where the node image was not built here.
+/// The containerd client from the node image, for the host; `None` if the node image was not built here.
 pub fn containerd_client(env: &Env) -> Option<PathBuf> {
     let recipes = Recipes::read(&env.files.folder(RECIPES).ok()?).ok()?;
     let keys = Keys::of(&recipes).ok()?;
     Some(products::place(env, "containerd", &keys.containerd).join("ctr")).filter(|it| it.is_file())
 }
 
-/// kubectl as it is in the node, for the host; nothing where the node image was not built here.
+/// kubectl from the node image, for the host; `None` if the node image was not built here.
 pub fn kubectl(env: &Env) -> Option<PathBuf> {
     let recipes = Recipes::read(&env.files.folder(RECIPES).ok()?).ok()?;
     let keys = Keys::of(&recipes).ok()?;
@@ -100,7 +100,7 @@ pub fn test_programs(env: &Env, limit: Duration) -> Result<()> {
     golang::test(env, &env.files.folder(RECIPES)?, limit)
 }
 
-/// The operator's release manifest, from its Go module's folder; as JSON, which every run reads in a fraction of the time.
+/// The operator's release manifest from its Go module, as JSON, which is much faster to read than YAML.
 pub fn operator_manifest(env: &Env, task: TaskId) -> Result<String> {
     let recipes = Recipes::read(&env.files.folder(RECIPES)?)?;
     let version = &recipes.versions.cloudnative_pg;
@@ -123,7 +123,7 @@ fn node_name(recipes: &Recipes, keys: &Keys) -> String {
     format!("localhost/pocdeploy/node:v{}-{}", recipes.versions.kubernetes, keys.node_image)
 }
 
-/// The one name in the node that begins so.
+/// The only image name in the node with this prefix.
 fn inside(recipes: &Recipes, keys: &Keys, start: &str) -> Result<String> {
     for image in &recipes.images {
         if let Some(name) = image.names.iter().find(|it| it.starts_with(start)) {
@@ -143,7 +143,7 @@ fn python(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys) -> Result<()>
 fn whole_node(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys) -> Result<()> {
     let roots = NODE_ROOTS;
     let steps = Steps::new(env, task, roots.len() + 5);
-    // The compiler and Debian's packages take about as long and wait for different things.
+    // Compiler and Debian packages take about the same time and wait for different resources.
     let (built, unpacked) = std::thread::scope(|scope| {
         let roots = scope.spawn(|| roots.iter().try_for_each(|name| rootfs::make(env, task, recipes, keys, name, &steps).map(drop)));
         (golang::everything(env, task, recipes, keys, &steps), roots.join())
@@ -157,7 +157,7 @@ fn whole_node(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys) -> Result
     import(env, task, "node", &node_name(recipes, keys), &keys.node_image, &steps, |out| parts.write(out))
 }
 
-/// Streams an image's files into the engine as one layer and gives it the settings of its Dockerfile.
+/// Streams an image's files into the engine as one layer, and adds the settings of its Dockerfile.
 fn import(
     env: &Env,
     task: TaskId,
@@ -187,7 +187,7 @@ fn import(
         network: false,
     };
     let built = engine.build(request, |line| env.detail(task, line));
-    // The name only: the files stay with the image that was built on them.
+    // Removes the name only: the derived image keeps the files.
     engine.remove_image(&files)?;
     built?;
     steps.done();

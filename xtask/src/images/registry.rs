@@ -1,4 +1,4 @@
-//! Upstream's own images from their registries, or from the mirrors that stand in for these.
+//! Upstream's own images from their registries or from mirrors.
 
 use std::{
     cell::RefCell,
@@ -18,10 +18,10 @@ use crate::{
     report::Waiting,
 };
 
-/// For an image of some gigabytes over a slow line.
+/// For an image of some gigabytes over a slow connection.
 const TRANSFER_LIMIT: Duration = Duration::from_secs(7200);
 
-/// What upstream publishes: by digest where kind's release names one.
+/// Upstream's reference; with a digest if kind's release names one.
 pub fn upstream(env: &Env, role: Role) -> Result<String> {
     let images = &env.config.images;
     let versions = crate::images::packages::versions(env)?;
@@ -34,7 +34,7 @@ pub fn upstream(env: &Env, role: Role) -> Result<String> {
     Ok(set.clone().unwrap_or(built_in))
 }
 
-/// The name to use: for the engine the one that it pulls, for the cluster upstream's (its node knows the mirrors).
+/// The reference to use: for the engine with the mirror's host, for the cluster upstream's, since the node knows the mirrors.
 pub fn reference(env: &Env, role: Role) -> Result<String> {
     match role {
         Role::Python | Role::Node => pull_reference(env, role),
@@ -42,12 +42,12 @@ pub fn reference(env: &Env, role: Role) -> Result<String> {
     }
 }
 
-/// Upstream's reference with its host replaced by the mirror's.
+/// Upstream's reference, with the mirror's host.
 pub fn pull_reference(env: &Env, role: Role) -> Result<String> {
     Ok(mirrored(&upstream(env, role)?, &env.config.images.mirrors))
 }
 
-/// Pulls into the engine what the engine needs; the cluster pulls its own.
+/// Pulls the images that the engine needs; the cluster pulls its own.
 pub fn ensure(env: &Env, task: TaskId, role: Role) -> Result<()> {
     if !matches!(role, Role::Python | Role::Node) {
         bail!(Problem::new("the cluster pulls this image itself"));
@@ -62,13 +62,13 @@ pub fn pull(env: &Env, task: TaskId, reference: &str) -> Result<()> {
     transfer(env, task, &what, |engine, heard| engine.pull(reference, heard))
 }
 
-/// Pushes one image to the registry that its name says.
+/// Pushes one image to the registry in its name.
 pub fn push(env: &Env, task: TaskId, repository: &str, tag: &str) -> Result<()> {
     let what = format!("the push of {repository}:{tag}");
     transfer(env, task, &what, |engine, heard| engine.push(repository, tag, heard))
 }
 
-/// A pull or push with its limit; `work` tells each step of the engine.
+/// A pull or push with a limit; `work` calls its second argument for each step.
 fn transfer(env: &Env, task: TaskId, what: &str, work: impl FnOnce(&Engine, &dyn Fn(&str)) -> Result<()>) -> Result<()> {
     let began = Instant::now();
     let last = RefCell::new("the engine asks the registry".to_owned());
@@ -97,23 +97,23 @@ fn without_scheme(mirror: &str) -> &str {
     mirror.trim_start_matches("https://").trim_start_matches("http://")
 }
 
-/// Where the node keeps the authorities that the host trusts, for mirrors that are reached over HTTPS.
+/// The file in the node with the host's trusted CAs, for HTTPS mirrors.
 pub const NODE_AUTHORITIES: &str = "/etc/containerd/pocdeploy-ca.crt";
 
-/// The host's bundle of trusted authorities: `SSL_CERT_FILE`, or where Debian's and Red Hat's relatives keep it.
+/// The host's CA bundle: `SSL_CERT_FILE`, or the usual path of Debian and Red Hat.
 pub fn host_authorities() -> Option<PathBuf> {
     let set = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
     let usual = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"].map(PathBuf::from);
     set.into_iter().chain(usual).find(|it| it.is_file())
 }
 
-/// containerd's `hosts.toml` for each mirrored registry: file below `/etc/containerd/certs.d` and its content.
-/// With `authorities`, HTTPS mirrors are checked against `NODE_AUTHORITIES`.
+/// containerd's `hosts.toml` for each mirrored registry: path below `/etc/containerd/certs.d`, and content. With `authorities`, HTTPS
+/// mirrors are verified with the CAs in `NODE_AUTHORITIES`.
 pub fn hosts_files(mirrors: &BTreeMap<String, String>, authorities: bool) -> Vec<(String, String)> {
     let mut out = Vec::new();
     for (host, mirror) in mirrors {
         let origin = if host == "docker.io" { "registry-1.docker.io" } else { host };
-        // A mirror below a path of its host serves the API below that path: containerd must not add its own prefix.
+        // A mirror with a path in its URL serves the API below that path, so containerd must not add its own prefix.
         let (base, extra) = match without_scheme(mirror).split_once('/') {
             Some((server, path)) => {
                 let scheme = if mirror.starts_with("http://") { "http" } else { "https" };

@@ -1,4 +1,4 @@
-//! Registry or packages: decided once for an instance, by asking, and said with its reason.
+//! Registry or packages: decided once for each instance, by asking the registry, and reported with the reason.
 
 use std::{fmt, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
     record,
 };
 
-/// Where upstream's images come from in this instance.
+/// The source of upstream's images in this instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Chosen {
@@ -30,10 +30,10 @@ impl fmt::Display for Chosen {
     }
 }
 
-/// Longer than a slow registry takes for one manifest; short enough to wait for once.
+/// A slow registry answers for one manifest within this time.
 const ASK_LIMIT: Duration = Duration::from_secs(10);
 
-/// The decision as far as it was made.
+/// The stored decision, if there is one.
 pub(crate) fn decided(env: &Env) -> Option<Chosen> {
     match env.config.images.source {
         Source::Registry => Some(Chosen::Registry),
@@ -42,7 +42,7 @@ pub(crate) fn decided(env: &Env) -> Option<Chosen> {
     }
 }
 
-/// The decision: the configuration's, or the one that was made, or a new one by asking the registry for one image.
+/// The source: as configured, or as decided earlier, or decided now by asking the registry for one image.
 pub fn chosen(env: &Env, task: TaskId) -> Result<Chosen> {
     match env.config.images.source {
         Source::Registry => return Ok(Chosen::Registry),
@@ -74,7 +74,7 @@ pub fn chosen(env: &Env, task: TaskId) -> Result<Chosen> {
     Ok(chosen)
 }
 
-/// The image that stands for all: the one that this kind of cluster cannot do without.
+/// The image to ask for: one that this kind of cluster always needs.
 fn asked(env: &Env) -> Role {
     match env.config.cluster.kind {
         ClusterType::Kind => Role::Node,
@@ -82,7 +82,7 @@ fn asked(env: &Env) -> Role {
     }
 }
 
-/// A reference for people: twelve digits of a digest tell as much as all.
+/// A reference for messages, with twelve digits of its digest.
 fn short(reference: &str) -> String {
     match reference.split_once("sha256:") {
         Some((name, digest)) if digest.len() > 12 => format!("{name}sha256:{}…", &digest[..12]),

@@ -1,6 +1,6 @@
 //! An image's files as one tar stream, from archives, programs and text.
 //!
-//! Engines refuse a path that comes twice: here that is an error which names it, except for folders.
+//! Engines reject an archive with a duplicate path; here a duplicate path is an error with its name, except for folders.
 
 use std::{
     cell::Cell,
@@ -15,14 +15,14 @@ use tar::{Builder, EntryType, Header};
 
 use crate::errors::{Code, Problem};
 
-/// Writes entries; parents come before what is in them.
+/// Writes entries, each after its parent folders.
 pub(super) struct Archive<'a> {
     builder: Builder<Counted<'a>>,
     written: HashSet<PathBuf>,
 }
 
 impl<'a> Archive<'a> {
-    /// `progress` hears now and then how many bytes went out.
+    /// Calls `progress` regularly with the number of bytes written.
     pub(super) fn new(out: &'a mut (dyn Write + 'a), progress: &'a dyn Fn(u64)) -> Archive<'a> {
         let counted = Counted { out, bytes: 0, said: Cell::new(0), progress };
         Archive { builder: Builder::new(counted), written: HashSet::new() }
@@ -45,7 +45,7 @@ impl<'a> Archive<'a> {
         self.builder.append_data(&mut header, path, content).with_context(|| writing(path))
     }
 
-    /// A file of this machine, executable.
+    /// An executable file of this machine.
     pub(super) fn program(&mut self, path: &str, from: &Path) -> Result<()> {
         self.claim(Path::new(path), false)?;
         let file = File::open(from).with_context(|| format!("read {}", from.display()))?;
@@ -58,13 +58,13 @@ impl<'a> Archive<'a> {
         self.builder.append_link(&mut header(EntryType::Symlink, 0o777, 0), path, target).with_context(|| writing(path))
     }
 
-    /// A second name for a file of this archive.
+    /// A hard link to a file of this archive.
     pub(super) fn hard_link(&mut self, path: &str, target: &str) -> Result<()> {
         self.claim(Path::new(path), false)?;
         self.builder.append_link(&mut header(EntryType::Link, 0o755, 0), path, target).with_context(|| writing(path))
     }
 
-    /// A root file system, put below `prefix`, without the paths that begin as one of `without` does. Devices are left out.
+    /// A root file system below `prefix`, without paths that begin with one of `without`, and without devices.
     pub(super) fn rootfs(&mut self, from: &Path, prefix: &str, without: &[&str]) -> Result<()> {
         each(from, |entry| {
             let path = inner(&entry.path()?)?;
@@ -104,7 +104,7 @@ impl<'a> Archive<'a> {
         .with_context(|| format!("copy {}", from.display()))
     }
 
-    /// Notes a path and writes the folders above it; false for a folder that is there already.
+    /// Records a path and writes its parent folders; false for a folder that exists already.
     fn claim(&mut self, path: &Path, folder: bool) -> Result<bool> {
         if self.written.contains(path) {
             if folder {
@@ -124,7 +124,7 @@ impl<'a> Archive<'a> {
     }
 }
 
-/// Files of an archive, by their paths in it.
+/// Files of an archive, with their paths.
 pub(super) fn read_files(from: &Path, wanted: &[&str]) -> Result<Vec<(String, Vec<u8>)>> {
     let mut out = Vec::new();
     each(from, |entry| {
@@ -153,7 +153,7 @@ fn each(from: &Path, mut take: impl FnMut(&mut Entry<'_>) -> Result<()>) -> Resu
     Ok(())
 }
 
-/// A path of an archive without the leading `./` and the final `/`.
+/// A path in an archive, without leading `./` and trailing `/`.
 fn inner(path: &Path) -> Result<String> {
     let text = path.to_str().with_context(|| format!("the name {} is not UTF-8", path.display()))?;
     let text = text.trim_start_matches("./").trim_matches('/');

@@ -1,6 +1,6 @@
-//! Programs built from Go modules: everything of one module in one `go build`, so that shared packages compile once.
+//! Programs built from Go modules: one `go build` for all programs of a module, so that shared packages compile once.
 //!
-//! Module and build cache are the tool's own, in the user's cache folder: a build that was cut off goes on where it was.
+//! Module cache and build cache are the tool's own, in the user's cache folder, so an interrupted build continues.
 
 use std::{
     fs,
@@ -29,7 +29,7 @@ pub(super) struct Programs {
 }
 
 impl Programs {
-    /// A program by its name, from whichever module it comes.
+    /// The path of a program, from any of the modules.
     pub(super) fn find(&self, name: &str) -> Result<PathBuf> {
         let found = [&self.cluster, &self.containerd].into_iter().map(|it| it.join(name)).find(|it| it.is_file());
         found.ok_or_else(|| Problem::config(format!("no recipe builds a program `{name}`")).code(Code::Recipe).into())
@@ -38,13 +38,13 @@ impl Programs {
 
 /// One `go build`.
 struct Build<'a> {
-    /// The module's folder among the recipes, and the product's name.
+    /// The module's folder in the recipes, which is also the product's name.
     module: &'a str,
     name: &'a str,
     title: &'a str,
     packages: &'a [&'a str],
     tags: &'a str,
-    /// Link-time values: `-X`'s arguments.
+    /// Link-time values: arguments of `-X`.
     values: Vec<String>,
 }
 
@@ -71,7 +71,7 @@ const CONTAINERD: &[&str] = &[
     "./preload",
 ];
 
-/// Kind, Kubernetes, the operator and containerd. One after the other: each build uses all cores by itself.
+/// Kind, Kubernetes, the operator and containerd, in sequence, since each build uses all cores.
 pub(super) fn everything(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys, steps: &Steps<'_>) -> Result<Programs> {
     kind(env, task, recipes, keys, steps)?;
     let versions = &recipes.versions;
@@ -111,14 +111,14 @@ pub(super) fn kind(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys, step
     Ok(build(env, task, recipes, &keys.kind, &kind, steps)?.join("kind"))
 }
 
-/// Runs the tests of the node's programs that are the recipes' own, on the user's terminal.
+/// Runs the tests of the recipes' own Go programs on the user's terminal.
 pub(super) fn test(env: &Env, folder: &Path, limit: Duration) -> Result<()> {
     let sh = env.tools.shell(&folder.join("go"))?;
-    // As they are built, so that what they share with other programs is compiled once.
+    // The same flags as the build, so that shared packages compile once.
     env.tools.run_attached(go(env, cmd!(sh, "go test -trimpath ./..."))?, limit)
 }
 
-/// The folder of a module's source, downloaded where it is not there.
+/// The folder of a module's source; downloads it if it is missing.
 pub(super) fn module_folder(env: &Env, task: TaskId, recipes: &Recipes, module: &str) -> Result<PathBuf> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
@@ -164,12 +164,12 @@ fn count(env: &Env, tools: &Tools, task: TaskId, list: Cmd<'_>) -> Result<usize>
     Ok(tools.read(task, go(env, list)?)?.lines().count())
 }
 
-/// `go build -v` names a package when it is done with it; other lines are remarks.
+/// Whether `line` is a package name, which `go build -v` prints for each package that it compiles; other lines are messages.
 fn is_package(line: &str) -> bool {
     !line.is_empty() && !line.contains([' ', ':', '#'])
 }
 
-/// A Go command with the tool's own caches. How modules are reached stays as the user's `go env` says.
+/// A Go command with the tool's own caches. Proxy settings for modules stay as in the user's `go env`.
 fn go<'a>(env: &Env, command: Cmd<'a>) -> Result<Cmd<'a>> {
     if tool::find("go").is_none() {
         let what = "building images needs Go, which is not on this machine's PATH";
@@ -183,7 +183,7 @@ fn go<'a>(env: &Env, command: Cmd<'a>) -> Result<Cmd<'a>> {
     Ok(command
         .env("GOCACHE", build)
         .env("GOMODCACHE", modules)
-        // The last: modules that `rm -r` can remove.
+        // The last flag makes modules writable, so that `rm -r` can remove them.
         .env("GOFLAGS", "-mod=readonly -buildvcs=false -modcacherw")
         .env("GOWORK", "off")
         .env("CGO_ENABLED", "0"))

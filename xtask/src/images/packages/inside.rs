@@ -1,4 +1,4 @@
-//! Images that lie unpacked in the node image, as images of the engine: for whoever wants them outside a node.
+//! Imports images that are unpacked in the node image into the engine, to use them outside a node.
 
 use std::{collections::HashMap, fs};
 
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// Makes `image` (a name with a tag) of the operator's or the database's files in the node image, which is in the engine.
+/// Creates the image `image` (`name:tag`) from the operator's or the database's files in the node image, which the engine must have.
 pub fn inside_as_image(env: &Env, role: Role, image: &str) -> Result<()> {
     let node = reference(env, Role::Node)?;
     let bin = format!("/usr/lib/postgresql/{}/bin", versions(env)?.postgresql);
@@ -43,7 +43,7 @@ pub fn inside_as_image(env: &Env, role: Role, image: &str) -> Result<()> {
     env.engine()?.build(request, |_| ())
 }
 
-/// The folder of the node's unpacked layer that holds a file.
+/// The folder of the node's unpacked layer that contains a file.
 fn layer_with(env: &Env, node: &str, file: &str) -> Result<String> {
     let engine = env.engine()?;
     let name = format!("pocdeploy-look-{}", std::process::id());

@@ -1,4 +1,4 @@
-//! Keys: what each product's name follows from, so that a change remakes exactly what it touches.
+//! Keys: the hash of each product's inputs, so that a change rebuilds only the affected products.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use crate::{
     images::packages::recipe::{Image, Recipes, Root, arch},
 };
 
-/// Raised when this code makes something else of the same recipes.
+/// Increase this when the code makes another product from the same recipes.
 const ASSEMBLY: &str = "1";
 
-/// The root file systems that are in the node: its own, and those of images.
+/// The root file systems in the node: its own, and those of its images.
 pub(super) const NODE_ROOTS: [&str; 4] = ["node", "proxy", "postgresql", "python"];
 
 /// The key of every product.
@@ -64,7 +64,7 @@ impl Keys {
         key.ok_or_else(|| Problem::config(format!("build/images/rootfs.toml has no table `{name}`")).code(Code::Recipe).into())
     }
 
-    /// The key of an image inside the node: what it is made of, and not what else is in the node.
+    /// The key of an image inside the node. It does not depend on the node's other content.
     pub(super) fn of_image(&self, image: &Image) -> Result<String> {
         let mut key = Fingerprint::new();
         key.add("recipe", serde_json::to_vec(image)?);

@@ -1,8 +1,8 @@
-//! The node image's files: packages, kind's own files, programs, and images that containerd finds unpacked.
+//! The node image's files: packages, kind's files, programs, and images that are unpacked for containerd.
 //!
-//! Nothing runs in a container for this. `preload`, of the recipes, writes containerd's metadata as if it had imported the
-//! images; their files lie in the node image outside `/var`, which an engine copies into a volume at each start of a
-//! node, and links stand where containerd's snapshots are. It only ever reads them there.
+//! No container runs for this. `preload`, one of the recipes' programs, writes containerd's metadata as if containerd had imported the
+//! images. Their files are outside `/var`, since an engine copies `/var` into a volume at each start of a node; containerd's snapshot
+//! folders are links to them. containerd only reads these files.
 
 use std::{
     fs,
@@ -34,25 +34,25 @@ use crate::{
     },
 };
 
-/// Where the layers lie in the node.
+/// The folder of the layers in the node.
 const LAYERS: &str = "opt/pocdeploy/layers";
 /// containerd's folder in the node.
 const STATE: &str = "var/lib/containerd";
-/// The snapshotter's folder in that.
+/// The snapshotter's folder in `STATE`.
 const SNAPSHOTS: &str = "io.containerd.snapshotter.v1.overlayfs/snapshots";
 
-/// Everything that the image's files are read from.
+/// The sources of the image's files.
 pub(super) struct Parts {
     recipes: Recipes,
     programs: Programs,
-    /// `name` to archive.
+    /// Name and archive of each root file system.
     roots: Vec<(String, PathBuf)>,
-    /// kind's own files for a node.
+    /// kind's files for a node.
     kind_files: PathBuf,
-    /// The default settings of a container, which kind's settings for containerd refer to.
+    /// The default OCI specification of a container, which kind's containerd configuration refers to.
     container_spec: Vec<u8>,
     state: tempfile::TempDir,
-    /// The images with the folder of each one's snapshot.
+    /// The images, and the folder of each one's snapshot.
     images: Vec<(Image, String)>,
 }
 
@@ -72,7 +72,7 @@ struct Placed {
 }
 
 impl Parts {
-    /// Looks up what was built and writes containerd's state.
+    /// Finds the built products and writes containerd's state.
     pub(super) fn gather(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys, programs: Programs, steps: &Steps<'_>) -> Result<Parts> {
         steps.says("preparing the node's containerd");
         let tools = env.tools.with_log("image-node");
@@ -175,7 +175,7 @@ impl Parts {
         Ok(())
     }
 
-    /// What `preload` wrote, without the snapshots' empty folders: links take their place.
+    /// The files that `preload` wrote, without the empty snapshot folders, which links replace.
     fn containerd_state(&self, out: &mut Archive<'_>) -> Result<()> {
         let root = self.state.path().join("root");
         for entry in WalkDir::new(&root).sort_by_file_name() {
@@ -196,7 +196,7 @@ impl Parts {
     }
 }
 
-/// The digest that an engine gives a root file system that is imported into it.
+/// The layer digest of an engine that imports this root file system.
 fn digest_of(root: &Path) -> Result<String> {
     let mut hash = Hash(Sha256::new());
     let mut archive = Archive::new(&mut hash, &|_| ());
@@ -218,7 +218,7 @@ impl Write for Hash {
     }
 }
 
-/// An image as `preload` wants it.
+/// An image in the format of `preload`.
 fn describe(recipes: &Recipes, keys: &Keys, image: &Image) -> Result<Wanted> {
     let key = keys.of_image(image)?;
     let mut names = Vec::new();
@@ -229,7 +229,7 @@ fn describe(recipes: &Recipes, keys: &Keys, image: &Image) -> Result<Wanted> {
     if let Some(first) = &image.path {
         path = format!("{}:{path}", fill(first, &recipes.versions, &key)?);
     }
-    // No blob of the layer exists that could be compared with its digest: it names the content by what it is made from.
+    // No archive of this layer exists to compute a digest from, so the digest is a hash of the layer's inputs.
     let mut layer = Fingerprint::new();
     layer.add("image", names.join(" "));
     layer.add("key", &key);
@@ -242,7 +242,7 @@ fn describe(recipes: &Recipes, keys: &Keys, image: &Image) -> Result<Wanted> {
     })
 }
 
-/// kubeadm says itself which images it will ask for: all must be in the node.
+/// Checks that the node has all images that kubeadm lists for this version.
 fn names_are_complete(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys, programs: &Programs) -> Result<()> {
     let sh = env.tools.shell(&env.project)?;
     let kubeadm = programs.find("kubeadm")?;
@@ -260,7 +260,7 @@ fn names_are_complete(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys, p
     Err(Problem::config(what).code(Code::Recipe).into())
 }
 
-/// kind's own files, with the modes that kind's recipe gives them.
+/// kind's files, with the modes of kind's recipe.
 fn kind_files(out: &mut Archive<'_>, folder: &Path) -> Result<()> {
     for entry in WalkDir::new(folder).sort_by_file_name() {
         let entry = entry.with_context(|| format!("read {}", folder.display()))?;
@@ -278,8 +278,8 @@ fn kind_files(out: &mut Archive<'_>, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// containerd must not lower a process's score for the out-of-memory killer below its own: some hosts do not allow it,
-/// none miss it, and a change at a cluster's creation would restart containerd.
+/// containerd must not lower a process's OOM score below its own, which some hosts forbid. No host needs it, and changing it when a cluster
+/// is created would restart containerd.
 fn adjusted(settings: &[u8]) -> Result<Vec<u8>> {
     let text = String::from_utf8(settings.to_vec()).context("read kind's settings for containerd")?;
     let (from, to) = ("restrict_oom_score_adj = false", "restrict_oom_score_adj = true");
@@ -289,7 +289,7 @@ fn adjusted(settings: &[u8]) -> Result<Vec<u8>> {
     Ok(text.replace(from, to).into_bytes())
 }
 
-/// A container inherits the node's limits, as kind's own images have it.
+/// Removes the limits, so that a container inherits those of the node, as in kind's images.
 fn without_limits(spec: &str) -> Result<Vec<u8>> {
     let mut spec: Value = serde_json::from_str(spec).context("read what `ctr oci spec` said")?;
     if let Some(process) = spec.pointer_mut("/process").and_then(Value::as_object_mut) {

@@ -1,4 +1,4 @@
-//! The cache of products: files and folders under names that follow from their inputs, whole or not there.
+//! The cache of products: files and folders with a hash of their inputs in their names, complete or absent.
 
 use std::{
     fs,
@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{env::Env, graph::TaskId, lock, tool::BUILD_LIMIT};
 
-/// The product's path; `make` writes it under another name first, which becomes the product's when it is whole.
+/// The product's path. `make` writes to a temporary name, which is renamed when the product is complete.
 pub(super) fn product(env: &Env, task: TaskId, name: &str, key: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let path = place(env, name, key);
     if path.exists() {
@@ -21,7 +21,7 @@ pub(super) fn product(env: &Env, task: TaskId, name: &str, key: &str, make: impl
     if path.exists() {
         return Ok(path);
     }
-    // Left behind by a run that was cut off.
+    // The leftover of an interrupted run.
     let part = env.cache(format!("images/.{name}-{key}.part"));
     remove(&part)?;
     make(&part)?;
@@ -30,7 +30,7 @@ pub(super) fn product(env: &Env, task: TaskId, name: &str, key: &str, make: impl
     Ok(path)
 }
 
-/// Where a product is, or would be.
+/// The path of a product, whether it exists or not.
 pub(super) fn place(env: &Env, name: &str, key: &str) -> PathBuf {
     env.cache(format!("images/{name}-{key}"))
 }

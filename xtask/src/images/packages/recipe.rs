@@ -1,6 +1,6 @@
 //! The recipes as data: `versions.toml`, `rootfs.toml`, `node/images.toml` and `node/paths.toml`.
 //!
-//! Only reading and checking; what is made of them is elsewhere.
+//! This file reads and checks them; other files build from them.
 
 use std::{
     collections::BTreeMap,
@@ -41,7 +41,7 @@ pub struct Versions {
     pub node_image: String,
 }
 
-/// A root file system of Debian packages.
+/// A root file system from Debian packages.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Root {
@@ -54,7 +54,7 @@ pub(super) struct Root {
     pub(super) setup: Option<String>,
 }
 
-/// An image that is in the node from the start.
+/// An image that every node contains.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Image {
@@ -70,7 +70,7 @@ pub(super) struct Image {
     pub(super) base: bool,
 }
 
-/// What of the node is not a package, an image or one of kind's own files.
+/// Parts of the node other than packages, images and kind's files.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Node {
@@ -100,7 +100,7 @@ impl Recipes {
         })
     }
 
-    /// A root file system's table with what holds for all of them added.
+    /// The table of a root file system, merged with the table for all.
     pub(super) fn root(&self, name: &str) -> Result<Root> {
         let known = self.roots.get(name).filter(|_| name != "all");
         let mut root =
@@ -123,7 +123,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     toml::from_str(&text).map_err(|error| Problem::config(format!("{}: {error}", path.display())).code(Code::Recipe).into())
 }
 
-/// Puts versions, architecture and key where a recipe names them in braces.
+/// Replaces versions, architecture and key in braces.
 pub(super) fn fill(text: &str, versions: &Versions, key: &str) -> Result<String> {
     let values = [
         ("{kubernetes}", versions.kubernetes.as_str()),
@@ -142,7 +142,7 @@ pub(super) fn fill(text: &str, versions: &Versions, key: &str) -> Result<String>
     Ok(filled)
 }
 
-/// The machine's architecture as Go and Debian both spell it.
+/// The machine's architecture in the spelling of Go and Debian.
 pub(super) fn arch() -> Result<&'static str> {
     match std::env::consts::ARCH {
         "x86_64" => Ok("amd64"),

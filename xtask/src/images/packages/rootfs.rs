@@ -1,4 +1,4 @@
-//! Root file systems of Debian packages, made by `mmdebstrap` from the mirrors that this machine itself uses.
+//! Root file systems from Debian packages, made by `mmdebstrap` from this machine's own mirrors.
 
 use std::{
     collections::BTreeSet,
@@ -60,13 +60,12 @@ fn options(root: &Root, recipes: &str) -> Vec<String> {
         out.push(format!("--customize-hook='{recipes}/{setup}' \"$1\""));
     }
     let remove: Vec<String> = root.remove.iter().map(|it| format!(".{it}")).collect();
-    // The shell expands the patterns; those that match nothing are no error for `rm -f`.
+    // The shell expands the patterns; `rm -f` ignores those without a match.
     out.push(format!("--customize-hook=cd \"$1\" && rm -rf {}", remove.join(" ")));
     out
 }
 
-/// Where a suite's packages come from: the mirrors of this machine, with the suite put in place of its own.
-/// A machine that is no Debian leaves the choice to `mmdebstrap`.
+/// The package sources of a suite: this machine's mirrors with another suite. If the machine is not a Debian, `mmdebstrap` chooses.
 fn sources(env: &Env, task: TaskId, suite: &str) -> Result<Vec<String>> {
     if tool::find("apt-get").is_none() {
         return Ok(Vec::new());
@@ -95,7 +94,7 @@ fn sources_from(listed: &str, suite: &str) -> Vec<String> {
     out
 }
 
-/// This machine's settings for reaching the mirrors, a proxy for example; `mmdebstrap` has its own otherwise.
+/// This machine's apt settings for its mirrors, for example a proxy, which `mmdebstrap` would ignore otherwise.
 fn apt_settings(env: &Env, task: TaskId) -> Result<Vec<String>> {
     if tool::find("apt-config").is_none() {
         return Ok(Vec::new());
