@@ -1,6 +1,6 @@
-//! Patches: reading them for checks and messages. `tasks/patch.rs` applies them with `git apply`.
+//! Patches: reads them for checks and messages. `tasks/patch.rs` applies them with `git apply`.
 //!
-//! What a patch may touch is decided here, before git sees it; git does the applying.
+//! This module checks which files a patch may change, before git sees it.
 
 pub mod mail;
 pub mod mismatch;
@@ -18,16 +18,16 @@ use anyhow::Result;
 use crate::errors::{Code, Problem};
 use parse::FilePatch;
 
-/// One file of the queue.
+/// A file of the queue.
 #[derive(Clone, Debug)]
 pub struct Patch {
-    /// Its file name, for people.
+    /// Its file name, for messages.
     pub name: String,
     pub path: PathBuf,
     pub files: Vec<FilePatch>,
 }
 
-/// The first file that a queue changes and neither the tree has nor the queue makes.
+/// The first file that a patch changes but that neither exists in the tree nor is created by an earlier patch.
 pub fn absent(queue: &[Patch], tree: &Path) -> Option<String> {
     let mut made: Vec<&str> = Vec::new();
     for file in queue.iter().flat_map(|it| &it.files) {
@@ -39,13 +39,13 @@ pub fn absent(queue: &[Patch], tree: &Path) -> Option<String> {
     None
 }
 
-/// Refuses what would write outside the tree, into `.git`, or through a link that is in the tree; links, submodules, and modes that git
-/// does not know. `files` is one step of the patch.
+/// Rejects a patch that would write outside the tree, into `.git`, or through a symbolic link in the tree; also symbolic links, submodules,
+/// and modes that git does not know. `files` is one step of the patch.
 pub fn refuse_escapes(patch: &str, files: &[FilePatch], tree: &Path) -> Result<()> {
     let refused = |what: String, hint: &'static str| {
         Err(Problem::new(format!("patch {patch} is refused: {what}")).code(Code::PatchRefused).hint(hint).into())
     };
-    // A link that the same step removes leads nowhere any more.
+    // A link that the same step removes is harmless.
     let removed: Vec<&str> = files.iter().filter(|it| it.removes_link()).filter_map(FilePatch::result).collect();
     for file in files {
         for name in file.names() {
@@ -74,7 +74,7 @@ pub fn refuse_escapes(patch: &str, files: &[FilePatch], tree: &Path) -> Result<(
     Ok(())
 }
 
-/// What git keeps of a file's mode; 100664 is of its first months, and read as 100644.
+/// The file modes that git accepts. Early versions of git wrote 100664, which git reads as 100644.
 const MODES: [&str; 4] = ["100644", "100755", "100664", "120000"];
 
 fn escape(name: &str, tree: &Path, removed: &[&str]) -> Option<&'static str> {
@@ -103,7 +103,7 @@ fn escape(name: &str, tree: &Path, removed: &[&str]) -> Option<&'static str> {
     None
 }
 
-/// `.git` as file systems that fold case or shorten names see it (git's `verify_path`).
+/// Names that a case-insensitive file system, or one with short names, treats as `.git` (git's `verify_path`).
 fn is_git(part: &str) -> bool {
     let trimmed = part.trim_end_matches(['.', ' ']).to_ascii_lowercase();
     let visible: String = trimmed
@@ -141,7 +141,7 @@ mod tests {
         for name in ["manage.py", "polls/views.py", ".gitignore", "a/.github/x", "digit/x"] {
             assert_eq!(escape(name, dir.path(), &[]), None, "{name:?}");
         }
-        // The link gives way in the same step.
+        // The same step replaces the link.
         assert_eq!(escape("link", dir.path(), &["link"]), None);
         assert_eq!(escape("link/passwd", dir.path(), &["link"]), None);
     }

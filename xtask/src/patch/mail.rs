@@ -1,6 +1,7 @@
-//! Mails: what `git format-patch` writes and people send. Decoding is git's part (`mailsplit`, `mailinfo`).
+//! Mails: the output of `git format-patch`, and patches sent by mail. git decodes them (`mailsplit`, `mailinfo`).
 
-/// Whether the text is a mail or a mailbox, by the test of `git am`: a `From ` line, or nothing but headers up to the first empty line.
+/// Whether the text is a mail or a mailbox, by the rule of `git am`: it starts with a `From ` line, or has only headers up to the first
+/// empty line.
 pub fn is_mail(text: &str) -> bool {
     if text.starts_with("From ") {
         return true;
@@ -15,14 +16,14 @@ pub fn is_mail(text: &str) -> bool {
     head.first().is_some_and(|it| !it.starts_with([' ', '\t'])) && has_name && head.iter().all(|it| is_header(it))
 }
 
-/// Whether the diff is to be had only by splitting and decoding: several mails, or one that is encoded or has parts. Of any other mail
-/// the diff stands in the text as it is.
+/// Whether git must split or decode the text to get the diff: several mails, or an encoded or multipart mail. Any other mail has its diff
+/// in plain text.
 pub fn needs_decoding(text: &str) -> bool {
     let several = text.lines().filter(|it| it.starts_with("From ")).nth(1).is_some();
     is_mail(text) && (several || is_encoded(text) || text.lines().any(|it| it.to_ascii_lowercase().starts_with("content-type: multipart/")))
 }
 
-/// Whether a mail's content is encoded, so that its diff is not to be seen in the text.
+/// Whether the mail's content is encoded, so that the text does not show the diff.
 pub fn is_encoded(text: &str) -> bool {
     text.lines().any(|it| {
         let line = it.to_ascii_lowercase();
@@ -30,7 +31,7 @@ pub fn is_encoded(text: &str) -> bool {
     })
 }
 
-/// Whether a mail without a diff is the letter that goes before a series: by its number 0, in name or subject.
+/// Whether a mail without a diff is the cover letter of a series: it has the number 0 in its name or subject.
 pub fn is_cover_letter(name: &str, text: &str) -> bool {
     let numbered = || text.lines().find(|it| it.starts_with("Subject:")).is_some_and(|it| it.contains(" 0/") || it.contains(" 00/"));
     is_mail(text) && (name.starts_with("0000-") || name.contains("cover-letter") || numbered())

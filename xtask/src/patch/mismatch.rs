@@ -1,10 +1,10 @@
-//! Why a patch does not apply: the file and hunk that git names, with both sides shown.
+//! Explains why a patch does not apply: the file and hunk of git's error, and the lines of both sides.
 
 use std::{fs, path::Path};
 
 use crate::patch::parse::{FilePatch, Hunk};
 
-/// Words for git's complaint: patch, file, hunk, what the patch expects and what the file says there.
+/// The message for git's error: patch, file, hunk, the lines that the patch expects, and the lines of the file.
 pub fn explain(patch: &str, files: &[FilePatch], tree: &Path, complaint: &str) -> String {
     let Some((name, line)) = place(complaint) else {
         let words: Vec<&str> = complaint.lines().map(|it| it.trim_start_matches("error: ")).collect();
@@ -32,7 +32,7 @@ pub fn explain(patch: &str, files: &[FilePatch], tree: &Path, complaint: &str) -
     out
 }
 
-/// What the eye does not see, where both sides look alike.
+/// The invisible difference between two lines that look the same.
 fn invisible(expected: &[&str], there: &[&str], actual: &str) -> Option<String> {
     let words = |it: &[&str]| it.iter().map(|it| it.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>();
     if words(expected) != words(there) {

@@ -1,53 +1,53 @@
-//! Reads what a patch says: which files, which hunks, and how many leading components of its names are a prefix. Applying is git's part.
+//! Parses a patch: its files, its hunks, and how many leading components of its names are a prefix. git applies it.
 //!
-//! Understands git's format with any prefix (`a/`, `i/`, none, two folders), and the plain format of `diff -u`, Mercurial and Subversion.
+//! Supports git's format with any prefix (`a/`, `i/`, none, two folders), and the plain format of `diff -u`, Mercurial and Subversion.
 
 use std::ops::Range;
 
-/// One file's part of a patch.
+/// The part of a patch for one file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FilePatch {
-    /// The name before and after, without the prefix. None: the file is made, or removed; or only its mode or name changes.
+    /// The name before and after, without the prefix. `None` if the file is created or removed, or if only its mode or name changes.
     pub old: Option<String>,
     pub new: Option<String>,
-    /// Every further name that the headers mention, without the prefix.
+    /// All other names in the headers, without the prefix.
     pub renames: Vec<String>,
-    /// The name that the file had before it was renamed; of a copy there is none.
+    /// The name before a rename; `None` for a copy.
     pub renamed_from: Option<String>,
-    /// How many components of the written names are the prefix: git's `-p`.
+    /// The number of prefix components in the names: git's `-p`.
     pub strip: usize,
-    /// Every file mode that the headers mention.
+    /// All file modes in the headers.
     pub modes: Vec<String>,
-    /// The mode after the patch, `120000` for a link. None: as it was.
+    /// The mode after the patch, `120000` for a symbolic link. `None` if it does not change.
     pub new_mode: Option<String>,
-    /// Whether the file is removed.
+    /// Whether the patch removes the file.
     pub removes: bool,
-    /// Whether the file is made.
+    /// Whether the patch creates the file.
     pub makes: bool,
     pub hunks: Vec<Hunk>,
-    /// Its lines in the text, from 0.
+    /// Its lines in the text, counted from 0.
     pub lines: Range<usize>,
-    /// Whether it begins another commit: a line of `git log -p` or of Mercurial stands before it.
+    /// Whether a new commit starts here: a line of `git log -p` or of Mercurial precedes it.
     pub begins_commit: bool,
-    /// Whether the old content is gone but for a rest (git's `-B`): another file of the same diff may be renamed from it.
+    /// Whether most of the old content is replaced (git's `-B`): then the same diff may rename the old content to another file.
     pub rewrites: bool,
-    /// The prefix of a new file, where nothing bears out that it is one: it may be a part of the name.
+    /// The possible prefix of a new file, if nothing confirms it: it may be a part of the name.
     pub unsure_prefix: Option<String>,
 }
 
 /// One `@@` section.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hunk {
-    /// First line in the old file, from 1.
+    /// The first line in the old file, counted from 1.
     pub line: usize,
-    /// Lines with their mark: space, minus or plus.
+    /// The lines, each with its marker: space, minus or plus.
     pub lines: Vec<String>,
-    /// Its lines in the text without the header, from 0; a remark about a missing line end included.
+    /// Its lines in the text without the header, counted from 0, including a note about a missing newline.
     pub range: Range<usize>,
 }
 
 impl FilePatch {
-    /// All names, each once.
+    /// All names, without duplicates.
     pub fn names(&self) -> Vec<&str> {
         let mut out: Vec<&str> = Vec::new();
         for name in self.old.iter().chain(&self.new).chain(&self.renames) {
@@ -58,7 +58,7 @@ impl FilePatch {
         out
     }
 
-    /// The name that git writes or removes: the new one, or of a removed file the old one.
+    /// The file that git writes or removes: the new name, or for a removed file the old name.
     pub fn result(&self) -> Option<&str> {
         self.new.as_deref().or(self.renames.last().map(String::as_str)).or(self.old.as_deref())
     }
@@ -75,13 +75,13 @@ impl FilePatch {
 }
 
 impl Hunk {
-    /// What the old file must say.
+    /// The lines that the old file must have.
     pub fn before(&self) -> Vec<&str> {
         self.lines.iter().filter(|it| !it.starts_with('+')).map(|it| it.get(1..).unwrap_or_default()).collect()
     }
 }
 
-/// The headers of one file as they are written.
+/// The headers of one file, unparsed.
 #[derive(Default)]
 struct Raw {
     /// What follows `diff --git `.
@@ -93,12 +93,12 @@ struct Raw {
     out: FilePatch,
 }
 
-/// Every file that the text changes. Text before the first header (a mail's head and message) is passed over. `exists` tells whether
-/// the tree has a file of a name; it decides only where the names alone do not say what their prefix is.
+/// All files that the text changes. Text before the first header (the head of a mail) is ignored. `exists` tells whether the tree has a
+/// file; it decides only if the names alone do not determine the prefix.
 pub fn files(text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<FilePatch> {
     let lines: Vec<&str> = text.lines().collect();
     let mut found: Vec<Raw> = Vec::new();
-    // Lines that the present hunk still has on its old and new side.
+    // The remaining lines of the current hunk, old side and new side.
     let mut left = (0, 0);
     let mut at = 0;
     let mut commit = false;
@@ -136,13 +136,13 @@ pub fn files(text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<FilePatch> {
     if let Some(raw) = found.last_mut() {
         raw.out.lines.end = lines.len();
     }
-    // One file of a patch whose prefix is certain tells what the others' is.
+    // If the prefix of one file is certain, the other files have the same.
     let certain = found.iter().find_map(Raw::certain_strip);
     let borne_out: Vec<String> = found.iter().filter_map(|it| it.borne_out(exists)).collect();
     found.into_iter().map(|it| it.finish(certain, &borne_out, exists)).collect()
 }
 
-/// `commit 0123…` of `git log -p`, and the first line of what Mercurial exports.
+/// A line `commit 0123…` of `git log -p`, or the first line of Mercurial's export.
 fn is_commit(line: &str) -> bool {
     let hash = line.strip_prefix("commit ").and_then(|it| it.split_whitespace().next()).unwrap_or_default();
     let is_hash = matches!(hash.len(), 40 | 64) && hash.bytes().all(|it| it.is_ascii_hexdigit());
@@ -162,7 +162,7 @@ fn take_header_line(raw: &mut Raw, at: usize, line: &str, left: &mut (usize, usi
         *left = counts.1;
         return;
     }
-    // Behind a hunk there is no header any more: what looks like one is text.
+    // There are no headers after a hunk; lines that look like one are text.
     if raw.git.is_none() || !raw.out.hunks.is_empty() {
         return;
     }
@@ -209,7 +209,7 @@ fn take_hunk_line(file: &mut FilePatch, at: usize, line: &str, left: &mut (usize
             }
             return;
         }
-        // Some mailers drop the space of an empty context line.
+        // Some mail programs remove the space of an empty context line.
         Some(' ') | None => {
             left.0 = left.0.saturating_sub(1);
             left.1 = left.1.saturating_sub(1);
@@ -223,7 +223,7 @@ fn take_hunk_line(file: &mut FilePatch, at: usize, line: &str, left: &mut (usize
     hunk.lines.push(if line.is_empty() { " ".to_owned() } else { line.to_owned() });
 }
 
-/// `@@ -12,3 +14,5 @@ …` gives 12 and (3, 5); a count left out is 1.
+/// The numbers in `@@ -12,3 +14,5 @@ …`: 12 and (3, 5). A missing count is 1.
 fn hunk_header(line: &str) -> Option<(usize, (usize, usize))> {
     let rest = line.strip_prefix("@@ -")?;
     let (old, rest) = rest.split_once(" +")?;
@@ -240,7 +240,7 @@ fn hunk_header(line: &str) -> Option<(usize, (usize, usize))> {
 }
 
 impl Raw {
-    /// Both names with their prefixes; `/dev/null` and what is not written are none.
+    /// Both names with their prefixes; `None` for `/dev/null` and a missing name.
     fn written(&self) -> (Option<String>, Option<String>) {
         let lines = (self.minus.clone(), self.plus.clone());
         let known = |it: Option<String>| it.filter(|name| name != NOTHING);
@@ -257,18 +257,18 @@ impl Raw {
         }
     }
 
-    /// The prefix's length where the two names say it.
+    /// The prefix's length, if the two names determine it.
     fn certain_strip(&self) -> Option<usize> {
         let (old, new) = self.written();
         let (old, new) = (old?, new?);
         if let (Some(from), Some(to)) = (&self.from, &self.to) {
             return (0..=depth(&old)).find(|it| stripped(&old, *it) == Some(from) && stripped(&new, *it) == Some(to));
         }
-        // Equal names have no prefix, or the same one on both sides: not certain.
+        // Equal names have no prefix, or the same prefix on both sides, so they do not determine it.
         (1..=depth(&old)).find(|it| old != new && stripped(&old, *it).is_some() && stripped(&old, *it) == stripped(&new, *it))
     }
 
-    /// The new side's prefix where the tree has a file of the name behind it.
+    /// The new name's prefix, if the tree has the file without it.
     fn borne_out(&self, exists: &dyn Fn(&str) -> bool) -> Option<String> {
         let (_, new) = self.written();
         let (new, strip) = (new?, self.certain_strip()?);
@@ -284,7 +284,8 @@ impl Raw {
         let usual = |name: &&String| ["a/", "b/"].iter().any(|it| name.starts_with(it));
         let strip = own.unwrap_or_else(|| {
             let makes = self.out.makes || self.minus.as_deref() == Some(NOTHING);
-            // Where nothing is certain: the prefix under which the file is there; of a new one, the others' or the usual one.
+            // If nothing is certain: the prefix without which the tree has the file; for a new file that of the other files, or the usual
+            // one.
             match (0..3).find(|it| is_there(*it)) {
                 Some(strip) if !makes => strip,
                 _ => certain.unwrap_or(usize::from(self.git.is_none() && names.iter().any(usual))),
@@ -297,7 +298,7 @@ impl Raw {
         out.makes |= is_nothing(&self.minus);
         out.removes |= is_nothing(&self.plus);
         let has_lines = self.minus.is_some();
-        // Names of a git diff that differ in their first part: a prefix, or the beginning of a name under a prefix without a slash.
+        // Two names of a git diff that differ in their first component: a prefix, or the start of a name after a prefix without a slash.
         let own_prefix = new.as_deref().map(|it| prefix(it, strip)).unwrap_or_default();
         let is_known = KNOWN.contains(&own_prefix) || borne_out.iter().any(|it| it == own_prefix);
         if self.git.is_some() && out.makes && strip > 0 && !is_known {
@@ -308,7 +309,7 @@ impl Raw {
             out.new = cut(new.clone()).filter(|_| !out.removes);
         }
         if self.git.is_some() {
-            // Names for changes without content: modes, empty files, renames.
+            // The names of changes without content: modes, empty files, renames.
             out.renames.extend(self.from.clone());
             out.renames.extend(self.to.clone());
             if !has_lines && self.from.is_none() {
@@ -320,22 +321,22 @@ impl Raw {
     }
 }
 
-/// The prefixes that git writes by itself: of commits, index, work tree and object, and of two files.
+/// git's prefixes: commits, index, work tree, object, and two files.
 const KNOWN: [&str; 8] = ["a/", "b/", "i/", "w/", "c/", "o/", "1/", "2/"];
 
-/// What `stripped` takes away, with its last slash.
+/// The part that `stripped` removes, with its last slash.
 fn prefix(name: &str, count: usize) -> &str {
     stripped(name, count).map_or("", |rest| &name[..name.len() - rest.len()])
 }
 
-/// The name of a side that is not there.
+/// The name of a missing side.
 const NOTHING: &str = "/dev/null";
 
 fn depth(name: &str) -> usize {
     name.matches('/').count()
 }
 
-/// The name without its first components, as git counts them: by slashes.
+/// The name without its first components, counted by slashes as in git.
 fn stripped(name: &str, count: usize) -> Option<&str> {
     let mut rest = name;
     for _ in 0..count {
@@ -344,12 +345,12 @@ fn stripped(name: &str, count: usize) -> Option<&str> {
     (!rest.is_empty()).then_some(rest)
 }
 
-/// A name of a `---` or `+++` line. A time after a tab belongs to other tools' patches.
+/// The name in a `---` or `+++` line. Other tools add a time after a tab.
 fn written(text: &str) -> String {
     unquote(text.split('\t').next().unwrap_or_default().trim_end_matches('\r').trim_end())
 }
 
-/// Both names of a `diff --git` line. Without quotes, a name may hold spaces: the line is cut where both sides are alike.
+/// Both names of a `diff --git` line. An unquoted name may contain spaces, so the line is split where both sides are equal.
 fn git_names(rest: &str, from: Option<&str>, to: Option<&str>) -> Option<(String, String)> {
     let rest = rest.trim_end_matches('\r');
     let mut cuts: Vec<(String, String)> = Vec::new();
@@ -367,7 +368,7 @@ fn git_names(rest: &str, from: Option<&str>, to: Option<&str>) -> Option<(String
     cuts.into_iter().find(fits)
 }
 
-/// Git's C-style quotes around names with special characters.
+/// Decodes git's C-style quoting of names with special characters.
 fn unquote(text: &str) -> String {
     let Some(inner) = text.strip_prefix('"').and_then(|it| it.strip_suffix('"')) else { return text.to_owned() };
     let mut bytes = Vec::new();

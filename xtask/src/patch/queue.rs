@@ -1,5 +1,5 @@
-//! Which files of the folder are patches, and in which order. What is not taken is named: a patch that is passed over in silence is a
-//! wrong result.
+//! Finds the patches of the folder and their order. The output names each file that is not applied, since a silently ignored patch would
+//! give a wrong result.
 
 use std::{
     fs,
@@ -14,18 +14,18 @@ use crate::{
     regular,
 };
 
-/// The patches in the order in which they are applied, and what else the folder holds.
+/// The patches in the order of application, and the other files of the folder.
 #[derive(Clone, Debug, Default)]
 pub struct Queue {
     pub patches: Vec<Patch>,
-    /// A sentence for each entry that is not applied and that a person may have meant as a patch.
+    /// A sentence for each file that is not applied but may have been meant as a patch.
     pub passed_over: Vec<String>,
 }
 
-/// A file of this name gives the order, as quilt and guilt keep it.
+/// The file with the order of the patches, as in quilt and guilt.
 const SERIES: &str = "series";
 
-/// Reads the folder. `exists` tells whether the application has a file of a name. A missing or empty folder is an empty queue.
+/// Reads the folder. `exists` tells whether the application has a file. A missing or empty folder is an empty queue.
 pub fn read(dir: &Path, exists: &dyn Fn(&str) -> bool) -> Result<Queue> {
     let mut out = Queue::default();
     let mut names = Vec::new();
@@ -67,7 +67,7 @@ fn is_patch(name: &str) -> bool {
     !name.starts_with('.') && [".patch", ".diff", ".mbox"].iter().any(|it| lower.ends_with(it))
 }
 
-/// Whether somebody may have meant the file as a patch: not what explains the folder, and not what editors and git leave.
+/// Whether the file may have been meant as a patch; false for documentation and for backup files of editors and git.
 fn is_meant(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     let explains = ["readme", "license", "licence", "changelog", "upstream", "series", "status", "guards", "applied-patches"];
@@ -76,7 +76,7 @@ fn is_meant(name: &str) -> bool {
     !name.starts_with(['.', '#']) && !leftover && !explains.iter().any(|it| lower.starts_with(it))
 }
 
-/// The names in quilt's `series`: one a line, behind a name its options, behind `#` a remark.
+/// The names in quilt's `series`: one on each line, then options, then a comment after `#`.
 fn listed(dir: &Path) -> Result<Vec<String>> {
     let path = dir.join(SERIES);
     let text = regular::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
@@ -92,7 +92,7 @@ fn listed(dir: &Path) -> Result<Vec<String>> {
         let line = line.split(" #").next().unwrap_or_default().trim();
         let mut words = line.split_whitespace();
         let Some(name) = words.next().filter(|it| !it.starts_with('#')) else { continue };
-        // The prefix is found by the names themselves; what turns a patch round is another patch.
+        // `-p` is ignored, since the prefix follows from the names; `-R` would reverse the patch.
         if let Some(option) = words.find(|it| !it.starts_with("-p")) {
             let what = format!("{SERIES}, line {}: `{option}` is an option that is not supported", number + 1);
             return Err(Problem::config(what).code(Code::PatchRefused).hint("write the patch so that it needs none").into());
@@ -120,7 +120,7 @@ fn take(out: &mut Queue, dir: &Path, name: &str, exists: &dyn Fn(&str) -> bool) 
             .into());
     }
     let text = String::from_utf8_lossy(&bytes);
-    // What a mail holds in base64 is seen once git has decoded it.
+    // The content of an encoded mail is known only after git has decoded it.
     let encoded = mail::is_mail(&text) && mail::is_encoded(&text);
     let files = if encoded { Vec::new() } else { parse::files(&text, exists) };
     if files.is_empty() && !encoded {

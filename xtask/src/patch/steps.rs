@@ -1,5 +1,5 @@
-//! One patch as the steps in which it is applied: `git apply` looks at all of its input against the tree as it was, so a file that is
-//! changed twice needs two steps. Also: line ends, which follow the file that is changed.
+//! Splits a patch into steps. `git apply` compares its whole input with the tree before it, so a file that is changed twice needs two
+//! steps. Also adapts the line endings of a patch to the files that it changes.
 
 use std::{fs, path::Path};
 
@@ -8,7 +8,7 @@ use crate::{
     regular,
 };
 
-/// What one call of `git apply` gets.
+/// The input of one call of `git apply`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Step {
     pub files: Vec<FilePatch>,
@@ -17,7 +17,7 @@ pub struct Step {
     pub strip: usize,
 }
 
-/// The steps of a diff, or of several one behind the other.
+/// The steps of one diff, or of several diffs in sequence.
 pub fn steps(bytes: &[u8], tree: &Path) -> Vec<Step> {
     let text = String::from_utf8_lossy(bytes);
     let lines = split(bytes);
@@ -31,13 +31,13 @@ pub fn steps(bytes: &[u8], tree: &Path) -> Vec<Step> {
         for line in lines.get(file.lines.clone()).unwrap_or_default() {
             step.bytes.extend_from_slice(line);
         }
-        // Names and hunks stay those of the whole text; only the places of lines are the step's own.
+        // Names and hunks stay those of the whole text; only line numbers are relative to the step.
         step.files.push(file);
     }
     out
 }
 
-/// What the text says between its hunks that no `git apply` takes in, and would pass over without a word.
+/// Text between hunks that `git apply` would silently ignore.
 pub fn not_understood(bytes: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(bytes);
     let files = parse::files(&text, &|_| false);
@@ -60,8 +60,7 @@ pub fn not_understood(bytes: &[u8]) -> Option<String> {
     })
 }
 
-/// A changed line directly behind a hunk: the header was not corrected when the hunk was edited. A mail's signature and the next
-/// file's header are none.
+/// A changed line after the end of a hunk: the hunk was edited without its header. Ignores a mail's signature and the next file's header.
 fn surplus<'a>(lines: &[&'a str], at: usize) -> Option<(usize, &'a str)> {
     let line = lines.get(at)?;
     let is_header = line.starts_with("--- ") && lines.get(at + 1).is_some_and(|it| it.starts_with("+++ "));
@@ -69,12 +68,13 @@ fn surplus<'a>(lines: &[&'a str], at: usize) -> Option<(usize, &'a str)> {
     (line.starts_with(['+', '-']) && !is_header && !is_signature).then_some((at, line))
 }
 
-/// Whether one diff cannot hold both: the file was made, changed or removed before. A link that gives way to a file is removed first and
-/// made then, in one diff; and renames may be a ring.
+/// Whether both changes need separate diffs, because the file was created, changed or removed before. One diff can replace a link by a
+/// file, since git removes the link first, and can rename files in a circle.
 fn comes_again(before: &[FilePatch], file: &FilePatch) -> bool {
     let Some(name) = file.result() else { return false };
     let is_rename = |it: &FilePatch| it.names().len() > 1;
-    // A renamed file is gone: what the same diff says of its old name before is of an earlier change. A copy leaves it there.
+    // After a rename the old name does not exist, so a later entry with the old name belongs to an earlier change. After a copy it still
+    // exists.
     let from = file.renamed_from.as_deref();
     before.iter().any(|it| {
         if from.is_some() && it.result() == from && !is_rename(it) && !it.removes && !it.rewrites {
@@ -91,8 +91,8 @@ fn split(bytes: &[u8]) -> Vec<&[u8]> {
     bytes.split_inclusive(|it| *it == b'\n').collect()
 }
 
-/// The step with the line ends of the files that it changes: of a file whose lines all end with CRLF, or all with LF, the hunks get the
-/// same. Headers end with LF. A patch that was as a whole turned to CRLF makes new files with LF.
+/// The step with the line endings of the files that it changes: if all lines of a file end with CRLF, or all with LF, the hunks get the
+/// same. Headers end with LF. If the whole patch was converted to CRLF, new files get LF.
 pub fn with_the_files_line_ends(step: &Step, tree: &Path) -> Vec<u8> {
     let mut out = Vec::with_capacity(step.bytes.len());
     let text = String::from_utf8_lossy(&step.bytes);
@@ -107,7 +107,7 @@ pub fn with_the_files_line_ends(step: &Step, tree: &Path) -> Vec<u8> {
             let Some(line) = lines.get(at) else { break };
             let ends = if in_hunk(at) { ends } else { header_has_cr.then_some(Ends::Lf) };
             match ends {
-                // A remark of git's is no line of the file.
+                // A note of git is not a line of the file.
                 Some(ends) if !line.starts_with(b"\\") => push_line(&mut out, line, ends),
                 Some(_) => push_line(&mut out, line, Ends::Lf),
                 None => out.extend_from_slice(line),
@@ -132,7 +132,7 @@ fn push_line(out: &mut Vec<u8>, line: &[u8], ends: Ends) {
     });
 }
 
-/// How all lines of the file end; none where they differ, where there are none, and where the file is no text.
+/// The line ending of all lines of a file; `None` if they differ, if there are no lines, or if the file is binary.
 fn line_ends(path: &Path) -> Option<Ends> {
     if fs::symlink_metadata(path).ok()?.is_symlink() {
         return None;
@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(count(&[renamed, back].concat()), 1);
         assert_eq!(count(&[link, made].concat()), 1);
         assert_eq!(count(&[changed, edited].concat()), 1);
-        // Edited, then renamed: the edit goes along.
+        // Edited, then renamed: one step.
         assert_eq!(count(&[changed, renamed].concat()), 2);
         let rewritten = changed.replace("--- a/x", "dissimilarity index 90%\n--- a/x");
         assert_eq!(count(&[rewritten.as_str(), renamed].concat()), 1);
@@ -220,7 +220,7 @@ mod tests {
         let wanted = patch.replace("-1\n+2\n", "-1\r\n+2\r\n");
         assert_eq!(of("1\r\n", patch), wanted);
         assert_eq!(of("1\r\n", &crlf), wanted);
-        // Mixed: neither is right everywhere, and git decides.
+        // Mixed line endings: git decides.
         assert_eq!(of("1\r\n2\n", patch), patch);
     }
 }

@@ -1,4 +1,4 @@
-//! What patches of many makers say.
+//! Patches of many programs.
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn parsed(text: &str) -> Vec<FilePatch> {
     files(text, &|_| false)
 }
 
-/// The names with the prefix's length.
+/// Checks the names and the prefix's length.
 fn check(text: &str, there: &[&str], names: &[&str], strip: usize) {
     let found = files(text, &|it| there.contains(&it));
     assert_eq!(found.len(), 1, "{found:?}");
@@ -58,7 +58,7 @@ fn the_prefix_is_what_the_names_say_whatever_git_was_told_to_write() {
     check(&of("i/polls/x.py", "w/polls/x.py"), &[], &["polls/x.py"], 1);
     check(&of("polls/x.py", "polls/x.py"), &["polls/x.py"], &["polls/x.py"], 0);
     check(&of("old/v1/polls/x.py", "new/v2/polls/x.py"), &[], &["polls/x.py"], 2);
-    // The same prefix on both sides: the tree tells.
+    // Both sides have the same prefix, so the tree decides.
     check(&of("app/x.py", "app/x.py"), &["x.py"], &["x.py"], 1);
     let new = "new file mode 100644\n--- /dev/null\n";
     check(&format!("diff --git polls/e.py polls/e.py\n{new}+++ polls/e.py\n@@ -0,0 +1 @@\n+b\n"), &["e.py"], &["polls/e.py"], 0);
