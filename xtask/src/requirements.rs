@@ -1,7 +1,7 @@
-//! Python requirements: from what the application tells of them to pins with hashes, and from pins to wheels.
+//! Python requirements: from the application's files to pins with hashes, and from pins to wheels.
 //!
-//! pipreqs' table, uv and pip do the work, from a virtual environment of the tool's own; they use the host's index,
-//! proxy and CA settings. Which of it must be done is decided in `tasks/requirements.rs`.
+//! pipreqs' table, uv and pip do the work, in the tool's own virtual environment, with the host's package index, proxy and CA settings.
+//! `tasks/requirements.rs` decides which steps are necessary.
 
 pub mod environment;
 pub mod imports;
@@ -13,9 +13,9 @@ pub mod source;
 pub mod target;
 pub mod wheels;
 
-/// What goes into the tool's own virtual environment. pip's wheel also goes into the image's build context.
+/// The packages of the tool's own virtual environment. pip's wheel is also part of the image's build context.
 const PIPREQS: &str = "pipreqs==0.4.13";
 const UV: &str = "uv==0.13.9";
 pub const PIP: &str = "pip==26.3";
-/// The modules of each Python's standard library.
+/// The modules of each Python version's standard library.
 const STDLIB_LIST: &str = "stdlib-list==0.12.0";

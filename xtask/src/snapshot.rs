@@ -1,5 +1,5 @@
-//! Snapshots of the application's database: its content, consistent, in a file of the user's. They are precious: nothing of
-//! them lies below `target/`, and `delete` leaves them.
+//! Snapshots of the application's database: consistent dumps in files of the user. They are valuable, so they are outside `target/`, and
+//! `delete` keeps them.
 
 mod archive;
 mod primary;
@@ -31,46 +31,46 @@ use crate::{
     },
 };
 
-/// Beside `Pocdeploy.toml`; a file in it keeps git away.
+/// A folder beside `Pocdeploy.toml`; a `.gitignore` in it makes git ignore the folder.
 pub const FOLDER: &str = "snapshots";
-/// How long a dump waits for whoever changes tables just now.
+/// How long a dump waits for locks of sessions that change tables.
 const LOCKS: &str = "--lock-wait-timeout=30s";
-/// For a database that is just being restarted.
+/// For a database that is restarting.
 const RETRY: Duration = Duration::from_secs(90);
-/// Up to this size of the database, in bytes, a snapshot that the tool takes by itself is proven too: that takes a second or a few.
+/// Up to this size of the database, in bytes, the tool also checks its automatic snapshots: this takes a few seconds at most.
 const QUICK: u64 = 256 << 20;
-/// Beside the data and the log of writing it, in bytes: what a server needs to go on.
+/// Free space in bytes that a server needs in addition to data and WAL.
 const RESERVE: u64 = 128 << 20;
-/// Those that the tool took by itself are kept up to this many.
+/// The number of automatic snapshots to keep.
 const KEPT: usize = 10;
-/// How the name of a file begins and ends that is not whole yet.
+/// Prefix and suffix of the name of an incomplete file.
 const PARTIAL: (&str, &str) = (".pocdeploy-", ".part");
-/// In the names of those.
+/// A part of the names of automatic snapshots.
 const BEFORE: &str = "-before-";
 
-/// One file of the folder.
+/// A file of the folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     pub path: PathBuf,
     pub size: u64,
 }
 
-/// Whether a snapshot is restored into a scratch database before it gets its name.
+/// How a snapshot is checked before it gets its final name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
     Restored,
-    /// It is only read to its end.
+    /// It is read to its end.
     Read,
 }
 
-/// Where a snapshot goes that nobody named: `polls-3f59e9-20261124T060000Z.dump`, or `…-before-update.dump`.
+/// The default path: `polls-3f59e9-20261124T060000Z.dump`, or `…-before-update.dump`.
 pub fn default_path(env: &Env, before: Option<&str>) -> PathBuf {
     let now: String = jiff::Timestamp::now().to_string().chars().take(19).filter(|it| !matches!(it, '-' | ':')).collect();
     let reason = before.map(|it| format!("{BEFORE}{it}")).unwrap_or_default();
     env.path(FOLDER).join(format!("{}-{now}Z{reason}.dump", env.instance))
 }
 
-/// Snapshots overwrite nothing.
+/// An error if the file exists, since snapshots never overwrite a file.
 pub fn refuse_used(file: &Path) -> Result<()> {
     if file.exists() {
         return Err(Problem::usage(format!("{} is there already and is not overwritten", file.display())).into());
@@ -78,8 +78,8 @@ pub fn refuse_used(file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes the database's content to a file that is not there yet: whole, readable again, by default proven to be restorable, and
-/// only for its owner; or not at all. Returns its size.
+/// Writes the database's content to a new file and returns its size. The file is complete, readable again, by default proven to be
+/// restorable, and accessible to its owner only. After an error there is no file.
 pub fn take(env: &Env, task: TaskId, cluster: &Cluster, database: &ObjectId, file: &Path, proof: Proof) -> Result<u64> {
     refuse_used(file)?;
     let dir = folder(env, file)?;
@@ -95,12 +95,12 @@ pub fn take(env: &Env, task: TaskId, cluster: &Cluster, database: &ObjectId, fil
     persist(out, file)
 }
 
-/// One of the tool's own, before it changes the database; the oldest of these go. It is kept also where it cannot be restored as
-/// it is, and where proving that would take long: a note says so, and an update is not held up.
+/// Takes an automatic snapshot before a change of the database, and deletes the oldest ones. If the snapshot cannot be restored, or
+/// checking it would take long, it is kept with a note, so that the update can continue.
 pub fn take_before(env: &Env, task: TaskId, cluster: &Cluster, database: &ObjectId, what: &str) -> Result<PathBuf> {
     let file = default_path(env, Some(what));
     let dir = folder(env, &file)?;
-    // A database whose own settings just changed is restarted by its operator: it is back in seconds.
+    // After a change of its settings the operator restarts the database, which takes seconds.
     let wait = Wait::new(env, "a snapshot of the database", RETRY);
     let dumped = RefCell::new(None);
     cluster.wait_for(env, task, &wait, || {
@@ -149,7 +149,7 @@ fn dump(env: &Env, primary: &Primary, dir: &Path) -> Result<(NamedTempFile, Fact
     Ok((out, facts))
 }
 
-/// A file that is locked as long as it is written. What a run that was killed left in the folder goes first.
+/// A temporary file that is locked while it is written. First deletes temporary files of killed runs.
 fn partial(dir: &Path) -> Result<NamedTempFile> {
     for entry in fs::read_dir(dir)?.flatten() {
         let name = entry.file_name();
@@ -161,7 +161,7 @@ fn partial(dir: &Path) -> Result<NamedTempFile> {
     loop {
         let out = tempfile::Builder::new().prefix(PARTIAL.0).suffix(PARTIAL.1).tempfile_in(dir)?;
         out.as_file().lock()?;
-        // Another run may have taken it for a left one before it was locked.
+        // Another run may have deleted the file before it was locked.
         if out.path().exists() {
             return Ok(out);
         }
@@ -178,7 +178,7 @@ fn open(out: &NamedTempFile, file: &Path) -> Result<Archive> {
     Archive::of(out.reopen()?, file)
 }
 
-/// Restores the file into a scratch database of the same server, and drops that.
+/// Restores the file into a scratch database of the same server, and drops that database.
 fn prove(env: &Env, task: TaskId, primary: &Primary, out: &NamedTempFile, file: &Path) -> Result<()> {
     let mut archive = open(out, file)?;
     scratch::with((env, task), primary, &mut archive, MissingRoles::Refuse, |_| Ok(())).or_else(|error| {
@@ -187,7 +187,7 @@ fn prove(env: &Env, task: TaskId, primary: &Primary, out: &NamedTempFile, file: 
     })
 }
 
-/// Refuses to fill the database's volume: a server without room for its log stops.
+/// Fails before the database's volume would be full, since PostgreSQL stops without space for its WAL.
 fn enough_room(primary: &Primary, size: u64) -> Result<()> {
     let (room, needed) = (primary.room()?, size * 2 + RESERVE);
     if room >= needed {
@@ -206,7 +206,7 @@ fn is_own(name: &str, instance: &str) -> bool {
     name.strip_prefix(instance).is_some_and(|rest| rest.starts_with("-20") && rest.contains(BEFORE) && rest.ends_with(".dump"))
 }
 
-/// Every snapshot in the folder, oldest first by name.
+/// All snapshots in the folder, sorted by name, so the oldest first.
 pub fn list(env: &Env) -> Result<Vec<Snapshot>> {
     let Ok(entries) = fs::read_dir(env.path(FOLDER)) else { return Ok(Vec::new()) };
     let mut out = Vec::new();
@@ -220,12 +220,12 @@ pub fn list(env: &Env) -> Result<Vec<Snapshot>> {
     Ok(out)
 }
 
-/// What can be seen of a file without a database: that it is there, and begins and ends as one of that writer.
+/// Checks a file without a database: it exists, and starts and ends like a file of this writer.
 pub fn look(file: &Path, writer: WrittenBy) -> Result<()> {
     Archive::open(file, writer).map(drop)
 }
 
-/// Reads the whole file as a restore would, into nothing.
+/// Reads the whole file like a restore, without writing.
 fn check(primary: &Primary, out: &NamedTempFile, file: &Path) -> Result<()> {
     primary
         .run(&["pg_restore", "--file=/dev/null"], Some(&mut open(out, file)?.read()?), &mut std::io::sink())

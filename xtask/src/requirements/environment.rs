@@ -1,7 +1,7 @@
-//! The tool's own Python environment, and calls into it that nothing of the user's Python, pip or uv reaches but what is meant to.
+//! The tool's own Python environment, and calls into it that are isolated from the user's Python, pip and uv.
 //!
-//! A call sees no `PYTHON…`, `PIP_…` or `UV_…` variable, no pip.conf and no uv.toml. What of pip's settings decides
-//! about packages is handed to it by `settings.rs`.
+//! A call gets no `PYTHON…`, `PIP_…` or `UV_…` variable, no pip.conf and no uv.toml. `settings.rs` passes on those of pip's settings that
+//! decide about packages.
 
 use std::{
     fs,
@@ -21,7 +21,7 @@ use crate::{
     tool,
 };
 
-/// Our own programs and their table.
+/// Our own programs and their table of packages.
 const SCRIPTS: [(&str, &str); 4] = [
     ("scan.py", include_str!("python/scan.py")),
     ("read.py", include_str!("python/read.py")),
@@ -29,11 +29,11 @@ const SCRIPTS: [(&str, &str); 4] = [
     ("packages.txt", include_str!("python/packages.txt")),
 ];
 
-/// An environment that is there.
+/// An existing environment.
 #[derive(Clone, Debug)]
 pub struct Environment {
     dir: PathBuf,
-    /// The folder of our own programs, which is named after their content.
+    /// The folder of our own programs, with a hash of their content in its name.
     scripts: PathBuf,
 }
 
@@ -46,12 +46,12 @@ impl Environment {
         self.dir.join("bin").join(name)
     }
 
-    /// One of our own files.
+    /// The path of one of our own programs.
     pub fn script(&self, name: &str) -> PathBuf {
         self.scripts.join(name)
     }
 
-    /// pipreqs' table of imports and distributions, if it is where pipreqs has it.
+    /// The path of pipreqs' table of imports and packages, if pipreqs has it.
     pub fn pipreqs_table(&self) -> PathBuf {
         let library = self.dir.join("lib");
         let folders = fs::read_dir(&library).map(|it| it.flatten().map(|it| it.path()).collect::<Vec<_>>()).unwrap_or_default();
@@ -59,7 +59,7 @@ impl Environment {
     }
 }
 
-/// The environment with pipreqs, uv and pip; made once per machine and set of versions.
+/// The environment with pipreqs, uv and pip, created once for each machine and set of versions.
 pub fn environment(env: &Scope<'_>) -> Result<Environment> {
     let sh = env.tools.shell(&env.project)?;
     let can = || env.tools.is_ok(env.id, alone(cmd!(sh, "python3 -c 'import venv, ensurepip'")));
@@ -70,11 +70,11 @@ pub fn environment(env: &Scope<'_>) -> Result<Environment> {
             return Err(Problem::requirement(what).hint("install them, on Debian with: apt-get install python3-venv").into());
         }
     }
-    // pipreqs asks for notebook support by default; its table of names needs none of it.
+    // pipreqs installs notebook support by default; its table does not need it.
     made(env, "python", "pipreqs, uv and pip", &[UV, PIP, STDLIB_LIST, "docopt", "yarg"], &[PIPREQS])
 }
 
-/// An environment with one more program, such as poetry, for applications that are locked by it; made when it is first needed.
+/// An environment with a further program, for example poetry, for applications with its lock file; created on first use.
 pub fn environment_with(env: &Scope<'_>, name: &str, packages: &[&str]) -> Result<Environment> {
     made(env, name, name, packages, &[])
 }
@@ -90,7 +90,7 @@ fn made(env: &Scope<'_>, name: &str, shown: &str, packages: &[&str], alone_packa
     if finished.exists() {
         return Ok(environment);
     }
-    // An environment knows its own path and cannot be moved into place: a mark tells a finished one.
+    // An environment contains its own path and cannot be renamed, so a file marks a finished one.
     if dir.exists() {
         fs::remove_dir_all(&dir).with_context(|| format!("remove {}", dir.display()))?;
     }
@@ -108,7 +108,7 @@ fn made(env: &Scope<'_>, name: &str, shown: &str, packages: &[&str], alone_packa
     Ok(environment)
 }
 
-/// Our own programs, laid out in the cache once for each content.
+/// Writes our own programs to the cache, once for each content.
 fn scripts(env: &Scope<'_>) -> Result<PathBuf> {
     let mut key = Fingerprint::new();
     for (name, text) in SCRIPTS {
@@ -124,7 +124,7 @@ fn scripts(env: &Scope<'_>) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// The call without what the user's shell says to Python, pip and uv, and without their files. uv keeps what speeds it up.
+/// Removes the user's environment variables for Python, pip and uv, and their configuration files. uv keeps its cache variables.
 pub fn alone(mut command: Cmd<'_>) -> Cmd<'_> {
     const KEPT: [&str; 4] = ["UV_CACHE_DIR", "UV_HTTP_TIMEOUT", "UV_CONCURRENT_DOWNLOADS", "UV_LINK_MODE"];
     for (name, _) in std::env::vars_os() {
@@ -141,7 +141,7 @@ fn is_foreign(name: &str) -> bool {
     prefixes.iter().any(|it| name.starts_with(it)) || matches!(name, "VIRTUAL_ENV" | "CONDA_PREFIX" | "__PYVENV_LAUNCHER__")
 }
 
-/// Where a folder of the user's own stands in the way of Python's search, Python itself is told to look away: `-I`.
+/// `-I` makes Python ignore modules in the user's current folder.
 pub fn script<'a>(sh: &'a xshell::Shell, environment: &Environment, name: &str) -> Cmd<'a> {
     let (python, script) = (environment.python(), environment.script(name));
     let script: &Path = &script;

@@ -1,6 +1,6 @@
-//! What an application's Python files tell about their imports, read without Python: only to see whether it changed.
+//! Reads the imports of an application without Python, only to detect changes.
 //!
-//! `python/scan.py` reads the same files with Python's own grammar. A key that changes too often costs one scan and no new pins.
+//! `python/scan.py` parses the same files with Python's grammar. A key that changes too often costs one scan and no new pins.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -9,8 +9,8 @@ use walkdir::WalkDir;
 
 use crate::fingerprint::Fingerprint;
 
-/// Twelve digits over all imported modules and what surrounds them, and over the modules that settings name as text.
-/// Relative imports and the modules at the top of the tree are left out.
+/// A hash (twelve digits) of all imported modules with their conditions, and of the modules that settings name in strings. Ignores relative
+/// imports and the application's own top-level modules.
 pub fn key(app: &Path) -> Result<String> {
     let mut names = BTreeSet::new();
     for entry in WalkDir::new(app).sort_by_file_name() {
@@ -36,25 +36,26 @@ pub fn key(app: &Path) -> Result<String> {
     Ok(out.short())
 }
 
-/// Names of which a Django settings file has at least one.
+/// Names of which every Django settings file has at least one.
 const SETTINGS: [&str; 6] = ["INSTALLED_APPS", "MIDDLEWARE", "DATABASES", "CACHES", "STORAGES", "TEMPLATES"];
 
-/// Which distributions bring which modules: its dotted names tell in which packages more than the first name counts.
+/// The table of packages and their modules. A dotted name means that the package's first component is shared by several packages.
 const TABLE: &str = include_str!("python/packages.txt");
 
-/// What of a module's name can decide about a distribution: its first part, and of a package that many distributions share three parts.
+/// The part of a module's name that determines the package: the first component, or three components for a first component that several
+/// packages share.
 fn deciding(name: &str) -> String {
     let root = name.split('.').next().unwrap_or_default();
     let is_shared = TABLE.lines().any(|it| it.strip_prefix(root).is_some_and(|it| it.starts_with('.')));
     if is_shared { name.split('.').take(3).collect::<Vec<_>>().join(".") } else { root.to_owned() }
 }
 
-/// Whether what stands in the line's block may be left out by Python: functions and classes leave nothing out.
+/// Whether Python may skip the block that this line starts; false for functions and classes.
 fn decides(line: &str) -> bool {
     ["try", "except", "if ", "elif ", "else"].iter().any(|it| line.starts_with(it))
 }
 
-/// Each imported module with the line that decides whether it is imported: `try:`, `if TYPE_CHECKING:`; empty where none does.
+/// Each imported module, and the line that decides whether it is imported: `try:`, `if TYPE_CHECKING:`; empty for an unconditional import.
 fn imported(text: &str) -> Vec<(String, String)> {
     let mut out = Vec::new();
     let mut above: Vec<(usize, &str)> = Vec::new();
@@ -68,14 +69,14 @@ fn imported(text: &str) -> Vec<(String, String)> {
         let within = above.iter().rev().map(|(_, it)| *it).find(|it| decides(it)).unwrap_or_default().trim_end();
         if let Some(rest) = bare.strip_prefix("from ") {
             if let Some((module, names)) = rest.split_once(" import") {
-                // `from google.cloud import storage`: what is named may be a module.
+                // In `from google.cloud import storage` the imported name may be a module.
                 let first = names.trim_start_matches([' ', '(']).split([',', ' ']).next().unwrap_or_default();
                 out.extend(dotted(module.trim()).map(|it| (deciding(&format!("{it}.{first}")), within.to_owned())));
             }
         } else if let Some(rest) = bare.strip_prefix("import ") {
             out.extend(rest.split(',').filter_map(dotted).map(|it| (deciding(&it), within.to_owned())));
         } else if bare.starts_with("raise") && within.starts_with("except") {
-            // An except with a raise is no fallback.
+            // An `except` block that raises is not a fallback.
             out.push((String::new(), format!("{within} raise")));
         }
         above.push((depth, bare));
@@ -89,7 +90,7 @@ fn dotted(text: &str) -> Option<String> {
     good.then(|| name.to_owned())
 }
 
-/// Texts in quotes that read like a module's name.
+/// Strings that look like a module's name.
 fn quoted(text: &str) -> Vec<String> {
     let Ok(pattern) = regex::Regex::new(r#"["']([A-Za-z_][A-Za-z_0-9.]*)["']"#) else { return Vec::new() };
     pattern.captures_iter(text).map(|it| it[1].to_owned()).collect()
@@ -117,7 +118,7 @@ mod tests {
         };
         let before = key_of("import django\nimport polls\nx = 1\n");
         assert_eq!(key_of("import django\nx = 2\n"), before);
-        // More of what is imported already, in a function too.
+        // Further imports of an imported package, also in a function.
         assert_eq!(key_of("import django\ndef f():\n    from django.http import HttpResponse\n"), before);
         assert_ne!(key_of("import django\nimport requests\n"), before);
         assert_ne!(key_of("from google.cloud import storage\n"), key_of("from google.cloud import pubsub\n"));

@@ -1,4 +1,4 @@
-//! Pins: every package with its version and hashes, for one Python and platform, without markers. uv makes them.
+//! Pins: every package with version and hashes, for one Python version and platform, without environment markers. uv computes them.
 
 use std::{collections::BTreeSet, fs};
 
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// Pins what is asked for and all that it needs. Versions of `before`, earlier pins, stay where they still fit.
+/// Pins the requested packages and their dependencies. Keeps versions of the earlier pins, `before`, if they still fit.
 pub fn pin(
     env: &Scope<'_>,
     environment: &Environment,
@@ -58,7 +58,7 @@ pub fn pin(
     Ok(text)
 }
 
-/// uv's words, and what they come to for the user.
+/// uv's error message, and its meaning for the user.
 fn failed(said: &str, target: &Target) -> Problem {
     let said = said.trim();
     let what = format!("the requirements cannot be pinned for {}\n{said}", target.words());
@@ -71,7 +71,7 @@ fn failed(said: &str, target: &Target) -> Problem {
     Problem::new(what).code(Code::Requirements).hint(hint)
 }
 
-/// Hashes that the application's own file has go before the index's: they are what a person vouched for.
+/// Hashes in the application's own file replace those of the index, since its author has chosen them.
 fn with_own_hashes(pins: &str, asked: &Asked) -> Result<String> {
     if !asked.hashed {
         return Ok(pins.to_owned());
@@ -91,17 +91,17 @@ fn with_own_hashes(pins: &str, asked: &Asked) -> Result<String> {
     Ok(out.join("\n"))
 }
 
-/// Whether every line has a hash. Comments do not count, and an empty file is pinned.
+/// Whether every line has a hash. Ignores comments; an empty file counts as pinned.
 pub fn is_pinned(text: &str) -> bool {
     lines(text).iter().all(|it| it.contains("--hash="))
 }
 
-/// The names that pins hold, as `normal` writes them.
+/// The package names in the pins, normalised by `normal`.
 pub fn names(pins: &str) -> BTreeSet<String> {
     lines(pins).iter().map(|it| normal(it)).collect()
 }
 
-/// A requirement's name alone, as indexes compare names (PEP 503): `Foo_Bar[x]==1` is `foo-bar`.
+/// A requirement's package name, normalised by PEP 503: `Foo_Bar[x]==1` is `foo-bar`.
 pub fn normal(requirement: &str) -> String {
     let name: String = requirement.chars().take_while(|it| it.is_alphanumeric() || matches!(it, '-' | '_' | '.')).collect();
     let mut out = String::new();

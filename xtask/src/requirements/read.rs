@@ -1,4 +1,4 @@
-//! What the application's own files ask for, each file read by the tool of its own kind, for the image's Python and platform.
+//! Reads the requirements in the application's own files, each with the program of its format, for the image's Python and platform.
 
 use std::{
     collections::BTreeMap,
@@ -23,18 +23,18 @@ use crate::{
     },
 };
 
-/// For applications that are locked by these; installed when such a lock is met.
+/// The programs for applications with a poetry.lock, installed on first use.
 const POETRY: [&str; 2] = ["poetry==2.2.1", "poetry-plugin-export==1.10.1"];
 const PIPENV: [&str; 1] = ["pipenv==2026.10.3"];
 
-/// Requirements without markers, and what else decides which files they stand for.
+/// Requirements without markers, and the options that decide which files are installed.
 #[derive(Debug, Default, Deserialize)]
 pub struct Asked {
     pub requirements: Vec<Requirement>,
     pub constraints: Vec<String>,
-    /// Options of a requirements file: `index-url` and the like.
+    /// The options in a requirements file, for example `index-url`.
     pub options: BTreeMap<String, String>,
-    /// Whether hashes are asked of all: what has none there may not be installed.
+    /// Whether every package needs a hash, so that one without is an error.
     pub hashed: bool,
     pub problems: Vec<Trouble>,
     pub notes: Vec<String>,
@@ -43,11 +43,11 @@ pub struct Asked {
 #[derive(Debug, Default, Deserialize)]
 pub struct Requirement {
     pub text: String,
-    /// `sha256:…`; empty where the file has none.
+    /// `sha256:…`; empty if the file has none.
     pub hashes: Vec<String>,
 }
 
-/// What cannot be put into the image, and why.
+/// A requirement that cannot be put into the image, and the reason.
 #[derive(Debug, Deserialize)]
 pub struct Trouble {
     #[serde(rename = "where")]
@@ -57,14 +57,14 @@ pub struct Trouble {
 }
 
 impl Asked {
-    /// Plain names, such as a scan of imports finds.
+    /// Plain names, for example from a scan of imports.
     pub fn names(names: &[String]) -> Asked {
         let requirements = names.iter().map(|it| Requirement { text: it.clone(), hashes: Vec::new() }).collect();
         Asked { requirements, ..Asked::default() }
     }
 }
 
-/// Reads the source; `file` stands in for the application's requirements.txt where the pins are kept by hand.
+/// Reads the source. `file` replaces the application's requirements.txt if the pins are maintained by hand.
 pub fn read(env: &Scope<'_>, environment: &Environment, source: Source, file: Option<&Path>, target: &Target) -> Result<Asked> {
     let app = env.stage();
     let groups = &env.service.groups;
@@ -95,7 +95,7 @@ pub fn read(env: &Scope<'_>, environment: &Environment, source: Source, file: Op
             let poetry = environment_with(env, "poetry", &POETRY)?;
             let sh = env.tools.shell(&laid_out(env, &["pyproject.toml", "poetry.lock"])?)?;
             let python = poetry.python();
-            // Its --quiet takes the export away, too.
+            // poetry's --quiet suppresses the export, too.
             let groups = groups.iter().flat_map(|it| ["--with", it.as_str()]);
             let command = cmd!(sh, "{python} -I -m poetry export --no-interaction --format requirements.txt").args(groups);
             exported(env, environment, source, alone(command).env("POETRY_WARNINGS_EXPORT", "false"), target)?
@@ -117,14 +117,14 @@ pub fn read(env: &Scope<'_>, environment: &Environment, source: Source, file: Op
     refuse(asked)
 }
 
-/// The files of a lock in a folder of their own: the tools write beside them, and look for settings above them.
+/// Copies the files of a lock to a folder of their own, since the programs write beside them and look for settings above them.
 fn laid_out(env: &Scope<'_>, names: &[&str]) -> Result<PathBuf> {
     let folder = env.own("lock.in");
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
     }
     for name in names {
-        // Pipfile.lock alone tells all; pipenv wants a Pipfile to find it by.
+        // Pipfile.lock is sufficient, but pipenv needs a Pipfile to find it.
         let bytes = fs::read(env.stage().join(name)).unwrap_or_default();
         record::write_file(&folder.join(name), &bytes)?;
     }
@@ -141,7 +141,7 @@ fn exported(env: &Scope<'_>, environment: &Environment, source: Source, command:
     let file = env.own("requirements.lock");
     record::write_file(&file, text.as_bytes())?;
     let mut asked = parse(env, environment, "requirements", &file, &source.to_string(), target)?;
-    // A lock names the public index where nobody chose one; the machine's own setting is a choice.
+    // A lock names the public index by default. The machine's own setting has priority.
     if asked.options.get("index-url").is_some_and(|it| it.starts_with("https://pypi.org/")) {
         asked.options.remove("index-url");
     }
@@ -157,7 +157,7 @@ fn parse(env: &Scope<'_>, environment: &Environment, kind: &str, file: &Path, sh
         "app": env.stage(),
         "groups": env.service.groups,
     });
-    // pip's reader goes to an index for files that are addresses: it gets pip's settings.
+    // pip's parser downloads files given as URLs, so it gets pip's settings.
     let command = script(&sh, environment, "read.py").arg(kind).arg(file).arg(told.to_string()).arg(shown);
     let command = Settings::read(env, environment, "{}")?.for_pip(command);
     let text = env.tools.read(env.id, command).with_context(|| format!("read {shown}"))?;
@@ -176,7 +176,7 @@ fn refuse(asked: Asked) -> Result<Asked> {
     Err(Problem::new(what).code(Code::Requirements).hint(WAY_OUT).into())
 }
 
-/// For what has no wheel: its wheel, made once where there is a compiler and a network, and kept with the application.
+/// Advice for a package without a wheel: build the wheel once, with compiler and network, and store it in the application.
 pub const WAY_OUT: &str = "change the line by a patch. A source becomes a wheel with\n\
     `pip wheel --no-deps -w vendor SOURCE`, run in an image like the application's; keep the\n\
     wheel in the application and name it in requirements.txt as `./vendor/NAME.whl`";

@@ -1,7 +1,7 @@
-//! The distributions that the application's imports ask for, and the consent to those that are only guessed.
+//! Finds the packages of the application's imports, and asks for consent to guessed ones.
 //!
-//! `python/scan.py` reads the files. A name with a row in our table is known. For any other name the distribution is a guess,
-//! and a guess may be a stranger's package: it is shown and asked for, and `--yes` is no answer to it.
+//! `python/scan.py` parses the files. A module in our table has a known package. For any other module the package is a guess, which may be
+//! a malicious package. The tool shows each guess and asks; `--yes` does not answer.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -18,10 +18,10 @@ use crate::{
     setup,
 };
 
-/// What the scan found.
+/// The result of a scan.
 #[derive(Debug, Deserialize)]
 pub struct Found {
-    /// Requirement and the first place that asks for it.
+    /// Each requirement, and the first place that imports it.
     known: BTreeMap<String, String>,
     guessed: Vec<Guess>,
     notes: Vec<String>,
@@ -30,14 +30,14 @@ pub struct Found {
 #[derive(Debug, Deserialize)]
 struct Guess {
     module: String,
-    /// Empty where not even a guess is made.
+    /// Empty if there is not even a guess.
     requirement: String,
     source: String,
     #[serde(rename = "where")]
     place: String,
 }
 
-/// Reads the application's files for the image's Python.
+/// Scans the application's files for the image's Python version.
 pub fn scan(env: &Scope<'_>, environment: &Environment, app: &Path, python: &str) -> Result<Found> {
     let sh = env.tools.shell(&env.project)?;
     let (table, pipreqs) = (environment.script("packages.txt"), environment.pipreqs_table());
@@ -56,7 +56,7 @@ impl Found {
         &self.notes
     }
 
-    /// All requirements, sorted; those that are guessed and not in `before`, the pins of an earlier run, are asked for.
+    /// All requirements, sorted. Asks for each guess that is not in `before`, the earlier pins.
     pub fn settled(self, env: &Scope<'_>, before: Option<&str>) -> Result<Vec<String>> {
         let earlier = before.map(pins::names).unwrap_or_default();
         let is_settled = |it: &Guess| !it.requirement.is_empty() && earlier.contains(&pins::normal(&it.requirement));

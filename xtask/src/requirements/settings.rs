@@ -1,4 +1,4 @@
-//! pip's settings for uv and for pip itself: a company configures pip, and uv does not read that.
+//! pip's settings for uv and for pip itself: companies configure pip, and uv does not read pip's configuration.
 //!
 //! `python/settings.py` reads them with pip's own code and translates them.
 
@@ -13,33 +13,34 @@ use crate::{
     requirements::environment::{Environment, alone},
 };
 
-/// What decides which files may be installed. Values may carry credentials: they go into a child's environment and nowhere else.
+/// The settings that decide which files may be installed. Values may contain credentials, so they are passed only in the environment of a
+/// child process.
 #[derive(Default, Deserialize)]
 pub struct Settings {
     uv: BTreeMap<String, String>,
-    /// For `uv pip compile`: what no variable of uv's says.
+    /// Arguments of `uv pip compile` for settings without a uv variable.
     pub arguments: Vec<String>,
     pip: BTreeMap<String, String>,
-    /// Settings that neither call follows.
+    /// Settings that neither uv nor pip can follow here.
     unheard: Vec<String>,
-    /// `uploaded-prior-to` as it was written, or nothing.
+    /// The value of `uploaded-prior-to`, or empty.
     pub policy: String,
-    /// The folders among `find-links`.
+    /// The local folders in `find-links`.
     pub folders: Vec<PathBuf>,
 }
 
 impl Settings {
-    /// Of the user and this machine, with the options of a requirements file, a JSON object, before them.
+    /// The settings of user and machine. `options`, a JSON object with the options of a requirements file, has priority.
     pub fn read(env: &Scope<'_>, environment: &Environment, options: &str) -> Result<Settings> {
         let sh = env.tools.shell(&env.project)?;
         let (python, script) = (environment.python(), environment.script("settings.py"));
-        // Not `alone`: pip's variables and files are what is read.
+        // Not `alone`, since pip's variables and files are what is read here.
         let command = cmd!(sh, "{python} -I {script}").env("POCDEPLOY_FILE_OPTIONS", options);
         let text = env.tools.read(env.id, command).context("read pip's settings")?;
         serde_json::from_str(&text).context("read pip's settings")
     }
 
-    /// A sentence for each setting that cannot be followed.
+    /// A sentence for each setting that the tool cannot follow.
     pub fn notes(&self) -> Vec<String> {
         self.unheard.iter().map(|it| format!("pip's setting {it} is not followed: uv has no word for it")).collect()
     }

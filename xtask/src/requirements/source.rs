@@ -1,6 +1,6 @@
-//! Where the requirements come from: which of the application's files tells, and what its answer depends on.
+//! Chooses the application's file with the requirements, and computes the hash of its content.
 //!
-//! Only paths and contents are looked at here, so that a look costs no other program.
+//! Reads paths and contents only, without running another program.
 
 use std::{
     collections::BTreeSet,
@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{fingerprint::Fingerprint, requirements::imports};
 
-/// What tells the requirements; the first of these that the application has.
+/// The source of requirements: the first of these that the application has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     Requirements,
@@ -42,7 +42,7 @@ impl Source {
     pub const ALL: [Source; 7] =
         [Source::Requirements, Source::Pylock, Source::UvLock, Source::PoetryLock, Source::PipfileLock, Source::Pyproject, Source::Imports];
 
-    /// The application's source of requirements. `own` tells whether its requirements.txt is its own, not the staged pins.
+    /// The application's source. `own`: its requirements.txt is its own, not the copied pins.
     pub fn of(app: &Path, own: bool, groups: &[String]) -> Source {
         let has = |name: &str| app.join(name).is_file();
         let pyproject = || fs::read_to_string(app.join("pyproject.toml")).unwrap_or_default();
@@ -63,7 +63,7 @@ impl Source {
         }
     }
 
-    /// Twelve digits over what the answer depends on.
+    /// A hash (twelve digits) of everything that the requirements depend on.
     pub fn key(self, app: &Path) -> Result<String> {
         let files: &[&str] = match self {
             Source::Imports => return imports::key(app),
@@ -88,7 +88,7 @@ impl Source {
     }
 }
 
-/// Whether a pyproject.toml names dependencies; one with settings of tools alone does not. A broken one is to be complained of.
+/// Whether a pyproject.toml has dependencies, not only settings of tools. True for a broken file, so that its error is reported.
 fn tells(text: &str, groups: &[String]) -> bool {
     let Ok(document) = text.parse::<toml::Table>() else { return true };
     let Some(project) = document.get("project").and_then(toml::Value::as_table) else { return !groups.is_empty() };
@@ -97,7 +97,7 @@ fn tells(text: &str, groups: &[String]) -> bool {
     project.contains_key("dependencies") || is_dynamic || !groups.is_empty()
 }
 
-/// The file, those that it takes in with `-r` and `-c`, and the files that it names, in a fixed order.
+/// The file, the files that it includes with `-r` and `-c`, and the files that it names, in a fixed order.
 fn included(file: &Path) -> Result<BTreeSet<PathBuf>> {
     let mut out = BTreeSet::new();
     let mut open = vec![file.to_owned()];
@@ -105,7 +105,7 @@ fn included(file: &Path) -> Result<BTreeSet<PathBuf>> {
         if !out.insert(path.clone()) {
             continue;
         }
-        // An absent one is pip's to complain of, and its coming is a change.
+        // pip reports a missing file, and its creation is a change.
         if !path.is_file() || path.extension().is_some_and(|it| it == "whl") {
             continue;
         }
@@ -129,7 +129,7 @@ fn included(file: &Path) -> Result<BTreeSet<PathBuf>> {
     Ok(out)
 }
 
-/// The value of one of the options, in each of the spellings that pip takes: `-r x`, `-rx`, `--requirement x`, `--requirement=x`.
+/// The value of an option in any of pip's spellings: `-r x`, `-rx`, `--requirement x`, `--requirement=x`.
 fn option<'a>(line: &'a str, names: &[&str]) -> Option<&'a str> {
     names.iter().find_map(|name| {
         let rest = line.strip_prefix(name)?;
@@ -138,7 +138,7 @@ fn option<'a>(line: &'a str, names: &[&str]) -> Option<&'a str> {
     })
 }
 
-/// Logical lines of a requirements file without comments.
+/// The logical lines of a requirements file, without comments.
 pub fn lines(text: &str) -> Vec<String> {
     let mut out = Vec::new();
     let mut open = String::new();

@@ -1,4 +1,4 @@
-//! What the wheels are for: the image's Python, C library and processor, as its Dockerfile tells.
+//! The target of the wheels: the image's Python, C library and CPU architecture, read from its Dockerfile.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,12 @@ use crate::{
     fingerprint::Fingerprint,
 };
 
-/// The C library that wheels are tagged for (PEP 600, PEP 656).
+/// The C library in a wheel's platform tag (PEP 600, PEP 656).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Libc {
     /// glibc 2.N.
     Gnu(u32),
-    /// musl 1.2, as in every Alpine since 3.13.
+    /// musl 1.2, which Alpine has since 3.13.
     Musl,
 }
 
@@ -24,11 +24,11 @@ pub struct Target {
     pub libc: Libc,
     /// `x86_64` or `aarch64`.
     pub arch: &'static str,
-    /// Why the Dockerfile does not tell the Python, to be said before anything is pinned.
+    /// Why the Dockerfile does not determine the Python version; reported before anything is pinned.
     pub doubt: Option<String>,
 }
 
-/// C libraries of the distributions that names of images tell: Debian 10 to 13, Ubuntu 20.04 to 24.04.
+/// The C libraries of distributions in image names: Debian 10 to 13, Ubuntu 20.04 to 24.04.
 const SUITES: [(&str, Libc); 8] = [
     ("alpine", Libc::Musl),
     ("trixie", Libc::Gnu(41)),
@@ -40,11 +40,11 @@ const SUITES: [(&str, Libc); 8] = [
     ("focal", Libc::Gnu(31)),
 ];
 
-/// A python image whose tag names no Debian is of bookworm or newer, as far as its Python is still supported.
+/// For a python image whose tag names no Debian release: bookworm or newer, for every supported Python.
 const UNNAMED: Libc = Libc::Gnu(36);
 
 impl Target {
-    /// From the Dockerfile, with `base` for its argument BASE_IMAGE, and `python` where it tells none.
+    /// The target of a Dockerfile, where `base` is the argument BASE_IMAGE, and `python` the version if the Dockerfile determines none.
     pub fn of(dockerfile: &str, base: &str, python: &str) -> Target {
         let images = images(dockerfile, base);
         let told = |reference: &str| Some((version(reference)?, libc(reference)));
@@ -59,7 +59,7 @@ impl Target {
         Target { python: python.to_owned(), libc, arch, doubt }
     }
 
-    /// In words: `Python 3.13 and glibc 2.41`.
+    /// For messages: `Python 3.13 and glibc 2.41`.
     pub fn software(&self) -> String {
         let libc = match self.libc {
             Libc::Gnu(minor) => format!("glibc 2.{minor}"),
@@ -68,12 +68,12 @@ impl Target {
         format!("Python {} and {libc}", self.python)
     }
 
-    /// In words, with the processor.
+    /// For messages, with the CPU architecture.
     pub fn words(&self) -> String {
         format!("{} on {}", self.software(), self.arch)
     }
 
-    /// What pins depend on. The processor is left out: pins hold the hashes of all of a version's files.
+    /// The part of the target that pins depend on. It omits the architecture, since pins have the hashes of all of a version's files.
     pub fn key(&self) -> String {
         let mut out = Fingerprint::new();
         out.add("python", &self.python);
@@ -81,13 +81,13 @@ impl Target {
         out.short()
     }
 
-    /// pip's words: every tag that the C library can load, newest first, since pip takes each for itself alone.
+    /// Arguments for pip: every tag that the C library can load, newest first, since pip matches tags exactly.
     pub fn platforms(&self) -> Vec<String> {
         let mut out: Vec<String> = Vec::new();
         match self.libc {
             Libc::Musl => out.extend(["musllinux_1_2".to_owned(), "musllinux_1_1".to_owned()]),
             Libc::Gnu(minor) => {
-                // PEP 600: 2.5 is manylinux1's, and processors other than x86 came with 2.17.
+                // PEP 600: 2.5 is manylinux1; architectures other than x86 start with 2.17.
                 let (oldest, aliases): (u32, &[(u32, &str)]) = match self.arch {
                     "x86_64" => (5, &[(17, "manylinux2014"), (12, "manylinux2010"), (5, "manylinux1")]),
                     _ => (17, &[(17, "manylinux2014")]),
@@ -98,12 +98,12 @@ impl Target {
                 }
             }
         }
-        // A wheel that was built on a machine of one's own.
+        // A wheel built on the user's own machine.
         out.push("linux".to_owned());
         out.iter().map(|it| format!("{it}_{}", self.arch)).collect()
     }
 
-    /// uv's word, a ceiling. Source: `uv pip compile --help` of 0.13.9, which knows 2.17, 2.28 and 2.31 to 2.40.
+    /// uv's argument, an upper limit. Source: `uv pip compile --help` of 0.13.9, which knows 2.17, 2.28 and 2.31 to 2.40.
     pub fn ceiling(&self) -> String {
         match self.libc {
             Libc::Musl => format!("{}-unknown-linux-musl", self.arch),
@@ -120,7 +120,7 @@ impl Target {
     }
 }
 
-/// Whether a Dockerfile takes what is pinned: wheels, or requirements. Comments do not count.
+/// Whether a Dockerfile uses the pins: wheels or requirements.txt. Ignores comments.
 pub fn is_used(dockerfile: &str) -> bool {
     dockerfile::parse(dockerfile).instructions.iter().any(mentions)
 }
@@ -130,13 +130,13 @@ fn mentions(instruction: &Instruction) -> bool {
     texts.into_iter().any(|it| it.contains("wheels") || it.contains("requirements"))
 }
 
-/// One stage's image.
+/// The image of a stage.
 struct Image {
     reference: String,
     uses_wheels: bool,
 }
 
-/// Each stage's image, by way of other stages too. One that only a builder can tell is left as the file writes it.
+/// The base image of each stage, resolved through other stages. An argument that only the builder knows stays as written.
 fn images(file: &str, base: &str) -> Vec<Image> {
     let file = dockerfile::parse(file);
     let known = dockerfile::arguments(&file, &BTreeMap::from([("BASE_IMAGE".to_owned(), base.to_owned())]));
@@ -153,7 +153,7 @@ fn images(file: &str, base: &str) -> Vec<Image> {
     out
 }
 
-/// `3.12` of `python:3.12-slim`, `ghcr.io/astral-sh/uv:python3.12-bookworm`, `x/python3.12:1`.
+/// The version `3.12` in `python:3.12-slim`, `ghcr.io/astral-sh/uv:python3.12-bookworm`, `x/python3.12:1`.
 fn version(reference: &str) -> Option<String> {
     let plain = reference.split('@').next().unwrap_or_default();
     let last = plain.rsplit('/').next().unwrap_or_default();
@@ -195,7 +195,7 @@ mod tests {
             ("FROM node:22 AS assets\nRUN npm ci\nFROM python:3.9-slim AS p\nCOPY wheels w/\nFROM python:3.12", "3.9", Libc::Gnu(36)),
             ("FROM python:3.12-slim AS a\nFROM gcr.io/distroless/base", "3.12", Libc::Gnu(36)),
             ("ARG BASE_IMAGE\nFROM ${BASE_IMAGE:-python:3.9}", "3.13", Libc::Gnu(41)),
-            // The build's own arguments are unknown to a file that does not name them.
+            // A Dockerfile sees the build's arguments only if it declares them.
             ("FROM ${BASE_IMAGE:-python:3.9}", "3.9", Libc::Gnu(36)),
             ("# escape=`\nFROM `\n  python:3.12-alpine", "3.12", Libc::Musl),
             ("FROM \"python:3.12-bullseye\"", "3.12", Libc::Gnu(31)),

@@ -1,4 +1,4 @@
-//! From pins to wheels: a folder with one file for each pin, the pins beside them, and pip's own wheel to install them with.
+//! From pins to wheels: a folder with one file for each pin, the pins, and pip's own wheel.
 
 use std::{
     fs,
@@ -18,12 +18,12 @@ use crate::{
     tool::BUILD_LIMIT,
 };
 
-/// The pins' name among the wheels.
+/// The name of the pins file in the folder.
 pub const PINS: &str = "requirements.txt";
 
-/// Puts every wheel of the pins, and pip's own, into a new folder that takes the old one's place when it is whole. What is
-/// pinned to the last hash is the same for every instance of the machine: it is downloaded once, and kept under `key`.
-/// A policy on the age of files is part of that name: what was downloaded without it is not taken under it.
+/// Puts the wheels of the pins, and pip's own, into a new folder that replaces the old one when it is complete. Pins with hashes are the
+/// same for all instances on the machine, so the wheels are downloaded once and cached under `key`. `policy`, a limit on the age of files,
+/// is part of the cache key, since files that were downloaded without it may violate it.
 pub fn provide(env: &Scope<'_>, pins: &str, key: &str, policy: &str, download: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let fresh = emptied(env.own("wheels.new"))?;
     let mut name = Fingerprint::new();
@@ -33,12 +33,12 @@ pub fn provide(env: &Scope<'_>, pins: &str, key: &str, policy: &str, download: i
         copy_files(&kept, &fresh)?;
     } else {
         download(&fresh)?;
-        // Without remarks: what they were made from changes more often than they do, and an image would be built anew.
+        // Without comments: they change more often than the pins, and would cause a new image.
         let bare: String = pins.lines().filter(|it| !it.starts_with('#')).map(|it| format!("{it}\n")).collect();
         record::write_file(&fresh.join(PINS), bare.as_bytes())?;
         let part = emptied(env.cache(format!("wheels/.{key}.{}.part", std::process::id())))?;
         copy_files(&fresh, &part)?;
-        // Another run may have been faster; its files are the same.
+        // Another run may have stored the same files already.
         if fs::rename(&part, &kept).is_err() {
             fs::remove_dir_all(&part).with_context(|| format!("remove {}", part.display()))?;
         }
@@ -102,10 +102,10 @@ fn failed(error: anyhow::Error, target: &Target) -> anyhow::Error {
     Problem::new(what).code(Code::Requirements).hint("renew the pins: cargo xtask requirements --refresh").into()
 }
 
-/// Copies the wheels of the pins that lie in folders of pip's `find-links`; returns the pins that are left to download.
+/// Copies the wheels in folders of pip's `find-links`; returns the pins that are still to download.
 ///
-/// uv pins the folder's file where a folder and the index have the same version. pip, told of both, takes the index's and
-/// finds another hash. So that both take the same file, the file whose hash is pinned is taken here.
+/// If a folder and the index have the same version, uv pins the folder's file, but pip takes the index's and finds another hash. So the
+/// file with the pinned hash is taken here.
 fn from_folders(pins: &str, folders: &[PathBuf], fresh: &Path) -> Result<Vec<String>> {
     let mut files = Vec::new();
     for folder in folders {
@@ -116,7 +116,7 @@ fn from_folders(pins: &str, folders: &[PathBuf], fresh: &Path) -> Result<Vec<Str
     let mut rest = Vec::new();
     for line in lines(pins) {
         let mut taken = false;
-        // A wheel's name begins with the package's, in which `-` is `_`.
+        // A wheel's name starts with the package's name, with `-` replaced by `_`.
         let name = crate::requirements::pins::normal(&line);
         for file in &files {
             let of = file.file_name().and_then(|it| it.to_str()).and_then(|it| it.split('-').next()).unwrap_or_default();
@@ -134,7 +134,7 @@ fn from_folders(pins: &str, folders: &[PathBuf], fresh: &Path) -> Result<Vec<Str
     Ok(rest)
 }
 
-/// The digest of a file's content, as indexes give it.
+/// The SHA-256 digest of a file, in the form of package indexes.
 fn file_sha256(file: &Path) -> Result<String> {
     let bytes = fs::read(file).with_context(|| format!("read {}", file.display()))?;
     Ok(hex(&Sha256::digest(bytes)))

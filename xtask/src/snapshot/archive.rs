@@ -1,4 +1,4 @@
-//! What a snapshot's file holds: PostgreSQL's archive, and after its end a line of facts that no archive holds.
+//! The format of a snapshot: PostgreSQL's archive, and after it a line with facts that the archive does not contain.
 
 use std::{
     collections::BTreeMap,
@@ -12,23 +12,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::{errors::Problem, regular, snapshot::primary::Primary};
 
-/// The first bytes of `pg_dump`'s custom format.
+/// The first bytes of pg_dump's custom format.
 const MAGIC: &[u8] = b"PGDMP";
-/// Before the facts. `pg_restore` reads as far as its table of contents says, and never this.
+/// The mark before the facts. `pg_restore` reads only what its table of contents lists, and never this.
 const MARK: &[u8] = b"\npocdeploy-facts ";
-/// More than facts ever take.
+/// The maximum length of the facts.
 const TAIL: u64 = 1 << 18;
 
-/// What no archive holds of the database that was dumped.
+/// Facts about the dumped database that the archive does not contain.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Facts {
-    /// Each extension's owner.
+    /// The owner of each extension.
     pub extensions: BTreeMap<String, String>,
-    /// Whether it has the schema of this name, which a new database has.
+    /// Whether the database has the schema `public`, which every new database has.
     pub public: bool,
-    /// Of the database's files, in bytes.
+    /// The size of the database's files in bytes.
     pub size: u64,
-    /// Whether these are the facts of the dumped database, not of the one that is replaced.
+    /// Whether the facts are those of the dumped database, or else of the replaced one.
     #[serde(default)]
     pub exact: bool,
 }
@@ -40,31 +40,31 @@ impl Facts {
     }
 }
 
-/// Who wrote a file.
+/// The program that wrote a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WrittenBy {
-    /// `db snapshot`, or this tool by itself.
+    /// `db snapshot`, or an automatic snapshot.
     Snapshot,
-    /// `pg_dump --format=custom`: whose the extensions are follows the database that is replaced.
+    /// `pg_dump --format=custom`. The owners of extensions are then those of the replaced database.
     PgDump,
 }
 
-/// A file that begins as a snapshot does.
+/// A file with the start of a snapshot.
 pub(crate) struct Archive {
     file: File,
-    /// Of PostgreSQL's part, in bytes.
+    /// The length of PostgreSQL's part in bytes.
     length: u64,
-    /// Not in files of `pg_dump` itself.
+    /// `None` for a file of `pg_dump`.
     pub facts: Option<Facts>,
 }
 
 impl Archive {
-    /// What can be seen of a file without a database: that it is there, begins as a snapshot does, and ends as one of that writer.
+    /// Checks a file without a database: it exists, starts like a snapshot, and ends like a file of this writer.
     pub(crate) fn open(path: &Path, writer: WrittenBy) -> Result<Archive> {
         let file = regular::open(path)
             .map_err(|error| Problem::usage(format!("{}: {error}", path.display())).hint("`cargo xtask db ls` lists the snapshots"))?;
         let archive = Archive::of(file, path)?;
-        // A snapshot that was cut off before its last line looks just like a file of `pg_dump`'s own.
+        // A snapshot that was truncated before its last line looks like a file of `pg_dump`.
         if archive.facts.is_none() && writer == WrittenBy::Snapshot {
             let what = format!("{} does not end as a snapshot does: it is cut short, or not written by `db snapshot`", path.display());
             let hint = format!("a whole file of pg_dump's own: cargo xtask db restore --from-pg-dump {}", path.display());
@@ -93,33 +93,33 @@ impl Archive {
         Ok(Archive { file, length: whole - (tail.len() - at) as u64, facts: Some(facts) })
     }
 
-    /// PostgreSQL's part, from its beginning.
+    /// A reader of PostgreSQL's part, from its start.
     pub(crate) fn read(&mut self) -> io::Result<Take<&mut File>> {
         self.file.rewind()?;
         Ok((&mut self.file).take(self.length))
     }
 }
 
-/// Writes the facts after an archive's end.
+/// Appends the facts to an archive.
 pub(crate) fn write_facts(out: &mut dyn Write, facts: &Facts) -> Result<()> {
     out.write_all(MARK)?;
     serde_json::to_writer(&mut *out, facts)?;
     Ok(out.write_all(b"\n")?)
 }
 
-/// What an archive's table of contents says that decides about a restore.
+/// The parts of an archive's table of contents that matter for a restore.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Contents {
     /// The database's owner.
     pub owner: String,
-    /// The entries that speak of the database itself: its settings, rights and comment.
+    /// The entries about the database itself: settings, privileges, comment.
     pub properties: Vec<String>,
     /// Names and owners of subscriptions.
     pub subscriptions: Vec<String>,
 }
 
 impl Contents {
-    /// From `pg_restore --create --list`, whose lines are `number; class object KIND schema name owner`.
+    /// Parses the output of `pg_restore --create --list`, with lines `number; class object KIND schema name owner`.
     pub(crate) fn of(list: &str) -> Contents {
         let mut out = Contents::default();
         let database = list.lines().find_map(|it| it.strip_prefix(";     dbname: ")).unwrap_or_default();
@@ -142,8 +142,8 @@ impl Contents {
     }
 }
 
-/// The statements of an archive's text that speak of the database itself, said of the database `name`. Everything else in the
-/// text (comments, psql's own commands, the database's making) is left out.
+/// The statements of an archive's text that concern the database itself, with the database's name replaced by `name`. Omits everything
+/// else: comments, psql's commands, `CREATE DATABASE`.
 pub(crate) fn properties(text: &str, name: &str) -> String {
     const TAKEN: [&str; 7] =
         ["ALTER DATABASE ", "ALTER ROLE ", "COMMENT ON DATABASE ", "GRANT ", "REVOKE ", "SECURITY LABEL ", "SET SESSION AUTHORIZATION "];
@@ -165,7 +165,7 @@ pub(crate) fn properties(text: &str, name: &str) -> String {
     out
 }
 
-/// SQL as `pg_dump` writes it, statement by statement without the semicolons: words, blanks, quoted text, other characters.
+/// Splits SQL of `pg_dump` into statements without semicolons, each a list of words, blanks, quoted text and other characters.
 fn statements(text: &str) -> Vec<Vec<&str>> {
     let mut out = vec![Vec::new()];
     let mut rest = text;
@@ -193,7 +193,7 @@ fn statements(text: &str) -> Vec<Vec<&str>> {
     out
 }
 
-/// Up to and with the closing quote; a doubled quote is none.
+/// The length up to and including the closing quote; a doubled quote does not close.
 fn quoted_length(text: &str, quote: char) -> usize {
     let mut from = 1;
     while let Some(at) = text[from..].find(quote) {
@@ -206,8 +206,7 @@ fn quoted_length(text: &str, quote: char) -> usize {
     text.len()
 }
 
-/// The first thing that `pg_restore` could not put back: PostgreSQL's words, the statement, and where in the user's own
-/// functions it happened.
+/// The first object that `pg_restore` failed to restore: PostgreSQL's message, the statement, and the place in the user's functions.
 pub(crate) fn reason(said: &str) -> String {
     let mut lines = said.lines().skip_while(|it| !it.contains("pg_restore: error: "));
     let Some(first) = lines.next() else { return said.trim().to_owned() };
@@ -228,7 +227,7 @@ pub(crate) fn reason(said: &str) -> String {
     out
 }
 
-/// The roles that a text of errors says do not exist, each once.
+/// The roles that PostgreSQL reports as missing, without duplicates.
 pub(crate) fn missing_roles(said: &str) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     for line in said.lines() {

@@ -1,4 +1,4 @@
-//! The database's primary, where PostgreSQL's own programs run as its administrator.
+//! The database's primary, in whose pod PostgreSQL's programs run as superuser.
 
 use std::{
     io::{Read, Write},
@@ -13,17 +13,17 @@ use crate::{
     errors::Problem,
 };
 
-/// For all that a database of a proof of concept holds.
+/// For every program, with the data of a proof of concept.
 const LIMIT: Duration = Duration::from_secs(600);
-/// Removing a database waits for a checkpoint at most.
+/// Dropping a database waits at most for a checkpoint.
 const CLEANING: Duration = Duration::from_secs(60);
-/// The name under which the sessions of a run are found.
+/// The application name of a run's sessions.
 pub(crate) const SESSION: &str = "PGAPPNAME=pocdeploy";
-/// What is written is of no use before the last statement is kept, which waits for all before it; nor may a restore wait for a
-/// replica that is away. Messages are matched, so they are PostgreSQL's own.
+/// A restore is useful only after its last commit, so earlier commits need not be synchronous; and it must not wait for a missing replica.
+/// `lc_messages=C`, since the tool parses messages.
 const OPTIONS: &str = "PGOPTIONS=-c synchronous_commit=off -c lc_messages=C";
 
-/// The pod that holds the primary of the database, and the connection to it.
+/// The primary's pod and the connection to it.
 pub(crate) struct Primary {
     cluster: Cluster,
     namespace: String,
@@ -33,7 +33,7 @@ pub(crate) struct Primary {
 }
 
 impl Primary {
-    /// Of the `Cluster` object.
+    /// The primary of a `Cluster` object.
     pub(crate) fn find(cluster: &Cluster, database: &ObjectId) -> Result<Primary> {
         let object = cluster.get(database)?;
         let pod = object.as_ref().and_then(|it| it.pointer("/status/currentPrimary")).and_then(Value::as_str);
@@ -44,7 +44,7 @@ impl Primary {
         Ok(Primary { cluster: cluster.clone(), namespace, pod, limit: LIMIT, session: SESSION })
     }
 
-    /// The same for what is removed in the end: a signal that came does not end it, a limit of its own does.
+    /// A copy for cleaning up: it ignores signals, and has its own limit.
     pub(crate) fn for_cleaning(&self) -> Primary {
         let cluster = self.cluster.for_cleaning();
         Primary {
@@ -56,7 +56,7 @@ impl Primary {
         }
     }
 
-    /// Runs a program; a failure is an error with what it said.
+    /// Runs a program; a failure is an error with its output.
     pub(crate) fn run(&self, program: &[&str], input: Option<&mut dyn Read>, output: &mut dyn Write) -> Result<()> {
         let start = ["env", self.session, OPTIONS, "PGCLIENTENCODING=UTF8"];
         let command = [&start, program].concat();
@@ -64,7 +64,7 @@ impl Primary {
         self.cluster.exec_streams(exec, input, output)
     }
 
-    /// Runs a script in a database, with psql's variables, and returns what its queries gave: a line for each row.
+    /// Runs a script with psql's variables in a database, and returns its output: a line for each row.
     pub(crate) fn sql(&self, database: &str, script: &str, variables: &[(&str, &str)]) -> Result<String> {
         let variables: Vec<String> = variables.iter().map(|(name, value)| format!("--set={name}={value}")).collect();
         let database = connection(database);
@@ -76,7 +76,7 @@ impl Primary {
         Ok(String::from_utf8_lossy(&out).trim().to_owned())
     }
 
-    /// The bytes that the volumes of the data and of the write-ahead log have left: the smaller number.
+    /// The free bytes of the volume with the data or of the one with the WAL, whichever is smaller.
     pub(crate) fn room(&self) -> Result<u64> {
         let mut out = Vec::new();
         let script = r#"df --block-size=1 --output=avail "$PGDATA/" "$PGDATA/pg_wal/""#;
@@ -86,7 +86,7 @@ impl Primary {
     }
 }
 
-/// A database's name as a connection string, in which no character of it means something else.
+/// A connection string for a database's name, with special characters escaped.
 pub(crate) fn connection(database: &str) -> String {
     format!("dbname='{}'", database.replace('\\', r"\\").replace('\'', r"\'"))
 }

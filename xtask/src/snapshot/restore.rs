@@ -1,5 +1,5 @@
-//! A snapshot in place of what the database holds. It is restored beside it, which the application does not see, and then takes
-//! its name: in one transaction, in which nothing of the snapshot runs.
+//! Restores a snapshot into a second database, which then takes the name of the first in one transaction. The application does not see the
+//! second database before, and no statement of the snapshot runs in that transaction.
 
 use std::{
     path::Path,
@@ -23,12 +23,12 @@ use crate::{
     },
 };
 
-/// For sessions that hold a lock on the list of databases, which a transaction takes that looks at it.
+/// For sessions that hold a lock on `pg_database`, for example a transaction that has read it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Replaces the application's database by one that holds what the file does: tables, rows, owners, rights, large objects,
-/// settings. Until that one is complete nothing changes, and what fails leaves the database as it was. Sessions of the old
-/// database are ended when they are idle, or after five seconds.
+/// Replaces the application's database by one with the file's content: tables, rows, owners, privileges, large objects, settings. Nothing
+/// changes until the new database is complete, and an error leaves the old one unchanged. Sessions of the old database are ended when they
+/// are idle, or after five seconds.
 pub fn restore(env: &Env, task: TaskId, cluster: &Cluster, database: &ObjectId, (file, writer): (&Path, WrittenBy)) -> Result<()> {
     let mut archive = Archive::open(file, writer)?;
     let primary = Primary::find(cluster, database)?;

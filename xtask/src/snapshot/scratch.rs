@@ -1,5 +1,5 @@
-//! A second database on the same server, into which a snapshot is restored: to prove that it can be, or to take the place of the
-//! application's. Nothing that goes wrong in it touches the application's database.
+//! A second database on the same server, to restore a snapshot into: as a check, or to replace the application's database. An error in it
+//! does not affect the application's database.
 
 use std::{cell::RefCell, fmt};
 
@@ -15,28 +15,28 @@ use crate::{
     },
 };
 
-/// The database's name while it is filled. No application's: `Pocdeploy.toml` takes letters, digits and `_` only.
+/// The database's name during the restore. No application can have this name, since `Pocdeploy.toml` allows letters, digits and `_` only.
 const SCRATCH: &str = "pocdeploy-scratch";
-/// The name that the application's database has from the exchange until it is dropped.
+/// The name of the replaced database until it is dropped.
 const REPLACED: &str = "pocdeploy-replaced";
-/// Of a role that a snapshot names and this server did not have.
+/// The comment of a role that the snapshot needs and the server lacked.
 const MADE: &str = "made by a restore of a snapshot that names this role";
-/// A subscription cannot be restored without its publisher. The administrator sees all rows in any case; without
-/// `--enable-row-security`, a materialized view over a table with forced policies could not be filled by its owner.
+/// A subscription cannot be restored without its publisher. `--enable-row-security`: a superuser sees all rows anyway, but without it the
+/// owner could not fill a materialized view over a table with forced row security.
 const RESTORE: &[&str] = &["pg_restore", "--no-subscriptions", "--enable-row-security"];
-/// Tables may name roles that are found one after the other.
+/// Missing roles may show up one after the other.
 const ROUNDS: usize = 5;
 
-/// What to do about a role that the snapshot names and the server does not have.
+/// What to do about a role that the snapshot names and the server lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MissingRoles {
-    /// An error: a snapshot that was just taken names none.
+    /// Fail; a snapshot of this server has no such role.
     Refuse,
-    /// It is made, without login and password, so that its tables, rights and policies are put back as they were.
+    /// Create it, without login and password, so that tables, privileges and policies can be restored.
     Make,
 }
 
-/// What an error says on top where it came after the exchange.
+/// Marks an error that happened after the exchange.
 #[derive(Debug)]
 pub(crate) struct Exchanged;
 
@@ -46,14 +46,14 @@ impl fmt::Display for Exchanged {
     }
 }
 
-/// The scratch database while it exists.
+/// The scratch database, while it exists.
 pub(crate) struct Scratch<'a> {
     primary: &'a Primary,
     live: &'a str,
     made: RefCell<Vec<String>>,
 }
 
-/// Fills a scratch database from an archive, does `work` with it, and removes it, whatever comes of it; also after a signal.
+/// Fills a scratch database from an archive, calls `work`, and drops the database in any case, also after a signal.
 pub(crate) fn with<T>(
     (env, task): (&Env, TaskId),
     primary: &Primary,
@@ -81,7 +81,7 @@ pub(crate) fn with<T>(
             }
             Ok(done)
         }
-        // A signal may come after the server was told.
+        // A signal may come after the server has got the statement.
         (Err(error), Ok(true)) => Err(error.context(Exchanged)),
         (Err(error), Ok(false)) => {
             scratch.unmake(&made);
@@ -101,7 +101,7 @@ fn contents(primary: &Primary, archive: &mut Archive) -> Result<Contents> {
 }
 
 impl Scratch<'_> {
-    /// A script with psql's variables, outside the application's database.
+    /// Runs a script with psql's variables in another database than the application's.
     fn sql(&self, primary: &Primary, script: &str, more: &[(&str, &str)]) -> Result<String> {
         let variables = [&[("live", self.live), ("scratch", SCRATCH), ("replaced", REPLACED), ("own", "pocdeploy")], more].concat();
         primary.sql(maintenance(self.live), script, &variables)
@@ -110,7 +110,7 @@ impl Scratch<'_> {
     fn fill(&self, archive: &mut Archive, contents: &Contents, roles: MissingRoles) -> Result<()> {
         let facts = match &archive.facts {
             Some(facts) => facts.clone(),
-            // A file of pg_dump's own: an extension that is there in both stays whose it is.
+            // A file of pg_dump has no facts. An extension that exists in both databases keeps its owner.
             None => Facts { public: true, ..Facts::read(self.primary, self.live)? },
         };
         let mut rounds = 0;
@@ -123,7 +123,7 @@ impl Scratch<'_> {
             if missing.is_empty() || roles == MissingRoles::Refuse || rounds > ROUNDS {
                 return Err(error);
             }
-            // One round that goes on after errors finds the others too, without the rows.
+            // One more round, without rows, continues after errors and finds the other roles.
             let scratch = connection(SCRATCH);
             let look = [RESTORE, &["--schema-only", "--dbname", &scratch]].concat();
             if let Err(error) = self.primary.run(&look, Some(&mut archive.read()?), &mut std::io::sink()) {
@@ -165,23 +165,23 @@ impl Scratch<'_> {
         Ok(())
     }
 
-    /// Gives the scratch database the name of the application's, which gets another. Returns the sessions that were ended in
-    /// the middle of their work, in words.
+    /// Gives the scratch database the name of the application's database, which gets another name. Returns a description of the sessions
+    /// that were ended in the middle of a transaction.
     pub(crate) fn exchange(&self) -> Result<String> {
         self.sql(self.primary, include_str!("sql/exchange.sql"), &[])
     }
 
-    /// The sessions that hold a lock for which an exchange waits, in words.
+    /// A description of the sessions with a lock that the exchange waits for.
     pub(crate) fn holders(&self) -> Result<String> {
         holders(self.primary, self.live)
     }
 
-    /// Says whether the exchange had happened.
+    /// Returns whether the exchange had happened.
     fn clean(&self) -> Result<bool> {
         Ok(self.sql(&self.primary.for_cleaning(), include_str!("sql/clean.sql"), &[])? == "t")
     }
 
-    /// Takes the roles away that were made for a restore that failed: nothing else knows them.
+    /// Drops the roles that were created for a failed restore; nothing else uses them.
     fn unmake(&self, roles: &[String]) {
         let primary = self.primary.for_cleaning();
         for role in roles {
@@ -190,17 +190,17 @@ impl Scratch<'_> {
     }
 }
 
-/// The sessions that hold a lock for which a dump or an exchange waits, in words.
+/// A description of the sessions with a lock that a dump or the exchange waits for.
 pub(crate) fn holders(primary: &Primary, live: &str) -> Result<String> {
     Ok(primary.sql(maintenance(live), include_str!("sql/holders.sql"), &[("live", live)])?.replace('\n', "; "))
 }
 
-/// A database that every server has, and that is not the application's.
+/// A database that every server has, other than the application's.
 pub(crate) fn maintenance(live: &str) -> &'static str {
     if live == "postgres" { "template1" } else { "postgres" }
 }
 
-/// As an error of a snapshot that was just taken: what PostgreSQL refuses to put back, or why that could not be seen.
+/// The error for a new snapshot that cannot be restored, or whose check failed.
 pub(crate) fn unrestorable(error: anyhow::Error) -> anyhow::Error {
     let said = format!("{error:#}");
     if !said.contains("ERROR:  ") {

@@ -1,4 +1,4 @@
-//! What is read out of a snapshot's file and out of the words of PostgreSQL's programs.
+//! Parsing of a snapshot's file and of messages of PostgreSQL's programs.
 
 use std::fs;
 
@@ -47,7 +47,7 @@ fn a_snapshot_that_is_cut_anywhere_in_its_last_line_or_before_it_is_refused() {
         let (_dir, path) = write("file", bytes);
         Archive::open(&path, writer).map_err(|it| it.to_string())
     };
-    // The newline alone may be gone: all facts are there.
+    // Without the last newline the facts are still complete.
     for end in length..bytes.len() - 1 {
         let said = opened(&bytes[..end], WrittenBy::Snapshot).err().unwrap_or_else(|| panic!("cut at {end}, and accepted"));
         assert!(said.contains("cut short"), "{end}: {said}");
@@ -121,7 +121,7 @@ RESET SESSION AUTHORIZATION;
     assert_eq!(properties(&other, "a\"b").replace("my polls", "polls").matches("DATABASE \"a\"\"b\"").count(), 5);
 }
 
-/// What pg_restore 17.12 says of a generated column whose function calls another by its bare name.
+/// The output of pg_restore 17.12 for a generated column whose function calls another without its schema.
 const COPY: &str = "\
 `env pg_restore` in pod polls-db-1 failed: pg_restore: error: COPY failed for table \"gen\": ERROR:  function inner_f(integer) does not exist
 LINE 1: inner_f(i)
