@@ -1,6 +1,6 @@
-//! The door to a Kubernetes cluster: the only place that names kube and k8s-openapi.
+//! The door to a Kubernetes cluster: the only module that uses kube and k8s-openapi.
 //!
-//! Blocking calls for tasks; every wait has a limit, says what it waits for, and fails with what it last saw.
+//! Calls block. Every wait has a limit, reports what it waits for, and fails with the last state.
 
 pub mod age;
 mod apply;
@@ -55,10 +55,10 @@ use crate::{
     report::Waiting,
 };
 
-/// Our name as owner of fields.
+/// The field manager's name in server-side apply.
 pub const FIELD_MANAGER: &str = "pocdeploy";
 
-/// A connection through the instance's own kubeconfig.
+/// A connection with the instance's own kubeconfig.
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
@@ -68,12 +68,12 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Reads the kubeconfig file and nothing else: neither `KUBECONFIG` nor `~/.kube/config`. Does not connect yet.
+    /// Reads this kubeconfig file only, neither `KUBECONFIG` nor `~/.kube/config`. Does not connect yet.
     pub fn open(env: &Env, kubeconfig: &Path) -> Result<Cluster> {
         Cluster::open_with(env, kubeconfig, Some(Duration::from_secs(60)))
     }
 
-    /// For streams that may be silent for as long as they like: logs, terminals, forwarded ports.
+    /// Without a read timeout, for streams that may be silent for any time: logs, terminals, forwarded ports.
     pub fn open_for_streams(env: &Env, kubeconfig: &Path) -> Result<Cluster> {
         Cluster::open_with(env, kubeconfig, None)
     }
@@ -83,14 +83,14 @@ impl Cluster {
         Cluster::open_text(env, &text, read_timeout).with_context(|| format!("use {}", kubeconfig.display()))
     }
 
-    /// Through a kubeconfig that lies in no file of ours.
+    /// With a kubeconfig from memory.
     pub(crate) fn open_text(env: &Env, kubeconfig: &str, read_timeout: Option<Duration>) -> Result<Cluster> {
         let open = async {
             let file = Kubeconfig::from_yaml(kubeconfig)?;
             let mut config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
             config.connect_timeout = Some(Duration::from_secs(5));
             config.read_timeout = read_timeout;
-            // The address is the host's own: a company's proxy has no business with it.
+            // The address is on this machine, so the user's HTTP proxy must not be used.
             config.proxy_url = None;
             anyhow::Ok(Client::try_from(config)?)
         };
@@ -98,7 +98,7 @@ impl Cluster {
         Ok(Cluster { client, runtime: env.runtime.clone(), interrupt: env.interrupt.clone(), kinds: apply::Kinds::default() })
     }
 
-    /// The same connection for removing what a run made: a signal that came before does not end it, so each call needs a limit.
+    /// A copy of the connection to delete what a run created. It ignores earlier signals, so each call needs its own limit.
     pub(crate) fn for_cleaning(&self) -> Cluster {
         Cluster { interrupt: Interrupt::default(), ..self.clone() }
     }
@@ -114,7 +114,7 @@ impl Cluster {
         })
     }
 
-    /// Whether the API server says that it is ready.
+    /// Whether the API server's `/readyz` succeeds.
     pub fn is_ready(&self) -> Result<(), String> {
         let request = http_get("/readyz").map_err(|error| error.to_string())?;
         match self.call(self.client.request_text(request)) {
@@ -123,8 +123,8 @@ impl Cluster {
         }
     }
 
-    /// Looks again and again until the verdict is yes. `Never` ends the wait at once; so does the limit.
-    /// An error of the API counts as "not yet": API servers restart.
+    /// Calls `look` repeatedly until its verdict is yes. Fails at `Never`, at the limit, and after a signal. An API error counts as "not
+    /// yet", since API servers restart.
     pub fn wait_for(&self, env: &Env, task: TaskId, wait: &Wait<'_>, look: impl Fn() -> Result<Verdict>) -> Result<()> {
         let began = Instant::now();
         loop {
@@ -149,7 +149,7 @@ impl Cluster {
         }
     }
 
-    /// Like `wait_for`, over one object: absent is "not yet".
+    /// Like `wait_for` for one object; a missing object counts as "not yet".
     pub fn wait_for_object(
         &self,
         env: &Env,
@@ -165,7 +165,7 @@ impl Cluster {
     }
 }
 
-/// What is waited for, how long, and what helps when it does not come.
+/// What a wait waits for, its limit and pause, and the hint of its error.
 pub struct Wait<'a> {
     pub what: &'a str,
     pub limit: Duration,
@@ -174,14 +174,14 @@ pub struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    /// Four looks a second; the hint names the way to look inside.
+    /// Four looks a second; the hint names a command to inspect the cluster.
     pub fn new<'a>(env: &Env, what: &'a str, limit: Duration) -> Wait<'a> {
         let hint = format!("look inside with: {} kubectl get pods,events -A", env.tool());
         Wait { what, limit, pause: Duration::from_millis(250), hint }
     }
 }
 
-/// An API error in the words of whoever refused.
+/// The API's error with the message of the server, webhook or transport that caused it.
 fn explain(error: &kube::Error) -> Problem {
     let code = match error {
         kube::Error::Api(status) if status.code == 404 => Code::NotFound,
@@ -190,7 +190,7 @@ fn explain(error: &kube::Error) -> Problem {
     let what = match error {
         kube::Error::Api(status) => status.message.clone(),
         kube::Error::Service(inner) => {
-            // The transport's own words stand at the end of the chain.
+            // The transport's own message is at the end of the chain.
             let mut cause: &dyn std::error::Error = inner.as_ref();
             while let Some(next) = cause.source() {
                 cause = next;
@@ -206,7 +206,7 @@ fn http_get(path: &str) -> Result<http::Request<Vec<u8>>> {
     http::Request::get(path).body(Vec::new()).context("make a request")
 }
 
-/// Of a refusal of `/readyz`, which lists every check, those that failed; other words as they are.
+/// The failed checks of a `/readyz` response, which lists all checks; another text unchanged.
 fn failed_checks(text: &str) -> String {
     let failed: Vec<&str> = text.lines().filter_map(|it| it.strip_prefix("[-]")).collect();
     if failed.is_empty() { text.to_owned() } else { format!("not ready: {}", failed.join("; ")) }

@@ -1,8 +1,8 @@
-//! How old things are, from the times that the API server writes.
+//! Ages, from the API server's timestamps.
 
 use k8s_openapi::jiff::Timestamp;
 
-/// Seconds since an RFC 3339 time; nothing where it is none.
+/// Seconds since an RFC 3339 time; `None` if the text is not a time.
 pub fn seconds(time: &str) -> Option<u64> {
     let then: Timestamp = time.parse().ok()?;
     u64::try_from(Timestamp::now().as_second() - then.as_second()).ok()

@@ -1,4 +1,4 @@
-//! Objects of any kind as data: server-side apply, read, delete.
+//! Objects of any kind as JSON: server-side apply, read, delete.
 
 use std::{
     collections::HashMap,
@@ -24,15 +24,15 @@ use crate::{
     errors::{self, Code, Problem},
 };
 
-/// Requests under way at once in `apply_all`.
+/// The number of parallel requests in `apply_all`.
 const AT_A_TIME: usize = 8;
 
-/// Which object.
+/// Version, kind, namespace and name of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectId {
     pub api_version: String,
     pub kind: String,
-    /// Empty for objects of the cluster.
+    /// Empty for cluster-scoped objects.
     pub namespace: String,
     pub name: String,
 }
@@ -42,7 +42,7 @@ impl ObjectId {
         ObjectId { api_version: api_version.to_owned(), kind: kind.to_owned(), namespace: namespace.to_owned(), name: name.to_owned() }
     }
 
-    /// Of a manifest.
+    /// The id of a manifest.
     pub fn of(object: &Value) -> Result<ObjectId> {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let id = ObjectId::new(text("/apiVersion"), text("/kind"), text("/metadata/namespace"), text("/metadata/name"));
@@ -63,7 +63,7 @@ impl fmt::Display for ObjectId {
     }
 }
 
-/// What the API server says of a kind that is not one of Kubernetes' own.
+/// What the API server's discovery says about a kind that is not built in.
 #[derive(Clone, Debug)]
 pub(super) struct Kind {
     resource: ApiResource,
@@ -71,10 +71,10 @@ pub(super) struct Kind {
     has_status: bool,
 }
 
-/// Kinds that were asked for, by version and name.
+/// Discovered kinds, by version and kind.
 pub(super) type Kinds = Arc<Mutex<HashMap<(String, String), Kind>>>;
 
-/// The kind as the API names it in its paths, by the rules of English.
+/// The plural name of a kind for API paths, by the rules of English.
 fn guess(id: &ObjectId) -> ApiResource {
     ApiResource::from_gvk(&gvk(id))
 }
@@ -84,7 +84,7 @@ fn gvk(id: &ObjectId) -> GroupVersionKind {
     GroupVersionKind::gvk(group, version, &id.kind)
 }
 
-/// Items of a list as objects of their own: in the list they do not say of which kind they are.
+/// The items of a list with `apiVersion` and `kind`, which items of a list lack.
 pub(super) fn values<T: Serialize>(items: Vec<T>, kind: &ObjectId) -> Result<Vec<Value>, kube::Error> {
     let value = |item: T| {
         let mut value = serde_json::to_value(item).map_err(kube::Error::SerdeError)?;
@@ -96,8 +96,8 @@ pub(super) fn values<T: Serialize>(items: Vec<T>, kind: &ObjectId) -> Result<Vec
 }
 
 impl Cluster {
-    /// Asks the API server once for a kind that somebody's definition made: its name in paths follows no rule, nor whether it has a
-    /// namespace. Before the definition is there nothing is learned.
+    /// Discovers a kind from a CRD once: its plural name follows no rule, and it may be cluster-scoped. Does nothing as long as the CRD
+    /// does not exist.
     pub(super) fn learn(&self, id: &ObjectId) {
         let gvk = gvk(id);
         if is_built_in(&gvk.group) || gvk.group == "postgresql.cnpg.io" || self.known(id).is_some() {
@@ -116,7 +116,7 @@ impl Cluster {
         self.kinds.lock().ok()?.get(&(id.api_version.clone(), id.kind.clone())).cloned()
     }
 
-    /// Whether the kind's definition has no status for a controller to write.
+    /// Whether the kind's CRD has no status subresource.
     pub(super) fn has_no_status(&self, id: &ObjectId) -> bool {
         self.known(id).is_some_and(|it| !it.has_status)
     }
@@ -134,12 +134,13 @@ impl Cluster {
         }
     }
 
-    /// Server-side apply under our name; fields that others own stay theirs unless we set them.
+    /// Server-side apply with our field manager, with force: fields of other managers that the manifest does not set stay.
     pub fn apply(&self, object: &Value) -> Result<()> {
         self.patch(object, false).map(|_| ())
     }
 
-    /// Applies each; several at a time, since what takes long is the API server's answer. The first error ends it, after those under way.
+    /// Applies all objects, several in parallel, since most of the time is spent waiting for the API server. Stops at the first error,
+    /// after the requests in progress.
     pub fn apply_all(&self, objects: &[Value]) -> Result<()> {
         let next = AtomicUsize::new(0);
         let work = || -> Result<()> {
@@ -157,7 +158,7 @@ impl Cluster {
         })
     }
 
-    /// What the API server, with all its webhooks, would make of the object. Changes nothing.
+    /// The result of a server-side dry run, including webhooks. Changes nothing.
     pub fn preview(&self, object: &Value) -> Result<Value> {
         self.patch(object, true)
     }
@@ -171,7 +172,7 @@ impl Cluster {
         Ok(serde_json::to_value(made)?)
     }
 
-    /// The object, or nothing.
+    /// The object; `None` if it does not exist.
     pub fn get(&self, id: &ObjectId) -> Result<Option<Value>> {
         self.learn(id);
         match self.call(self.api(id).get(&id.name)) {
@@ -181,7 +182,7 @@ impl Cluster {
         }
     }
 
-    /// All objects of a kind in a namespace that carry the label.
+    /// All objects of a kind in a namespace with these labels.
     pub fn list(&self, api_version: &str, kind: &str, namespace: &str, labels: &str) -> Result<Vec<Value>> {
         let id = ObjectId::new(api_version, kind, namespace, "");
         self.learn(&id);
@@ -190,7 +191,7 @@ impl Cluster {
         Ok(values(found.items, &id)?)
     }
 
-    /// The same where the kind itself may not be known to the API server.
+    /// Like `list`; empty if the API server does not know the kind.
     pub fn list_if_known(&self, api_version: &str, kind: &str, namespace: &str, labels: &str) -> Result<Vec<Value>> {
         match self.list(api_version, kind, namespace, labels) {
             Err(error) if errors::code(&error) == Code::NotFound => Ok(Vec::new()),
@@ -198,7 +199,7 @@ impl Cluster {
         }
     }
 
-    /// Every object of every kind that the API server lists and deletes, in all namespaces, that carries the label. Metadata alone.
+    /// The metadata of every object with these labels, of every kind that the API server can list and delete, in all namespaces.
     pub fn labelled(&self, labels: &str) -> Result<Vec<Value>> {
         let client = self.client.clone();
         let look = async {
@@ -213,7 +214,7 @@ impl Cluster {
                     let id = ObjectId::new(&resource.api_version, &resource.kind, "", "");
                     match api.list_metadata(&ListParams::default().labels(labels)).await {
                         Ok(found) => out.extend(values(found.items, &id)?),
-                        // A kind whose definition is going, or that its own server does not list.
+                        // A kind whose CRD is being deleted, or that an aggregated API does not list.
                         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 405) => {}
                         Err(error) => return Err(error),
                     }
@@ -224,7 +225,7 @@ impl Cluster {
         self.call(look).context("look for the objects of this instance")
     }
 
-    /// Asks for deletion, dependents with it. Absent counts as done.
+    /// Requests deletion; dependents are deleted in the background. A missing object counts as done.
     pub fn delete(&self, id: &ObjectId) -> Result<()> {
         self.learn(id);
         let parameters = DeleteParams { propagation_policy: Some(PropagationPolicy::Background), ..DeleteParams::default() };

@@ -1,4 +1,4 @@
-//! A command in a container on the user's own terminal: input, output, size and exit code pass through.
+//! Runs a command in a container on the user's own terminal: input, output, window size and exit code pass through.
 
 use anyhow::{Context as _, Result};
 use futures_util::SinkExt as _;
@@ -19,8 +19,8 @@ use crate::{
 };
 
 impl Cluster {
-    /// Runs the command and returns its exit code. With a terminal on both ends it gets one, with raw input; else
-    /// standard input goes through to its end.
+    /// Runs the command and returns its exit code. If standard input and output are terminals, the command gets a terminal with raw input;
+    /// otherwise standard input passes through to its end.
     pub fn attach(&self, place: &Place, command: &[String]) -> Result<u8> {
         let tty = terminal::is_interactive();
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &place.namespace);
@@ -78,13 +78,13 @@ async fn pass_through(mut attached: AttachedProcess, tty: bool) -> Result<Option
 async fn copy(from: Option<impl AsyncRead + Unpin>, mut to: impl std::io::Write) {
     let Some(mut from) = from else { return };
     let mut bytes = vec![0; 16 * 1024];
-    // A reader that went away (`| head`) does not stop the command; its further words are dropped.
+    // If our output is closed (`| head`), the command continues, and its further output is dropped.
     while let Ok(count @ 1..) = from.read(&mut bytes).await {
         to.write_all(&bytes[..count]).and_then(|()| to.flush()).ok();
     }
 }
 
-/// What the kubelet says of the end: success, an exit code, or why the command could not run.
+/// The exit code in the kubelet's status, or the reason why the command could not run.
 fn exit_code(status: &Status) -> Result<u8> {
     if status.status.as_deref() == Some("Success") {
         return Ok(0);

@@ -1,11 +1,11 @@
-//! Probable causes: a table of rules over a symptom, most specific first, each with the command that helps.
+//! Probable causes: a table of rules over symptoms, most specific first, each with a command that helps.
 
 use crate::{
     cluster::{diagnosis::Symptom, log_lines, obstacle},
     errors::Code,
 };
 
-/// What probably happened, and what helps.
+/// A probable cause, and the command that helps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
     pub code: Code,
@@ -15,12 +15,12 @@ pub struct Cause {
 
 struct Rule {
     code: Code,
-    /// The cause in words, where the rule fits.
+    /// The cause as a sentence, if the rule matches.
     fits: fn(&Symptom) -> Option<String>,
     command: fn(&Symptom) -> String,
 }
 
-/// A container that is told "connection refused" is no cause if another says why: the table's order decides over all symptoms.
+/// The order of the rules decides, over all symptoms: "connection refused" in one container is not the cause if another container says why.
 const RULES: [Rule; 15] = [
     Rule { code: Code::PodRefused, fits: refused, command: events },
     Rule {
@@ -71,7 +71,7 @@ const RULES: [Rule; 15] = [
     Rule {
         code: Code::MigrationFailed,
         fits: |it| {
-            // A database's own Jobs are its operator's.
+            // Jobs of a database belong to the operator.
             let is_migration = has_owner(it, "Job ") && !has_owner(it, "Cluster ");
             is_migration.then(|| first_error(it)).flatten().map(|it| format!("the migration ended with `{it}`"))
         },
@@ -83,7 +83,7 @@ const RULES: [Rule; 15] = [
 
 const KUBECTL: &str = "cargo xtask kubectl";
 
-/// The first rule that fits any symptom.
+/// The first rule that matches any symptom.
 pub(crate) fn of(symptoms: &[Symptom]) -> Option<Cause> {
     RULES.iter().find_map(|rule| {
         symptoms.iter().find_map(|it| Some(Cause { code: rule.code, text: (rule.fits)(it)?, command: (rule.command)(it) }))
@@ -95,7 +95,7 @@ fn has_owner(it: &Symptom, kind: &str) -> bool {
 }
 
 fn logs(it: &Symptom) -> String {
-    // A Job's container is not started again: another pod is.
+    // A Job replaces a failed pod instead of restarting its container, so there is no previous log.
     let previous = if it.exit_code.is_some() && !has_owner(it, "Job ") { " --previous" } else { "" };
     format!("{KUBECTL} logs {} -c {}{previous} -n {}", it.pod, it.container, it.namespace)
 }
@@ -108,21 +108,21 @@ fn has(it: &Symptom, reasons: &[&str]) -> bool {
     it.reasons.iter().any(|reason| reasons.contains(&reason.as_str()))
 }
 
-/// The first line of what was said that holds one of the words.
+/// The first line that contains one of the words.
 fn line(text: &str, words: &[&str]) -> Option<String> {
     let found = text.lines().find(|line| words.iter().any(|word| line.to_lowercase().contains(word)));
     found.map(|it| it.trim().to_owned())
 }
 
-/// The line of the log that one of the words is in: of a container that runs the last, since what it says now counts; of one that ended
-/// the first, since the rest follows from it.
+/// The log line with one of the words: the last such line of a running container, since it describes the present; the first of an ended
+/// container, since the others follow from it.
 fn logged(it: &Symptom, words: &[&str]) -> Option<String> {
     let fits = |line: &&str| words.iter().any(|word| line.to_lowercase().contains(word));
     let found = if it.exit_code.is_none() { it.log.lines().rev().find(fits) } else { it.log.lines().find(fits) };
     found.map(|it| it.trim().to_owned())
 }
 
-/// Whether the container waits for its first start, by the kubelet's own word. Events tell of what was, for an hour.
+/// Whether the container waits for its first start, by the kubelet's status. Events stay for an hour and may be outdated.
 fn waits_for_start(it: &Symptom) -> bool {
     has(it, &["ContainerCreating", "PodInitializing", "CreateContainerConfigError", "CreateContainerError"])
 }
@@ -136,7 +136,7 @@ fn image_absent(it: &Symptom) -> Option<String> {
         return Some(format!("{} is no name of an image", it.image));
     }
     let absent = has(it, &["ErrImageNeverPull", "ErrImagePull", "ImagePullBackOff", "ErrImageInspect"]);
-    // `… failed to do request: Head "https://…": dial tcp: lookup r: no such host`: the end says why.
+    // The reason is at the end of the message: `… failed to do request: Head "https://…": dial tcp: lookup r: no such host`.
     let why = it.message.lines().next().unwrap_or_default();
     let why = why.rsplit_once("failed to do request: ").or_else(|| why.rsplit_once("failed to resolve reference ")).map(|it| it.1);
     let why = why.map(|it| format!(": {it}")).unwrap_or_default();
@@ -184,7 +184,7 @@ fn out_of_memory(it: &Symptom) -> Option<String> {
     has(it, &["OOMKilled"]).then(|| format!("container {} used more memory than its limit allows, and was killed", it.container))
 }
 
-/// What kubelet, containerd or runc say of a container whose program never ran.
+/// The message of kubelet, containerd or runc about a container that never ran.
 fn not_started(it: &Symptom) -> Option<String> {
     if !has(it, &["RunContainerError", "StartError", "CreateContainerConfigError", "CreateContainerError"]) {
         return None;
@@ -204,7 +204,8 @@ fn not_started(it: &Symptom) -> Option<String> {
     })
 }
 
-/// PostgreSQL's word on a setting that it refuses: the line that names it stands before the one that ends it (`guc-file.l`, `hba.c`).
+/// PostgreSQL's message about a rejected setting. The line that names the setting comes before the one that reports the end (`guc-file.l`,
+/// `hba.c`).
 fn database_setting(it: &Symptom) -> Option<String> {
     refused_settings(&it.log)
 }
@@ -225,13 +226,13 @@ pub(super) fn refused_settings(log: &str) -> Option<String> {
     Some(format!("PostgreSQL does not start with these settings: {}", without_time(said)))
 }
 
-/// `LOG:  invalid value …` without the time and process before it.
+/// `LOG:  invalid value …` without the preceding time and process id.
 fn without_time(line: &str) -> &str {
     let at = ["LOG:  ", "FATAL:  ", "ERROR:  "].iter().filter_map(|it| Some(line.find(it)? + it.len())).min();
     line[at.unwrap_or(0)..].trim()
 }
 
-/// An instance of the database that ends: its own last word is the cause, not that others cannot reach it.
+/// For an instance of the database that exits: its own last message is the cause, not that others cannot connect to it.
 fn database_ends(it: &Symptom) -> Option<String> {
     if !has_owner(it, "Cluster ") || !(it.exit_code.is_some() || has(it, &["CrashLoopBackOff"])) {
         return None;
@@ -244,7 +245,7 @@ fn database_ends(it: &Symptom) -> Option<String> {
 fn database_refused(it: &Symptom) -> Option<String> {
     let said = logged(it, &["password authentication failed", "no pg_hba.conf entry", "pg_hba.conf rejects", "role \"", "database \""])?;
     let text = |words: &[&str]| words.iter().any(|word| said.contains(word));
-    // A statement may speak of a role or database that is not there, too: only the server's word on a connection counts.
+    // A query may also mention a role or database that does not exist, so only errors of a connection count.
     let of_connection = text(&["FATAL", "connection"]) || ["28P01", "28000", "3D000"].iter().any(|code| it.log.contains(code));
     let refused = text(&["authentication failed", "no pg_hba.conf", "pg_hba.conf rejects"]) || (text(&["does not exist"]) && of_connection);
     let more =
@@ -267,7 +268,7 @@ fn database_away(it: &Symptom) -> Option<String> {
         "connection timeout expired",
         "the database system is",
     ];
-    // The very line must be about the database: other services refuse connections, too.
+    // Other services refuse connections, too, so the line must be about the database.
     let of_database = |line: &str| ["database", "5432", "-rw", "postgres", "psycopg"].iter().any(|it| line.to_lowercase().contains(it));
     let fits = |line: &&str| words.iter().any(|word| line.to_lowercase().contains(word)) && of_database(line);
     let said = if it.exit_code.is_none() { it.log.lines().rev().find(fits) } else { it.log.lines().find(fits) }?;
@@ -299,7 +300,7 @@ fn crash(it: &Symptom) -> Option<String> {
     if matches!(code, 137 | 143)
         && let Some(said) = of_probe
     {
-        // Only a failed liveness or startup probe ends a container. Beside another one, the signal is not what is wrong.
+        // Only a failed liveness or startup probe kills a container. If there is one, the signal is not the cause.
         let said = said.trim_start_matches("Unhealthy: ").to_owned();
         let ends = ["liveness probe failed", "failed liveness probe", "startup probe failed", "failed startup probe"];
         return Some(match line(&it.message, &ends) {
@@ -321,7 +322,7 @@ fn crash(it: &Symptom) -> Option<String> {
 }
 
 fn probe_fails(it: &Symptom) -> Option<String> {
-    // An event of an earlier time says nothing of a container that waits or has ended.
+    // An old event does not explain a container that waits or has exited.
     if !it.reasons.is_empty() {
         return None;
     }

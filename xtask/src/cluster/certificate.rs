@@ -1,5 +1,5 @@
-//! When certificates end: the one field of X.509 that matters here, the times as CloudNativePG writes them, and the
-//! certificates of Secrets and of our own kubeconfig.
+//! Expiry of certificates: parses the one X.509 field that is needed, and CloudNativePG's timestamps, and reads certificates from Secrets
+//! and from our kubeconfig.
 
 use std::{fs, path::Path};
 
@@ -13,7 +13,7 @@ use kube::{Api, config::Kubeconfig};
 
 use crate::{cluster::Cluster, errors::Problem};
 
-/// A certificate by the name that people know it by.
+/// A certificate, with a name for messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
     pub name: String,
@@ -21,7 +21,7 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Whole days until the end; negative after it.
+    /// Whole days until it expires; negative after that.
     pub fn days(&self) -> i64 {
         self.days_left(Timestamp::now())
     }
@@ -32,7 +32,7 @@ impl Certificate {
 }
 
 impl Cluster {
-    /// The certificates under a key of a Secret; none where it is not there. Nothing else of the Secret is kept.
+    /// The certificates in a key of a Secret; empty if it does not exist. Keeps nothing else of the Secret.
     pub fn certificates_of(&self, namespace: &str, name: &str, key: &str) -> Result<Vec<Certificate>> {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
         let found = self.call(api.get_opt(name)).with_context(|| format!("read Secret {name}"))?;
@@ -41,7 +41,7 @@ impl Cluster {
     }
 }
 
-/// The certificates in a kubeconfig: the client's and the authority's.
+/// The certificates in a kubeconfig: the client's and the CA's.
 pub fn of_kubeconfig(path: &Path) -> Result<Vec<Certificate>> {
     let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
     let file = Kubeconfig::from_yaml(&text).with_context(|| format!("read {}", path.display()))?;
@@ -55,7 +55,7 @@ pub fn of_kubeconfig(path: &Path) -> Result<Vec<Certificate>> {
     Ok(out)
 }
 
-/// Every certificate of a PEM text; keys are passed over.
+/// All certificates in a PEM text; private keys are skipped.
 pub fn read(name: &str, text: &[u8]) -> Result<Vec<Certificate>> {
     let blocks = pem::parse_many(text).with_context(|| format!("read {name}"))?;
     let certificates = blocks.iter().filter(|it| it.tag() == "CERTIFICATE");
@@ -75,7 +75,7 @@ pub fn parse_time(text: &str) -> Result<Timestamp> {
 fn end_of(der: &[u8]) -> Result<Timestamp> {
     let (_, certificate, _) = element(der)?;
     let (_, mut rest, _) = element(certificate)?;
-    // Certificates of the first version have no version field.
+    // Version 1 certificates have no version field.
     if rest.first() == Some(&0xa0) {
         rest = element(rest)?.2;
     }
@@ -87,7 +87,7 @@ fn end_of(der: &[u8]) -> Result<Timestamp> {
     let (tag, time, _) = element(after)?;
     let text = std::str::from_utf8(time).context("read a time")?;
     let text = match tag {
-        // Two digits of the year: 50 to 99 are of the last century.
+        // A two-digit year: 50 to 99 are 1950 to 1999.
         0x17 if text >= "5" => format!("19{text}"),
         0x17 => format!("20{text}"),
         0x18 => text.to_owned(),
@@ -97,7 +97,7 @@ fn end_of(der: &[u8]) -> Result<Timestamp> {
     Ok(date.to_zoned(TimeZone::UTC)?.timestamp())
 }
 
-/// Tag, content and what follows of the first element.
+/// Tag, content and remaining bytes of the first DER element.
 fn element(der: &[u8]) -> Result<(u8, &[u8], &[u8])> {
     let short = || Problem::new("a certificate is cut off");
     let (&tag, rest) = der.split_first().ok_or_else(short)?;

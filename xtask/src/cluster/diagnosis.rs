@@ -1,6 +1,6 @@
-//! From what was collected to a diagnosis: which containers are not well, whose they are, and what is probably the cause.
+//! From collected evidence to a diagnosis: the failed containers, their owners, and the probable cause.
 //!
-//! Pure: objects, events and logs come in as data. The rules are in `causes.rs`, the collecting is in `evidence.rs`.
+//! Pure: objects, events and logs are arguments. `causes.rs` has the rules, `evidence.rs` collects the evidence.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -15,22 +15,22 @@ use crate::{
     errors::Problem,
 };
 
-/// Everything that was collected, before anything was cleaned up.
+/// The evidence, collected before anything is deleted.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
     pub namespace: String,
-    /// The pods in question.
+    /// The affected pods.
     pub pods: Vec<Value>,
-    /// What may own them: ReplicaSets and Jobs of the namespace.
+    /// Possible owners of the pods: ReplicaSets and Jobs of the namespace.
     pub owners: Vec<Value>,
-    /// The namespace's events that warn.
+    /// The namespace's events of type Warning.
     pub events: Vec<Value>,
     pub nodes: Vec<Value>,
-    /// The last lines of a container, by pod and container.
+    /// The last log lines, by pod and container.
     pub logs: BTreeMap<(String, String), String>,
 }
 
-/// One thing that is not well, with all that is known of it.
+/// A failed container or pod, with everything that is known about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Symptom {
     /// `Deployment web -> ReplicaSet web-1 -> Pod web-1-a -> container main`.
@@ -39,33 +39,33 @@ pub struct Symptom {
     pub pod: String,
     pub container: String,
     pub image: String,
-    /// The container's state in words.
+    /// The container's state for messages.
     pub state: String,
     /// `CrashLoopBackOff`, `OOMKilled`, `Unschedulable`, `FailedCreate`.
     pub reasons: Vec<String>,
-    /// What the kubelet, the scheduler or a controller said.
+    /// The message of the kubelet, the scheduler or a controller.
     pub message: String,
     pub exit_code: Option<i64>,
     pub log: String,
-    /// From when its log counts, as RFC 3339 in UTC; all of it where that is empty.
+    /// The start of the relevant part of its log, as RFC 3339 in UTC; empty for the whole log.
     pub since: String,
-    /// Whether there is the log of a run before the present one.
+    /// Whether the container has a log of a previous run.
     pub has_run_before: bool,
-    /// How many other pods are unwell in the same way.
+    /// The number of other pods with the same symptom.
     pub others: usize,
 }
 
-/// What is known of a failure.
+/// The findings about a failure.
 #[derive(Clone, Debug, Default)]
 pub struct Diagnosis {
     pub cause: Option<Cause>,
     pub symptoms: Vec<Symptom>,
-    /// The newest warnings, oldest first.
+    /// The newest warnings, in order of time.
     pub events: Vec<String>,
 }
 
 impl Diagnosis {
-    /// The problem with its probable cause first, then the evidence, then what was waited for.
+    /// The problem with its probable cause first, then the evidence, then the original message.
     pub fn explain(&self, problem: Problem) -> Problem {
         let mut parts = vec![self.to_string(), problem.what.clone()];
         parts.retain(|it| !it.is_empty());
@@ -92,15 +92,15 @@ impl fmt::Display for Diagnosis {
     }
 }
 
-/// Reads the evidence. The first symptom that a rule knows gives the cause.
+/// Reads the evidence. The cause is the first rule that matches a symptom.
 pub fn diagnose(evidence: &Evidence) -> Diagnosis {
     let mut symptoms: Vec<Symptom> = Vec::new();
-    // The oldest pod failed first: later ones may fail of what it left behind.
+    // The oldest pod failed first; later ones may fail because of it.
     let mut pods: Vec<&Value> = evidence.pods.iter().collect();
     pods.sort_by_key(|it| text(it, "/metadata/creationTimestamp"));
     let found = pods.into_iter().flat_map(|pod| of_pod(evidence, pod)).chain(without_pods(evidence));
     for new in found {
-        // Four retries of one failure are one finding.
+        // Several retries with the same failure are one finding.
         let same = |it: &&mut Symptom| {
             (&it.container, &it.reasons, it.exit_code) == (&new.container, &new.reasons, new.exit_code)
                 && (new.log.is_empty() || new.log == it.log)
@@ -156,8 +156,8 @@ fn of_pod(evidence: &Evidence, pod: &Value) -> Vec<Symptom> {
     statuses.filter_map(|it| of_container(evidence, &base, it).map(|found| Symptom { since: outage(pod, &found), ..found })).collect()
 }
 
-/// When the present outage of a container that runs began. A pod that was ready is called unready only after its probe has failed some
-/// times: what it said in that time belongs to the outage.
+/// When the current outage of a running container began. The kubelet marks a pod as not ready only after several failed probes, and log
+/// lines of this time belong to the outage.
 fn outage(pod: &Value, symptom: &Symptom) -> String {
     if symptom.exit_code.is_some() || !symptom.reasons.is_empty() {
         return String::new();
@@ -168,7 +168,7 @@ fn outage(pod: &Value, symptom: &Symptom) -> String {
     let containers = pod.pointer("/spec/containers").and_then(Value::as_array).into_iter().flatten();
     let probe = containers.into_iter().find(|it| it["name"] == symptom.container.as_str()).map(|it| &it["readinessProbe"]);
     let number = |name: &str, otherwise: i64| probe.and_then(|it| it[name].as_i64()).unwrap_or(otherwise);
-    // Kubernetes' defaults; the kubelet writes the status down a few seconds late on a busy node.
+    // Kubernetes' defaults, and a few seconds, since the kubelet updates the status late on a busy node.
     let seconds = number("periodSeconds", 10) * number("failureThreshold", 3) + number("timeoutSeconds", 1) + 5;
     began.checked_sub(SignedDuration::from_secs(seconds)).map_or_else(|_| String::new(), |it| it.to_string())
 }
@@ -177,9 +177,9 @@ fn of_container(evidence: &Evidence, base: &Symptom, status: &Value) -> Option<S
     let name = text(status, "/name");
     let restarts = status["restartCount"].as_i64().unwrap_or_default();
     let waiting = status.pointer("/state/waiting");
-    // A container that waits for its next start tells of its end in its last state.
+    // The last state of a container that waits for its restart describes its end.
     let before = status.pointer("/lastState/terminated");
-    // Ending well is a failure of a container that is started again and again for it.
+    // Exit code 0 is a failure too, if the container is restarted again and again.
     let is_again = waiting.is_some_and(|it| it["reason"] == "CrashLoopBackOff");
     let ended = status.pointer("/state/terminated").or(before).filter(|it| it["exitCode"] != 0 || is_again);
     let ready = status["ready"] == true;
@@ -187,7 +187,7 @@ fn of_container(evidence: &Evidence, base: &Symptom, status: &Value) -> Option<S
     if ready || (waiting.is_none() && !running && ended.is_none()) {
         return None;
     }
-    // A pod that has just begun is no finding unless it says more.
+    // A pod that has just been created is not a finding by itself.
     let mut words = Vec::new();
     let mut reasons = Vec::new();
     let mut message = String::new();
@@ -203,7 +203,7 @@ fn of_container(evidence: &Evidence, base: &Symptom, status: &Value) -> Option<S
     if let Some(ended) = ended {
         let reason = text(ended, "/reason");
         words.push(format!("ended with exit code {} ({reason})", ended["exitCode"]));
-        // What kept it from starting at all.
+        // The reason why it never started.
         let said = text(ended, "/message");
         if reason == "StartError" && !message.contains(said) {
             words.push(obstacle::short(said).to_owned());
@@ -233,7 +233,7 @@ fn of_container(evidence: &Evidence, base: &Symptom, status: &Value) -> Option<S
     })
 }
 
-/// Owners whose pods were refused: there is no pod that could tell.
+/// Owners whose pods were rejected, so that no pod exists to inspect.
 fn without_pods(evidence: &Evidence) -> Vec<Symptom> {
     let refused = evidence.events.iter().filter(|it| text(it, "/reason") == "FailedCreate");
     let mut out: Vec<Symptom> = Vec::new();
@@ -242,7 +242,7 @@ fn without_pods(evidence: &Evidence) -> Vec<Symptom> {
         let Some(owner) = evidence.owners.iter().find(|it| text(it, "/kind") == kind && text(it, "/metadata/name") == name) else {
             continue;
         };
-        // One that wants no pod, as an earlier ReplicaSet, was refused in another run.
+        // An owner that wants no pods, for example an old ReplicaSet, was rejected in an earlier run.
         if owner.pointer("/spec/replicas").and_then(Value::as_i64) == Some(0) {
             continue;
         }
@@ -265,7 +265,7 @@ fn without_pods(evidence: &Evidence) -> Vec<Symptom> {
     out
 }
 
-/// The controllers above an object, topmost first. Those that were not collected are named by what is below them.
+/// The controllers above an object, topmost first. A controller that was not collected is known by its name in the owner reference only.
 fn chain(evidence: &Evidence, object: &Value) -> Vec<String> {
     let mut out = Vec::new();
     let mut next = owner_of(object);
@@ -283,14 +283,14 @@ fn owner_of(object: &Value) -> Option<(&str, &str)> {
     Some((text(owner, "/kind"), text(owner, "/name")))
 }
 
-/// All that the events say of an object, a line each.
+/// The messages of all events about an object, one on each line.
 fn said_of(evidence: &Evidence, kind: &str, name: &str) -> String {
     let of = |it: &&Value| text(it, "/involvedObject/kind") == kind && text(it, "/involvedObject/name") == name;
     let lines = evidence.events.iter().filter(of).map(|it| format!("{}: {}", text(it, "/reason"), text(it, "/message")));
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// `DiskPressure`, `MemoryPressure` or `PIDPressure` of any node.
+/// The condition `DiskPressure`, `MemoryPressure` or `PIDPressure` of any node.
 fn pressure(evidence: &Evidence) -> Option<String> {
     let conditions = evidence.nodes.iter().filter_map(|it| it.pointer("/status/conditions")?.as_array()).flatten();
     let mut pressed = conditions.filter(|it| text(it, "/type").ends_with("Pressure") && it["status"] == "True");

@@ -1,9 +1,9 @@
-//! What would change in an object, property by property. Pure; values of Secrets are never shown.
+//! The fields that would change in an object. Pure; never shows values of Secrets.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// One property that differs.
+/// A field with different values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// `spec.replicas`, `spec.containers[0].image`.
@@ -12,7 +12,7 @@ pub struct Change {
     pub after: Option<String>,
 }
 
-/// What the server keeps for itself, and our own mark.
+/// Fields that the server maintains, and our own annotation.
 const PASSED_OVER: [&str; 7] = [
     "metadata.managedFields",
     "metadata.resourceVersion",
@@ -23,7 +23,7 @@ const PASSED_OVER: [&str; 7] = [
     "status",
 ];
 
-/// Every property that differs between two states of an object.
+/// All fields that differ between two states of an object.
 pub fn difference(before: &Value, after: &Value) -> Vec<Change> {
     let mut out = Vec::new();
     let masked = before["kind"] == "Secret" || after["kind"] == "Secret";

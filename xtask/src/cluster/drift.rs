@@ -1,16 +1,17 @@
-//! Drift: fields that we applied and that somebody else has changed since. Pure.
+//! Drift: fields that we applied and that another client has changed since. Pure.
 //!
-//! The API server keeps for every field who set it last (`managedFields`). A field that is still ours holds what we
-//! applied, so only fields that we lost are compared with what is there. What others add beside ours is no drift.
+//! The API server records for every field which manager set it last (`managedFields`). A field that we still own has the value that we
+//! applied, so only fields that we have lost are compared. Fields that others add are not drift.
 
 use serde_json::{Map, Value};
 
 use crate::cluster::{FIELD_MANAGER, difference::Change};
 
-/// Fields that are no part of what an object is to be, or that the API server does not track.
+/// Fields that identify an object, or that the API server does not track.
 const UNTRACKED: [&str; 6] = ["apiVersion", "kind", "metadata.name", "metadata.namespace", "metadata.creationTimestamp", "status"];
 
-/// Every field of `want` that is no longer ours and holds another value; `before` is what is there, `after` what should be.
+/// Every field of `want` that we have lost and that has another value. In the result, `before` is the current value and `after` the wanted
+/// one.
 pub(super) fn drift(want: &Value, live: &Value) -> Vec<Change> {
     let owned = owned_fields(live);
     let masked = want["kind"] == "Secret";
@@ -19,7 +20,7 @@ pub(super) fn drift(want: &Value, live: &Value) -> Vec<Change> {
     walk.out
 }
 
-/// Whether every field of `want` is still ours, judged by the object's metadata alone.
+/// Whether we still own every field of `want`, judged by the object's metadata alone.
 pub(super) fn is_all_ours(want: &Value, metadata: &Value) -> bool {
     let owned = owned_fields(&serde_json::json!({ "metadata": metadata }));
     let mut walk = Walk { masked: true, out: Vec::new() };
@@ -27,17 +28,17 @@ pub(super) fn is_all_ours(want: &Value, metadata: &Value) -> bool {
     walk.out.is_empty()
 }
 
-/// Whether the annotation is as we applied it.
+/// Whether we still own the annotation.
 pub(super) fn holds_annotation(live: &Value, name: &str) -> bool {
     owned_fields(live).pointer("/f:metadata/f:annotations").is_some_and(|it| it.get(format!("f:{name}")).is_some())
 }
 
-/// The fields that we hold by server-side apply.
+/// The fields that we own by server-side apply.
 fn owned_fields(object: &Value) -> Value {
     let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let ours =
         |it: &&Value| it["manager"] == FIELD_MANAGER && it["operation"] == "Apply" && it.get("subresource").is_none_or(Value::is_null);
-    // Where there is no entry of ours, nothing is ours: `{}` would claim everything.
+    // Without an entry of ours, we own nothing; `{}` would mean that we own everything.
     entries.iter().find(ours).map_or(serde_json::json!({ ".": {} }), |it| it["fieldsV1"].clone())
 }
 
@@ -67,7 +68,7 @@ impl Walk {
         }
     }
 
-    /// A list whose items have owners of their own, found by their keys or values.
+    /// A list whose items have separate owners, and are identified by their keys or values.
     fn compare_items(&mut self, items: &[Value], owned: &Map<String, Value>, live: Option<&Value>, path: &str) {
         let there = live.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         for (index, item) in items.iter().enumerate() {
@@ -75,14 +76,14 @@ impl Walk {
             let key = owned.iter().find(|(key, _)| is_item(key, item, index));
             let found = match key {
                 Some((key, _)) => there.iter().enumerate().find(|(index, it)| is_item(key, it, *index)).map(|(_, it)| it),
-                // Not ours any more: the item of the same name, or the same item.
+                // We have lost this item: compare with the item of the same name, or an equal item.
                 None => there.iter().find(|it| item.get("name").map_or(*it == item, |name| it.get("name") == Some(name))),
             };
             self.compare(item, key.map(|(_, fields)| fields), found, &path);
         }
     }
 
-    /// What we do not own must hold what we want all the same.
+    /// A lost field must still have the wanted value.
     fn compare_values(&mut self, want: &Value, live: Option<&Value>, path: &str) {
         if is_held(want, live) {
             return;
@@ -93,13 +94,13 @@ impl Walk {
     }
 }
 
-/// A field that is owned with everything below it.
+/// Whether the field is owned with everything below it.
 fn is_whole(owned: &Value) -> bool {
     owned.as_object().is_some_and(Map::is_empty)
 }
 
-/// Whether a key of `fieldsV1` names this item: `k:{"name":"a"}`, `v:"a"` or `i:0`. Key fields that an item leaves to
-/// their defaults fit.
+/// Whether a key of `fieldsV1` identifies this item: `k:{"name":"a"}`, `v:"a"` or `i:0`. A key field that the item omits matches, since it
+/// has its default.
 fn is_item(key: &str, item: &Value, index: usize) -> bool {
     match key.split_once(':') {
         Some(("k", keys)) => serde_json::from_str(keys).is_ok_and(|keys: Map<String, Value>| {
@@ -111,7 +112,7 @@ fn is_item(key: &str, item: &Value, index: usize) -> bool {
     }
 }
 
-/// Whether `live` holds `want`; maps may hold more. Empty values need not be there.
+/// Whether `live` contains `want`; maps may have more keys. Empty values may be missing.
 fn is_held(want: &Value, live: Option<&Value>) -> bool {
     match (want, live) {
         (Value::Object(want), Some(Value::Object(live))) => want.iter().all(|(name, value)| is_held(value, live.get(name))),

@@ -1,6 +1,6 @@
-//! What a failure needs to be understood, collected from the cluster before anything is changed.
+//! Collects evidence of a failure from the cluster before anything is changed.
 //!
-//! Reading it is `diagnosis.rs`'s part. Whatever cannot be read is left out: the failure itself is what counts.
+//! `diagnosis.rs` interprets it. What cannot be read is left out, since the failure itself matters more.
 
 use std::collections::BTreeMap;
 
@@ -13,13 +13,13 @@ use crate::{
     redact::Redactor,
 };
 
-/// The pods of a label that are not well: whose they are, what they say, and what is probably the cause.
+/// Diagnoses the failed pods with these labels.
 pub fn collect(cluster: &Cluster, namespace: &str, labels: &str) -> Diagnosis {
     let list = |api_version, kind, namespace, labels| cluster.list(api_version, kind, namespace, labels).unwrap_or_default();
     let mut owners = Vec::new();
     for (api_version, kind) in [("apps/v1", "ReplicaSet"), ("apps/v1", "StatefulSet"), ("apps/v1", "DaemonSet"), ("batch/v1", "Job")] {
         for mut object in list(api_version, kind, namespace, "") {
-            // Items of a list carry no kind of their own.
+            // Items of a list have no `kind`.
             object["kind"] = kind.into();
             owners.push(object);
         }
@@ -32,12 +32,12 @@ pub fn collect(cluster: &Cluster, namespace: &str, labels: &str) -> Diagnosis {
         nodes: list("v1", "Node", "", ""),
         logs: BTreeMap::new(),
     };
-    // Programs print their settings when they fail.
+    // Programs may print their settings when they fail.
     let redactor = Redactor::default();
     for it in diagnose(&evidence).symptoms.iter().filter(|it| !it.container.is_empty()) {
         let read = |previous| log_lines::since(&cluster.lines_of_run(namespace, &it.pod, &it.container, previous), &it.since);
         let mut lines = read(false);
-        // A container that has just been started again says nothing of its failure yet.
+        // A container that was just restarted has not logged its failure yet.
         if it.has_run_before && log_lines::first_error(&lines).is_none() {
             let before = read(true);
             if lines.trim().is_empty() || log_lines::first_error(&before).is_some() {
@@ -50,7 +50,7 @@ pub fn collect(cluster: &Cluster, namespace: &str, labels: &str) -> Diagnosis {
 }
 
 impl Cluster {
-    /// Why PostgreSQL in a pod of a database did not start, where its settings are the reason: from the log of its last run.
+    /// Why PostgreSQL in a database's pod did not start, if a setting is the reason: from the log of its last run.
     pub fn refused_start(&self, namespace: &str, pod: &str) -> Option<String> {
         causes::refused_settings(&log_lines::since(&self.lines_of_run(namespace, pod, "postgres", false), ""))
     }

@@ -1,4 +1,4 @@
-//! Commands in containers: with what they read and write as streams, or as text.
+//! Commands in containers, with streams or text as input and output.
 
 use std::{
     io::{Read, Write},
@@ -15,11 +15,11 @@ use crate::{
     errors::{Code, Problem},
 };
 
-/// For a command that only looks.
+/// For a command that only reads.
 const SHORT: Duration = Duration::from_secs(20);
 const CHUNK: usize = 1 << 16;
 
-/// Which command, where, and how long it may take.
+/// A command, its container and its limit.
 #[derive(Clone, Copy)]
 pub struct Exec<'a> {
     pub namespace: &'a str,
@@ -30,15 +30,15 @@ pub struct Exec<'a> {
 }
 
 impl Cluster {
-    /// Runs a command in a container and returns its standard output. A command that fails is an error with what it said.
+    /// Runs a command in a container and returns its standard output. If the command fails, the error has its standard error.
     pub fn exec(&self, namespace: &str, pod: &str, container: &str, command: &[&str]) -> Result<String> {
         let mut out = Vec::new();
         self.exec_streams(Exec { namespace, pod, container, command, limit: SHORT }, None, &mut out)?;
         Ok(String::from_utf8_lossy(&out).into_owned())
     }
 
-    /// The same with streams: standard input is read to its end, standard output is handed on as it comes. Whoever writes
-    /// the output somewhere looks at the result first: a command that fails may have said half of it.
+    /// Like `exec` with streams: reads `input` to its end and writes standard output as it arrives. Check the result before you use the
+    /// output, since a failed command may have written only a part of it.
     pub fn exec_streams(&self, exec: Exec<'_>, mut input: Option<&mut dyn Read>, output: &mut dyn Write) -> Result<()> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), exec.namespace);
         let parameters = AttachParams::default()
@@ -57,7 +57,7 @@ impl Cluster {
                 let mut buffer = vec![0; CHUNK];
                 loop {
                     let count = input.read(&mut buffer)?;
-                    // A command that ended early is told by its status, not by the pipe that it closed.
+                    // If the command exits early, its status has the reason, not the closed pipe.
                     if count == 0 || stdin.write_all(&buffer[..count]).await.is_err() {
                         stdin.shutdown().await.ok();
                         return Ok(());

@@ -1,4 +1,4 @@
-//! A local port that leads to a pod: each connection asks anew which pod it is, so it outlives the pods.
+//! Forwards a local port to a pod. Each connection selects a ready pod, so forwarding survives replaced pods.
 
 use std::{net::TcpListener, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::{
     errors::Problem,
 };
 
-/// The pods that a connection may go to, and the port there.
+/// The labels of the pods, and their port.
 #[derive(Clone, Debug)]
 pub struct Target {
     pub namespace: String,
@@ -20,12 +20,11 @@ pub struct Target {
     pub port: u16,
 }
 
-/// A connection that comes while pods are replaced waits so long for one.
+/// How long a connection waits for a ready pod while pods are replaced.
 const POD_LIMIT: Duration = Duration::from_secs(30);
 
 impl Cluster {
-    /// Serves the listener until Ctrl-C, which is its good end. `say` hears of each connection that failed and of each
-    /// change of the pod.
+    /// Serves the listener until Ctrl-C, which counts as success. Calls `say` for each failed connection and each connected pod.
     pub fn forward(&self, listener: TcpListener, target: &Target, say: impl Fn(String) + Send + Sync + Clone + 'static) -> Result<()> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), &target.namespace);
         let interrupt = self.interrupt.clone();
@@ -55,7 +54,7 @@ async fn serve(api: &Api<Pod>, target: &Target, mut stream: TcpStream, say: &imp
         match reach(api, target).await {
             Ok((pod, mut there)) => {
                 say(format!("connected to {pod}"));
-                // Either side may hang up as it likes.
+                // Either side may close the connection.
                 tokio::io::copy_bidirectional(&mut stream, &mut there).await.ok();
                 return Ok(());
             }
@@ -76,7 +75,7 @@ async fn reach(api: &Api<Pod>, target: &Target) -> Result<(String, impl tokio::i
     };
     let mut forwarder = api.portforward(&name, &[target.port]).await.with_context(|| format!("forward to pod {name}"))?;
     let stream = forwarder.take_stream(target.port).context("the API server opened no stream")?;
-    // The forwarder works on by itself until the stream ends.
+    // The forwarder continues until the stream ends.
     drop(forwarder);
     Ok((name, stream))
 }

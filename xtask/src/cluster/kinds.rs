@@ -1,7 +1,7 @@
-//! Which groups of the API need no definition.
+//! API groups that need no CRD.
 
-/// Groups of Kubernetes itself on 1.36, whose kinds are known without a definition; Gateway API's is among them. A name that
-/// ends with `.k8s.io` is no sign: `snapshot.storage.k8s.io` and `metrics.k8s.io` come from elsewhere.
+/// The API groups of Kubernetes 1.36 that the tool knows without a CRD, and that of Gateway API. The suffix `.k8s.io` is not sufficient:
+/// `snapshot.storage.k8s.io` and `metrics.k8s.io` are not built in.
 const BUILT_IN: [&str; 22] = [
     "",
     "admissionregistration.k8s.io",
@@ -27,7 +27,7 @@ const BUILT_IN: [&str; 22] = [
     "storage.k8s.io",
 ];
 
-/// Whether a group is one of Kubernetes' own.
+/// Whether a group is in this list.
 pub fn is_built_in(group: &str) -> bool {
     BUILT_IN.contains(&group)
 }

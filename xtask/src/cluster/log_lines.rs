@@ -1,16 +1,16 @@
-//! What a container's log says of a failure: its lines made readable, the first error among them, and the part to show.
+//! Interprets a container's log: readable lines, the first error, and an excerpt.
 //!
-//! Pure. The patterns are those that the runtimes themselves print (CPython, V8/Node.js, Go, the JVM, Ruby, Rust, .NET, PHP, POSIX shells,
-//! the dynamic linker, PostgreSQL), then words that programs use for errors.
+//! Pure. The patterns are messages of runtimes (CPython, V8/Node.js, Go, the JVM, Ruby, Rust, .NET, PHP, POSIX shells, the dynamic linker,
+//! PostgreSQL), then words that programs use for errors.
 
 use serde_json::Value;
 
-/// So many lines of a log are shown.
+/// The number of lines in an excerpt.
 const SHOWN: usize = 12;
-/// So many of them stand before the line that tells the error.
+/// The number of lines before the error in it.
 const BEFORE: usize = 7;
 
-/// A line of structured logging as text: its message and error; CloudNativePG's passes PostgreSQL's own lines on. Others stay as they are.
+/// Message and error of a structured log line, including PostgreSQL's lines in CloudNativePG's log. Other lines stay unchanged.
 pub(super) fn readable(line: &str) -> String {
     if !line.starts_with('{') {
         return line.to_owned();
@@ -25,12 +25,12 @@ pub(super) fn readable(line: &str) -> String {
     if message.is_empty() {
         return line.to_owned();
     }
-    // PostgreSQL's programs, passed on by the instance manager: the time stands before the words.
+    // PostgreSQL's programs, through the instance manager: the time precedes the message.
     if !text("/pipe").is_empty() {
         return message.to_owned();
     }
     let level = match &value["level"] {
-        // pino and bunyan count: 50 is an error, 60 is fatal.
+        // pino and bunyan use numbers: 50 is error, 60 is fatal.
         Value::Number(it) if it.as_i64() >= Some(50) => "error",
         Value::String(it) => it,
         _ => ["/severity", "/log.level"].iter().map(|at| text(at)).find(|it| !it.is_empty()).unwrap_or_default(),
@@ -43,14 +43,14 @@ pub(super) fn readable(line: &str) -> String {
     }
 }
 
-/// Where an error is told: the index of its line, and the words.
+/// The line of an error: its index and its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Told {
     pub(super) at: usize,
     pub(super) words: String,
 }
 
-/// The first error of a log: of a traceback or a chain of causes the line that names the cause.
+/// The first error in a log. In a traceback or chain of causes it is the line with the root cause.
 pub(super) fn first_error(log: &str) -> Option<Told> {
     let lines: Vec<&str> = log.lines().collect();
     let strong = (0..lines.len()).find_map(|at| strong(&lines, at));
@@ -61,19 +61,19 @@ fn told(lines: &[&str], at: usize) -> Told {
     Told { at, words: lines[at].trim().to_owned() }
 }
 
-/// What runtimes print for an error that nobody caught.
+/// The messages of runtimes for an uncaught error.
 fn strong(lines: &[&str], at: usize) -> Option<Told> {
     let line = lines[at].trim_end();
     if line.trim_start().starts_with("Traceback (most recent call last)") {
         return traceback(lines, at);
     }
-    // `thread 'main' panicked at src/main.rs:2:5:`, and the words in the next line.
+    // `thread 'main' panicked at src/main.rs:2:5:`, with the message on the next line.
     if line.starts_with("thread '") && line.contains(" panicked at ") {
         let next = lines.get(at + 1).map(|it| it.trim()).filter(|it| line.ends_with(':') && !it.is_empty());
         return Some(Told { at: at + usize::from(next.is_some()), words: next.unwrap_or(line).to_owned() });
     }
     if line.starts_with("Exception in thread ") || line.starts_with("Caused by: ") {
-        // The last cause of the trace is the one that the others follow from.
+        // The last cause in the trace is the root cause.
         let trace = |it: &&str| it.starts_with(['\t', ' ']) || it.starts_with("Caused by: ");
         let length = lines[at + 1..].iter().take_while(|it| trace(it)).count();
         let last = (at..=at + length).rev().find(|it| lines[*it].starts_with("Caused by: "));
@@ -104,7 +104,7 @@ fn strong(lines: &[&str], at: usize) -> Option<Told> {
         "] PANIC: ",
     ];
     if begins.iter().any(|it| line.starts_with(it)) || holds.iter().any(|it| line.contains(it)) || is_exception(line) || is_of_shell(line) {
-        // PostgreSQL names what is wrong in its file before it says that it is.
+        // PostgreSQL names the wrong line of its file before it reports that the file has errors.
         if line.contains("contains errors") && at > 0 && lines[at - 1].contains("LOG:") {
             return Some(told(lines, at - 1));
         }
@@ -138,13 +138,13 @@ fn is_of_shell(line: &str) -> bool {
     ends.iter().any(|it| line.ends_with(it) || line.contains(&format!("{it}: "))) && shells.iter().any(|it| line.contains(it))
 }
 
-/// The exception of a traceback and of those that follow from it.
+/// The exception of a traceback, and of those chained to it.
 fn traceback(lines: &[&str], at: usize) -> Option<Told> {
     let mut found = None;
     let mut next = at;
     loop {
         let indent = lines[next].len() - lines[next].trim_start().len();
-        // The frames are indented deeper than the head; the exception's line is not.
+        // Frames are indented deeper than the first line; the exception's line is not.
         let end = (next + 1..lines.len()).find(|it| {
             let line = lines[*it];
             !line.trim().is_empty() && line.len() - line.trim_start().len() <= indent && !line.trim_start().starts_with('|')
@@ -163,7 +163,7 @@ fn traceback(lines: &[&str], at: usize) -> Option<Told> {
     }
 }
 
-/// Words for an error at the beginning or as a level.
+/// A word for an error at the start of the line or as its level.
 fn is_weak(line: &str) -> bool {
     let head: String = line.chars().take(120).collect::<String>().to_lowercase();
     if ["0 errors", "no error", " info ", "[info]", " debug ", "[debug]", " 200 "].iter().any(|it| head.contains(it)) {
@@ -173,7 +173,7 @@ fn is_weak(line: &str) -> bool {
     ["error", "fatal", "panic", "critical", "exception", "failed", "cannot", "abort"].iter().any(|it| words.contains(it))
 }
 
-/// The lines to show: around the first error where there is one, else the last.
+/// The excerpt: around the first error, or else the last lines.
 pub(super) fn excerpt(log: &str) -> Vec<String> {
     let lines: Vec<String> = log.lines().map(str::to_owned).collect();
     if lines.len() <= SHOWN {
@@ -191,8 +191,7 @@ pub(super) fn excerpt(log: &str) -> Vec<String> {
     out
 }
 
-/// Of lines with the kubelet's times before them, those from `from` on, without the times. Times are RFC 3339 in UTC, so that they
-/// compare as texts.
+/// The lines from the time `from` on, without their timestamps. The kubelet's timestamps are RFC 3339 in UTC, so they compare as strings.
 pub(super) fn since(log: &str, from: &str) -> String {
     let mut out = Vec::new();
     for line in log.lines() {

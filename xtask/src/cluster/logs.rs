@@ -1,5 +1,5 @@
-//! What containers write, of many pods in one stream: history in the order of time, then whatever comes, also from pods
-//! and containers that are new. Memory is one line for each container and a short queue.
+//! The logs of many pods as one stream: first the history in order of time, then new lines, also of new pods and containers. Memory use is
+//! one line for each container and a short queue.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,37 +17,37 @@ use tokio::sync::mpsc;
 
 use crate::{cluster::Cluster, errors::Exit};
 
-/// Pods whose containers are listened to.
+/// A group of pods to read logs from.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// What people call it.
+    /// The component's name for users.
     pub part: String,
     pub namespace: String,
     pub labels: String,
 }
 
-/// One line of a container.
+/// One log line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     pub part: String,
     pub pod: String,
     pub container: String,
-    /// As the kubelet writes it: RFC 3339 with nine digits of the second, so that texts sort as times do.
+    /// The kubelet's timestamp: RFC 3339 with nanoseconds, so strings sort by time.
     pub time: String,
     pub text: String,
 }
 
-/// A line that is longer is cut: whoever writes such a line must not fill our memory.
+/// Longer lines are truncated, to limit memory use.
 const LONGEST: usize = 64 * 1024;
-/// Between two looks for pods that are new.
+/// The pause between two searches for new pods.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Lines that wait for a slow reader; then containers are read no faster than that.
+/// The capacity of the queue; a slow reader slows down reading.
 const QUEUE: usize = 256;
 
-/// A container of one pod, by the pod's unique id.
+/// The pod's UID and the container's name.
 type Key = (String, String);
 
-/// A container, how often it was started, and whether it has ended.
+/// A container, its restart count, and whether it has exited.
 #[derive(Clone, Debug)]
 struct Found {
     source: Source,
@@ -58,7 +58,7 @@ struct Found {
 }
 
 impl Cluster {
-    /// Hands each line to `take` until it says no. With `follow` the end is Ctrl-C, which is a good one.
+    /// Calls `take` with each line until it returns false. With `follow` until Ctrl-C, which counts as success.
     pub fn logs(
         &self,
         sources: &[Source],
@@ -82,7 +82,7 @@ impl Cluster {
         })
     }
 
-    /// What was written so far, by time. Returns whether more is wanted; `last` gets the time of each container's last line.
+    /// Reads the lines so far, in order of time. Returns whether `take` wants more; sets `last` to the time of each container's last line.
     async fn history(
         &self,
         sources: &[Source],
@@ -91,7 +91,7 @@ impl Cluster {
         take: &mut impl FnMut(Line) -> Result<bool>,
     ) -> Result<bool> {
         let mut heads = Vec::new();
-        // What a silent container writes from now on is new; all before was not asked for.
+        // For a container without requested history, new lines start now.
         let now = format!("{:.9}", Timestamp::now());
         for found in self.containers(sources).await? {
             last.insert(found.key.clone(), now.clone());
@@ -126,7 +126,7 @@ impl Cluster {
         loop {
             tokio::select! {
                 Some((key, line)) = lines.recv() => {
-                    // A stream that was opened again begins with what was seen: the API knows whole seconds only.
+                    // A reopened stream repeats lines, since the API's start time has whole seconds only.
                     if last.get(&key).is_some_and(|it| *it >= line.time) {
                         continue;
                     }
@@ -137,7 +137,7 @@ impl Cluster {
                 }
                 Some(run) = ended.recv() => { listening.remove(&run); }
                 _ = looks.tick() => {
-                    // An API server that restarts is asked again at the next look.
+                    // The API server may be restarting; the next search tries again.
                     let Ok(found) = self.containers(sources).await else { continue };
                     for container in &found {
                         let run = (container.key.clone(), container.starts);
@@ -173,7 +173,7 @@ impl Cluster {
                 }
             }
         }
-        // Nobody to tell: the whole is over.
+        // The receiver may have ended already.
         ended.send((found.key, found.starts)).ok();
     }
 
@@ -184,7 +184,7 @@ impl Cluster {
         Ok(Box::pin(api.log_stream(&found.pod, &parameters).await?))
     }
 
-    /// Every container that has been started.
+    /// All containers that have started.
     async fn containers(&self, sources: &[Source]) -> Result<Vec<Found>> {
         let mut out = Vec::new();
         for source in sources {
@@ -216,7 +216,7 @@ fn started(source: &Source, pod: Pod) -> Vec<Found> {
     started.collect()
 }
 
-/// The next line; nothing at the end, or where the connection is lost.
+/// The next line; `None` at the end of the stream or after a lost connection.
 async fn next(reader: &mut (impl AsyncBufRead + Unpin), found: &Found) -> Option<Line> {
     let text = read_line(reader, LONGEST).await?;
     let (time, text) = text.split_once(' ').unwrap_or((&text, ""));
@@ -229,7 +229,7 @@ async fn next(reader: &mut (impl AsyncBufRead + Unpin), found: &Found) -> Option
     })
 }
 
-/// A line without its end, cut to so many bytes; the rest of it is read and dropped.
+/// A line without its newline, truncated to `longest` bytes; the rest of the line is skipped.
 async fn read_line(reader: &mut (impl AsyncBufRead + Unpin), longest: usize) -> Option<String> {
     let mut line = Vec::new();
     let mut any = false;

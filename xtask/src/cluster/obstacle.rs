@@ -1,6 +1,6 @@
-//! What keeps a pod from being made or started, and how long it is fair to wait for it to pass by itself.
+//! Reasons why a pod cannot be created or started, and how long each may take to resolve by itself.
 //!
-//! Pure but for `Patience`, which holds the times. The words are those of Kubernetes 1.36, containerd 2.4 and runc 1.1, seen on a cluster.
+//! Pure, except `Patience`, which stores times. The messages are those of Kubernetes 1.36, containerd 2.4 and runc 1.1 on real clusters.
 
 use std::{
     cell::RefCell,
@@ -12,26 +12,26 @@ use serde_json::Value;
 
 use crate::cluster::Verdict;
 
-/// What nothing but a change of the pod, its namespace or the registry mends.
+/// Waiting does not help: the pod, its namespace or the registry must change.
 const NEVER: Duration = Duration::ZERO;
-/// Objects are applied within seconds of each other, and the kubelet looks again every few seconds.
+/// Related objects are applied within seconds, and the kubelet retries every few seconds.
 const OBJECTS: Duration = Duration::from_secs(20);
-/// The kubelet pulls again after 10 s and 20 s: a name server or registry that only hiccups gets both.
+/// The kubelet retries a pull after 10 s and 20 s; a short failure of DNS or registry is over by then.
 const PULLS: Duration = Duration::from_secs(35);
-/// A registry, or a webhook's own pod, that is starting or busy.
+/// For a registry, or a webhook's pod, that is starting or busy.
 const BUSY: Duration = Duration::from_secs(90);
 
-/// Why a pod does not come to run.
+/// A reason why a pod does not run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Obstacle {
     pub why: String,
-    /// From when it is first seen.
+    /// How long it may last, from when it is first seen.
     pub fair: Duration,
     kind: &'static str,
 }
 
 impl Obstacle {
-    /// Whether no waiting helps.
+    /// Whether waiting cannot help.
     pub fn is_final(&self) -> bool {
         self.fair == NEVER
     }
@@ -42,7 +42,7 @@ fn has(text: &str, words: &[&str]) -> bool {
     words.iter().any(|it| text.contains(it))
 }
 
-/// What the API server said when it refused to make a pod. `None` where nothing follows from it.
+/// The obstacle in the API server's rejection of a pod. `None` if the message is unknown.
 pub fn refusal(message: &str) -> Option<Obstacle> {
     let of = |kind, fair| Some(Obstacle { why: format!("the API server accepts no such pod: {message}"), fair, kind });
     let is_decided = [
@@ -58,21 +58,21 @@ pub fn refusal(message: &str) -> Option<Obstacle> {
         "security context constraint",
         "because it is being terminated",
     ];
-    // A webhook that cannot be asked is "Internal error occurred: failed calling webhook".
+    // If a webhook cannot be called, the message is "Internal error occurred: failed calling webhook".
     if has(message, &["failed calling webhook"]) {
         return of("webhook", BUSY);
     }
     if has(message, &is_decided) {
         return of("refused", NEVER);
     }
-    // Old pods that end, and accounts that are applied a moment later, give way.
+    // These resolve when old pods end, or when a ServiceAccount is applied a moment later.
     if has(message, &["exceeded quota", "service account", "serviceaccount"]) {
         return of("quota", OBJECTS);
     }
     has(message, &["is forbidden"]).then_some(()).and_then(|()| of("forbidden", OBJECTS))
 }
 
-/// Of one of a pod's containers, by its status.
+/// The obstacle in a container's status.
 pub fn of_container(status: &Value) -> Option<Obstacle> {
     let text = |at: &str| status.pointer(at).and_then(Value::as_str).unwrap_or_default();
     let (reason, message) = (text("/state/waiting/reason"), text("/state/waiting/message"));
@@ -90,7 +90,7 @@ pub fn of_container(status: &Value) -> Option<Obstacle> {
             of("start", NEVER)
         }
         "RunContainerError" => of("start", OBJECTS),
-        // Between two tries the reason is CrashLoopBackOff, and the last state tells why.
+        // Between two restarts the reason is CrashLoopBackOff, and the last state has the cause.
         "CrashLoopBackOff" if text("/lastState/terminated/reason") == "StartError" => {
             Some(Obstacle { why: format!("it cannot start: {}", short(text("/lastState/terminated/message"))), fair: NEVER, kind: "start" })
         }
@@ -98,7 +98,7 @@ pub fn of_container(status: &Value) -> Option<Obstacle> {
     }
 }
 
-/// Of the first container that has one.
+/// The obstacle of the first container that has one.
 pub fn of_pod(pod: &Value) -> Option<Obstacle> {
     let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
     let statuses = |at: &str| pod.pointer(at).and_then(Value::as_array).into_iter().flatten();
@@ -110,7 +110,7 @@ pub fn of_pod(pod: &Value) -> Option<Obstacle> {
     })
 }
 
-/// How long a pull that failed so may be tried again.
+/// How long a pull with this message may be retried.
 fn pull(message: &str) -> Duration {
     let absent = [
         "manifest unknown",
@@ -133,14 +133,14 @@ fn pull(message: &str) -> Duration {
     PULLS
 }
 
-/// What containerd and runc said without the names of those who passed it on.
+/// The message of containerd or runc, without the prefixes of the programs that forwarded it.
 pub fn short(message: &str) -> &str {
     let from = ["unable to start container process: ", "failed to resolve reference ", "ErrImagePull: "];
     let at = from.iter().find_map(|it| Some((message.find(it)?, it.len())));
     at.map_or(message, |(at, length)| &message[at + length..]).trim()
 }
 
-/// The refusal of the newest event of an object whose pods could not be made.
+/// The rejection in the newest event of an object whose pods could not be created.
 pub fn of_events(events: &[Value], uid: &str) -> Option<Obstacle> {
     let text = |it: &Value, at: &str| it.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut found: Vec<&Value> = events
@@ -151,14 +151,14 @@ pub fn of_events(events: &[Value], uid: &str) -> Option<Obstacle> {
     refusal(&text(found.last()?, "/message"))
 }
 
-/// Waits for what may pass, each kind of obstacle for its own fair time.
+/// Remembers when each kind of obstacle was first seen.
 #[derive(Debug, Default)]
 pub struct Patience {
     since: RefCell<BTreeMap<&'static str, Instant>>,
 }
 
 impl Patience {
-    /// `Never` when the obstacle has been there for longer than is fair; `otherwise` where there is none.
+    /// `Never` if the obstacle has lasted longer than its limit; `otherwise` without an obstacle.
     pub fn judge(&self, obstacle: Option<Obstacle>, otherwise: Verdict) -> Verdict {
         let Some(obstacle) = obstacle else { return otherwise };
         let since = *self.since.borrow_mut().entry(obstacle.kind).or_insert_with(Instant::now);

@@ -1,4 +1,4 @@
-//! One page of one pod, past Service and proxies: what says that this very pod serves.
+//! Requests a page from one pod directly, past Service and proxies, to check that this pod serves.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{cluster::Cluster, errors::Problem};
 
-/// Longer than the application may take for a page.
+/// The limit for one page.
 const LIMIT: Duration = Duration::from_secs(10);
-/// The head of an answer fits into this.
+/// The maximum size of a response's head.
 const HEAD: usize = 16 * 1024;
 
 impl Cluster {
-    /// The status with which a pod answers a page, after the redirects that it sends; `host` is what a browser would call it.
+    /// The pod's HTTP status for a page, after redirects. `host` is the Host header.
     pub fn page_of_pod(&self, namespace: &str, pod: &str, port: u16, host: &str, path: &str) -> Result<u16> {
         let mut path = path.to_owned();
         for _ in 0..4 {
@@ -37,9 +37,9 @@ impl Cluster {
             let mut forward = api.portforward(pod, &[port]).await?;
             let mut text = Vec::new();
             if let Some(mut stream) = forward.take_stream(port) {
-                // A connection that breaks ends the text, and a text without a status is an error.
+                // A broken connection ends the text; a text without a status is an error.
                 if stream.write_all(request.as_bytes()).await.is_ok() {
-                    // Not to its end: containerd keeps a stream whose one side has ended for another second.
+                    // Stops before the end of the stream, since containerd keeps a half-closed stream open for one more second.
                     while !ends(&text) && text.len() < HEAD && stream.read_buf(&mut text).await.is_ok_and(|it| it > 0) {}
                 }
             }
@@ -59,7 +59,7 @@ impl Cluster {
     }
 }
 
-/// Whether the head of an answer is there.
+/// Whether the text contains the whole head of a response.
 fn ends(text: &[u8]) -> bool {
     text.windows(4).any(|it| it == b"\r\n\r\n")
 }
@@ -67,7 +67,7 @@ fn ends(text: &[u8]) -> bool {
 #[derive(Debug, PartialEq, Eq)]
 struct Answer {
     status: u16,
-    /// The path of a redirect; one to another host counts by its path too.
+    /// The path of a redirect; for another host only its path is used.
     location: Option<String>,
 }
 

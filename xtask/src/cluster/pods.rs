@@ -1,4 +1,4 @@
-//! Pods: the pods of a label, their logs and warnings.
+//! The pods of a label, and their logs.
 
 use std::fmt;
 
@@ -11,11 +11,11 @@ use kube::{
 
 use crate::cluster::Cluster;
 
-/// Enough for the first error of a run that ended, and little enough to hold for some dozen containers.
+/// Enough to contain the first error of a run, for some dozen containers in memory.
 const LOG_LINES: i64 = 500;
 const LOG_BYTES: i64 = 512 * 1024;
 
-/// A container to work in.
+/// A container to run commands in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     pub namespace: String,
@@ -29,28 +29,28 @@ impl fmt::Display for Place {
     }
 }
 
-/// Ready, and not on its way out.
+/// Whether the pod is ready and not being deleted.
 pub(super) fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|it| it.conditions.as_ref()).into_iter().flatten();
     pod.metadata.deletion_timestamp.is_none() && conditions.into_iter().any(|it| it.type_ == "Ready" && it.status == "True")
 }
 
 impl Cluster {
-    /// A ready pod of the label, the newest.
+    /// The newest ready pod with these labels.
     pub fn ready_pod(&self, namespace: &str, labels: &str) -> Result<Option<String>> {
         let mut pods: Vec<Pod> = self.pods(namespace, labels)?.into_iter().filter(is_ready).collect();
         pods.sort_by_key(|it| it.metadata.creation_timestamp.clone().map(|it| it.0));
         Ok(pods.pop().and_then(|it| it.metadata.name))
     }
 
-    /// The pods of a namespace that carry the label.
+    /// The pods in a namespace with these labels.
     pub fn pods(&self, namespace: &str, labels: &str) -> Result<Vec<Pod>> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
         let found = self.call(api.list(&ListParams::default().labels(labels))).context("list pods")?;
         Ok(found.items)
     }
 
-    /// The images that a container of the pods of a label runs, each once; pods on their way out do not count.
+    /// The images of a container in the pods with these labels, without duplicates and without pods that are being deleted.
     pub fn images(&self, namespace: &str, labels: &str, container: &str) -> Result<Vec<String>> {
         let pods = self.pods(namespace, labels)?.into_iter().filter(|it| it.metadata.deletion_timestamp.is_none());
         let containers = pods.filter_map(|it| it.spec).flat_map(|it| it.containers).filter(|it| it.name == container);
@@ -60,7 +60,7 @@ impl Cluster {
         Ok(out)
     }
 
-    /// The last lines of a container; of its earlier run where the present one has said nothing.
+    /// The last lines of a container; of its previous run if the current one has written nothing.
     pub fn last_lines(&self, namespace: &str, pod: &str, container: &str, lines: i64) -> Result<String> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
         let read = |previous| {
@@ -71,8 +71,7 @@ impl Cluster {
         if now.trim().is_empty() { Ok(read(true).unwrap_or_default()) } else { Ok(now) }
     }
 
-    /// The last lines of a container's present run, or of the one before it, with the kubelet's time before each. Empty where there is
-    /// no such run.
+    /// The last lines of a container's current or previous run, with the kubelet's timestamps. Empty if there is no such run.
     pub fn lines_of_run(&self, namespace: &str, pod: &str, container: &str, previous: bool) -> String {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
         let parameters = LogParams {

@@ -1,4 +1,5 @@
-//! Settings in the database's files that PostgreSQL does not accept: it goes on with the old ones, and does not start again with these.
+//! Settings in the database's files that PostgreSQL rejects. A running PostgreSQL keeps the old values; it does not start again with the
+//! new ones.
 
 use std::fmt;
 
@@ -8,14 +9,14 @@ use serde_json::Value;
 
 use crate::cluster::{Cluster, Verdict};
 
-/// `pg_file_settings` and `pg_hba_file_rules` read the files as they are now. The first gives one error for a wrong value and for a
-/// right one that needs a restart; `pending_restart` tells them apart. After an unknown name it reports no other error.
+/// `pg_file_settings` and `pg_hba_file_rules` read the current files. The first reports the same error for a wrong value and for a correct
+/// one that needs a restart; `pending_restart` distinguishes them. After an unknown name it reports no other error.
 const STATEMENT: &str = "SELECT coalesce(json_agg(w), '[]') FROM (\
     SELECT f.name, f.setting, f.error, coalesce(s.pending_restart, false) AS restart FROM pg_file_settings f \
     LEFT JOIN pg_settings s ON s.name = lower(f.name) WHERE f.error IS NOT NULL UNION ALL \
     SELECT 'pg_hba line ' || line_number, NULL, error, false FROM pg_hba_file_rules WHERE error IS NOT NULL) w";
 
-/// One setting that is not in force.
+/// A setting that is not in effect.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Refused {
     /// `work_mem`, `pg_hba line 19`.
@@ -26,7 +27,7 @@ pub struct Refused {
 }
 
 impl Refused {
-    /// Whether a restart of PostgreSQL will take it in; else its value is wrong.
+    /// Whether a restart of PostgreSQL applies it; otherwise its value is wrong.
     pub fn waits_for_restart(&self) -> bool {
         self.restart
     }
@@ -43,14 +44,14 @@ impl fmt::Display for Refused {
 }
 
 impl Cluster {
-    /// What the instance in the pod does not accept of its configuration, in the order of its files.
+    /// The settings that the instance in the pod rejects, in the order of its files.
     pub fn refused_settings(&self, namespace: &str, pod: &str) -> Result<Vec<Refused>> {
         let answer = self.exec(namespace, pod, "postgres", &["psql", "-tAc", STATEMENT])?;
         serde_json::from_str(&answer).with_context(|| format!("pod {pod} answers {answer:?}"))
     }
 }
 
-/// All of them in one sentence; nothing where all is in force.
+/// All of them in one sentence; `None` if all settings are in effect.
 pub fn sentence(refused: &[Refused]) -> Option<String> {
     let mut said = refused.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     if refused.is_empty() {
@@ -62,8 +63,8 @@ pub fn sentence(refused: &[Refused]) -> Option<String> {
     Some(said)
 }
 
-/// Whether the instance runs with what the `Cluster` says now. Its files follow the `Cluster` some seconds late: a wrong value that the
-/// `Cluster` no longer holds passes, and one that it holds stays.
+/// Whether the instance runs with the settings in the `Cluster`. Its files follow the `Cluster` after some seconds: a wrong value that the
+/// `Cluster` no longer has will disappear; one that it has will stay.
 pub fn judge(refused: &[Refused], database: &Value) -> Verdict {
     let Some(why) = sentence(refused) else { return Verdict::Yes };
     let parameters = database.pointer("/spec/postgresql/parameters");

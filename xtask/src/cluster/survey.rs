@@ -1,6 +1,6 @@
-//! A look at many objects at once: which are not there, changed by others, applied from other inputs, or not ready.
+//! Checks many objects at once: missing, changed by others, applied from other inputs, or not ready.
 //!
-//! Reads only. One list for each kind, metadata alone where the metadata says enough.
+//! Reads only: one list for each kind, with metadata alone if that is sufficient.
 
 use std::fmt;
 
@@ -20,20 +20,20 @@ use crate::cluster::{
     verdict::{self, Verdict},
 };
 
-/// So many calls at once: each needs a connection of its own, which costs more than the call.
+/// The number of parallel calls. Each needs its own connection, which costs more than the call.
 const CALLS: usize = 2;
 
-/// So many changes of one object are shown; the rest is counted.
+/// The number of changes to show for one object.
 const SHOWN: usize = 3;
 
-/// How an object was found.
+/// The state of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     Well,
     Missing,
-    /// Applied by us, from something else than what is wanted now.
+    /// We applied it from other inputs than the current ones.
     OtherInputs,
-    /// Changed by somebody else.
+    /// Another client has changed it.
     Drift(Vec<Change>),
     NotReady(Verdict),
 }
@@ -74,23 +74,23 @@ impl fmt::Display for State {
     }
 }
 
-/// What is looked for.
+/// The objects to check.
 pub struct Survey<'a> {
-    /// Objects as they were applied, or would be.
+    /// The objects as applied, or as they would be applied.
     pub wanted: Vec<&'a Value>,
-    /// The label that all of them carry: `name=value`.
+    /// The label of all of them: `name=value`.
     pub label: &'a str,
-    /// The annotation that tells what an object was applied from.
+    /// The annotation with the hash of an object's inputs.
     pub inputs: &'a str,
 }
 
 impl Cluster {
-    /// The verdict over an object that is there. One of a kind whose definition has no status has no controller that could say more.
+    /// The verdict about an existing object. If its CRD has no status, no controller reports on it, so it is done.
     pub fn judge(&self, id: &ObjectId, object: &Value) -> Verdict {
         if is_done_when_there(id) || self.has_no_status(id) { verdict::of_metadata(object) } else { verdict::of(object) }
     }
 
-    /// The state of each wanted object, in the order given.
+    /// The state of each wanted object, in the given order.
     pub fn survey(&self, survey: &Survey<'_>) -> Result<Vec<Seen>> {
         let ids: Vec<ObjectId> = survey.wanted.iter().map(|it| ObjectId::of(it)).collect::<Result<_>>()?;
         ids.iter().for_each(|it| self.learn(it));
@@ -127,7 +127,7 @@ impl Cluster {
             api.list(&parameters).await.and_then(|it| values(it.items, kind))
         };
         match listed {
-            // The kind's definition is gone, and all its objects with it.
+            // The kind's CRD was deleted, with all its objects.
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
             other => other,
         }
@@ -139,13 +139,13 @@ impl Cluster {
         let whole = match listed.filter(|it| drift::is_all_ours(want, &it["metadata"])) {
             Some(it) => it.clone(),
             None => {
-                // Not in the list is not yet gone: its label may have been changed.
+                // An object that is not in the list may still exist with a changed label.
                 let found = match self.api(id).get(&id.name).await {
                     Err(kube::Error::Api(status)) if status.code == 404 => return Ok(seen(State::Missing)),
                     found => found?,
                 };
                 let found = serde_json::to_value(found).map_err(kube::Error::SerdeError)?;
-                // Of another wanted object: what that did not have is new, and nobody's change.
+                // It was applied from another manifest: fields which that manifest lacked are new, and not changed by others.
                 if key(&found) != key(want) && drift::holds_annotation(&found, inputs) {
                     return Ok(seen(State::OtherInputs));
                 }
@@ -164,8 +164,7 @@ impl Cluster {
     }
 }
 
-/// Kinds whose metadata says all that a verdict asks for. A definition's object is large; that it is served shows in
-/// its operator's work.
+/// Kinds that are done when they exist. A CRD is large to read, and its operator's work shows that it is served.
 pub fn is_done_when_there(id: &ObjectId) -> bool {
     let group = id.api_version.rsplit_once('/').map_or("", |(group, _)| group);
     match group {

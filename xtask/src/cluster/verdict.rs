@@ -1,6 +1,6 @@
-//! Readiness as pure verdicts over an object, each with its reason: the verdict itself, and which kind is judged how.
+//! Readiness as pure verdicts about objects, each with a reason; and which function judges which kind.
 //!
-//! Nothing is ready by silence: an object that its controller has not looked at is "not yet".
+//! An object without a status is "not yet", never ready.
 
 mod database;
 mod gateway;
@@ -22,7 +22,7 @@ pub use crate::cluster::verdict::{
     workload::{deployment, job},
 };
 
-/// Is it done?
+/// Whether an object is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Yes,
@@ -33,7 +33,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Why not; nothing where it is done.
+    /// The reason why it is not done.
     pub fn why(&self) -> Option<&str> {
         match self {
             Verdict::Yes => None,
@@ -42,7 +42,7 @@ impl Verdict {
     }
 }
 
-/// The verdict as far as an object's metadata goes: it is there to stay.
+/// The verdict from metadata alone: the object is not being deleted.
 pub fn of_metadata(object: &Value) -> Verdict {
     if object.pointer("/metadata/deletionTimestamp").is_some_and(|it| !it.is_null()) {
         return Verdict::NotYet("it is being deleted".to_owned());
@@ -50,7 +50,7 @@ pub fn of_metadata(object: &Value) -> Verdict {
     Verdict::Yes
 }
 
-/// The verdict over an object of any kind.
+/// The verdict about an object of any kind.
 pub fn of(object: &Value) -> Verdict {
     if of_metadata(object) != Verdict::Yes {
         return of_metadata(object);
@@ -89,18 +89,18 @@ pub fn of(object: &Value) -> Verdict {
     }
 }
 
-/// Whether a deployment has failed as long as an object of this kind is not done. An application serves while a scheduled run failed or
-/// an autoscaler has no metrics: that is told, and no reason to put an earlier revision back.
+/// Whether a deployment fails if an object of this kind is not done. An application serves although a scheduled run failed or an autoscaler
+/// has no metrics; these are reported, but do not cause a return to the previous revision.
 pub fn must_be_done(kind: &str) -> bool {
     !["CronJob", "HorizontalPodAutoscaler", "PodDisruptionBudget"].contains(&kind)
 }
 
-/// Whether the controller speaks of an earlier generation. Kinds that say nothing about it are not behind.
+/// Whether the status is of an earlier generation; false for kinds without `observedGeneration`.
 fn is_behind(object: &Value) -> bool {
     is_earlier(object.pointer("/status"), object)
 }
 
-/// Whether a status, or one of its conditions, says that it is of an earlier generation.
+/// Whether a status, or one of its conditions, is of an earlier generation.
 fn is_earlier(part: Option<&Value>, object: &Value) -> bool {
     let observed = part.and_then(|it| it.get("observedGeneration")).and_then(Value::as_i64);
     observed.is_some_and(|it| it < number(object, "/metadata/generation"))
@@ -126,7 +126,7 @@ fn is_true(object: &Value, kind: &str) -> bool {
     condition(object, kind).is_some_and(|it| text(it, "/status") == "True")
 }
 
-/// A condition's reason and message, as far as it has them.
+/// A condition's reason and message, as far as present.
 fn words(condition: &Value) -> String {
     match (text(condition, "/reason"), text(condition, "/message")) {
         ("", message) => message.to_owned(),
@@ -141,7 +141,7 @@ mod tests {
 
     use super::*;
 
-    /// One object, and what must be said of it.
+    /// An object, and the expected verdict.
     #[derive(Deserialize)]
     struct Case {
         name: String,

@@ -1,4 +1,4 @@
-//! Diagnoses from fixtures: objects, events and logs as clusters show them.
+//! Diagnoses of fixtures: objects, events and logs of real clusters.
 
 mod outages;
 

@@ -1,4 +1,4 @@
-//! CloudNativePG's `Cluster`: what people hold it in by annotations, the phases of its `api/v1`, the condition, and the instances.
+//! CloudNativePG's `Cluster`: hibernation and fencing by annotations, the phases in `api/v1`, the condition `Ready`, and the instances.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use crate::cluster::verdict::{Verdict, is_true, list, number, text};
 
 const HEALTHY: &str = "Cluster in healthy state";
 
-/// Phases that the operator leaves only when somebody changes something.
+/// Phases that need a change by a person.
 const HOPELESS: [&str; 6] = [
     "Cluster is unrecoverable and needs manual intervention",
     "Cluster cannot proceed to reconciliation due to an unknown plugin being required",
@@ -16,17 +16,17 @@ const HOPELESS: [&str; 6] = [
     "Waiting for user action",
 ];
 
-/// A state that an annotation asks for: CloudNativePG keeps the `Cluster` in it until the annotation goes.
+/// Hibernation or fencing: the `Cluster` stays in this state as long as it has the annotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     /// `hibernated`, `fenced: polls-db-1`.
     pub state: String,
-    /// The command that takes the annotation away.
+    /// The command that removes the annotation.
     pub command: String,
 }
 
-/// Whether the `Cluster` is hibernated, or instances of it are fenced. The annotations decide: condition `Ready` and the phase stay as
-/// they were before (seen on CloudNativePG 1.30.0), and the condition `cnpg.io/hibernation` follows late.
+/// Whether the `Cluster` is hibernated, or instances are fenced. The annotations decide, since the condition `Ready` and the phase do not
+/// change (seen with CloudNativePG 1.30.0), and the condition `cnpg.io/hibernation` changes late.
 pub fn held(object: &Value) -> Option<Held> {
     let annotation = |name: &str| object.pointer("/metadata/annotations")?.get(name)?.as_str();
     let (name, namespace) = (text(object, "/metadata/name"), text(object, "/metadata/namespace"));
@@ -34,7 +34,7 @@ pub fn held(object: &Value) -> Option<Held> {
         state,
         command: format!("cargo xtask kubectl annotate clusters.postgresql.cnpg.io {name} -n {namespace} {annotation}-"),
     };
-    // Any other value is no hibernation: `pkg/reconciler/hibernation` compares with "on".
+    // Only the value "on" means hibernation (`pkg/reconciler/hibernation`).
     if annotation(HIBERNATION) == Some("on") {
         return Some(held("hibernated".to_owned(), HIBERNATION));
     }
@@ -46,7 +46,7 @@ pub fn held(object: &Value) -> Option<Held> {
     if fenced.iter().any(|it| it == "*") {
         return Some(held("fenced: all instances".to_owned(), FENCED));
     }
-    // A name of no instance fences nothing.
+    // A name that is no instance fences nothing.
     let fenced: Vec<&str> = fenced.iter().map(String::as_str).filter(|it| there.contains(it)).collect();
     (!fenced.is_empty()).then(|| held(format!("fenced: {}", fenced.join(", ")), FENCED))
 }
@@ -54,8 +54,8 @@ pub fn held(object: &Value) -> Option<Held> {
 const HIBERNATION: &str = "cnpg.io/hibernation";
 const FENCED: &str = "cnpg.io/fencedInstances";
 
-/// Condition `Ready` there and true, all instances ready, and the operator at rest: in every other phase it is
-/// about to change something.
+/// Ready: condition `Ready` is true, all instances are ready, and the operator is idle. In every other phase it is about to change
+/// something.
 pub fn database(object: &Value) -> Verdict {
     if let Some(held) = held(object) {
         return Verdict::Never(held.state);
@@ -71,12 +71,12 @@ pub fn database(object: &Value) -> Verdict {
     }
     let want = object.pointer("/spec/instances").and_then(Value::as_i64).unwrap_or(1);
     let (ready, there) = (number(object, "/status/readyInstances"), number(object, "/status/instances"));
-    // During a switchover the phase and condition `Ready` may stay as they are.
+    // During a switchover, the phase and the condition `Ready` may not change.
     let (current, target) = (text(object, "/status/currentPrimary"), text(object, "/status/targetPrimary"));
     if phase == HEALTHY && current != target {
         return Verdict::NotYet(format!("{target} is to become the primary in place of {current} ({ready} of {want} instances ready)"));
     }
-    // The phase says "healthy" of instances that are gone, too.
+    // The phase may be "healthy" although instances are missing.
     if phase == HEALTHY && is_true(object, "Ready") && ready < want {
         return Verdict::NotYet(format!("{ready} of {want} instances ready"));
     }

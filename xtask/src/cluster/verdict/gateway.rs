@@ -1,6 +1,6 @@
-//! Gateway API 1.6: classes and Gateways that a controller has taken over, and routes that a Gateway has attached.
+//! Gateway API 1.6: GatewayClasses and Gateways that a controller has accepted, and routes that are attached to a Gateway.
 //!
-//! The definitions fill in conditions with status Unknown and reason Pending, so that a Gateway without a controller has some, too.
+//! The CRDs set conditions with status Unknown and reason Pending by default, so a Gateway without a controller has conditions, too.
 
 use serde_json::Value;
 
@@ -27,12 +27,12 @@ pub(super) fn gateway(object: &Value, kind: &str) -> Verdict {
             let judged = ancestors.iter().map(|it| all(object, list(it, "/conditions"), &["Accepted"], "no Gateway has accepted it"));
             judged.into_iter().find(|it| *it != Verdict::Yes).unwrap_or(Verdict::Yes)
         }
-        // ReferenceGrant: a permission, without a status.
+        // A ReferenceGrant has no status.
         _ => Verdict::Yes,
     }
 }
 
-/// What a listener says against itself.
+/// The negative conditions of a listener.
 fn listener(object: &Value) -> Verdict {
     for condition in list(object, "/conditions") {
         let (kind, status) = (text(condition, "/type"), text(condition, "/status"));
@@ -49,7 +49,7 @@ fn listener(object: &Value) -> Verdict {
     Verdict::Yes
 }
 
-/// Accepted by every parent that it names, with all that it refers to.
+/// Accepted by every parent, with all references resolved.
 fn route(object: &Value) -> Verdict {
     let wanted = list(object, "/spec/parentRefs");
     if wanted.is_empty() {
@@ -71,7 +71,7 @@ fn route(object: &Value) -> Verdict {
                 && same("port", "", found)
         };
         let name = text(wanted, "/name");
-        // Several controllers may speak of one parent.
+        // Several controllers may report on one parent.
         let found: Vec<&Value> = list(object, "/status/parents").iter().filter(is_of).collect();
         if found.is_empty() {
             return Verdict::NotYet(format!("no controller has attached it to {name}"));
@@ -86,7 +86,7 @@ fn route(object: &Value) -> Verdict {
     Verdict::Yes
 }
 
-/// Every condition is true of the present generation; `absent` where one is not there.
+/// Every condition is true for the current generation; `absent` is the text for a missing condition.
 fn all(object: &Value, conditions: &[Value], kinds: &[&str], absent: &str) -> Verdict {
     for kind in kinds {
         match conditions.iter().find(|it| text(it, "/type") == *kind) {

@@ -1,6 +1,6 @@
-//! CloudNativePG's objects inside a database: `Database`, `Publication`, `Subscription` (statuses of its `api/v1`, 1.30.0).
+//! CloudNativePG's objects inside a database: `Database`, `Publication`, `Subscription` (status in `api/v1`, 1.30.0).
 //!
-//! Their status says `applied` and a message; of a failure `observedGeneration` stays that of the last success.
+//! The status has `applied` and a message. After a failure, `observedGeneration` is that of the last success.
 
 use serde_json::Value;
 
@@ -9,10 +9,10 @@ use crate::cluster::verdict::{Verdict, is_behind, list, text};
 /// The kinds that this file judges.
 pub(super) const KINDS: [&str; 3] = ["Database", "Publication", "Subscription"];
 
-/// The message of a `Database` whose reasons stand in the lists below it.
+/// The message of a `Database` whose errors are in the lists of its status.
 const IN_LISTS: &str = "database object reconciliation failed";
 
-/// PostgreSQL's words for what stays as it is until the object, another object or the image changes. CloudNativePG tries again every 30 s.
+/// PostgreSQL's errors that persist until the object, another object or the image changes. CloudNativePG retries every 30 s.
 const HOPELESS: [&str; 9] = [
     "is not available",
     "already managed by",
@@ -25,7 +25,7 @@ const HOPELESS: [&str; 9] = [
     "SQLSTATE 58P01",
 ];
 
-/// Applied in the present generation.
+/// Applied for the current generation.
 pub(super) fn managed(object: &Value) -> Verdict {
     let applied = object.pointer("/status/applied").and_then(Value::as_bool);
     let message = text(object, "/status/message");
@@ -40,9 +40,9 @@ pub(super) fn managed(object: &Value) -> Verdict {
             let why = reasons.join("; ");
             if HOPELESS.iter().any(|it| why.contains(it)) { Verdict::Never(why) } else { Verdict::NotYet(why) }
         }
-        // A replica cluster's, which waits for its promotion.
+        // A replica cluster, which waits for its promotion.
         None if !message.is_empty() => Verdict::NotYet(message.to_owned()),
-        // The instance of the named `Cluster` writes the status: of a `Cluster` that is not there it stays empty for ever.
+        // The instances of the named `Cluster` write the status. If that `Cluster` does not exist, the status stays empty.
         None => {
             let cluster = text(object, "/spec/cluster/name");
             Verdict::NotYet(format!("the primary of Cluster {cluster} has not looked at it: is there such a Cluster?"))
@@ -50,13 +50,13 @@ pub(super) fn managed(object: &Value) -> Verdict {
     }
 }
 
-/// `extension postgis: ERROR: …` of each part that could not be made.
+/// `extension postgis: ERROR: …` for each part that failed.
 fn failed_parts(object: &Value) -> Vec<String> {
     let lists = [("schemas", "schema"), ("extensions", "extension"), ("fdws", "foreign data wrapper"), ("servers", "server")];
     let mut out = Vec::new();
     for (name, word) in lists {
         for part in list(object, &format!("/status/{name}")).iter().filter(|it| it["applied"] != true) {
-            // A field of some versions is called `reason`.
+            // Some versions call the field `reason`.
             let said = ["/message", "/reason"].map(|at| text(part, at)).into_iter().find(|it| !it.is_empty()).unwrap_or("not applied");
             out.push(format!("{word} {}: {said}", text(part, "/name")));
         }

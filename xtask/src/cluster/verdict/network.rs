@@ -1,10 +1,10 @@
-//! Services and Ingresses: what waits for an address from outside the cluster.
+//! Services and Ingresses: waiting for an external address.
 
 use serde_json::Value;
 
 use crate::cluster::verdict::{Verdict, list, text};
 
-/// Only a load balancer has something to wait for; whether pods stand behind a Service is the page's answer.
+/// Only a LoadBalancer has to wait. Whether a Service has pods shows when the page answers.
 pub(super) fn service(object: &Value) -> Verdict {
     match text(object, "/spec/type") {
         "LoadBalancer" if list(object, "/status/loadBalancer/ingress").is_empty() => {
@@ -16,7 +16,7 @@ pub(super) fn service(object: &Value) -> Verdict {
     }
 }
 
-/// Taken over by a controller. Without a class nobody need be there to take it.
+/// Accepted by a controller. Without an IngressClass there may be no controller.
 pub(super) fn ingress(object: &Value) -> Verdict {
     let class = text(object, "/spec/ingressClassName");
     if !class.is_empty() && list(object, "/status/loadBalancer/ingress").is_empty() {

@@ -1,10 +1,10 @@
-//! Nodes: ready, not under pressure, and open for pods.
+//! Nodes: ready, without pressure, and schedulable.
 
 use serde_json::Value;
 
 use crate::cluster::verdict::{Verdict, condition, is_true, text, words};
 
-/// A node that takes pods.
+/// A node that accepts pods.
 pub fn node(object: &Value) -> Verdict {
     match condition(object, "Ready") {
         None => return Verdict::NotYet("the node has not said anything yet".to_owned()),

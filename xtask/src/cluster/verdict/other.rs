@@ -1,10 +1,10 @@
-//! Volumes, namespaces, definitions, and every kind that has no file of its own.
+//! PVCs, PVs, namespaces, CRDs, and every kind without a file of its own.
 
 use serde_json::Value;
 
 use crate::cluster::verdict::{Verdict, condition, is_earlier, text, words};
 
-/// Bound to a volume.
+/// A PVC: bound.
 pub(super) fn volume_claim(object: &Value) -> Verdict {
     match text(object, "/status/phase") {
         "Bound" => Verdict::Yes,
@@ -14,7 +14,7 @@ pub(super) fn volume_claim(object: &Value) -> Verdict {
     }
 }
 
-/// Open for objects.
+/// A namespace: active.
 pub(super) fn namespace(object: &Value) -> Verdict {
     match text(object, "/status/phase") {
         "Active" => Verdict::Yes,
@@ -22,7 +22,7 @@ pub(super) fn namespace(object: &Value) -> Verdict {
     }
 }
 
-/// Served, under the names that it asks for.
+/// A CRD: served, under the names that it requests.
 pub(super) fn definition(object: &Value) -> Verdict {
     for kind in ["NamesAccepted", "Established"] {
         match condition(object, kind) {
@@ -34,7 +34,7 @@ pub(super) fn definition(object: &Value) -> Verdict {
     Verdict::Yes
 }
 
-/// A volume that can be, or is, some PVC's.
+/// A PV: available or bound.
 pub(super) fn volume(object: &Value) -> Verdict {
     match text(object, "/status/phase") {
         "Available" | "Bound" => Verdict::Yes,
@@ -44,7 +44,7 @@ pub(super) fn volume(object: &Value) -> Verdict {
     }
 }
 
-/// In force: the controller has counted what it limits.
+/// A ResourceQuota: its controller has counted the usage.
 pub(super) fn quota(object: &Value) -> Verdict {
     if object.pointer("/spec/hard") == object.pointer("/status/hard") {
         return Verdict::Yes;
@@ -52,7 +52,7 @@ pub(super) fn quota(object: &Value) -> Verdict {
     Verdict::NotYet("its limits are not in force yet".to_owned())
 }
 
-/// Its server answers.
+/// An APIService: its server answers.
 pub(super) fn api_service(object: &Value) -> Verdict {
     match condition(object, "Available") {
         Some(it) if text(it, "/status") == "True" => Verdict::Yes,
@@ -61,14 +61,13 @@ pub(super) fn api_service(object: &Value) -> Verdict {
     }
 }
 
-/// What is wrong with an object while it is true. `Stalled` is kstatus' word for what no waiting mends.
+/// Conditions that mean trouble if true. `Stalled` is kstatus' condition for an error that persists.
 const BAD: [&str; 4] = ["Stalled", "Failed", "Degraded", "Reconciling"];
-/// Any of these that is there has to be true.
+/// Conditions that must be true if present.
 const GOOD: [&str; 8] = ["Ready", "Available", "Healthy", "Synced", "Programmed", "Accepted", "Established", "Succeeded"];
 
-/// A custom resource is done when its controller says so: one that says nothing in a way that we understand is never taken for done.
-/// kstatus (sigs.k8s.io/cli-utils v0.37.2, `pkg/kstatus/status`) knows Ready, Reconciling and Stalled, and takes an object without
-/// conditions for done.
+/// A custom resource is done when its controller reports it. Without a known condition it is never done. kstatus (sigs.k8s.io/cli-utils
+/// v0.37.2, `pkg/kstatus/status`) knows Ready, Reconciling and Stalled, and treats an object without conditions as done.
 pub(super) fn other(object: &Value) -> Verdict {
     for kind in BAD {
         let Some(it) = condition(object, kind).filter(|it| text(it, "/status") == "True") else { continue };

@@ -1,4 +1,4 @@
-//! Pods: running and ready, or ended well; states that waiting does not mend are named at once.
+//! Pods: running and ready, or succeeded. States that persist are `Never`.
 
 use serde_json::Value;
 
@@ -41,15 +41,15 @@ pub(super) fn pod(object: &Value) -> Verdict {
     }
 }
 
-/// Whether all that the pod was to do is done, whatever its phase: that follows when nothing of it is left on its node.
+/// Whether all containers have succeeded, whatever the phase is: the phase changes only after the node has cleaned up the pod.
 pub fn has_worked(object: &Value) -> bool {
     let ended = list(object, "/status/containerStatuses");
     !ended.is_empty() && ended.iter().all(ended_well)
 }
 
-/// Whether a container runs whose startup probe has not answered yet: it is neither well nor unwell. The kubelet calls a container
-/// without such a probe started at once. Also the mirror of a static pod that has no status yet: on a slow machine the kubelet makes it up
-/// to a minute after the pod itself, and reports on it a moment later.
+/// Whether a running container has not passed its startup probe yet, so it is neither healthy nor unhealthy. The kubelet marks a container
+/// without such a probe as started at once. Also true for the mirror of a static pod without a status: on a slow machine the kubelet
+/// creates it up to a minute after the pod, and reports its status a moment later.
 pub fn is_starting(object: &Value) -> bool {
     let is_mirror = object["metadata"]["annotations"]["kubernetes.io/config.mirror"].is_string();
     if is_mirror && list(object, "/status/containerStatuses").is_empty() {
@@ -66,7 +66,7 @@ fn ended_well(container: &Value) -> bool {
     container.pointer("/state/terminated/exitCode").and_then(Value::as_i64) == Some(0)
 }
 
-/// The first container that ended badly.
+/// The first container that failed.
 fn ended(object: &Value) -> Option<String> {
     containers(object).find_map(|it| {
         let code = it.pointer("/state/terminated/exitCode").and_then(Value::as_i64).filter(|code| *code != 0)?;

@@ -1,4 +1,4 @@
-//! HorizontalPodAutoscaler and PodDisruptionBudget: whether their controllers can do what they are for.
+//! HorizontalPodAutoscaler and PodDisruptionBudget: whether their controllers can work.
 
 use std::borrow::Cow;
 
@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use crate::cluster::verdict::{Verdict, list, text, words};
 
-/// `autoscaling/v1` has its conditions in this annotation, as JSON.
+/// The annotation with the conditions of `autoscaling/v1`, as JSON.
 const V1_CONDITIONS: &str = "autoscaling.alpha.kubernetes.io/conditions";
 
-/// It knows its target and has metrics. Scaled to nothing on purpose it is not active, and that is well.
+/// It can read its target's scale and has metrics. It is inactive if the target is scaled to zero, which is fine.
 pub(super) fn autoscaler(object: &Value) -> Verdict {
     let packed = object.pointer("/metadata/annotations").and_then(|it| it.get(V1_CONDITIONS)).and_then(Value::as_str);
     let conditions: Cow<'_, [Value]> = match packed.and_then(|it| serde_json::from_str::<Vec<Value>>(it).ok()) {
@@ -26,7 +26,7 @@ pub(super) fn autoscaler(object: &Value) -> Verdict {
     Verdict::Yes
 }
 
-/// Counted by its controller. That it allows no disruption now may be what it is for.
+/// Its controller has computed it. It may rightly allow no disruption now.
 pub(super) fn disruption_budget(object: &Value) -> Verdict {
     if object.pointer("/status/observedGeneration").is_none() {
         return Verdict::NotYet("the controller has not counted its pods yet".to_owned());

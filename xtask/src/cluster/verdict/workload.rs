@@ -11,7 +11,7 @@ fn wanted_replicas(object: &Value) -> i64 {
     object.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1)
 }
 
-/// Every replica is of the present template, available, and no older one is left.
+/// Every replica is up to date and available, and no old replica is left.
 pub fn deployment(object: &Value) -> Verdict {
     if let Some(unseen) = unseen(object) {
         return unseen;
@@ -47,7 +47,7 @@ pub fn deployment(object: &Value) -> Verdict {
     Verdict::Yes
 }
 
-/// As many pods as wanted, all available.
+/// It has the wanted number of pods, all available.
 pub(super) fn replica_set(object: &Value) -> Verdict {
     if let Some(unseen) = unseen(object) {
         return unseen;
@@ -66,8 +66,8 @@ pub(super) fn replica_set(object: &Value) -> Verdict {
     Verdict::Yes
 }
 
-/// Every replica is of the present revision, ready for as long as it has to be, and none is left over. Pods below the partition, and
-/// those of a set that replaces pods only when they are deleted, keep the revision that they have.
+/// Every replica has the current revision, is available, and none is surplus. Pods below the partition, and pods of a set with `OnDelete`,
+/// keep their revision.
 pub(super) fn stateful_set(object: &Value) -> Verdict {
     if let Some(unseen) = unseen(object) {
         return unseen;
@@ -87,7 +87,7 @@ pub(super) fn stateful_set(object: &Value) -> Verdict {
     if all > want {
         return Verdict::NotYet(format!("{} pods too many are still there", all - want));
     }
-    // Absent on API servers that do not count it.
+    // Missing on API servers that do not count it.
     let available = object.pointer("/status/availableReplicas").and_then(Value::as_i64).unwrap_or(ready);
     if available < want {
         return Verdict::NotYet(format!("{available} of {want} pods are available"));
@@ -95,7 +95,7 @@ pub(super) fn stateful_set(object: &Value) -> Verdict {
     Verdict::Yes
 }
 
-/// An available pod of the present template on every node that should have one.
+/// Every node that should have a pod has an available one with the current template.
 pub(super) fn daemon_set(object: &Value) -> Verdict {
     if let Some(unseen) = unseen(object) {
         return unseen;
@@ -119,17 +119,17 @@ pub(super) fn daemon_set(object: &Value) -> Verdict {
     Verdict::Yes
 }
 
-/// The last run that has ended, ended well. One that has not run yet has nothing to be judged by.
+/// The last finished run succeeded. Done if there is none yet.
 pub(super) fn cron_job(object: &Value) -> Verdict {
     let (begun, ended) = (text(object, "/status/lastScheduleTime"), text(object, "/status/lastSuccessfulTime"));
-    // Times of the API server are of one form, so that they compare as text.
+    // Timestamps of the API server have the same format, so they compare as strings.
     if !begun.is_empty() && ended < begun && list(object, "/status/active").is_empty() {
         return Verdict::NotYet(format!("its run of {begun} did not succeed"));
     }
     Verdict::Yes
 }
 
-/// No controller has looked, or only at an earlier generation.
+/// "Not yet" if no controller has seen the object, or only an earlier generation.
 fn unseen(object: &Value) -> Option<Verdict> {
     if object.pointer("/status/observedGeneration").is_none() {
         return Some(Verdict::NotYet("the controller has not seen it".to_owned()));
@@ -137,12 +137,12 @@ fn unseen(object: &Value) -> Option<Verdict> {
     is_behind(object).then(|| Verdict::NotYet("the controller has not seen its last change".to_owned()))
 }
 
-/// Complete, or failed for good.
+/// Complete, or failed permanently.
 pub fn job(object: &Value) -> Verdict {
     if is_true(object, "Complete") {
         return Verdict::Yes;
     }
-    // `FailureTarget` comes first, while the last pods are still being ended.
+    // `FailureTarget` comes first, while the last pods are still terminating.
     for kind in ["Failed", "FailureTarget"] {
         if let Some(failed) = condition(object, kind).filter(|it| text(it, "/status") == "True") {
             return Verdict::Never(words(failed));

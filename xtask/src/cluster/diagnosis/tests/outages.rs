@@ -1,4 +1,4 @@
-//! What belongs to the present outage, and what to an earlier one or to another service.
+//! Separating the current outage from earlier ones and from other services.
 
 use super::*;
 
@@ -17,7 +17,7 @@ fn a_setting_that_postgresql_refuses_goes_before_the_application_that_cannot_rea
 {"level":"error","msg":"PostgreSQL process exited with errors"}
 {"level":"info","msg":"All workers finished"}
 "#;
-    // The instance manager ends with 0 when PostgreSQL does not start (CloudNativePG 1.30.0).
+    // The instance manager exits with 0 if PostgreSQL does not start (CloudNativePG 1.30.0).
     let down = pod("db-1", ("Cluster", "db"), crashed(0, "Completed"));
     let away = "OperationalError: connection to server at \"10.96.1.2\", port 5432 failed: Connection refused\n";
     let evidence = Evidence {
