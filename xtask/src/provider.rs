@@ -1,4 +1,4 @@
-//! Where clusters come from. A provider names no task; tasks name no provider.
+//! Kinds of clusters. Providers do not name tasks, and tasks do not name providers.
 
 pub mod cloud;
 pub mod evidence;
@@ -28,67 +28,67 @@ pub use crate::provider::{
     kind::on_this_machine,
 };
 
-/// One kind of cluster.
+/// A kind of cluster.
 pub trait Provider: Sync {
-    /// Refuses a configuration that cannot work with this kind of cluster, before anything is made. Asks no cluster.
+    /// Rejects a configuration that does not fit this kind of cluster, before anything is created. Does not contact the cluster.
     fn check(&self, env: &Env) -> Result<()>;
-    /// What the cluster depends on: its image, version, settings. Creates nothing.
+    /// The inputs of the cluster: image, version, settings. Creates nothing.
     fn inputs(&self, env: &Env) -> Result<Fingerprint>;
-    /// Whether this instance's cluster is there, runs and answers.
+    /// Whether this instance's cluster exists, runs and answers.
     fn probe(&self, env: &Env, want: &Fingerprint) -> Result<Probe>;
-    /// Makes the cluster, or starts a stopped one; done when its API answers and its nodes take pods. While a new one comes up,
-    /// `early` is called on a thread of its own, as soon as programs run in its node.
+    /// Creates the cluster, or starts a stopped one. Returns when its API answers and its nodes accept pods. While a new cluster starts,
+    /// calls `early` in another thread, as soon as the node runs programs.
     fn ensure(&self, env: &Env, want: &Fingerprint, early: &(dyn Fn() + Sync)) -> Result<()>;
-    /// Gets ready what `probe` and the other looks ask: an engine for a cluster that runs in one, a kubeconfig. Starts nothing.
-    /// `Some`: why nothing of this instance can be asked.
+    /// Prepares `probe` and other read-only calls: connects to the engine if the cluster runs in one, writes the kubeconfig. Starts
+    /// nothing. `Some`: the reason why nothing of this instance can be read.
     fn connect(&self, env: &Env) -> Result<Option<String>>;
-    /// The image as pods name it, where the cluster can get it.
+    /// The image's name for pods, if the cluster can get the image.
     fn published(&self, env: &Env, local: &str) -> Result<Option<PublishedImage>>;
-    /// Brings an image of the engine to where the cluster gets it.
+    /// Makes an image of the engine available to the cluster.
     fn publish(&self, env: &Env, local: &str) -> Result<PublishedImage>;
-    /// How pods name an image of the engine, published or not: where only publishing gives it a digest, it has none before.
+    /// The image's name for pods, published or not. It has no digest if only publishing creates one.
     fn name_for_pods(&self, env: &Env, local: &str) -> Result<PublishedImage>;
-    /// What manifests must say so that the application is reached. Known before anything is applied.
+    /// The Service's type and other settings by which users reach the application. Known before anything is applied.
     fn exposure(&self, env: &Env) -> Exposure;
-    /// Where the application answers; nothing as long as the cluster has not assigned an address.
+    /// The application's address; `None` as long as the cluster has not assigned one.
     fn address(&self, env: &Env) -> Result<Option<Address>>;
-    /// What this cluster allows beside what every cluster does.
+    /// Optional features of this kind of cluster.
     fn features(&self, env: &Env) -> Features;
-    /// The operator of others that serves this instance, in words; nothing where the instance has its own.
+    /// A description of the operator that others installed and this instance uses; `None` if the instance has its own.
     fn operator_of_others(&self, _env: &Env) -> Result<Option<String>> {
         Ok(None)
     }
-    /// What a Secret of type `kubernetes.io/dockerconfigjson` must hold so that nodes can pull; nothing where they need none.
+    /// The content of a Secret of type `kubernetes.io/dockerconfigjson` with which nodes pull; `None` if they need none.
     fn pull_credentials(&self, _env: &Env) -> Result<Option<Secret>> {
         Ok(None)
     }
-    /// The instances that this kind of cluster can be asked about, from here. Creates and starts nothing.
+    /// The instances of this kind of cluster that this machine can list. Creates and starts nothing.
     fn instances(&self, env: &Env) -> Result<Vec<Instance>>;
-    /// The certificates of the cluster's own servers and clients, as far as the provider shows them.
+    /// The certificates of the cluster's servers and clients, if the provider has access to them.
     fn certificates(&self, env: &Env) -> Result<Vec<Certificate>>;
-    /// What `delete` takes away, and what it has looked for at its end: two sentences for people.
+    /// What `delete` removes, and what it checks at its end: two sentences for users.
     fn removal(&self, env: &Env) -> Removal;
-    /// What nodes and servers say of themselves, from whatever still answers. Empty where the provider made no node.
+    /// Logs and state of nodes and servers, as far as they can be read. Empty if the provider has created no node.
     fn evidence(&self, _env: &Env) -> Result<Evidence> {
         Ok(Evidence::default())
     }
-    /// A node that this provider made and that runs, of a cluster that is finished or not.
+    /// A running node that this provider has created, of a finished or unfinished cluster.
     fn node(&self, _env: &Env) -> Result<Option<Node>> {
         Ok(None)
     }
-    /// The administrator's kubeconfig as the cluster itself has it, with an address that this machine reaches. Of a cluster that is not
-    /// finished, too.
+    /// The cluster's own kubeconfig for its administrator, with an address that this machine can reach; also of an unfinished cluster.
     fn kubeconfig(&self, env: &Env) -> Result<String> {
         let path = env.kubeconfig();
         fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
     }
-    /// Removes the cluster, or this instance's part of it, and all that `ensure` made. Absent counts as done; what is not ours stays.
+    /// Removes the cluster, or this instance's part of it, and everything that `ensure` created. A missing cluster counts as done. Never
+    /// removes what this instance does not own.
     fn destroy(&self, env: &Env, task: TaskId) -> Result<()>;
-    /// What of this instance is still there, in words.
+    /// Descriptions of what is left of this instance.
     fn leftovers(&self, env: &Env) -> Result<Vec<String>>;
 }
 
-/// What `delete` says before and after.
+/// The messages of `delete` before and after.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Removal {
     /// `removes instance x: its cluster with the database`.
@@ -97,20 +97,20 @@ pub struct Removal {
     pub audited: &'static str,
 }
 
-/// One instance as far as can be told without asking its cluster's objects.
+/// An instance, described without reading its cluster's objects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Instance {
     #[serde(rename = "instance")]
     pub name: String,
     pub state: &'static str,
-    /// Empty where it is not known.
+    /// Empty if unknown.
     pub url: String,
-    /// The folder that it was made from, or the context of the cluster that it is in.
+    /// The folder of its project, or the context of its cluster.
     pub project: String,
 }
 
-/// Every instance that can be asked about, by name: those in this machine's engine, and those of the configured cluster. Beside them why
-/// one of both could not be asked, where the other was.
+/// Every instance that can be listed, by name: those in this machine's engine, and those of the configured cluster. If one of the two
+/// cannot be read, the second value says why.
 pub fn instances(env: &Env) -> Result<(Vec<Instance>, Option<String>)> {
     let here = kind::on_this_machine(env);
     if env.config.cluster.kind != ClusterType::Existing {
@@ -129,18 +129,18 @@ fn sorted(mut instances: Vec<Instance>) -> Vec<Instance> {
     instances
 }
 
-/// A node as far as it can be used without the cluster's API server.
+/// A node, accessible without the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     /// Its container in the engine.
     pub container: String,
-    /// Whether its cluster was finished. If not, the next `create` makes the cluster anew.
+    /// Whether its cluster is finished. If not, the next `create` recreates it.
     pub finished: bool,
-    /// The kubeconfig in it with which its own kubectl may do most.
+    /// The path of the kubeconfig in the node with the most permissions, for its own kubectl.
     pub kubeconfig: &'static str,
 }
 
-/// The provider that the configuration names.
+/// The provider in the configuration.
 pub fn provider(env: &Env) -> Box<dyn Provider> {
     match env.config.cluster.kind {
         ClusterType::Kind => Box::new(kind::Kind),
@@ -149,7 +149,7 @@ pub fn provider(env: &Env) -> Box<dyn Provider> {
     }
 }
 
-/// The cluster of the instance, through its own kubeconfig.
+/// The instance's cluster, with its own kubeconfig.
 pub fn cluster(env: &Env) -> Result<Cluster> {
     Cluster::open(env, &env.kubeconfig())
 }

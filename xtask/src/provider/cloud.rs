@@ -1,4 +1,4 @@
-//! EKS, AKS and GKE: named in the configuration, not built yet, and said so before anything happens.
+//! EKS, AKS and GKE: known names, not supported yet. Every command says so before it does anything.
 
 use anyhow::Result;
 
@@ -15,7 +15,7 @@ use crate::{
     provider::{Features, Instance, Provider, Removal},
 };
 
-/// A cloud's cluster: every question is answered by an error that says so.
+/// A cloud's cluster: every method returns this error.
 pub struct Cloud;
 
 fn not_there_yet(env: &Env) -> anyhow::Error {

@@ -1,6 +1,6 @@
-//! What nodes and servers of a cluster said before it failed: texts by name, kept in a folder until `delete` and in the support bundle.
+//! Evidence of a failed cluster: texts from nodes and servers, stored in a folder until `delete`, and in the support bundle.
 //!
-//! Collecting is each provider's part; what is kept here is bounded in size and holds no secret that can be recognised.
+//! Each provider collects them. This file limits their size and masks known secrets.
 
 use std::{
     fs,
@@ -11,25 +11,25 @@ use anyhow::{Context as _, Result};
 
 use crate::{env::Env, record, redact::Redactor};
 
-/// The folder, below the work folder. Below it is one folder for each failure, named by its run.
+/// The folder, below the work folder. It has a folder for each failure, with the run's name.
 const FOLDER: &str = "evidence";
-/// So many failures are kept.
+/// The number of failures to keep.
 const KEPT: usize = 3;
-/// Bytes of one text: its end is kept.
+/// The maximum size of a text in bytes; its end is kept.
 pub const TEXT_LIMIT: usize = 500_000;
-/// Bytes of all texts.
+/// The maximum size of all texts in bytes.
 const LIMIT: usize = 10_000_000;
 
-/// Texts by name, such as `polls-control-plane/kubelet.log`, and what could not be had.
+/// Texts by name, for example `polls-control-plane/kubelet.log`, and what is missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {
     pub files: Vec<(String, String)>,
-    /// What is missing, and why, in one line each.
+    /// Missing texts, each with the reason, in one line.
     pub missing: Vec<String>,
 }
 
 impl Evidence {
-    /// Takes a text, or notes why there is none.
+    /// Adds a text, or notes why it is missing.
     pub fn take(&mut self, name: impl Into<String>, found: Result<String>) {
         let name = name.into();
         match found {
@@ -39,17 +39,17 @@ impl Evidence {
         }
     }
 
-    /// `why` in one line.
+    /// Notes a missing text; `why` becomes one line.
     pub fn miss(&mut self, name: &str, why: &str) {
         self.missing.push(format!("{name}: {}", why.lines().next().unwrap_or_default()));
     }
 
-    /// The same without secrets and within the limits.
+    /// Masks secrets and applies the limits.
     fn masked(self, redactor: &Redactor) -> Evidence {
         let mut left = LIMIT;
         let mut out = Evidence { files: Vec::new(), missing: self.missing.iter().map(|it| redactor.text(it)).collect() };
         for (name, text) in self.files {
-            // Masked before it is cut: half a secret is not recognised.
+            // Masks before truncating, since a truncated secret would not be recognised.
             let text = redactor.text(&text);
             let text = end(&text, TEXT_LIMIT);
             if text.len() > left {
@@ -62,7 +62,7 @@ impl Evidence {
         out
     }
 
-    /// Writes the texts to a folder of this name and returns it; the oldest folders above the limit go.
+    /// Writes the texts to a folder with this name, and returns its path. Deletes the oldest folders above `KEPT`.
     pub fn keep(self, env: &Env, name: &str) -> Result<PathBuf> {
         let all = env.work(FOLDER);
         let folder = all.join(name);
@@ -78,12 +78,12 @@ impl Evidence {
     }
 }
 
-/// The latest folder of this instance, if there is one.
+/// The newest folder of this instance.
 pub fn latest(env: &Env) -> Option<PathBuf> {
     folders(&env.work(FOLDER)).ok()?.pop()
 }
 
-/// Names begin with the moment of their run: the order of names is that of time.
+/// The folders, oldest first, since names start with the run's time.
 fn folders(all: &Path) -> Result<Vec<PathBuf>> {
     let mut out = Vec::new();
     for entry in fs::read_dir(all).with_context(|| format!("read {}", all.display()))? {
@@ -101,7 +101,7 @@ fn forget_the_oldest(all: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The last bytes of a text, from the beginning of a line on.
+/// The last bytes of a text, starting at a line.
 fn end(text: &str, most: usize) -> &str {
     if text.len() <= most {
         return text;
@@ -111,7 +111,7 @@ fn end(text: &str, most: usize) -> &str {
     &text[from..]
 }
 
-/// A name as a path that stays below its folder, whatever a node calls its files.
+/// A relative path below the folder, whatever name a node gives its files.
 fn safe(name: &str) -> PathBuf {
     name.split('/').filter(|it| !matches!(*it, "" | "." | "..")).collect()
 }
@@ -129,7 +129,7 @@ mod tests {
         );
         evidence.take("node/empty.log", Ok("\n".to_owned()));
         evidence.take("node/gone.log", Err(anyhow::anyhow!("no such file\nand more")));
-        // The first text takes a little, so that one of twenty has no room.
+        // The first text is small, so that one of twenty does not fit.
         for number in 0..30 {
             evidence.take(format!("node/{number}.log"), Ok("y\n".repeat(TEXT_LIMIT / 2)));
         }

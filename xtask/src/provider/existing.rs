@@ -1,7 +1,7 @@
-//! A cluster that is there already: a context of a kubeconfig, a registry that its nodes pull from, namespaces of our own.
+//! An existing cluster: a context of a kubeconfig, a registry for its nodes, our own namespaces.
 //!
-//! Everything that is made there carries the instance's label. Nothing else of the cluster is changed, and only what carries the
-//! label is removed.
+//! Every object that we create has the instance's label. Nothing else in the cluster is changed, and only objects with the label are
+//! removed.
 
 mod kubeconfig;
 mod operator;
@@ -27,14 +27,14 @@ use crate::{
     record, setup,
 };
 
-/// A context of the user's kubeconfig.
+/// The cluster of a context in the user's kubeconfig.
 pub(super) struct Existing;
 
 const TASK: TaskId = TaskId::Cluster;
-/// A cluster that is there answers at once.
+/// An existing cluster answers at once.
 const READY_LIMIT: Duration = Duration::from_secs(30);
 
-/// Whose namespace of the application's name it is.
+/// The owner of the namespace with the application's name.
 enum Namespace {
     Absent,
     Ours,
@@ -224,7 +224,7 @@ impl Provider for Existing {
     }
 }
 
-/// The API server that the instance was made on: a context may come to lead elsewhere.
+/// The API server on which the instance was created, since a context may change its server.
 const SERVER: &str = "record/server.json";
 
 fn refuse_another_server(env: &Env, server: &str) -> Result<()> {
@@ -248,7 +248,7 @@ fn refuse_without_storage(cluster: &Cluster) -> Result<()> {
         .into())
 }
 
-/// What is said before anything is made in the cluster.
+/// The announcement before anything is created in the cluster.
 fn what_is_done(env: &Env, server: &str, operator: Option<&operator::Found>) -> String {
     let (context, namespace) = (kubeconfig::context(env), &env.config.namespace);
     let operator = match operator {
@@ -270,7 +270,7 @@ fn expose(env: &Env) -> Expose {
     env.config.cluster.expose.unwrap_or(Expose::LoadBalancer)
 }
 
-/// The first ready node's address: the one for the outside where it has one.
+/// The address of the first ready node: external, or else internal.
 fn node_address(nodes: &[Value]) -> Option<String> {
     let node = nodes.iter().find(|it| verdict::node(it) == Verdict::Yes)?;
     let addresses = node.pointer("/status/addresses").and_then(Value::as_array)?;

@@ -1,7 +1,7 @@
-//! A kind cluster on the engine, through the real `kind`.
+//! A kind cluster on the engine, created by the real `kind`.
 //!
-//! Ownership is a network: each instance has one of its own that carries our labels, and only a cluster on that
-//! network is ours. A file in the node tells a finished cluster from one whose creation was cut off.
+//! The network shows the owner: each instance has its own network with our labels, and only a cluster on that network is ours. A file in
+//! the node marks a finished cluster.
 
 mod cause;
 mod certificates;
@@ -49,25 +49,25 @@ pub use crate::provider::kind::network::ensure_network;
 
 pub struct Kind;
 
-/// The labels of the instance's network.
+/// The label of the instance's network.
 pub const INSTANCE_LABEL: &str = "dev.pocdeploy.instance";
 pub const PROJECT_LABEL: &str = "dev.pocdeploy.project";
 
-/// The copy of the project that `bench` measures in.
+/// The copy of the project for `bench`.
 pub const BENCH: &str = "bench/project";
 
-/// The node's port that the Service answers on; `deploy/kind/cluster.yaml` maps it to the host.
+/// The node port of the Service; `deploy/kind/cluster.yaml` maps it to the host.
 pub const NODE_PORT: u16 = 30080;
-/// The node's port that the API server listens on: kind's own choice (`APIServerInternalPort`).
+/// The API server's port in the node, which kind sets (`APIServerInternalPort`).
 const API_PORT: u16 = 6443;
-/// The node's kubeconfig of somebody who may do everything, which kubeadm writes before it starts the API server.
+/// The node's kubeconfig for cluster-admin, which kubeadm writes before it starts the API server.
 const ADMIN: &str = "/etc/kubernetes/admin.conf";
-/// The node's kubeconfig that bypasses RBAC, which kubeadm writes beside the administrator's. It never leaves the node's disk.
+/// The node's kubeconfig that bypasses RBAC, which kubeadm also writes. It is never stored outside the node.
 const WITHOUT_RULES: &str = "/etc/kubernetes/super-admin.conf";
-/// Written into the node when its creation ended well.
+/// Created in the node when its cluster is finished.
 const FINISHED: &str = "/kind/pocdeploy-finished";
 const TASK: TaskId = TaskId::Cluster;
-/// kind's node is closed to pods until the last of kind's own steps, and could run the operator two seconds sooner.
+/// kind removes these taints in its last step; without them the operator could start two seconds sooner.
 const EARLY_TAINTS: [&str; 2] = ["node-role.kubernetes.io/control-plane", "node.kubernetes.io/not-ready"];
 
 fn node(env: &Env) -> String {
@@ -78,12 +78,12 @@ pub fn network(env: &Env) -> String {
     format!("pocdeploy-{}", env.instance)
 }
 
-/// What there is under the instance's name.
+/// What has the instance's name.
 enum Present {
     Nothing,
-    /// Somebody else's cluster of the same name.
+    /// Another owner's cluster with the same name.
     Foreign,
-    /// Ours, cut off before it was finished.
+    /// Our own, unfinished cluster.
     HalfMade(Container),
     Finished(Container),
 }
@@ -93,7 +93,7 @@ fn present(env: &Env, engine: &Engine) -> Result<Present> {
     if !owns_network(env, engine)? || !container.networks.contains(&network(env)) {
         return Ok(Present::Foreign);
     }
-    // One that the engine is removing answers no question about its files.
+    // While the engine removes a container, its files cannot be read.
     Ok(if !container.leaving && engine.has_path(&node(env), FINISHED)? {
         Present::Finished(container)
     } else {
@@ -150,7 +150,7 @@ impl Provider for Kind {
             return Ok(Probe::Stale(format!("the API server does not answer: {why}")));
         }
         let text = format!("cluster {} answers", env.instance);
-        // Re-creation would lose the database: it is the user's decision.
+        // Recreating the cluster would delete the database, so the user must decide.
         Ok(Probe::Fresh(match record::read(env, TASK).and_then(|last| want.difference(&last)) {
             Some(change) => format!("{text}; {change} since it was made: `delete` and `create` take that in"),
             None => text,
@@ -179,7 +179,7 @@ impl Provider for Kind {
     }
 
     fn publish(&self, env: &Env, local: &str) -> Result<PublishedImage> {
-        // Pods can be made while the image still comes: the kubelet asks again.
+        // Pods may be created before the image is loaded: the kubelet retries.
         load::load(env, &Containerd::of(env)?, local)?;
         Ok(PublishedImage::new(local))
     }
@@ -209,7 +209,7 @@ impl Provider for Kind {
         if !env.config.cluster.shortcuts {
             return plain;
         }
-        // A file that cannot be read is told where the cluster's inputs are.
+        // `inputs` reports a file that cannot be read.
         let is_alone = file(env).and_then(|it| config::parse(&it)).is_ok_and(|it| config::is_alone(&it));
         let api_port_of_node = is_alone.then_some(API_PORT);
         Features {
@@ -254,7 +254,7 @@ impl Provider for Kind {
         if !container.running || container.leaving {
             return Ok(None);
         }
-        // Of a cluster that is not finished, the administrator's rights may be missing; this one needs none.
+        // In an unfinished cluster, the administrator may lack RBAC permissions; this kubeconfig bypasses RBAC.
         let all_rights = if finished { false } else { env.engine()?.has_path(&node(env), WITHOUT_RULES)? };
         let kubeconfig = if all_rights { WITHOUT_RULES } else { ADMIN };
         Ok(Some(Node { container: node(env), finished, kubeconfig }))
@@ -262,7 +262,7 @@ impl Provider for Kind {
 
     fn destroy(&self, env: &Env, task: TaskId) -> Result<()> {
         if let Some(why) = self.connect(env)? {
-            // An engine of the tool's own that is stopped may hold a stopped cluster of ours.
+            // The tool's own engine may be stopped and contain a stopped cluster of ours.
             if !env.cache("engine").is_dir() {
                 env.note(
                     task,
@@ -317,7 +317,7 @@ impl Provider for Kind {
     }
 }
 
-/// See `InitdbAhead`. The program that does it is in the recipes' own node image, and the volume must be on that node.
+/// See `InitdbAhead`. The program is in the node image from packages, and the volume must be on that node.
 fn initdb_ahead(env: &Env, database: &Value) -> Result<Option<Value>> {
     if images::chosen(env, TASK)? != Chosen::Packages || !config::is_alone(&config::parse(&file(env)?)?) {
         return Ok(None);
@@ -351,7 +351,7 @@ fn bring_up(env: &Env, early: &(dyn Fn() + Sync)) -> Result<()> {
     Files::of(env, engine)?.context("the node has stopped")?.touch(FINISHED)
 }
 
-/// Removes every node of the cluster; the first one last, so that a removal that is cut off is taken up again.
+/// Removes every node of the cluster, the first one last, so that an interrupted removal can continue.
 fn remove_nodes(env: &Env, engine: &Engine) -> Result<()> {
     let first = node(env);
     for name in engine.containers_on_network(&network(env))?.into_iter().filter(|it| *it != first) {
@@ -360,12 +360,12 @@ fn remove_nodes(env: &Env, engine: &Engine) -> Result<()> {
     engine.remove_container(&first, |it| env.waiting(TASK, it))
 }
 
-/// What kind gets to read: the project's file, what this host needs, and shortcuts or none.
+/// The configuration for kind: the project's file, adaptations to this host, and shortcuts if enabled.
 pub fn configuration(env: &Env, port: u16, shortcuts: bool) -> Result<String> {
     let mut adaptations = host::adaptations();
     let own_image = images::chosen(env, TASK)? == Chosen::Packages;
     if own_image {
-        // The node image of the recipes has it already: setting it here would restart containerd.
+        // The node image from packages has it already, and changing it here would restart containerd.
         adaptations.retain(|it| it.setting != Setting::RestrictOomScoreAdj);
     }
     for adaptation in &adaptations {
@@ -379,7 +379,7 @@ fn file(env: &Env) -> Result<String> {
     regular::read_to_string(&env.files.file("deploy/kind/cluster.yaml")?).context("read deploy/kind/cluster.yaml")
 }
 
-/// Asked of kind each time: the file may be gone or of an earlier cluster.
+/// Asks kind each time, since the file may be missing or of an earlier cluster.
 fn export_kubeconfig(env: &Env, engine: &Engine) -> Result<()> {
     let kind = images::kind_binary(env, TASK)?;
     let name = &env.instance;

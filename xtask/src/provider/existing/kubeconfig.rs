@@ -1,4 +1,4 @@
-//! One context of the user's kubeconfig as a file of its own. The user's files are read and never written.
+//! Copies one context of the user's kubeconfig to a file. The user's files are read and never written.
 
 use std::{
     fs,
@@ -14,36 +14,36 @@ use crate::{
     regular,
 };
 
-/// The context with all that it needs.
+/// The context with its cluster and user.
 pub(super) struct Selected {
-    /// A kubeconfig that holds this context, its cluster and its user, and nothing else.
+    /// A kubeconfig with this context, its cluster and its user only.
     pub(super) text: String,
     /// The API server's URL.
     pub(super) server: String,
 }
 
-/// The name of the context; the configuration's check has seen that there is one.
+/// The name of the context; the check of the configuration ensures that it is set.
 pub(super) fn context(env: &Env) -> &str {
     env.config.cluster.context.as_deref().unwrap_or_default()
 }
 
-/// Whether the instance's kubeconfig is that of the context.
+/// Whether the instance's kubeconfig has this context.
 pub(super) fn is_written(env: &Env, selected: &Selected) -> bool {
     fs::read_to_string(env.kubeconfig()).is_ok_and(|it| it == selected.text)
 }
 
-/// Reads the files and takes the context out of them.
+/// Reads the files and selects the context.
 pub(super) fn select(env: &Env) -> Result<Selected> {
     let paths = paths(env)?;
     let mut files = Vec::new();
     for path in &paths {
         let text = match regular::read_to_string(path) {
             Ok(text) => text,
-            // As kubectl: a file of KUBECONFIG may be missing.
+            // As in kubectl, a file in KUBECONFIG may be missing.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && paths.len() > 1 => continue,
             Err(error) => return Err(unreadable(path, &error.to_string())),
         };
-        // The words of the parser may hold a part of the file, which has keys.
+        // The parser's message may quote a part of the file, which contains keys.
         let value: Value = serde_saphyr::from_str(&text).map_err(|_| unreadable(path, "it is no YAML"))?;
         files.push((path.parent().unwrap_or(Path::new("/")).to_owned(), value));
     }
@@ -61,7 +61,7 @@ fn unreadable(path: &Path, why: &str) -> anyhow::Error {
         .into()
 }
 
-/// The configured file, else those of `KUBECONFIG`, else the one in the home folder.
+/// The configured file, or the files in `KUBECONFIG`, or the one in the home folder.
 fn paths(env: &Env) -> Result<Vec<PathBuf>> {
     let home = || std::env::var_os("HOME").map(PathBuf::from).context("there is no HOME to look for .kube/config in");
     if let Some(set) = &env.config.cluster.kubeconfig {
@@ -76,8 +76,7 @@ fn paths(env: &Env) -> Result<Vec<PathBuf>> {
     Ok(vec![home()?.join(".kube/config")])
 }
 
-/// Takes a context out of files, each with the folder that its relative paths start from. As in kubectl the first file that has a name
-/// decides about it.
+/// Selects a context from files; each file has the folder that its relative paths refer to. As in kubectl, the first file with a name wins.
 fn choose(files: &[(PathBuf, Value)], name: &str) -> Result<Selected, String> {
     let entry = |list: &str, name: &str| -> Option<(&Path, Value)> {
         files.iter().find_map(|(folder, file)| {
@@ -104,7 +103,7 @@ fn choose(files: &[(PathBuf, Value)], name: &str) -> Result<Selected, String> {
         let (folder, mut user) =
             entry("users", &user_name).ok_or_else(|| format!("context `{name}` names user `{user_name}`, which is not there"))?;
         absolute(&mut user["user"], folder, &["client-certificate", "client-key", "tokenFile"]);
-        // A program named by a relative path starts from the file's folder; a bare name is looked for on PATH.
+        // A relative path of an exec command refers to the file's folder; a bare name is looked up on PATH.
         if let Some(exec) = user.pointer_mut("/user/exec").filter(|it| it["command"].as_str().is_some_and(|it| it.contains('/'))) {
             absolute(exec, folder, &["command"]);
         }
@@ -121,7 +120,7 @@ fn choose(files: &[(PathBuf, Value)], name: &str) -> Result<Selected, String> {
     Ok(Selected { text: format!("{file:#}\n"), server })
 }
 
-/// Paths of these names start from the folder of the file that they stand in.
+/// Makes the paths in these fields absolute; they refer to the file's folder.
 fn absolute(entry: &mut Value, folder: &Path, names: &[&str]) {
     for name in names {
         if let Some(path) = entry.get(*name).and_then(Value::as_str).filter(|it| !it.is_empty()) {

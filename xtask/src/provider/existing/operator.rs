@@ -1,4 +1,4 @@
-//! CloudNativePG in a cluster that others use too: an operator that is there serves this instance as well, where it fits.
+//! CloudNativePG in a shared cluster: uses an operator that others have installed, if it is suitable.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use crate::{
 /// The first release with the kind `Database`, which deploy/database may use.
 const OLDEST: (u64, u64) = (1, 25);
 
-/// An operator that somebody else installed.
+/// An operator that others have installed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Found {
     namespace: String,
@@ -30,7 +30,7 @@ impl fmt::Display for Found {
     }
 }
 
-/// The operator that others installed; nothing where there is none but this instance's own. One that cannot serve is an error.
+/// The operator that others have installed; `None` if there is none besides this instance's own. An unsuitable operator is an error.
 pub(super) fn find(env: &Env, cluster: &Cluster) -> Result<Option<Found>> {
     let deployments = cluster.list("apps/v1", "Deployment", "", LABELS)?;
     let is_ours = |it: &Value| it["metadata"]["labels"][INSTANCE] == env.instance.as_str();
@@ -52,10 +52,10 @@ fn of(deployment: &Value) -> Found {
     Found { namespace: text("/metadata/namespace").to_owned(), name: text("/metadata/name").to_owned(), version: version.to_owned() }
 }
 
-/// Why the operator does not serve a database in the namespace.
+/// Why the operator cannot run a database in the namespace.
 fn unfit(deployment: &Value, found: &Found, namespace: &str) -> Option<String> {
     let mut numbers = found.version.trim_start_matches('v').split(['.', '-']).map(str::parse::<u64>);
-    // A tag that tells no version, as a digest or `latest`, may be any.
+    // A tag without a version, for example a digest or `latest`, is accepted.
     if let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next())
         && (major, minor) < OLDEST
     {

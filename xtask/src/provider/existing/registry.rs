@@ -1,4 +1,4 @@
-//! Images for a cluster that pulls them: pushed to the configured registry, named by digest.
+//! Images for an existing cluster: pushed to the configured registry, referred to by digest.
 
 use std::{
     path::{Path, PathBuf},
@@ -20,12 +20,12 @@ use crate::{
 };
 
 const TASK: TaskId = TaskId::Load;
-/// For one question to the registry.
+/// The limit of one request to the registry.
 const ASK_LIMIT: Duration = Duration::from_secs(20);
-/// What pods name the images that were published last.
+/// The references of the images that were published last.
 const PUBLISHED: &str = "record/published";
 
-/// Where images are pushed to; the configuration's check has seen that it is there.
+/// The registry to push to; the check of the configuration ensures that it is set.
 pub(super) fn place(env: &Env) -> &str {
     env.config.cluster.registry.as_deref().unwrap_or_default().trim_end_matches('/')
 }
@@ -34,7 +34,7 @@ fn pull_place(env: &Env) -> &str {
     env.config.cluster.pull_registry.as_deref().map_or_else(|| place(env), |it| it.trim_end_matches('/'))
 }
 
-/// An image's path below the registry, and its tag: `localhost/pocdeploy/operator:1.30.0-ab` becomes `pocdeploy/operator` and `1.30.0-ab`.
+/// An image's path and tag in the registry: `localhost/pocdeploy/operator:1.30.0-ab` becomes `pocdeploy/operator` and `1.30.0-ab`.
 fn split(local: &str) -> (&str, &str) {
     let (name, tag) = match local.rsplit_once(':') {
         Some((name, tag)) if !tag.contains('/') => (name, tag),
@@ -47,7 +47,7 @@ fn split(local: &str) -> (&str, &str) {
     (path, tag)
 }
 
-/// What pods name an image that was published, in a file of its own: two tasks publish at once.
+/// The reference of a published image, in one file for each image, since two tasks publish in parallel.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Published {
     local: String,
@@ -60,7 +60,7 @@ fn file(env: &Env, local: &str) -> PathBuf {
 
 fn remembered(env: &Env, local: &str) -> Option<PublishedImage> {
     let here = format!("{}/", pull_place(env));
-    // Another registry may have been configured since: what is known of the former one says nothing.
+    // If another registry was configured since, the stored reference is not valid.
     let is_it = |it: &Published| it.local == local && it.name.starts_with(&here);
     record::read_json(&file(env, local)).filter(is_it).map(|it| PublishedImage::new(it.name))
 }
@@ -72,7 +72,7 @@ fn remember(env: &Env, local: &str, published: &PublishedImage) -> Result<()> {
     record::write_json(&file(env, local), &Published { local: local.to_owned(), name: published.to_string() })
 }
 
-/// Every image that this instance has in the registry, as pods name it.
+/// The references of all images that this instance has in the registry.
 pub(super) fn all_remembered(env: &Env) -> Vec<String> {
     let files = std::fs::read_dir(env.work(PUBLISHED)).into_iter().flatten().flatten();
     let mut out: Vec<String> = files.filter_map(|it| record::read_json::<Published>(&it.path())).map(|it| it.name).collect();
@@ -80,14 +80,14 @@ pub(super) fn all_remembered(env: &Env) -> Vec<String> {
     out
 }
 
-/// As it was published last, with its digest; else by its tag alone.
+/// The reference of the last publication, with its digest; else without a digest.
 pub(super) fn name_for_pods(env: &Env, local: &str) -> PublishedImage {
     let (path, tag) = split(local);
     remembered(env, local).unwrap_or_else(|| PublishedImage::new(format!("{}/{path}:{tag}", pull_place(env))))
 }
 
-/// Asks the registry for the image's digest, through the engine. Where no engine answers, as on a machine that only looks or rolls back,
-/// what was published last counts.
+/// Asks the registry for the image's digest, through the engine. If no engine answers, for example on a machine that only reads or rolls
+/// back, uses the reference of the last publication.
 pub(super) fn published(env: &Env, local: &str) -> Result<Option<PublishedImage>> {
     if env.engine().is_err() {
         match engines::find(env) {
@@ -110,13 +110,13 @@ pub(super) fn publish(env: &Env, local: &str) -> Result<PublishedImage> {
     let (path, tag) = split(local);
     let repository = format!("{}/{path}", place(env));
     let name = format!("{repository}:{tag}");
-    // An image that is called by its place in the registry has the name already, and keeps it.
+    // An image whose name is already that of the registry keeps the name.
     let is_further_name = name != local;
     if is_further_name {
         engine.tag(local, &repository, tag)?;
     }
     let pushed = images::registry::push(env, TASK, &repository, tag);
-    // The registry has it, or it is pushed again: the engine needs no further name of it.
+    // The additional name is not needed any more, whether the push succeeded or will be repeated.
     if is_further_name {
         engine.remove_image(&name)?;
     }
@@ -127,8 +127,8 @@ pub(super) fn publish(env: &Env, local: &str) -> Result<PublishedImage> {
     }
 }
 
-/// What a Secret of type `kubernetes.io/dockerconfigjson` holds for the registry that nodes pull from; nothing where docker's
-/// configuration has no credentials. Asked once in a run: a credential helper may take its time.
+/// The content of a Secret of type `kubernetes.io/dockerconfigjson` for the registry that nodes pull from; `None` if docker's configuration
+/// has no credentials. Computed once in a run, since a credential helper may be slow.
 pub(super) fn pull_credentials(env: &Env) -> Result<Option<Secret>> {
     if let Some(known) = env.pull_credentials.get() {
         return Ok(known.clone());

@@ -1,4 +1,4 @@
-//! Takes this instance out of a cluster that others use: exactly what carries its label, and nothing that others need.
+//! Removes this instance from a shared cluster: exactly the objects with its label, and nothing that others need.
 
 use std::time::Duration;
 
@@ -16,15 +16,15 @@ use crate::{
     provider::existing::registry,
 };
 
-/// For a database's pods, its volumes and finalizers.
+/// For a database's pods, PVCs and finalizers.
 const GONE_LIMIT: Duration = Duration::from_secs(300);
 
 /// Deletes the instance's objects and waits until they are gone: first its namespace with the database, then the operator that it
-/// installed, unless databases of others need that.
+/// installed, unless databases of others need the operator.
 pub(super) fn all(env: &Env, cluster: &Cluster, task: TaskId) -> Result<()> {
     let mine = labelled(env, cluster)?;
     let (operator, app): (Vec<Value>, Vec<Value>) = mine.into_iter().partition(is_operator);
-    // Inside a namespace everything goes with it, and the operator must be there until its databases are gone.
+    // Deleting the namespace deletes its objects. The operator must exist until its databases are gone.
     delete(env, cluster, task, &app)?;
     let others = other_databases(env, cluster)?;
     if !operator.is_empty() && !others.is_empty() {
@@ -38,14 +38,14 @@ pub(super) fn all(env: &Env, cluster: &Cluster, task: TaskId) -> Result<()> {
     Ok(())
 }
 
-/// What `delete` would remove, or has not removed, in words.
+/// Descriptions of what `delete` would remove, or has not removed.
 pub(super) fn leftovers(env: &Env, cluster: &Cluster) -> Result<Vec<String>> {
     let mine = labelled(env, cluster)?;
     let kept = mine.iter().any(is_operator) && !other_databases(env, cluster)?.is_empty();
     mine.iter().filter(|it| !(kept && is_operator(it))).map(|it| Ok(ObjectId::of(it)?.to_string())).collect()
 }
 
-/// Namespaces and objects of the cluster that carry the instance's label, and objects with it in namespaces that do not.
+/// Namespaces and cluster-scoped objects with the instance's label, and labelled objects in namespaces without it.
 fn labelled(env: &Env, cluster: &Cluster) -> Result<Vec<Value>> {
     let found = cluster.labelled(&format!("{INSTANCE}={}", env.instance))?;
     let namespaces: Vec<String> = found.iter().filter(|it| it["kind"] == "Namespace").filter_map(name).collect();
@@ -62,7 +62,7 @@ fn is_operator(object: &Value) -> bool {
     object["metadata"]["labels"][PART] == PART_OPERATOR
 }
 
-/// Databases of CloudNativePG that are not this instance's.
+/// CloudNativePG's databases of other instances.
 fn other_databases(env: &Env, cluster: &Cluster) -> Result<Vec<String>> {
     let label = format!("{INSTANCE}!={}", env.instance);
     let found = cluster.list_if_known("postgresql.cnpg.io/v1", "Cluster", "", &label)?;
@@ -88,7 +88,7 @@ fn delete(env: &Env, cluster: &Cluster, task: TaskId, objects: &[Value]) -> Resu
     Ok(())
 }
 
-/// What a namespace or an object with finalizers waits for.
+/// Why a namespace, or an object with finalizers, is not gone yet.
 fn still_there(object: &Value) -> String {
     let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
     let remaining = conditions.into_iter().flatten().find(|it| it["type"] == "NamespaceContentRemaining" && it["status"] == "True");

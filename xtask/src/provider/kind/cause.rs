@@ -1,15 +1,15 @@
-//! Why a cluster did not come up, from what its nodes said: the program that ends again and again, and its last words.
+//! Why a cluster did not start, from its nodes' logs: the program that exits again and again, and its last message.
 //!
-//! Pure. The forms are those that klog, cobra, Go's runtime, etcd's zap and kubeadm print.
+//! Pure. The formats are those of klog, cobra, Go's runtime, etcd's zap and kubeadm.
 
 use serde_json::Value;
 
 use crate::provider::evidence::Evidence;
 
-/// The control plane's programs; a later one cannot work without those before it.
+/// The control plane's programs; each needs the ones before it.
 const PROGRAMS: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 
-/// The probable cause in one line; kubeadm's own complaints where no program is known to fail. `stopped`: nodes that do not run, in words.
+/// The probable cause in one line; kubeadm's own message if no program is known to fail. `stopped` describes nodes that do not run.
 pub(super) fn probable(evidence: &Evidence, stopped: &[String]) -> Option<String> {
     if !stopped.is_empty() {
         return Some(stopped.join("\n"));
@@ -26,23 +26,23 @@ pub(super) fn probable(evidence: &Evidence, stopped: &[String]) -> Option<String
     evidence.files.iter().find(|(name, _)| name == "kind.log").and_then(|(_, text)| kubeadm(text))
 }
 
-/// The last words of a kubelet that does not run any more, from systemd's journal.
+/// The last message of an exited kubelet in systemd's journal.
 fn kubelet(journal: &str) -> Option<String> {
     let lines: Vec<&str> = journal.lines().collect();
     let exit = lines.iter().rposition(|it| it.contains("kubelet.service: Main process exited"))?;
     if lines[exit..].iter().any(|it| it.contains("Started kubelet.service")) {
-        // It was started again: only an end that comes each time is a cause.
+        // It was restarted: an exit is the cause only if it happens each time.
         let before = lines[..exit].iter().rposition(|it| it.contains("Started kubelet.service"));
         if before.is_none_or(|it| lines[it..exit].len() > 200) {
             return None;
         }
     }
     let began = lines[..exit].iter().rposition(|it| it.contains("kubelet.service: Main process exited")).unwrap_or_default();
-    // A kubelet waits for kubeadm's configuration by ending.
+    // Before kubeadm has written its configuration, the kubelet exits regularly.
     words_of_end(lines[began..exit].iter().filter_map(|it| Some(it.split_once("]: ")?.1))).filter(|it| !it.contains("/config.yaml"))
 }
 
-/// The last words of a program that was started more than once, or whose last words are those of an end.
+/// The last message of a program that was restarted, or that ended with an error message.
 fn container(evidence: &Evidence, program: &str) -> Option<String> {
     let logs = evidence.files.iter().filter_map(|(name, text)| {
         let (folder, number) = name.strip_suffix(".log")?.rsplit_once('/')?;
@@ -59,7 +59,7 @@ fn container(evidence: &Evidence, program: &str) -> Option<String> {
     }
 }
 
-/// The first line with which a program says why it ends.
+/// The first line that explains why the program exits.
 fn words_of_end<'a>(lines: impl Iterator<Item = &'a str>) -> Option<String> {
     lines.filter_map(end).next()
 }
@@ -79,7 +79,7 @@ fn end(line: &str) -> Option<String> {
     after("\"command failed\" err=\"").or_else(|| is_fatal.then(|| line.split_once("] ").map_or(line, |it| it.1).to_owned()))
 }
 
-/// What kubeadm complains of: failed checks, each on a line, or the step that failed.
+/// kubeadm's message: failed checks, one on each line, or the failed step.
 fn kubeadm(log: &str) -> Option<String> {
     let checks: Vec<&str> = log.lines().map(str::trim).filter(|it| it.starts_with("[ERROR ")).collect();
     if !checks.is_empty() {

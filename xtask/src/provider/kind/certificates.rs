@@ -1,4 +1,4 @@
-//! The certificates that kubeadm and the kubelet keep in the node's file system. Private keys are never read.
+//! The certificates of kubeadm and the kubelet in the node's file system. Never reads private keys.
 
 use anyhow::Result;
 
@@ -21,7 +21,7 @@ const FILES: [&str; 10] = [
 ];
 
 pub(super) fn read(engine: &Engine, node: &str) -> Result<Vec<Certificate>> {
-    // The name of each file, and of its content the certificates alone. Files that are not there are passed over.
+    // Prints each file's name and its certificates only. Missing files are skipped.
     let command = ["sed", "-s", "-n", "-e", "1F", "-e", "/-BEGIN CERTIFICATE-/,/-END CERTIFICATE-/p"];
     let shown = engine.exec(node, &[command.as_slice(), &FILES].concat())?.stdout;
     let mut out = Vec::new();
@@ -31,7 +31,7 @@ pub(super) fn read(engine: &Engine, node: &str) -> Result<Vec<Certificate>> {
     Ok(out)
 }
 
-/// Names of files, each with the lines that follow it.
+/// Splits into file names and their lines.
 fn split(shown: &str) -> Vec<(String, String)> {
     let mut out: Vec<(String, String)> = Vec::new();
     for line in shown.lines() {

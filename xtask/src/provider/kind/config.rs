@@ -1,4 +1,4 @@
-//! kind's configuration: the file of the repository with the fields that the tool owns set as data.
+//! kind's configuration: the project's file with the fields that the tool owns.
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -9,25 +9,25 @@ use crate::{
     provider::kind::shortcuts,
 };
 
-/// What the tool decides.
+/// The values that the tool sets.
 pub(crate) struct Settings {
-    /// The host's port of the application.
+    /// The application's port on the host.
     pub(crate) port: u16,
     pub(crate) adaptations: Vec<Adaptation>,
-    /// Whether containerd must look for mirrors.
+    /// Whether containerd uses mirrors.
     pub(crate) mirrors: bool,
-    /// Whether the node image is the recipes' own, which brings the network of its one node itself.
+    /// Whether the node image is the one from packages, which has the CNI configuration for its only node.
     pub(crate) own_image: bool,
-    /// Whether it is made faster at the price of what a throw-away cluster can do without.
+    /// Whether to use shortcuts that are safe only on a disposable cluster.
     pub(crate) shortcuts: bool,
 }
 
-/// The file as data.
+/// The parsed file.
 pub(super) fn parse(text: &str) -> Result<Value> {
     serde_saphyr::from_str(text).context("read deploy/kind/cluster.yaml")
 }
 
-/// Whether the cluster has no node but the first.
+/// Whether the cluster has one node only.
 pub(super) fn is_alone(document: &Value) -> bool {
     document.get("nodes").and_then(Value::as_array).is_none_or(|it| it.len() < 2)
 }
@@ -52,7 +52,7 @@ pub(crate) fn render(text: &str, settings: &Settings) -> Result<String> {
                     without_systemds_groups(&mut document);
                 }
             }
-            // containerd 2 keeps this under its runtime plugin.
+            // In containerd 2 this setting is in the runtime plugin.
             Setting::RestrictOomScoreAdj => {
                 push(
                     &mut document,
@@ -76,9 +76,9 @@ pub(crate) fn render(text: &str, settings: &Settings) -> Result<String> {
     Ok(serde_json::to_string_pretty(&document)?)
 }
 
-/// Lets kubelet and containerd make the groups of pods themselves. In version 1, systemd removes what is empty from the hierarchies that
-/// it needs no more for a slice, and now and then just what the kubelet is making there: one of the first pods starts ten to thirty
-/// seconds late, in one of fifteen clusters.
+/// Makes kubelet and containerd manage cgroups without systemd. With cgroup v1, systemd removes empty cgroups of controllers that a slice
+/// does not use, sometimes while the kubelet creates a cgroup there: in one of fifteen clusters, one of the first pods starts ten to thirty
+/// seconds late.
 fn without_systemds_groups(document: &mut Value) {
     push(document, "kubeadmConfigPatches", "kind: KubeletConfiguration\ncgroupDriver: cgroupfs\n");
     let runtime = "[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runc.options]\n  SystemdCgroup = false\n";

@@ -1,7 +1,7 @@
-//! The containerd of a kind node: asked through its socket where this process can reach it, else by a command in the node.
+//! The containerd of a kind node: through its socket if this process can reach it, else by a command in the node.
 //!
-//! A command in the node costs a tenth of a second before it does anything; a program on the host that speaks to the same
-//! socket through `/proc` costs a few milliseconds. Both run the same `ctr`.
+//! A command in the node takes a tenth of a second to start; a program on the host that uses the same socket through `/proc` takes a few
+//! milliseconds. Both are `ctr`.
 
 use std::{io::Write, os::unix::net::UnixStream, path::PathBuf};
 
@@ -18,7 +18,7 @@ use crate::{
 };
 
 const TASK: TaskId = TaskId::Load;
-/// Where Kubernetes keeps what is its own.
+/// The namespace of Kubernetes' images and containers.
 const NAMESPACE: &str = "--namespace=k8s.io";
 
 /// The node's containerd.
@@ -28,18 +28,18 @@ pub(super) struct Containerd<'a> {
     direct: Option<Direct>,
     /// The id of the node's container.
     pub(super) node: String,
-    /// The node's `/var` as the engine's host sees it.
+    /// The node's `/var` on the engine's host.
     var: Option<PathBuf>,
 }
 
-/// The client on the host, and the node's socket as the host sees it.
+/// The client on the host, and the host's path of the node's socket.
 struct Direct {
     client: PathBuf,
     socket: PathBuf,
 }
 
 impl<'a> Containerd<'a> {
-    /// Of this instance's node, which runs.
+    /// The containerd of this instance's running node.
     pub(super) fn of(env: &'a Env) -> Result<Containerd<'a>> {
         let engine = env.engine()?;
         let container = engine.container(&node(env))?.unwrap_or_default();
@@ -52,7 +52,7 @@ impl<'a> Containerd<'a> {
         Ok(Containerd { env, engine, direct, node: container.id, var })
     }
 
-    /// Runs `ctr` and reads what it says.
+    /// Runs `ctr` and returns its output.
     pub(super) fn ctr(&self, arguments: &[&str]) -> Result<String> {
         if let Some(Direct { client, socket }) = &self.direct {
             let sh = self.env.tools.shell(&self.env.project)?;
@@ -63,7 +63,7 @@ impl<'a> Containerd<'a> {
         self.engine.exec(&node(self.env), &command)?.ok(&format!("run `ctr {}` in the node", arguments.join(" ")))
     }
 
-    /// Runs `ctr` with what `write` writes as its input.
+    /// Runs `ctr` with input from `write`.
     pub(super) fn ctr_with_input(&self, arguments: &[&str], write: impl FnOnce(&mut dyn Write) -> Result<()> + Send) -> Result<()> {
         if let Some(Direct { client, socket }) = &self.direct {
             let sh = self.env.tools.shell(&self.env.project)?;
@@ -75,20 +75,20 @@ impl<'a> Containerd<'a> {
         self.engine.exec_with_writer(&node(self.env), &command, write)?.ok(&what).map(drop)
     }
 
-    /// Whether there is an image of this name.
+    /// Whether containerd has an image with this name.
     pub(super) fn has_image(&self, reference: &str) -> Result<bool> {
         let name = normalized(reference);
         let filter = format!("name=={name}");
         Ok(self.ctr(&["images", "ls", "-q", &filter])?.lines().any(|it| it == name))
     }
 
-    /// The names of all snapshots that are whole: chain digests of unpacked layers among them.
+    /// The names of all committed snapshots; those of unpacked layers are chain IDs.
     pub(super) fn unpacked(&self) -> Result<Vec<String>> {
         let listed = self.ctr(&["snapshots", "ls"])?;
         Ok(committed(&listed))
     }
 
-    /// Begins a snapshot above a whole one and says where its files belong, as this process reaches that folder.
+    /// Prepares a snapshot on a committed parent, and returns the folder for its files on this host.
     pub(super) fn prepare(&self, name: &str, parent: Option<&str>) -> Result<PathBuf> {
         let var = self.var.as_ref().context("the node's /var is no volume")?;
         let mut command = vec!["snapshots", "prepare", "--mounts", name];
@@ -100,7 +100,7 @@ impl<'a> Containerd<'a> {
     }
 }
 
-/// Where what is written to a snapshot lies: the upper folder of an overlay, or all of it where there is nothing below.
+/// The folder for a snapshot's files: the upper directory of an overlay, or the bind-mounted directory without a parent.
 fn folder(mounts: &str) -> Option<String> {
     let mounts: Value = serde_json::from_str(mounts).ok()?;
     let [mount] = mounts.as_array()?.as_slice() else { return None };
@@ -111,13 +111,13 @@ fn folder(mounts: &str) -> Option<String> {
     options.into_iter().find_map(|it| it.strip_prefix("upperdir=")).map(str::to_owned)
 }
 
-/// Of a table of name, parent (which the lowest has none of) and kind.
+/// The committed names in a table of name, parent (missing for the lowest layer) and kind.
 fn committed(listed: &str) -> Vec<String> {
     let rows = listed.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     rows.filter(|it| it.last() == Some(&"Committed")).map(|it| it[0].to_owned()).collect()
 }
 
-/// The name that containerd keeps: with a registry's host and a path in any case.
+/// containerd's form of a reference: always with registry and repository path.
 pub(super) fn normalized(reference: &str) -> String {
     let first = reference.split('/').next().unwrap_or_default();
     let has_host = reference.contains('/') && (first.contains('.') || first.contains(':') || first == "localhost");

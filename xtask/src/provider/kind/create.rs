@@ -1,4 +1,4 @@
-//! A cluster made by kind: its network, its port and its nodes. Another program may take the port first; then the next one is tried.
+//! Creates the cluster with kind: network, port and nodes. If another program takes the port meanwhile, tries the next one.
 
 use std::{
     path::Path,
@@ -20,12 +20,12 @@ use crate::{
     record,
 };
 
-/// So many ports may be lost to other programs before this run gives up.
+/// The number of ports to try.
 const PORTS: usize = 10;
 
-/// Makes the cluster and writes the instance's kubeconfig. `early` is called once the API server takes objects.
+/// Creates the cluster and writes the instance's kubeconfig. Calls `early` once the API server accepts objects.
 pub(super) fn create(env: &Env, engine: &Engine, early: &(dyn Fn() + Sync)) -> Result<()> {
-    // Its kube-proxy would crash again and again, and nothing would say why.
+    // Otherwise its kube-proxy would crash repeatedly without a clear message.
     if let Some(why) = host::too_few_watchers() {
         let hint = "`cargo xtask ls` shows the instances that run: delete one, or raise the limit with\nsysctl -w fs.inotify.max_user_instances=1024";
         return Err(Problem::requirement(why).code(Code::WatchersUsedUp).hint(hint).into());
@@ -33,7 +33,7 @@ pub(super) fn create(env: &Env, engine: &Engine, early: &(dyn Fn() + Sync)) -> R
     let kind = images::kind_binary(env, TASK)?;
     let choice = port::choose(env.config.cluster.port, engine, &[])?;
     ensure_network(env, engine)?;
-    // A file of its own: others read the instance's while kind writes this one, and not at once.
+    // A separate file, since kind writes it in several steps while other threads read the instance's.
     let kubeconfig = env.work("kind-kubeconfig");
     let made = on_a_free_port(env, engine, choice, |port| {
         let made = run(env, engine, early, &kind, &kubeconfig, port);
@@ -48,8 +48,8 @@ pub(super) fn create(env: &Env, engine: &Engine, early: &(dyn Fn() + Sync)) -> R
     record::write_file(&env.kubeconfig(), &text.with_context(|| format!("read {}, which kind wrote", kubeconfig.display()))?)
 }
 
-/// Calls `make` with the port, and with the next free one where another program took it at the same moment. A port that the user
-/// set is the only one.
+/// Calls `make` with the port; if another program took it meanwhile, with the next free one. A port that the user set is the only one to
+/// try.
 fn on_a_free_port(env: &Env, engine: &Engine, first: port::Choice, mut make: impl FnMut(u16) -> Result<()>) -> Result<()> {
     let mut choice = first;
     let mut lost = Vec::new();
@@ -74,7 +74,7 @@ fn on_a_free_port(env: &Env, engine: &Engine, first: port::Choice, mut make: imp
     }
 }
 
-/// Whether the engine refused to start a node for its port: it never ran, and nothing of the cluster is to be kept.
+/// Whether the engine failed to start a node because of its port. That node never ran, so there is no evidence to keep.
 fn is_lost(error: &anyhow::Error) -> bool {
     let said = format!("{error:#}");
     (said.contains("docker run ") || said.contains("podman run ")) && port::was_lost(&said)
@@ -87,14 +87,14 @@ fn remove(env: &Env, engine: &Engine, kind: &Path, kubeconfig: &Path) -> Result<
     env.tools.run(TASK, command.env("DOCKER_HOST", &engine.host).env("KIND_EXPERIMENTAL_PROVIDER", "docker"))
 }
 
-/// One call of kind; what helps its cluster to come up faster runs beside it.
+/// Runs kind once, with the shortcuts in parallel.
 fn run(env: &Env, engine: &Engine, early: &(dyn Fn() + Sync), kind: &Path, kubeconfig: &Path, port: u16) -> Result<()> {
     let file = env.work("kind.json");
     record::write_file(&file, configuration(env, port, env.config.cluster.shortcuts)?.as_bytes())?;
     let image = images::reference(env, TASK, Role::Node)?;
     let name = &env.instance;
     let sh = env.tools.shell(&env.project)?;
-    // Not removed on failure: the next run looks at what is there, and the log names the cause.
+    // A failed cluster stays, so that the next run can inspect it; the log has the cause.
     let command = cmd!(sh, "{kind} create cluster --name {name} --image {image} --config {file} --kubeconfig {kubeconfig} --retain")
         .env("DOCKER_HOST", &engine.host)
         .env("KIND_EXPERIMENTAL_PROVIDER", "docker")

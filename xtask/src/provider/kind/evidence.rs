@@ -1,5 +1,4 @@
-//! What the nodes of a cluster of kind say of themselves, and what kind itself said. Read from whatever still answers: of a node that has
-//! stopped, the engine gives the log and the files.
+//! Evidence from the nodes of a kind cluster and from kind itself. Of a stopped node, the engine still has the log and the files.
 
 use std::{
     fs,
@@ -21,29 +20,29 @@ use crate::{
     report::Waiting,
 };
 
-/// One question to the engine or a node.
+/// The limit of one request to the engine or a node.
 const EACH: Duration = Duration::from_secs(10);
-/// All of them: a node that hangs must not hold up the error for long.
+/// The limit of all requests, so that a hanging node does not delay the error for long.
 const ALL: Duration = Duration::from_secs(30);
-/// The end of each journal and of the node's log.
+/// The number of last lines of each journal and of the node's log.
 const LINES: usize = 2000;
-/// What is read of a file: a little more than is kept, so that no secret is cut in two before it is masked.
+/// How much of a file is read: a little more than is kept, so that no secret is cut before it is masked.
 const FILE_LIMIT: usize = TEXT_LIMIT + 64 * 1024;
 
-/// Files of a node that say how it was set up. kubeadm's configuration is written by kind, the manifests by kubeadm.
+/// Configuration files of a node. kind writes kubeadm's configuration, kubeadm the manifests.
 const FILES: [&str; 4] = ["/kind/kubeadm.conf", "/etc/kubernetes/manifests", "/var/lib/kubelet/config.yaml", "/etc/containerd/config.toml"];
 
-/// Commands whose output goes into `state.txt`.
+/// Commands for `state.txt`.
 const COMMANDS: [&[&str]; 4] =
     [&["df", "-h"], &["free", "-m"], &["systemctl", "--failed", "--no-pager"], &["ctr", "--namespace", "k8s.io", "tasks", "list"]];
 
-/// Runs `work`. When it fails, keeps what the nodes say and names the folder in the error. Not after Ctrl-C: then the next run keeps it
-/// before it removes the half-made node.
+/// Calls `work`. After a failure, stores the nodes' logs and names the folder in the error. Not after Ctrl-C: the next run stores them
+/// before it removes the unfinished node.
 pub(super) fn kept_on_failure(env: &Env, work: impl FnOnce() -> Result<()>) -> Result<()> {
     let Err(error) = work() else { return Ok(()) };
     let engine = match env.interrupt.status() {
         Ok(()) => env.engine()?.clone(),
-        // A run that is too slow is what evidence is for.
+        // A timed-out run needs the evidence, too.
         Err(problem) if problem.code == Code::RunTimedOut => env.engine()?.after_the_end(),
         Err(_) => return Err(error),
     };
@@ -57,7 +56,8 @@ pub(super) fn kept_on_failure(env: &Env, work: impl FnOnce() -> Result<()>) -> R
     }
 }
 
-/// The folder with what a half-made node said, before that node is removed. What an earlier run kept of the same node is enough.
+/// Stores the logs of an unfinished node before it is removed, and returns the folder. If an earlier run has stored those of the same node,
+/// returns that folder.
 pub(super) fn keep_before_removal(env: &Env, engine: &Engine, container: &Container) -> Option<String> {
     if let Some(folder) = evidence::latest(env).filter(|it| was_kept_since(it, &container.started)) {
         return Some(relative(env, &folder));
@@ -71,7 +71,7 @@ pub(super) fn keep_before_removal(env: &Env, engine: &Engine, container: &Contai
     }
 }
 
-/// Whether the folder was written after the node had started.
+/// Whether the folder was written after the node's start.
 fn was_kept_since(folder: &Path, started: &str) -> bool {
     let written = fs::metadata(folder).and_then(|it| it.modified()).ok().and_then(|it| jiff::Timestamp::try_from(it).ok());
     written.zip(started.parse().ok()).is_some_and(|(written, started): (jiff::Timestamp, jiff::Timestamp)| written > started)
@@ -81,16 +81,16 @@ fn relative(env: &Env, folder: &Path) -> String {
     folder.strip_prefix(&env.project).unwrap_or(folder).display().to_string()
 }
 
-/// What is known of a failure.
+/// The stored evidence of a failure.
 struct Kept {
     /// Relative to the project.
     folder: String,
     cause: Option<String>,
-    /// Whether a shell can be had in the first node.
+    /// Whether the first node runs, so that `shell node` works.
     running: bool,
 }
 
-/// Keeps what the nodes say in a folder of this name. None where there is no node of ours.
+/// Stores the nodes' logs in a folder with this name. `None` if we have no node.
 fn keep(env: &Env, engine: &Engine, name: &str) -> Result<Option<Kept>> {
     let (evidence, nodes) = look(env, engine)?;
     if nodes.is_empty() {
@@ -105,12 +105,12 @@ fn keep(env: &Env, engine: &Engine, name: &str) -> Result<Option<Kept>> {
     Ok(Some(Kept { folder, cause, running }))
 }
 
-/// See the file's head. Empty where the instance has no node.
+/// The evidence; empty if the instance has no node.
 pub(super) fn collect(env: &Env, engine: &Engine) -> Result<Evidence> {
     look(env, engine).map(|(evidence, _)| evidence)
 }
 
-/// What nodes and kind say, and the nodes.
+/// The evidence of nodes and kind, and the nodes.
 fn look(env: &Env, engine: &Engine) -> Result<(Evidence, Vec<(String, Container)>)> {
     let engine = engine.within(EACH);
     let (mut out, mut nodes) = (Evidence::default(), Vec::new());
@@ -155,7 +155,7 @@ fn of_node(out: &mut Evidence, engine: &Engine, node: &str, container: &Containe
     for path in FILES {
         files(out, engine, node, path, |_| true);
     }
-    // The control plane's own pods, from the files of their containers: readable when the API server is not.
+    // The logs of the control plane's pods, from their files, which can be read without the API server.
     files(out, engine, node, "/var/log/pods", |name| name.contains("/kube-system_"));
 }
 
@@ -177,7 +177,7 @@ fn files(out: &mut Evidence, engine: &Engine, node: &str, path: &str, wanted: im
     }
 }
 
-/// What kind was given, and what it wrote in the last run that called it.
+/// kind's configuration, and its output in the last run that called it.
 fn of_kind(out: &mut Evidence, env: &Env) {
     let read = |path: PathBuf| Ok(String::from_utf8_lossy(&fs::read(path)?).into_owned());
     out.take("kind.json", read(env.work("kind.json")));
@@ -188,8 +188,8 @@ fn of_kind(out: &mut Evidence, env: &Env) {
     }
 }
 
-/// The error with its probable cause, the folder and the command that looks inside the node. The cause stands in the place of the last
-/// lines of kind, which are those of a stack trace; the log has them.
+/// Adds the probable cause, the folder and the command for a shell in the node. The cause replaces kind's last lines, which are a stack
+/// trace; the log still has them.
 fn with_way_in(env: &Env, mut error: anyhow::Error, kept: &Kept) -> anyhow::Error {
     let mut way = format!("the node's logs are in {}", kept.folder);
     if kept.running {

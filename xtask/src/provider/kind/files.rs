@@ -1,7 +1,7 @@
-//! Files of the node: read past the engine where this process can, else through it.
+//! Files of the node: read directly if this process can, else through the engine.
 //!
-//! An engine mounts a container's volumes anew for each look at a file, and a command in a container costs a tenth of a second; both are
-//! dear while a cluster comes up and is looked at twenty times a second.
+//! For each file the engine mounts the container's volumes, and a command in a container takes a tenth of a second. That is too slow for
+//! twenty checks a second while a cluster starts.
 
 use std::{
     fs,
@@ -12,16 +12,16 @@ use anyhow::{Context as _, Result};
 
 use crate::{engine::Engine, env::Env, provider::kind::node};
 
-/// The files of a node that runs.
+/// The files of a running node.
 pub(super) struct Files<'a> {
     engine: &'a Engine,
     node: String,
-    /// The node's root, where the host shows it to this process.
+    /// The node's root directory, if the host shows it to this process.
     root: Option<PathBuf>,
 }
 
 impl<'a> Files<'a> {
-    /// None where the node does not run.
+    /// `None` if the node does not run.
     pub(super) fn of(env: &Env, engine: &'a Engine) -> Result<Option<Files<'a>>> {
         let node = node(env);
         let Some(container) = engine.container(&node)?.filter(|it| it.running) else { return Ok(None) };
@@ -36,7 +36,7 @@ impl<'a> Files<'a> {
         }
     }
 
-    /// Makes an empty file in a folder that is there.
+    /// Creates an empty file in an existing folder.
     pub(super) fn touch(&self, path: &str) -> Result<()> {
         match &self.root {
             Some(root) => fs::write(inside(root, path), "").with_context(|| format!("write {path} of {}", self.node)),
@@ -52,14 +52,14 @@ impl<'a> Files<'a> {
     }
 }
 
-/// The root of the node whose first process has this number, where the host shows it to this process.
+/// The root directory of the node whose first process has this id, if the host shows it to this process.
 pub(super) fn root(node: &str, process: i64) -> Option<PathBuf> {
     let root = PathBuf::from(format!("/proc/{process}/root"));
     is_of(&root, node).then_some(root)
 }
 
-/// Whether this is the root of the node, and not of what has its number on another machine than the engine's. A node's host name is its
-/// own name.
+/// Whether this is the root directory of the node, and not of a process with the same id on another machine than the engine's. The node's
+/// host name is its container's name.
 fn is_of(root: &Path, node: &str) -> bool {
     fs::read_to_string(inside(root, "/etc/hostname")).is_ok_and(|it| it.trim() == node)
 }

@@ -1,4 +1,5 @@
-//! The files of a database's first instance, made in the node, where `bootstrap` of the recipes does what the operator's Job would.
+//! Runs initdb for a database's first instance in the node. `bootstrap`, a program in the node image from packages, does the work of the
+//! operator's Job.
 
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
@@ -13,17 +14,17 @@ use crate::{
 };
 
 const TASK: TaskId = TaskId::Database;
-/// Where the recipe of the node image puts it.
+/// Its path in the node.
 const PROGRAM: &str = "/usr/libexec/pocdeploy/bootstrap";
 
-/// What `bootstrap` says: either of both.
+/// The output of `bootstrap`: one of the two fields.
 #[derive(Deserialize)]
 struct Answer {
     claim: Option<Value>,
     reason: Option<String>,
 }
 
-/// Has the files made, or waits until they are where that was begun; the claim for them.
+/// Runs initdb, or waits for one that is running, and returns the PVC with the result.
 pub(super) fn make(env: &Env, engine: &Engine, database: &Value) -> Result<Option<Value>> {
     let operator = images::reference(env, TASK, Role::Operator)?;
     let input = futures_util::stream::iter([Ok(bytes::Bytes::from(serde_json::to_vec(database)?))]);

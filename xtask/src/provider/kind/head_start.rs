@@ -1,6 +1,6 @@
-//! Lets others build upon a cluster that kind is still making: its API server takes objects seconds before kind has finished.
+//! Starts work on a cluster that kind is still creating: its API server accepts objects seconds before kind has finished.
 //!
-//! A head start and no more: what fails here fails again, and is told, when kind has ended.
+//! Errors here are ignored: if they persist, the work after kind's end reports them.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -19,12 +19,12 @@ use crate::{
     record,
 };
 
-/// What kubeadm writes first.
+/// The first file that kubeadm writes.
 const FIRST: &str = "/etc/kubernetes/pki/ca.crt";
 
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Says that the cluster is usable as soon as its API server takes objects from whom the instance's kubeconfig names.
+/// Reports the cluster as usable as soon as its API server accepts objects from the user of the instance's kubeconfig.
 pub(super) fn announce(env: &Env, engine: &Engine, ended: &AtomicBool) {
     let Some(files) = once_there_is(env, engine, ended, ADMIN) else { return };
     let (mut clusters, mut given) = (None, false);
@@ -45,14 +45,14 @@ pub(super) fn announce(env: &Env, engine: &Engine, ended: &AtomicBool) {
     }
 }
 
-/// Calls what can be begun as soon as the node runs programs: when kubeadm does, since kind may start containerd anew before.
+/// Calls `begin` when kubeadm starts. Not before, since kind may restart containerd.
 pub(super) fn once_it_runs(env: &Env, engine: &Engine, ended: &AtomicBool, begin: &(dyn Fn() + Sync)) {
     if once_there_is(env, engine, ended, FIRST).is_some() {
         begin();
     }
 }
 
-/// Waits for a file of the node; none where kind ends or the user wants an end before.
+/// Waits for a file in the node; `None` if kind ends or the run is interrupted before.
 fn once_there_is<'a>(env: &Env, engine: &'a Engine, ended: &AtomicBool, path: &str) -> Option<Files<'a>> {
     let mut files = None;
     while !ended.load(Ordering::Relaxed) {
@@ -67,8 +67,8 @@ fn once_there_is<'a>(env: &Env, engine: &'a Engine, ended: &AtomicBool, path: &s
     None
 }
 
-/// The cluster as the instance's kubeconfig reaches it, which is made of the node's, and as somebody does whom the API server asks for no
-/// rights; nothing of the latter is kept. kind writes the same kubeconfig when it ends.
+/// Two clients: one with the instance's kubeconfig (a copy of the node's `admin.conf`), one with `super-admin.conf`, which bypasses RBAC.
+/// The second kubeconfig is never written to disk. kind writes the same instance's kubeconfig when it ends.
 fn open(env: &Env, engine: &Engine, files: &Files<'_>) -> Result<(Cluster, Cluster)> {
     let server = server(env, engine)?;
     let kubeconfig = |path: &str| at(&files.read(path)?, &server).with_context(|| format!("read the node's {path}"));
@@ -77,14 +77,14 @@ fn open(env: &Env, engine: &Engine, files: &Files<'_>) -> Result<(Cluster, Clust
     Ok((Cluster::open(env, &env.kubeconfig())?, giver))
 }
 
-/// The API server's address on this side.
+/// The API server's URL on this machine.
 fn server(env: &Env, engine: &Engine) -> Result<String> {
     let container = engine.container(&node(env))?.context("the node is gone")?;
     let port = container.published(API_PORT).context("the node publishes no port of its API server")?;
     Ok(format!("https://127.0.0.1:{port}"))
 }
 
-/// The node's `admin.conf` with an address that this machine reaches: the same that kind writes when the cluster is finished.
+/// The node's `admin.conf` with the URL on this machine: the same kubeconfig that kind writes for a finished cluster.
 pub(super) fn kubeconfig(env: &Env, engine: &Engine) -> Result<String> {
     let files = Files::of(env, engine)?.context("the node does not run")?;
     if !files.has(ADMIN)? {
@@ -93,19 +93,20 @@ pub(super) fn kubeconfig(env: &Env, engine: &Engine) -> Result<String> {
     at(&files.read(ADMIN)?, &server(env, engine)?).with_context(|| format!("read the node's {ADMIN}"))
 }
 
-/// A kubeconfig of the node, with the API server's address on this side.
+/// A kubeconfig of the node, with the API server's URL on this machine.
 fn at(text: &str, server: &str) -> Result<String> {
     let mut config: Value = serde_saphyr::from_str(text)?;
-    // Written last: without it, kubeadm is not done with the file.
+    // kubeadm writes the key last, so without it the file is incomplete.
     config.pointer("/users/0/user/client-key-data").context("it holds no key")?;
     let cluster = config.pointer_mut("/clusters/0/cluster").context("it names no cluster")?;
     cluster["server"] = json!(server);
     Ok(config.to_string())
 }
 
-/// Rules without which somebody would wait: the administrator's, as the API server and kubeadm make them, the one a second after it
-/// serves, the other after that; and that a node may read claims and volumes. It may read those of its pods anyway, as soon as the API
-/// server's other half has heard of the pod; a kubelet that hears of it first, and is refused, asks again after ten to fifteen seconds.
+/// RBAC objects that the API server and kubeadm create too late. The cluster-admin bindings of the administrator: the API server creates
+/// one a second after it serves, kubeadm the other after that. And permission for nodes to read PVCs and PVs: the node authorizer allows a
+/// node to read those of its pods only after it has seen the pod; a kubelet that sees the pod first is refused, and retries after ten to
+/// fifteen seconds.
 fn rules() -> [Value; 4] {
     let api = "rbac.authorization.k8s.io";
     let binding = |name: &str, role: &str, group: &str| {

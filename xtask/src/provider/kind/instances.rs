@@ -1,4 +1,4 @@
-//! The instances in this machine's engine, by the labels of their networks. Asks no cluster, starts no engine.
+//! The instances in this machine's engine, by the labels of their networks. Reads no cluster and starts no engine.
 
 use anyhow::Result;
 
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// Every instance whose cluster runs, or ran, in the engine; none where no engine answers.
+/// Every instance with a cluster in the engine, running or stopped; empty if no engine answers.
 pub fn on_this_machine(env: &Env) -> Result<Vec<Instance>> {
     if env.engine().is_err() {
         match engines::find(env)? {

@@ -1,8 +1,8 @@
-//! An image of the engine into the node: a partial archive with only the layers that the node lacks.
+//! Loads an image of the engine into the node: a partial archive with only the layers that the node lacks.
 //!
-//! containerd reads no layer whose chain is unpacked already, so the archive need not hold it. Large layers do not travel at all where
-//! engine and node keep them on one disk: the node's snapshot gets links to the engine's files. Where the engine's store cannot be
-//! read, the engine exports the whole image.
+//! containerd does not read a layer whose chain ID is unpacked already, so the archive need not contain it. If engine and node store layers
+//! on the same disk, large layers are not copied: the node's snapshot gets hard links to the engine's files. If the engine's store cannot
+//! be read, the engine exports the whole image.
 
 use std::io::Write;
 
@@ -23,14 +23,14 @@ use crate::{
 
 const TASK: TaskId = TaskId::Load;
 
-/// Brings the image to the node under its own name; done when containerd says that it has taken it.
+/// Loads the image into the node under its own name; done when containerd has it.
 pub(super) fn load(env: &Env, containerd: &Containerd<'_>, reference: &str) -> Result<()> {
     let engine = env.engine()?;
     match engine.stored(reference)? {
         Some(image) => {
             let file = env.work(BROUGHT);
             let earlier = record::read_json::<Brought>(&file).filter(|it| it.node == containerd.node).unwrap_or_default();
-            // What was there after the last time is likely to be there still; where it is not, containerd refuses the image.
+            // Layers of the last load are probably still there; if not, containerd rejects the image.
             if earlier.chains.is_empty() || bring(env, containerd, &image, reference, &earlier.chains).is_err() {
                 bring(env, containerd, &image, reference, &containerd.unpacked()?)?;
             }
@@ -46,17 +46,17 @@ pub(super) fn load(env: &Env, containerd: &Containerd<'_>, reference: &str) -> R
     Ok(())
 }
 
-/// What the last image that was brought to a node consists of.
+/// The layers of the image that was last loaded into a node.
 const BROUGHT: &str = "record/brought.json";
 
 #[derive(Default, Serialize, Deserialize)]
 struct Brought {
-    /// The node's container: another node holds nothing of it.
+    /// The node's container id, since another node has none of the layers.
     node: String,
     chains: Vec<String>,
 }
 
-/// Brings all layers but those that are there, and the image's name.
+/// Loads all layers except `there`, and the image's name.
 fn bring(env: &Env, containerd: &Containerd<'_>, image: &StoredImage, reference: &str, there: &[String]) -> Result<()> {
     let mut missing: Vec<bool> = image.layers.iter().map(|it| !there.contains(&it.chain)).collect();
     let count = missing.iter().filter(|it| **it).count();
@@ -64,14 +64,14 @@ fn bring(env: &Env, containerd: &Containerd<'_>, image: &StoredImage, reference:
     let linked = link(env, containerd, image, &mut missing);
     let archive = Archive::new(image, &missing, &normalized(reference))?;
     containerd.ctr_with_input(&["images", "import", "--digests", "-"], |out| archive.write_to(out))?;
-    // The image keeps them from now on, and only as long as it is there itself.
+    // The image references the snapshots now, so that they are garbage-collected with it.
     linked.iter().try_for_each(|it| containerd.ctr(&["snapshots", "label", &it.chain, "containerd.io/gc.root="]).map(drop))
 }
 
-/// Smaller layers arrive sooner in the archive.
+/// Smaller layers are faster in the archive.
 const LARGE: u64 = 4_000_000;
 
-/// Unpacks the large layers, and those below them, by links. What that does not work for is left to the archive.
+/// Unpacks the large layers, and those below them, by links. If that fails, the archive contains them.
 fn link<'a>(env: &Env, containerd: &Containerd<'_>, image: &'a StoredImage, missing: &mut [bool]) -> Vec<&'a Layer> {
     let mut linked = Vec::new();
     let is_large = |(layer, missing): (&Layer, &bool)| *missing && layer.content >= LARGE;
@@ -93,7 +93,7 @@ fn link<'a>(env: &Env, containerd: &Containerd<'_>, image: &'a StoredImage, miss
     linked
 }
 
-/// Makes the snapshot of one layer; a half-made one of a run that was cut off gives way.
+/// Creates the snapshot of one layer, and replaces an unfinished one of an interrupted run.
 fn link_layer(containerd: &Containerd<'_>, layer: &Layer, parent: Option<&str>) -> Result<()> {
     let name = format!("pocdeploy-{}", layer.chain);
     let remove = || containerd.ctr(&["snapshots", "delete", &name]);
@@ -103,16 +103,16 @@ fn link_layer(containerd: &Containerd<'_>, layer: &Layer, parent: Option<&str>) 
     })?;
     let made = layer.link_into(&folder).and_then(|()| containerd.ctr(&["snapshots", "commit", &layer.chain, &name]).map(drop));
     if made.is_err() {
-        // What stays behind gives way to the next try.
+        // The next attempt replaces leftovers.
         remove().ok();
     }
     made
 }
 
-/// A layout of the Open Container Initiative, as one stream.
+/// An OCI image layout, as one stream.
 struct Archive<'a> {
     image: &'a StoredImage,
-    /// The layers that travel, each with its length.
+    /// The layers in the archive, each with its length.
     layers: Vec<(&'a Layer, u64)>,
     manifest: Vec<u8>,
     index: Vec<u8>,

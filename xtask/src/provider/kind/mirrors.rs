@@ -1,4 +1,4 @@
-//! The mirrors of `[images.mirrors]`, told to the node's containerd.
+//! Configures the mirrors of `[images.mirrors]` in the node's containerd.
 
 use anyhow::{Context as _, Result};
 
@@ -9,7 +9,7 @@ use crate::{
     provider::kind::{TASK, node},
 };
 
-/// Tells the node's containerd which mirror stands in for which registry.
+/// Writes containerd's configuration of each mirrored registry.
 pub(super) fn pass(env: &Env, engine: &Engine) -> Result<()> {
     if env.config.images.mirrors.is_empty() || images::chosen(env, TASK)? != Chosen::Registry {
         return Ok(());

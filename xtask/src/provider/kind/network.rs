@@ -1,4 +1,4 @@
-//! The networks that carry this tool's labels: the instance's, and those that a `bench` in this project left.
+//! The networks with this tool's labels: the instance's, and those that a `bench` of this project left.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use crate::{
     provider::kind::{BENCH, INSTANCE_LABEL, PROJECT_LABEL, network, owns_network},
 };
 
-/// The instance's network with its labels, which make what is on it this tool's: made where it is not there.
+/// The instance's network, whose labels mark everything on it as ours. Creates it if it is missing.
 pub fn ensure_network(env: &Env, engine: &Engine) -> Result<()> {
     if engine.network_labels(&network(env))?.is_none() {
         let labels = HashMap::from([
@@ -26,8 +26,8 @@ pub fn ensure_network(env: &Env, engine: &Engine) -> Result<()> {
     Ok(())
 }
 
-/// The networks of a `bench` in this project that was cut off. Its copy of the project is an instance of its own, and the plain script's
-/// cluster is on the same network.
+/// The networks of an interrupted `bench` of this project. Its copy of the project is a separate instance, and the plain script's cluster
+/// is on the same network.
 pub(super) fn of_bench(env: &Env, engine: &Engine) -> Result<Vec<String>> {
     engine.networks_with_label(&format!("{PROJECT_LABEL}={}", env.work(BENCH).display()))
 }

@@ -1,4 +1,4 @@
-//! When a node that was made or started can be worked with.
+//! Waits until a created or started node is usable.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::{
 /// A small machine under load needs one minute; kubeadm itself gives up after four.
 const READY_LIMIT: Duration = Duration::from_secs(240);
 
-/// Waits until the API server answers and the node takes pods.
+/// Waits until the API server answers and the node accepts pods.
 pub(super) fn wait_until_ready(env: &Env, cluster: &Cluster) -> Result<()> {
     let api = Wait::new(env, "the API server", READY_LIMIT);
     cluster.wait_for(env, TASK, &api, || Ok(cluster.is_ready().map_or_else(Verdict::NotYet, |()| Verdict::Yes)))?;
@@ -23,8 +23,8 @@ pub(super) fn wait_until_ready(env: &Env, cluster: &Cluster) -> Result<()> {
     cluster.wait_for_object(env, TASK, &Wait::new(env, "the node", READY_LIMIT), &id, verdict::node)
 }
 
-/// After a node's start the API server still shows what was true before its stop: waits until no pod claims a container
-/// that was started before the node was.
+/// After a node's restart, the API server still shows the state before its stop. Waits until no pod has a container that started before the
+/// node.
 pub(super) fn wait_until_true(env: &Env, engine: &Engine, cluster: &Cluster) -> Result<()> {
     let started = engine.container(&node(env))?.map(|it| it.started).unwrap_or_default();
     let wait = Wait::new(env, "the node's pods to be looked at again", READY_LIMIT);
@@ -32,7 +32,7 @@ pub(super) fn wait_until_true(env: &Env, engine: &Engine, cluster: &Cluster) -> 
 }
 
 fn seen_since(pods: &[Value], started: &str) -> Verdict {
-    // To the second: the one clock writes fractions, the other none.
+    // Compares seconds, since only one of the clocks writes fractions.
     let second = |it: &str| it.chars().take("2026-01-01T00:00:00".len()).collect::<String>();
     for pod in pods {
         for container in pod.pointer("/status/containerStatuses").and_then(Value::as_array).into_iter().flatten() {

@@ -1,17 +1,17 @@
-//! What makes a cluster on the user's own machine come up faster and is fit for a cluster that is thrown away only.
+//! Shortcuts that make a kind cluster start faster and are safe only on a disposable cluster.
 //!
-//! No other provider has any of it, and `plan` names each.
+//! No other provider uses them; `plan` lists each.
 
 use serde_json::{Value, json};
 
 use crate::provider::kind::ADMIN;
 
-/// The API server's certificate, which names the node. Scheduler, controller manager and kubelet serve their own node only; one that is
-/// given none makes itself two keys of 2048 bits before it begins (`GenerateSelfSignedCertKey`), which takes 0.1 to 0.3 s each.
+/// The API server's certificate, which names the node. Scheduler, controller manager and kubelet serve their own node only; without a
+/// certificate each generates two 2048-bit keys at start (`GenerateSelfSignedCertKey`), which takes 0.1 to 0.3 s each.
 const CERTIFICATE: &str = "/etc/kubernetes/pki/apiserver.crt";
 const KEY: &str = "/etc/kubernetes/pki/apiserver.key";
 
-/// What is done differently, in words, for `plan`.
+/// Descriptions for `plan`.
 pub(super) const NAMES: [&str; 11] = [
     "etcd does not wait for the disk: a machine that loses power may lose the cluster's objects; PostgreSQL's own data is always flushed",
     "scheduler, controller manager and operator hold no elections, since there is one of each",
@@ -26,12 +26,13 @@ pub(super) const NAMES: [&str; 11] = [
     "the operator's definitions are without their descriptions: `kubectl explain` has no words for its kinds",
 ];
 
-/// Adds them to kind's configuration; what the file itself says stays. The recipes' own node image has patches for kubeadm.
+/// Adds the shortcuts to kind's configuration; settings in the file have priority. The node image from packages has its own patches for
+/// kubeadm.
 pub(super) fn add(document: &mut Value, own_image: bool) {
     let is_alone = super::config::is_alone(document);
     let mut etcd = vec![("unsafe-no-fsync", "true")];
     if is_alone {
-        // It elects itself after one to six beats, and the API server waits for that: half a second at etcd's own settings.
+        // etcd elects itself after one to six heartbeats, and the API server waits for that: half a second with etcd's defaults.
         etcd.extend([("heartbeat-interval", "20"), ("election-timeout", "100")]);
     }
     let cluster = json!({
@@ -40,13 +41,13 @@ pub(super) fn add(document: &mut Value, own_image: bool) {
         "etcd": { "local": { "extraArgs": etcd.into_iter().map(argument).collect::<Vec<_>>() } },
     });
     super::config::push(document, "kubeadmConfigPatches", &cluster.to_string());
-    // By default a second lies between two of its looks, and a new endpoint is of no use before the next.
+    // By default kube-proxy waits a second between two syncs, and a new endpoint works only after the next.
     super::config::push(document, "kubeadmConfigPatches", "kind: KubeProxyConfiguration\niptables:\n  minSyncPeriod: 100ms\n");
-    // kind writes the scheduler's arguments only where there are feature gates.
+    // kind sets the scheduler's arguments only if there are feature gates.
     let gates = document.get("featureGates").and_then(Value::as_object).is_some_and(|it| !it.is_empty());
     let mut operations = Vec::new();
-    // Some forty controllers each make an account and ask for its token when they start, one after the other, and the first pods
-    // wait for that. Twenty calls a second are what they may make by default.
+    // At start, about forty controllers each create a ServiceAccount and request its token, one after the other, and the first pods wait
+    // for that. The default limit is twenty requests a second.
     let manager = [
         ("leader-elect", "false"),
         ("use-service-account-credentials", "false"),
@@ -57,7 +58,7 @@ pub(super) fn add(document: &mut Value, own_image: bool) {
         ("kube-api-burst", "600"),
     ];
     operations.extend(additions(document, "controllerManager", "extraArgs", true, manager.map(argument).to_vec()));
-    // Who may do everything need not wait for the rules that say what a scheduler may.
+    // With cluster-admin the scheduler need not wait for the RBAC objects that give it its permissions.
     let scheduler = [
         ("leader-elect", "false"),
         ("kubeconfig", ADMIN),
@@ -72,13 +73,13 @@ pub(super) fn add(document: &mut Value, own_image: bool) {
     operations.extend(additions(document, "controllerManager", "extraVolumes", false, vec![admin.clone()]));
     let read = vec![admin, volume("certificate", CERTIFICATE), volume("key", KEY)];
     operations.extend(additions(document, "scheduler", "extraVolumes", false, read));
-    // Webhooks are called at their pods' addresses, so that kube-proxy need not be there first.
+    // The API server calls webhooks at the addresses of their pods, so it need not wait for kube-proxy.
     operations.extend(additions(document, "apiServer", "extraArgs", true, vec![argument(("enable-aggregator-routing", "true"))]));
     patch(document, "ClusterConfiguration", Value::from(operations));
     if is_alone {
         let serving = json!({ "kind": "KubeletConfiguration", "tlsCertFile": CERTIFICATE, "tlsPrivateKeyFile": KEY });
         super::config::push(document, "kubeadmConfigPatches", &serving.to_string());
-        // `kubelet-finalize` would start the kubelet once more, when the first pods could start.
+        // `kubelet-finalize` would restart the kubelet just when the first pods could start.
         let skipped = ["kubelet-finalize", "upload-config"];
         let additions = skipped.map(|phase| json!({ "op": "add", "path": "/skipPhases/-", "value": phase }));
         patch(document, "InitConfiguration", json!(additions));
@@ -92,7 +93,7 @@ fn argument((name, value): (&str, &str)) -> Value {
     json!({ "name": name, "value": value })
 }
 
-/// Adds to a list of a program's settings. A list can be added to only where there is one: of kind's own making, or of the file's.
+/// Adds to a list of a program's settings. A list exists only if kind or the file creates it.
 fn additions(document: &Value, program: &str, list: &str, is_there: bool, values: Vec<Value>) -> Vec<Value> {
     let path = format!("/{program}/{list}");
     if is_there || has_list(document, &path) {
@@ -101,14 +102,14 @@ fn additions(document: &Value, program: &str, list: &str, is_there: bool, values
     vec![json!({ "op": "add", "path": path, "value": values })]
 }
 
-/// Whether the file's own patches, for all nodes or for one, bring the list.
+/// Whether the file's own patches, for all nodes or for one, create the list.
 fn has_list(document: &Value, path: &str) -> bool {
     let nodes = document.get("nodes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let patches = std::iter::once(document).chain(nodes).filter_map(|it| it.get("kubeadmConfigPatches")?.as_array()).flatten();
     patches.filter_map(Value::as_str).filter_map(|it| serde_saphyr::from_str::<Value>(it).ok()).any(|it| it.pointer(path).is_some())
 }
 
-/// A JSON patch of what kubeadm reads.
+/// A JSON patch of kubeadm's configuration.
 fn patch(document: &mut Value, kind: &str, operations: Value) {
     let patch = json!({ "group": "kubeadm.k8s.io", "version": "v1beta4", "kind": kind, "patch": operations.to_string() });
     match document.get_mut("kubeadmConfigPatchesJSON6902").and_then(Value::as_array_mut) {
@@ -121,7 +122,7 @@ fn patch(document: &mut Value, kind: &str, operations: Value) {
 mod tests {
     use super::*;
 
-    /// What is done to the list of a program's settings: the paths, in their order.
+    /// The paths of the operations on a program's settings, in order.
     fn paths(mut document: Value, list: &str) -> Vec<String> {
         add(&mut document, true);
         let patch = document["kubeadmConfigPatchesJSON6902"][0]["patch"].as_str().unwrap().to_owned();
@@ -163,7 +164,7 @@ mod tests {
         let patched = |document: &Value| {
             document["kubeadmConfigPatchesJSON6902"].as_array().unwrap().iter().any(|it| it["kind"] == "InitConfiguration")
         };
-        // A worker has no certificate of the API server's.
+        // A worker does not have the API server's certificate.
         let serves = |document: &Value| {
             let patches = document["kubeadmConfigPatches"].as_array().unwrap();
             patches.iter().filter_map(Value::as_str).any(|it| it.contains("KubeletConfiguration") && it.contains(CERTIFICATE))
