@@ -1,7 +1,7 @@
-//! What happens while tasks run, as typed events, and the contract of whoever hears them.
+//! The events of a run, and the trait of their receiver.
 //!
-//! Nothing else in the tool prints words: the files below turn events into a live display, plain lines, JSON, the
-//! record of a run and a page. Data for machines goes to stdout, by the command that owns it.
+//! Tasks print nothing. The files below turn events into a live display, plain lines, JSON, the record of a run and an HTML page. Only the
+//! command itself prints its result, on standard output.
 
 pub mod choose;
 pub mod github;
@@ -30,42 +30,43 @@ use crate::{called, graph::TaskId, report::run::Run};
 
 pub use crate::report::{style::Took, waiting::Waiting};
 
-/// One thing that happened to a task. The names and fields are those of `docs/events.md`.
+/// An event of a task. `docs/events.md` documents names and fields.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
-    /// Everything that the task needs is there; it looks whether it must run.
+    /// The task's needs are fulfilled; its probe checks whether it must run.
     Checking,
-    /// The task runs, and why it had to.
+    /// The task runs, and why.
     Started { reason: String },
-    /// The task runs although its inputs are those of its last success: its product was gone, or stopped.
+    /// The task runs although its inputs have not changed: its product is missing or stopped.
     Restoring { reason: String },
-    /// A part of the task's work begins; parts may run side by side.
+    /// A step of the task starts; steps may run in parallel.
     StepBegan { name: String },
-    /// The part of that name ended, well or not.
+    /// The step ended, with or without success.
     StepEnded { name: String },
-    /// What a running task does at this moment. Shown now and then, not each time.
+    /// What the task does now. Listeners show only some of these events.
     Progress { text: String },
-    /// The task waits for something, for a limited time. Shown now and then, as `Progress` is.
+    /// The task waits for something, with a limit. Listeners show only some of these events.
     Waiting(Waiting),
-    /// A decision or finding that the reader should see once.
+    /// A decision or finding that the user should see once.
     Note { text: String },
-    /// A detail, shown under `-v`, and always in the task's log.
+    /// A detail, shown with `-v` only, and always written to the task's log.
     Detail { text: String },
-    /// The task did its work and its product was seen.
+    /// The task ran, and its probe found the product.
     Done { text: String },
-    /// Nothing to do, and why.
+    /// The task had nothing to do, and why.
     Skipped { reason: String },
-    /// The task failed; the error itself is shown at the end.
+    /// The task failed. The error itself is printed at the end of the run.
     Failed { text: String },
-    /// The task was stopped, or never started, through no fault of its own: by a signal.
+    /// A signal stopped the task, or it was not started because of a signal.
     Cancelled { text: String },
-    /// The task was not started because `because` failed.
+    /// The task was not started because the task `because` failed.
     NotRun { because: TaskId },
 }
 
 impl Event {
-    /// With commands as the user calls them, where the words are ours. Details are often another program's.
+    /// The event with the user's invocation (`pocdeploy` or `cargo xtask`) in our own texts. Details are not changed, since they may be
+    /// another program's output.
     #[must_use]
     pub fn reworded(mut self) -> Event {
         match &mut self {
@@ -83,31 +84,31 @@ impl Event {
     }
 }
 
-/// One thing that happened to the run as a whole.
+/// An event of the whole run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event")]
 pub enum RunEvent {
-    /// A command began; `time` is UTC, `logs` the folder of this run's logs, relative to the project.
+    /// A command started. `time` is UTC; `logs` is the folder of this run's logs, relative to the project.
     #[serde(rename = "run-began")]
     Began { run: String, command: String, time: String, logs: String },
-    /// The tasks that the run consists of, needs first, and what each needs.
+    /// The tasks of the run, each after its needs, and the needs of each.
     #[serde(rename = "run-planned")]
     Planned {
         tasks: Vec<TaskId>,
-        // Records of earlier versions have none.
+        // Records of earlier versions lack it.
         #[serde(default)]
         needs: BTreeMap<TaskId, Vec<TaskId>>,
     },
     /// Every planned task has ended.
     #[serde(rename = "run-settled")]
     Settled,
-    /// Words for people at the end of a run that went well.
+    /// The closing message of a successful run.
     #[serde(rename = "run-closing")]
     Closing { text: String },
-    /// What the command prints on standard output for machines.
+    /// The command's result, which it prints on standard output without `--events`.
     #[serde(rename = "run-result")]
     Result { result: Value },
-    /// The command ended; `error` is absent where it ended well.
+    /// The command ended; without `error` it succeeded.
     #[serde(rename = "run-ended")]
     Ended {
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -115,7 +116,7 @@ pub enum RunEvent {
     },
 }
 
-/// What a listener hears.
+/// An event for a listener.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Told {
     Run(RunEvent),
@@ -126,15 +127,15 @@ pub enum Told {
 pub trait Report: Send + Sync {
     fn event(&self, task: TaskId, event: Event);
     fn run(&self, _event: RunEvent) {}
-    /// Between `true` and `false` the screen belongs to a question: nothing is drawn on it.
+    /// While `on` is true, a question is on the screen, and nothing may be drawn.
     fn hold(&self, _on: bool) {}
-    /// The run so far.
+    /// The state of the run so far.
     fn so_far(&self) -> Run {
         Run::default()
     }
 }
 
-/// How much the terminal shows.
+/// How much is shown on the terminal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
     Quiet,
@@ -143,7 +144,7 @@ pub enum Verbosity {
     Verbose,
 }
 
-/// Keeps events for tests.
+/// Stores events for tests.
 #[derive(Default)]
 pub struct Recorder(pub Mutex<Vec<(TaskId, Event)>>);
 

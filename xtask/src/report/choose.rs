@@ -1,4 +1,4 @@
-//! Which listeners a run has, from its flags and the environment.
+//! Chooses the listeners of a run, by flags and environment.
 
 use std::{
     io::{IsTerminal as _, stderr, stdout},
@@ -18,14 +18,14 @@ pub enum Colour {
     Never,
 }
 
-/// What the flags ask for.
+/// The flags that concern the display.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wanted {
     pub colour: Colour,
     pub verbosity: Verbosity,
 }
 
-/// The places of a run's record.
+/// The paths of a run's record.
 pub struct Places {
     /// All runs of the instance.
     pub runs: PathBuf,
@@ -35,12 +35,12 @@ pub struct Places {
     pub link: PathBuf,
 }
 
-/// `--events`: from the first event on, so that a failure before the run is told too.
+/// The listener of `--events`, attached first so that it also gets a failure before the run.
 pub fn stream(hub: &Hub) {
     hub.attach(Box::new(Stream::new(Box::new(stdout()))));
 }
 
-/// Attaches what the flags and the environment ask for.
+/// Attaches all other listeners.
 pub fn attach(hub: &Hub, wanted: Wanted, places: Places) {
     let variable = |name: &str| std::env::var(name).ok().filter(|it| !it.is_empty());
     let terminal = stderr().is_terminal();
@@ -65,7 +65,7 @@ pub fn attach(hub: &Hub, wanted: Wanted, places: Places) {
 
 type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// The flag, then `NO_COLOR`, then `CLICOLOR_FORCE`, then whether somebody looks.
+/// The flag, then `NO_COLOR`, then `CLICOLOR_FORCE`, then whether standard error is a terminal.
 fn colour(flag: Colour, terminal: bool, variable: Variable<'_>) -> bool {
     match flag {
         Colour::Always => true,
@@ -80,7 +80,7 @@ fn is_dumb(variable: Variable<'_>) -> bool {
     variable("TERM").is_none_or(|it| it == "dumb")
 }
 
-/// A build machine may have a terminal, and nobody before it.
+/// Not in CI, which may have a terminal that no person watches.
 fn is_live(terminal: bool, variable: Variable<'_>) -> bool {
     terminal && !is_dumb(variable) && variable("CI").is_none_or(|it| it == "false")
 }

@@ -1,4 +1,4 @@
-//! GitHub Actions: failures as annotations, the timeline as the step's summary.
+//! GitHub Actions: failures as annotations, the timeline as the step summary.
 
 use std::{fs::OpenOptions, io::Write, path::PathBuf, time::Duration};
 
@@ -9,7 +9,7 @@ use crate::report::{
     timeline,
 };
 
-/// See the file's head.
+/// The listener.
 pub struct GitHub {
     out: Box<dyn Write + Send>,
     /// `GITHUB_STEP_SUMMARY`.
@@ -32,7 +32,7 @@ impl Listener for GitHub {
             Told::Run(RunEvent::Ended { .. }) => {
                 let Some(path) = &self.summary else { return };
                 let file = OpenOptions::new().create(true).append(true).open(path);
-                // A summary that cannot be written is no reason to fail.
+                // A failure to write the summary is ignored.
                 file.and_then(|mut it| it.write_all(summary(run).as_bytes())).ok();
             }
             _ => {}
@@ -40,7 +40,7 @@ impl Listener for GitHub {
     }
 }
 
-/// A table of the tasks in the order in which they began.
+/// A table of the tasks in the order in which they started.
 fn summary(run: &Run) -> String {
     let path = timeline::critical_path(run);
     let state = if run.error.is_some() { "failed" } else { "done" };
@@ -58,7 +58,7 @@ fn summary(run: &Run) -> String {
     out
 }
 
-/// A workflow command is one line.
+/// A workflow command is one line, so newlines are escaped.
 fn escape(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }

@@ -1,4 +1,4 @@
-//! Earlier runs of the instance: which there are, what they tell, how long things usually take.
+//! Earlier runs of the instance: reads and deletes their records, and estimates durations.
 
 use std::{
     collections::BTreeMap,
@@ -17,20 +17,20 @@ use crate::{
 
 /// The file of a run's events.
 pub const EVENTS: &str = "events.ndjson";
-/// Older runs are removed when a new one begins.
+/// The number of runs to keep; older ones are deleted when a new run starts.
 const KEPT: usize = 10;
 
-/// How long a task usually takes when it runs, and when it is restored (`true`).
+/// The usual duration of a task when it runs, and when it is restored (`true`).
 pub type Estimates = BTreeMap<(TaskId, bool), Duration>;
 
-/// The folders of the runs below `runs`, oldest first: their names sort by time.
+/// The folders of the runs below `runs`, oldest first. Their names sort by time.
 pub fn folders(runs: &Path) -> Vec<PathBuf> {
     let mut out: Vec<PathBuf> = fs::read_dir(runs).into_iter().flatten().flatten().map(|it| it.path()).filter(|it| it.is_dir()).collect();
     out.sort();
     out
 }
 
-/// What a run told; nothing where it left no events.
+/// The state of a recorded run; `None` without events.
 pub fn read(folder: &Path) -> Option<Run> {
     let text = fs::read_to_string(folder.join(EVENTS)).ok()?;
     let mut run = Run::default();
@@ -40,7 +40,7 @@ pub fn read(folder: &Path) -> Option<Run> {
     Some(run)
 }
 
-/// Removes all but the last runs.
+/// Deletes all but the last runs.
 pub fn prune(runs: &Path) -> io::Result<()> {
     let folders = folders(runs);
     for folder in &folders[..folders.len().saturating_sub(KEPT)] {
@@ -49,7 +49,7 @@ pub fn prune(runs: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The middle of what each task took, over the runs that are kept.
+/// The median duration of each task in the recorded runs.
 pub fn estimates(runs: &Path) -> Estimates {
     let mut all: BTreeMap<(TaskId, bool), Vec<Duration>> = BTreeMap::new();
     for task in folders(runs).iter().filter_map(|it| read(it)).flat_map(|it| it.tasks) {

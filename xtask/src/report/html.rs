@@ -1,4 +1,4 @@
-//! The last runs as one page: nothing in it is fetched from elsewhere, and nothing of it runs. Pure text from what is given.
+//! The last runs as one HTML page, without external resources and without scripts. A pure function.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use crate::report::{
 
 const STYLE: &str = include_str!("page.css");
 
-/// What the page is made of.
+/// The page's content.
 pub struct Page<'a> {
     pub instance: &'a str,
-    /// Name and version of everything that is installed.
+    /// Names and versions of the installed programs.
     pub versions: &'a [(String, String)],
-    /// The newest first, each with its logs: name and last lines.
+    /// The runs, newest first, each with its logs: name and last lines.
     pub runs: &'a [(Run, Vec<(String, String)>)],
 }
 
@@ -79,7 +79,7 @@ fn section(run: &Run, logs: &[(String, String)], open: bool) -> String {
     out
 }
 
-/// Where the seconds went: what each task of the critical path added to the run.
+/// Durations: how much time each task of the critical path added to the run.
 fn shares(run: &Run) -> String {
     let total = run.took().as_secs_f64();
     let mut before = Duration::ZERO;
@@ -111,7 +111,7 @@ fn shares(run: &Run) -> String {
     out
 }
 
-/// The timeline: the critical path first, then the others, each in the order in which they began.
+/// The timeline: the critical path first, then the other tasks, each in the order in which they started.
 fn chart(run: &Run) -> String {
     let path = timeline::critical_path(run);
     let (critical, others): (Vec<&TaskState>, Vec<&TaskState>) = run.in_order().into_iter().partition(|it| path.contains(&it.id));
@@ -169,7 +169,7 @@ fn drawing(began: Duration, ended: Duration, total: Duration, title: &str) -> St
     format!("<svg viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\">{}</svg>", bar(began, ended, total, title))
 }
 
-/// A piece of the run's hundred parts, wide enough to be seen.
+/// A bar in percent of the run, with a visible minimum width.
 fn bar(began: Duration, ended: Duration, total: Duration, title: &str) -> String {
     let part = |at: Duration| at.as_secs_f64() / total.as_secs_f64().max(0.001) * 100.0;
     let width = (part(ended) - part(began)).max(0.4);
@@ -177,7 +177,7 @@ fn bar(began: Duration, ended: Duration, total: Duration, title: &str) -> String
     format!("<rect x=\"{:.2}\" y=\"0\" width=\"{width:.2}\" height=\"10\"><title>{title}</title></rect>", part(began).min(99.6))
 }
 
-/// Text as HTML's text or attribute.
+/// Escapes text for HTML content and attributes.
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -1,6 +1,6 @@
-//! The one reporter of a run: gives each event its time, keeps the state of the run, and passes both to the listeners.
+//! The event hub of a run: adds the time to each event, updates the run's state, and passes both to the listeners.
 //!
-//! A ticker lets the listeners show that time passes; no other file of `report` looks at a clock.
+//! A ticker calls the listeners regularly; no other file of `report` reads the clock.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
@@ -12,20 +12,20 @@ use crate::{
     report::{Event, Report, RunEvent, Told, run::Run},
 };
 
-/// Hears each event after the run's state took it in. `at` counts from the beginning of the run.
+/// Receives each event after the run's state was updated. `at` counts from the start of the run.
 pub trait Listener: Send {
     fn told(&mut self, at: Duration, run: &Run, told: &Told);
-    /// Ten times a second.
+    /// Called ten times a second.
     fn tick(&mut self, _at: Duration, _run: &Run) {}
-    /// Whether this one draws on the screen that a question needs for itself.
+    /// Whether this listener draws on the screen, and must pause during a question.
     fn draws(&self) -> bool {
         false
     }
-    /// Takes what is drawn and may change off the screen.
+    /// Removes the lines that are redrawn.
     fn clear(&mut self) {}
 }
 
-/// See the file's head.
+/// The hub.
 pub struct Hub {
     began: Instant,
     state: Mutex<State>,
@@ -36,14 +36,14 @@ struct State {
     run: Run,
     listeners: Vec<Box<dyn Listener>>,
     held: bool,
-    /// What those that draw have not heard because of a question.
+    /// Events during a question, for the listeners that draw.
     missed: Vec<(Duration, Told)>,
 }
 
 const TICK: Duration = Duration::from_millis(100);
 
 impl Hub {
-    /// With no listeners yet, and a ticker that lives as long as it does.
+    /// A hub without listeners, and a ticker that ends with the hub.
     pub fn new() -> Arc<Hub> {
         let hub = Arc::new(Hub { began: Instant::now(), state: Mutex::default() });
         let weak = Arc::downgrade(&hub);
@@ -51,12 +51,12 @@ impl Hub {
         hub
     }
 
-    /// From now on this one hears every event.
+    /// Adds a listener for all later events.
     pub fn attach(&self, listener: Box<dyn Listener>) {
         self.state().listeners.push(listener);
     }
 
-    /// A listener that panicked is no reason to lose the others.
+    /// A panic in a listener must not disable the others, so poisoning is ignored.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! The lines that stay on the screen: one when a task ends, with what it did and why, and what it says for good.
+//! The permanent lines: one at the end of a task, with outcome and reason, and notes.
 
 use std::time::Duration;
 
@@ -12,22 +12,22 @@ use crate::{
     },
 };
 
-/// How lines are written.
+/// The settings of the lines.
 #[derive(Clone, Copy, Debug)]
 pub struct Lines {
     pub style: Style,
     pub verbosity: Verbosity,
-    /// Whether the beginning of a task is a line of its own: not where a live display shows it.
+    /// Whether the start of a task is a line; false with a live display.
     pub starts: bool,
 }
 
 /// The width of clock, mark and task's name.
 const INDENT: usize = 21;
-/// Below this width there is no room for columns.
+/// Below this width, lines have no columns.
 pub(super) const NARROW: usize = 60;
 
 impl Lines {
-    /// What the event leaves on the screen: whole lines, often none.
+    /// The lines for an event; often empty.
     pub fn of(&self, at: Duration, run: &Run, told: &Told) -> String {
         let (task, event) = match told {
             Told::Task(task, event) => (*task, event),
@@ -63,7 +63,7 @@ impl Lines {
         }
     }
 
-    /// Time, mark, task and text; the text may have several lines.
+    /// Formats clock, mark, task and text; the text may have several lines.
     pub fn line(&self, at: Duration, mark: Mark, task: TaskId, text: &str) -> String {
         let text: Vec<String> = text.lines().map(|it| self.style.spell(&clean_indented(it))).collect();
         let text = text.join("\n");

@@ -1,7 +1,7 @@
-//! The live display of a terminal: one line for each task that is not done, below the lines that stay.
+//! The live display on a terminal: one line for each unfinished task, below the permanent lines.
 //!
-//! Drawn in one write for each frame, over the last one. The cursor is never hidden and lines never wrap, so that a
-//! process that is killed leaves a terminal in order.
+//! Each frame is drawn in one write over the last one. The cursor is never hidden and lines never wrap, so a killed process leaves a usable
+//! terminal.
 
 use std::{collections::BTreeMap, io::Write, time::Duration};
 
@@ -17,21 +17,21 @@ use crate::{
     },
 };
 
-/// A run that is over sooner needs no display.
+/// A shorter run has no display.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// Columns and rows, asked for each frame: windows change their size.
+/// Columns and rows, read for each frame, since a window may be resized.
 pub type Size = Box<dyn Fn() -> (usize, usize) + Send>;
 
-/// See the file's head.
+/// The listener.
 pub struct Live {
     out: Box<dyn Write + Send>,
     lines: Lines,
     size: Size,
-    /// How long tasks took earlier; read when the first one works.
+    /// Durations of earlier runs; read when the first task works.
     estimates: Box<dyn Fn() -> Estimates + Send>,
     known: Option<Estimates>,
-    /// The widths of the lines that are drawn now.
+    /// The widths of the lines on the screen.
     drawn: Vec<usize>,
     turn: usize,
     closed: bool,
@@ -44,12 +44,12 @@ impl Live {
 
     fn write(&mut self, text: &str) {
         if !text.is_empty() {
-            // A terminal that went away is no reason to stop the work.
+            // The terminal may be closed; the work continues.
             self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).ok();
         }
     }
 
-    /// The sequence that takes the drawn lines off. A window that became narrower has wrapped them.
+    /// The escape sequence that removes the drawn lines, including wrapped ones after the window became narrower.
     fn erase(&mut self, width: usize) -> String {
         let rows: usize = self.drawn.iter().map(|it| it.div_ceil(width.max(1)).max(1)).sum();
         self.drawn.clear();
@@ -112,7 +112,7 @@ struct Line {
     width: usize,
 }
 
-/// The lines of one frame: what runs with its parts, then what waits. No line fills the last column.
+/// The lines of a frame: running tasks with their steps, then waiting tasks. Lines leave the last column empty.
 fn frame(style: Style, height: usize, at: Duration, run: &Run, known: &Estimates, turn: usize) -> Vec<Line> {
     let busy: Vec<&TaskState> = run.tasks.iter().filter(|it| matches!(it.phase, Phase::Running | Phase::Checking)).collect();
     let waiting: Vec<&TaskState> = run.tasks.iter().filter(|it| it.phase == Phase::Waiting).collect();
@@ -125,7 +125,7 @@ fn frame(style: Style, height: usize, at: Duration, run: &Run, known: &Estimates
         let text = format!("{}{}: {}", Spent(spent), left(task, spent, known), now(task));
         out.push(line(style, &style.spinner(turn), task.id, &text, Paint::Plain));
         let open: Vec<_> = task.steps.iter().filter(|it| it.ended.is_none()).collect();
-        // One part alone is what the task says already.
+        // A single step is not shown, since the task's line shows it.
         for step in open.iter().filter(|_| open.len() > 1) {
             let text = format!("{}: {}", step.name, Spent(at.saturating_sub(step.began)));
             let room = style.width.saturating_sub(8);
@@ -151,7 +151,7 @@ fn frame(style: Style, height: usize, at: Duration, run: &Run, known: &Estimates
 }
 
 fn line(style: Style, mark: &str, task: TaskId, text: &str, paint: Paint) -> Line {
-    // In the columns of the lines that stay, where there is room for columns.
+    // Aligned with the permanent lines, if there are columns.
     let (clock, head) = match style.width {
         ..NARROW => ("", format!("{} ", task.name())),
         _ => ("      ", format!("{:<12} ", task.name())),
@@ -169,7 +169,7 @@ fn now(task: &TaskState) -> &str {
     }
 }
 
-/// The rest of what the task took earlier.
+/// The remaining time, estimated from earlier runs.
 fn left(task: &TaskState, spent: Duration, known: &Estimates) -> String {
     let Some(usual) = known.get(&(task.id, task.restores)).filter(|_| task.phase == Phase::Running) else { return String::new() };
     let left = usual.saturating_sub(spent);
@@ -196,7 +196,7 @@ mod tests {
         Live::new(Box::new(paper.clone()), lines, Box::new(move || (width, height)), Box::new(earlier))
     }
 
-    /// The screen at a moment of the story, and at its end.
+    /// Checks the screen at a time of the story, and at its end.
     fn check(unicode: bool, width: usize, moment: f64, then: &Expect, end: &Expect) {
         let paper = Paper::default();
         let mut seen = String::new();

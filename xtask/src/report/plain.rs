@@ -1,5 +1,5 @@
-//! Output without a terminal: one line when a task begins, one when it ends, and in between one now and then: what it waits for, or that it still runs.
-//! No control characters, unless colour was asked for.
+//! Output without a terminal: one line when a task starts, one when it ends, and occasional lines in between about waits or a long silence.
+//! No control characters, unless colour is requested.
 
 use std::{collections::BTreeMap, io::Write, time::Duration};
 
@@ -14,20 +14,20 @@ use crate::{
     },
 };
 
-/// A task that says nothing for so long is said to be still running.
+/// A task without a line for this long gets a line that it still runs.
 const HEARTBEAT: Duration = Duration::from_secs(25);
 
-/// A wait is shown once it has taken this many seconds: most end sooner.
+/// A wait gets its first line after this many seconds, since most are shorter.
 const FIRST_WAIT: u64 = 5;
-/// And again after each of these.
+/// A wait gets a further line after this time.
 const NEXT_WAIT: Duration = Duration::from_secs(15);
 
-/// See the file's head.
+/// The listener.
 pub struct Plain {
     out: Box<dyn Write + Send>,
     lines: Lines,
     spoke: BTreeMap<TaskId, Duration>,
-    /// When a line about this wait was last written.
+    /// The time of the last line about a wait.
     waits: BTreeMap<(TaskId, String), Duration>,
 }
 
@@ -36,7 +36,7 @@ impl Plain {
         Plain { out, lines: Lines { starts: true, ..lines }, spoke: BTreeMap::new(), waits: BTreeMap::new() }
     }
 
-    /// The line about a wait, where one is due.
+    /// The line about a wait, if it is due.
     fn wait(&mut self, at: Duration, task: TaskId, waiting: &Waiting) -> Option<String> {
         let key = (task, waiting.what.clone());
         if waiting.waited < FIRST_WAIT {
@@ -51,7 +51,7 @@ impl Plain {
     }
 
     fn write(&mut self, text: &str) {
-        // A reader that went away is no reason to stop the work.
+        // The reader may have ended; the work continues.
         self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).ok();
     }
 }
@@ -76,7 +76,7 @@ impl Listener for Plain {
             return;
         }
         for task in run.tasks.iter().filter(|it| matches!(it.phase, Phase::Running | Phase::Checking)) {
-            // A command may run a task twice: what it said the first time is no sign of how long it now says nothing.
+            // A command may run a task twice, so silence counts from the latest start.
             let spoke = self.spoke.get(&task.id).copied().unwrap_or_default().max(task.began);
             if at.saturating_sub(spoke) < HEARTBEAT {
                 continue;
@@ -161,7 +161,7 @@ mod tests {
         let mut plain = Plain::new(Box::new(paper.clone()), Lines { style, verbosity: Verbosity::Normal, starts: true });
         let task = |at, event| (at, Told::Task(TaskId::Patch, event));
         let skipped = || Event::Skipped { reason: "staged".to_owned() };
-        // As `dev` does: minutes lie between the two.
+        // `dev` runs a task again after minutes.
         let story = vec![task(0.0, Event::Checking), task(0.1, skipped()), task(300.0, Event::Checking), task(301.0, skipped())];
         story::play(&story, &mut plain, |_| ());
         assert_eq!(paper.text(), " 0:00 = patch        skipped: staged\n 5:01 = patch        skipped: staged\n");
@@ -176,7 +176,7 @@ mod tests {
             let waiting = Waiting { what: what.to_owned(), seen: "0 of 2 pods".to_owned(), waited, limit: 240 };
             (f64::from(second), Told::Task(TaskId::Deploy, Event::Waiting(waiting)))
         };
-        // Two waits side by side, one of which is short, then the other again.
+        // Two parallel waits, one of them short; then the first again.
         let mut story: story::Story = (0..32).map(|it| event(10 + it, "Deployment web", u64::from(it))).collect();
         story.extend((0..4).map(|it| event(20 + it, "Job migrate", u64::from(it))));
         story.extend((0..6).map(|it| event(50 + it, "Deployment web", u64::from(it))));

@@ -1,5 +1,5 @@
-//! The record of a run, in a folder of its own: its events, and a log for each task. Written from the moment when
-//! the run has something to do: a run that only looks leaves nothing.
+//! The record of a run: its events and a log for each task, in a folder. Written as soon as a task works; a run with nothing to do writes
+//! nothing.
 
 use std::{
     fs::{self, OpenOptions},
@@ -13,16 +13,16 @@ use crate::{
     report::{Event, Told, Took, history, hub::Listener, run::Run, stream::Calm, wire},
 };
 
-/// How a line of a log begins that the tool itself wrote: commands of the task write into the same file.
+/// The prefix of the tool's own lines in a log, which also has the output of commands.
 pub const OWN_LINE: &str = "#: ";
 
-/// See the file's head.
+/// The listener.
 pub struct Record {
     folder: PathBuf,
-    /// Always leads to the folder of the last run.
+    /// The link to the folder of the last run.
     link: PathBuf,
     begun: bool,
-    /// File names with lines for them, kept until there is something to do.
+    /// File names and lines, buffered until a task works.
     early: Vec<(String, String)>,
     calm: Calm,
 }
@@ -52,7 +52,7 @@ impl Record {
 
     fn keep(&mut self, file: String, line: String) {
         if self.begun {
-            // The record explains the run; it is no part of it. A full disk fails the run itself soon enough.
+            // Errors are ignored, since the record only explains the run. If the disk is full, the run itself fails soon.
             self.append(&file, &line).ok();
         } else {
             self.early.push((file, line));
@@ -72,7 +72,7 @@ impl Listener for Record {
             if let Some(words) = words(event) {
                 self.keep(log_name(*task), format!("{OWN_LINE}{}: {words}", Took(at)));
             }
-            // Logs hold the details; there may be thousands.
+            // Details are in the logs only, since there may be thousands.
             if matches!(event, Event::Detail { .. }) {
                 return;
             }
@@ -85,15 +85,15 @@ fn log_name(task: TaskId) -> String {
     format!("{}.log", task.file_name())
 }
 
-/// Looking, skipping and finding out leave no record.
+/// Whether the event starts the record. Probes and skipped tasks do not.
 fn is_work(event: &Event) -> bool {
     matches!(event, Event::Started { .. } | Event::Restoring { .. } | Event::Failed { .. } | Event::Cancelled { .. })
 }
 
-/// The event in a log.
+/// The event as a line of a log.
 fn words(event: &Event) -> Option<String> {
     Some(match event {
-        // The log has the command itself.
+        // `tool.rs` writes the command to the log.
         Event::Detail { text } if text.starts_with("$ ") => return None,
         Event::Checking => return None,
         Event::Started { reason } => format!("runs: {reason}"),
@@ -110,7 +110,7 @@ fn words(event: &Event) -> Option<String> {
     })
 }
 
-/// Makes `link` lead to `folder`; what stood there gives way.
+/// Makes `link` point to `folder`, and replaces what `link` was before.
 fn lead(link: &Path, folder: &Path) -> io::Result<()> {
     if link.is_dir() && !link.is_symlink() {
         fs::remove_dir_all(link)?;

@@ -1,4 +1,4 @@
-//! The state of a run, as its events tell it: pure, so that a terminal, a page and a test see the same.
+//! The state of a run as a pure fold over its events, shared by display, page and tests.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The word for people and machines alike.
+    /// The name in texts and JSON.
     pub fn name(self) -> &'static str {
         match self {
             Outcome::Ran => "ran",
@@ -33,13 +33,13 @@ impl Outcome {
         }
     }
 
-    /// Whether the task did some of its work.
+    /// Whether the task did at least a part of its work.
     pub fn worked(self) -> bool {
         matches!(self, Outcome::Ran | Outcome::Restored | Outcome::Failed | Outcome::Cancelled)
     }
 }
 
-/// Where a task stands.
+/// The phase of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     Waiting,
@@ -48,7 +48,7 @@ pub enum Phase {
     Ended(Outcome),
 }
 
-/// A part of a task's work.
+/// A step of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     pub name: String,
@@ -56,23 +56,23 @@ pub struct Step {
     pub ended: Option<Duration>,
 }
 
-/// One task of the run. Times count from the run's beginning.
+/// The state of one task. Times count from the start of the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskState {
     pub id: TaskId,
-    /// What must have ended before it; unknown for work that is no task of the graph.
+    /// The tasks that must end before it; empty for work outside the graph.
     pub needs: Vec<TaskId>,
     pub phase: Phase,
-    /// When it first looked at the world.
+    /// When its probe started.
     pub began: Duration,
     pub ended: Option<Duration>,
-    /// Why it ran, was restored or skipped, failed or was not run.
+    /// Why it ran, was restored, was skipped, failed or was not run.
     pub reason: String,
-    /// What a running one last said, or what an ended one saw.
+    /// Its last progress text, or the result of its probe after its end.
     pub says: String,
     pub restores: bool,
     pub steps: Vec<Step>,
-    /// What it waited for, in the order in which the waits began.
+    /// Its waits, in the order of their start.
     pub waits: Vec<Waited>,
 }
 
@@ -92,29 +92,29 @@ impl TaskState {
         }
     }
 
-    /// From the first look to the end.
+    /// The duration from the probe's start to the end.
     pub fn took(&self) -> Duration {
         self.ended.unwrap_or(self.began).saturating_sub(self.began)
     }
 }
 
-/// The whole run.
+/// The state of the whole run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Run {
     pub id: String,
     pub command: String,
     pub time: String,
     pub logs: String,
-    /// In the order of the plan, then as they appeared.
+    /// In the order of the plan, then in the order of their first event.
     pub tasks: Vec<TaskState>,
     pub ended: Option<Duration>,
-    /// Whether the command came to its end, good or not.
+    /// Whether the command has ended, with or without success.
     pub is_over: bool,
-    /// When the last event came.
+    /// The time of the last event.
     pub heard: Duration,
     pub result: Option<Value>,
     pub error: Option<Value>,
-    /// Decisions and findings, in order.
+    /// Decisions and findings in order.
     pub notes: Vec<(TaskId, String)>,
 }
 
@@ -123,34 +123,34 @@ impl Run {
         self.tasks.iter().find(|it| it.id == id)
     }
 
-    /// How many ended so.
+    /// The number of tasks with this outcome.
     pub fn count(&self, outcome: Outcome) -> usize {
         self.tasks.iter().filter(|it| it.outcome() == Some(outcome)).count()
     }
 
-    /// From the beginning to the end, or to what was last heard of a run that was cut off.
+    /// The duration; up to the last event if the run was cut off.
     pub fn took(&self) -> Duration {
         self.ended.unwrap_or(self.heard)
     }
 
-    /// Whether anything was done, or tried.
+    /// Whether any task worked.
     pub fn worked(&self) -> bool {
         self.tasks.iter().any(|it| it.outcome().is_some_and(Outcome::worked))
     }
 
-    /// In the order in which they began; those that never did come last.
+    /// The tasks in the order of their start; tasks that did not run come last.
     pub fn in_order(&self) -> Vec<&TaskState> {
         let mut out: Vec<&TaskState> = self.tasks.iter().collect();
         out.sort_by_key(|it| (matches!(it.outcome(), Some(Outcome::NotRun)), it.began));
         out
     }
 
-    /// The file with all that the task said and its commands wrote.
+    /// The file with the task's texts and the output of its commands.
     pub fn log(&self, id: TaskId) -> String {
         format!("{}/{}.log", self.logs, id.file_name())
     }
 
-    /// Takes an event in.
+    /// Updates the state by an event.
     pub fn take(&mut self, at: Duration, told: &Told) {
         self.heard = at;
         match told {
@@ -181,7 +181,7 @@ impl Run {
         match event {
             Event::Checking => (task.phase, task.began) = (Phase::Checking, at),
             Event::Started { reason } | Event::Restoring { reason } => {
-                // Whoever reports outside the runner does not look first.
+                // Work outside the runner has no probe, so it starts here.
                 if task.phase != Phase::Checking {
                     task.began = at;
                 }
@@ -207,7 +207,7 @@ impl Run {
             }
             Event::Skipped { reason } => task.end(at, Outcome::Skipped, Some(reason)),
             Event::Failed { text } => task.end(at, Outcome::Failed, Some(text)),
-            // A signal that comes before a task begins leaves nothing to stop.
+            // After a signal before the task's start there was nothing to stop.
             Event::Cancelled { text } if task.phase == Phase::Waiting => {
                 task.began = at;
                 task.end(at, Outcome::NotRun, Some(text));

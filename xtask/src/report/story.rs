@@ -1,4 +1,4 @@
-//! For tests: one run as a story of events, a clock that the test moves, and a screen that does what terminals do.
+//! For tests: a run as a list of events, a clock that the test moves, and a simulated screen.
 
 use std::{
     io::{self, Write},
@@ -14,7 +14,7 @@ use crate::{
     report::{Event, RunEvent, Told, Waiting, hub::Listener, run::Run},
 };
 
-/// Seconds, and what happens then.
+/// Seconds and events.
 pub(super) type Story = Vec<(f64, Told)>;
 
 /// The plan of a run on kind with these tasks.
@@ -26,7 +26,7 @@ fn task(at: f64, id: TaskId, event: Event) -> (f64, Told) {
     (at, Told::Task(id, event))
 }
 
-/// One task skipped, one run with a part, one restored, one that fails, one that is not run for it.
+/// One task is skipped, one runs with a step, one is restored, one fails, one is not run because of it.
 pub(super) fn failing() -> Story {
     let text = str::to_owned;
     vec![
@@ -78,7 +78,7 @@ pub(super) fn failing() -> Story {
     ]
 }
 
-/// Feeds a listener, with ten ticks a second in between; `look` sees the time after each event and tick.
+/// Sends the events and ten ticks a second to a listener; calls `look` with the time after each.
 pub(super) fn play(story: &Story, listener: &mut dyn Listener, mut look: impl FnMut(f64)) -> Run {
     let mut run = Run::default();
     let mut tick: u32 = 0;
@@ -96,12 +96,12 @@ pub(super) fn play(story: &Story, listener: &mut dyn Listener, mut look: impl Fn
     run
 }
 
-/// With a first line that is not indented: what begins with spaces is not taken for the test's own indentation.
+/// Adds an unindented first line, since expect_test removes common indentation.
 pub(super) fn framed(text: &str) -> String {
     format!("screen:\n{text}")
 }
 
-/// What was written, kept for the test.
+/// Stores what was written.
 #[derive(Clone, Default)]
 pub(super) struct Paper(Arc<Mutex<Vec<u8>>>);
 
@@ -110,7 +110,7 @@ impl Paper {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 
-    /// The same as a terminal would show it, with all that scrolled away.
+    /// The screen's content, including lines that have scrolled away.
     pub(super) fn screen(&self, width: usize) -> String {
         let mut rows: Vec<String> = vec![String::new()];
         let mut row = 0;
@@ -150,7 +150,7 @@ impl Paper {
     }
 }
 
-/// The rest of an escape sequence, up to the letter that ends it.
+/// The rest of an escape sequence, up to its final letter.
 fn sequence(chars: &mut impl Iterator<Item = char>) -> String {
     let mut out = String::new();
     for char in chars.skip(1) {

@@ -1,4 +1,4 @@
-//! `--events`: every event as one line of JSON, as it happens.
+//! `--events`: each event as one line of JSON.
 
 use std::{collections::BTreeMap, io::Write, time::Duration};
 
@@ -7,10 +7,10 @@ use crate::{
     report::{Event, Told, hub::Listener, run::Run, wire},
 };
 
-/// Drops events of progress and of waits that follow an earlier one within `pause`: a wait reports four times a second.
+/// Drops an event of progress or of a wait if another one was passed on less than `pause` ago, since a wait reports four times a second.
 pub(super) struct Calm {
     pause: Duration,
-    /// When an event of this task was last let through; of each wait on its own.
+    /// The time of the last event that was passed on, by task and wait.
     last: BTreeMap<(TaskId, Option<String>), Duration>,
 }
 
@@ -19,7 +19,7 @@ impl Calm {
         Calm { pause, last: BTreeMap::new() }
     }
 
-    /// Whether this event is due. Events other than progress and waits always are.
+    /// Whether to pass the event on. Only progress and waits are ever dropped.
     pub(super) fn lets(&mut self, at: Duration, told: &Told) -> bool {
         let key = match told {
             Told::Task(task, Event::Progress { .. }) => (*task, None),
@@ -34,7 +34,7 @@ impl Calm {
     }
 }
 
-/// See the file's head.
+/// The listener.
 pub struct Stream {
     out: Box<dyn Write + Send>,
     calm: Calm,
@@ -50,7 +50,7 @@ impl Listener for Stream {
     fn told(&mut self, at: Duration, _run: &Run, told: &Told) {
         if self.calm.lets(at, told) {
             let line = wire::line(at, told) + "\n";
-            // A reader that went away is no reason to stop the work.
+            // The reader may have ended; the work continues.
             self.out.write_all(line.as_bytes()).and_then(|()| self.out.flush()).ok();
         }
     }

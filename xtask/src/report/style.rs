@@ -1,18 +1,18 @@
-//! How words look: colour, marks, widths, durations. Decides nothing about what is said.
+//! The appearance of text: colour, marks, widths, durations.
 
 use std::{fmt, time::Duration};
 
-/// What the reader's screen can show.
+/// The capabilities of the user's terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Style {
     pub colour: bool,
     /// Whether the locale is UTF-8; without it, output is ASCII.
     pub unicode: bool,
-    /// Columns; where nobody looks at a terminal, lines are as long as they are.
+    /// Columns; unlimited without a terminal.
     pub width: usize,
 }
 
-/// Colours never carry a meaning of their own: a mark or a word beside them says the same.
+/// Colours repeat the meaning of a mark or word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paint {
     Plain,
@@ -22,7 +22,7 @@ pub enum Paint {
     Faint,
 }
 
-/// The sign before a line.
+/// The mark at the start of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
     Runs,
@@ -58,19 +58,19 @@ impl Style {
         self.paint(paint, if self.unicode { unicode } else { ascii })
     }
 
-    /// What turns while a task runs.
+    /// The animated mark of a running task.
     pub fn spinner(&self, frame: usize) -> String {
         const UNICODE: [&str; 8] = ["⠋", "⠙", "⠸", "⢰", "⣠", "⣄", "⡆", "⠇"];
         const ASCII: [&str; 4] = ["|", "/", "-", "\\"];
         self.paint(Paint::Busy, if self.unicode { UNICODE[frame % UNICODE.len()] } else { ASCII[frame % ASCII.len()] })
     }
 
-    /// A bar's piece.
+    /// The character of a bar.
     pub fn block(&self) -> &'static str {
         if self.unicode { "█" } else { "#" }
     }
 
-    /// The text in the reader's alphabet.
+    /// The text in ASCII, if the locale is not UTF-8.
     pub fn spell(&self, text: &str) -> String {
         if self.unicode || text.is_ascii() {
             return text.to_owned();
@@ -78,7 +78,7 @@ impl Style {
         text.replace('…', "...").chars().map(|it| if it.is_ascii() { it } else { '?' }).collect()
     }
 
-    /// Cut to so many columns, with a sign that something is missing.
+    /// Truncates to a number of columns and marks the truncation.
     pub fn clip(&self, text: &str, room: usize) -> String {
         if text.chars().count() <= room {
             return text.to_owned();
@@ -89,13 +89,13 @@ impl Style {
     }
 }
 
-/// One line without control characters: what other programs print may move the cursor.
+/// The first line without control characters, since another program's output may move the cursor.
 pub fn clean(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut chars = text.lines().next().unwrap_or_default().chars();
     while let Some(char) = chars.next() {
         match char {
-            // A sequence ends with its first letter.
+            // An escape sequence ends with its first letter.
             '\x1b' => while chars.next().is_some_and(|it| !it.is_ascii_alphabetic()) {},
             '\t' => out.push(' '),
             other if other.is_control() => {}
@@ -105,7 +105,7 @@ pub fn clean(text: &str) -> String {
     out
 }
 
-/// Breaks lines between words where they are longer than the room; a word that is longer stays whole.
+/// Breaks long lines between words; a longer word stays whole.
 pub fn fold(text: &str, room: usize) -> Vec<String> {
     let room = room.max(18);
     let mut out = Vec::new();
@@ -139,7 +139,7 @@ impl fmt::Display for Clock {
     }
 }
 
-/// Whole seconds, for what changes while it is read: `7 s`, `2:05 min`.
+/// Whole seconds, for a value that changes on the screen: `7 s`, `2:05 min`.
 pub struct Spent(pub Duration);
 
 impl fmt::Display for Spent {
@@ -149,7 +149,7 @@ impl fmt::Display for Spent {
     }
 }
 
-/// A duration as people say it: `0.4 s`, `12.3 s`, `4 min 05 s`.
+/// A duration: `0.4 s`, `12.3 s`, `4 min 05 s`.
 pub struct Took(pub Duration);
 
 impl fmt::Display for Took {

@@ -1,4 +1,4 @@
-//! Where the seconds went: all tasks in the order in which they began, and the chain that the end waited for.
+//! The timeline: all tasks in the order of their start, and the critical path.
 
 use std::time::Duration;
 
@@ -11,8 +11,7 @@ use crate::{
     },
 };
 
-/// The chain of needs that decided when the run ended, first to last: from the task that ended last, each time to
-/// the need that ended last.
+/// The critical path, first to last: starts at the task that ended last, and goes to the need that ended last, again and again.
 pub fn critical_path(run: &Run) -> Vec<TaskId> {
     let started = |it: &&TaskState| it.ended.is_some() && it.outcome() != Some(Outcome::NotRun);
     let mut at = run.tasks.iter().filter(started).max_by_key(|it| it.ended);
@@ -25,14 +24,14 @@ pub fn critical_path(run: &Run) -> Vec<TaskId> {
     out
 }
 
-/// Mark, name, outcome and time of a row.
+/// The columns of mark, name, outcome and time.
 const COLUMNS: usize = 2 + 13 + 10 + 12;
-/// A bar longer than this says no more.
+/// The maximum length of a bar.
 const WIDEST: usize = 60;
-/// Parts of tasks that took less are no row.
+/// The minimum duration of a step with its own row.
 const SHORT: Duration = Duration::from_millis(500);
 
-/// The timeline as lines; nothing where nothing was done, or by one task alone.
+/// The timeline as lines; empty if at most one task worked.
 pub fn text(style: Style, run: &Run) -> String {
     let tasks = run.in_order();
     if !run.worked() || tasks.len() < 2 {
@@ -77,7 +76,7 @@ fn row(out: &mut String, head: &str, bar: &str) {
     out.push('\n');
 }
 
-/// The piece of the run between two moments; shorter than a column is a column.
+/// The bar from `began` to `ended`, at least one column wide.
 fn bar(style: Style, room: usize, total: Duration, began: Duration, ended: Duration) -> String {
     if room < 8 || total.is_zero() {
         return String::new();

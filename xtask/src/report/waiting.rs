@@ -1,17 +1,17 @@
-//! A bounded wait as data: what is waited for, what the last look found, for how long, and the limit.
+//! A bounded wait as data: what it waits for, the last state, the time so far, and the limit.
 
 use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-/// The state of one wait at one moment. Seconds are whole: a wait reports several times a second.
+/// The state of a wait at one moment, in whole seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {
-    /// What is waited for: `the API server`, `Job polls-migration in polls`.
+    /// The subject: `the API server`, `Job polls-migration in polls`.
     pub what: String,
-    /// What the last look found.
+    /// The last state.
     pub seen: String,
-    /// Seconds since the wait began. The wait began at the event's `at` less `waited`.
+    /// Seconds since the wait started. It started at the event's `at` minus `waited`.
     pub waited: u64,
     /// The wait fails after this many seconds.
     pub limit: u64,
@@ -22,7 +22,7 @@ impl Waiting {
         Waiting { what: what.into(), seen: seen.into(), waited: waited.as_secs(), limit: limit.as_secs() }
     }
 
-    /// The message of the error when the limit is reached.
+    /// The error message at the limit.
     pub fn timed_out(&self) -> String {
         format!("timed out after {} s waiting for {}; last seen: {}", self.limit, self.what, self.seen)
     }
@@ -34,7 +34,7 @@ impl fmt::Display for Waiting {
     }
 }
 
-/// One wait of a task from its first event to its last. Times count from the run's beginning.
+/// A wait of a task, from its first event to its last. Times count from the start of the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waited {
     pub last: Waiting,
@@ -43,7 +43,7 @@ pub struct Waited {
 }
 
 impl Waited {
-    /// Takes an event of a wait into the list: it continues the wait of that name, or is the first of another.
+    /// Adds an event to the list: it continues the wait with the same subject, or starts a new one.
     pub(super) fn take(waits: &mut Vec<Waited>, at: Duration, waiting: &Waiting) {
         let waited = Duration::from_secs(waiting.waited);
         let open = waits.iter_mut().rfind(|it| it.last.what == waiting.what && it.last.waited <= waiting.waited);

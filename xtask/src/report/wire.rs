@@ -1,4 +1,4 @@
-//! Events as JSON, one object a line. `docs/events.md` describes it; a test there holds both together.
+//! Events as JSON, one object on each line. `docs/events.md` documents them, and tests/project.rs compares both.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{
     report::{Event, RunEvent, Told},
 };
 
-/// Goes up when a field changes its meaning or goes away; new events and fields may come without it.
+/// Increases when a field changes its meaning or is removed; new events and fields do not increase it.
 pub const SCHEMA: u32 = 1;
 
 /// One event as one line, without the newline.
@@ -25,14 +25,14 @@ pub fn line(at: Duration, told: &Told) -> String {
     if let Some(task) = task {
         out.insert("task".to_owned(), json!(task.name()));
     }
-    // Texts, numbers and names always are JSON.
+    // These types always serialise to JSON.
     if let Ok(Value::Object(fields)) = event {
         out.extend(fields);
     }
     Value::Object(out).to_string()
 }
 
-/// Reads a line back; nothing where it is of another schema or cut off.
+/// Parses a line; `None` for another schema or a truncated line.
 pub fn read(line: &str) -> Option<(Duration, Told)> {
     #[derive(Deserialize)]
     struct Head {
@@ -49,12 +49,12 @@ pub fn read(line: &str) -> Option<(Duration, Told)> {
     Some((Duration::try_from_secs_f64(head.at).ok()?, told))
 }
 
-/// To the millisecond: more digits are noise.
+/// Rounded to milliseconds.
 pub fn seconds(at: Duration) -> f64 {
     (at.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
-/// What `create --output json` says of a run's tasks, in the order in which they began.
+/// The array `tasks` of `create --output json`, in the order in which the tasks started.
 pub fn tasks(run: &crate::report::run::Run) -> Value {
     #[derive(Serialize)]
     struct Step<'a> {
