@@ -1,6 +1,6 @@
-//! Ctrl-C, SIGTERM and the run's own limit: noticed once, seen by every wait.
+//! Ctrl-C, SIGTERM and the run's time limit: every wait ends after one of them.
 //!
-//! Whoever waits asks `Interrupt`; stopping child processes is `tool.rs`'s part.
+//! A wait polls `Interrupt`. `tool.rs` stops child processes.
 
 use std::{
     sync::{
@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::errors::{Code, Exit, Problem};
 
-/// Cheap to clone; all clones see the same signal.
+/// Cheap to clone; all clones share the state.
 #[derive(Clone, Default)]
 pub struct Interrupt {
     exit: Arc<AtomicI32>,
@@ -23,15 +23,15 @@ pub struct Interrupt {
 }
 
 impl Interrupt {
-    /// Listens for SIGINT, SIGTERM and SIGHUP on the given runtime, and for the end of `limit`.
-    /// What comes first decides; what comes later changes nothing.
+    /// Listens for SIGINT, SIGTERM and SIGHUP on the given runtime, and for the end of `limit`. The first of them counts; later ones change
+    /// nothing.
     pub fn listen(runtime: &tokio::runtime::Runtime, limit: Option<Duration>) -> Result<Interrupt> {
         let interrupt = Interrupt { limit, ..Interrupt::default() };
         let seen = interrupt.exit.clone();
         let _entered = runtime.enter();
         let mut int = signal(SignalKind::interrupt())?;
         let mut term = signal(SignalKind::terminate())?;
-        // A terminal that is closed sends it; children must not be left behind then either.
+        // Closing a terminal sends SIGHUP; child processes must end then too.
         let mut hang_up = signal(SignalKind::hangup())?;
         let end = limit.map(|it| tokio::time::Instant::now() + it);
         runtime.spawn(async move {
@@ -63,17 +63,17 @@ impl Interrupt {
         self.exit.load(Ordering::SeqCst) != 0
     }
 
-    /// Whoever ended its work for a Ctrl-C goes on with what comes after it; the next one ends that.
+    /// Marks a Ctrl-C as handled, for commands that Ctrl-C ends regularly (`dev`). The next Ctrl-C counts again.
     pub fn answered(&self) {
         self.exit.compare_exchange(Exit::Interrupted as i32, 0, Ordering::SeqCst, Ordering::SeqCst).ok();
     }
 
-    /// An error once a signal came.
+    /// An error after a signal or the time limit.
     pub fn check(&self) -> Result<()> {
         Ok(self.status()?)
     }
 
-    /// The same, for whoever hands the problem on.
+    /// Like `check`, as a `Problem`.
     pub fn status(&self) -> Result<(), Problem> {
         let exit = match self.exit.load(Ordering::SeqCst) {
             0 => return Ok(()),
@@ -89,7 +89,7 @@ impl Interrupt {
         Err(problem.hint("run the same command again: it goes on from here"))
     }
 
-    /// Sleeps, and wakes with an error when a signal comes.
+    /// Sleeps; a signal or the time limit ends the sleep with an error.
     pub fn sleep(&self, pause: Duration) -> Result<()> {
         let end = Instant::now() + pause;
         loop {
@@ -102,7 +102,7 @@ impl Interrupt {
         }
     }
 
-    /// Completes when a signal came; for `select!` beside other work.
+    /// Completes after a signal or the time limit, for `select!`.
     pub async fn came(&self) -> Problem {
         loop {
             if let Err(problem) = self.status() {

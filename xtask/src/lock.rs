@@ -1,4 +1,4 @@
-//! One run at a time for an instance: a file lock that the kernel drops with its process.
+//! One command at a time for an instance: a file lock, which the kernel releases when its process ends.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -15,13 +15,13 @@ use crate::{
     report::{Took, Waiting},
 };
 
-/// Held until dropped. The file stays: removing a locked file would let a second holder in.
+/// Holds the lock until it is dropped. The file stays, since a new file would let a second process lock it.
 pub struct Lock {
     _file: File,
 }
 
-/// Waits until the lock is free, at most `limit`; `waiting` hears five times a second which process holds it. Writes nothing into the
-/// file. `what` names the wait: `another command of this instance`.
+/// Waits until the lock is free, at most `limit`, and calls `waiting` five times a second. Does not write to the file. `what` names the
+/// wait: `another command of this instance`.
 pub fn acquire(path: &Path, what: &str, limit: Duration, interrupt: &Interrupt, waiting: impl Fn(Waiting)) -> Result<Lock> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).with_context(|| format!("create {}", parent.display()))?;
@@ -53,7 +53,7 @@ pub fn acquire(path: &Path, what: &str, limit: Duration, interrupt: &Interrupt, 
     }
 }
 
-/// Who holds the lock, as the kernel tells: command, process and age. A text in the file could be of a process that is gone.
+/// The holder of the lock according to the kernel: command, process id and age. A text in the file could be that of an ended process.
 fn holder(file: &File) -> String {
     let found = file.metadata().ok().and_then(|it| {
         let locks = fs::read_to_string("/proc/locks").ok()?;
@@ -63,18 +63,18 @@ fn holder(file: &File) -> String {
     let folder = format!("/proc/{process}");
     let line = fs::read(format!("{folder}/cmdline")).unwrap_or_default();
     let line = String::from_utf8_lossy(&line).replace('\0', " ");
-    // As it was typed: cargo starts the program under its full path.
+    // Shows the command as typed; cargo starts the program with its full path.
     let command =
         line.trim_end().rsplit_once("/xtask ").map_or_else(|| line.trim_end().to_owned(), |(_, rest)| format!("cargo xtask {rest}"));
     let age = fs::metadata(&folder).and_then(|it| it.modified()).ok().and_then(|it| it.elapsed().ok()).unwrap_or_default();
     format!("`{command}`, process {process}, for {}", Took(age))
 }
 
-/// The processes that hold a lock on the file of that number, in `/proc/locks`.
+/// The processes in `/proc/locks` that hold a lock on the file with this inode.
 fn holding(locks: &str, inode: u64) -> impl Iterator<Item = u32> {
     locks.lines().filter_map(move |line| {
         let words: Vec<&str> = line.split_whitespace().collect();
-        // `->` stands before those that wait.
+        // `->` marks processes that wait for the lock.
         let [_, "FLOCK", _, _, process, file, ..] = words.as_slice() else { return None };
         let matches = file.rsplit(':').next()?.parse() == Ok(inode);
         if matches { process.parse().ok() } else { None }
