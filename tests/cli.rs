@@ -1,4 +1,4 @@
-//! The tool from outside, without an engine: exit codes, messages, patches, and what a failure leaves.
+//! The tool from outside, without an engine: exit codes, messages, patches, and files after a failure.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
@@ -123,7 +123,7 @@ fn hostile_patches_are_refused_and_write_nothing() {
 
 #[test]
 fn a_patch_applies_inside_a_git_repository_too() {
-    // git takes paths as the surrounding repository's unless it is told not to look for one.
+    // By default git treats paths as those of the surrounding repository.
     let project = Project::new();
     fs::create_dir(project.root.join(".git")).unwrap();
     for (name, text) in [("HEAD", "ref: refs/heads/main\n"), ("config", "[core]\n\trepositoryformatversion = 0\n")] {

@@ -1,4 +1,4 @@
-//! Documents that are made from the program: commands, configuration, errors. `UPDATE_EXPECT=1 cargo test --test project` renews them.
+//! Generated documents: commands, configuration, errors. `UPDATE_EXPECT=1 cargo test --test project` updates them.
 
 use clap::CommandFactory as _;
 use expect_test::expect_file;
@@ -8,7 +8,7 @@ use pocdeploy::{
     flags::Flags,
 };
 
-/// Without the program's own `help`, whose page says nothing.
+/// All subcommands except `help`.
 fn commands(of: &clap::Command) -> impl Iterator<Item = clap::Command> {
     of.get_subcommands().filter(|it| it.get_name() != "help" && !it.is_hide_set()).cloned()
 }
@@ -29,7 +29,7 @@ fn the_page_of_commands_is_what_help_prints() {
 fn page(out: &mut String, level: &str, command: &clap::Command) {
     let name = command.get_bin_name().unwrap_or_else(|| command.get_name()).to_owned();
     let help = command.clone().term_width(100).render_long_help().to_string();
-    // The flags of every command stand once, at the top.
+    // The global flags are listed once, at the top.
     let own = help.split("\nGlobal options:").next().unwrap_or_default();
     out.push_str(&format!("\n{level} {name}\n\n```text\n{}\n```\n", trimmed(own)));
     for inner in commands(command) {

@@ -1,4 +1,4 @@
-//! `install`, `eject`, and a program that was installed: from outside, in a home of its own.
+//! `install`, `eject`, and an installed program, from outside, in a separate home folder.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ fn run(project: &Project, program: &Path, arguments: &[&str]) -> support::Ran {
     support::Ran::from(project.command_of(program, arguments).output().unwrap())
 }
 
-/// A checkout with a manifest, installed into its own `home`, and a project of another place.
+/// A checkout with a manifest, installed into a separate `home`, and a project elsewhere.
 fn installed() -> (Project, Project, PathBuf) {
     let checkout = Project::new();
     checkout.write("deploy/kind/cluster.yaml", "kind: Cluster\n");
@@ -33,13 +33,13 @@ fn an_installed_program_brings_its_patches_to_the_application_that_they_are_for(
     let (_checkout, elsewhere, program) = installed();
     run(&elsewhere, &program, &["patch"]).ends_with(0);
     assert!(elsewhere.read("target/pocdeploy/app/manage.py").contains("DEBUG = False"));
-    // A patch of the project's own joins the queue, or takes the place of a carried one of its name.
+    // A patch of the project is added to the queue, or replaces an embedded one with the same name.
     elsewhere.write("build/patches/0002-new.patch", "--- /dev/null\n+++ b/new.py\n@@ -0,0 +1 @@\n+x = 1\n");
     elsewhere.write("build/patches/0001-debug.patch", &PATCH.replace("DEBUG = False", "DEBUG = 7"));
     run(&elsewhere, &program, &["patch"]).ends_with(0);
     assert_eq!(elsewhere.read("target/pocdeploy/app/manage.py"), "import django\nDEBUG = 7\nlast = 1\n");
     assert_eq!(elsewhere.read("target/pocdeploy/app/new.py"), "x = 1\n");
-    // Another application has none of the files that the carried queue changes.
+    // Another application has none of the files that the embedded patches change.
     fs::remove_dir_all(elsewhere.root.join("build")).unwrap();
     fs::rename(elsewhere.root.join("third_party/django-polls/manage.py"), elsewhere.root.join("third_party/django-polls/app.py")).unwrap();
     run(&elsewhere, &program, &["patch"]).ends_with(0);
@@ -58,7 +58,7 @@ fn an_installed_program_says_its_own_name() {
 #[test]
 fn bench_and_test_are_commands_of_a_checkout_and_an_installed_program_has_neither() {
     let (checkout, elsewhere, program) = installed();
-    // Cargo compiles and starts them. This one says what it was asked for.
+    // A fake cargo that prints its arguments.
     checkout.write("cargo", "#!/bin/sh\nfor it; do echo \"$it\"; done\nexit 7\n");
     let cargo = checkout.root.join("cargo");
     fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
@@ -103,7 +103,7 @@ fn uninstalling_leaves_nothing_but_what_is_not_ours() {
     let left: Vec<String> = content(&checkout.root.join("home")).into_iter().map(|(name, _)| name).collect();
     assert_eq!(left, [checkout.root.join("home/.config/fish/completions/pocdeploy.fish").display().to_string()]);
     checkout.run(&["install", "--uninstall"]).ends_with(0);
-    // Somebody else's program of that name.
+    // Another program with that name.
     checkout.write("home/.cargo/bin/pocdeploy", "#!/bin/sh\n");
     checkout.run(&["install"]).ends_with(1).says("another program of that name");
     assert_eq!(fs::read_to_string(program).unwrap(), "#!/bin/sh\n");
@@ -130,6 +130,6 @@ fn eject_passes_over_the_pins_that_are_generated() {
     }
     run(&elsewhere, &program, &["eject", "--force", "build"]).ends_with(0);
     assert_eq!(elsewhere.read("build/requirements.txt"), "own pins\n");
-    // Named itself, it is a file as any other.
+    // A file that the user names is ejected like any other.
     run(&elsewhere, &program, &["eject", "build/requirements.txt"]).ends_with(1).says("build/requirements.txt");
 }

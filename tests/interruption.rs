@@ -16,10 +16,10 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use support::{Project, Ran, command, content, tool};
 
-/// Generous: the machine may be busy.
+/// Generous, since the machine may be busy.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// A program that starts two children, one of which does not hear SIGTERM, and waits.
+/// A program with two children, one of which ignores SIGTERM, that waits.
 const HANGS: &str =
     "#!/bin/sh\nsleep 300 &\necho $! >> \"$PIDS\"\n(trap '' TERM; exec sleep 300) &\necho $! >> \"$PIDS\"\necho $$ >> \"$PIDS\"\nwait\n";
 
@@ -51,7 +51,7 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// The three processes of the fake, once they are all there.
+/// The three processes of the fake, once all exist.
 fn children(project: &Project) -> Vec<i32> {
     let read = || -> Vec<i32> {
         let text = fs::read_to_string(project.root.join("pids")).unwrap_or_default();
@@ -61,7 +61,7 @@ fn children(project: &Project) -> Vec<i32> {
     read()
 }
 
-/// A process that ended and waits for its parent to notice counts as gone.
+/// A zombie counts as ended.
 fn is_alive(id: i32) -> bool {
     let stat = fs::read_to_string(Path::new("/proc").join(id.to_string()).join("stat")).unwrap_or_default();
     stat.rsplit(") ").next().is_some_and(|it| !it.is_empty() && !it.starts_with('Z'))
@@ -110,7 +110,7 @@ fn a_second_ctrl_c_neither_hurries_nor_changes_the_end() {
     signal(id(&run), Signal::TERM);
     ended(run).ends_with(130);
     all_are_gone(&children);
-    // Nothing is half done: what was staged before is whole, and the next run goes on from it.
+    // Nothing is half-written: the earlier copy is complete, and the next run continues.
     assert_eq!(content(&project.root.join("target/pocdeploy/app")), staged);
     assert!(project.read("target/pocdeploy/log/requirements.log").contains("$ python3"));
     project.run(&["patch"]).ends_with(0).says("skipped");
@@ -141,7 +141,7 @@ fn whoever_waits_sees_who_holds_the_lock_and_the_lock_dies_with_its_process() {
     ));
     let mut waits = start(&project, &["patch"]);
     let mut stderr = waits.stderr.take().unwrap();
-    // It has said for whom it waits: it waits.
+    // It has printed what it waits for, so it waits.
     let mut said = [0; 1];
     stderr.read_exact(&mut said).unwrap();
     holder.kill().unwrap();

@@ -1,8 +1,8 @@
-//! Which module may use which: rows from top to bottom, and doors that alone name their library.
+//! Which module may use which: layers from top to bottom, and door modules with their libraries.
 
 use crate::sources;
 
-/// A module uses what stands in the rows below its own: nothing above, and nothing beside it. So there is no circle.
+/// A module uses only modules of lower rows, so there are no cycles.
 const LAYERS: [&[&str]; 20] = [
     &["main"],
     &["checkout"],
@@ -30,7 +30,7 @@ fn row(module: &str) -> usize {
     LAYERS.iter().position(|it| it.contains(&module)).unwrap_or_else(|| panic!("{module} stands in no row of tests/layers.rs"))
 }
 
-/// The top module that a file belongs to.
+/// The top-level module of a file.
 fn module(file: &str) -> &str {
     file.split(['/', '.']).next().unwrap_or_default()
 }
@@ -57,7 +57,7 @@ fn modules_use_only_what_stands_in_the_rows_below() {
     }
 }
 
-/// The modules of this crate that the code names, by path or in a grouped import. Tests of a file may use any.
+/// The modules of this crate in the code, by path or in a grouped import. Unit tests may use any module.
 fn used_modules(text: &str) -> Vec<String> {
     let code: String =
         text.split("#[cfg(test)]").next().unwrap_or_default().lines().map(|it| it.split("//").next().unwrap_or("")).collect();
@@ -73,7 +73,7 @@ fn used_modules(text: &str) -> Vec<String> {
     out
 }
 
-/// The members of a group up to its closing brace; what is grouped inside a member belongs to it.
+/// The members of a group up to its closing brace, with nested groups inside members.
 fn members(group: &str) -> Vec<&str> {
     let (mut depth, mut begin, mut out) = (0, 0, Vec::new());
     for (at, sign) in group.char_indices() {

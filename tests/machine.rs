@@ -1,4 +1,4 @@
-//! The doctor from outside: in time, in words, and without changing anything.
+//! `doctor` from outside: in time, readable, and without changes.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 

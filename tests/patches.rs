@@ -1,4 +1,4 @@
-//! Patch queues and sources as people have them, each beside what `git am` makes of it where it can be asked.
+//! Patch queues and sources in many forms, compared with the result of `git am` if possible.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use crate::support::{PATCH, Project, content};
 const STAGED: &str = "target/pocdeploy/app";
 const SOURCE: &str = "third_party/django-polls";
 
-/// Git in a folder, as a person would call it, without this machine's settings.
+/// Runs git in a folder without this machine's settings.
 fn git(folder: &Path, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&git_bytes(folder, arguments)).into_owned()
 }
@@ -35,14 +35,14 @@ fn commit(folder: &Path, title: &str) {
     git(folder, &["commit", "--quiet", "--allow-empty", "-m", title]);
 }
 
-/// Files with names relative to the folder, without git's own.
+/// Files with paths relative to the folder, without git's own.
 fn tree(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let prefix = format!("{}/", folder.display());
     let files = content(folder).into_iter().map(|(name, bytes)| (name.replace(&prefix, ""), bytes));
     files.filter(|(name, _)| !name.starts_with(".git/") && !name.starts_with(".gitconfig")).collect()
 }
 
-/// A project whose queue is the mails of a history that is made beside it, and the tree that the history ends with.
+/// A project whose patches are the mails of a new history, and the final tree of this history.
 fn of_history(changes: impl FnOnce(&Path), options: &[&str]) -> (Project, Vec<(String, Vec<u8>)>) {
     let project = Project::new();
     fs::remove_file(project.root.join("build/patches/0001-debug.patch")).unwrap();
@@ -56,7 +56,7 @@ fn of_history(changes: impl FnOnce(&Path), options: &[&str]) -> (Project, Vec<(S
     arguments.extend(options);
     arguments.push("--root");
     arguments.push("HEAD");
-    // Without the first, which is the source itself.
+    // Without the first commit, which is the source.
     arguments.push("^HEAD~7");
     arguments.retain(|it| *it != "--root");
     fs::write(project.root.join("build/patches/0001-all.patch"), git_bytes(&work, &arguments)).unwrap();
@@ -219,15 +219,15 @@ fn modes_and_names_are_refused_with_any_prefix() {
         (new("160000"), "is a submodule"),
         (
             "diff --git i/.git/hooks/x w/.git/hooks/x\nold mode 100644\nnew mode 100755\n".to_owned(),
-            "`.git/hooks/x` lies in git's own folder",
+            "`.git/hooks/x` is in git's own folder",
         ),
         (
             "diff --git .git/x .git/x\nnew file mode 100644\n--- /dev/null\n+++ .git/x\n@@ -0,0 +1 @@\n+x\n".to_owned(),
-            "lies in git's own folder",
+            "is in git's own folder",
         ),
         (
             "diff --git a/../x b/../x\nnew file mode 100644\n--- /dev/null\n+++ b/../x\n@@ -0,0 +1 @@\n+x\n".to_owned(),
-            "leads out of the tree",
+            "is outside the application",
         ),
     ] {
         let project = Project::new();
@@ -265,14 +265,14 @@ fn a_fifo_or_socket_stops_nothing() {
     project.run(&["patch"]).ends_with(0).says("skipped");
     let project = Project::new();
     fifo(&project.root.join("build/patches/0002-x.patch"));
-    project.run(&["patch"]).ends_with(3).says("it is a FIFO and no file");
+    project.run(&["patch"]).ends_with(3).says("it is a FIFO, not a file");
     let project = Project::new();
     fifo(&project.root.join("snapshot.dump"));
-    project.run(&["db", "restore", "--yes", "snapshot.dump"]).ends_with(2).says("it is a FIFO and no file");
+    project.run(&["db", "restore", "--yes", "snapshot.dump"]).ends_with(2).says("it is a FIFO, not a file");
     let dir = tempfile::tempdir().unwrap();
     fifo(&dir.path().join("more.yaml"));
     let error = pocdeploy::deploy::manifests::read_folder(dir.path()).unwrap_err();
-    assert!(format!("{error:#}").contains("it is a FIFO and no file"), "{error:#}");
+    assert!(format!("{error:#}").contains("it is a FIFO, not a file"), "{error:#}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The rules of this house, as tests: layers, file heads and sizes, documents that must agree with the code.
+//! The rules of this project as tests: layers, file heads and sizes, words, documents that must match the code.
 
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests fail by panicking, and start the tool itself")]
 
@@ -30,7 +30,7 @@ fn sources() -> Vec<(String, String)> {
     sources_of("xtask/src")
 }
 
-/// Every file of a package's source: its path below that folder, and its text.
+/// Every source file of a package: its path below that folder, and its text.
 fn sources_of(folder: &str) -> Vec<(String, String)> {
     let dir = root().join(folder);
     let mut out = Vec::new();
@@ -110,7 +110,7 @@ fn nothing_is_written_to_the_work_folder_that_the_layout_does_not_list() {
 
 #[test]
 fn every_error_code_that_is_described_is_used() {
-    // The other direction is the compiler's: a code without a description does not exist.
+    // The compiler ensures that every code in use is described.
     let code: String =
         sources().into_iter().chain(sources_of("checks/src")).filter(|(name, _)| name != "errors/codes.rs").map(|(_, text)| text).collect();
     for it in Code::ALL {
@@ -121,7 +121,7 @@ fn every_error_code_that_is_described_is_used() {
 
 #[test]
 fn the_dependencies_stay_within_their_budget() {
-    // Every crate is compiled by every user on the way to a first result.
+    // Every user compiles every crate before the first result.
     let lock = read("Cargo.lock");
     let count = lock.matches("[[package]]").count();
     assert!(count <= 315, "Cargo.lock holds {count} packages");
@@ -132,7 +132,7 @@ fn the_dependencies_stay_within_their_budget() {
 
 #[test]
 fn no_dependency_asks_for_a_newer_compiler_than_the_stated_one() {
-    // Our own code is held to `rust-version` by clippy's `incompatible_msrv`.
+    // clippy's `incompatible_msrv` checks our own code against `rust-version`.
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let out = std::process::Command::new(cargo)
         .args(["metadata", "--format-version", "1", "--locked", "--offline"])
@@ -190,7 +190,7 @@ fn the_document_of_events_names_each_with_its_fields() {
     assert!(document.contains(&format!("| `schema` | `{}`.", wire::SCHEMA)));
 }
 
-/// An event that is added does not compile here until it is told too.
+/// A new event does not compile here until it is in the list.
 fn one_of_each() -> Vec<Told> {
     let text = String::new;
     let run = |event: RunEvent| {

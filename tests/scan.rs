@@ -1,5 +1,4 @@
-//! The tool's Python scripts, run by the machine's Python: the scan of an application's imports over trees that people have, and pip's
-//! settings in uv's words.
+//! The tool's Python scripts, run by the machine's Python: the scan of imports in many trees, and the translation of pip's settings.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
@@ -11,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-/// Stands in for stdlib-list: what the scan asks of it, for one image and one older Python.
+/// Replaces stdlib-list for the scan: one image's Python version, and an older one.
 const STDLIB: &str = "short_versions = ['2.7', '3.13']\nlong_versions = []\ndef stdlib_list(version):\n    \
     both = ['importlib', 'os', 'sys', 'json', 'typing', 'urllib.parse', 'asyncio']\n    \
     return both + (['urlparse', 'urllib2', 'imp'] if version == '2.7' else ['tomllib'])\n";
@@ -21,7 +20,7 @@ const PIPREQS: &str = "google:protobuf\nversion:chartio\nfrobnicate:strange-frob
 #[path = "scan/settings.rs"]
 mod settings;
 
-/// Modules that a script finds in place of the real ones.
+/// Modules that replace the real ones.
 pub(crate) struct Stub(tempfile::TempDir);
 
 impl Stub {
@@ -39,7 +38,7 @@ fn write(path: &Path, text: &[u8]) {
     fs::write(path, text).unwrap();
 }
 
-/// Runs one of the tool's scripts with the machine's Python; what it prints.
+/// Runs a script with the machine's Python; returns its output.
 pub(crate) fn python(stub: &Stub, script: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Value {
     let run =
         "import runpy, sys; sys.path.insert(0, sys.argv[1]); sys.argv = sys.argv[2:]; runpy.run_path(sys.argv[0], run_name='__main__')";
@@ -60,7 +59,7 @@ fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/requirements/python")
 }
 
-/// Runs the scan over the files, for Python 3.13.
+/// Scans the files for Python 3.13.
 fn scan(files: &[(&str, &[u8])], confirmed: &Value) -> Value {
     let dir = tempfile::tempdir().unwrap();
     for (name, text) in files {
@@ -76,7 +75,7 @@ fn text_files<'a>(files: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a [u8])> {
     files.iter().map(|(name, text)| (*name, text.as_bytes())).collect()
 }
 
-/// Names of known distributions, guesses and all notes of one text file beside a package `polls`.
+/// Known packages, guesses and notes for one file beside a package `polls`.
 #[track_caller]
 fn check(code: &str, known: &[&str], guessed: &[&str]) -> String {
     let found = scan(&text_files(&[("polls/__init__.py", ""), ("polls/views.py", code)]), &json!({}));
@@ -188,7 +187,7 @@ fn fallbacks_for_an_import_error_are_understood() {
     check("try:\n    import local_settings_of_mine\nexcept ModuleNotFoundError:\n    pass\n", &[], &[]);
     check("try:\n    import django\nexcept ImportError as error:\n    raise RuntimeError('no') from error\n", &["Django"], &[]);
     check("try:\n    import redis\nexcept ValueError:\n    pass\n", &["redis"], &[]);
-    // Asked for elsewhere without a fallback, it is needed.
+    // It is required elsewhere without a fallback.
     check("import ujson\ntry:\n    import ujson\nexcept ImportError:\n    ujson = None\n", &["ujson"], &[]);
 }
 
@@ -247,7 +246,7 @@ LANGUAGE_CODE = 'httpx'
         ],
         &["mystery_app:mystery_app"],
     );
-    // A driver that is imported is the one that is meant.
+    // An imported driver is the intended one.
     let files = text_files(&[("settings.py", "import psycopg2\nDATABASES = {'default': {'ENGINE': 'django.db.backends.postgresql'}}\n")]);
     compare(&scan(&files, &json!({})), &["Django", "psycopg2-binary"], &[]);
 }

@@ -1,4 +1,4 @@
-//! Whole outputs of commands that need no engine, see `support/transcript.rs`.
+//! The whole output of commands that need no engine, see `support/transcript.rs`.
 
 use std::fs;
 
@@ -9,11 +9,11 @@ use crate::{
     transcript::Transcript,
 };
 
-/// What these commands write and how they end, one after the other.
+/// The output and exit codes of these commands in sequence.
 fn told(project: &Project, calls: &[&[&str]]) -> String {
     let mut out = Transcript::default();
     for call in calls {
-        // Without a UTF-8 locale the signs are others.
+        // Without a UTF-8 locale the marks differ.
         out.add(&project.root, call, &project.command(call).env("LC_ALL", "C.UTF-8").output().unwrap().into());
     }
     out.text().to_owned()

@@ -1,7 +1,7 @@
-//! `bench`: the plain script that everybody writes and this tool, side by side in one run, with the same images and the same end.
+//! `bench`: compares this tool with a plain script in one run, with the same images and the same final state.
 //!
-//! Both start without a cluster and end when the page answers out of the database; which goes first alternates. The
-//! further rows are timed on the last cluster that this tool made. Figures are reported and never judged.
+//! Both start without a cluster and end when the page shows a row of the database; they take turns in going first. The further rows are
+//! measured on the last cluster of this tool. Figures are reported, not judged.
 
 mod figures;
 mod fixture;
@@ -23,17 +23,17 @@ use crate::{
     flags::Bench as Flags,
 };
 
-/// Under this name the tool's own library logs and reports what the bench calls.
+/// The task name for events and logs of the tool's library.
 const TASK: TaskId = TaskId::Engine;
 
 pub(crate) fn run(env: &Env, flags: &Flags, quiet: bool) -> Result<()> {
     setup::ensure(env, TASK, &script::NEEDS, "the plain script")?;
-    // Both sides find their images made.
+    // Builds the images that both sides use.
     runner::run(env, &tasks::task, &[TaskId::Image, TaskId::NodeImage])?;
     let fixture = Fixture::new(env, flags.program()?, quiet)?;
     let script = Script::new(env, &fixture)?;
     let measured = measure(env, &fixture, &script, flags);
-    // What was made goes, also after a failure; the failure comes first.
+    // Removes everything, also after a failure, and reports the failure first.
     let removed = script.delete().and_then(|_| fixture.remove());
     let (create, delete, rows) = measured?;
     removed?;
@@ -52,7 +52,7 @@ pub(crate) fn run(env: &Env, flags: &Flags, quiet: bool) -> Result<()> {
     std::io::stdout().write_all(text.as_bytes()).context("print the figures")
 }
 
-/// Ours beside the script's.
+/// This tool's figures and the script's.
 struct Pair {
     ours: Figures,
     script: Figures,
@@ -87,7 +87,7 @@ fn measure(env: &Env, fixture: &Fixture<'_>, script: &Script<'_>, flags: &Flags)
     for peer in &flags.peers {
         rows.push(rows::peer(env, fixture, peer, flags.runs)?);
     }
-    // Where the script's seconds go, from its last run.
+    // The steps of the script's last run.
     rows.extend(steps.into_iter().map(|(name, took)| Row::of(&format!("script: {name}"), "s").script(took.as_secs_f64())));
     Ok((create, delete, rows))
 }

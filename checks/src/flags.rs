@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
 use pocdeploy::flags::{Global, Output};
 
-/// The commands that only a checkout has
+/// Commands of a checkout
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, arg_required_else_help = true, max_term_width = 100)]
 pub(crate) struct Flags {
@@ -18,7 +18,7 @@ pub(crate) struct Flags {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Time this tool beside the script that everybody writes
+    /// Compare the time of this tool with a script of kind, docker and kubectl
     Bench(Bench),
     /// Check the project: format, lints, tests, and a real cluster from create to delete
     Test,
@@ -26,25 +26,25 @@ pub(crate) enum Command {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Bench {
-    /// How often each side is timed
+    /// Runs of each side
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) runs: u16,
-    /// Leave out what takes long beside `create`
+    /// Skip the rows that take long
     #[arg(long)]
     pub(crate) short: bool,
-    /// A further command to time: NAME=COMMAND, run in a copy of the project without a shell
+    /// Another command to measure: NAME=COMMAND, run without a shell in a copy of the project
     #[arg(long = "peer", value_name = "NAME=COMMAND", value_parser = peer)]
     pub(crate) peers: Vec<Peer>,
-    /// The program to time, for example that of another commit [default: the one that cargo has built]
+    /// The program to measure, for example of another commit [default: the one that cargo has built]
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) tool: Option<PathBuf>,
-    /// A table, or one JSON object
+    /// The output format: a table, or one JSON object
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
 }
 
 impl Bench {
-    /// The program to time: without `--tool` cargo's own, which lies beside this program's.
+    /// The program to measure: `--tool`, or else the one in the same folder as this program.
     pub(crate) fn program(&self) -> Result<PathBuf> {
         match &self.tool {
             Some(tool) => tool.canonicalize().with_context(|| format!("--tool {}", tool.display())),
@@ -53,7 +53,7 @@ impl Bench {
     }
 }
 
-/// Another tool's command.
+/// The command of another tool.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub(crate) name: String,

@@ -1,6 +1,6 @@
-//! The binary behind `cargo xtask bench` and `cargo xtask test`: what a checkout needs, and no user compiles.
+//! The binary behind `cargo xtask bench` and `cargo xtask test`, which only a checkout needs.
 //!
-//! `xtask/src/checkout.rs` starts it. It reads the same global flags and stands on the same library.
+//! `xtask/src/checkout.rs` starts it. It has the same global flags and uses the same library.
 
 mod bench;
 mod flags;
@@ -32,7 +32,7 @@ fn run(flags: Flags) -> Result<()> {
         }
     }
     let options = Options {
-        // Whoever calls `test` wants its programs installed: without a browser and a registry it cannot do its work.
+        // `test` implies consent, since it needs a browser and a registry.
         yes: global.yes || matches!(command, Command::Test),
         never_ask: matches!(&command, Command::Bench(it) if it.output == Output::Json),
         ..Options::default()

@@ -1,4 +1,4 @@
-//! `test`: every check of the project, the real cluster included. Runs them all, and fails at the end.
+//! `test`: every check of the project, including a real cluster. Runs all checks and fails at the end.
 
 use std::{io::Write as _, time::Duration};
 
@@ -12,10 +12,10 @@ use pocdeploy::{
 };
 use xshell::cmd;
 
-/// What continuous integration grants for everything.
+/// The limit of all checks in CI.
 const LIMIT: Duration = Duration::from_secs(85 * 60);
 
-/// The browser that votes and what drives it; a registry for the images.
+/// The browser and its driver; a registry for images.
 const NEEDS: [Need; 3] = [
     Need { program: "chromium", package: "chromium" },
     Need { program: "chromedriver", package: "chromium-driver" },
@@ -43,7 +43,7 @@ pub(crate) fn run(env: &Env) -> Result<()> {
         setup::ensure(env, TaskId::Engine, &NEEDS, "the end-to-end test")
             .and_then(|()| attached(cmd!(sh, "cargo test --package xtask --test e2e -- --nocapture --test-threads=1"))),
     );
-    // After the clusters, for which Go's modules are downloaded and compiled.
+    // After the clusters, since these download and compile Go's modules.
     headline("the node's own programs");
     check("the node's own programs", packages::test_programs(env, LIMIT));
     headline("bench, short form: figures to compare with earlier ones, never a verdict");
@@ -56,6 +56,6 @@ pub(crate) fn run(env: &Env) -> Result<()> {
 }
 
 fn headline(text: &str) {
-    // A reader that went away is no reason to stop the work.
+    // The reader may have ended; the work continues.
     std::io::stderr().write_all(format!("\n== {text}\n").as_bytes()).ok();
 }

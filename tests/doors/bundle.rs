@@ -1,4 +1,4 @@
-//! The support bundle of a failed instance: what is in it, what is said to be missing, and that no secret is in it.
+//! The support bundle of a failed instance: its content, the list of missing parts, and no secrets.
 
 use std::{
     collections::BTreeMap,
@@ -45,7 +45,7 @@ fn pack(project: &Path) -> (String, BTreeMap<String, String>) {
     (stderr, files)
 }
 
-/// `extra`: a further line of the log.
+/// `extra` is one more log line.
 fn project(extra: &str) -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().canonicalize().unwrap();
@@ -65,7 +65,7 @@ fn no_canary(files: &BTreeMap<String, String>) {
     for (name, text) in files {
         for canary in CANARIES {
             let encoded = STANDARD.encode(canary);
-            // The characters of base64 that the value alone decides.
+            // The base64 characters that depend on the value alone.
             for hidden in [canary, &encoded[..encoded.len() - 4]] {
                 assert!(!text.contains(hidden) && !name.contains(hidden), "{name} holds {hidden}:\n{text}");
             }

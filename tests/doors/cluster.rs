@@ -1,4 +1,4 @@
-//! The door to a cluster: what is written, and in which words a server's failures come back.
+//! The cluster module against an API server in memory: requests, and messages for the server's errors.
 
 use std::{fs, time::Duration};
 
@@ -72,7 +72,7 @@ fn fields_of_others_stay_and_ours_come_back() {
     cluster.apply(&deployment(2)).unwrap();
     let now = server.get("Deployment", "default", "web").unwrap();
     assert_eq!((&now["spec"]["replicas"], &now["metadata"]["labels"]["theirs"]), (&json!(2), &json!("x")));
-    // What we no longer want goes.
+    // Fields that are no longer wanted are removed.
     let mut less = deployment(2);
     less["spec"].as_object_mut().unwrap().remove("replicas");
     cluster.apply(&less).unwrap();
@@ -100,7 +100,7 @@ fn a_refusal_comes_back_in_the_servers_words() {
         server.fail("deployments/web", 1, failure);
         let error = cluster.apply(&deployment(2)).unwrap_err();
         assert_eq!(format!("{error:#}"), expected);
-        // Once only: the next one works.
+        // Only the first request fails.
         cluster.apply(&deployment(2)).unwrap();
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     world::World,
 };
 
-/// The place of a write among all.
+/// The position of the first write that starts with `what`.
 #[track_caller]
 fn place(writes: &[String], what: &str) -> usize {
     writes.iter().position(|it| it.starts_with(what)).unwrap_or_else(|| panic!("no {what:?} in {writes:#?}"))
@@ -22,7 +22,7 @@ fn create_applies_what_others_need_first_and_ends_with_the_url() {
     let ran = world.create();
     assert_eq!(ran.stdout, format!("http://localhost:{}/\n", world.cluster.port));
     let writes = world.cluster.writes();
-    // Within a step objects go side by side; what one of them needs is there before.
+    // The objects of a step are applied in parallel, each after the objects that it needs.
     for (first, then) in [
         ("apply Namespace cnpg-system", "apply Deployment cnpg-controller-manager"),
         ("apply CustomResourceDefinition clusters.postgresql.cnpg.io", "apply Cluster polls-db"),
@@ -102,12 +102,12 @@ fn a_wait_is_an_event_with_what_is_waited_for_what_was_seen_for_how_long_and_the
     let last = of_page.last().unwrap_or_else(|| panic!("{events:#?}"));
     assert_eq!((last["task"].as_str(), last["seen"].as_str()), (Some("deploy"), Some("status 503")), "{last}");
     assert!(last["waited"].as_u64() >= Some(1) && last["limit"] == 15, "{last}");
-    // The same events are in the run's file, fewer, and in words in the task's log.
+    // The file of events has fewer of them, and the task's log has them as sentences.
     let run = "target/pocdeploy/log";
     let kept = world.project.read(&format!("{run}/events.ndjson"));
     assert!(kept.lines().any(|it| it.contains("\"event\":\"waiting\"") && it.contains("status 503")), "{kept}");
     assert!(world.project.read(&format!("{run}/deploy.log")).contains("waiting for pod polls-frontend-"), "{kept}");
-    // The error of an interrupted wait says both too.
+    // The error of an interrupted wait also names its subject and the last state.
     let error = events.iter().find(|it| it["event"] == "run-ended").unwrap()["error"].to_string();
     assert!(error.contains("waiting for pod polls-frontend-") && error.contains("last seen: status 503"), "{error}");
     let page = world.run(&["create", "--yes", "--output", "json", "--timeout", "5s"]);
@@ -127,7 +127,7 @@ fn an_applications_own_kind_of_migration_runs_again_when_any_of_its_files_change
     world.run(&["patch"]).ends_with(0);
     world.build();
     world.create();
-    // Without Django among its requirements, nothing is known of what its migration reads.
+    // Unless Django is a requirement, every file may be an input of the migration.
     for path in ["migrate.js", "views.py", "README.md"] {
         world.cluster.forget();
         world.project.write(&format!("third_party/django-polls/{path}"), "two");
@@ -138,7 +138,7 @@ fn an_applications_own_kind_of_migration_runs_again_when_any_of_its_files_change
     }
 }
 
-/// A CronJob, a claim, a Secret and settings, and last a Deployment that a webhook refuses.
+/// A CronJob, a PVC, a Secret and a ConfigMap, and last a Deployment that a webhook rejects.
 pub(crate) const MORE: &str = "\
 apiVersion: v1
 kind: ConfigMap
@@ -186,7 +186,7 @@ fn what_only_a_failed_change_added_goes_again_and_data_is_kept_and_named() {
             .says("  CronJob nightly in polls\n")
             .says("PersistentVolumeClaim media in polls: cargo xtask kubectl delete -n polls persistentvolumeclaim media");
         assert!(!is_there("CronJob", "nightly") && !is_there("ConfigMap", "more") && is_there("PersistentVolumeClaim", "media"));
-        // Another program's object of the same name is not taken away.
+        // An object of another program with the same name is not deleted.
         assert_eq!(is_there("Secret", "mail"), is_foreign);
         assert!(is_there("Deployment", "polls-frontend") && is_there("ConfigMap", "polls-frontend"));
     }
@@ -201,7 +201,7 @@ fn what_only_a_failed_change_added_goes_again_and_data_is_kept_and_named() {
     for (kind, name) in [("CronJob", "nightly"), ("ConfigMap", "more"), ("Secret", "mail"), ("Deployment", "worker")] {
         assert!(is_there(kind, name), "{kind} {name}");
     }
-    // What a revision that served had is no addition of a later one.
+    // Objects of a successful revision are not additions of a later one.
     world.project.write("deploy/frontend/zz-more.yaml", &MORE.replace("0 3", "0 4"));
     world.cluster.fail("PATCH /apis/apps/v1/namespaces/polls/deployments/worker", 1, Failure::Webhook);
     world.run(&["update"]).ends_with(1).says("is put back");
@@ -213,7 +213,7 @@ fn a_port_that_is_lost_while_the_cluster_is_made_gives_way_to_the_next_one() {
     let world = World::without_node();
     let version = world.project.read("build/images/versions.toml");
     let version = version.lines().find_map(|it| it.strip_prefix("kind = \"")).unwrap().trim_end_matches('"');
-    // The first two calls lose their ports; the third fails for another reason.
+    // The first two calls fail because of their ports; the third fails for another reason.
     let script = format!(
         "#!/bin/sh\ncd {root}\necho \"$1\" >> calls\ncase \"$1\" in\nversion) echo {version} ;;\ndelete) ;;\n\
          create) cp target/pocdeploy/kind.json kind-$(grep -c create calls).json\n\
@@ -232,7 +232,7 @@ fn a_port_that_is_lost_while_the_cluster_is_made_gives_way_to_the_next_one() {
     };
     assert!(port(1) < port(2) && port(2) < port(3));
     assert_eq!(world.project.read("calls").matches("delete").count(), 2);
-    // A port that was asked for is the only one.
+    // If the user sets a port, no other is tried.
     std::fs::remove_file(world.project.root.join("calls")).unwrap();
     let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
     let ran = Ran::from(world.command(&["cluster", "--yes"]).env("POCDEPLOY_CLUSTER_PORT", free.to_string()).output().unwrap());
@@ -257,7 +257,7 @@ fn a_claim_that_is_there_before_the_database_is_not_made_again() {
 fn files_that_cannot_be_made_before_the_database_are_left_to_its_operator() {
     for (said, code, told) in [
         (json!({ "reason": "the database is imported" }).to_string(), 0, None),
-        ("no space left".to_owned(), 1, Some("the operator makes the database's files, since they could not be made before it")),
+        ("no space left".to_owned(), 1, Some("the operator's Job runs initdb, since it failed ahead of time")),
     ] {
         let world = World::new();
         *world.files.lock().unwrap() = (said, code);
@@ -294,7 +294,7 @@ fn a_kept_plan_is_done_exactly_or_not_at_all() {
     world.create();
     let with = |arguments: &[&str]| Ran::from(world.command(arguments).env("POCDEPLOY_FRONTEND_REPLICAS", "3").output().unwrap());
     with(&["plan", "--out", "plan.json"]).ends_with(0);
-    // Somebody else's hand in between.
+    // Another client changes the object in between.
     world.cluster.edit("Deployment", "polls", "polls-frontend", |it| it["spec"]["replicas"] = json!(7));
     world.cluster.forget();
     let refused = with(&["create", "--yes", "--plan", "plan.json"]);
@@ -319,7 +319,7 @@ fn looking_asks_no_registry_and_keeps_no_decision() {
     assert_eq!(content(&world.project.root), before);
     let asked: Vec<String> = world.engine.requests().into_iter().filter(|it| it.contains("/distribution/")).collect();
     assert_eq!((asked, world.engine.changes()), (Vec::new(), Vec::new()));
-    // The first run that needs to know asks once.
+    // The first run that needs the decision asks once.
     world.run(&["cluster", "--yes"]).ends_with(0).says("the registry does not answer");
     assert_eq!(world.engine.requests().iter().filter(|it| it.contains("/distribution/")).count(), 1);
 }

@@ -1,4 +1,4 @@
-//! What is ours and what is not: ownership of a node, the audit of `delete`, and its report when something stays.
+//! Ownership of a node, the audit of `delete`, and its report if something is left.
 
 use serde_json::Value;
 
@@ -24,7 +24,7 @@ fn a_node_of_the_same_name_that_is_not_ours_is_left_alone() {
 #[test]
 fn a_lost_kubeconfig_is_asked_of_kind_again() {
     let world = World::new();
-    world.run(&["cluster", "--yes"]).ends_with(0).says("the instance's kubeconfig is gone");
+    world.run(&["cluster", "--yes"]).ends_with(0).says("the instance's kubeconfig is missing");
     assert_eq!(world.project.read("target/pocdeploy/kubeconfig").trim(), world.cluster.kubeconfig());
 }
 
@@ -63,7 +63,7 @@ fn what_could_not_be_removed_is_named_and_the_next_delete_goes_on() {
     let ran = world.run(&["delete", "--yes", "--output", "json"]);
     ran.ends_with(1).says("network has active endpoints").says(&format!("left: network pocdeploy-{INSTANCE}"));
     assert_eq!(json(&ran.stdout)["left"], serde_json::json!([format!("network pocdeploy-{INSTANCE}")]));
-    // The way back stays: files go last.
+    // The kubeconfig stays until the end, so that `delete` can be repeated.
     assert!(world.project.root.join("target/pocdeploy/kubeconfig").exists());
     world.run(&["delete", "--yes"]).ends_with(0);
     assert_eq!(world.engine.networks(), Vec::<String>::new());
@@ -80,7 +80,7 @@ fn all_instances_are_listed_and_none_is_an_empty_list() {
     let two = json(&world.run(&["ls", "--output", "json"]).stdout);
     assert_eq!(two["instances"][1]["instance"], "two");
     assert_eq!(two["instances"][1]["url"], "http://localhost:8082/");
-    // The same from a folder that is no project, and where the project's file is wrong.
+    // Also from a folder outside a project, and with an invalid project file.
     let outside = tempfile::tempdir().unwrap();
     let mut command = world.command(&["ls", "--output", "json"]);
     let ran = Ran::from(command.current_dir(outside.path()).output().unwrap());

@@ -1,4 +1,4 @@
-//! A cluster that fails keeps what its node said, and the commands that look inside work on whatever still answers.
+//! A failed cluster: its node's logs are stored, and the commands for inspection work on whatever answers.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ const NODE: &str = "doors-control-plane";
 const ETCD: &str =
     "2026-11-27T00:00:00Z stderr F {\"level\":\"panic\",\"msg\":\"failed to create WAL\",\"error\":\"no space left on device\"}\n";
 
-/// A node as kind leaves it: journals, kubeadm's configuration and a container of the control plane. `kind` itself fails.
+/// A failed node of kind: journals, kubeadm's configuration and a container of the control plane. `kind` itself fails.
 fn world(prepare: impl FnOnce(&World)) -> World {
     let world = World::without_node();
     prepare(&world);
@@ -37,7 +37,7 @@ fn evidence(world: &World) -> Vec<PathBuf> {
 fn a_half_made_node_leaves_its_logs_before_it_goes() {
     let world = world(|it| it.engine.half_made_node(INSTANCE, 1));
     let ran = world.run(&["cluster", "--yes"]);
-    ran.ends_with(1).says("removing the cluster whose creation was cut off; its logs are in").says("target/pocdeploy/evidence/");
+    ran.ends_with(1).says("removing the cluster whose creation was interrupted; its logs are in").says("target/pocdeploy/evidence/");
     assert_eq!(world.engine.containers(), Vec::<String>::new());
     let folders = evidence(&world);
     let read = |name: &str| std::fs::read_to_string(folders[0].join(NODE).join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -63,7 +63,7 @@ fn a_cluster_that_does_not_come_up_names_the_folder_of_its_logs_and_the_way_in()
     let answer = kind.lines().find(|it| it.starts_with("get)")).unwrap();
     world.project.write("fakes/kind", &kind.replace(answer, "get) echo cannot tell >&2; exit 1 ;;"));
     let ran = world.run(&["cluster", "--yes", "--name", INSTANCE]);
-    ran.ends_with(1).says("probable cause: etcd ends again and again: failed to create WAL: no space left on device");
+    ran.ends_with(1).says("probable cause: etcd exits again and again: failed to create WAL: no space left on device");
     ran.says("the node's logs are in target/pocdeploy/instances/doors/evidence/");
     ran.says("look inside the node with: cargo xtask --name doors shell node").says("more: cargo xtask explain E0");
     assert_eq!(world.engine.containers(), [NODE], "the node is kept");

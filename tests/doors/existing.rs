@@ -1,4 +1,4 @@
-//! A cluster that is there already: what is made in it, how it is reached, and that nothing else of it is touched.
+//! An existing cluster: which objects are created, how the application is reached, and that nothing else changes.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::{support::Ran, world::World};
 
-/// A world whose cluster others own: it is reached through a kubeconfig, and images through a registry. The application's Service has
-/// the port at which the double of the API server answers as the page.
+/// A cluster that others own, with a kubeconfig and a registry. The application's Service has the port at which the fake API server also
+/// serves the page.
 fn world(more: &str) -> World {
     let world = World::without_node();
     world.engine.registry();
@@ -29,7 +29,7 @@ fn world(more: &str) -> World {
     world
 }
 
-/// `create` while the cluster assigns an address, once the Service is there; what had been written by then.
+/// Runs `create` while the cluster assigns the address after the Service was applied; returns the writes before that.
 fn create(world: &World) -> (Ran, Vec<String>) {
     std::thread::scope(|scope| {
         let created = scope.spawn(|| world.run(&["create", "--yes"]));
@@ -38,7 +38,7 @@ fn create(world: &World) -> (Ran, Vec<String>) {
             created.is_finished() || world.cluster.get("Service", "polls", "polls-frontend").is_some()
         });
         assert!(came);
-        // Long enough for what would not wait.
+        // Long enough for a run that does not wait.
         std::thread::sleep(Duration::from_millis(500));
         let writes = world.cluster.writes();
         if !created.is_finished() {
@@ -67,7 +67,7 @@ fn an_address_that_comes_late_is_waited_for_and_reaches_the_settings_before_the_
     let service = world.cluster.get("Service", "polls", "polls-frontend").unwrap();
     assert_eq!(service["spec"]["type"], "LoadBalancer");
     assert!(service.pointer("/spec/ports/0/nodePort").is_none());
-    // Its revision is the one with the address.
+    // The revision has the address.
     let history = world.cluster.get("ConfigMap", "polls", "pocdeploy-history").unwrap();
     assert!(history["data"]["revision-1"].as_str().unwrap().contains("polls.localhost,localhost"), "{history}");
 }
@@ -96,7 +96,7 @@ fn pods_name_images_as_the_registry_does_with_their_digest() {
     assert!(image_of(&operator).starts_with("pull.example.com:5000/team/pocdeploy/"), "{}", image_of(&operator));
     let database = world.cluster.get("Cluster", "polls", "polls-db").unwrap();
     assert!(database["spec"]["imageName"].as_str().unwrap().contains("@sha256:"), "{database}");
-    // What only a cluster that is thrown away may have.
+    // Features of a disposable cluster only.
     assert!(operator.pointer("/spec/template/spec/tolerations").is_none());
 }
 
@@ -166,7 +166,7 @@ fn an_operator_of_others_is_used_where_it_fits_and_refused_where_it_does_not() {
 fn nothing_is_made_without_consent_or_in_a_namespace_of_others() {
     let world = world("");
     let ran = world.run(&["create"]);
-    ran.ends_with(4).says("deploys to context c (http://127.0.0.1:").says("makes namespace polls").says("not done without consent");
+    ran.ends_with(4).says("deploys to context c (http://127.0.0.1:").says("creates namespace polls").says("not done without consent");
     assert_eq!(world.cluster.writes(), Vec::<String>::new());
     world.cluster.put(json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "polls" } }));
     world.run(&["create", "--yes"]).ends_with(1).says("has a namespace polls that is not of instance doors");
@@ -182,7 +182,7 @@ fn delete_does_not_claim_what_it_could_not_ask() {
     let away = world.cluster.kubeconfig().replace(&world.cluster.port.to_string(), "9");
     world.project.write("home/.kube/config", &away);
     let ran = world.run(&["delete", "--yes"]);
-    ran.ends_with(1).says("could not be asked");
+    ran.ends_with(1).says("could not check what instance");
     assert!(!ran.stderr.contains("audit"), "{}", ran.stderr);
     assert!(world.project.root.join("target/pocdeploy/record").is_dir(), "the next delete needs it");
 }
@@ -234,7 +234,7 @@ fn a_context_that_leads_elsewhere_since_is_refused() {
     world.cluster.forget();
     let elsewhere = world.cluster.kubeconfig().replace("127.0.0.1", "localhost");
     world.project.write("home/.kube/config", &elsewhere);
-    world.run(&["create", "--yes"]).ends_with(1).says("context c leads to http://localhost:").says("was made on http://127.0.0.1:");
+    world.run(&["create", "--yes"]).ends_with(1).says("context c names API server http://localhost:").says("was created on http://127.0.0.1:");
     assert_eq!(world.cluster.writes(), Vec::<String>::new());
 }
 

@@ -1,4 +1,4 @@
-//! Commands in hints: they exist, and for an instance that was named they name it, so that they can be copied.
+//! Commands in hints exist, and name the instance if `--name` was given, so that users can copy them.
 
 use std::{fs, path::Path};
 
@@ -18,7 +18,7 @@ fn a_hint_about_a_named_instance_names_it() {
     assert!(status.stdout.contains("`cargo xtask --name other create` brings it up"), "{}", status.stdout);
 }
 
-/// Every command that is written in the code's texts, as `cargo xtask COMMAND`.
+/// All commands `cargo xtask COMMAND` in the code's texts.
 fn written() -> Vec<(String, String)> {
     let mut out = Vec::new();
     for entry in walkdir::WalkDir::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
@@ -43,7 +43,7 @@ fn every_command_in_a_hint_exists() {
     let written = written();
     assert!(written.len() > 60, "{}", written.len());
     for (file, command) in written {
-        // What is no command: a placeholder in capitals or braces, or a flag.
+        // Not a command: a placeholder in capitals or braces, or a flag.
         if !command.is_empty() && !command.starts_with("--") {
             assert!(known.contains(&command), "{file}: cargo xtask {command}");
         }

@@ -1,4 +1,4 @@
-//! The history of a deployment with Secrets of the user's own among its manifests: where their values are, and what rollback does.
+//! The history of a deployment whose manifests contain Secrets: where the values are stored, and what rollback does.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::{kubernetes::Failure, world::World};
 const ONE: &str = "Y2FuYXJ5LTE=";
 const TWO: &str = "Y2FuYXJ5LTI=";
 
-/// A Secret in both of its forms, with the note that kubectl leaves in what it prints.
+/// A Secret with `data` and `stringData`, and the annotation of `kubectl apply`.
 fn secrets(one: &str, plain: &str) -> String {
     format!(
         "apiVersion: v1\nkind: Secret\nmetadata:\n  name: mail\n  annotations: {{example.com/copy: '{plain}'}}\ndata: {{password: {one}}}\n---\n\

@@ -1,4 +1,4 @@
-//! What an engine's BuildKit is asked, and what of the application reaches it.
+//! Requests to the engine's BuildKit, and the files of the build context.
 
 use std::{collections::HashMap, fs};
 

@@ -1,4 +1,4 @@
-//! The doors, with doubles behind them: an API server and an engine in memory. No cluster, no engine, seconds.
+//! Tests with fake doors: an API server and an engine in memory. They need no cluster and no engine.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
@@ -36,14 +36,14 @@ use pocdeploy::{
     report::Recorder,
 };
 
-/// A project in a temporary folder, and this run's surroundings for it.
+/// A project in a temporary folder, and an environment for it.
 pub(crate) struct Bench {
     _dir: tempfile::TempDir,
     pub(crate) env: Env,
 }
 
 impl Bench {
-    /// `settings` is the text of `Pocdeploy.toml`.
+    /// `settings` is the content of `Pocdeploy.toml`.
     pub(crate) fn new(settings: &str) -> Bench {
         let dir = tempfile::tempdir().unwrap();
         let root: PathBuf = dir.path().canonicalize().unwrap();

@@ -1,14 +1,14 @@
-//! Manifests that change while the application runs: what leaves them goes, data stays, and a corrected file is nobody's change.
+//! Changes of manifests while the application runs: removed objects are deleted, data is kept, and an edited file is not drift.
 
 use serde_json::json;
 
 use crate::{create::MORE, world::World};
 
-/// An instance with a CronJob, a claim, a Secret, settings and a second Deployment.
+/// An instance with a CronJob, a PVC, a Secret, a ConfigMap and a second Deployment.
 fn with_more() -> World {
     let world = World::new();
     world.cluster.put(json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "polls" } }));
-    // No controller of this server binds claims.
+    // The fake server has no controller that binds PVCs.
     world.cluster.put(json!({
         "apiVersion": "v1", "kind": "PersistentVolumeClaim", "status": { "phase": "Bound" },
         "metadata": { "name": "media", "namespace": "polls" },
@@ -21,7 +21,7 @@ fn with_more() -> World {
 #[test]
 fn what_leaves_the_manifests_goes_with_the_next_update_and_data_stays() {
     let world = with_more();
-    // Another program's object is never one of ours, whatever its name.
+    // Another program's object is never ours, whatever its name is.
     world.cluster.edit("ConfigMap", "polls", "more", |it| it["metadata"]["labels"]["dev.pocdeploy/instance"] = json!("other"));
     let is_there = |kind: &str, name: &str| world.cluster.get(kind, "polls", name).is_some();
     world.project.write("deploy/frontend/zz-more.yaml", "# nothing any more\n");
@@ -43,7 +43,7 @@ fn what_leaves_the_manifests_goes_with_the_next_update_and_data_stays() {
     assert!(!is_there("CronJob", "nightly") && !is_there("Deployment", "worker") && !is_there("Secret", "mail"));
     assert!(is_there("PersistentVolumeClaim", "media") && is_there("ConfigMap", "more") && is_there("Secret", "polls-app"));
     world.run(&["update"]).ends_with(0).says("nothing to do");
-    // A rollback brings it back, and another one takes it away.
+    // A rollback creates it again, and the next one deletes it.
     world.run(&["rollback"]).ends_with(0);
     assert!(is_there("CronJob", "nightly") && is_there("Secret", "mail") && is_there("Deployment", "worker"));
     world.run(&["rollback"]).ends_with(0).says("  CronJob nightly in polls");

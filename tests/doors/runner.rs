@@ -1,4 +1,4 @@
-//! Tasks that begin before what they need has ended.
+//! Tasks that start before a need has ended.
 
 use anyhow::{Result, bail};
 use pocdeploy::{env::Env, fingerprint::Fingerprint, graph::TaskId, probe::Probe, runner, tasks::Task};
@@ -7,7 +7,7 @@ use crate::Bench;
 
 type Work = fn(&Env) -> Result<()>;
 
-/// A task whose work is a function; its product is there once it has worked.
+/// A task whose work is a function; its product exists after the work.
 struct Double {
     id: TaskId,
     work: Work,
@@ -49,7 +49,7 @@ fn until(env: &Env, id: TaskId, need: TaskId) -> Result<()> {
 
 #[test]
 fn a_task_works_on_what_is_usable_while_that_is_finished() {
-    // Each waits for the other: they end only if they are at work at the same time.
+    // Each waits for the other, so they end only if they run in parallel.
     fn cluster(env: &Env) -> Result<()> {
         env.standing.usable(TaskId::Cluster);
         until(env, TaskId::Dev, TaskId::Operator)
@@ -84,7 +84,7 @@ fn what_was_built_on_a_product_that_did_not_come_is_stopped_and_not_to_blame() {
 
 #[test]
 fn the_cause_is_told_first_even_where_it_failed_last() {
-    // The operator fails by itself while the cluster that it builds on is still about to.
+    // The operator fails by itself, shortly before the cluster that it needs fails.
     fn cluster(env: &Env) -> Result<()> {
         env.standing.usable(TaskId::Cluster);
         until(env, TaskId::Dev, TaskId::Operator).ok();

@@ -1,4 +1,4 @@
-//! Whole outputs of the commands that look at an instance which runs, see `support/transcript.rs`.
+//! The whole output of commands that inspect a running instance, see `support/transcript.rs`.
 
 use expect_test::expect_file;
 

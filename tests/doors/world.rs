@@ -1,4 +1,5 @@
-//! A whole world for the real binary: a project with the shipped manifests, an engine and an API server in memory, and a `kind` that is none.
+//! A complete environment for the real binary: a project with the example's manifests, an engine and an API server in memory, and a fake
+//! `kind`.
 
 use std::{
     fs,
@@ -31,7 +32,7 @@ use crate::{
 /// The instance's name.
 pub(crate) const INSTANCE: &str = "doors";
 
-/// An operator's release as far as the tool looks at it.
+/// The parts of an operator's release that the tool uses.
 const OPERATOR: &str = "\
 apiVersion: v1
 kind: Namespace
@@ -58,7 +59,7 @@ pub(crate) struct World {
     pub(crate) project: Project,
     pub(crate) engine: Engine,
     pub(crate) cluster: Kubernetes,
-    /// What the node's program that makes a database's files says, and its exit code.
+    /// The output and exit code of the program in the node that runs initdb.
     pub(crate) files: Arc<Mutex<(String, i64)>>,
 }
 
@@ -97,7 +98,7 @@ impl World {
         world
     }
 
-    /// What takes minutes in the real world: images, wheels, the operator's manifest and `kind`.
+    /// The products that take minutes to build: images, wheels, the operator's manifest and `kind`.
     pub(crate) fn build(&self) {
         let root = &self.project.root;
         let config = Config::read(&root.join("Pocdeploy.toml")).unwrap().config;
@@ -131,7 +132,7 @@ impl World {
         fs::set_permissions(root.join("fakes/kind"), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// The images of operator and database as the engine would have them, cut out of the node's.
+    /// The names of the images of operator and database that are imported from the node image.
     pub(crate) fn upstream(&self) -> [String; 2] {
         let config = Config::read(&self.project.root.join("Pocdeploy.toml")).unwrap().config;
         let env = Env::new(self.project.root.clone(), config, Options::default(), Arc::new(Recorder::default())).unwrap();
@@ -154,7 +155,7 @@ impl World {
         command
     }
 
-    /// `create`, which must end well.
+    /// Runs `create`, which must succeed.
     pub(crate) fn create(&self) -> Ran {
         let ran = self.run(&["create", "--yes"]);
         ran.ends_with(0);

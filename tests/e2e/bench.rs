@@ -1,4 +1,4 @@
-//! The test bench: a copy of the project with an instance of its own, and ways to look at what a run left.
+//! The test environment: a copy of the project with its own instance, and functions to inspect it.
 
 use std::{
     fs,
@@ -25,7 +25,7 @@ mod support;
 pub(crate) use support::Ran;
 use support::{command, tool};
 
-/// A project of its own; everything of it goes when this value is dropped, also after a failure.
+/// A separate project. Dropping the value removes everything of it, also after a failure.
 pub(crate) struct Bench {
     root: PathBuf,
     pub(crate) instance: String,
@@ -33,7 +33,7 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// `purpose` tells several benches of one process apart.
+    /// `purpose` distinguishes several environments of one process.
     pub(crate) fn new(purpose: &str) -> Bench {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let instance = format!("e2e{purpose}-{}", std::process::id());
@@ -47,7 +47,7 @@ impl Bench {
         Bench { root: root.canonicalize().unwrap(), instance, pictures }
     }
 
-    /// Names the step, so that a failure is found in the output.
+    /// Prints the step's name, to find a failure in the output.
     pub(crate) fn step<T>(&self, what: &str, work: impl FnOnce() -> T) -> T {
         eprintln!("-- {what}");
         let began = Instant::now();
@@ -56,7 +56,7 @@ impl Bench {
         result
     }
 
-    /// Runs the tool in the project's copy; its words are passed on.
+    /// Runs the tool in the copy, and prints its output.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
         self.ran(&mut self.command(arguments))
     }
@@ -67,7 +67,7 @@ impl Bench {
         command
     }
 
-    /// Starts the tool and does not wait for it.
+    /// Starts the tool without waiting for it.
     pub(crate) fn start(&self, arguments: &[&str]) -> std::process::Child {
         self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
@@ -80,7 +80,7 @@ impl Bench {
         ran
     }
 
-    /// The same without passing its words on: for what is run very often.
+    /// Like `tool` without printing, for commands that run very often.
     pub(crate) fn ran_quietly(&self, command: &mut Command) -> Ran {
         Ran::from(command.output().unwrap())
     }
@@ -89,13 +89,13 @@ impl Bench {
         self.root.join("foreign-kubeconfig")
     }
 
-    /// What the tool must neither read nor write: the user's own cluster settings.
+    /// The user's own kubeconfig, which the tool must neither read nor write.
     pub(crate) fn foreign_settings(&self) -> Vec<Option<Vec<u8>>> {
         let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
         [self.foreign_kubeconfig(), home.join(".kube/config")].iter().map(|it| fs::read(it).ok()).collect()
     }
 
-    /// Replaces the copy's configuration; the instance's name stays.
+    /// Replaces the copy's configuration, except the instance's name.
     pub(crate) fn configure(&self, settings: &str) {
         fs::write(self.root.join("Pocdeploy.toml"), format!("name = \"{}\"\n{settings}", self.instance)).unwrap();
     }
@@ -104,14 +104,14 @@ impl Bench {
         self.root.join(relative)
     }
 
-    /// Adds to a `.py` file of the application.
+    /// Appends to a `.py` file of the application.
     pub(crate) fn edit_source(&self, text: &str) {
         let path = self.path("third_party/django-polls/polls/views.py");
         let old = fs::read_to_string(&path).unwrap();
         fs::write(&path, format!("{old}{text}")).unwrap();
     }
 
-    /// Processes that name this bench's folder or instance: nobody's but those of a run.
+    /// Processes whose command line contains the copy's folder or instance, so they belong to a run.
     pub(crate) fn processes(&self) -> Vec<String> {
         let mut out = Vec::new();
         for entry in fs::read_dir("/proc").unwrap().flatten() {
@@ -142,7 +142,7 @@ impl Bench {
         engines::find(&self.env()).unwrap().expect("no engine answers")
     }
 
-    /// kubectl inside the node, as the cluster's administrator.
+    /// Runs kubectl in the node as cluster-admin.
     fn administrator(&self, arguments: &str) -> (i64, String) {
         let mut command = vec!["kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf"];
         command.extend(arguments.split_whitespace());
@@ -164,13 +164,13 @@ impl Bench {
         said
     }
 
-    /// All votes, asked of the database in its own pod.
+    /// The number of votes in the database.
     pub(crate) fn votes_by_sql(&self) -> i64 {
         let said = self.sql("SELECT sum(votes) FROM polls_choice");
         said.trim().parse().unwrap_or_else(|_| panic!("{said:?}"))
     }
 
-    /// What the database answers to a statement, in its own pod.
+    /// The output of a SQL statement in the database's pod.
     pub(crate) fn sql(&self, statement: &str) -> String {
         let primary = self.kubectl("-n polls get cluster polls-db -o jsonpath={.status.currentPrimary}");
         let exec = format!("-n polls exec {primary} -c postgres -- psql -d polls -tAc");
@@ -182,13 +182,13 @@ impl Bench {
         out.stdout
     }
 
-    /// Runs a script as the database's administrator, to its first error; what its queries gave.
+    /// Runs a SQL script as superuser up to its first error; returns the output.
     #[track_caller]
     pub(crate) fn script(&self, text: &str) -> String {
         self.in_primary("psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 -d polls --file=-", text)
     }
 
-    /// What a program in the database's primary writes; its words hold no blanks.
+    /// The output of a program in the database's primary; its arguments contain no blanks.
     #[track_caller]
     pub(crate) fn in_primary(&self, program: &str, input: &str) -> String {
         let primary = self.kubectl("-n polls get cluster polls-db -o jsonpath={.status.currentPrimary}");
@@ -200,7 +200,7 @@ impl Bench {
         out.stdout
     }
 
-    /// The values that must not be seen outside the cluster.
+    /// The secrets that must not appear outside the cluster.
     pub(crate) fn secrets(&self) -> Vec<String> {
         let read = |name: &str, key: &str| {
             let encoded = self.kubectl(&format!("-n polls get secret {name} -o jsonpath={{.data.{key}}}"));
@@ -212,13 +212,13 @@ impl Bench {
         vec![key, password]
     }
 
-    /// Everything below `target/pocdeploy`, as text.
+    /// The content of all files below `target/pocdeploy`.
     pub(crate) fn logs(&self) -> String {
         let files = support::content(&self.root.join("target/pocdeploy"));
         files.iter().map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()).collect()
     }
 
-    /// What a run without work must leave as it is: our fields of the cluster's objects, images, containers, files.
+    /// The state that a run with nothing to do must not change: our fields of objects, images, containers, files.
     pub(crate) fn world(&self) -> Vec<String> {
         let kinds = "namespaces,deployments,services,ingresses,configmaps,serviceaccounts,jobs,secrets,clusters,networkpolicies,poddisruptionbudgets";
         let fields =
@@ -243,7 +243,7 @@ impl Bench {
         world
     }
 
-    /// A container under the name that the tool would give its node.
+    /// A container with the name of the tool's node.
     pub(crate) fn start_foreign_node(&self) {
         let ran = self.run(&["image", "--yes"]);
         ran.ends_with(0);
@@ -268,7 +268,7 @@ impl Bench {
         self.engine().stop(&self.node(), 20).unwrap();
     }
 
-    /// At most three minutes: two pods, a database, and a node that may just have started.
+    /// Waits at most three minutes, for two pods, a database, and possibly a starting node.
     pub(crate) fn wait_for_page(&self, url: &str) {
         let began = Instant::now();
         loop {
@@ -281,7 +281,7 @@ impl Bench {
         }
     }
 
-    /// What is left of the instance anywhere on the machine.
+    /// Everything of the instance that is left on the machine.
     pub(crate) fn traces(&self) -> Vec<String> {
         let engine = self.engine();
         let mut out = Vec::new();
@@ -312,7 +312,7 @@ impl Drop for Bench {
     }
 }
 
-/// What git would take: no products, no history.
+/// The files that git tracks: no products, no history.
 fn copy(from: &Path, to: &Path) {
     for entry in walkdir::WalkDir::new(from)
         .into_iter()

@@ -1,4 +1,4 @@
-//! A person at a browser: headless Chromium, through chromedriver.
+//! A user with a browser: headless Chromium with chromedriver.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use fantoccini::{Client, ClientBuilder, Locator, wd::Capabilities};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::json;
 
-/// What a person saw before and after the vote.
+/// The page before and after the vote.
 pub(crate) struct Votes {
     pub(crate) all_before: i64,
     pub(crate) all_after: i64,
@@ -41,7 +41,7 @@ pub(crate) fn vote(url: &str, pictures: &Path) -> Votes {
     })
 }
 
-/// All votes of the first poll, as its results page shows them.
+/// The votes of the first poll on its results page.
 pub(crate) fn count(url: &str) -> i64 {
     with_browser(async |client| total(client, url).await)
 }
@@ -73,7 +73,7 @@ fn with_browser<T>(work: impl AsyncFnOnce(&Client) -> T) -> T {
     })
 }
 
-/// chromedriver on a port of its own; ended with this value.
+/// A chromedriver on its own port; dropping the value stops it.
 struct Driver {
     child: Child,
     port: u16,
@@ -89,7 +89,7 @@ impl Driver {
     }
 
     async fn connect(&self) -> Client {
-        // The machine may have no way out: nothing in the background may wait for one.
+        // There may be no internet, so background requests of Chromium are disabled.
         let arguments = json!([
             "--headless=new",
             "--no-sandbox",

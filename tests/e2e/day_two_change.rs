@@ -1,5 +1,5 @@
-//! Day two on a real cluster: updates under load, broken changes that leave the old version serving, rollback, development in
-//! place, and a snapshot that starts a new instance.
+//! Changes on a real cluster: updates under load, failing changes that leave the old version serving, rollback, `dev`, and a snapshot that
+//! is restored into a new instance.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use crate::{
     services,
 };
 
-/// As many in a row as a day of work brings.
+/// As many updates in a row as on a busy day.
 const UPDATES: usize = 10;
 const VIEWS: &str = "third_party/django-polls/polls/views.py";
 const INDEX: &str = "@require_safe\ndef index(request):\n";
@@ -135,7 +135,7 @@ fn changes_reach_a_running_instance_and_broken_ones_do_not() {
     bench.step("delete leaves the snapshot, and create --restore starts from it", || {
         bench.run(&["delete", "--yes"]).ends_with(0);
         let created = bench.run(&["create", "--yes", "--restore", snapshot.to_str().unwrap()]);
-        // A new cluster has only the application's own user.
+        // A new cluster has the application's own user only.
         created.ends_with(0).says("the snapshot names roles that were not here: made");
         assert_eq!(bench.sql("SELECT tableowner FROM pg_tables WHERE tablename = 'odd'").trim(), "dump \"odd");
         assert_eq!(bench.votes_by_sql(), 21);
@@ -154,7 +154,7 @@ class Migration(migrations.Migration):
     operations = [migrations.RunSQL('SELECT no_such_column FROM polls_choice')]
 ";
 
-/// A file of the project's copy, and what it held.
+/// A file of the copy, and its original content.
 struct Source {
     path: PathBuf,
     original: String,
@@ -166,7 +166,7 @@ impl Source {
         Source { original: fs::read_to_string(&path).unwrap_or_default(), path }
     }
 
-    /// Lets the first page answer with a mark.
+    /// Makes the first page contain a mark.
     fn answer(&self, mark: &str) {
         let page = format!(
             "{INDEX}    from django.http import HttpResponse\n    if Question.objects.count():\n        return HttpResponse(\"{mark}\")\n"
@@ -203,7 +203,7 @@ fn median(times: &mut [Duration]) -> String {
     format!("median {} s of {}", seconds[times.len() / 2], seconds.join(" "))
 }
 
-/// `dev` in the background, with what it says in a file.
+/// `dev` in the background, with its output in a file.
 struct Dev {
     child: Option<Child>,
     said: PathBuf,
@@ -227,7 +227,7 @@ impl Dev {
         }
     }
 
-    /// As Ctrl-C does.
+    /// Sends SIGINT.
     fn interrupt(mut self) -> Ran {
         let child = self.child.take().unwrap();
         let id = rustix::process::Pid::from_child(&child);

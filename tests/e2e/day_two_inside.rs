@@ -1,4 +1,4 @@
-//! Looking inside on a real cluster: every object altered and deleted, named, and put right; logs, ports and commands in pods.
+//! Inspection of a real cluster: every object is changed and deleted, reported, and restored; logs, ports and commands in pods.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::bench::{Bench, Ran};
 
-/// An instance that runs and is healthy is looked at, meddled with, and left healthy.
+/// A healthy instance is inspected, changed, and left healthy.
 pub(crate) fn look_inside(bench: &Bench, url: &str) {
     let objects = bench.step("validate finds a new instance healthy, in all its forms", || healthy(bench));
     bench.step("each object that somebody altered is named by validate with those before it, and create puts all right", || {
@@ -47,7 +47,7 @@ pub(crate) fn look_inside(bench: &Bench, url: &str) {
     bench.step("a forwarded port leads to the pods that replace others", || forward(bench));
 }
 
-/// A node that was stopped is said, with the command that helps.
+/// A stopped node is reported with the command that helps.
 pub(crate) fn stopped(bench: &Bench) {
     for command in ["validate", "url", "psql", "logs"] {
         bench.run(&[command]).ends_with(5).says("the cluster's node is stopped").says("create` brings it up");
@@ -55,7 +55,7 @@ pub(crate) fn stopped(bench: &Bench) {
     assert!(bench.run(&["status"]).ends_with(0).stdout.contains("the cluster's node is stopped"));
 }
 
-/// So is an instance that is not there.
+/// Also an instance that does not exist.
 pub(crate) fn absent(bench: &Bench) {
     for command in ["validate", "url", "manage check"] {
         let arguments: Vec<&str> = command.split(' ').collect();
@@ -63,7 +63,7 @@ pub(crate) fn absent(bench: &Bench) {
     }
 }
 
-/// All is green for the operator in each of these states.
+/// The operator reports no problem in each of these states.
 fn unwell_database(bench: &Bench) {
     let cluster = "clusters.postgresql.cnpg.io polls-db -n polls";
     let parameter = |value: &str| {
@@ -94,7 +94,7 @@ fn until(bench: &Bench, is_so: impl Fn(&Ran) -> bool) {
     }
 }
 
-/// An object by the name that `validate` shows.
+/// An object by its name in the output of `validate`.
 struct Object {
     shown: String,
     kind: String,
@@ -118,7 +118,7 @@ impl Object {
         format!("{} {}{namespace}", self.kind, self.name)
     }
 
-    /// Whether others, or data, go with it.
+    /// Whether deleting it deletes other objects or data.
     fn holds_others(&self) -> bool {
         self.kind == "Namespace" || self.kind == "Cluster" || self.name == "clusters.postgresql.cnpg.io"
     }
@@ -131,7 +131,7 @@ fn validate(bench: &Bench, code: i32) -> Value {
     serde_json::from_str(&ran.stdout).unwrap()
 }
 
-/// Name and area of each check that failed.
+/// Name and area of each failed check.
 fn failed(checks: &Value) -> Vec<(String, String)> {
     let text = |it: &Value, name: &str| it[name].as_str().unwrap().to_owned();
     checks["checks"].as_array().unwrap().iter().filter(|it| it["well"] == false).map(|it| (text(it, "name"), text(it, "area"))).collect()
@@ -163,11 +163,11 @@ fn healthy(bench: &Bench) -> Vec<Object> {
     std::fs::remove_file(&junit).unwrap();
     assert!(xml.contains("failures=\"0\"") && xml.contains("<testcase classname=\"object\" name=\"Deployment polls-frontend in polls\"/>"));
     let names = checks["checks"].as_array().unwrap().iter().filter(|it| it["area"] == "object").map(|it| it["name"].as_str().unwrap());
-    // The Secret's value is generated: it is the cluster's own, and its labels are nobody's concern.
+    // The Secret's value is generated and stored in the cluster only; its labels do not matter.
     names.filter(|it| !it.starts_with("Secret ")).map(Object::of).collect()
 }
 
-/// Somebody else's container beside ours.
+/// A container that another client adds to ours.
 fn sidecar(bench: &Bench, url: &str) {
     let image = bench.kubectl("-n polls get deployment polls-frontend -o jsonpath={.spec.template.spec.containers[0].image}");
     let security = r#""securityContext":{"allowPrivilegeEscalation":false,"capabilities":{"drop":["ALL"]}}"#;
@@ -198,21 +198,21 @@ fn reach(bench: &Bench, url: &str) {
     assert_eq!(bench.run(&["manage", "no-such-command"]).code, 1);
     assert!(bench.run(&["kubectl", "get", "nodes", "-o", "name"]).ends_with(0).stdout.starts_with("node/"));
     assert_eq!(bench.run(&["kubectl", "get", "no-such-kind"]).code, 1);
-    // Standard input goes through to its end.
+    // Standard input is passed on to its end.
     let mut command = bench.command(&["psql", "-tA"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"SELECT 6 * 7;\n").unwrap();
     assert_eq!(String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap().trim(), "42");
 }
 
-/// Ends a command as Ctrl-C would, and sees that this is a good end.
+/// Sends SIGINT, and checks that the command exits with success.
 fn interrupt(mut child: Child) {
     let id = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
     rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
-/// Lines of a command's output until one is wanted; at most a minute.
+/// Reads the output until a line matches; at most a minute.
 fn line_with(lines: &std::sync::mpsc::Receiver<String>, wanted: &str) -> String {
     let began = Instant::now();
     let mut seen = Vec::new();
@@ -242,7 +242,7 @@ fn replace_pods(bench: &Bench) {
 fn logs(bench: &Bench, url: &str) {
     let (child, lines) = start(bench, &["logs", "app", "--follow", "--json", "--since", "1s", "--grep", "GET /"]);
     let asked = |mark: &str| {
-        // The page may be asked before the reader listens: again and again until it is seen.
+        // The page may be requested before the reader listens, so it is requested repeatedly.
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(60) {
             ureq::get(format!("{url}?{mark}")).call().ok();

@@ -1,4 +1,4 @@
-//! Snapshots of a database that holds one of each kind of object: what a restore brings back, and what one that fails leaves.
+//! Snapshots of a database with one object of each kind: what a restore restores, and what a failed restore leaves.
 
 pub(crate) mod breaks;
 
@@ -6,14 +6,14 @@ use std::path::PathBuf;
 
 use crate::bench::Bench;
 
-/// Makes one of each kind, owned by the application's user and by others.
+/// Creates one object of each kind, with various owners.
 const EVERY_KIND: &str = include_str!("dumps/every_kind.sql");
-/// Changes nearly all of it.
+/// Changes nearly all of them.
 const BROKEN: &str = include_str!("dumps/broken.sql");
-/// What the text of `pg_dump` leaves out.
+/// Objects that the text of `pg_dump` omits.
 const WORLD: &str = include_str!("dumps/world.sql");
 
-/// Takes a snapshot of every kind of object, breaks them, fails to restore, and restores. Returns the snapshot.
+/// Takes a snapshot, changes every kind of object, makes a restore fail, and restores. Returns the snapshot.
 pub(crate) fn round_trip(bench: &Bench) -> PathBuf {
     bench.script(EVERY_KIND);
     bench.sql("UPDATE polls_choice SET votes = 7");
@@ -26,7 +26,7 @@ pub(crate) fn round_trip(bench: &Bench) -> PathBuf {
     let snapshot = PathBuf::from(taken.stdout.trim_end());
     same(&before, &facts(bench));
 
-    // A generated column whose function finds another one by the session's path alone: no restore can fill it again.
+    // A generated column whose function finds another one only through the session's search_path, so it cannot be restored.
     bench.script(
         "SET ROLE polls; CREATE FUNCTION bare(i int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN doubled(i); END';
          SET search_path = public; ALTER TABLE kinds ADD COLUMN bare int GENERATED ALWAYS AS (bare(other::int)) STORED;",
@@ -39,7 +39,7 @@ pub(crate) fn round_trip(bench: &Bench) -> PathBuf {
     bench.script(BROKEN);
     let broken = facts(bench);
     assert_ne!(broken, before);
-    // It fails while rows are copied: tables and functions are there, keys, rights and large objects are not.
+    // The restore fails while it copies rows: tables and functions exist, but no keys, privileges and large objects.
     bench.run(&["db", "restore", "--yes", &unrestorable]).ends_with(1).says("nothing was changed").says("doubled(integer)");
     same(&broken, &facts(bench));
 
@@ -48,13 +48,13 @@ pub(crate) fn round_trip(bench: &Bench) -> PathBuf {
     snapshot
 }
 
-/// Schema, rows, values of sequences, large objects, owners and rights, as text.
+/// A description of schema, rows, sequence values, large objects, owners and privileges.
 fn facts(bench: &Bench) -> String {
     let schema = bench.in_primary("pg_dump --schema-only --create -d polls", "");
-    // A random word against injected commands, new in each dump.
+    // pg_dump writes a random word against injected commands, different in each dump.
     let schema: String =
         schema.lines().filter(|it| !it.starts_with("\\restrict") && !it.starts_with("\\unrestrict")).collect::<Vec<_>>().join("\n");
-    // Left behind by nothing.
+    // No failed restore leaves anything.
     assert_eq!(bench.sql("SELECT string_agg(datname, ', ') FROM pg_database WHERE datname LIKE 'pocdeploy%'").trim(), "");
     format!("{schema}\n{}", bench.script(WORLD))
 }

@@ -1,13 +1,13 @@
-//! A cluster that is there already: here it is the kind cluster of another project, whose operator serves a second database.
+//! An existing cluster: here the kind cluster of another project, whose operator also runs a second database.
 
 use std::fs;
 
 use crate::{bench::Bench, registry::Registry};
 
-/// The registry as the nodes name it.
+/// The registry's name for the nodes.
 const INNER: &str = "registry.internal:5000";
 
-/// From consent to delete; `owner` must be as it was.
+/// From consent to delete. The state `owner` must not change.
 pub(crate) fn another_project_deploys_to_a_cluster_that_is_there(owner: &Bench, registry: &Registry) {
     let guest = Bench::new("guest");
     registry.introduce(&owner.node(), INNER);
@@ -19,7 +19,7 @@ pub(crate) fn another_project_deploys_to_a_cluster_that_is_there(owner: &Bench, 
         owner.instance,
         registry.place(),
     ));
-    // One pod: the node has no room for a rollout of more beside the owner's.
+    // One pod, since the node has no room for more pods during a rollout.
     let before = owner.world();
     let url = guest.step("nothing is made there without consent", || {
         guest.run(&["create"]).ends_with(4).says("makes namespace guest, uses CloudNativePG");

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM in each task of a real `create`, which goes on from there; two checkouts at once; a plan after an edit.
+//! Ctrl-C and SIGTERM in each task of a real `create`, which continues afterwards; two checkouts in parallel; a plan after a change.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -12,24 +12,24 @@ use serde_json::Value;
 
 use crate::bench::Bench;
 
-/// What is interrupted, in an order in which each is reached.
+/// The interrupted tasks, in an order in which each runs.
 const TASKS: [TaskId; 8] =
     [TaskId::Patch, TaskId::Requirements, TaskId::Image, TaskId::Cluster, TaskId::Load, TaskId::Operator, TaskId::Database, TaskId::Deploy];
 
-/// A tool that is told to stop has this long: its commands get five seconds to end.
+/// The tool must exit within this time; its commands get five seconds to exit.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Sends the signal when the task has worked for a moment; the exit code, or nothing when the task had nothing to do.
+/// Sends the signal a moment after the task has started to work; returns the exit code, or `None` if the task had nothing to do.
 fn interrupt(bench: &Bench, task: TaskId, signal: Signal) -> Option<i32> {
     let mut command = bench.command(&["create", "--yes", "--events"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let works = reached(&mut lines, task);
     if works {
-        // In the middle of the work, not at its edge.
+        // In the middle of the work.
         std::thread::sleep(Duration::from_millis(300));
     }
-    // Also where the task had nothing to do: those after it are to be met at work.
+    // Also if the task had nothing to do, so that later tasks are interrupted while they work.
     kill_process(Pid::from_child(&child), signal).unwrap();
     let began = Instant::now();
     let rest: Vec<String> = lines.map_while(Result::ok).collect();
@@ -37,7 +37,7 @@ fn interrupt(bench: &Bench, task: TaskId, signal: Signal) -> Option<i32> {
     assert!(began.elapsed() < PATIENCE, "it took {:?} to stop in {}", began.elapsed(), task.name());
     let last: Value = serde_json::from_str(rest.last().unwrap()).unwrap();
     assert_eq!(last["event"], "run-ended", "{last}");
-    // The last task of all may end well before the signal is heard.
+    // The last task may end before it notices the signal.
     status.code().filter(|it| works && *it != 0)
 }
 
@@ -78,7 +78,7 @@ pub(crate) fn create_goes_on_from_wherever_it_was_stopped(bench: &Bench) -> Stri
     url
 }
 
-/// The names of everything that a run leaves in the cluster, and the database's tables.
+/// The names of all objects in the cluster, and of the database's tables.
 fn end_state(bench: &Bench) -> Vec<String> {
     let kinds = "deployments,statefulsets,services,ingresses,configmaps,secrets,persistentvolumeclaims,networkpolicies,serviceaccounts,\
                  clusters.postgresql.cnpg.io,poddisruptionbudgets,horizontalpodautoscalers,roles,rolebindings";
@@ -91,12 +91,12 @@ fn end_state(bench: &Bench) -> Vec<String> {
     out
 }
 
-/// Another checkout on the same machine, at the same time. Its cluster has no shortcuts, and ends in the same state.
+/// Another checkout on the same machine, in parallel. Its cluster has no shortcuts and reaches the same state.
 pub(crate) fn two_checkouts_do_not_collide(bench: &Bench, other: &Bench, url: &str) {
     other.configure("[cluster]\nshortcuts = false\n");
     let (mine, theirs) = std::thread::scope(|scope| {
         let theirs = scope.spawn(|| other.run(&["create", "--yes"]));
-        // Meanwhile this one is changed.
+        // This checkout is changed meanwhile.
         bench.edit_source("# an edit\n");
         (bench.run(&["create", "--yes"]), theirs.join().unwrap())
     });

@@ -1,4 +1,4 @@
-//! Requests to the page, one by one or as a steady load: bounded in number and time, and only to this machine.
+//! Requests to the page, single or as a constant load: limited in number and time, and only to this machine.
 
 use std::{
     fmt,
@@ -10,12 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The page's text, or why there is none.
+/// The page's text, or the error.
 pub(crate) fn get(url: &str) -> Result<String, String> {
     ask(&agent(0), url)
 }
 
-/// Asks over new connections until the page says the text; returns how long that was since `began`.
+/// Requests the page over new connections until it contains the text; returns the time since `began`.
 pub(crate) fn wait_for(url: &str, text: &str, began: Instant, limit: Duration) -> Duration {
     loop {
         let last = get(url);
@@ -37,13 +37,13 @@ fn ask(agent: &ureq::Agent, url: &str) -> Result<String, String> {
     answer.body_mut().read_to_string().map_err(|it| it.to_string())
 }
 
-/// Two visitors who keep their connection and two who make a new one each time.
+/// Two clients that keep their connection, and two that connect anew for each request.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     visitors: Vec<JoinHandle<(usize, Vec<String>)>>,
 }
 
-/// What the visitors saw.
+/// The results of the clients.
 pub(crate) struct Report {
     pub(crate) requests: usize,
     pub(crate) failures: Vec<String>,
@@ -55,13 +55,13 @@ impl fmt::Display for Report {
     }
 }
 
-/// Nobody needs more to see a gap of a twentieth of a second.
+/// Enough to notice an outage of a twentieth of a second.
 const PAUSE: Duration = Duration::from_millis(50);
 const LIMIT: Duration = Duration::from_secs(20 * 60);
 
 impl Load {
     pub(crate) fn start(url: &str) -> Load {
-        // Sent to 127.0.0.1 whatever a name resolves to.
+        // Sent to 127.0.0.1, whatever the name resolves to.
         let url = url.replace("localhost", "127.0.0.1");
         let stop = Arc::new(AtomicBool::new(false));
         let visitors = [1, 1, 0, 0].map(|kept| {

@@ -1,6 +1,6 @@
-//! The whole chain on a real kind cluster, from nothing to a vote and back to nothing.
+//! The complete workflow on a real kind cluster: from nothing to a vote, and back to nothing.
 //!
-//! The instance and the project's copy are this test's own; engine, images and Go's caches are the machine's.
+//! Instance and copy of the project are this test's own; engine, images and Go's caches are shared.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 

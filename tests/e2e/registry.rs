@@ -1,7 +1,6 @@
-//! A real registry on this machine, over HTTPS with an authority of its own, holding what upstream publishes.
+//! A real registry on this machine, over HTTPS with its own CA, with upstream's images.
 //!
-//! The images are those of the recipes under upstream's names: operator and database are cut out of the node image,
-//! where they lie unpacked.
+//! The images are built by the recipes and have upstream's names; those of operator and database are imported from the node image.
 
 use std::{
     fs,
@@ -27,7 +26,7 @@ pub(crate) struct Registry {
     place: String,
     node_digest: String,
     engine: Engine,
-    /// Names that this test gave to images of the engine.
+    /// The names that this test added to images of the engine.
     names: Vec<String>,
 }
 
@@ -39,7 +38,7 @@ impl Registry {
         let port = TcpListener::bind((address.as_str(), 0)).unwrap().local_addr().unwrap().port();
         let place = format!("{address}:{port}");
         certify(folder.path(), &address);
-        // Where an engine looks for a registry's authority.
+        // The folder where an engine looks for a registry's CA.
         let trusted = Path::new("/etc/docker/certs.d").join(&place);
         fs::create_dir_all(&trusted).unwrap();
         fs::copy(folder.path().join("ca.crt"), trusted.join("ca.crt")).unwrap();
@@ -49,7 +48,7 @@ impl Registry {
         registry
     }
 
-    /// Mirrors as companies have them: one on a host, one below a path of it.
+    /// Mirrors as in companies: one on a host, one with a path.
     pub(crate) fn settings(&self) -> String {
         format!(
             "[images]\nsource = \"auto\"\nnode = \"docker.io/kindest/node@{}\"\n[images.mirrors]\n\"docker.io\" = \"https://{place}\"\n\"ghcr.io\" = \"https://{place}/github\"\n",
@@ -58,12 +57,12 @@ impl Registry {
         )
     }
 
-    /// Where it answers, `address:port`.
+    /// The registry's `address:port`.
     pub(crate) fn place(&self) -> &str {
         &self.place
     }
 
-    /// Lets a node pull from it under another name, as a company's inner and outer names of one registry differ.
+    /// Lets a node pull under another name, as in companies whose registry has internal and external names.
     pub(crate) fn introduce(&self, node: &str, name: &str) {
         let folder = format!("/etc/containerd/certs.d/{name}");
         let authority = fs::read_to_string(self.folder.path().join("ca.crt")).unwrap();
@@ -74,7 +73,7 @@ impl Registry {
         self.engine.exec(node, &["sh", "-c", &script]).unwrap().ok("introduce the registry").unwrap();
     }
 
-    /// The host's authorities and the registry's.
+    /// The host's CAs and the registry's.
     pub(crate) fn trusted(&self) -> PathBuf {
         self.folder.path().join("all.crt")
     }
@@ -94,7 +93,7 @@ impl Registry {
         self.cut(&env, Role::Postgresql, "github/cloudnative-pg/postgresql", &versions.postgresql);
         let reference = format!("{}/kindest/node:v{}", self.place, versions.kubernetes);
         self.node_digest = self.engine.registry_digest(&reference, Duration::from_secs(20)).unwrap();
-        // What the test pulls must come from the registry.
+        // The test's images must be pulled from the registry.
         for name in &self.names {
             self.engine.remove_image(name).unwrap();
         }
@@ -107,7 +106,7 @@ impl Registry {
         self.engine.push(&name, tag, |_| {}).unwrap();
     }
 
-    /// An image that lies unpacked in the node image.
+    /// An image that is unpacked in the node image.
     fn cut(&mut self, env: &Env, role: Role, path: &str, tag: &str) {
         let name = format!("{}/{path}", self.place);
         packages::inside_as_image(env, role, &format!("{name}:{tag}")).unwrap();
@@ -131,14 +130,14 @@ impl Drop for Registry {
     }
 }
 
-/// The address by which both this machine and containers on it reach this machine. No packet is sent.
+/// This machine's address for itself and for its containers. Sends no packet.
 fn own_address() -> String {
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
     socket.connect("192.0.2.1:9").expect("this machine has no address of its own");
     socket.local_addr().unwrap().ip().to_string()
 }
 
-/// An authority, and a certificate of it for the address.
+/// A CA, and a server certificate for the address.
 fn certify(folder: &Path, address: &str) {
     let openssl = |arguments: &[&str]| run("openssl", folder, arguments);
     let name = format!("subjectAltName=IP:{address}");

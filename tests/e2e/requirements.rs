@@ -1,10 +1,10 @@
-//! Requirements with the real uv and pip, and no index: what the image's Python decides, and what pip's settings do.
+//! Requirements with the real uv and pip, and without an index: the effect of the image's Python and of pip's settings.
 
 use std::{fs, process::Command};
 
 use crate::bench::Bench;
 
-/// Makes a wheel of pure Python, an archive of three files.
+/// Makes a pure Python wheel, an archive of three files.
 const WHEEL: &str = "\
 import sys, zipfile
 folder, name, version = sys.argv[1:]
@@ -15,7 +15,7 @@ with zipfile.ZipFile(f'{folder}/{name}-{version}-py3-none-any.whl', 'w') as out:
     out.writestr(info + 'RECORD', '')
 ";
 
-/// What the application asks for: by Python and platform of the image, whatever this machine's are.
+/// The application's requirements, for Python and platform of the image, whatever this machine's are.
 const ASKED: &str = "\
 alpha ; python_version >= '3.13'
 beta ; python_version < '3.13'
@@ -44,7 +44,7 @@ pub(crate) fn follow_the_image_and_pips_settings(bench: &Bench) {
         command.env("PIP_NO_INDEX", "1").env("PIP_FIND_LINKS", &folder).env("PIP_CONSTRAINT", "limits.txt").env("PIP_NO_BINARY", "gamma");
         bench.ran(&mut command)
     };
-    // pip's own wheel is not in the folder: the pins can be made, and not all of the wheels be had.
+    // pip's own wheel is not in the folder: pinning succeeds, and downloading the wheels fails.
     run().ends_with(1).says("pip==");
     assert_eq!(fs::read_to_string(&kept).unwrap(), before, "pins were written without their wheels");
 

@@ -1,15 +1,15 @@
-//! A container engine in memory on a unix socket: images, containers, networks and commands in containers, and what it was asked.
+//! A container engine in memory on a unix socket: images, containers, networks, commands in containers, and a list of its requests.
 //!
 //! ```ignore
 //! let engine = Engine::start(folder);
 //! engine.node("polls-1", 8081);                     // a finished kind node of instance polls-1, publishing a port
 //! engine.image("polls:1.0.0", &[("label", "value")]);
-//! engine.answer_exec(|container, command| …);        // what commands in containers say
-//! engine.fail("/networks/", 1, "permission denied"); // the next request whose path holds this fails
+//! engine.answer_exec(|container, command| …);        // the output of commands in containers
+//! engine.fail("/networks/", 1, "permission denied"); // the next request whose path contains this fails
 //! assert_eq!(engine.changes(), ["DELETE /containers/polls-1-control-plane", …]);
 //! ```
 //!
-//! It makes no container by itself, and pulls nothing: no registry answers.
+//! It creates no container by itself and pulls nothing, since no registry answers.
 
 use std::{
     collections::BTreeMap,
@@ -28,20 +28,20 @@ struct State {
     images: BTreeMap<String, Value>,
     containers: BTreeMap<String, Value>,
     networks: BTreeMap<String, Value>,
-    /// Paths in containers that are known to be there.
+    /// Existing paths in containers.
     paths: Vec<(String, String)>,
-    /// Files of containers that can be read: container, path, content.
+    /// Readable files of containers: container, path, content.
     files: Vec<(String, String, String)>,
     commands: BTreeMap<String, (String, i64)>,
     builds: Vec<Build>,
     requests: Vec<String>,
     failures: Vec<(String, usize, String)>,
     exec: Option<Arc<Exec>>,
-    /// What was pushed, where a registry answers.
+    /// Pushed images, if a registry answers.
     registry: Option<Vec<String>>,
 }
 
-/// What a build was asked with.
+/// The requests of builds.
 #[derive(Clone)]
 pub(crate) struct Build {
     pub(crate) query: Vec<(String, String)>,
@@ -56,7 +56,7 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// `folder` gets the socket.
+    /// The socket is in `folder`.
     pub(crate) fn start(folder: &Path) -> Engine {
         let engine = Engine { state: Arc::default(), socket: folder.join("engine.sock") };
         let served = engine.state.clone();
@@ -64,7 +64,7 @@ impl Engine {
         engine
     }
 
-    /// What `DOCKER_HOST` must say.
+    /// The value of `DOCKER_HOST`.
     pub(crate) fn host(&self) -> String {
         format!("unix://{}", self.socket.display())
     }
@@ -75,14 +75,14 @@ impl Engine {
         self.lock().images.insert(reference.to_owned(), value);
     }
 
-    /// A second name of an image.
+    /// Adds a name to an image.
     pub(crate) fn same_image(&self, reference: &str, name: &str) {
         let mut state = self.lock();
         let image = state.images[reference].clone();
         state.images.insert(name.to_owned(), image);
     }
 
-    /// A finished node of an instance on the instance's own network. `port` is the host's for the application.
+    /// A finished node of an instance, on the instance's own network. `port` is the application's port on the host.
     pub(crate) fn node(&self, instance: &str, port: u16) {
         let network = format!("pocdeploy-{instance}");
         let labels = json!({ "dev.pocdeploy.instance": instance, "dev.pocdeploy.project": "/a/project" });
@@ -102,45 +102,45 @@ impl Engine {
         self.lock().containers.insert(name.to_owned(), value);
     }
 
-    /// The engine is already removing the container: it is listed, its files cannot be asked for, and a second removal is refused.
+    /// The engine is already removing the container: it is listed, its files cannot be read, and a second removal is refused.
     pub(crate) fn leaving(&self, name: &str) {
         self.lock().containers.get_mut(name).unwrap()["State"]["Status"] = json!("removing");
     }
 
-    /// From now on a registry takes what is pushed, and knows its digest.
+    /// From now on a registry accepts pushes and returns digests.
     pub(crate) fn registry(&self) {
         self.lock().registry = Some(Vec::new());
     }
 
-    /// What was pushed, `name:tag`.
+    /// The pushed images, `name:tag`.
     pub(crate) fn pushed(&self) -> Vec<String> {
         self.lock().registry.clone().unwrap_or_default()
     }
 
-    /// A file of a container, which can be looked for and read.
+    /// Adds a file to a container.
     pub(crate) fn file(&self, container: &str, path: &str, content: &str) {
         let mut state = self.lock();
         state.paths.push((container.to_owned(), path.to_owned()));
         state.files.push((container.to_owned(), path.to_owned(), content.to_owned()));
     }
 
-    /// The container exists and does not run.
+    /// A stopped container.
     pub(crate) fn stopped(&self, name: &str) {
         self.lock().containers.get_mut(name).unwrap()["State"] = json!({ "Running": false, "Status": "exited", "ExitCode": 137 });
     }
 
-    /// A node whose creation was cut off.
+    /// An unfinished node.
     pub(crate) fn half_made_node(&self, instance: &str, port: u16) {
         self.node(instance, port);
         self.lock().paths.retain(|(_, path)| path != "/kind/pocdeploy-finished");
     }
 
-    /// Commands in containers are answered by the function: container and command line to output and exit code.
+    /// The function answers commands in containers: from container and command line to output and exit code.
     pub(crate) fn answer_exec(&self, exec: impl Fn(&str, &str) -> (String, i64) + Send + Sync + 'static) {
         self.lock().exec = Some(Arc::new(exec));
     }
 
-    /// The next `times` requests whose method and path hold `part` end with 500 and these words.
+    /// The next `times` requests whose method and path contain `part` fail with status 500 and this message.
     pub(crate) fn fail(&self, part: &str, times: usize, words: &str) {
         self.lock().failures.push((part.to_owned(), times, words.to_owned()));
     }
@@ -153,12 +153,12 @@ impl Engine {
         self.lock().networks.keys().cloned().collect()
     }
 
-    /// Everything that was asked: `GET /images/x/json`, `EXEC container: command`.
+    /// All requests: `GET /images/x/json`, `EXEC container: command`.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.lock().requests.clone()
     }
 
-    /// What of it changes something.
+    /// The requests that change something.
     pub(crate) fn changes(&self) -> Vec<String> {
         self.requests().into_iter().filter(|it| it.starts_with("POST") || it.starts_with("DELETE") || it.starts_with("PUT")).collect()
     }
@@ -177,7 +177,7 @@ fn refuse(status: u16, words: &str) -> Answer {
 }
 
 fn answer(state: &Mutex<State>, request: &Request) -> Answer {
-    // `/v1.44/containers/x/json`: the version is not the double's business.
+    // Ignores the API version in `/v1.44/containers/x/json`.
     let path =
         request.path.strip_prefix("/v").and_then(|it| it.split_once('/')).map_or(request.path.clone(), |(_, rest)| format!("/{rest}"));
     let mut state = state.lock().unwrap();
@@ -333,7 +333,7 @@ impl State {
     }
 }
 
-/// The one value of a filter, which clients write as a list or as a map.
+/// The single value of a filter, which clients send as a list or a map.
 fn wanted(filters: &Value, name: &str) -> Option<String> {
     match &filters[name] {
         Value::Array(list) => list.first()?.as_str().map(str::to_owned),
@@ -342,11 +342,11 @@ fn wanted(filters: &Value, name: &str) -> Option<String> {
     }
 }
 
-/// Standard output in the engine's framing, after the answer that hands the connection over. A command reads all of its input.
+/// Standard output in the engine's framing, after the response that upgrades the connection. Reads all input of the command first.
 fn speak(stream: &mut dyn http::Stream, output: &str) {
     let head = "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
     let size = (output.len() as u32).to_be_bytes();
     let frame = [head.as_bytes(), &[1, 0, 0, 0], &size, output.as_bytes()].concat();
-    // A client that went away is the client's business.
+    // The client may have ended.
     stream.write_all(&frame).and_then(|()| std::io::copy(stream, &mut std::io::sink())).ok();
 }

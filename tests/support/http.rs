@@ -1,6 +1,6 @@
-//! A small HTTP/1.1 server for the doubles of the doors: one thread a connection, requests read whole.
+//! A small HTTP/1.1 server for the fake doors: one thread for each connection; reads requests completely.
 //!
-//! What a request is answered with is the double's business.
+//! The fakes produce the responses.
 
 use std::{
     io::{BufRead as _, BufReader, Read, Write},
@@ -43,9 +43,9 @@ pub(crate) enum Answer {
         kind: &'static str,
         body: Vec<u8>,
     },
-    /// The connection ends without a word.
+    /// The connection is closed without a response.
     Reset,
-    /// The double speaks on the connection itself, head included; then it ends.
+    /// The fake uses the connection itself, including the response's head, and then closes it.
     Takeover(Box<Speak>),
 }
 

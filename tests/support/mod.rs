@@ -1,4 +1,4 @@
-//! Shared parts of the integration tests: projects in temporary folders, and runs of the real binary.
+//! Shared code of the integration tests: projects in temporary folders, and runs of the real binary.
 
 use std::{
     fs,
@@ -6,7 +6,7 @@ use std::{
     process::{Command, Output},
 };
 
-/// A project of its own, with a small application and one patch.
+/// A separate project with a small application and one patch.
 pub(crate) struct Project {
     _dir: tempfile::TempDir,
     pub(crate) root: PathBuf,
@@ -33,7 +33,7 @@ impl Project {
         fs::read_to_string(self.root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
-    /// Runs the tool in the project, with an empty cache and an engine that cannot be there.
+    /// Runs the tool in the project, with an empty cache and an engine that does not exist.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
         Ran::from(self.command(arguments).output().unwrap())
     }
@@ -42,7 +42,7 @@ impl Project {
         self.command_of(tool(), arguments)
     }
 
-    /// A program of this tool, an installed one for example, in the project. Nothing of the user's own home is seen.
+    /// Runs a program of this tool, for example an installed one, in the project, without the user's home folder.
     pub(crate) fn command_of(&self, program: &Path, arguments: &[&str]) -> Command {
         let mut command = command(program, &self.root, arguments);
         command
@@ -72,12 +72,12 @@ diff --git a/manage.py b/manage.py
  last = 1
 ";
 
-/// The tool as cargo built it.
+/// The tool that cargo built.
 pub(crate) fn tool() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_xtask"))
 }
 
-/// A program of this tool, standing in `root`, without what the surrounding cargo says.
+/// A program of this tool in the folder `root`, without cargo's environment variables.
 pub(crate) fn command(program: &Path, root: &Path, arguments: &[&str]) -> Command {
     #[expect(clippy::disallowed_methods, reason = "the tool itself is what is tested")]
     let mut command = Command::new(program);
@@ -92,7 +92,7 @@ pub(crate) fn command(program: &Path, root: &Path, arguments: &[&str]) -> Comman
     command
 }
 
-/// What a run said, and how it ended.
+/// The output and exit code of a run.
 pub(crate) struct Ran {
     pub(crate) code: i32,
     pub(crate) stdout: String,
@@ -123,7 +123,7 @@ impl Ran {
     }
 }
 
-/// Every file below a folder with its content, for "changed nothing".
+/// Every file below a folder with its content, to check that nothing changed.
 pub(crate) fn content(dir: &Path) -> Vec<(String, Vec<u8>)> {
     let mut out = Vec::new();
     for entry in walkdir::WalkDir::new(dir).sort_by_file_name().into_iter().flatten() {

@@ -8,12 +8,12 @@ use regex::Regex;
 
 use crate::support::Ran;
 
-/// Runs one after the other, told as on a terminal.
+/// Runs in sequence, shown as on a terminal.
 #[derive(Default)]
 pub(crate) struct Transcript(String);
 
 impl Transcript {
-    /// Adds one run. `root` is the project's folder, which is another one each time.
+    /// Adds one run. `root` is the project's folder, which differs each time.
     pub(crate) fn add(&mut self, root: &Path, arguments: &[&str], ran: &Ran) {
         let arguments: Vec<String> =
             arguments.iter().map(|it| if it.contains(' ') { format!("'{it}'") } else { (*it).to_owned() }).collect();
@@ -30,7 +30,7 @@ impl Transcript {
     }
 }
 
-/// Names in the place of what differs from run to run: folders, moments, durations, digests, process numbers.
+/// Replaces what differs between runs by names: folders, times, durations, digests, process ids.
 fn without_chance(text: &str, root: &Path) -> String {
     let mut out = text.replace(&root.display().to_string(), "PROJECT");
     for (pattern, name) in [
@@ -41,10 +41,10 @@ fn without_chance(text: &str, root: &Path) -> String {
         (r"\b[0-9a-f]{12,64}\b", "DIGEST"),
         (r#""at":\d+\.\d+"#, "\"at\":N"),
         (r"(?m)^ ?\d+:\d\d ", " M:SS "),
-        // The timeline's bars, and which task was the last to end.
+        // The timeline's bars, and the mark of the critical path.
         (r"(?m) +\u{2588}+$", ""),
         (r"(?m)^[* ] (\S+ +(done|failed|skipped|restored) +N s)$", "  $1"),
-        // Only where there is a zsh.
+        // Only if zsh is installed.
         (r"(?m)^zsh finds .*\n?", ""),
         (r"\b(localhost|127\.0\.0\.1):\d+", "$1:PORT"),
     ] {

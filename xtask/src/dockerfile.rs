@@ -1,4 +1,4 @@
-//! A user's Dockerfile and `.dockerignore`, read before a builder reads them.
+//! Reads the user's Dockerfile and `.dockerignore`, before the builder does.
 
 mod bases;
 pub mod ignore;

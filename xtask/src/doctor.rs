@@ -1,6 +1,6 @@
-//! Does this machine have what a run needs? Looks at everything at once, judges it, and changes nothing.
+//! Checks whether this machine meets the requirements of a run. Changes nothing.
 //!
-//! Measuring is in `measure.rs` and `network.rs`, judging in `judge.rs`; `create` runs the part that costs nothing.
+//! `measure.rs` and `network.rs` measure, `judge.rs` judges. `create` runs the checks that take no time.
 
 pub(crate) mod judge;
 mod measure;
@@ -15,28 +15,28 @@ use serde::Serialize;
 
 use crate::{config::Source, engine::capabilities, env::Env, port, provider::provider, tool};
 
-/// All answers are in, or are not waited for.
+/// All answers must arrive within this time; later ones are ignored.
 const LIMIT: Duration = Duration::from_millis(1800);
-/// One question to a program or a host.
+/// The limit of one question to a program or host.
 const ONE: Duration = Duration::from_millis(1500);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     Pass,
-    /// It works, but not everywhere or not for long.
+    /// It works, but with restrictions.
     Warn,
     /// A run cannot succeed.
     Fail,
 }
 
-/// One line of the doctor.
+/// One line of the doctor's output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
     pub name: &'static str,
     pub state: State,
     pub found: String,
-    /// What helps; nothing where nothing is wrong.
+    /// The advice; `None` if the check passes.
     pub remedy: Option<String>,
 }
 
@@ -49,13 +49,13 @@ impl Check {
         Check { name, state: State::Warn, found: found.into(), remedy: Some(remedy.into()) }
     }
 
-    /// A failure, for `configuration` also from outside.
+    /// A failed check; other modules use it for `configuration`.
     pub fn fail(name: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Check {
         Check { name, state: State::Fail, found: found.into(), remedy: Some(remedy.into()) }
     }
 }
 
-/// What costs no more than a few system calls.
+/// The checks that need only a few system calls.
 pub fn cheap(env: &Env) -> Vec<Check> {
     let filled = env.cache("engine").exists() || env.work("record").exists();
     let (total, available) = measure::memory();
@@ -73,7 +73,7 @@ pub fn cheap(env: &Env) -> Vec<Check> {
 
 type Question = (&'static str, Box<dyn FnOnce(&Env) -> Vec<Check> + Send>);
 
-/// Everything, all at the same time; what does not answer in time is said.
+/// All checks, in parallel; a check without an answer in time says so.
 pub fn all(env: &Arc<Env>) -> Vec<Check> {
     let began = Instant::now();
     let questions = questions(env);
@@ -82,7 +82,7 @@ pub fn all(env: &Arc<Env>) -> Vec<Check> {
     for (index, (name, ask)) in questions.into_iter().enumerate() {
         names.push(name);
         let (sender, env) = (sender.clone(), env.clone());
-        // Not joined: a name server that does not answer must not hold up the others.
+        // Not joined, so that a hanging DNS server does not delay the others.
         std::thread::spawn(move || sender.send((index, ask(&env))).ok());
     }
     let mut answers: Vec<Option<Vec<Check>>> = vec![None; names.len()];
@@ -141,7 +141,7 @@ fn registry(place: &network::Place, source: Source) -> Check {
     judge::reach(place.name, &format!("registry {}:{}", place.host, place.port), &network::connect(place, ONE), instead, remedy)
 }
 
-/// `made`: what it is needed for was done before, or can be done without it.
+/// `made`: the products that need it exist, or can be made without it.
 fn mirror(place: &network::Place, made: bool) -> Check {
     let instead = made.then_some("what was downloaded before is still used");
     let what = format!("{}:{}", place.host, place.port);

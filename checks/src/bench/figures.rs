@@ -1,4 +1,4 @@
-//! Figures: medians and spreads, the table for people, and the object for machines. Pure but for a look at the machine.
+//! Figures: medians and ranges, the table, and the JSON object. Pure, except for reading the machine's properties.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::bench::Pair;
 
-/// Several measurements of one thing, in one unit.
+/// Several measurements of one quantity.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Figures(Vec<f64>);
 
@@ -25,7 +25,7 @@ impl Figures {
         out
     }
 
-    /// The middle one, or the mean of the two in the middle; nothing of nothing.
+    /// The median; `None` without measurements.
     pub(super) fn median(&self) -> Option<f64> {
         let sorted = self.sorted();
         let middle = sorted.len() / 2;
@@ -52,7 +52,7 @@ impl Figures {
 }
 
 impl Pair {
-    /// Ours as a part of the script's, by the medians.
+    /// This tool's median divided by the script's.
     pub(super) fn ratio(&self) -> f64 {
         match (self.ours.median(), self.script.median()) {
             (Some(ours), Some(script)) if script > 0.0 => ours / script,
@@ -65,7 +65,7 @@ impl Pair {
     }
 }
 
-/// One line of the table.
+/// A row of the table.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     name: String,
@@ -116,7 +116,7 @@ pub(super) fn table(create: &Pair, delete: &Pair, rows: &[Row]) -> String {
     out
 }
 
-/// What the figures were taken on.
+/// The properties of the machine.
 pub(super) fn machine() -> Value {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     let memory = read("/proc/meminfo").split_whitespace().nth(1).and_then(|it| it.parse::<u64>().ok()).map(|it| it / 1024);

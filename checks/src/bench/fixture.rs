@@ -1,4 +1,4 @@
-//! What is measured: a copy of the project with an instance of its own, and runs of the tool in it.
+//! The measured project: a copy with its own instance, and runs of the tool in it.
 
 use std::{
     fs,
@@ -21,16 +21,16 @@ use xshell::cmd;
 
 use crate::bench::TASK;
 
-/// Two images and a rollout.
+/// For two image builds and a rollout.
 const WATCH_LIMIT: Duration = Duration::from_secs(240);
 
-/// The view of the page that is asked for.
+/// The source of the requested page.
 const VIEWS: &str = "third_party/django-polls/polls/views.py";
 
-/// A project below `target/pocdeploy/bench`, whose source may be changed.
+/// A project below `target/pocdeploy/bench` whose source may be changed.
 pub(super) struct Fixture<'a> {
     env: &'a Env,
-    /// The tool that is measured.
+    /// The measured tool.
     program: PathBuf,
     quiet: bool,
     pub(super) root: PathBuf,
@@ -42,7 +42,7 @@ impl<'a> Fixture<'a> {
         let root = env.work(kind::BENCH);
         let instance = format!("bench-{}", path_key(&root));
         let fixture = Fixture { env, program, quiet, root, instance };
-        // Left behind by a run that was cut off.
+        // The leftover of an interrupted run.
         if fixture.root.join(FILE).is_file() {
             fixture.delete()?;
         }
@@ -56,15 +56,15 @@ impl<'a> Fixture<'a> {
         Ok(fixture)
     }
 
-    /// Says on standard error what is being measured, unless `--quiet`.
+    /// Prints to standard error what is measured, unless `--quiet`.
     pub(super) fn say(&self, text: &str) {
         if !self.quiet {
-            // A reader that went away is no reason to stop the work.
+            // The reader may have ended; the work continues.
             std::io::stderr().write_all(format!("bench: {text}\n").as_bytes()).ok();
         }
     }
 
-    /// The tool with the arguments, in the copy; its standard output and how long it took.
+    /// Runs the tool in the copy; returns its standard output and duration.
     pub(super) fn tool(&self, arguments: &[&str]) -> Result<(String, Duration)> {
         self.say(&format!("this tool: {}", arguments.join(" ")));
         let sh = self.env.tools.shell(&self.root)?;
@@ -75,7 +75,7 @@ impl<'a> Fixture<'a> {
         Ok((out, began.elapsed()))
     }
 
-    /// `dev`, while the work is done. It is stopped afterwards as a closed terminal stops it.
+    /// Runs `dev` during the work, and then stops it with SIGHUP.
     pub(super) fn while_watching<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let sh = self.env.tools.shell(&self.root)?;
         let (program, root, log) = (&self.program, &self.root, self.env.work("bench/dev.log"));
@@ -98,7 +98,7 @@ impl<'a> Fixture<'a> {
         result
     }
 
-    /// `create`, until the page answers with a row of the database; what it said of itself.
+    /// Runs `create` until the page shows a row of the database; returns its JSON object and duration.
     pub(super) fn create(&self) -> Result<(Value, Duration)> {
         let (out, took) = self.tool(&["create", "--output", "json"])?;
         let created: Value = serde_json::from_str(&out).context("read what create said")?;
@@ -110,7 +110,7 @@ impl<'a> Fixture<'a> {
         Ok(self.tool(&["delete"])?.1)
     }
 
-    /// The copy's surroundings, for looking at its instance.
+    /// The environment of the copy's instance.
     pub(super) fn surroundings(&self) -> Result<Env> {
         let config = Config::read(&self.root.join(FILE))?.config;
         let env = Env::new(self.root.clone(), config, Options { yes: true, ..Options::default() }, self.env.report.clone())?;
@@ -118,7 +118,7 @@ impl<'a> Fixture<'a> {
         Ok(env)
     }
 
-    /// Changes a `.py` file of the copy, so that the page's answers carry the mark in a header.
+    /// Changes a `.py` file of the copy, so that responses have this value in a header.
     pub(super) fn mark(&self, mark: &str) -> Result<()> {
         let original = self.env.path(VIEWS);
         let text = fs::read_to_string(&original).with_context(|| format!("read {}", original.display()))?;
@@ -129,14 +129,14 @@ impl<'a> Fixture<'a> {
         fs::write(&path, marked).with_context(|| format!("write {}", path.display()))
     }
 
-    /// The instance and the copy.
+    /// Removes the instance and the copy.
     pub(super) fn remove(&self) -> Result<()> {
         self.delete()?;
         fs::remove_dir_all(&self.root).with_context(|| format!("remove {}", self.root.display()))
     }
 }
 
-/// The page must show the first poll, which is a row of the database.
+/// Checks that the page shows the first poll, which is a row of the database.
 pub(super) fn check_page(url: &str) -> Result<()> {
     let text = get(url)?.0;
     if text.contains("/polls/") || text.contains("href=\"/1/") || text.contains("question") {
@@ -145,7 +145,7 @@ pub(super) fn check_page(url: &str) -> Result<()> {
     Err(Problem::new(format!("{url} answers without a row of the database")).into())
 }
 
-/// Body, and the value of the header that a changed source adds.
+/// The body, and the value of the header that a changed source adds.
 pub(super) fn get(url: &str) -> Result<(String, String)> {
     let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(5))).proxy(None).build().into();
     let mut response = agent.get(url).call().with_context(|| format!("ask {url}"))?;

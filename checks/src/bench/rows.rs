@@ -1,4 +1,4 @@
-//! The rows beside `create` and `delete`: what happens on a cluster that is there.
+//! The rows besides `create` and `delete`: operations on an existing cluster.
 
 use std::{
     collections::HashMap,
@@ -29,7 +29,7 @@ use crate::{
     flags::{Bench as Flags, Peer},
 };
 
-/// An image of one file of random bytes: nothing in it can be known before.
+/// The size of an image with one file of random bytes, so that no layer can be reused.
 const BLOB_MEGABYTES: u64 = 250;
 const BLOB: &str = "localhost/bench/blob";
 
@@ -47,7 +47,7 @@ pub(super) fn on_a_cluster(env: &Env, fixture: &Fixture<'_>, script: &Script<'_>
     Ok(rows)
 }
 
-/// Where the seconds of our own `create` go, from what it said.
+/// The durations of the tasks of our `create`, from its JSON object.
 pub(super) fn tasks(created: &Value) -> Vec<Row> {
     let tasks = created["tasks"].as_array().map(Vec::as_slice).unwrap_or_default();
     let took = |it: &Value| it["ended"].as_f64().unwrap_or_default() - it["began"].as_f64().unwrap_or_default();
@@ -77,10 +77,10 @@ fn memory(created: &Value) -> Row {
     Row::of("peak memory of create with nothing to do", "MB").ours(figures)
 }
 
-/// The pods before have gone by then: their pause before the end is five seconds, and saves do not come closer together.
+/// After this time the previous pods are gone: they have a grace period of five seconds, and saved files do not follow faster.
 const REST: Duration = Duration::from_secs(8);
 
-/// From saving a `.py` file until the page answers out of it, by a rollout.
+/// The time from saving a `.py` file to a response of the new version, with a rollout.
 fn update(env: &Env, fixture: &Fixture<'_>, url: &str, runs: u16) -> Result<Row> {
     let mut figures = Figures::default();
     for run in 0..runs.max(3) {
@@ -100,14 +100,14 @@ fn update(env: &Env, fixture: &Fixture<'_>, url: &str, runs: u16) -> Result<Row>
     Ok(Row::of("update: saved .py to the new answer", "s").ours(figures))
 }
 
-/// The same by `dev`, into pods that run.
+/// The same with `dev`, in running pods.
 fn sync(env: &Env, fixture: &Fixture<'_>, url: &str, runs: u16) -> Result<Row> {
     let mut figures = Figures::default();
     fixture.while_watching(|| {
         for run in 0..runs.max(5) {
             fixture.say(&format!("sync {}", run + 1));
             let mark = format!("sync-{run}");
-            // The watcher looks every few hundredths of a second: each save meets it at another moment.
+            // The watcher polls every few hundredths of a second, so saves come at different moments.
             env.interrupt.sleep(Duration::from_millis(300 + 17 * u64::from(run)))?;
             let began = Instant::now();
             fixture.mark(&mark)?;
@@ -118,11 +118,11 @@ fn sync(env: &Env, fixture: &Fixture<'_>, url: &str, runs: u16) -> Result<Row> {
     Ok(Row::of("dev: saved .py to the new answer", "s").ours(figures))
 }
 
-/// The moment at which the page's answer carries the mark.
+/// The time at which a response has the mark.
 fn until_marked(env: &Env, url: &str, mark: &str) -> Result<Instant> {
     let began = Instant::now();
     loop {
-        // While pods change, an answer may fail; that is not what is measured here.
+        // During a rollout a request may fail; that is not measured here.
         if get(url).is_ok_and(|(_, seen)| seen == mark) {
             return Ok(Instant::now());
         }
@@ -161,7 +161,7 @@ fn loading(env: &Env, fixture: &Fixture<'_>, script: &Script<'_>, flags: &Flags)
     }
     save.push(rate(script.load(&blob(env, "whole")?)?));
     let mut tag = Figures::default();
-    // What the script's load has left to be written would be waited for by the first of them, some four seconds.
+    // Otherwise the first one would also wait about four seconds for the script's unwritten data.
     rustix::fs::sync();
     for run in 0..3 {
         engine.tag(&format!("{BLOB}:ours-0"), BLOB, &format!("again-{run}"))?;
@@ -197,7 +197,7 @@ fn blob(env: &Env, tag: &str) -> Result<String> {
     Ok(reference)
 }
 
-/// Another's command, timed as it is; it must end with 0.
+/// Measures another tool's command, which must exit with 0.
 pub(super) fn peer(env: &Env, fixture: &Fixture<'_>, peer: &Peer, runs: u16) -> Result<Row> {
     let Peer { name, command } = peer;
     let (program, arguments) = command.split_first().context("a peer's command is empty")?;

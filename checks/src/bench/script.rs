@@ -1,7 +1,7 @@
-//! The script that everybody writes, step by step with the tools that everybody has: kind, docker, kubectl.
+//! The plain script: kind, docker and kubectl, step by step.
 //!
-//! It gets the same node image, the same application image (built already), operator and database images that lie in the
-//! engine, and the same manifests; the operator's release manifest changes only where an image must be named.
+//! It uses the same node image, the same application image (already built), operator and database images in the engine, and the same
+//! manifests. In the operator's release manifest only the image's name is changed.
 
 use std::{
     fs,
@@ -30,17 +30,17 @@ use crate::bench::{
     fixture::{Fixture, check_page, copy},
 };
 
-/// What the script calls besides what the tool brings.
+/// The programs that the script needs in addition to the tool's.
 pub(super) const NEEDS: [Need; 1] = [Need { program: "docker", package: "docker.io" }];
 
-/// Names of its own, so that the script loads what others would have to load.
+/// Separate names, so that the script loads these images as it would load others.
 const OPERATOR: &str = "localhost/bench/cloudnative-pg:1";
 const APP: &str = "localhost/bench/polls:1";
 
 pub(super) struct Script<'a> {
     env: &'a Env,
     fixture: &'a Fixture<'a>,
-    /// The surroundings of a cluster of this name.
+    /// The environment of a cluster with this name.
     inside: Env,
     kind: PathBuf,
     kubectl: PathBuf,
@@ -49,7 +49,7 @@ pub(super) struct Script<'a> {
 }
 
 impl<'a> Script<'a> {
-    /// Makes the images that the script finds in the engine.
+    /// Creates the images that the script expects in the engine.
     pub(super) fn new(env: &'a Env, fixture: &'a Fixture<'a>) -> Result<Script<'a>> {
         let versions = packages::versions(env)?;
         let postgresql = format!("localhost/bench/postgresql:{}", versions.postgresql);
@@ -61,14 +61,14 @@ impl<'a> Script<'a> {
         fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
         let script =
             Script { env, fixture, inside: fixture.surroundings()?, kind: images::kind_binary(env, TASK)?, kubectl, folder, postgresql };
-        // Left behind by a run that was cut off.
+        // The leftover of an interrupted run.
         script.delete()?;
         Ok(script)
     }
 
-    /// All steps; the whole time and each step's.
+    /// Runs all steps; returns the total time and that of each step.
     pub(super) fn run(&self) -> Result<(Duration, Vec<(&'static str, Duration)>)> {
-        // On a network with our labels `ls` and `delete` find what a run that is cut off leaves. kind's own would be there, too.
+        // On a network with our labels, `ls` and `delete` find the leftovers of an interrupted run. kind would create a network, too.
         kind::ensure_network(&self.inside, self.env.engine()?)?;
         let choice = port::choose(self.env.config.cluster.port, self.env.engine()?, &[])?;
         let config = self.folder.join("kind.json");
@@ -142,7 +142,7 @@ impl<'a> Script<'a> {
         Ok(began.elapsed())
     }
 
-    /// `kind load docker-image` of one image into a cluster of the bench.
+    /// `kind load docker-image` for one image and a cluster of the bench.
     pub(super) fn load(&self, image: &str) -> Result<Duration> {
         let began = Instant::now();
         self.call("kind", &["load", "docker-image", "--name", &self.fixture.instance, image])?;
@@ -156,7 +156,7 @@ impl<'a> Script<'a> {
             .env("DOCKER_HOST", &self.env.engine()?.host)
             .env("KIND_EXPERIMENTAL_PROVIDER", "docker")
             .env("KIND_EXPERIMENTAL_DOCKER_NETWORK", kind::network(&self.inside))
-            // Without its plugin the client refuses to build otherwise.
+            // Without its plugin, docker would refuse to build.
             .env("DOCKER_BUILDKIT", "0");
         self.env.tools.run_watched(TASK, command, BUILD_LIMIT, |_| ())
     }
@@ -171,7 +171,7 @@ impl<'a> Script<'a> {
         Ok(format!("BASE_IMAGE={}", images::reference(self.env, TASK, Role::Python)?))
     }
 
-    /// A folder as `docker build` wants it: the patched application, its wheels, and the Dockerfile.
+    /// A folder for `docker build`: the patched application, its wheels, and the Dockerfile.
     fn context(&self) -> Result<PathBuf> {
         let context = self.folder.join("context");
         copy(&self.env.scope(pocdeploy::graph::TaskId::Image).stage(), &context)?;
@@ -204,7 +204,7 @@ impl<'a> Script<'a> {
         Ok(path)
     }
 
-    /// Until the page answers with a row of the database.
+    /// Waits until the page shows a row of the database.
     fn curl(&self, url: &str) -> Result<()> {
         let began = Instant::now();
         while let Err(error) = check_page(url) {

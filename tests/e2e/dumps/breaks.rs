@@ -1,4 +1,4 @@
-//! Restores that break in their middle, at each kind of object.
+//! Restores that fail in the middle, at each kind of object.
 
 use std::{
     fs,
@@ -17,10 +17,10 @@ use pocdeploy::{
 use super::{EVERY_KIND, facts, same};
 use crate::bench::Bench;
 
-/// How statements of the snapshot begin, one or more of each kind; `^` stands for the line break in the middle of one.
+/// The start of the snapshot's statements, at least one of each kind; `^` stands for a line break inside one.
 const STATEMENTS: &str = include_str!("statements.txt");
 
-/// All that breaks on one instance, which has one of each kind of object.
+/// All failures on one instance, with one object of each kind.
 pub(crate) fn everywhere(bench: &Bench) {
     bench.script(EVERY_KIND);
     let before = facts(bench);
@@ -52,7 +52,7 @@ pub(crate) fn everywhere(bench: &Bench) {
     fs::remove_file(&good).unwrap();
 }
 
-/// The bytes with the first place of `from` changed; of the same length, so that the archive's own lengths stay true.
+/// Replaces the first occurrence of `from` by text of the same length, so that the archive's lengths stay valid.
 #[track_caller]
 fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
@@ -66,7 +66,7 @@ fn write(bench: &Bench, bytes: &[u8]) -> PathBuf {
     file
 }
 
-/// As `db restore` does, without the snapshot that it takes first.
+/// Like `db restore`, without the snapshot before it.
 fn restore(bench: &Bench, file: &Path) -> Result<(), String> {
     let mut env = bench.env();
     env.report = Arc::new(Recorder::default());

@@ -1,11 +1,11 @@
-//! What controllers would make of objects: states, pods, and the secret of a database. All of it at once.
+//! The effects of controllers: statuses, pods, and a database's Secret; all at once.
 
 use serde_json::{Value, json};
 
 use super::{Key, State, key_of};
 
 impl State {
-    /// Lets the kind's controller look at an object, unless it is stalled.
+    /// Lets the kind's controller process an object, unless it is stalled.
     pub(super) fn settle(&mut self, key: &Key) {
         let Some(object) = self.objects.get(key).cloned() else { return };
         let kind = object["kind"].as_str().unwrap_or_default().to_owned();
@@ -58,7 +58,7 @@ impl State {
         })
     }
 
-    /// Pods `<owner>-1` and so on, all well.
+    /// Healthy pods `<owner>-1` and so on.
     fn pods(&mut self, owner: &Value, count: i64, labels: &Value, containers: &Value) {
         let name = owner["metadata"]["name"].as_str().unwrap_or_default();
         let namespace = owner["metadata"]["namespace"].as_str().unwrap_or_default();

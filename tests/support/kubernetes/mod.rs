@@ -27,32 +27,32 @@ use serde_json::{Value, json};
 
 use crate::http::{self, Answer, Request};
 
-/// What goes wrong, as users meet it.
+/// Failures.
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
-    /// 409: somebody changed the object in between.
+    /// 409: another client changed the object in between.
     Conflict,
     /// 500 of the server itself.
     Internal,
-    /// 403: the account may not.
+    /// 403: missing permission.
     Forbidden,
-    /// An admission webhook says no.
+    /// An admission webhook rejects the object.
     Webhook,
     /// An admission webhook cannot be called.
     WebhookAway,
-    /// The connection ends without an answer.
+    /// The connection is closed without a response.
     Reset,
-    /// The answer comes late.
+    /// The response is late.
     Slow(Duration),
 }
 
-/// What a command in a pod says, and its exit code.
+/// The output of a command in a pod, and its exit code.
 type Exec = dyn Fn(&str, &[String]) -> (String, i32) + Send + Sync;
 
 #[derive(Default)]
 struct State {
     objects: BTreeMap<Key, Value>,
-    /// What each field manager last applied, by object.
+    /// The last applied configuration of each field manager, by object.
     applied: BTreeMap<(Key, String), Value>,
     version: u64,
     requests: Vec<String>,
@@ -110,45 +110,45 @@ impl Kubernetes {
         .to_string()
     }
 
-    /// The next `times` requests whose method and path (`PATCH /api/v1/…`) hold `part` fail so.
+    /// The next `times` requests whose method and path (`PATCH /api/v1/…`) contain `part` fail in this way.
     pub(crate) fn fail(&self, part: &str, times: usize, failure: Failure) {
         self.lock().failures.push((part.to_owned(), times, failure));
     }
 
-    /// Controllers leave objects of this kind alone from now on.
+    /// From now on controllers ignore objects of this kind.
     pub(crate) fn stall(&self, kind: &str) {
         self.lock().stalled.push(kind.to_owned());
     }
 
-    /// Commands in pods are answered by the function: it gets the pod's name and the command.
+    /// The function answers commands in pods; its arguments are the pod's name and the command.
     pub(crate) fn answer_exec(&self, exec: impl Fn(&str, &[String]) -> (String, i32) + Send + Sync + 'static) {
         self.lock().exec = Some(Arc::new(exec));
     }
 
-    /// The status that the application's page answers with.
+    /// Sets the HTTP status of the application's page.
     pub(crate) fn page(&self, status: u16) {
         self.lock().page = status;
     }
 
-    /// What a container has said.
+    /// Sets the log of a container.
     pub(crate) fn log(&self, pod: &str, container: &str, text: &str) {
         self.lock().logs.insert((pod.to_owned(), container.to_owned()), text.to_owned());
     }
 
-    /// An object as it is, or nothing.
+    /// The current object; `None` if it does not exist.
     pub(crate) fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
         let state = self.lock();
         state.objects.values().find(|it| is(it, kind, namespace, name)).cloned()
     }
 
-    /// Puts an object there as somebody else would; controllers look at it.
+    /// Creates an object as another client; controllers process it.
     pub(crate) fn put(&self, object: Value) {
         let mut state = self.lock();
         let key = key_of(&object);
         state.store(&key, object);
     }
 
-    /// Somebody else's hand on an object that is there.
+    /// Changes an existing object as another client.
     pub(crate) fn edit(&self, kind: &str, namespace: &str, name: &str, change: impl FnOnce(&mut Value)) {
         let mut state = self.lock();
         let found = state.objects.iter().find(|(_, it)| is(it, kind, namespace, name)).map(|(key, it)| (key.clone(), it.clone()));
@@ -157,23 +157,23 @@ impl Kubernetes {
         state.store(&key, object);
     }
 
-    /// Somebody else's deletion.
+    /// Deletes an object as another client.
     pub(crate) fn remove(&self, kind: &str, namespace: &str, name: &str) {
         self.lock().objects.retain(|_, it| !is(it, kind, namespace, name));
     }
 
-    /// Everything that was asked, in words: `get deployments/x`, `apply Deployment x`, `dry-run Deployment x`, `exec pods/x: psql …`.
+    /// All requests as text: `get deployments/x`, `apply Deployment x`, `dry-run Deployment x`, `exec pods/x: psql …`.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.lock().requests.clone()
     }
 
-    /// What of it changes the cluster.
+    /// The requests that change the cluster.
     pub(crate) fn writes(&self) -> Vec<String> {
         let is_write = |it: &String| ["apply", "patch", "create", "replace", "delete"].iter().any(|verb| it.starts_with(verb));
         self.requests().into_iter().filter(is_write).collect()
     }
 
-    /// Forgets what was asked.
+    /// Forgets earlier requests.
     pub(crate) fn forget(&self) {
         self.lock().requests.clear();
     }
@@ -201,7 +201,7 @@ fn key_of(object: &Value) -> Key {
     Key { api_version: text("/apiVersion"), plural, namespace: text("/metadata/namespace"), name: text("/metadata/name") }
 }
 
-/// Key and subresource of a path; the name is empty for a list.
+/// Object and subresource of a path; the name is empty for a list.
 fn parse(path: &str) -> Option<(Key, String)> {
     let words: Vec<&str> = path.trim_matches('/').split('/').collect();
     let (api_version, rest) = match words.as_slice() {
@@ -306,7 +306,7 @@ impl State {
         )
     }
 
-    /// The kinds that there are objects of, in the aggregated form: those of the core, or all others.
+    /// The kinds of existing objects in aggregated discovery: those of the core group, or all others.
     fn discovery(&self, named: bool) -> Answer {
         let mut groups: BTreeMap<(String, String), BTreeMap<String, Value>> = BTreeMap::new();
         for (key, object) in &self.objects {
@@ -337,13 +337,13 @@ impl State {
         if key.plural == "namespaces" {
             self.objects.retain(|it, _| it.namespace != key.name);
         }
-        // Pods go with what made them.
+        // Pods are deleted with their owner.
         self.objects.retain(|it, pod| it.plural != "pods" || pod["metadata"]["ownerReferences"][0]["name"] != object["metadata"]["name"]);
         Answer::json(200, &object)
     }
 }
 
-/// Whether an object's labels are those of a selector: `a=b,c!=d,e`.
+/// Whether an object's labels match a selector: `a=b,c!=d,e`.
 fn selected(object: &Value, selector: &str) -> bool {
     selector.split(',').filter(|it| !it.is_empty()).all(|it| {
         if let Some((name, value)) = it.split_once("!=") {
@@ -364,7 +364,7 @@ fn absent(key: &Key) -> Answer {
     status(404, "NotFound", &format!("{} \"{}\" not found", key.plural, key.name))
 }
 
-/// A kind that no definition brought.
+/// A kind without a CRD.
 fn unknown() -> Answer {
     Answer::Whole { status: 404, kind: "text/plain", body: b"404 page not found\n".to_vec() }
 }
@@ -379,7 +379,7 @@ fn refuse(failure: &Failure, key: &Key) -> Answer {
         Failure::WebhookAway => {
             status(500, "InternalError", "Internal error occurred: failed calling webhook \"guard.example.com\": connection refused")
         }
-        // Answered before it comes to words.
+        // Answered before the request is recorded.
         Failure::Reset | Failure::Slow(_) => unknown(),
     }
 }

@@ -1,4 +1,4 @@
-//! How objects are written: server-side apply, patches, and what the server adds of its own.
+//! Writing objects: server-side apply, patches, and fields that the server adds.
 
 use serde_json::{Map, Value, json};
 
@@ -49,7 +49,7 @@ impl State {
         Answer::json(if present.is_some() { 200 } else { 201 }, &made)
     }
 
-    /// Puts an object there and lets the controllers look at it.
+    /// Stores an object and lets the controllers process it.
     pub(super) fn store(&mut self, key: &Key, object: Value) {
         let present = self.objects.get(key).cloned();
         let object = self.complete(key, object, present.as_ref(), None);
@@ -60,7 +60,7 @@ impl State {
         }
     }
 
-    /// What a real server would not take.
+    /// The errors of a real server.
     fn refuses(&self, key: &Key) -> Option<Answer> {
         let namespace =
             Key { api_version: "v1".to_owned(), plural: "namespaces".to_owned(), name: key.namespace.clone(), ..Key::default() };
@@ -77,7 +77,7 @@ impl State {
         None
     }
 
-    /// What the server adds; an object that did not change stays as it was.
+    /// Fields that the server adds; an unchanged object stays as it is.
     fn complete(&self, key: &Key, mut object: Value, present: Option<&Value>, manager: Option<(&str, &Value)>) -> Value {
         let metadata = &mut object["metadata"];
         metadata["name"] = json!(key.name);
@@ -112,7 +112,7 @@ impl State {
     }
 }
 
-/// Takes away what a manager applied earlier and no longer wants.
+/// Removes fields that a manager applied earlier and no longer applies.
 fn withdraw(object: &mut Value, last: &Value, now: &Value) {
     let (Some(object), Some(last)) = (object.as_object_mut(), last.as_object()) else { return };
     for (name, old) in last {
@@ -129,7 +129,7 @@ fn withdraw(object: &mut Value, last: &Value, now: &Value) {
     }
 }
 
-/// Maps merge, lists of named things merge by name, everything else is replaced; `null` removes where a patch says so.
+/// Maps are merged, lists of named items are merged by name, other values are replaced; `null` in a patch removes.
 fn merge(object: &mut Value, with: &Value, null_removes: bool) {
     match (object, with) {
         (Value::Object(object), Value::Object(with)) => {
@@ -160,7 +160,7 @@ fn named(list: &[Value]) -> bool {
     list.iter().all(|it| it["name"].is_string())
 }
 
-/// The manager's entry of `managedFields`.
+/// The manager's entry in `managedFields`.
 fn own(entries: &mut Value, manager: &str, applied: &Value) {
     let mut list = entries.as_array().cloned().unwrap_or_default();
     let mut fields = applied.clone();

@@ -1,4 +1,4 @@
-//! Commands in pods and forwarded ports: connections that turn into WebSockets with numbered channels.
+//! Commands in pods and forwarded ports: connections that are upgraded to WebSockets with numbered channels.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use tungstenite::{Message, WebSocket, handshake::derive_accept_key, protocol::Ro
 use super::{Exec, Key};
 use crate::http::{Answer, Request, Stream};
 
-/// The command's words on channel 1 or 2, its end on channel 3.
+/// The command's output on channel 1 or 2, its status on channel 3.
 pub(super) fn exec(exec: Option<Arc<Exec>>, request: &Request, key: &Key) -> Answer {
     let command: Vec<String> = request.query.iter().filter(|(name, _)| name == "command").map(|(_, it)| it.clone()).collect();
     let plain = plain(&command);
@@ -26,22 +26,22 @@ pub(super) fn exec(exec: Option<Arc<Exec>>, request: &Request, key: &Key) -> Ans
     })
 }
 
-/// What a database says that is small and well.
+/// The answers of a small, healthy database.
 fn plain(command: &[String]) -> &'static str {
     let has = |part: &str| command.iter().any(|it| it.contains(part));
     match () {
-        // Who asks for a list of what is wrong hears of nothing.
+        // A query for wrong settings returns none.
         () if has("json_agg") => "[]\n",
         () if has("pg_dump") => "PGDMP, cut here",
         () if has("df --block-size") => "99999999999\n",
-        // A script in the application's database asks for its facts; elsewhere, whether the content was exchanged.
+        // A script in the application's database reads facts; in another database it asks whether the databases were exchanged.
         () if has("--file=-") && has("dbname='polls'") => "{\"extensions\":{},\"public\":true,\"size\":1000}\n",
         () if has("--file=-") => "f\n",
         () => "42\n",
     }
 }
 
-/// One port, whatever its number: a request on it is answered with the status.
+/// Any port: a request gets a response with this status.
 pub(super) fn forward(status: u16, request: &Request) -> Answer {
     let port: u16 = request.query("ports").and_then(|it| it.parse().ok()).unwrap_or_default();
     upgrade(request, move |socket| {
@@ -58,7 +58,7 @@ pub(super) fn forward(status: u16, request: &Request) -> Answer {
 
 type Socket<'a> = WebSocket<&'a mut dyn Stream>;
 
-/// `v5.channel.k8s.io`, which all present clients speak.
+/// `v5.channel.k8s.io`, which all current clients use.
 fn upgrade(request: &Request, speak: impl FnOnce(&mut Socket<'_>) + Send + 'static) -> Answer {
     let accept = derive_accept_key(request.header("sec-websocket-key").as_bytes());
     Answer::Takeover(Box::new(move |stream| {
@@ -71,11 +71,11 @@ fn upgrade(request: &Request, speak: impl FnOnce(&mut Socket<'_>) + Send + 'stat
 }
 
 fn say(socket: &mut Socket<'_>, channel: u8, bytes: &[u8]) {
-    // A client that went away is the client's business.
+    // The client may have ended.
     socket.send(Message::binary([&[channel], bytes].concat())).ok();
 }
 
-/// And waits until the other side has closed too.
+/// Waits until the client has closed the connection, too.
 fn close(socket: &mut Socket<'_>) {
     socket.close(None).ok();
     while socket.read().is_ok() {}

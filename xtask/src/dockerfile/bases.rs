@@ -1,4 +1,4 @@
-//! The images that a build starts from: what its engine must have, or pull.
+//! The base images of a build, which the engine must have or pull.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,15 +7,15 @@ use crate::dockerfile::{
     stages::{Stage, arguments, expand, stages},
 };
 
-/// An image of a registry or of the engine, and the line that names it.
+/// An image that a line of the Dockerfile names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Base {
     pub line: usize,
     pub reference: String,
 }
 
-/// The images that the last stage is made from, by way of other stages too, each once. One for a platform that the file names, and one
-/// whose name only a builder can tell, is left out.
+/// The images that the last stage depends on, also through other stages, without duplicates. Omits an image with an explicit platform, and
+/// one whose name only the builder can compute.
 pub fn bases(file: &Dockerfile, args: &BTreeMap<String, String>) -> Vec<Base> {
     let (known, stages) = (arguments(file, args), stages(file));
     let mut out: Vec<Base> = Vec::new();
@@ -25,7 +25,7 @@ pub fn bases(file: &Dockerfile, args: &BTreeMap<String, String>) -> Vec<Base> {
             continue;
         }
         for (line, name) in sources(&stages[index], &known) {
-            // A stage is known by what stands above it; by number only to COPY.
+            // A name refers to an earlier stage only; a number does so in COPY only.
             let is_stage = |it: &Stage<'_>| it.name.as_deref() == Some(name.to_lowercase().as_str());
             let stage = stages[..index].iter().rposition(is_stage).or_else(|| name.parse().ok().filter(|it| *it < index));
             match stage {
@@ -39,7 +39,7 @@ pub fn bases(file: &Dockerfile, args: &BTreeMap<String, String>) -> Vec<Base> {
     out
 }
 
-/// What a stage takes from elsewhere, by the name that the file gives it.
+/// The stages and images that a stage copies or mounts from, as written in the file.
 fn sources(stage: &Stage<'_>, known: &BTreeMap<String, String>) -> Vec<(usize, String)> {
     let mut out = Vec::new();
     for instruction in stage.instructions {

@@ -1,9 +1,8 @@
-//! `.dockerignore`: which files of a folder belong to a build's context.
+//! `.dockerignore`: which files of a folder belong to the build context.
 //!
-//! The rules are Docker's own, with their oddities, since a file that is kept out there must be kept out here:
-//! `ignorefile.ReadAll`, `patternmatcher.New` and `MatchesUsingParentResults` of github.com/moby/patternmatcher v0.6.1, in the
-//! order in which the walk of github.com/tonistiigi/fsutil (BuildKit's client) asks them. Patterns become regular expressions there,
-//! so `[!a]` holds an exclamation mark, and `[^a]` matches a slash.
+//! The rules are exactly Docker's, including their oddities: `ignorefile.ReadAll`, `patternmatcher.New` and `MatchesUsingParentResults` of
+//! github.com/moby/patternmatcher v0.6.1, in the order of the walk in github.com/tonistiigi/fsutil (BuildKit's client). Docker converts
+//! patterns to regular expressions, so `[!a]` matches an exclamation mark, and `[^a]` matches a slash.
 
 use std::path::Path;
 
@@ -13,7 +12,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use crate::errors::{Code, Problem};
 
-/// The patterns of one file, in their order.
+/// The patterns of a file, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Ignore {
     patterns: Vec<Pattern>,
@@ -22,7 +21,7 @@ pub struct Ignore {
 #[derive(Clone, Debug)]
 struct Pattern {
     text: String,
-    /// `!`: what earlier patterns exclude is put back.
+    /// `!`: includes again what earlier patterns exclude.
     is_exception: bool,
     kind: Kind,
 }
@@ -30,15 +29,15 @@ struct Pattern {
 #[derive(Clone, Debug)]
 enum Kind {
     Exact,
-    /// The text without the two stars at its end.
+    /// The text before a final `**`.
     Prefix,
-    /// The text without the two stars at its beginning.
+    /// The text after a leading `**`.
     Suffix,
     Expression(Regex),
 }
 
 impl Ignore {
-    /// Reads the content of a file that messages call `name`. A pattern that Docker's clients refuse is an error with its line.
+    /// Parses the content of a file; `name` is for messages. A pattern that Docker's client rejects is an error with its line.
     pub fn parse(content: &[u8], name: &str) -> Result<Ignore> {
         let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
         let mut patterns = Vec::new();
@@ -56,7 +55,7 @@ impl Ignore {
         Ok(Ignore { patterns })
     }
 
-    /// Whether one path, relative to the tree's top, is excluded.
+    /// Whether a path, relative to the root, is excluded.
     pub fn excludes(&self, path: &Path) -> bool {
         let mut visit = self.visit();
         let mut folders: Vec<&Path> = path.ancestors().filter(|it| !it.as_os_str().is_empty()).collect();
@@ -64,23 +63,23 @@ impl Ignore {
         folders.into_iter().map(|it| visit.excludes(it)).last().unwrap_or(false)
     }
 
-    /// A visit of one tree, from its top downwards, parents before what they hold.
+    /// Starts a walk over one tree, from its root downwards, each folder before its content.
     pub fn visit(&self) -> Visit<'_> {
         Visit { ignore: self, parents: Vec::new(), has_exceptions: self.patterns.iter().any(|it| it.is_exception) }
     }
 }
 
-/// What is known of the folders above the next path.
+/// The state of the folders above the next path.
 #[derive(Debug)]
 pub struct Visit<'a> {
     ignore: &'a Ignore,
-    /// For each folder above, which patterns matched it.
+    /// For each of these folders: which patterns matched it.
     parents: Vec<Vec<bool>>,
     has_exceptions: bool,
 }
 
-/// What belongs to a context below `root`, in name order, folders before what they hold; a file is its own tree. Without an `ignore`
-/// everything does. A folder that is excluded comes back with the first of its files that an exception puts back.
+/// The files and folders of a context below `root`, sorted by name, each folder before its content; `root` may be a file. Without `ignore`
+/// everything belongs to the context. An excluded folder is included together with the first of its files that an exception includes.
 pub fn walk(root: &Path, ignore: Option<&Ignore>) -> Result<Vec<DirEntry>> {
     let mut visit = ignore.map(Ignore::visit);
     let mut out = Vec::new();
@@ -106,7 +105,7 @@ pub fn walk(root: &Path, ignore: Option<&Ignore>) -> Result<Vec<DirEntry>> {
 }
 
 impl Visit<'_> {
-    /// Whether the path, relative to the tree's top, is excluded. Asked of every folder before its content.
+    /// Whether the path, relative to the root, is excluded. Must be called for each folder before its content.
     pub fn excludes(&mut self, path: &Path) -> bool {
         let depth = path.components().count();
         self.parents.truncate(depth.saturating_sub(1));
@@ -131,7 +130,7 @@ impl Visit<'_> {
         is_excluded
     }
 
-    /// Whether something below an excluded folder may belong to the context all the same.
+    /// Whether an exception may include something in an excluded folder.
     pub fn may_return(&self) -> bool {
         self.has_exceptions
     }
@@ -147,12 +146,12 @@ impl Pattern {
         if text.len() > 1 && text.starts_with('/') {
             text.remove(0);
         }
-        // Cleaned a second time together with its mark, a pattern for the top alone leaves the mark alone.
+        // Docker cleans the pattern again together with its `!`, so a pattern for the root leaves only the `!`.
         if is_exception && (text.is_empty() || text == "/") {
             return Err("excepts nothing");
         }
         if !is_well_formed(&text) {
-            return Err("is not a pattern: a bracket is open or empty, or a backslash stands last");
+            return Err("is not a pattern: a bracket is open or empty, or the last character is a backslash");
         }
         let kind = kind(&text)?;
         Ok(Pattern { text, is_exception, kind })
@@ -171,7 +170,7 @@ impl Pattern {
     }
 }
 
-/// The shortest path of the same meaning, by its letters alone: Go's `filepath.Clean`.
+/// Go's `filepath.Clean`: the shortest equivalent path, computed from the text alone.
 fn clean(path: &str) -> String {
     let is_rooted = path.starts_with('/');
     let mut parts: Vec<&str> = Vec::new();
@@ -192,7 +191,7 @@ fn clean(path: &str) -> String {
     }
 }
 
-/// Whether Go's `filepath.Match` takes the pattern.
+/// Whether Go's `filepath.Match` accepts the pattern.
 fn is_well_formed(pattern: &str) -> bool {
     let mut rest = pattern.chars();
     while let Some(char) = rest.next() {
@@ -237,7 +236,7 @@ fn skip_class(rest: &mut std::str::Chars<'_>) -> bool {
     }
 }
 
-/// How a pattern is compared. The expression is the one that patternmatcher writes, in this library's spelling.
+/// How to match a pattern. The regular expression is patternmatcher's, in the syntax of Rust's `regex`.
 fn kind(pattern: &str) -> Result<Kind, &'static str> {
     #[derive(PartialEq)]
     enum Found {
@@ -301,12 +300,12 @@ fn kind(pattern: &str) -> Result<Kind, &'static str> {
         Found::Suffix => Kind::Suffix,
         Found::Expression => {
             text.push('$');
-            Kind::Expression(Regex::new(&translated(&text)?).map_err(|_| "is no pattern that can be matched")?)
+            Kind::Expression(Regex::new(&translated(&text)?).map_err(|_| "is not a valid pattern")?)
         }
     })
 }
 
-/// A regular expression of Go's as one of this library's: they differ in brackets, where `[`, `&&` and `--` mean something here.
+/// Converts a Go regular expression to Rust's `regex`. They differ inside brackets, where `[`, `&&` and `--` are special in Rust.
 fn translated(go: &str) -> Result<String, &'static str> {
     let mut out = String::new();
     let mut chars = go.chars().peekable();
@@ -321,8 +320,8 @@ fn translated(go: &str) -> Result<String, &'static str> {
     Ok(out)
 }
 
-/// What a backslash makes of the next character. Before letters and digits Go has meanings of its own (`\d` is any digit), which nobody
-/// means in a list of files.
+/// The character after a backslash. Go gives letters and digits special meanings (`\d` is any digit), which nobody intends in a list of
+/// files, so these are errors.
 fn escaped(next: Option<char>) -> Result<char, &'static str> {
     match next {
         Some(char) if char.is_ascii() && !char.is_ascii_alphanumeric() => Ok(char),
@@ -356,7 +355,7 @@ fn class(chars: &mut std::iter::Peekable<std::str::Chars<'_>>, out: &mut String)
         is_first = false;
         let ahead: String = chars.clone().take(10).collect();
         if ahead.starts_with("[:") && ahead[2..].contains(":]") {
-            return Err("names a class of characters, which only Docker's regular expressions know");
+            return Err("has a character class, which only Docker's regular expressions support");
         }
         let low = one(chars)?;
         out.push_str(&literal(low));

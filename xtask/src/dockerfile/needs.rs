@@ -1,34 +1,34 @@
-//! What a Dockerfile asks of its builder, and where.
+//! The builder features that a Dockerfile uses, with their lines.
 //!
-//! The numbers are those of docs.docker.com/reference/dockerfile and of the release notes of github.com/moby/buildkit's frontend.
+//! Sources of the version numbers: docs.docker.com/reference/dockerfile, and the release notes of the frontend in github.com/moby/buildkit.
 
 use crate::dockerfile::{Dockerfile, Instruction};
 
-/// One thing that not every builder does.
+/// A feature that not every builder has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Need {
     pub line: usize,
-    /// As the file writes it: "COPY --link".
+    /// The feature as written in the file: "COPY --link".
     pub what: String,
     pub ask: Ask,
 }
 
-/// What it takes.
+/// The requirement of a feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask {
-    /// BuildKit with a frontend of Dockerfile 1.N; 0 is any.
+    /// BuildKit with a frontend for Dockerfile 1.N; 0 is any frontend.
     Frontend(u32),
-    /// BuildKit's own client beside it, which answers for secrets and keys.
+    /// BuildKit's client, which provides secrets and ssh keys.
     Client,
-    /// What this tool gives to no build; why.
+    /// This tool never provides it; the reason.
     Never(&'static str),
 }
 
-/// BuildKit's own names for the platforms of a build. The classic builder leaves them empty.
+/// BuildKit's predefined arguments for platforms. The classic builder leaves them empty.
 const PLATFORMS: [&str; 8] =
     ["TARGETPLATFORM", "TARGETOS", "TARGETARCH", "TARGETVARIANT", "BUILDPLATFORM", "BUILDOS", "BUILDARCH", "BUILDVARIANT"];
 
-/// Everything that the classic builder would refuse, or silently do otherwise, in the order of the file.
+/// The features that the classic builder rejects, or silently handles differently, in the order of the file.
 pub fn needs(file: &Dockerfile) -> Vec<Need> {
     file.instructions.iter().flat_map(of).collect()
 }
@@ -68,15 +68,15 @@ fn asked(name: &str, flag: &str, value: &str) -> Option<Ask> {
         ("FROM", "platform") if value.contains('$') => Ask::Frontend(0),
         ("RUN", "mount") => match kind_of_mount(value) {
             Some("secret" | "ssh") if value.split(',').any(|it| it == "required" || it == "required=true") => {
-                Ask::Never("no secret and no key is given to a build")
+                Ask::Never("the tool passes no secrets and no ssh keys to a build")
             }
             Some("secret" | "ssh") => Ask::Client,
             _ => Ask::Frontend(2),
         },
         ("RUN", "network") => Ask::Frontend(3),
-        ("RUN", "security") if value == "insecure" => Ask::Never("no step of a build gets the host's privileges"),
+        ("RUN", "security") if value == "insecure" => Ask::Never("the tool gives no build step the host's privileges"),
         ("RUN", "security") => Ask::Frontend(20),
-        ("RUN", "device") => Ask::Never("no step of a build gets a device of the host"),
+        ("RUN", "device") => Ask::Never("the tool gives no build step a device of the host"),
         ("COPY" | "ADD", "chmod") if value.chars().any(|it| !it.is_ascii_digit()) => Ask::Frontend(14),
         ("COPY" | "ADD", "chmod") => Ask::Frontend(2),
         ("COPY" | "ADD", "link") => Ask::Frontend(4),

@@ -1,11 +1,11 @@
-//! Dockerfiles as BuildKit's frontend reads them: directives, continued lines, heredocs, flags. Only what decisions need.
+//! Parses Dockerfiles like BuildKit's frontend: directives, continued lines, heredocs, flags; only as far as the tool needs.
 
 use regex::Regex;
 
 /// A Dockerfile's instructions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dockerfile {
-    /// The frontend that `# syntax=` names.
+    /// The frontend in `# syntax=`.
     pub syntax: Option<Syntax>,
     pub instructions: Vec<Instruction>,
 }
@@ -13,31 +13,32 @@ pub struct Dockerfile {
 /// A `# syntax=` line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Syntax {
-    /// Its number in the file, from 1.
+    /// Its line number, counted from 1.
     pub line: usize,
     /// The frontend's image.
     pub image: String,
 }
 
-/// One instruction, with the lines that continue it.
+/// An instruction with its continuation lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instruction {
-    /// The number of its first line in the file, from 1.
+    /// The line number of its first line, counted from 1.
     pub line: usize,
-    /// In capitals.
+    /// In upper case.
     pub name: String,
-    /// `--name=value`, in their order; without a value it is empty.
+    /// `--name=value`, in order; the value may be empty.
     pub flags: Vec<(String, String)>,
-    /// What follows name and flags, on one line.
+    /// The text after name and flags, as one line.
     pub rest: String,
-    /// The N of the first frontend, Dockerfile 1.N, that reads the lines below as its heredocs: 4, or 16 for one with a blank after `<<`.
+    /// N, if a frontend for Dockerfile 1.N or newer reads the following lines as heredocs of this instruction: 4, or 16 for a heredoc with
+    /// a blank after `<<`.
     pub heredoc: Option<u32>,
-    /// The lines of its heredocs, with those that end them.
+    /// The lines of its heredocs, including the end markers.
     pub body: String,
 }
 
 impl Instruction {
-    /// The words after the flags, without their quotes.
+    /// The words after the flags, without quotes.
     pub fn words(&self) -> Vec<String> {
         words(&self.rest).into_iter().map(|it| it.replace(['"', '\''], "")).collect()
     }
@@ -48,7 +49,7 @@ impl Instruction {
     }
 }
 
-/// Reads a file. Nothing is refused: what makes no sense is the builder's to tell.
+/// Parses a file. Rejects nothing; the builder reports mistakes.
 pub fn parse(text: &str) -> Dockerfile {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines: Vec<&str> = text.lines().collect();
@@ -63,7 +64,7 @@ pub fn parse(text: &str) -> Dockerfile {
             let text = lines[next];
             next += 1;
             let is_comment = text.trim_start().starts_with('#');
-            // Comments and empty lines between the parts of an instruction are no part of it.
+            // Comments and empty lines inside an instruction do not belong to it.
             if is_comment || text.trim().is_empty() {
                 continues = !whole.is_empty();
                 continue;
@@ -86,13 +87,13 @@ pub fn parse(text: &str) -> Dockerfile {
             let ends = |text: &&str| heredoc.name == if heredoc.strips_tabs { text.trim_start_matches('\t') } else { text };
             lines[from..].iter().position(ends).map(|at| from + at + 1)
         });
-        // One without an end is a shift (`$(( 1 << 20 ))`) or a comment to builders that know no such heredoc; the others refuse it.
+        // Without an end marker it is a shift (`$(( 1 << 20 ))`) or a comment for builders without heredocs; other builders reject it.
         if let Some(end) = end {
             instruction.heredoc = opened.iter().map(|it| it.since).max();
             instruction.body = lines[next..end].join("\n");
             next = end;
         }
-        // A comment above continues nothing: the number is that of the instruction's own first line.
+        // Skips comments above, so that the number is that of the instruction's first line.
         let above = lines[line - 1..].iter().take_while(|it| it.trim().is_empty() || it.trim_start().starts_with('#')).count();
         instruction.line = line + above;
         out.instructions.push(instruction);
@@ -100,7 +101,7 @@ pub fn parse(text: &str) -> Dockerfile {
     out
 }
 
-/// What the first comments say, and the character that continues a line.
+/// The directives at the start of the file, and the line continuation character.
 fn directives(lines: &[&str]) -> (Option<Syntax>, char) {
     let (mut syntax, mut escape) = (None, '\\');
     let first = usize::from(lines.first().is_some_and(|it| it.starts_with("#!")));
@@ -126,7 +127,7 @@ fn instruction(line: usize, whole: &str) -> Instruction {
     let (name, mut rest) = whole.trim().split_once(char::is_whitespace).unwrap_or((whole.trim(), ""));
     let mut name = name.to_uppercase();
     rest = rest.trim_start();
-    // What a later build runs is judged as if it ran in this one.
+    // An instruction in ONBUILD is judged as if this build ran it.
     if name == "ONBUILD" {
         let (inner, after) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
         name = inner.to_uppercase();
@@ -145,9 +146,9 @@ fn instruction(line: usize, whole: &str) -> Instruction {
     Instruction { line, name, flags, rest: rest.trim_end().to_owned(), heredoc: None, body: String::new() }
 }
 
-/// A word that opens a heredoc.
+/// A word that starts a heredoc.
 struct Heredoc {
-    /// The line that ends it.
+    /// The end marker.
     name: String,
     strips_tabs: bool,
     /// See [`Instruction::heredoc`].
@@ -168,12 +169,12 @@ fn heredocs(instruction: &Instruction) -> Vec<Heredoc> {
     words(&instruction.rest).into_iter().filter_map(found).collect()
 }
 
-/// Words between blanks that no quote holds together, with their quotes. Blanks right after `<<` belong to the word, as in BuildKit's
-/// lexer (`processPossibleHeredoc` of its shell/lex.go); those after `<<-` do not.
+/// Splits at unquoted blanks and keeps the quotes. Blanks right after `<<` belong to the word, as in BuildKit's lexer
+/// (`processPossibleHeredoc` in shell/lex.go); blanks after `<<-` do not.
 fn words(text: &str) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     let (mut word, mut quote, mut is_escaped) = (String::new(), None, false);
-    // How many `<` the word ends with.
+    // The number of `<` at the end of the word.
     let mut arrows = 0;
     for char in text.chars() {
         let is_plain = quote.is_none() && !is_escaped;
@@ -234,7 +235,7 @@ mod tests {
             let file = parse(&format!("FROM x\n{text}\nUSER 1\n"));
             file.instructions[1..].iter().map(|it| format!("{} {:?}", it.name, it.heredoc)).collect::<Vec<_>>().join(", ")
         };
-        // What findings/a-shift-in-run-stops-a-build.sh sees, with the end that each line names.
+        // The cases of findings/a-shift-in-run-stops-a-build.sh, and the end marker in each line.
         for (text, seen) in [
             ("RUN cat << EOF > /f\nFROM y\nEOF", "RUN Some(16), USER None"),
             ("RUN cat <<  'E F' > /f\nFROM y\nE F", "RUN Some(16), USER None"),

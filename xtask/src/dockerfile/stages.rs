@@ -1,18 +1,18 @@
-//! The stages of a Dockerfile, and the values of the arguments that its FROM lines name.
+//! The stages of a Dockerfile, and the arguments in its FROM lines.
 
 use std::collections::BTreeMap;
 
 use crate::dockerfile::{Dockerfile, Instruction};
 
-/// One part of a file, from its FROM on.
+/// A FROM instruction and those after it.
 #[derive(Clone, Debug)]
 pub struct Stage<'a> {
-    /// In small letters, as stages are compared.
+    /// In lower case, since stage names are case-insensitive.
     pub name: Option<String>,
     pub instructions: &'a [Instruction],
 }
 
-/// All stages, in the file's order.
+/// All stages in order.
 pub fn stages(file: &Dockerfile) -> Vec<Stage<'_>> {
     let instructions = &file.instructions;
     let starts: Vec<usize> = (0..instructions.len()).filter(|it| instructions[*it].name == "FROM").collect();
@@ -25,8 +25,8 @@ pub fn stages(file: &Dockerfile) -> Vec<Stage<'_>> {
     starts.iter().copied().zip(ends).map(stage).collect()
 }
 
-/// The arguments that FROM lines can name: those that stand before the first one, with the values `args` of the build before their
-/// defaults. An argument that the file does not have is unknown there, whatever the build is given.
+/// The arguments that FROM lines can use: those declared before the first FROM, with the build's values `args` before their defaults. An
+/// argument that the file does not declare is unknown, even if the build sets it.
 pub fn arguments(file: &Dockerfile, args: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let mut known = BTreeMap::new();
     for argument in file.instructions.iter().take_while(|it| it.name != "FROM").filter(|it| it.name == "ARG") {
@@ -39,7 +39,7 @@ pub fn arguments(file: &Dockerfile, args: &BTreeMap<String, String>) -> BTreeMap
     known
 }
 
-/// The text with its variables filled in; nothing where one is unknown or of a form that is not simple.
+/// Replaces variables; `None` if one is unknown or has a complex form.
 pub fn expand(text: &str, known: &BTreeMap<String, String>) -> Option<String> {
     let Some((before, after)) = text.split_once('$') else { return Some(text.to_owned()) };
     let (value, rest) = match after.strip_prefix('{') {

@@ -1,8 +1,8 @@
-//! From what was measured to pass, warn or fail, each with its remedy. Pure; measuring is `measure.rs`'s part.
+//! Turns measurements into pass, warn or fail, with advice. Pure; `measure.rs` measures.
 
 use crate::doctor::{Check, State};
 
-/// Version 1 or 2 of control groups, as this host has them mounted.
+/// The mounted cgroup version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cgroups {
     V1,
@@ -10,16 +10,16 @@ pub(crate) enum Cgroups {
     Absent,
 }
 
-/// What stands behind a program on `PATH`.
+/// What is known about a program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Program {
     Absent,
-    /// It is there; its version was not asked, or it did not say one.
+    /// It exists; its version is unknown.
     Present,
     Version(u32, u32),
 }
 
-/// How the engine was found.
+/// What is known about the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum EngineSeen {
     Answers {
@@ -27,15 +27,15 @@ pub(crate) enum EngineSeen {
         version: String,
         megabytes: u64,
     },
-    /// None runs; whether the tool may start one of its own, or why not.
+    /// None runs. The tool may start its own, or the reason why not.
     None(Result<(), String>),
-    /// One was named and does not answer.
+    /// The configured engine does not answer.
     Error(String),
 }
 
 const GIGABYTE: u64 = 1000;
 
-/// Megabytes that are free where a folder lies. `filled`: an earlier run has put its images and packages there.
+/// Free megabytes in a folder's file system. `filled`: an earlier run has stored its images and packages there.
 pub(crate) fn disk(name: &'static str, place: &str, free: Option<u64>, filled: bool) -> Check {
     let Some(free) = free else { return Check::warn(name, format!("free space at {place} is not known"), "df -h") };
     let found = format!("{:.1} GB free at {place}", free as f64 / GIGABYTE as f64);
@@ -49,7 +49,7 @@ pub(crate) fn disk(name: &'static str, place: &str, free: Option<u64>, filled: b
     Check::pass(name, found)
 }
 
-/// Megabytes of the machine (or of the group that this process is confined to), and of these the available ones.
+/// Total and available megabytes of the machine, or of the cgroup of this process.
 pub(crate) fn memory(total: Option<u64>, available: Option<u64>) -> Check {
     let name = "memory";
     let (Some(total), Some(available)) = (total, available) else {
@@ -65,7 +65,7 @@ pub(crate) fn memory(total: Option<u64>, available: Option<u64>) -> Check {
     Check::pass(name, found)
 }
 
-/// Watches and instances that one user may have: a node has a kubelet, containerd and many programs that watch files.
+/// inotify watches and instances for one user. A node uses many: for the kubelet, containerd and other programs.
 pub(crate) fn inotify(watches: Option<u64>, instances: Option<u64>) -> Check {
     let name = "inotify";
     let (Some(watches), Some(instances)) = (watches, instances) else {
@@ -95,7 +95,7 @@ pub(crate) fn cgroups(found: Cgroups) -> Check {
     }
 }
 
-/// Capabilities that the host does not grant. Only an engine of the tool's own is bound by those of this process.
+/// Capabilities that the host does not grant. They restrict only the tool's own engine, which this process starts.
 pub(crate) fn capabilities(missing: &[&str], own_engine: bool) -> Check {
     let name = "capabilities";
     let list = missing.join(", ");
@@ -131,7 +131,7 @@ pub(crate) fn engine(seen: &EngineSeen) -> Check {
     }
 }
 
-/// A program that some task runs. `installable`: with consent the tool installs it itself.
+/// A program that a task runs. `installable`: with consent the tool installs it.
 pub(crate) fn program(name: &'static str, found: &Program, least: (u32, u32), needed: bool, installable: bool) -> Check {
     let (major, minor) = least;
     let missing = |what: String| match (needed, installable) {
@@ -151,7 +151,7 @@ pub(crate) fn program(name: &'static str, found: &Program, least: (u32, u32), ne
     }
 }
 
-/// The application's port; `holder` is who listens on it, and whether that is this instance.
+/// The application's port. `holder` is the program that listens on it, and whether it is this instance.
 pub(crate) fn port(port: u16, set: bool, holder: Option<(&str, bool)>) -> Check {
     let name = "port";
     match holder {
@@ -160,12 +160,12 @@ pub(crate) fn port(port: u16, set: bool, holder: Option<(&str, bool)>) -> Check 
         Some((who, false)) if set => {
             Check::fail(name, format!("{port} is taken by {who}"), "end that program, or set another `cluster.port` in Pocdeploy.toml")
         }
-        // The next free one is taken: worth knowing, nothing to mend.
+        // The tool will use the next free port, so there is nothing to fix.
         Some((who, false)) => Check::pass(name, format!("{port} is taken by {who}: the next free one will be used")),
     }
 }
 
-/// Whether a host took a connection. `instead`: what happens without it, where something does.
+/// Whether a host accepted a connection. `instead`: what the tool does without the host, if it can.
 pub(crate) fn reach(name: &'static str, place: &str, result: &Result<(), String>, instead: Option<&str>, remedy: &str) -> Check {
     match (result, instead) {
         (Ok(()), _) => Check::pass(name, format!("{place} takes connections")),
@@ -174,7 +174,7 @@ pub(crate) fn reach(name: &'static str, place: &str, result: &Result<(), String>
     }
 }
 
-/// Seconds that this machine's clock is ahead of another's; certificates and tokens fail when it is far off.
+/// The difference between this machine's clock and another's in seconds. Certificates and tokens fail if it is large.
 pub(crate) fn clock(ahead: Option<i64>) -> Check {
     let name = "clock";
     let remedy = "set it, for example with: sudo timedatectl set-ntp true";
@@ -195,7 +195,7 @@ pub(crate) fn clock(ahead: Option<i64>) -> Check {
     }
 }
 
-/// Nothing was heard before all had to be told.
+/// No answer arrived in time.
 pub(crate) fn silent(name: &'static str) -> Check {
     Check {
         name,

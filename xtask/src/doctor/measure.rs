@@ -1,4 +1,4 @@
-//! What this machine has: read from /proc, /sys and the file system. Changes nothing, asks no network.
+//! Measures this machine from /proc, /sys and the file system. Changes nothing and uses no network.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -12,14 +12,14 @@ use crate::{
     tool,
 };
 
-/// Megabytes that an ordinary user may still write where the folder lies, or will lie.
+/// Megabytes that an ordinary user can still write in the folder's file system. The folder may not exist yet.
 pub(crate) fn free(dir: &Path) -> Option<u64> {
     let present = dir.ancestors().find(|it| it.exists())?;
     let stat = rustix::fs::statvfs(present).ok()?;
     Some(stat.f_bavail * stat.f_frsize / 1_000_000)
 }
 
-/// Total and available megabytes; the limit of this process's control group counts as the machine's size.
+/// Total and available megabytes; the limit of this process's cgroup counts as the total.
 pub(crate) fn memory() -> (Option<u64>, Option<u64>) {
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let field = |name: &str| meminfo(&text, name);
@@ -46,12 +46,12 @@ pub(crate) fn cgroups() -> Cgroups {
     if mounted.lines().any(|it| it.split(' ').nth(2).is_some_and(|kind| kind == "cgroup")) { Cgroups::V1 } else { Cgroups::Absent }
 }
 
-/// Whether a program is there, without asking it.
+/// Whether a program exists, without running it.
 pub(crate) fn program(name: &str) -> Program {
     if tool::find(name).is_some() { Program::Present } else { Program::Absent }
 }
 
-/// The version that a program says; the first number with a dot in its answer.
+/// A program's version: the first number with a dot in its output.
 pub(crate) fn version(name: &str, arguments: &[&str], limit: Duration) -> Program {
     if tool::find(name).is_none() {
         return Program::Absent;
@@ -60,7 +60,7 @@ pub(crate) fn version(name: &str, arguments: &[&str], limit: Duration) -> Progra
     first_version(&said).map_or(Program::Present, |(major, minor)| Program::Version(major, minor))
 }
 
-/// The version of the `go` on `PATH`, from its own file: go itself would write counters into the user's home.
+/// The version of the `go` on `PATH`, read from a file, since running go would write telemetry counters to the user's home folder.
 pub(crate) fn go() -> Program {
     let Some(root) = network::go_root() else { return Program::Absent };
     let said = fs::read_to_string(root.join("VERSION")).unwrap_or_default();

@@ -1,6 +1,6 @@
-//! Which hosts a run needs, as the engine's mirrors, pip, go and cargo are configured; and whether they take connections.
+//! The hosts that a run needs, by the configuration of image mirrors, pip, go and cargo; and whether they accept connections.
 //!
-//! Reads settings and opens connections; sends nothing but a plain `HEAD` for the clock.
+//! Reads settings and opens connections; sends only a plain `HEAD` request for the clock.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use crate::{
     tool,
 };
 
-/// Host and port of something that a run downloads from.
+/// A host and port to download from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) name: &'static str,
@@ -23,7 +23,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// From a URL, without its credentials and path; nothing where the text is no URL.
+    /// From a URL, without credentials and path; `None` if the text is not a URL.
     pub(crate) fn of(name: &'static str, url: &str) -> Option<Place> {
         let url = url.trim().trim_start_matches("sparse+");
         let (scheme, rest) = url.split_once("://")?;
@@ -37,7 +37,7 @@ impl Place {
     }
 }
 
-/// The registries of upstream's images, or their mirrors. None where images come from packages anyway.
+/// The registries of upstream's images, or their mirrors. Empty if images are built from packages.
 pub(crate) fn registries(config: &Config) -> Vec<Place> {
     if config.images.source == Source::Packages {
         return Vec::new();
@@ -46,7 +46,7 @@ pub(crate) fn registries(config: &Config) -> Vec<Place> {
     hosts.into_iter().filter_map(|(name, url)| Place::of(name, config.images.mirrors.get(name).map_or(url, String::as_str))).collect()
 }
 
-/// pip's index: its variable, then the files that pip reads, then the public one.
+/// pip's index: from its variable, else from pip's files, else the public one.
 pub(crate) fn pip() -> Option<Place> {
     let variable = std::env::var("PIP_INDEX_URL").ok();
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
@@ -61,8 +61,8 @@ fn index_url(text: &str) -> Option<String> {
     text.lines().find_map(value).filter(|it| !it.is_empty())
 }
 
-/// The first of go's module proxies; nothing where there is none to ask. From its files, its own defaults (`go.env`) among
-/// them: go itself would write counters.
+/// go's first module proxy; `None` if there is none. Read from go's files, including its defaults (`go.env`), since running go would write
+/// telemetry counters.
 pub(crate) fn go() -> Option<Place> {
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let named = std::env::var_os("GOENV").map_or_else(|| home.join(".config/go/env"), PathBuf::from);
@@ -73,12 +73,12 @@ pub(crate) fn go() -> Option<Place> {
     setting.split([',', '|']).find_map(|it| Place::of("go", it))
 }
 
-/// Where the `go` on `PATH` is installed.
+/// The installation folder of the `go` on `PATH`.
 pub(crate) fn go_root() -> Option<PathBuf> {
     Some(tool::find("go")?.canonicalize().ok()?.parent()?.parent()?.to_owned())
 }
 
-/// cargo's registry, with the source that replaces it.
+/// cargo's registry, or the source that replaces it.
 pub(crate) fn cargo() -> Option<Place> {
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let dir = std::env::var_os("CARGO_HOME").map_or_else(|| home.join(".cargo"), PathBuf::from);
@@ -90,7 +90,7 @@ fn cargo_registry(text: &str) -> Option<String> {
     let settings: toml::Table = text.parse().ok()?;
     let sources = settings.get("source")?.as_table()?;
     let mut name = "crates-io";
-    // A source may be replaced by one that is replaced itself.
+    // A replacement may itself be replaced.
     for _ in 0..5 {
         let source = sources.get(name)?.as_table()?;
         match source.get("replace-with").and_then(toml::Value::as_str) {
@@ -101,7 +101,7 @@ fn cargo_registry(text: &str) -> Option<String> {
     None
 }
 
-/// Opens a connection, through the proxy that the environment names where it applies.
+/// Opens a connection, through the environment's proxy if it applies.
 pub(crate) fn connect(place: &Place, limit: Duration) -> Result<(), String> {
     let through = proxy(place, &|name| std::env::var(name).ok());
     let (host, port) = through.as_ref().map_or((place.host.as_str(), place.port), |it| (it.host.as_str(), it.port));
@@ -131,7 +131,7 @@ fn proxy(place: &Place, variable: &dyn Fn(&str) -> Option<String>) -> Option<Pla
     Place::of(place.name, &set).or_else(|| Place::of(place.name, &format!("http://{set}")))
 }
 
-/// Seconds that this machine is ahead of the host, by the date of its answer over plain HTTP.
+/// The difference between this machine's clock and the host's in seconds, from the `Date` header of its response over plain HTTP.
 pub(crate) fn clock(place: &Place, limit: Duration) -> Option<i64> {
     let agent: ureq::Agent =
         ureq::Agent::config_builder().timeout_global(Some(limit)).max_redirects(0).http_status_as_error(false).build().into();

@@ -1,4 +1,4 @@
-//! Beside Docker's own code: what it keeps of one tree under 400 files is what is kept here.
+//! Compares with Docker's own code: the files that it keeps of one tree, for 400 ignore files.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::*;
 
-/// Made by `main.go` beside it.
+/// Written by `main.go` in the same folder.
 const CASES: &str = include_str!("../../../../tests/fixtures/dockerignore/cases.jsonl");
 
 #[derive(Deserialize)]
@@ -23,7 +23,7 @@ struct Tree {
     files: Vec<String>,
 }
 
-/// The files that are kept, by their letters, and what could not be read.
+/// The kept files, and the error if the file cannot be parsed.
 fn kept(files: &[String], ignore: &str) -> Result<String> {
     let ignore = Ignore::parse(ignore.as_bytes(), ".dockerignore")?;
     let mut visit = ignore.visit();
@@ -59,7 +59,7 @@ fn a_pattern_that_docker_refuses_is_told_with_its_line() {
     let error = Ignore::parse(b"a\n# [\n\n[b\n", "app/.dockerignore").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "app/.dockerignore, line 4: `[b` is not a pattern: a bracket is open or empty, or a backslash stands last"
+        "app/.dockerignore, line 4: `[b` is not a pattern: a bracket is open or empty, or the last character is a backslash"
     );
     let error = Ignore::parse(b"\\d\n", ".dockerignore").unwrap_err();
     assert!(error.to_string().contains("line 1: `\\d` has a backslash before a letter or digit"), "{error}");
