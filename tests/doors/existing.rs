@@ -234,7 +234,11 @@ fn a_context_that_leads_elsewhere_since_is_refused() {
     world.cluster.forget();
     let elsewhere = world.cluster.kubeconfig().replace("127.0.0.1", "localhost");
     world.project.write("home/.kube/config", &elsewhere);
-    world.run(&["create", "--yes"]).ends_with(1).says("context c names API server http://localhost:").says("was created on http://127.0.0.1:");
+    world
+        .run(&["create", "--yes"])
+        .ends_with(1)
+        .says("context c names API server http://localhost:")
+        .says("was created on http://127.0.0.1:");
     assert_eq!(world.cluster.writes(), Vec::<String>::new());
 }
 

@@ -1,21 +1,21 @@
-//! pip's settings in the words of uv and of pip: the real script, with a stand-in for what pip's own code read from files and variables.
+//! The translation of pip's settings for uv and pip: the real script, with a replacement for pip's own code that reads files and variables.
 
 use serde_json::{Value, json};
 
 use super::{Stub, python};
 
-/// Stands in for pip's reader of its files: the given settings, in the shape of pip 26.
+/// Replaces pip's reader of its files: the given settings, in the format of pip 26.
 const CONFIGURATION: &str = "import json, os\nclass Configuration:\n    def __init__(self, isolated, load_only): pass\n    \
     def load(self): pass\n    def items(self): return json.loads(os.environ['SETTINGS']).items()\n";
 
-/// Translates settings by `section.name`, with options of a requirements file.
+/// Translates settings by `section.name`, with the options of a requirements file.
 fn translated(settings: &Value, options: &Value) -> Value {
     let stub = Stub::new(&[("pip/__init__.py", ""), ("pip/_internal/__init__.py", ""), ("pip/_internal/configuration.py", CONFIGURATION)]);
     let by_file = json!({ "/etc/pip.conf": settings }).to_string();
     python(&stub, "settings.py", &[], &[("SETTINGS", &by_file), ("POCDEPLOY_FILE_OPTIONS", &options.to_string()), ("TZ", "UTC")])
 }
 
-/// What one setting of `[global]` comes to: the value of a place in the result, `/uv/UV_INDEX` for example.
+/// The value at a path of the result, for example `/uv/UV_INDEX`, for one setting of `[global]`.
 #[track_caller]
 fn check(name: &str, value: &str, place: &str, expected: &Value) {
     let found = translated(&json!({ format!("global.{name}"): value }), &json!({}));
@@ -47,7 +47,7 @@ fn every_setting_that_decides_what_may_be_installed_reaches_uv() {
         ("all-releases", ":all:", "/uv/UV_PRERELEASE", text("allow")),
         ("only-final", ":all:", "/uv/UV_PRERELEASE", text("disallow")),
         ("keyring-provider", "subprocess", "/uv/UV_KEYRING_PROVIDER", text("subprocess")),
-        // Only wheels are taken, whatever these say.
+        // Only wheels are accepted, whatever these settings say.
         ("only-binary", ":all:", "/arguments", json!([])),
         ("prefer-binary", "true", "/arguments", json!([])),
         ("no-binary", ":none:", "/arguments", json!([])),

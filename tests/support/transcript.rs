@@ -1,6 +1,6 @@
-//! Whole outputs: what commands were called, what they wrote, and how they ended, as one text beside the tests.
+//! Transcripts: commands, their whole output and exit codes, as one text in `tests/transcripts`.
 //!
-//! `UPDATE_EXPECT=1 cargo test` renews the texts; read what changed before committing it.
+//! `UPDATE_EXPECT=1 cargo test` updates the texts; read the diff before you commit it.
 
 use std::path::Path;
 

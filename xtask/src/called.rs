@@ -1,39 +1,39 @@
-//! How the user called this program: `cargo xtask` in a checkout, `pocdeploy` once it is installed, and for which instance. Hints
-//! say it the same way, so that a command can be copied as it stands.
+//! The user's invocation of this program: `cargo xtask` in a checkout, `pocdeploy` if it is installed, with `--name` if it was given. Hints
+//! use it, so that users can copy commands unchanged.
 
 use std::{path::Path, sync::OnceLock};
 
 use crate::carried;
 
-/// The name in a checkout, which hints in the code are written with.
+/// The name in a checkout, which all texts in the code use.
 const IN_CHECKOUT: &str = "cargo xtask";
-/// Commands that are about no instance, or about all of them.
+/// Commands that concern no instance, or all.
 const OF_NO_INSTANCE: [&str; 6] = ["doctor", "eject", "explain", "help", "install", "ls"];
 
-/// The instance that the user named with `--name`.
+/// The value of `--name`.
 static INSTANCE: OnceLock<String> = OnceLock::new();
 
-/// From now on hints name this instance too. To be called once, with what `--name` says.
+/// Sets the instance for all hints. Call it once, with the value of `--name`.
 pub fn for_instance(name: &str) {
     INSTANCE.set(name.to_owned()).ok();
 }
 
-/// A hint in the words of this call. Words that were reworded stay as they are.
+/// The text with the user's invocation. A converted text stays unchanged.
 pub fn reworded(text: &str) -> String {
     reword(text, program(), INSTANCE.get().map(String::as_str))
 }
 
-/// What to write before the name of a command that is about an instance.
+/// The invocation for a command about an instance.
 pub fn name() -> String {
     with(INSTANCE.get().map(String::as_str))
 }
 
-/// The program's name, and the instance where one is named.
+/// The program's name, and `--name` if the instance is given.
 pub fn with(instance: Option<&str>) -> String {
     instance.map_or_else(|| program().to_owned(), |it| format!("{} --name {it}", program()))
 }
 
-/// The program's name alone.
+/// The program's name.
 pub fn program() -> &'static str {
     static NAME: OnceLock<String> = OnceLock::new();
     NAME.get_or_init(|| {

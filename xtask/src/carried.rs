@@ -1,7 +1,7 @@
-//! Files that an installed program carries at its own end: `deploy/` and `build/` of the checkout that it comes from.
+//! Files inside an installed program, at its end: `deploy/` and `build/` of its checkout.
 //!
-//! An archive, its length and a mark follow the program's own bytes, which the system does not look at. So nothing is
-//! compiled for it, and what is carried is what the checkout holds at that moment. Where files come from is `files.rs`.
+//! An archive, its length and a mark follow the program's bytes; the operating system ignores them. So nothing must be compiled, and the
+//! files are those of the checkout at that moment. `files.rs` chooses between these files and the project's.
 
 use std::{
     fs::{self, File},
@@ -14,11 +14,11 @@ use std::{
 use anyhow::{Context as _, Result};
 use walkdir::WalkDir;
 
-/// The last bytes of a program that carries files; before them stands the archive's length.
+/// The last bytes of a program with files; the archive's length precedes them.
 const MARK: &[u8; 8] = b"POCDPLY\x01";
 const TRAILER: u64 = 16;
 
-/// One carried file.
+/// An embedded file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Carried {
     /// Relative to the project.
@@ -27,18 +27,18 @@ pub struct Carried {
     pub executable: bool,
 }
 
-/// Whether this program is an installed one.
+/// Whether this program is installed, so it has files.
 pub fn is_installed() -> bool {
     static INSTALLED: OnceLock<bool> = OnceLock::new();
     *INSTALLED.get_or_init(|| std::env::current_exe().is_ok_and(|it| carries(&it)))
 }
 
-/// Whether the file is a program of this tool that carries files.
+/// Whether the file is a program of this tool with embedded files.
 pub fn carries(program: &Path) -> bool {
     File::open(program).is_ok_and(|mut file| split(&mut file).is_ok_and(|it| it.is_some()))
 }
 
-/// Lengths of the program proper and of the archive.
+/// The lengths of the program and of the archive.
 fn split(file: &mut File) -> std::io::Result<Option<(u64, u64)>> {
     let all = file.metadata()?.len();
     if all < TRAILER {
@@ -52,7 +52,7 @@ fn split(file: &mut File) -> std::io::Result<Option<(u64, u64)>> {
     Ok((mark == MARK && length <= all - TRAILER).then(|| (all - TRAILER - length, length)))
 }
 
-/// The archive that a program carries, or nothing.
+/// The archive in a program; `None` without one.
 pub fn archive(program: &Path) -> Result<Option<Vec<u8>>> {
     let read = || -> std::io::Result<Option<Vec<u8>>> {
         let mut file = File::open(program)?;
@@ -65,7 +65,7 @@ pub fn archive(program: &Path) -> Result<Option<Vec<u8>>> {
     read().with_context(|| format!("read what {} carries", program.display()))
 }
 
-/// The files of an archive.
+/// The files in an archive.
 pub fn files(archive: &[u8]) -> Result<Vec<Carried>> {
     let mut out = Vec::new();
     for entry in tar::Archive::new(archive).entries().context("read the carried files")? {
@@ -77,7 +77,7 @@ pub fn files(archive: &[u8]) -> Result<Vec<Carried>> {
     Ok(out)
 }
 
-/// An archive of the project's folders, in name order: the same files give the same bytes.
+/// An archive of the project's folders, sorted by name, so that the same files give the same bytes.
 pub fn pack(project: &Path, folders: &[&str]) -> Result<Vec<u8>> {
     let mut out = tar::Builder::new(Vec::new());
     for folder in folders {
@@ -97,7 +97,7 @@ pub fn pack(project: &Path, folders: &[&str]) -> Result<Vec<u8>> {
     out.into_inner().context("pack the files to carry")
 }
 
-/// Writes `program` with the archive at its end: whole or not at all. What it carried before stays behind.
+/// Writes `program` with the archive at its end, replacing an earlier archive. After an error there is no file.
 pub fn write(program: &Path, archive: &[u8], target: &Path) -> Result<()> {
     let dir = target.parent().unwrap_or(Path::new("."));
     let write = || -> Result<()> {
@@ -142,7 +142,7 @@ mod tests {
         let files = files(&archive(&at("bin/installed")).unwrap().unwrap()).unwrap();
         let seen: Vec<(String, bool)> = files.iter().map(|it| (it.path.display().to_string(), it.executable)).collect();
         assert_eq!(seen, [("deploy/kind/cluster.yaml".to_owned(), false), ("deploy/run.sh".to_owned(), true)]);
-        // Installed from an installed one: the earlier archive does not pile up.
+        // Installing from an installed program replaces the earlier archive.
         write(&at("bin/installed"), &packed, &at("bin/again")).unwrap();
         assert_eq!(fs::read(at("bin/again")).unwrap(), fs::read(at("bin/installed")).unwrap());
     }

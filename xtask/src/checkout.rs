@@ -1,34 +1,33 @@
-//! `bench` and `test`, which only a checkout has: their code is the package `checks`, compiled when one of them is called.
+//! `bench` and `test`, which only a checkout has: their code is the package `checks`, which cargo compiles when you run one of them.
 //!
-//! The menu of a checkout names them; their flags are in `checks/src/flags.rs`. An installed program does not know them.
+//! `--help` of a checkout lists them; their flags are in `checks/src/flags.rs`. An installed program does not have them.
 
 use std::{ffi::OsString, path::Path};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use pocdeploy::tool;
 
-/// Each with what `--help` says of it.
+/// The commands and their help texts.
 const COMMANDS: [(&str, &str); 2] = [
-    ("bench", "Time this tool beside the script that everybody writes"),
+    ("bench", "Compare the time of this tool with a script of kind, docker and kubectl"),
     ("test", "Check the project: format, lints, tests, and a real cluster from create to delete"),
 ];
 
-/// The tool's command line with these commands at its end. What follows their names is left to `checks`, `--help` too.
+/// The tool's command line with these commands at its end. `checks` parses their arguments, including `--help`.
 pub(crate) fn with_its_commands(tool: Command) -> Command {
     COMMANDS.into_iter().fold(tool, |tool, (name, about)| {
         let arguments = Arg::new("arguments").action(ArgAction::Append).num_args(0..).trailing_var_arg(true).allow_hyphen_values(true);
-        let after = format!("What it takes is told by: cargo xtask {name} --help");
+        let after = format!("For its flags, run: cargo xtask {name} --help");
         tool.subcommand(Command::new(name).about(about).after_help(after).disable_help_flag(true).arg(arguments))
     })
 }
 
-/// Whether one of these commands was called.
+/// Whether the user runs one of these commands.
 pub(crate) fn has_its_commands(found: &ArgMatches) -> bool {
     found.subcommand_name().is_some_and(|called| COMMANDS.iter().any(|(name, _)| *name == called))
 }
 
-/// Puts `checks` with this call's arguments in the place of this process, compiled by cargo where it is not yet. Returns only if that
-/// fails.
+/// Replaces this process by `checks` with the same arguments; cargo compiles it if necessary. Returns only an error.
 pub(crate) fn run_checks() -> anyhow::Error {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../checks/Cargo.toml");

@@ -260,7 +260,7 @@ fn with_header(mut request: BollardRequest, header: &str) -> BollardRequest {
 /// Adds to a registry's refusal why the request had no credentials.
 fn told_of(error: anyhow::Error, unread: Option<String>) -> anyhow::Error {
     match unread {
-        Some(why) => error.context(format!("it was asked without credentials, since these cannot be read ({why})")),
+        Some(why) => error.context(format!("the request had no credentials, since they cannot be read ({why})")),
         None => error,
     }
 }

@@ -1,6 +1,6 @@
-//! What every task gets: the project, its configuration, its folders, and the doors.
+//! The environment of a run: project, configuration, folders, and the doors.
 //!
-//! Made once by the command; tasks read it and keep nothing of their own.
+//! The command creates it once; tasks read it and store no state of their own.
 
 mod scope;
 
@@ -33,46 +33,46 @@ use crate::{
 
 pub use crate::env::scope::Scope;
 
-/// The decisions of the command line.
+/// The settings of the command line.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Consent to installing and starting what is missing, without a question.
+    /// `--yes`: install and start missing programs without asking.
     pub yes: bool,
-    /// No question at all: standard output is for a machine.
+    /// Ask no questions, since standard output is for a program.
     pub never_ask: bool,
-    /// Standard output holds events, one a line, and nothing else.
+    /// Standard output has events, one on each line, and nothing else.
     pub events: bool,
-    /// Resolve the requirements anew.
+    /// Resolve the requirements again.
     pub refresh: bool,
-    /// How much of the graph may run.
+    /// The part of the graph to run.
     pub extent: Extent,
-    /// The instance was named for this run only: its state lies beside that of the checkout's own.
+    /// `--name` was given: the instance's files are in a separate folder.
     pub named: bool,
-    /// The whole run ends after this long.
+    /// The time limit of the whole run.
     pub timeout: Option<Duration>,
 }
 
-/// One run's surroundings.
+/// The environment of one run.
 pub struct Env {
     /// The project's top folder.
     pub project: PathBuf,
     pub config: Config,
     pub options: Options,
-    /// The instance's name: cluster, network and labels carry it.
+    /// The instance's name, used for cluster, network and labels.
     pub instance: String,
     pub report: Arc<dyn Report>,
     pub interrupt: Interrupt,
     pub tools: Tools,
-    /// `deploy/` and `build/`.
+    /// The files of `deploy/` and `build/`.
     pub files: Files,
     pub runtime: Arc<Runtime>,
-    /// The tasks of a run, as the configuration wants them.
+    /// The tasks of a run, by the configuration.
     pub graph: Graph,
-    /// How the tasks of this run stand to each other.
+    /// The state of each task in this run.
     pub standing: Standing,
-    /// What nodes need to pull from the cluster's registry, once it was asked for.
+    /// The credentials with which nodes pull from the cluster's registry, once they were computed.
     pub(crate) pull_credentials: OnceLock<Option<Secret>>,
-    /// Held while the source of images is decided.
+    /// Locked while the source of images is decided.
     pub(crate) source_turn: Mutex<()>,
     /// Held while the requirements of one service are pinned.
     pub(crate) requirements_turn: Mutex<()>,
@@ -80,7 +80,7 @@ pub struct Env {
     cache: PathBuf,
     engine: OnceLock<Engine>,
     looks_only: AtomicBool,
-    /// This run's name: the moment in UTC, so that names sort by time.
+    /// The run's name: the UTC time, so that names sort by time.
     run: String,
 }
 
@@ -124,17 +124,17 @@ impl Env {
         })
     }
 
-    /// A path of the project. What lies in `deploy/` and `build/` is asked of `files`.
+    /// A path in the project. For `deploy/` and `build/` use `files`.
     pub fn path(&self, relative: impl AsRef<Path>) -> PathBuf {
         self.project.join(relative)
     }
 
-    /// A path below `target/pocdeploy`: everything that a run produces. Removing it is always safe.
+    /// A path below `target/pocdeploy`, for everything that a run writes. Deleting the folder is always safe.
     pub fn work(&self, relative: impl AsRef<Path>) -> PathBuf {
         self.work.join(relative)
     }
 
-    /// Makes git pass over the work folder, without a change of the project's own `.gitignore`.
+    /// Makes git ignore the work folder, without changing the project's `.gitignore`.
     pub fn keep_out_of_git(&self) -> Result<()> {
         let folder = self.project.join(WORK);
         let file = folder.join(".gitignore");
@@ -145,7 +145,7 @@ impl Env {
         write().with_context(|| format!("write {}", file.display()))
     }
 
-    /// A path below the user's cache: what is dear and serves all projects of the machine.
+    /// A path below the user's cache, for expensive products that all projects on the machine share.
     pub fn cache(&self, relative: impl AsRef<Path>) -> PathBuf {
         self.cache.join(relative)
     }
@@ -155,23 +155,23 @@ impl Env {
         &self.run
     }
 
-    /// The task's log of this run, as a user in the project's folder would write it.
+    /// The task's log of this run, relative to the project.
     pub fn log(&self, task: TaskId) -> String {
         let path = self.tools.log(task);
         path.strip_prefix(&self.project).unwrap_or(&path).display().to_string()
     }
 
-    /// The folders of the last runs, each with its events and logs.
+    /// The folder of the recorded runs, with events and logs.
     pub fn runs(&self) -> PathBuf {
         self.work(RUNS)
     }
 
-    /// The instance's own kubeconfig; `~/.kube/config` is never read or written.
+    /// The instance's own kubeconfig.
     pub fn kubeconfig(&self) -> PathBuf {
         self.work("kubeconfig")
     }
 
-    /// What a hint writes before a command's name, so that the command is about this instance.
+    /// The invocation in hints, so that their commands concern this instance.
     pub fn tool(&self) -> String {
         called::with(self.options.named.then_some(self.instance.as_str()))
     }
@@ -181,12 +181,12 @@ impl Env {
         self.engine.get().ok_or_else(|| Problem::new("no container engine is connected yet").code(Code::NoEngine).into())
     }
 
-    /// Called once, by whoever connected. A second call with another engine changes nothing.
+    /// Stores the connected engine. A second call has no effect.
     pub fn set_engine(&self, engine: Engine) {
         self.engine.set(engine).ok();
     }
 
-    /// Runs `look` in such a way that nothing is decided, kept or made: see `may_change`.
+    /// Runs `look` without decisions, stored files and other changes: `may_change` fails meanwhile.
     pub fn only_looking<T>(&self, look: impl FnOnce() -> T) -> T {
         let before = self.looks_only.swap(true, Ordering::SeqCst);
         let result = look();
@@ -194,29 +194,29 @@ impl Env {
         result
     }
 
-    /// An error with these words while the run only looks. Asked by whatever a look may come to that would change something.
+    /// An error with this message inside `only_looking`. Code that is also used for reading calls it before it changes something.
     pub fn may_change(&self, otherwise: impl FnOnce() -> String) -> Result<()> {
         if self.looks_only.load(Ordering::SeqCst) { Err(Problem::new(otherwise()).into()) } else { Ok(()) }
     }
 
-    /// Whether the task was asked for even if its product is there.
+    /// Whether the user requested to run the task even if its product exists.
     pub fn is_forced(&self, task: TaskId) -> bool {
         self.treatment(task) == Treatment::Forced
     }
 
-    /// What becomes of the task in this run.
+    /// Whether the task runs in this run, and how.
     pub fn treatment(&self, task: TaskId) -> Treatment {
         self.options.extent.treatment(&self.graph, task)
     }
 
-    /// Folders that the tool writes to and that are all but full: often the cause of another program's vague failure.
+    /// The tool's folders on nearly full file systems, which often cause unclear errors of other programs.
     pub fn scarce_space(&self) -> Vec<String> {
         let dirs = [&self.project, &self.cache];
         let free = |dir: &PathBuf| rustix::fs::statvfs(dir).ok().map(|it| it.f_bavail * it.f_frsize / 1_000_000);
         dirs.into_iter().filter_map(|dir| scarce(dir, free(dir)?)).collect()
     }
 
-    /// Does a part of a task's work that is worth a line of its own in the timeline.
+    /// Runs a step of a task, with its own line in the timeline.
     pub fn step<T>(&self, task: TaskId, name: &str, work: impl FnOnce() -> T) -> T {
         self.report.event(task, Event::StepBegan { name: name.to_owned() });
         let result = work();
@@ -228,7 +228,7 @@ impl Env {
         self.report.event(task, Event::Progress { text: text.into() });
     }
 
-    /// Tells that the task waits. Every wait with a limit of its own reports here, several times a second.
+    /// Reports that the task waits. Every wait with a limit calls it several times a second.
     pub fn waiting(&self, task: TaskId, waiting: Waiting) {
         self.report.event(task, Event::Waiting(waiting));
     }
@@ -242,7 +242,7 @@ impl Env {
     }
 }
 
-/// Below this many megabytes, packages, images and logs no longer find room.
+/// The free space in megabytes below which packages, images and logs probably do not fit.
 const SCARCE: u64 = 200;
 
 fn scarce(dir: &Path, megabytes: u64) -> Option<String> {
@@ -251,8 +251,8 @@ fn scarce(dir: &Path, megabytes: u64) -> Option<String> {
 
 const RUNS: &str = "runs";
 
-/// The name of the project's folder and six digits of its path: two checkouts never collide, and no value that people edit makes another
-/// instance of a checkout. A label's form: kind makes host names of it.
+/// The project folder's name and six hex digits of a hash of its path. Two checkouts never have the same name, and no value that users edit
+/// changes it. It is a valid DNS label, since kind uses it in host names.
 fn default_instance(project: &Path) -> String {
     let mut key = Fingerprint::new();
     key.add("checkout", project.as_os_str().as_encoded_bytes());
@@ -262,7 +262,7 @@ fn default_instance(project: &Path) -> String {
     format!("{}-{}", if name.is_empty() { "project" } else { name }, &key.digest()[..6])
 }
 
-/// The user's cache folder of this tool; it need not be there.
+/// The user's cache folder for this tool; it may not exist.
 pub fn cache_dir() -> Result<PathBuf> {
     let set = |name| std::env::var_os(name).filter(|it| !it.is_empty()).map(PathBuf::from);
     if let Some(dir) = set("POCDEPLOY_CACHE_DIR") {
@@ -279,9 +279,9 @@ pub fn cache_dir() -> Result<PathBuf> {
     }
 }
 
-/// The nearest folder upwards that has a `Pocdeploy.toml`, else the workspace that cargo runs.
+/// The nearest folder upwards with a `Pocdeploy.toml`, or else cargo's workspace.
 pub fn find_project(from: &Path) -> Result<PathBuf> {
-    // Whatever has the name makes the folder a project: what cannot be read there is told, and no project above it is taken.
+    // Any file type with this name makes the folder a project. If it cannot be read, that is an error, and no folder above is used.
     let found = from.ancestors().find(|it| it.join(crate::config::FILE).symlink_metadata().is_ok());
     let manifest = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).filter(|_| !carried::is_installed());
     let workspace = manifest.as_deref().and_then(Path::parent);
@@ -294,7 +294,7 @@ pub fn find_project(from: &Path) -> Result<PathBuf> {
     }
 }
 
-/// A short name that follows from a path: for what must not depend on the path's length.
+/// A short hash of a path, for names of limited length.
 pub fn path_key(path: &Path) -> String {
     use sha2::Digest as _;
     hex(&sha2::Sha256::digest(path.as_os_str().as_encoded_bytes()))[..8].to_owned()

@@ -1,22 +1,22 @@
-//! How an application is exposed: what its Service must be, and the address at which it answers.
+//! How users reach the application: the type of its Service, and its address.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-/// The Service that leads to the application from outside the cluster.
+/// The type of the Service that publishes the application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServiceType {
-    /// A port of every node: this one, or one that the API server chooses.
+    /// A port on every node: the given one, or one that the API server chooses.
     NodePort(Option<u16>),
-    /// An address of its own, which the cluster assigns some time after the Service was applied.
+    /// An external address, which the cluster assigns some time after the Service was applied.
     LoadBalancer,
-    /// None: an Ingress or a Gateway in the manifests leads to it.
+    /// Not published: an Ingress or a Gateway in the manifests routes to it.
     ClusterIp,
 }
 
 impl ServiceType {
-    /// As `spec.type` has it.
+    /// The value of `spec.type`.
     pub fn name(&self) -> &'static str {
         match self {
             ServiceType::NodePort(_) => "NodePort",
@@ -26,22 +26,22 @@ impl ServiceType {
     }
 }
 
-/// What manifests must say so that the application can be reached. Known before anything is applied.
+/// The settings in manifests by which users reach the application. Known before anything is applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exposure {
     pub service: ServiceType,
-    /// Hosts that may be asked over plain HTTP, because they are the user's own machine.
+    /// Hosts that may be requested over plain HTTP, because they are the user's own machine.
     pub plain_hosts: Vec<String>,
 }
 
-/// Where the application answers. May be known only after its Service was applied.
+/// The application's address. May be known only after its Service was applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     /// `http://localhost:8080`: scheme, host and port, without a path.
     pub origin: String,
 }
 
-/// What the application answered.
+/// A response of the application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
     pub status: u16,
@@ -53,8 +53,8 @@ impl Address {
         Address { origin: origin.into() }
     }
 
-    /// The first address of a Service of type LoadBalancer: `http://IP-OR-HOST`, with the port where it is not 80. Nothing before
-    /// the cluster assigned one.
+    /// The first address of a Service of type LoadBalancer: `http://IP-OR-HOST`, with the port if it is not 80. `None` until the cluster
+    /// assigns one.
     pub fn of_load_balancer(service: &Value) -> Option<Address> {
         let ingress = service.pointer("/status/loadBalancer/ingress/0")?;
         let host = ["hostname", "ip"].iter().find_map(|name| ingress[*name].as_str().filter(|it| !it.is_empty()))?;
@@ -62,19 +62,19 @@ impl Address {
         Some(Address::of_host(host, port))
     }
 
-    /// The address of a node and the port that the API server chose for a Service of type NodePort. Nothing before it chose one.
+    /// The address of a node, and the port that the API server chose for a Service of type NodePort. `None` until it has chosen one.
     pub fn of_node_port(service: &Value, node: &str) -> Option<Address> {
         let port = service.pointer("/spec/ports/0/nodePort").and_then(Value::as_u64)?;
         Some(Address::of_host(node, port))
     }
 
     fn of_host(host: &str, port: u64) -> Address {
-        // An IPv6 address stands in brackets (RFC 3986, section 3.2.2).
+        // An IPv6 address needs brackets (RFC 3986, section 3.2.2).
         let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
         Address::new(if port == 80 { format!("http://{host}") } else { format!("http://{host}:{port}") })
     }
 
-    /// The host without its port, and without the brackets of an IPv6 address.
+    /// The host without port, and without brackets of an IPv6 address.
     pub fn host(&self) -> &str {
         let authority = self.authority();
         match authority.strip_prefix('[').and_then(|it| it.split(']').next()) {
@@ -83,19 +83,19 @@ impl Address {
         }
     }
 
-    /// The port, where the origin names one.
+    /// The port, if the origin has one.
     pub fn port(&self) -> Option<&str> {
         let (_, port) = self.authority().rsplit_once(':')?;
         port.chars().all(|it| it.is_ascii_digit()).then_some(port)
     }
 
-    /// Host and port, as the header `Host` has them.
+    /// Host and port, as in the header `Host`.
     pub fn authority(&self) -> &str {
         self.origin.split("://").nth(1).unwrap_or_default()
     }
 
-    /// Why a browser may not be able to do all that the page offers; nothing where it can. Browsers keep cookies marked as secure for
-    /// HTTPS and for the user's own machine alone.
+    /// Why some functions of the page may fail in a browser; `None` if none do. Browsers send `Secure` cookies only over HTTPS and to the
+    /// user's own machine.
     pub fn warning(&self) -> Option<String> {
         let is_own = self.host() == "localhost" || self.host().ends_with(".localhost") || self.host().starts_with("127.");
         (self.origin.starts_with("http://") && !is_own).then(|| {
@@ -108,13 +108,13 @@ impl Address {
         format!("{}{path}", self.origin)
     }
 
-    /// A page through the Service, or why there is no answer. At most five seconds.
+    /// Requests a page through the Service; the error says why there is no response. The limit is five seconds.
     pub fn fetch(&self, path: &str) -> Result<Page, String> {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .timeout_global(Some(Duration::from_secs(5)))
             .max_redirects(3)
             .http_status_as_error(false)
-            // The address is the host's own: a company's proxy has no business with it.
+            // The address is on this machine, so the user's HTTP proxy must not be used.
             .proxy(None)
             .build()
             .into();

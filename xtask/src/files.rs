@@ -1,7 +1,7 @@
-//! Where a file of `deploy/` or `build/` comes from: the project, or what an installed program carries in its place.
+//! Finds files of `deploy/` and `build/`: in the project, or else embedded in an installed program.
 //!
-//! The project's own go first, file by file. In a checkout nothing is carried, and a file that is not there is not there.
-//! Carried files are laid out in the cache under a name that follows from their content.
+//! The project's files have priority, file by file. A checkout has no embedded files. Embedded files are written to the cache, into a
+//! folder with a hash of their content in its name.
 
 use std::{
     collections::BTreeMap,
@@ -16,26 +16,26 @@ use walkdir::WalkDir;
 
 use crate::{carried, fingerprint::Fingerprint};
 
-/// The folder of the cache that carried files are laid out in.
+/// The folder for embedded files, below the cache.
 pub const CARRIED: &str = "carried";
 
 pub struct Files {
     project: PathBuf,
-    /// The folder of the cache for carried files.
+    /// The cache folder for embedded files.
     store: PathBuf,
-    /// The program that carries files, if one does.
+    /// The program with embedded files, if there is one.
     program: Option<PathBuf>,
-    /// What was laid out already, by folder.
+    /// The folders that were written already.
     laid_out: Mutex<BTreeMap<PathBuf, PathBuf>>,
 }
 
 impl Files {
-    /// Touches nothing.
+    /// Does not access any file.
     pub fn new(project: PathBuf, store: PathBuf, program: Option<PathBuf>) -> Files {
         Files { project, store, program, laid_out: Mutex::new(BTreeMap::new()) }
     }
 
-    /// A file of the project, else the carried one; the project's path where there is neither.
+    /// The project's file, or else the embedded one; the project's path if neither exists.
     pub fn file(&self, relative: impl AsRef<Path>) -> Result<PathBuf> {
         let own = self.project.join(relative.as_ref());
         if own.exists() {
@@ -45,12 +45,12 @@ impl Files {
         Ok(carried.unwrap_or(own))
     }
 
-    /// The carried folder alone, or nothing.
+    /// The folder of embedded files only; `None` if there is none.
     pub fn carried_folder(&self, relative: impl AsRef<Path>) -> Result<Option<PathBuf>> {
         Ok(self.carried()?.map(|it| it.join(relative)).filter(|it| it.is_dir()))
     }
 
-    /// A folder with the project's own files and, where it has none of a name, the carried ones.
+    /// A folder with the project's files, and the embedded files that the project lacks.
     pub fn folder(&self, relative: impl AsRef<Path>) -> Result<PathBuf> {
         let own = self.project.join(relative.as_ref());
         let Some(carried) = self.carried_folder(relative.as_ref())? else { return Ok(own) };
@@ -58,7 +58,7 @@ impl Files {
             return Ok(carried);
         }
         self.once(relative.as_ref(), || {
-            // Own files come second: they take the place of carried ones of the same name.
+            // The project's files come second, so they replace embedded files with the same name.
             let mut files = BTreeMap::new();
             for root in [&carried, &own] {
                 for entry in WalkDir::new(root) {
@@ -83,7 +83,7 @@ impl Files {
         })
     }
 
-    /// The folder with all carried files, or nothing in a checkout.
+    /// The folder with all embedded files; `None` in a checkout.
     fn carried(&self) -> Result<Option<PathBuf>> {
         let Some(program) = &self.program else { return Ok(None) };
         self.once(Path::new(""), || {
@@ -115,7 +115,7 @@ impl Files {
         Ok(made)
     }
 
-    /// A folder under its key: there already, or filled beside and then given its name.
+    /// The folder for a key: an existing one, or a temporary one that `fill` fills and that is then renamed.
     fn lay_out(&self, key: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
         let path = self.store.join(key);
         let make = || -> Result<()> {
@@ -124,7 +124,7 @@ impl Files {
             fill(part.path())?;
             fs::set_permissions(part.path(), fs::Permissions::from_mode(0o755))?;
             match fs::rename(part.path(), &path) {
-                // Another run was faster, with the same content.
+                // Another run was faster and wrote the same content.
                 Err(_) if path.is_dir() => {}
                 renamed => renamed?,
             }
@@ -141,7 +141,7 @@ impl Files {
 mod tests {
     use super::*;
 
-    /// A project, and a program that carries `deploy/a.yaml` and `deploy/b.sh`.
+    /// A project, and a program with the embedded files `deploy/a.yaml` and `deploy/b.sh`.
     fn files() -> (tempfile::TempDir, Files) {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);

@@ -1,7 +1,6 @@
-//! Content keys: everything that a result depends on, as named parts, and one digest over them.
+//! Fingerprints: all inputs of a result as named digests, and one digest over them.
 //!
-//! The parts are kept apart so that a difference can be named ("patches/0002 changed").
-//! What must be read to make the parts is the caller's business.
+//! The names make it possible to say what has changed ("patches/0002 changed"). Callers read the inputs.
 
 use std::{fs, io::Read as _, path::Path};
 
@@ -13,7 +12,7 @@ use crate::dockerfile::{self, Ignore};
 
 use crate::regular;
 
-/// Named digests, in the order in which they were added.
+/// Named digests in the order of their addition.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
     pub parts: Vec<(String, String)>,
@@ -24,12 +23,12 @@ impl Fingerprint {
         Fingerprint::default()
     }
 
-    /// Adds a value under a name.
+    /// Adds a named value.
     pub fn add(&mut self, name: impl Into<String>, value: impl AsRef<[u8]>) {
         self.parts.push((name.into(), hex(&Sha256::digest(value.as_ref()))));
     }
 
-    /// Adds a file's content and whether it is executable; an absent file is a value of its own.
+    /// Adds a file's content and executable bit. A missing file has its own value.
     pub fn add_file(&mut self, name: impl Into<String>, path: &Path) -> Result<()> {
         let name = name.into();
         if !path.exists() {
@@ -40,12 +39,12 @@ impl Fingerprint {
         Ok(())
     }
 
-    /// Adds every file below `root`, each as a part of its own, in name order. Symbolic links count by their target's name.
+    /// Adds every file below `root` under its own name, sorted. For a symbolic link, adds its target's name.
     pub fn add_tree(&mut self, name: &str, root: &Path) -> Result<()> {
         self.add_context(name, root, None)
     }
 
-    /// Like `add_tree`, for what of the tree belongs to a build's context.
+    /// Like `add_tree`, without files that `ignore` excludes.
     pub fn add_context(&mut self, name: &str, root: &Path, ignore: Option<&Ignore>) -> Result<()> {
         for entry in dockerfile::walk(root, ignore)? {
             let relative = entry.path().strip_prefix(root).unwrap_or(entry.path());
@@ -60,7 +59,7 @@ impl Fingerprint {
         Ok(())
     }
 
-    /// 64 hexadecimal digits over names and values.
+    /// 64 hex digits over names and values.
     pub fn digest(&self) -> String {
         let mut hasher = Sha256::new();
         for (name, value) in &self.parts {
@@ -72,14 +71,14 @@ impl Fingerprint {
         hex(&hasher.finalize())
     }
 
-    /// The first twelve digits: what tags and file names carry.
+    /// The first twelve digits, for tags and file names.
     pub fn short(&self) -> String {
         let mut digest = self.digest();
         digest.truncate(12);
         digest
     }
 
-    /// Names what differs from an earlier fingerprint, at most two parts in full.
+    /// Describes the difference to an earlier fingerprint, with at most two names.
     pub fn difference(&self, earlier: &Fingerprint) -> Option<String> {
         let changed = self.changes(earlier);
         match changed.len() {
@@ -89,7 +88,7 @@ impl Fingerprint {
         }
     }
 
-    /// Names all that differs from an earlier fingerprint.
+    /// The names of all differences to an earlier fingerprint.
     pub fn changes(&self, earlier: &Fingerprint) -> Vec<String> {
         let mut changed: Vec<String> = Vec::new();
         for (name, value) in &self.parts {
@@ -130,7 +129,7 @@ fn is_executable(metadata: &fs::Metadata) -> bool {
     metadata.permissions().mode() & 0o111 != 0
 }
 
-/// Lower-case hexadecimal.
+/// Lower-case hex digits.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

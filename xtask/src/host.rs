@@ -1,4 +1,4 @@
-//! What is special about this host: settings that only some hosts need are applied only there, each with its reason.
+//! Settings that only some hosts need, each with its reason. They are applied on these hosts only.
 
 use std::{fs, path::Path};
 
@@ -6,7 +6,7 @@ use rustix::fs::inotify;
 
 use crate::engine::capabilities;
 
-/// A setting of the cluster that this host needs, and why.
+/// A setting of the cluster that this host needs, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Adaptation {
     pub setting: Setting,
@@ -16,18 +16,18 @@ pub struct Adaptation {
 /// The settings that exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Setting {
-    /// The kubelet passes over kernel settings that it may not change.
+    /// The kubelet ignores errors when it sets kernel parameters.
     KubeletInUserNamespace,
-    /// The kubelet accepts version 1 of control groups.
+    /// The kubelet accepts cgroup v1.
     AcceptCgroupV1,
-    /// containerd does not lower a process's score for the out-of-memory killer below its own.
+    /// containerd does not lower a process's OOM score below its own.
     RestrictOomScoreAdj,
 }
 
-/// What this host needs.
+/// The settings that this host needs.
 pub fn adaptations() -> Vec<Adaptation> {
     let unified = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
-    // Without version 1 mounted there is nothing to adapt to.
+    // If cgroup v1 is not mounted, no setting is needed.
     let cgroup_v1 = !unified && fs::metadata("/sys/fs/cgroup").is_ok();
     adaptations_for(&capabilities::missing(), cgroup_v1)
 }
@@ -54,11 +54,11 @@ fn adaptations_for(missing: &[&str], cgroup_v1: bool) -> Vec<Adaptation> {
     out
 }
 
-/// What the programs of one node hold of the kernel's file watchers, with an operator and a database: 28 were counted.
+/// The inotify instances of one node with operator and database: 28 were counted.
 const WATCHERS: usize = 30;
 
-/// Why another node would not come up beside those that run: all share the watchers of the engine's user.
-/// Says nothing to other users than root, for whom the engine's share cannot be seen.
+/// Why another node would not start: all nodes share the inotify instances of the engine's user. `None` for users other than root, who
+/// cannot see how many are in use.
 pub fn too_few_watchers() -> Option<String> {
     if !rustix::process::geteuid().is_root() {
         return None;

@@ -1,6 +1,6 @@
 //! From an application's repository to a running proof of concept on Kubernetes, in one command.
 //!
-//! Layers, top first; a module uses what stands below it. `ARCHITECTURE.md` has the table, a test holds it.
+//! Modules are in layers, and use only modules of lower layers. `tests/layers.rs` has the table and checks it.
 
 pub mod called;
 pub mod carried;

@@ -1,4 +1,4 @@
-//! The binary: one call, one exit code. Nobody else ends the process.
+//! The binary: runs one command and sets the exit code. No other code ends the process.
 
 mod checkout;
 
@@ -14,13 +14,13 @@ use pocdeploy::{
 fn main() -> ExitCode {
     let mut arguments = std::env::args();
     let name = arguments.next().unwrap_or_default();
-    // A copy of this program under that name stands in front of runc, see `engine/capabilities.rs`.
+    // A copy of this program with that name runs instead of runc, see `engine/capabilities.rs`.
     if Path::new(&name).file_name().is_some_and(|it| it == capabilities::RUNTIME) {
         let arguments: Vec<String> = arguments.collect();
         return errors::finish(capabilities::act_as_runtime(&arguments));
     }
     if carried::is_installed() {
-        // Where a shell asks for completions, the answer ends the process.
+        // If a shell requests completions, this prints them and ends the process.
         clap_complete::CompleteEnv::with_factory(flags::command).var(install::COMPLETE).complete();
         return errors::finish(commands::run(flags::read(&flags::command().get_matches())));
     }

@@ -55,7 +55,7 @@ pub fn refuse_escapes(patch: &str, files: &[FilePatch], tree: &Path) -> Result<(
         }
         let name = file.result().unwrap_or_default();
         if file.creates_link() {
-            let hint = "a link could lead later patches out of the tree; nothing was changed";
+            let hint = "later patches could change files outside the application through it; nothing was changed";
             return refused(format!("it makes `{name}` a symbolic link"), hint);
         }
         if let Some(prefix) = &file.unsure_prefix {
@@ -63,7 +63,7 @@ pub fn refuse_escapes(patch: &str, files: &[FilePatch], tree: &Path) -> Result<(
             return refused(format!("`{prefix}{name}` may be the new file's name, or a name under the prefix `{prefix}`"), hint);
         }
         if let Some(mode) = file.modes.iter().find(|it| *it == "160000") {
-            let hint = "a patch holds no files of a submodule: put them into the application, or change them there; nothing was changed";
+            let hint = "a patch cannot change a submodule: change it in its own repository; nothing was changed";
             return refused(format!("`{name}` is a submodule (mode {mode})"), hint);
         }
         if let Some(mode) = file.modes.iter().find(|it| !MODES.contains(&it.as_str())) {
@@ -87,16 +87,16 @@ fn escape(name: &str, tree: &Path, removed: &[&str]) -> Option<&'static str> {
         match component {
             Component::Normal(part) => {
                 if is_git(&part.to_string_lossy()) {
-                    return Some("lies in git's own folder");
+                    return Some("is in git's own folder");
                 }
                 at.push(part);
                 let is_link = fs::symlink_metadata(tree.join(&at)).is_ok_and(|it| it.is_symlink());
                 if is_link && !removed.iter().any(|it| Path::new(it) == at) {
-                    return Some("leads through a symbolic link");
+                    return Some("goes through a symbolic link");
                 }
             }
             Component::CurDir => {}
-            Component::ParentDir => return Some("leads out of the tree"),
+            Component::ParentDir => return Some("is outside the application"),
             Component::RootDir | Component::Prefix(_) => return Some("is an absolute path"),
         }
     }

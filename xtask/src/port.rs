@@ -1,4 +1,4 @@
-//! TCP ports of this machine: which are free, and who holds one that is not.
+//! TCP ports of this machine: which are free, and which program uses one.
 
 use std::net::TcpListener;
 
@@ -9,31 +9,31 @@ use crate::{
     errors::{Code, Problem},
 };
 
-/// Where the search for a free port begins.
+/// The first port of the search.
 pub const FIRST: u16 = 8080;
-/// How many ports are tried.
+/// The number of ports to try.
 const TRIES: u16 = 100;
 
-/// A port, and what to tell the user about the choice.
+/// A port, and a message about the choice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
     pub port: u16,
     pub note: Option<String>,
 }
 
-/// The port that was set by hand, or an error that names its holder; else the first free one, naming the holder of the one passed over.
-/// Ports in `lost` went to another program after they were chosen, and are passed over.
+/// The configured port, or an error with the program that uses it; otherwise the first free port, with a message about a used one. Skips
+/// ports in `lost`, which another program took after they were chosen.
 pub fn choose(set: Option<u16>, engine: &Engine, lost: &[u16]) -> Result<Choice> {
     choose_with(set, &|port| !lost.contains(&port) && is_free(port), &|port| holder(port, Some(engine)))
 }
 
-/// Whether an engine's words say that a port was taken when it was to be published. Docker before 28 says the first, Docker since
-/// then and Podman the second.
+/// Whether an engine's error says that a port is in use. The first text is from Docker before 28, the second from later versions and from
+/// Podman.
 pub fn was_lost(words: &str) -> bool {
     ["port is already allocated", "address already in use"].iter().any(|it| words.contains(it))
 }
 
-/// Who holds the port; nobody where it is free.
+/// The program that uses the port; `None` if it is free.
 pub fn taken_by(port: u16, engine: Option<&Engine>) -> Option<String> {
     (!is_free(port)).then(|| holder(port, engine))
 }
@@ -67,12 +67,12 @@ fn is_free(port: u16) -> bool {
     is_open("127.0.0.1") && is_open("0.0.0.0")
 }
 
-/// A port below 1024 may be closed to this user, and is open to the engine.
+/// This user may be unable to listen on a port below 1024, although the engine can.
 fn is_only_forbidden(error: &std::io::Error) -> bool {
     error.kind() == std::io::ErrorKind::PermissionDenied
 }
 
-/// A container that publishes the port, else the process that listens on it, as far as this user may see.
+/// The container that publishes the port, or else the process that listens on it, if this user can see it.
 fn holder(port: u16, engine: Option<&Engine>) -> String {
     if let Some(name) = engine.and_then(|it| it.containers_publishing(port).ok()?.into_iter().next()) {
         return format!("container {name}");

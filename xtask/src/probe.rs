@@ -1,10 +1,10 @@
-//! What a look at the world found: the answer of tasks, providers and images.
+//! The result of a probe, for tasks, providers and images.
 
-/// What a probe saw.
+/// Whether a product exists and is up to date.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {
-    /// The product is there; what was seen.
+    /// The product exists; a description.
     Fresh(String),
-    /// The task must run; why.
+    /// The task must run; the reason.
     Stale(String),
 }

@@ -1,4 +1,4 @@
-//! What a task saw when it last did its work: a cache that explains, never the truth.
+//! Records: the inputs of a task's last success. They explain changes and are never the source of truth.
 
 use std::{fs, io::Write as _, path::Path};
 
@@ -7,12 +7,12 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{env::Env, fingerprint::Fingerprint, graph::TaskId};
 
-/// The fingerprint that the task last ended well with. An unreadable record counts as none.
+/// The fingerprint of the task's last success; `None` if the record is missing or unreadable.
 pub fn read(env: &Env, task: TaskId) -> Option<Fingerprint> {
     read_json(&env.work(format!("record/{}.json", task.file_name())))
 }
 
-/// Why the task's inputs are not those of its last run, in words.
+/// How the task's inputs differ from those of its last success, as a text.
 pub fn changed(env: &Env, task: TaskId, want: &Fingerprint) -> Option<String> {
     match read(env, task) {
         None => Some("not done yet".to_owned()),
@@ -24,17 +24,17 @@ pub fn write(env: &Env, task: TaskId, fingerprint: &Fingerprint) -> Result<()> {
     write_json(&env.work(format!("record/{}.json", task.file_name())), fingerprint)
 }
 
-/// Any JSON file; absent or unreadable is nothing.
+/// Reads a JSON file; `None` if it is missing or invalid.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
-/// Whole or not at all: written beside, flushed, then renamed.
+/// Writes a JSON file atomically: to a temporary file, flushed, then renamed.
 pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     write_file(path, &serde_json::to_vec_pretty(value)?)
 }
 
-/// Whole or not at all: written beside, flushed, then renamed.
+/// Writes a file atomically: to a temporary file, flushed, then renamed.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     let dir = path.parent().unwrap_or(Path::new("."));
     let write = || -> Result<()> {

@@ -1,6 +1,6 @@
-//! Text without secrets: known values in every form in which they travel, and whatever looks like one.
+//! Removes secrets from a text: known values in all their encodings, and everything that looks like a secret.
 //!
-//! For what leaves the machine: the bundle, and log lines inside an error. Hiding too much is the safe side.
+//! For texts that leave the machine: the support bundle, and log lines in an error. When in doubt, it removes more.
 
 use std::{borrow::Cow, sync::LazyLock};
 
@@ -9,13 +9,13 @@ use regex::{Captures, Regex};
 
 const HIDDEN: &str = "[redacted]";
 
-/// A shorter value would hide half of every text; nothing that short is a secret worth the name.
+/// The minimum length of a known value. A shorter one would match too much, and is no real secret.
 const SHORTEST: usize = 6;
 
-/// Hides the given values and what looks like a secret.
+/// Replaces known values and text that looks like a secret.
 #[derive(Default)]
 pub struct Redactor {
-    /// Every form of every value, the longest first.
+    /// All encodings of all values, longest first.
     known: Vec<String>,
 }
 
@@ -38,11 +38,11 @@ impl Redactor {
     }
 }
 
-/// The value itself; as JSON and URLs write it; and in base64, also inside of a longer text.
+/// The value itself, as in JSON, as in URLs, and in base64, also inside a longer text.
 fn forms(value: &str) -> Vec<String> {
     let mut out = vec![value.to_owned(), serde_json::json!(value).to_string().trim_matches('"').to_owned(), percent(value)];
     for before in 0..3 {
-        // What stands before the value shifts it by a part of a character: the characters that only the value decides are enough.
+        // In base64, the preceding bytes shift the value. Only the characters that depend on the value alone are matched.
         let padded: Vec<u8> = std::iter::repeat_n(b' ', before).chain(value.bytes()).collect();
         let text = STANDARD_NO_PAD.encode(&padded);
         let from = [0, 2, 3][before];
@@ -63,15 +63,15 @@ fn percent(value: &str) -> String {
         .collect()
 }
 
-/// Patterns and what stands in their place. Groups that are named `keep` stay.
+/// Patterns and their replacements. The group `keep` stays.
 static LOOKS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     [
         r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|\z)",
-        // Headers: to the end of the line, or of the string that holds it.
+        // Headers: up to the end of the line or string.
         r#"(?i)(?P<keep>(proxy-)?authorization["']?\s*[:=]\s*["']?)[^\r\n"']+"#,
         r#"(?i)(?P<keep>\b(set-)?cookie["']?\s*:\s*["']?)[^\r\n"']+"#,
         r"(?P<keep>\b[a-zA-Z][a-zA-Z0-9+.-]*://)[^\s/?#@'`]+@",
-        // A name that says what it holds, quoted or not, and its value.
+        // A name that indicates a secret, quoted or not, and its value.
         r#"(?i)(?P<keep>[\w.-]*(password|passwd|passphrase|pgpass|secret|token|api_?key|access_?key|private_?key|key-data|credential)[\w.-]*\\?["']?\s*[=:]\s*)(\\?"[^"\n]*"|'[^'\n]*'|[^\s,;&"'}\]]+)"#,
         r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
     ]
@@ -80,7 +80,7 @@ static LOOKS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     .collect()
 });
 
-/// Names that hold the place of a secret, and not the secret.
+/// Names of references to a secret, which are not secret.
 static PLACES: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r#"(?i)(name|file|dir|path|ref|version|type|kind|key_?ref)s?\\?["']?\s*[=:]\s*$"#).ok());
 
@@ -98,7 +98,7 @@ fn looks(text: &str) -> String {
     out.into_owned()
 }
 
-/// The quotes around a value, and the `@` behind a user, stay: the text can still be parsed.
+/// Keeps the quotes around a value and the `@` after a password, so that the text can still be parsed.
 fn hidden(kept: &str, whole: &str) -> String {
     let value = &whole[kept.len()..];
     let quote = ["\\\"", "\"", "'"].into_iter().find(|it| value.len() >= 2 * it.len() && value.starts_with(it) && value.ends_with(it));

@@ -1,4 +1,4 @@
-//! Reading the user's files so that no read can hang: a FIFO, socket or device under a file's name is an error at once.
+//! Reads the user's files without the risk to hang: a FIFO, socket or device is an error at once.
 
 use std::{
     fs::{File, OpenOptions},
@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-/// Opens a regular file for reading. Links are followed. Opening a FIFO does not wait for its other end.
+/// Opens a regular file for reading; follows symbolic links. Does not wait for the other end of a FIFO.
 pub fn open(path: &Path) -> io::Result<File> {
     let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
@@ -15,7 +15,7 @@ pub fn open(path: &Path) -> io::Result<File> {
     if metadata.is_file() {
         return Ok(file);
     }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {} and no file", kind(metadata.file_type()))))
+    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {}, not a file", kind(metadata.file_type()))))
 }
 
 /// The whole content of a regular file.
@@ -25,18 +25,18 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(out)
 }
 
-/// The whole text of a regular file; the place of the first byte that is no UTF-8, if there is one.
+/// The content of a regular file as text; the error has the position of the first byte that is not UTF-8.
 pub fn read_to_string(path: &Path) -> io::Result<String> {
     String::from_utf8(read(path)?).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let before = &error.as_bytes()[..at];
         let line = before.iter().filter(|it| **it == b'\n').count() + 1;
         let byte = error.as_bytes()[at];
-        io::Error::new(io::ErrorKind::InvalidData, format!("line {line} holds the byte 0x{byte:02x}, which is no UTF-8"))
+        io::Error::new(io::ErrorKind::InvalidData, format!("line {line} holds the byte 0x{byte:02x}, which is not UTF-8"))
     })
 }
 
-/// What is not a file, in words.
+/// A description of something that is not a regular file.
 pub fn kind(file_type: std::fs::FileType) -> &'static str {
     if file_type.is_dir() {
         "a folder"
@@ -58,8 +58,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("pipe");
         rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600), 0).unwrap();
-        assert_eq!(read(&path).unwrap_err().to_string(), "it is a FIFO and no file");
-        assert_eq!(read(dir.path()).unwrap_err().to_string(), "it is a folder and no file");
+        assert_eq!(read(&path).unwrap_err().to_string(), "it is a FIFO, not a file");
+        assert_eq!(read(dir.path()).unwrap_err().to_string(), "it is a folder, not a file");
     }
 
     #[test]
@@ -67,6 +67,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("text");
         std::fs::write(&path, b"one\ntwo \xe9\n").unwrap();
-        assert_eq!(read_to_string(&path).unwrap_err().to_string(), "line 2 holds the byte 0xe9, which is no UTF-8");
+        assert_eq!(read_to_string(&path).unwrap_err().to_string(), "line 2 holds the byte 0xe9, which is not UTF-8");
     }
 }

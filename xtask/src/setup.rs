@@ -1,4 +1,4 @@
-//! What the machine must have, and the user's consent to install it.
+//! Programs that this machine needs, and the user's consent to install them.
 
 use std::{
     fs,
@@ -20,22 +20,22 @@ use crate::{
     tool::{self, BUILD_LIMIT},
 };
 
-/// A program, and the Debian package that brings it.
+/// A program, and the Debian package that contains it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Need {
     pub program: &'static str,
     pub package: &'static str,
 }
 
-/// One question, one installation at a time, whichever task asks.
+/// Only one question or installation at a time, from all tasks.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// Those whose program is not on `PATH`.
+/// The needs whose program is not on `PATH`.
 pub fn missing(needs: &[Need]) -> Vec<Need> {
     needs.iter().copied().filter(|need| tool::find(need.program).is_none()).collect()
 }
 
-/// Sees to it that the programs are there: with consent, through the system's package manager.
+/// Installs missing programs with the system's package manager, after consent.
 pub fn ensure(env: &Env, task: TaskId, needs: &[Need], why: &str) -> Result<()> {
     let _turn = ONE_AT_A_TIME.lock();
     let missing = missing(needs);
@@ -53,7 +53,7 @@ pub fn ensure(env: &Env, task: TaskId, needs: &[Need], why: &str) -> Result<()> 
     install(env, task, &packages)
 }
 
-/// Asks on a terminal; goes ahead with `--yes`; otherwise fails at once. What will be done is said in every case.
+/// Asks on a terminal; proceeds with `--yes`; otherwise fails at once. Always prints what will be done.
 pub fn consent(env: &Env, task: TaskId, what: &str) -> Result<()> {
     env.note(task, what);
     if env.options.yes {
@@ -75,13 +75,13 @@ fn ask(env: &Env) -> Result<String> {
     read_line(&env.interrupt)
 }
 
-/// A line of standard input. Reading it blocks, so that another thread does it: Ctrl-C ends the wait.
+/// A line of standard input, read in another thread, so that Ctrl-C ends the wait.
 fn read_line(interrupt: &Interrupt) -> Result<String> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         let mut line = String::new();
         let read = std::io::stdin().lock().read_line(&mut line);
-        // Nobody waits any more after Ctrl-C.
+        // After Ctrl-C the receiver has gone.
         sender.send(read.map(|_| line)).ok();
     });
     loop {
@@ -101,7 +101,7 @@ fn install(env: &Env, task: TaskId, packages: &[&str]) -> Result<()> {
             env.progress(task, line);
         }
     };
-    // A machine that was just set up may know no package at all, or only old versions that are gone.
+    // A new machine may have no package lists, or outdated ones.
     let options = ["-o", "DPkg::Lock::Timeout=300", "-q"];
     let update = cmd!(sh, "apt-get {options...} update").env("DEBIAN_FRONTEND", "noninteractive");
     env.progress(task, "apt-get update");
@@ -111,7 +111,7 @@ fn install(env: &Env, task: TaskId, packages: &[&str]) -> Result<()> {
     env.tools.run_watched(task, install, BUILD_LIMIT, progress).with_context(|| format!("install {}", packages.join(", ")))
 }
 
-/// While held, packages do not start their services: Debian's `policy-rc.d` says no. A file that is there stays.
+/// While it exists, packages do not start their services: Debian's `policy-rc.d` forbids it. An existing file is kept.
 struct NoServices {
     ours: bool,
 }

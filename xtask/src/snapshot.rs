@@ -73,7 +73,7 @@ pub fn default_path(env: &Env, before: Option<&str>) -> PathBuf {
 /// An error if the file exists, since snapshots never overwrite a file.
 pub fn refuse_used(file: &Path) -> Result<()> {
     if file.exists() {
-        return Err(Problem::usage(format!("{} is there already and is not overwritten", file.display())).into());
+        return Err(Problem::usage(format!("{} exists already; it was not overwritten", file.display())).into());
     }
     Ok(())
 }
@@ -113,7 +113,7 @@ pub fn take_before(env: &Env, task: TaskId, cluster: &Cluster, database: &Object
     let (primary, out, facts) = dumped.into_inner().context("no snapshot came of the wait")?;
     let proven = if facts.size > QUICK {
         let size = facts.size >> 20;
-        Err(Problem::new(format!("a database of {size} MB is proven by `cargo xtask db snapshot` only")).into())
+        Err(Problem::new(format!("a database of {size} MB is checked only by `cargo xtask db snapshot`")).into())
     } else {
         enough_room(&primary, facts.size).and_then(|()| prove(env, task, &primary, &out, &file))
     };

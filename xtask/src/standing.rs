@@ -1,5 +1,4 @@
-//! How the tasks of a run stand to each other while they work: on whose product others can build before its own end, and whose
-//! product will not come.
+//! The state of each task in a run: pending, usable by others before its end, ended, or hopeless.
 
 use std::{
     collections::BTreeMap,
@@ -15,45 +14,45 @@ use crate::{
     interrupt::Interrupt,
 };
 
-/// How a task of the run stands.
+/// The state of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stand {
-    /// Not begun, or at work.
+    /// Not started, or running.
     Open,
-    /// At work, and tasks that start early on it can start.
+    /// Running, and tasks that start early on it may start.
     Usable,
     Well,
     /// It failed, or was not run, because of this task.
     Lost(TaskId),
 }
 
-/// All tasks of a run. Tasks tell it and ask it; the runner waits on it.
+/// The states of all tasks. Tasks set and read them; the runner waits for changes.
 #[derive(Debug, Default)]
 pub struct Standing {
     graph: Graph,
-    /// Whether a product counts as usable before its task has ended.
+    /// Whether a product may be used before its task has ended.
     early: bool,
     tasks: Mutex<BTreeMap<TaskId, Stand>>,
     changed: Condvar,
 }
 
 impl Standing {
-    /// Of a run of this graph. Without `early` no task starts before all that it needs has ended.
+    /// For a run of this graph. Without `early`, every task waits for the end of all its needs.
     pub fn new(graph: Graph, early: bool) -> Standing {
         Standing { graph, early, ..Standing::default() }
     }
 
-    /// A run of these tasks begins.
+    /// Starts a run of these tasks.
     pub(crate) fn begin(&self, tasks: &[TaskId]) {
         *self.tasks() = tasks.iter().map(|id| (*id, Stand::Open)).collect();
     }
 
-    /// Whether the task is one of the run.
+    /// Whether the task is part of the run.
     pub(crate) fn takes_part(&self, id: TaskId) -> bool {
         self.tasks().contains_key(&id)
     }
 
-    /// What the task makes can be built upon, though it is not done with it.
+    /// Reports that the task's product is usable, although the task has not ended.
     pub fn usable(&self, id: TaskId) {
         if self.early {
             self.set(id, Stand::Usable);
@@ -65,7 +64,7 @@ impl Standing {
         self.set(id, stand);
     }
 
-    /// Who is to blame where something that the task needs will not come.
+    /// The failed task because of which a need of this task will never be fulfilled.
     pub fn lost(&self, id: TaskId) -> Option<TaskId> {
         let tasks = self.tasks();
         self.graph.needs(id).iter().find_map(|need| match tasks.get(need) {
@@ -74,13 +73,13 @@ impl Standing {
         })
     }
 
-    /// An error where something that the task needs will not come: whatever it waits for is in vain.
+    /// An error if a need of this task will never be fulfilled, so that waiting is useless.
     pub fn check(&self, id: TaskId) -> Result<()> {
         self.lost(id).map_or(Ok(()), |culprit| Err(in_vain(id, culprit)))
     }
 
-    /// Waits until a task that comes before this one has ended; an error where it ended badly. How long that takes is the other's
-    /// affair. A task that is not of this run is not waited for.
+    /// Waits until an earlier task has ended; an error if it failed. Its own limits bound this wait. Returns at once if the task is not
+    /// part of the run.
     pub fn until_ended(&self, interrupt: &Interrupt, id: TaskId, need: TaskId) -> Result<()> {
         loop {
             interrupt.check()?;
@@ -91,12 +90,12 @@ impl Standing {
                 None | Some(Stand::Well) => return Ok(()),
                 Some(Stand::Open | Stand::Usable) => {}
             }
-            // Woken for a look at the interrupt, too.
+            // Wakes up regularly to check for an interrupt.
             drop(self.changed.wait_timeout(tasks, Duration::from_millis(100)).unwrap_or_else(PoisonError::into_inner));
         }
     }
 
-    /// Whether all that the task must wait for is there, so that it can begin.
+    /// Whether all needs of the task are fulfilled, so that it can start.
     pub(crate) fn can_begin(&self, id: TaskId) -> bool {
         let tasks = self.tasks();
         self.graph.needs(id).iter().all(|need| match tasks.get(need) {
@@ -106,13 +105,13 @@ impl Standing {
         })
     }
 
-    /// Waits until the tasks stand otherwise than `seen`.
+    /// Waits until any state differs from `seen`.
     pub(crate) fn wait_for_change(&self, seen: &BTreeMap<TaskId, Stand>) {
         let tasks = self.tasks();
         drop(self.changed.wait_while(tasks, |it| it == seen).unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// As they stand now.
+    /// The current states.
     pub(crate) fn now(&self) -> BTreeMap<TaskId, Stand> {
         self.tasks().clone()
     }

@@ -1,4 +1,4 @@
-//! The user's own terminal while a command in a pod or a node has it: raw input, and keys as they come.
+//! The user's terminal while a command in a pod or node uses it: raw input, and each key at once.
 
 use std::io::{IsTerminal as _, Read as _};
 
@@ -6,13 +6,12 @@ use anyhow::{Context as _, Result};
 use rustix::termios::{self, OptionalActions, Termios};
 use tokio::sync::mpsc;
 
-/// Whether a person is on both ends, so that a command gets a terminal.
+/// Whether standard input and output are terminals, so that a command gets one.
 pub(crate) fn is_interactive() -> bool {
     std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
 }
 
-/// Standard input in pieces as they come, closed at its end. A thread of its own reads it, which is never joined: a read from a terminal
-/// cannot be cancelled.
+/// Standard input in chunks; closed at its end. A thread reads it that is never joined, since reading from a terminal cannot be cancelled.
 pub(crate) fn keyboard() -> mpsc::Receiver<Vec<u8>> {
     let (sender, receiver) = mpsc::channel(4);
     std::thread::spawn(move || {
@@ -31,7 +30,7 @@ pub(crate) fn keyboard() -> mpsc::Receiver<Vec<u8>> {
     receiver
 }
 
-/// The terminal gives every key at once and as it is, until this value is dropped.
+/// Raw mode of the terminal, until the value is dropped.
 pub(crate) struct Raw {
     before: Termios,
 }
@@ -48,7 +47,7 @@ impl Raw {
 
 impl Drop for Raw {
     fn drop(&mut self) {
-        // A terminal that is gone needs no settings.
+        // The terminal may be closed already.
         termios::tcsetattr(std::io::stdin(), OptionalActions::Drain, &self.before).ok();
     }
 }

@@ -2,16 +2,15 @@
 //!
 //! ```ignore
 //! let server = Kubernetes::start();
-//! fs::write(env.kubeconfig(), server.kubeconfig())?;             // what the tool connects through
-//! server.fail("deployments/polls-frontend", 1, Failure::Webhook);  // the next request that names it is refused
-//! server.stall("Job");                                           // no controller looks at objects of this kind
-//! server.edit("Deployment", "polls", "polls-frontend", |it| it["spec"]["replicas"] = json!(5)); // somebody else's hand
-//! assert_eq!(server.writes(), ["apply Namespace polls", …]);      // in the order in which they came
+//! fs::write(env.kubeconfig(), server.kubeconfig())?;             // the tool connects with it
+//! server.fail("deployments/polls-frontend", 1, Failure::Webhook);  // the next request for it is rejected
+//! server.stall("Job");                                           // controllers ignore objects of this kind
+//! server.edit("Deployment", "polls", "polls-frontend", |it| it["spec"]["replicas"] = json!(5)); // a change by another client
+//! assert_eq!(server.writes(), ["apply Namespace polls", …]);      // in order
 //! ```
 //!
-//! It holds to what a real server would refuse: an object in a namespace that is not there, and a kind of a group
-//! whose definition was not applied. Deployments, Jobs and CloudNativePG's Clusters become ready at once, with pods.
-//! The path `/` answers 200, and so do forwarded ports of pods: they stand for the application's page.
+//! As a real server it rejects an object in a namespace that does not exist, and a kind without a CRD. Deployments, Jobs and CloudNativePG's
+//! Clusters become ready at once, with pods. The path `/` and forwarded ports of pods answer 200, as the application's page does.
 
 mod controllers;
 mod objects;

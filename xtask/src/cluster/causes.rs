@@ -27,16 +27,12 @@ const RULES: [Rule; 15] = [
         code: Code::ImageAbsent,
         fits: image_absent,
         command: |_| {
-            "cargo xtask create: it brings the application's image to the node again; any other must be in a registry that the node reaches"
+            "load the application's image again: cargo xtask create; any other image must be in a registry that the node can reach"
                 .to_owned()
         },
     },
     Rule { code: Code::SettingAbsent, fits: setting_absent, command: |it| format!("{KUBECTL} get secrets,configmaps -n {}", it.namespace) },
-    Rule {
-        code: Code::NodePressure,
-        fits: pressure,
-        command: |_| "cargo xtask doctor; it names what is scarce on this machine".to_owned(),
-    },
+    Rule { code: Code::NodePressure, fits: pressure, command: |_| "see what this machine lacks: cargo xtask doctor".to_owned() },
     Rule {
         code: Code::NoVolume,
         fits: no_volume,
@@ -53,7 +49,7 @@ const RULES: [Rule; 15] = [
         code: Code::DatabaseSetting,
         fits: database_setting,
         command: |_| {
-            "correct `postgresql` in deploy/database/cluster.yaml, or what others wrote into the Cluster, then `cargo xtask create`: it replaces the pod"
+            "correct `postgresql` in deploy/database/cluster.yaml, or in the Cluster if another program set it; then replace the pod: cargo xtask create"
                 .to_owned()
         },
     },
@@ -128,12 +124,12 @@ fn waits_for_start(it: &Symptom) -> bool {
 }
 
 fn refused(it: &Symptom) -> Option<String> {
-    has(it, &["FailedCreate"]).then(|| format!("the API server accepts no such pod: {}", it.message))
+    has(it, &["FailedCreate"]).then(|| format!("the API server rejects the pod: {}", it.message))
 }
 
 fn image_absent(it: &Symptom) -> Option<String> {
     if has(it, &["InvalidImageName"]) {
-        return Some(format!("{} is no name of an image", it.image));
+        return Some(format!("{} is not a valid image name", it.image));
     }
     let absent = has(it, &["ErrImageNeverPull", "ErrImagePull", "ImagePullBackOff", "ErrImageInspect"]);
     // The reason is at the end of the message: `… failed to do request: Head "https://…": dial tcp: lookup r: no such host`.
@@ -173,7 +169,7 @@ fn pressure(it: &Symptom) -> Option<String> {
 
 fn no_volume(it: &Symptom) -> Option<String> {
     let said = line(&it.message, &["persistentvolumeclaim", "volume node affinity", "provisioningfailed", "unable to attach or mount"])?;
-    (has(it, &["Unschedulable", "ContainerCreating", "PodInitializing"])).then(|| format!("a volume cannot be had: {said}"))
+    (has(it, &["Unschedulable", "ContainerCreating", "PodInitializing"])).then(|| format!("a volume is not available: {said}"))
 }
 
 fn no_room(it: &Symptom) -> Option<String> {
@@ -248,9 +244,8 @@ fn database_refused(it: &Symptom) -> Option<String> {
     // A query may also mention a role or database that does not exist, so only errors of a connection count.
     let of_connection = text(&["FATAL", "connection"]) || ["28P01", "28000", "3D000"].iter().any(|code| it.log.contains(code));
     let refused = text(&["authentication failed", "no pg_hba.conf", "pg_hba.conf rejects"]) || (text(&["does not exist"]) && of_connection);
-    let more =
-        if said.contains("no encryption") || said.contains("SSL off") { "; the database takes connections with TLS only" } else { "" };
-    refused.then(|| format!("the database does not let the application in: {said}{more}"))
+    let more = if said.contains("no encryption") || said.contains("SSL off") { "; the database accepts TLS connections only" } else { "" };
+    refused.then(|| format!("the database rejects the application's login: {said}{more}"))
 }
 
 fn database_away(it: &Symptom) -> Option<String> {
@@ -304,19 +299,19 @@ fn crash(it: &Symptom) -> Option<String> {
         let said = said.trim_start_matches("Unhealthy: ").to_owned();
         let ends = ["liveness probe failed", "failed liveness probe", "startup probe failed", "failed startup probe"];
         return Some(match line(&it.message, &ends) {
-            Some(_) => format!("container {container} was ended, since its probe failed: {said}"),
-            None => format!("container {container} did not answer its probe before a signal ended it: {said}"),
+            Some(_) => format!("container {container} was killed because its probe failed: {said}"),
+            None => format!("container {container} failed its probe before a signal ended it: {said}"),
         });
     }
     let is_silent = it.log.trim().is_empty();
     Some(match code {
-        0 => format!("the command of container {container} ends by itself, well and too early: one that serves must stay"),
+        0 => format!("the command of container {container} exits by itself with success; a server must keep running"),
         126 => format!("the command of container {container} cannot be executed: wrong permissions or another architecture"),
-        127 if is_silent => format!("a command that container {container} runs is not in its image (exit code 127, and no word)"),
+        127 if is_silent => format!("a command that container {container} runs is not in its image (exit code 127, no output)"),
         134 | 139 => format!("the program of container {container} crashed (exit code {code})"),
-        137 => format!("container {container} was killed (exit code 137), and nothing here says why"),
-        143 => format!("container {container} was asked to end and never became ready"),
-        _ if is_silent => format!("container {container} ended with exit code {code}, and without a word"),
+        137 => format!("container {container} was killed (exit code 137) for an unknown reason"),
+        143 => format!("container {container} was stopped and never became ready"),
+        _ if is_silent => format!("container {container} ended with exit code {code}, and wrote nothing"),
         _ => format!("container {container} ended with exit code {code}: its last lines say why"),
     })
 }
@@ -327,5 +322,5 @@ fn probe_fails(it: &Symptom) -> Option<String> {
         return None;
     }
     let said = it.message.lines().rev().find(|it| ["probe failed", "probe errored"].iter().any(|word| it.to_lowercase().contains(word)))?;
-    Some(format!("container {} runs and does not answer its probe: {}", it.container, said.trim().trim_start_matches("Unhealthy: ")))
+    Some(format!("container {} runs but fails its probe: {}", it.container, said.trim().trim_start_matches("Unhealthy: ")))
 }

@@ -212,7 +212,7 @@ fn of_container(evidence: &Evidence, base: &Symptom, status: &Value) -> Option<S
         reasons.push(reason.to_owned());
     }
     if running {
-        words.push("runs, and is not ready".to_owned());
+        words.push("runs but is not ready".to_owned());
     }
     if restarts > 0 {
         words.push(format!("{restarts} restarts"));
@@ -256,7 +256,7 @@ fn without_pods(evidence: &Evidence) -> Vec<Symptom> {
             chain,
             namespace: evidence.namespace.clone(),
             pod: name.to_owned(),
-            state: format!("its pods are refused: {message}"),
+            state: format!("its pods are rejected: {message}"),
             reasons: vec!["FailedCreate".to_owned()],
             message,
             ..Symptom::default()

@@ -44,7 +44,7 @@ fn has(text: &str, words: &[&str]) -> bool {
 
 /// The obstacle in the API server's rejection of a pod. `None` if the message is unknown.
 pub fn refusal(message: &str) -> Option<Obstacle> {
-    let of = |kind, fair| Some(Obstacle { why: format!("the API server accepts no such pod: {message}"), fair, kind });
+    let of = |kind, fair| Some(Obstacle { why: format!("the API server rejects the pod: {message}"), fair, kind });
     let is_decided = [
         "violates podsecurity",
         "denied the request",

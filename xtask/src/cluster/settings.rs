@@ -39,7 +39,7 @@ impl fmt::Display for Refused {
         if let Some(setting) = &self.setting {
             write!(f, " = {setting}")?;
         }
-        if self.restart { f.write_str(" waits for a restart of PostgreSQL") } else { write!(f, " is not in force: {}", self.error) }
+        if self.restart { f.write_str(" waits for a restart of PostgreSQL") } else { write!(f, " is not in effect: {}", self.error) }
     }
 }
 
@@ -58,7 +58,7 @@ pub fn sentence(refused: &[Refused]) -> Option<String> {
         return None;
     }
     if refused.iter().any(|it| !it.restart) {
-        said.push_str("; PostgreSQL does not start with it again");
+        said.push_str("; PostgreSQL would not start again with it");
     }
     Some(said)
 }
@@ -89,7 +89,7 @@ mod tests {
     fn a_wrong_value_is_told_from_one_that_waits_for_a_restart() {
         let database = json!({ "spec": { "postgresql": { "parameters": { "work_mem": "banana", "max_connections": "200" } } } });
         let wrong = read(r#"[{"name":"work_mem","setting":"banana","error":"setting could not be applied","restart":false}]"#);
-        let said = "work_mem = banana is not in force: setting could not be applied; PostgreSQL does not start with it again";
+        let said = "work_mem = banana is not in effect: setting could not be applied; PostgreSQL would not start again with it";
         assert_eq!(judge(&wrong, &database), Verdict::Never(said.to_owned()));
         let later = read(r#"[{"name":"max_connections","setting":"200","error":"setting could not be applied","restart":true}]"#);
         assert_eq!(judge(&later, &database), Verdict::NotYet("max_connections = 200 waits for a restart of PostgreSQL".to_owned()));
@@ -103,7 +103,7 @@ mod tests {
         assert!(matches!(judge(&wrong, &corrected), Verdict::NotYet(_)));
         let line = read(r#"[{"name":"pg_hba line 19","setting":null,"error":"invalid IP address \"notanip\"","restart":false}]"#);
         assert!(
-            matches!(judge(&line, &corrected), Verdict::NotYet(why) if why.starts_with("pg_hba line 19 is not in force: invalid IP address"))
+            matches!(judge(&line, &corrected), Verdict::NotYet(why) if why.starts_with("pg_hba line 19 is not in effect: invalid IP address"))
         );
     }
 }

@@ -59,7 +59,7 @@ impl fmt::Display for State {
             State::OtherInputs => f.write_str("was applied from other inputs"),
             State::NotReady(verdict) => write!(f, "is not ready: {}", verdict.why().unwrap_or_default()),
             State::Drift(changes) => {
-                f.write_str("was changed by somebody else: ")?;
+                f.write_str("was changed by another client: ")?;
                 for (index, change) in changes.iter().take(SHOWN).enumerate() {
                     let there = change.before.as_deref().unwrap_or("(gone)");
                     let wanted = change.after.as_deref().unwrap_or_default();

@@ -78,7 +78,7 @@ impl Engine {
         }
         let name = format!("Docker {}", version.version.as_deref().unwrap_or("of an unknown version"));
         if std::env::var("DOCKER_BUILDKIT").is_ok_and(|it| it == "0") {
-            return Ok(Builder::Classic("DOCKER_BUILDKIT=0 asks for the classic builder".to_owned()));
+            return Ok(Builder::Classic("DOCKER_BUILDKIT=0 selects the classic builder".to_owned()));
         }
         let minor = version.api_version.as_deref().and_then(|it| it.strip_prefix("1.")).and_then(|it| it.parse::<u32>().ok());
         if minor.is_none_or(|it| it < 39) || version.os.as_deref().is_some_and(|it| it != "linux") {

@@ -33,7 +33,7 @@ impl Engine {
         } else if found.host.starts_with("tcp://") || found.host.starts_with("http://") {
             Docker::connect_with_http(&found.host, REQUEST_LIMIT, API_DEFAULT_VERSION)
         } else {
-            return Err(Problem::requirement(format!("`{}` is not a kind of address that the tool speaks", found.host))
+            return Err(Problem::requirement(format!("`{}` is not a supported kind of address", found.host))
                 .code(Code::NoEngine)
                 .hint("use a unix:// socket or tcp://; for ssh, forward the remote socket to a local one")
                 .into());

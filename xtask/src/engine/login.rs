@@ -160,7 +160,7 @@ fn read(path: &Path) -> Result<File> {
     let text = regular::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
     // serde's message may quote a part of the file.
     serde_json::from_str(&text).map_err(|error| {
-        let what = format!("{}, line {}: docker's configuration is not as docker's client writes it", path.display(), error.line());
+        let what = format!("{}, line {}: docker's configuration is not valid", path.display(), error.line());
         crate::errors::Problem::requirement(what).hint("correct the file, or name another folder in DOCKER_CONFIG").into()
     })
 }

@@ -199,7 +199,7 @@ impl Managed {
         let what = if exited { format!("dockerd ended after {} s without an answer", waiting.waited) } else { waiting.timed_out() };
         Problem::requirement(format!("{what}\n  {tail}"))
             .code(Code::EngineNotStarted)
-            .hint(format!("its log is {}; or start an engine of your own and set DOCKER_HOST", self.log().display()))
+            .hint(format!("read its log, {}; or start an engine yourself and set DOCKER_HOST", self.log().display()))
             .into()
     }
 }

@@ -20,7 +20,7 @@ pub fn explain(patch: &str, files: &[FilePatch], tree: &Path, complaint: &str) -
     for text in hunk.before() {
         out.push_str(&format!("\n  - {text}"));
     }
-    out.push_str(&format!("\n{name} says there:"));
+    out.push_str(&format!("\n{name} has:"));
     let actual = fs::read_to_string(tree.join(&name)).unwrap_or_default();
     let there = there(&actual, hunk);
     for text in &there {
@@ -77,7 +77,7 @@ mod tests {
         let text = explain("0003-x.patch", &files, dir.path(), "error: patch failed: x.py:2\nerror: x.py: patch does not apply\n");
         assert_eq!(
             text,
-            "patch 0003-x.patch does not apply to x.py, hunk 1 of 1 at line 2\nthe patch expects:\n  - b\n  - c\nx.py says there:\n  + B\n  + c"
+            "patch 0003-x.patch does not apply to x.py, hunk 1 of 1 at line 2\nthe patch expects:\n  - b\n  - c\nx.py has:\n  + B\n  + c"
         );
     }
 

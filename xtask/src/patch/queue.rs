@@ -125,12 +125,12 @@ fn take(out: &mut Queue, dir: &Path, name: &str, exists: &dyn Fn(&str) -> bool) 
     let files = if encoded { Vec::new() } else { parse::files(&text, exists) };
     if files.is_empty() && !encoded {
         if mail::is_cover_letter(name, &text) {
-            out.passed_over.push(format!("{name} is a cover letter: it holds no change"));
+            out.passed_over.push(format!("{name} is a cover letter: it contains no change"));
             return Ok(());
         }
         let what = match steps::not_understood(&bytes) {
             Some(what) => format!("patch {name} is refused: {what}"),
-            None => format!("patch {name} holds no change"),
+            None => format!("patch {name} contains no change"),
         };
         return Err(Problem::config(what).code(Code::PatchRefused).hint("remove it, or write it with `git format-patch`").into());
     }
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn an_empty_patch_is_refused_and_no_cover_letter() {
         for text in ["", "Subject: x\n\nno diff\n"] {
-            assert!(format!("{:#}", read_with(&[("0001-a.patch", text)]).unwrap_err()).contains("holds no change"));
+            assert!(format!("{:#}", read_with(&[("0001-a.patch", text)]).unwrap_err()).contains("contains no change"));
         }
     }
 }

@@ -197,7 +197,7 @@ impl Provider for Existing {
     fn removal(&self, env: &Env) -> Removal {
         let (instance, context, namespace) = (&env.instance, kubeconfig::context(env), &env.config.namespace);
         Removal {
-            takes: format!("takes instance {instance} out of context {context}: namespace {namespace} with the database"),
+            takes: format!("removes instance {instance} from context {context}: namespace {namespace} with the database"),
             audited: "nothing in the cluster carries this instance's label, and no file of it is left",
         }
     }
@@ -205,12 +205,12 @@ impl Provider for Existing {
     fn destroy(&self, env: &Env, task: TaskId) -> Result<()> {
         if let Some(why) = self.connect(env)? {
             return Err(Problem::new(format!(
-                "what instance {} has in context {} could not be asked: {why}",
+                "could not check what instance {} has in context {}: {why}",
                 env.instance,
                 kubeconfig::context(env)
             ))
             .code(Code::Api)
-            .hint("bring the cluster back, or correct the kubeconfig, and run `cargo xtask delete` again")
+            .hint("start the cluster, or correct the kubeconfig, and run `cargo xtask delete` again")
             .into());
         }
         remove::all(env, &cluster(env)?, task)
@@ -230,9 +230,9 @@ const SERVER: &str = "record/server.json";
 fn refuse_another_server(env: &Env, server: &str) -> Result<()> {
     let Some(earlier) = record::read_json::<String>(&env.work(SERVER)).filter(|it| it != server) else { return Ok(()) };
     let (context, instance) = (kubeconfig::context(env), &env.instance);
-    Err(Problem::new(format!("context {context} leads to {server}; instance {instance} was made on {earlier}"))
+    Err(Problem::new(format!("context {context} names API server {server}, but instance {instance} was created on {earlier}"))
         .code(Code::NameTaken)
-        .hint("bring the context back and `cargo xtask delete` there first, or set another `name` in Pocdeploy.toml")
+        .hint("restore the context and run `cargo xtask delete` first, or set another `name` in Pocdeploy.toml")
         .into())
 }
 
@@ -242,7 +242,7 @@ fn refuse_without_storage(cluster: &Cluster) -> Result<()> {
     if classes.iter().any(|it| it.pointer(mark).is_some_and(|it| it == "true")) {
         return Ok(());
     }
-    Err(Problem::requirement("the cluster has no default StorageClass, so that the database would get no volume")
+    Err(Problem::requirement("the cluster has no default StorageClass, so the database would get no volume")
         .code(Code::NoVolume)
         .hint("mark one as default, or name one as `spec.storage.storageClass` in deploy/database")
         .into())
@@ -261,7 +261,7 @@ fn what_is_done(env: &Env, server: &str, operator: Option<&operator::Found>) -> 
         Expose::Ingress => "the Ingress of the manifests",
     };
     format!(
-        "deploys to context {context} ({server}): makes namespace {namespace}, {operator}, pushes images to {}, and publishes the application by {reached}",
+        "deploys to context {context} ({server}): creates namespace {namespace}, {operator}, pushes images to {}, and publishes the application by {reached}",
         registry::place(env)
     )
 }

@@ -107,7 +107,7 @@ fn owns_network(env: &Env, engine: &Engine) -> Result<bool> {
 }
 
 fn foreign(env: &Env) -> anyhow::Error {
-    Problem::new(format!("there is a container {} that this tool did not create; it is left alone", node(env)))
+    Problem::new(format!("there is a container {} that this tool did not create; it was not changed", node(env)))
         .code(Code::NameTaken)
         .hint("set another `name` in Pocdeploy.toml, or remove that cluster yourself")
         .into()
@@ -132,14 +132,14 @@ impl Provider for Kind {
         let container = match present(env, env.engine()?)? {
             Present::Nothing => return Ok(Probe::Stale(format!("there is no cluster {}", env.instance))),
             Present::Foreign => return Err(foreign(env)),
-            Present::HalfMade(_) => return Ok(Probe::Stale("the creation of the cluster was cut off".to_owned())),
+            Present::HalfMade(_) => return Ok(Probe::Stale("the creation of the cluster was interrupted".to_owned())),
             Present::Finished(container) => container,
         };
         if !container.running {
             return Ok(Probe::Stale("the cluster's node is stopped".to_owned()));
         }
         if !env.kubeconfig().is_file() {
-            return Ok(Probe::Stale("the instance's kubeconfig is gone".to_owned()));
+            return Ok(Probe::Stale("the instance's kubeconfig is missing".to_owned()));
         }
         let cluster = match Cluster::open(env, &env.kubeconfig()) {
             Ok(cluster) => cluster,
@@ -152,7 +152,7 @@ impl Provider for Kind {
         let text = format!("cluster {} answers", env.instance);
         // Recreating the cluster would delete the database, so the user must decide.
         Ok(Probe::Fresh(match record::read(env, TASK).and_then(|last| want.difference(&last)) {
-            Some(change) => format!("{text}; {change} since it was made: `delete` and `create` take that in"),
+            Some(change) => format!("{text}; {change} since it was created; to apply this, run `delete`, then `create`"),
             None => text,
         }))
     }
@@ -266,7 +266,7 @@ impl Provider for Kind {
             if !env.cache("engine").is_dir() {
                 env.note(
                     task,
-                    format!("{why}, and pocdeploy has none of its own: whether another engine holds this instance was not asked"),
+                    format!("{why}, and pocdeploy has no engine of its own; it did not check whether another engine has this instance"),
                 );
                 return Ok(());
             }
@@ -338,7 +338,7 @@ fn bring_up(env: &Env, early: &(dyn Fn() + Sync)) -> Result<()> {
         Present::HalfMade(container) => {
             let kept =
                 evidence::keep_before_removal(env, engine, &container).map(|it| format!("; its logs are in {it}")).unwrap_or_default();
-            env.note(TASK, format!("removing the cluster whose creation was cut off{kept}"));
+            env.note(TASK, format!("removing the cluster whose creation was interrupted{kept}"));
             remove_nodes(env, engine)?;
             create::create(env, engine, early)?;
         }

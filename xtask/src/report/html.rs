@@ -28,7 +28,7 @@ pub fn page(page: &Page<'_>) -> String {
          <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
     );
     let kept = match page.runs.len() {
-        0 => "No run that had something to do is kept yet.".to_owned(),
+        0 => "No run that had something to do is recorded yet.".to_owned(),
         1 => "The last run that had something to do.".to_owned(),
         count => format!("The last {count} runs that had something to do, the newest first."),
     };
@@ -92,8 +92,7 @@ fn shares(run: &Run) -> String {
     if total <= 0.0 || parts.len() < 2 {
         return String::new();
     }
-    let mut out =
-        String::from("<h2>Where the seconds went</h2>\n<div class=\"shares\"><svg viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\">");
+    let mut out = String::from("<h2>Time by task</h2>\n<div class=\"shares\"><svg viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\">");
     for (task, from, to) in &parts {
         out.push_str(&bar(*from, *to, run.took(), &task.id.name()));
     }

@@ -163,7 +163,7 @@ fn line(style: Style, mark: &str, task: TaskId, text: &str, paint: Paint) -> Lin
 
 fn now(task: &TaskState) -> &str {
     match task.phase {
-        Phase::Checking => "looks whether there is something to do",
+        Phase::Checking => "checks whether it must run",
         _ if !task.says.is_empty() => &task.says,
         _ => &task.reason,
     }

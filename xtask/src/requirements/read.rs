@@ -168,7 +168,7 @@ fn refuse(asked: Asked) -> Result<Asked> {
     if asked.problems.is_empty() {
         return Ok(asked);
     }
-    let mut what = "the application's requirements hold what cannot be put into the image".to_owned();
+    let mut what = "the application's requirements contain entries that cannot be put into the image".to_owned();
     for it in &asked.problems {
         let quoted = if it.text.is_empty() { String::new() } else { format!(" `{}`", it.text) };
         what.push_str(&format!("\n{}:{quoted}: {}", it.place, it.why));

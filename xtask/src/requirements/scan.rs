@@ -83,7 +83,7 @@ fn ask(env: &Scope<'_>, open: &[&Guess]) -> Result<()> {
 }
 
 fn told(open: &[&Guess]) -> String {
-    let mut out = "it is not known which distributions bring some imports; a guess may be a stranger's package".to_owned();
+    let mut out = "the packages of some imports are not known; a guess may be an attacker's package".to_owned();
     for it in open {
         match it.requirement.as_str() {
             "" => out.push_str(&format!("\n{} in {}: {}", it.module, it.place, it.source)),
@@ -96,7 +96,7 @@ fn told(open: &[&Guess]) -> String {
 fn refused(open: &[&Guess], what: String) -> anyhow::Error {
     let lines: Vec<String> = open.iter().map(|it| format!("{} = \"{}\"", it.module, it.requirement)).collect();
     let hint = format!(
-        "give the application a requirements.txt, or write what is right to Pocdeploy.toml\n(\"\" for an import \
+        "add a requirements.txt to the application, or write the right names to Pocdeploy.toml\n(\"\" for an import \
          that needs no package); --yes does not answer this:\n[frontend.packages]\n{}",
         lines.join("\n")
     );

@@ -42,7 +42,7 @@ impl Settings {
 
     /// A sentence for each setting that the tool cannot follow.
     pub fn notes(&self) -> Vec<String> {
-        self.unheard.iter().map(|it| format!("pip's setting {it} is not followed: uv has no word for it")).collect()
+        self.unheard.iter().map(|it| format!("pip's setting {it} is ignored: uv has no equivalent")).collect()
     }
 
     pub fn for_pip<'a>(&self, command: Cmd<'a>) -> Cmd<'a> {

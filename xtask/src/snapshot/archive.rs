@@ -66,8 +66,8 @@ impl Archive {
         let archive = Archive::of(file, path)?;
         // A snapshot that was truncated before its last line looks like a file of `pg_dump`.
         if archive.facts.is_none() && writer == WrittenBy::Snapshot {
-            let what = format!("{} does not end as a snapshot does: it is cut short, or not written by `db snapshot`", path.display());
-            let hint = format!("a whole file of pg_dump's own: cargo xtask db restore --from-pg-dump {}", path.display());
+            let what = format!("{} does not end like a snapshot: it is truncated, or was not written by `db snapshot`", path.display());
+            let hint = format!("for a complete file of pg_dump: cargo xtask db restore --from-pg-dump {}", path.display());
             return Err(Problem::usage(what).hint(hint).into());
         }
         Ok(archive)
@@ -79,7 +79,7 @@ impl Archive {
         (&mut file).take(MAGIC.len() as u64).read_to_end(&mut first)?;
         if first != MAGIC {
             let magic = String::from_utf8_lossy(MAGIC);
-            return Err(Problem::usage(format!("{} is no snapshot: it does not begin with {magic}", path.display())).into());
+            return Err(Problem::usage(format!("{} is not a snapshot: it does not start with {magic}", path.display())).into());
         }
         let whole = file.metadata()?.len();
         file.seek(SeekFrom::Start(whole.saturating_sub(TAIL)))?;
@@ -89,7 +89,7 @@ impl Archive {
             return Ok(Archive { file, length: whole, facts: None });
         };
         let facts = serde_json::from_slice(&tail[at + MARK.len()..])
-            .map_err(|_| Problem::usage(format!("{} is cut short: nothing was changed", path.display())))?;
+            .map_err(|_| Problem::usage(format!("{} is truncated: nothing was changed", path.display())))?;
         Ok(Archive { file, length: whole - (tail.len() - at) as u64, facts: Some(facts) })
     }
 

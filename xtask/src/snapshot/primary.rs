@@ -82,7 +82,7 @@ impl Primary {
         let script = r#"df --block-size=1 --output=avail "$PGDATA/" "$PGDATA/pg_wal/""#;
         self.run(&["sh", "-c", script], None, &mut out)?;
         let numbers = String::from_utf8_lossy(&out).lines().filter_map(|it| it.trim().parse().ok()).min();
-        numbers.ok_or_else(|| Problem::new("the room that the database's volume has left could not be read").into())
+        numbers.ok_or_else(|| Problem::new("could not read the free space of the database's volume").into())
     }
 }
 

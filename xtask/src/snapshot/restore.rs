@@ -35,8 +35,9 @@ pub fn restore(env: &Env, task: TaskId, cluster: &Cluster, database: &ObjectId, 
     let live = &env.config.database.name;
     let hinders = primary.sql(scratch::maintenance(live), include_str!("sql/hinders.sql"), &[("live", live)])?;
     if !hinders.is_empty() {
-        let what = format!("nothing was changed: the database has what no snapshot brings back: {}", hinders.replace('\n', ", "));
-        return Err(Problem::new(what).hint("remove it with `cargo xtask psql` first, if it may go").into());
+        let what =
+            format!("nothing was changed: the database has objects that a snapshot does not contain: {}", hinders.replace('\n', ", "));
+        return Err(Problem::new(what).hint("if you do not need them, drop them first: cargo xtask psql").into());
     }
     if let Some(facts) = &archive.facts {
         enough_room(&primary, facts.size)?;
@@ -47,7 +48,7 @@ pub fn restore(env: &Env, task: TaskId, cluster: &Cluster, database: &ObjectId, 
         }
         let what = format!("nothing was changed: {} cannot be restored: {}", file.display(), archive::reason(&format!("{error:#}")));
         let problem = Problem { exit: exit_code(&error), ..Problem::new(what).code(code(&error)) };
-        problem.hint("a snapshot fits a PostgreSQL that is not older and has the same extensions").into()
+        problem.hint("restore it into a PostgreSQL that is not older and has the same extensions").into()
     })
 }
 

@@ -42,7 +42,7 @@ pub(crate) struct Exchanged;
 
 impl fmt::Display for Exchanged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the snapshot's content is in place, but what follows was not done")
+        f.write_str("the snapshot was restored, but the next step failed")
     }
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn with<T>(
     let contents = contents(primary, archive)?;
     let result = scratch.fill(archive, &contents, roles).and_then(|()| {
         for subscription in &contents.subscriptions {
-            env.note(task, format!("a restore leaves out subscription {subscription}: make it again yourself"));
+            env.note(task, format!("subscription {subscription} was not restored: create it yourself"));
         }
         work(&scratch)
     });
@@ -76,7 +76,7 @@ pub(crate) fn with<T>(
                 env.note(task, format!("database {SCRATCH} or {REPLACED} is left, until the next snapshot or restore: {error:#}"));
             }
             if !made.is_empty() {
-                let text = "the snapshot names roles that were not here: made, without login and password, with the rights that it holds";
+                let text = "created the roles that the snapshot needs, without login and password, with the snapshot's privileges";
                 env.note(task, format!("{text}: {}", made.join(", ")));
             }
             Ok(done)
@@ -140,10 +140,10 @@ impl Scratch<'_> {
     fn create(&self, contents: &Contents) -> Result<()> {
         self.sql(self.primary, include_str!("sql/create.sql"), &[("owner", &contents.owner)]).map(drop).map_err(|error| {
             match archive::missing_roles(&format!("{error:#}")).first() {
-                Some(role) => Problem::new(format!("the snapshot is of a database of user {role}, whom this server does not have"))
-                    .hint("a snapshot fits an instance whose `database.user` has the same name")
+                Some(role) => Problem::new(format!("the snapshot is of a database of user {role}, which this server does not have"))
+                    .hint("restore it into an instance with the same `database.user`")
                     .into(),
-                None => error.context("make a database beside the application's"),
+                None => error.context("create the scratch database"),
             }
         })
     }
@@ -206,9 +206,9 @@ pub(crate) fn unrestorable(error: anyhow::Error) -> anyhow::Error {
     if !said.contains("ERROR:  ") {
         return error.context("the snapshot could not be proven to be restorable");
     }
-    let what = format!("what the database holds cannot be put back as it is: {}", archive::reason(&said));
+    let what = format!("the database's content cannot be restored as it is: {}", archive::reason(&said));
     let function = said.contains("ERROR:  function ") || said.contains("CONTEXT:  PL/pgSQL") || said.contains("CONTEXT:  SQL function");
-    let paths = "functions that generated columns, indexes and checks call need a path of their own:\nALTER FUNCTION … SET search_path = public, pg_temp\n";
-    let hint = format!("{}`db snapshot --no-verify` writes the file all the same", if function { paths } else { "" });
+    let paths = "functions that generated columns, indexes and checks call need their own search_path:\nALTER FUNCTION … SET search_path = public, pg_temp\n";
+    let hint = format!("{}`db snapshot --no-verify` writes the file without this check", if function { paths } else { "" });
     Problem::new(what).code(Code::NotRestorable).hint(hint).into()
 }

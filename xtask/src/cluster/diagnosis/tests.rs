@@ -83,12 +83,12 @@ fn an_image_that_the_node_lacks_is_named() {
 fn exit_codes_are_put_into_words() {
     for (code, words) in [
         (126, "cannot be executed"),
-        (0, "ends by itself"),
-        (127, "is not in its image (exit code 127, and no word)"),
-        (137, "was killed (exit code 137), and nothing here says why"),
+        (0, "exits by itself"),
+        (127, "is not in its image (exit code 127, no output)"),
+        (137, "was killed (exit code 137) for an unknown reason"),
         (139, "crashed"),
-        (143, "asked to end"),
-        (3, "exit code 3, and without a word"),
+        (143, "was stopped"),
+        (3, "exit code 3, and wrote nothing"),
     ] {
         check(&read(web(crashed(code, "Error")), &[], ""), Code::Crash, words, "logs");
     }
@@ -103,7 +103,7 @@ fn an_end_by_signal_is_no_cause_beside_a_page_that_answers_an_error() {
         check(&found, Code::Crash, "Readiness probe failed: HTTP probe failed with statuscode: 500", "logs");
         assert!(!found.cause.unwrap().text.contains("killed"));
         let found = read(web(crashed(code, "Error")), &[unhealthy("Liveness")], "");
-        check(&found, Code::Crash, "was ended, since its probe failed: Liveness probe failed: HTTP probe failed", "logs");
+        check(&found, Code::Crash, "was killed because its probe failed: Liveness probe failed: HTTP probe failed", "logs");
     }
 }
 
@@ -210,12 +210,7 @@ fn an_evicted_pod_names_what_the_node_lacks() {
 fn a_failing_probe_is_told_by_its_event() {
     let event = event("Pod", "web-7-a", "Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 503");
     let found = read(web(container(json!({ "running": {} }))), &[event], "");
-    check(
-        &found,
-        Code::ProbeFails,
-        "container main runs and does not answer its probe: Readiness probe failed",
-        "logs web-7-a -c main -n polls",
-    );
+    check(&found, Code::ProbeFails, "container main runs but fails its probe: Readiness probe failed", "logs web-7-a -c main -n polls");
 }
 
 #[test]

@@ -62,7 +62,7 @@ pub fn database(object: &Value) -> Verdict {
     }
     let phase = text(object, "/status/phase");
     let seen = match (phase, text(object, "/status/phaseReason")) {
-        ("", _) => "the operator has not looked at it".to_owned(),
+        ("", _) => "the operator has not processed it".to_owned(),
         (phase, "") => phase.to_owned(),
         (phase, reason) => format!("{phase}: {reason}"),
     };
@@ -84,7 +84,7 @@ pub fn database(object: &Value) -> Verdict {
         return Verdict::NotYet(format!("{seen} ({ready} of {want} instances ready)"));
     }
     if there > want {
-        return Verdict::NotYet(format!("{} instances too many are still there", there - want));
+        return Verdict::NotYet(format!("{} surplus instances still exist", there - want));
     }
     Verdict::Yes
 }

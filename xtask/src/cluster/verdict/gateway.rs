@@ -11,7 +11,7 @@ pub(super) fn gateway(object: &Value, kind: &str) -> Verdict {
         "GatewayClass" => all(object, list(object, "/status/conditions"), &["Accepted"], "no controller of its name has accepted it"),
         "Gateway" | "ListenerSet" | "XListenerSet" => {
             let own = list(object, "/status/conditions");
-            match all(object, own, &["Accepted", "Programmed"], "no controller of its class has looked at it") {
+            match all(object, own, &["Accepted", "Programmed"], "no controller of its class has processed it") {
                 Verdict::Yes => {
                     list(object, "/status/listeners").iter().map(listener).find(|it| *it != Verdict::Yes).unwrap_or(Verdict::Yes)
                 }
@@ -22,7 +22,7 @@ pub(super) fn gateway(object: &Value, kind: &str) -> Verdict {
         "BackendTLSPolicy" => {
             let ancestors = list(object, "/status/ancestors");
             if ancestors.is_empty() {
-                return Verdict::NotYet("no Gateway has looked at it".to_owned());
+                return Verdict::NotYet("no Gateway has processed it".to_owned());
             }
             let judged = ancestors.iter().map(|it| all(object, list(it, "/conditions"), &["Accepted"], "no Gateway has accepted it"));
             judged.into_iter().find(|it| *it != Verdict::Yes).unwrap_or(Verdict::Yes)
@@ -53,7 +53,7 @@ fn listener(object: &Value) -> Verdict {
 fn route(object: &Value) -> Verdict {
     let wanted = list(object, "/spec/parentRefs");
     if wanted.is_empty() {
-        return Verdict::NotYet("it names no parent: no Gateway takes it".to_owned());
+        return Verdict::NotYet("it has no parentRefs, so no Gateway attaches it".to_owned());
     }
     for wanted in wanted {
         let same = |field: &str, default: &str, found: &Value| {
@@ -77,7 +77,7 @@ fn route(object: &Value) -> Verdict {
             return Verdict::NotYet(format!("no controller has attached it to {name}"));
         }
         for parent in found {
-            match all(object, list(parent, "/conditions"), &["Accepted", "ResolvedRefs"], "its controller has not judged it yet") {
+            match all(object, list(parent, "/conditions"), &["Accepted", "ResolvedRefs"], "its controller has not reported on it yet") {
                 Verdict::Yes => {}
                 Verdict::NotYet(why) | Verdict::Never(why) => return Verdict::NotYet(format!("at {name}: {why}")),
             }
@@ -92,7 +92,7 @@ fn all(object: &Value, conditions: &[Value], kinds: &[&str], absent: &str) -> Ve
         match conditions.iter().find(|it| text(it, "/type") == *kind) {
             None => return Verdict::NotYet(absent.to_owned()),
             Some(it) if text(it, "/status") != "True" => return Verdict::NotYet(format!("not {kind}: {}", words(it))),
-            Some(it) if is_earlier(Some(it), object) => return Verdict::NotYet(format!("{kind} is said of an earlier generation")),
+            Some(it) if is_earlier(Some(it), object) => return Verdict::NotYet(format!("{kind} is of an earlier generation")),
             Some(_) => {}
         }
     }

@@ -45,7 +45,7 @@ pub(super) fn managed(object: &Value) -> Verdict {
         // The instances of the named `Cluster` write the status. If that `Cluster` does not exist, the status stays empty.
         None => {
             let cluster = text(object, "/spec/cluster/name");
-            Verdict::NotYet(format!("the primary of Cluster {cluster} has not looked at it: is there such a Cluster?"))
+            Verdict::NotYet(format!("the primary of Cluster {cluster} has not processed it: does this Cluster exist?"))
         }
     }
 }

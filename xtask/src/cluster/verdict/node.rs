@@ -7,7 +7,7 @@ use crate::cluster::verdict::{Verdict, condition, is_true, text, words};
 /// A node that accepts pods.
 pub fn node(object: &Value) -> Verdict {
     match condition(object, "Ready") {
-        None => return Verdict::NotYet("the node has not said anything yet".to_owned()),
+        None => return Verdict::NotYet("the node has not reported its status yet".to_owned()),
         Some(ready) if text(ready, "/status") != "True" => return Verdict::NotYet(words(ready)),
         Some(_) => {}
     }

@@ -9,7 +9,7 @@ pub(super) fn volume_claim(object: &Value) -> Verdict {
     match text(object, "/status/phase") {
         "Bound" => Verdict::Yes,
         "Lost" => Verdict::Never("its volume is lost".to_owned()),
-        "" => Verdict::NotYet("nobody has looked at it yet".to_owned()),
+        "" => Verdict::NotYet("no controller has processed it yet".to_owned()),
         phase => Verdict::NotYet(format!("it is {phase}, not Bound")),
     }
 }
@@ -28,7 +28,7 @@ pub(super) fn definition(object: &Value) -> Verdict {
         match condition(object, kind) {
             Some(it) if text(it, "/status") == "True" => {}
             Some(it) => return Verdict::NotYet(format!("not {kind}: {}", words(it))),
-            None => return Verdict::NotYet("the API server has not looked at it yet".to_owned()),
+            None => return Verdict::NotYet("the API server has not processed it yet".to_owned()),
         }
     }
     Verdict::Yes
@@ -38,7 +38,7 @@ pub(super) fn definition(object: &Value) -> Verdict {
 pub(super) fn volume(object: &Value) -> Verdict {
     match text(object, "/status/phase") {
         "Available" | "Bound" => Verdict::Yes,
-        "" => Verdict::NotYet("nobody has looked at it yet".to_owned()),
+        "" => Verdict::NotYet("no controller has processed it yet".to_owned()),
         "Failed" => Verdict::Never(format!("it failed: {}", text(object, "/status/message"))),
         phase => Verdict::NotYet(format!("it is {phase}, neither Available nor Bound")),
     }
@@ -49,7 +49,7 @@ pub(super) fn quota(object: &Value) -> Verdict {
     if object.pointer("/spec/hard") == object.pointer("/status/hard") {
         return Verdict::Yes;
     }
-    Verdict::NotYet("its limits are not in force yet".to_owned())
+    Verdict::NotYet("its limits are not in effect yet".to_owned())
 }
 
 /// An APIService: its server answers.
@@ -57,7 +57,7 @@ pub(super) fn api_service(object: &Value) -> Verdict {
     match condition(object, "Available") {
         Some(it) if text(it, "/status") == "True" => Verdict::Yes,
         Some(it) => Verdict::NotYet(format!("not Available: {}", words(it))),
-        None => Verdict::NotYet("the API server has not looked at it yet".to_owned()),
+        None => Verdict::NotYet("the API server has not processed it yet".to_owned()),
     }
 }
 
@@ -82,12 +82,12 @@ pub(super) fn other(object: &Value) -> Verdict {
             return Verdict::NotYet(format!("not {kind}: {}", words(it)));
         }
         if is_earlier(Some(it), object) {
-            return Verdict::NotYet(format!("{kind} is said of an earlier generation"));
+            return Verdict::NotYet(format!("{kind} is of an earlier generation"));
         }
     }
     match object.get("status").filter(|it| it.as_object().is_none_or(|it| !it.is_empty())) {
         Some(_) if is_said => Verdict::Yes,
-        Some(_) => Verdict::NotYet("its controller has not said that it is ready".to_owned()),
-        None => Verdict::NotYet("no controller has looked at it yet".to_owned()),
+        Some(_) => Verdict::NotYet("its controller does not report it as ready".to_owned()),
+        None => Verdict::NotYet("no controller has processed it yet".to_owned()),
     }
 }

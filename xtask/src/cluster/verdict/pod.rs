@@ -37,7 +37,7 @@ pub(super) fn pod(object: &Value) -> Verdict {
     }
     match containers(object).find(|it| it["ready"] != true && !ended_well(it)) {
         Some(container) => Verdict::NotYet(format!("container {} is not ready", text(container, "/name"))),
-        None => Verdict::NotYet("the kubelet has not said that it is ready".to_owned()),
+        None => Verdict::NotYet("the kubelet does not report it as ready".to_owned()),
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) fn autoscaler(object: &Value) -> Verdict {
     };
     for kind in ["AbleToScale", "ScalingActive"] {
         match conditions.iter().find(|it| text(it, "/type") == kind) {
-            None => return Verdict::NotYet("the autoscaler's controller has not looked at it yet".to_owned()),
+            None => return Verdict::NotYet("the autoscaler's controller has not processed it yet".to_owned()),
             Some(it) if text(it, "/status") == "True" || text(it, "/reason") == "ScalingDisabled" => {}
             Some(it) => return Verdict::NotYet(format!("not {kind}: {}", words(it))),
         }

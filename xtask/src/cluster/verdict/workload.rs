@@ -33,13 +33,13 @@ pub fn deployment(object: &Value) -> Verdict {
     let all = number(object, "/status/replicas");
     if updated < want {
         let paused = if object.pointer("/spec/paused") == Some(&Value::Bool(true)) { ": it is paused" } else { "" };
-        return Verdict::NotYet(format!("{updated} of {want} pods are of the new template{paused}"));
+        return Verdict::NotYet(format!("{updated} of {want} pods have the new template{paused}"));
     }
     if all > updated {
-        return Verdict::NotYet(format!("{} old pods are still there", all - updated));
+        return Verdict::NotYet(format!("{} old pods still exist", all - updated));
     }
     if updated > want {
-        return Verdict::NotYet(format!("{} pods too many are still there", updated - want));
+        return Verdict::NotYet(format!("{} surplus pods still exist", updated - want));
     }
     if available < want {
         return Verdict::NotYet(format!("{available} of {want} pods are available"));
@@ -58,7 +58,7 @@ pub(super) fn replica_set(object: &Value) -> Verdict {
     let want = wanted_replicas(object);
     let (all, available) = (number(object, "/status/replicas"), number(object, "/status/availableReplicas"));
     if all > want {
-        return Verdict::NotYet(format!("{} pods too many are still there", all - want));
+        return Verdict::NotYet(format!("{} surplus pods still exist", all - want));
     }
     if available < want {
         return Verdict::NotYet(format!("{available} of {want} pods are available"));
@@ -81,11 +81,11 @@ pub(super) fn stateful_set(object: &Value) -> Verdict {
     let partition = number(object, "/spec/updateStrategy/rollingUpdate/partition");
     let wanted = (want - partition).max(0);
     if replaces && text(object, "/status/currentRevision") != text(object, "/status/updateRevision") && updated < wanted {
-        return Verdict::NotYet(format!("{updated} of {wanted} pods are of the new template"));
+        return Verdict::NotYet(format!("{updated} of {wanted} pods have the new template"));
     }
     let all = number(object, "/status/replicas");
     if all > want {
-        return Verdict::NotYet(format!("{} pods too many are still there", all - want));
+        return Verdict::NotYet(format!("{} surplus pods still exist", all - want));
     }
     // Missing on API servers that do not count it.
     let available = object.pointer("/status/availableReplicas").and_then(Value::as_i64).unwrap_or(ready);
@@ -103,7 +103,7 @@ pub(super) fn daemon_set(object: &Value) -> Verdict {
     let want = number(object, "/status/desiredNumberScheduled");
     let (updated, ready) = (number(object, "/status/updatedNumberScheduled"), number(object, "/status/numberReady"));
     if text(object, "/spec/updateStrategy/type") != "OnDelete" && updated < want {
-        return Verdict::NotYet(format!("{updated} of {want} pods are of the new template"));
+        return Verdict::NotYet(format!("{updated} of {want} pods have the new template"));
     }
     if ready < want {
         return Verdict::NotYet(format!("{ready} of {want} pods are ready"));

@@ -44,7 +44,7 @@ pub(super) fn select(env: &Env) -> Result<Selected> {
             Err(error) => return Err(unreadable(path, &error.to_string())),
         };
         // The parser's message may quote a part of the file, which contains keys.
-        let value: Value = serde_saphyr::from_str(&text).map_err(|_| unreadable(path, "it is no YAML"))?;
+        let value: Value = serde_saphyr::from_str(&text).map_err(|_| unreadable(path, "it is not YAML"))?;
         files.push((path.parent().unwrap_or(Path::new("/")).to_owned(), value));
     }
     let names: Vec<String> = paths.iter().map(|it| it.display().to_string()).collect();

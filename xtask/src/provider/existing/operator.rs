@@ -38,9 +38,9 @@ pub(super) fn find(env: &Env, cluster: &Cluster) -> Result<Option<Found>> {
     let found = of(deployment);
     match unfit(deployment, &found, &env.config.namespace) {
         None => Ok(Some(found)),
-        Some(why) => Err(Problem::new(format!("the cluster has {found}, which cannot serve this instance: {why}"))
+        Some(why) => Err(Problem::new(format!("the cluster has {found}, which cannot run this instance's database: {why}"))
             .code(Code::OperatorUnfit)
-            .hint("ask its owner to change that: two operators in one cluster would work against each other")
+            .hint("ask the cluster's administrator to change that; two operators in one cluster would conflict")
             .into()),
     }
 }

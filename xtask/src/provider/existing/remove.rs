@@ -33,7 +33,7 @@ pub(super) fn all(env: &Env, cluster: &Cluster, task: TaskId) -> Result<()> {
     }
     delete(env, cluster, task, &operator)?;
     for image in registry::all_remembered(env) {
-        env.note(task, format!("stays in the registry, which has its own rules for removing images: {image}"));
+        env.note(task, format!("stays in the registry; remove it there if you want: {image}"));
     }
     Ok(())
 }

@@ -16,11 +16,11 @@ pub(super) fn probable(evidence: &Evidence, stopped: &[String]) -> Option<String
     }
     let mut journals = evidence.files.iter().filter(|(name, _)| name.ends_with("/kubelet.log"));
     if let Some(words) = journals.find_map(|(_, text)| kubelet(text)) {
-        return Some(format!("the kubelet ends again and again: {words}"));
+        return Some(format!("the kubelet exits again and again: {words}"));
     }
     for program in PROGRAMS {
         if let Some(words) = container(evidence, program) {
-            return Some(format!("{program} ends again and again: {words}"));
+            return Some(format!("{program} exits again and again: {words}"));
         }
     }
     evidence.files.iter().find(|(name, _)| name == "kind.log").and_then(|(_, text)| kubeadm(text))
@@ -108,11 +108,11 @@ mod tests {
         let of = |files: &[(&str, &str)]| probable(&evidence(files), &[]).unwrap();
         assert_eq!(
             of(&[(api, flag), (&format!("{etcd}/0.log"), well), ("kind.log", KIND)]),
-            "kube-apiserver ends again and again: Error: unknown flag: --no-such-flag"
+            "kube-apiserver exits again and again: Error: unknown flag: --no-such-flag"
         );
         assert_eq!(
             of(&[(api, flag), (&format!("{etcd}/2.log"), full)]),
-            "etcd ends again and again: failed to create WAL: no space left on device"
+            "etcd exits again and again: failed to create WAL: no space left on device"
         );
     }
 
@@ -126,7 +126,7 @@ Nov 27 16:40:50 n kubelet[694]: panic: failed to merge global and in-flight Kube
 Nov 27 16:40:50 n kubelet[694]: main.main()
 Nov 27 16:40:50 n systemd[1]: kubelet.service: Main process exited, code=exited, status=2/INVALIDARGUMENT
 Nov 27 16:40:50 n systemd[1]: kubelet.service: Failed with result 'exit-code'.\n";
-        let words = "the kubelet ends again and again: panic: failed to merge global and in-flight KubeletConfiguration: unrecognized feature gate: NoSuchGate";
+        let words = "the kubelet exits again and again: panic: failed to merge global and in-flight KubeletConfiguration: unrecognized feature gate: NoSuchGate";
         assert_eq!(probable(&evidence(&[("n/kubelet.log", journal), ("kind.log", KIND)]), &[]).unwrap(), words);
         let before_kubeadm: String = journal.lines().take(2).map(|it| format!("{it}\n")).collect();
         assert_eq!(

@@ -122,7 +122,7 @@ fn look(env: &Env, engine: &Engine) -> Result<(Evidence, Vec<(String, Container)
         env.waiting(TASK, Waiting::new("the logs of the nodes", format!("asking {name}"), began.elapsed(), ALL));
         let Some(container) = engine.container(&name)? else { continue };
         if began.elapsed() > ALL {
-            out.miss(&name, "not asked: what came before took too long");
+            out.miss(&name, "not read: earlier requests took too long");
             continue;
         }
         of_node(&mut out, &engine, &name, &container);

@@ -31,7 +31,7 @@ pub(super) fn make(env: &Env, engine: &Engine, database: &Value) -> Result<Optio
     let said = engine.exec_with_input(&node(env), &[PROGRAM, "--operator", &operator], input)?.ok("make the database's files")?;
     let answer: Answer = serde_json::from_str(&said).with_context(|| format!("read what {PROGRAM} said: {said}"))?;
     if let Some(reason) = answer.reason {
-        env.detail(TASK, format!("the operator makes the database's files: {reason}"));
+        env.detail(TASK, format!("the operator's Job runs initdb: {reason}"));
     }
     Ok(answer.claim)
 }

@@ -84,7 +84,7 @@ fn link<'a>(env: &Env, containerd: &Containerd<'_>, image: &'a StoredImage, miss
         }
         let parent = index.checked_sub(1).map(|below| image.layers[below].chain.as_str());
         if let Err(error) = link_layer(containerd, layer, parent) {
-            env.detail(TASK, format!("layer {} travels in the archive: {error:#}", layer.digest));
+            env.detail(TASK, format!("layer {} goes into the archive: {error:#}", layer.digest));
             break;
         }
         missing[index] = false;

@@ -20,7 +20,7 @@ pub fn ensure_network(env: &Env, engine: &Engine) -> Result<()> {
         ]);
         engine.create_network(&network(env), labels)?;
     } else if !owns_network(env, engine)? {
-        let what = format!("there is a network {} that this tool did not create; it is left alone", network(env));
+        let what = format!("there is a network {} that this tool did not create; it was not changed", network(env));
         return Err(Problem::new(what).code(Code::NameTaken).hint("set another `name` in Pocdeploy.toml").into());
     }
     Ok(())

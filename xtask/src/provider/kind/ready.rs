@@ -27,7 +27,7 @@ pub(super) fn wait_until_ready(env: &Env, cluster: &Cluster) -> Result<()> {
 /// node.
 pub(super) fn wait_until_true(env: &Env, engine: &Engine, cluster: &Cluster) -> Result<()> {
     let started = engine.container(&node(env))?.map(|it| it.started).unwrap_or_default();
-    let wait = Wait::new(env, "the node's pods to be looked at again", READY_LIMIT);
+    let wait = Wait::new(env, "the kubelet to report the node's pods after a restart", READY_LIMIT);
     cluster.wait_for(env, TASK, &wait, || Ok(seen_since(&cluster.list("v1", "Pod", "", "")?, &started)))
 }
 
@@ -39,7 +39,7 @@ fn seen_since(pods: &[Value], started: &str) -> Verdict {
             let Some(since) = container.pointer("/state/running/startedAt").and_then(Value::as_str) else { continue };
             if second(since) < second(started) {
                 let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-                return Verdict::NotYet(format!("pod {name} is shown as it was before"));
+                return Verdict::NotYet(format!("pod {name} still has its state from before the restart"));
             }
         }
     }
@@ -57,6 +57,9 @@ mod tests {
         let pod = |since: &str| json!({ "metadata": { "name": "p" }, "status": { "containerStatuses": [{ "state": { "running": { "startedAt": since } } }] } });
         let started = "2026-11-24T08:00:55.123456789Z";
         assert_eq!(seen_since(&[pod("2026-11-24T08:00:55Z"), json!({})], started), Verdict::Yes);
-        assert_eq!(seen_since(&[pod("2026-11-24T07:59:00Z")], started), Verdict::NotYet("pod p is shown as it was before".to_owned()));
+        assert_eq!(
+            seen_since(&[pod("2026-11-24T07:59:00Z")], started),
+            Verdict::NotYet("pod p still has its state from before the restart".to_owned())
+        );
     }
 }

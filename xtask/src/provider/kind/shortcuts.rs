@@ -13,17 +13,17 @@ const KEY: &str = "/etc/kubernetes/pki/apiserver.key";
 
 /// Descriptions for `plan`.
 pub(super) const NAMES: [&str; 11] = [
-    "etcd does not wait for the disk: a machine that loses power may lose the cluster's objects; PostgreSQL's own data is always flushed",
-    "scheduler, controller manager and operator hold no elections, since there is one of each",
-    "scheduler and controllers share one identity that may do everything; the controllers call the API server as often as they like",
-    "scheduler, controller manager and the kubelet of a cluster of one node serve with the API server's certificate",
-    "kube-proxy takes in a new endpoint within a tenth of a second, which would be too often for many",
-    "the cluster's keys are of elliptic curves, which are made in no time",
-    "a cluster of one node is made without what upgrades and further nodes would need: its etcd elects itself at once, a node image from packages has one DNS server, and its certificates end after a year",
-    "operator and API server call each other at their own addresses, which are there before their Services' are, and so does the DNS server of a node image from packages call the API server",
-    "a node may read all claims and volumes, not only those of its pods: the API server may learn of a pod after the node does",
-    "a node image from packages makes the files of the database's first instance while the cluster comes up, with the operator's own program; the operator takes them over as after a restore, and there is no Job of its own",
-    "the operator's definitions are without their descriptions: `kubectl explain` has no words for its kinds",
+    "etcd runs without fsync: after a power failure the cluster's objects may be lost; PostgreSQL's data is always flushed",
+    "scheduler, controller manager and operator run without leader election, since there is one of each",
+    "scheduler and controller manager run as cluster-admin, and the controllers may send 300 instead of 20 requests a second",
+    "scheduler, controller manager and the kubelet of a one-node cluster use the API server's serving certificate",
+    "kube-proxy syncs endpoints every 0.1 s, which would be too often in a large cluster",
+    "the cluster's keys are ECDSA, which are faster to generate than RSA",
+    "a one-node cluster cannot be upgraded or extended: etcd has a short election timeout, the node image from packages runs one CoreDNS pod, and certificates expire after a year",
+    "operator, API server and (node image from packages) CoreDNS call each other directly, not through Services, which kube-proxy sets up later",
+    "RBAC lets nodes read all PVCs and PVs, not only those of their pods: the node authorizer may see a pod after the kubelet does",
+    "the node image from packages runs initdb for the first database instance while the cluster starts, with the operator's own code; the operator adopts the PVC instead of running its Job",
+    "the operator's CRDs have no descriptions: `kubectl explain` shows none for its kinds",
 ];
 
 /// Adds the shortcuts to kind's configuration; settings in the file have priority. The node image from packages has its own patches for

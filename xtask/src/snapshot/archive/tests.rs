@@ -18,8 +18,8 @@ fn a_file_that_is_no_snapshot_is_refused_before_anything_happens() {
         Archive::open(&path, WrittenBy::PgDump).err().map(|it| it.to_string()).unwrap_or_default()
     };
     assert_eq!(refused(b"PGDMP\x01"), "");
-    assert!(refused(b"").contains("is no snapshot"));
-    assert!(refused(b"SELECT 1;").contains("is no snapshot"));
+    assert!(refused(b"").contains("is not a snapshot"));
+    assert!(refused(b"SELECT 1;").contains("is not a snapshot"));
     assert!(Archive::open(Path::new("/no/such/file"), WrittenBy::PgDump).is_err());
 }
 
@@ -50,7 +50,7 @@ fn a_snapshot_that_is_cut_anywhere_in_its_last_line_or_before_it_is_refused() {
     // Without the last newline the facts are still complete.
     for end in length..bytes.len() - 1 {
         let said = opened(&bytes[..end], WrittenBy::Snapshot).err().unwrap_or_else(|| panic!("cut at {end}, and accepted"));
-        assert!(said.contains("cut short"), "{end}: {said}");
+        assert!(said.contains("is truncated"), "{end}: {said}");
     }
     assert!(opened(&bytes, WrittenBy::Snapshot).unwrap().facts.is_some());
     let mut archive = opened(&bytes[..length], WrittenBy::PgDump).unwrap();

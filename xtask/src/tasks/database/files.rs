@@ -39,7 +39,7 @@ pub(super) fn bring(env: &Env, cluster: &Cluster, database: &Value) -> Result<bo
         Ok(None) => Ok(false),
         Err(error) => {
             env.interrupt.check()?;
-            env.note(ID, format!("the operator makes the database's files, since they could not be made before it: {error:#}"));
+            env.note(ID, format!("the operator's Job runs initdb, since it failed ahead of time: {error:#}"));
             Ok(false)
         }
     }

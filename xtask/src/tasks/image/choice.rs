@@ -150,12 +150,12 @@ mod tests {
                 && said.contains("use Docker 23.0 or newer"),
             "{said}"
         );
-        let said = chosen("FROM x\nRUN <<E\nE\n", &Builder::Classic("DOCKER_BUILDKIT=0 asks for the classic builder".to_owned()), true);
-        assert!(said.contains("line 2: `RUN with a heredoc` needs BuildKit, and DOCKER_BUILDKIT=0 asks"), "{said}");
+        let said = chosen("FROM x\nRUN <<E\nE\n", &Builder::Classic("DOCKER_BUILDKIT=0 selects the classic builder".to_owned()), true);
+        assert!(said.contains("line 2: `RUN with a heredoc` needs BuildKit, and DOCKER_BUILDKIT=0 selects"), "{said}");
         let said = chosen("# syntax=r.example/own:1\nFROM x", &old(), false);
         assert!(said.contains("line 1: `# syntax=r.example/own:1` names a reader of its own"), "{said}");
         let said = chosen("FROM x\nRUN --security=insecure x", &old(), true);
-        assert!(said.contains("line 2: `RUN --security` cannot be done: no step of a build gets the host's privileges"), "{said}");
+        assert!(said.contains("line 2: `RUN --security` cannot be done: the tool gives no build step the host's privileges"), "{said}");
         let said = chosen("FROM x\nRUN --mount=type=ssh x", &old(), false);
         assert!(said.contains("`RUN --mount=type=ssh` asks the client for a secret or a key"), "{said}");
     }

@@ -81,5 +81,5 @@ fn another_services_refusal_is_not_the_databases_even_beside_its_driver() {
     let grant = "django.db.utils.ProgrammingError: role \"ghost\" does not exist\n";
     check(&read(web(crashed(1, "Error")), &[], grant), Code::Crash, "role \"ghost\" does not exist", "logs");
     let tls = "error: pg_hba.conf rejects connection for host \"10.0.0.1\", user \"polls\", database \"polls\", no encryption\n  code: '28000',\n";
-    check(&read(web(crashed(1, "Error")), &[], tls), Code::DatabaseRefused, "the database takes connections with TLS only", "");
+    check(&read(web(crashed(1, "Error")), &[], tls), Code::DatabaseRefused, "the database accepts TLS connections only", "");
 }
