@@ -25,7 +25,7 @@ use crate::errors::Problem;
 
 pub use crate::config::cluster_type::ClusterType;
 pub use crate::config::origin::{Origin, Resolved};
-pub use crate::config::service::Service;
+pub use crate::config::service::{Service, Volume};
 pub use crate::config::service_name::ServiceName;
 
 /// The whole file. Every key has a default that works.

@@ -8,6 +8,7 @@ pub mod manifests;
 pub mod objects;
 pub mod operator;
 pub mod parts;
+pub mod plain;
 pub mod roles;
 pub mod scope;
 pub mod secrets;

@@ -36,6 +36,7 @@ pub(crate) fn run(env: &Env, output: Output, restore: Option<&Path>) -> Result<(
     provider(env).check(env)?;
     doctor::before_create(env)?;
     image::refuse_early(env)?;
+    wanted::refuse_manifests(env)?;
     if let Some(file) = restore {
         db::refuse_used(env, file)?;
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::config::{
-    ClusterConfig, ClusterType, Config, FILE, Service, ServiceName,
+    ClusterConfig, ClusterType, Config, FILE, Service, ServiceName, Volume,
     form::{
         control_character, database_name, host_name, image_name, image_place, image_reference, inside, label, mirror, postgresql_image,
         quantity, registry, role, tag, url_path,
@@ -108,9 +108,40 @@ fn service(service: &Service, table: &str, check: &mut impl FnMut(&str, Option<S
     if !service.page.is_empty() {
         check("page", url_path(&service.page));
     }
+    if service.port == Some(0) {
+        check("port", Some("must be between 1 and 65535".to_owned()));
+    }
+    check("health", service.health.as_deref().and_then(url_path));
+    for (key, words) in [("command", &service.command), ("migrate", &service.migrate)] {
+        let is_empty = words.as_ref().is_some_and(|it| it.first().is_none_or(|it| it.trim().is_empty()));
+        check(key, is_empty.then(|| "names no program; leave the key out for the image's own command".to_owned()));
+    }
+    check("schedule", service.schedule.as_deref().and_then(schedule));
+    check("memory", quantity(&service.memory));
+    check("writable", service.writable.iter().find_map(|it| container_path(it)));
+    check("env", service.env.keys().find_map(|it| variable(it)));
+    let volume = |(name, it): (&String, &Volume)| label(name, 30).or_else(|| container_path(&it.path)).or_else(|| quantity(&it.size));
+    check("volumes", service.volumes.iter().find_map(|it| volume(it)));
     if !service.text.is_empty() && service.text.trim().is_empty() {
         check("text", Some("is blank, which every page holds; leave the key out to ask for no text".to_owned()));
     }
+}
+
+/// Five fields of cron's, or one of its names; the API server judges the rest.
+fn schedule(text: &str) -> Option<String> {
+    let good = text.starts_with('@') || text.split_whitespace().count() == 5;
+    (!good).then(|| format!("`{text}` must have the five fields of cron, such as `0 3 * * *`"))
+}
+
+fn container_path(text: &str) -> Option<String> {
+    let good = text.starts_with('/') && text.len() > 1 && !text.split('/').any(|it| it == "..");
+    (!good).then(|| format!("`{text}` must be an absolute path in the container"))
+}
+
+/// A name that every shell takes.
+fn variable(name: &str) -> Option<String> {
+    let good = name.chars().all(|it| it.is_ascii_alphanumeric() || it == '_') && name.starts_with(|it: char| it.is_ascii_alphabetic() || it == '_');
+    (!good).then(|| format!("`{name}` is no name of a variable: letters, digits and `_`, no digit first"))
 }
 
 /// Names of services that are something else: the first service, and folders of `deploy/` or parts that commands name.

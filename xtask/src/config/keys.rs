@@ -132,6 +132,18 @@ macro_rules! key {
     ($path:literal, path $($field:ident).+) => {
         Field { name: $path, show: |it| it.$($field).+.display().to_string(), text: |it| Some(it.$($field).+.display().to_string()), set: |it, text| { it.$($field).+ = PathBuf::from(text); Ok(()) } }
     };
+    // A variable has no list: a shell takes its text apart.
+    ($path:literal, words $($field:ident).+) => {
+        Field {
+            name: $path,
+            show: |it| it.$($field).+.as_ref().map(|it| it.join(" ")).unwrap_or_default(),
+            text: |_| None,
+            set: |it, text| {
+                it.$($field).+ = Some(["sh", "-c", text].map(str::to_owned).to_vec());
+                Ok(())
+            },
+        }
+    };
     ($path:literal, parsed $($field:ident).+) => {
         Field { name: $path, show: |it| it.$($field).+.to_string(), text: |_| None, set: |it, text| { it.$($field).+ = parse(text)?; Ok(()) } }
     };
@@ -149,7 +161,7 @@ pub(super) const OF_IMAGE: [&str; 8] = ["path", "patch_dir", "dockerfile", "requ
 const BEFORE: [Field<Config>; 2] = [key!("name", optional name), key!("namespace", text namespace)];
 
 /// The keys of a service.
-const SERVICE: [Field<Service>; 14] = [
+const SERVICE: [Field<Service>; 21] = [
     key!("uses", optional uses),
     key!("path", path path),
     key!("patch_dir", path patch_dir),
@@ -172,6 +184,21 @@ const SERVICE: [Field<Service>; 14] = [
     key!("host", text host),
     key!("page", text page),
     key!("text", text text),
+    key!("port", optional port),
+    key!("health", optional health),
+    key!("command", words command),
+    key!("migrate", words migrate),
+    key!("schedule", optional schedule),
+    key!("memory", text memory),
+    Field {
+        name: "writable",
+        show: |it| it.writable.join(","),
+        text: |_| None,
+        set: |it, text| {
+            it.writable = text.split(',').filter(|it| !it.is_empty()).map(str::to_owned).collect();
+            Ok(())
+        },
+    },
 ];
 
 /// The keys below the services.

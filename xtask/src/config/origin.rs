@@ -107,14 +107,19 @@ pub(crate) fn unknown(text: &str) -> Vec<(String, usize)> {
     let is_table_of = |path: &str| fixed.iter().any(|it| it.path.starts_with(&format!("{path}."))) || is_table(path, "services");
     let is_service = |path: &str| path.strip_prefix("services.").is_some_and(|it| !it.contains('.'));
     let is_own = |path: &str| {
-        is_table(path, "images.mirrors")
-            || is_table(path, "frontend.packages")
-            || key_of_service(path).is_some_and(|key| is_table(key, "packages"))
+        let key = key_of_service(path).or_else(|| path.strip_prefix("frontend."));
+        is_table(path, "images.mirrors") || key.is_some_and(|key| is_table(key, "packages") || is_table(key, "env") || is_volume(key))
     };
     let is_empty_table = |path: &str| path == "services" || is_service(path) || (is_table_of(path) && !path.starts_with("services."));
     let mut out = leaves(text);
     out.retain(|(path, _)| !is_known(path) && !is_own(path) && !is_empty_table(path) && !is_table(path, FORMER));
     out
+}
+
+/// `volumes.media.size`, or an empty table above it.
+fn is_volume(key: &str) -> bool {
+    let parts: Vec<&str> = key.split('.').collect();
+    matches!(parts.as_slice(), ["volumes"] | ["volumes", _] | ["volumes", _, "path" | "size"])
 }
 
 fn is_table(path: &str, table: &str) -> bool {

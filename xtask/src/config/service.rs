@@ -42,8 +42,45 @@ pub struct Service {
     pub host: String,
     /// The page that must answer 200. Not set for a further service: its pods need only be ready.
     pub page: String,
+    /// The port that the container listens on, also given to it as `PORT`. Not set: 8000 for the first service, none for others. This key
+    /// and those below it are for manifests that the tool writes: see docs/contract.md.
+    #[schemars(range(min = 1))]
+    pub port: Option<u16>,
+    /// The path that answers 200 when the service is well, for its probes. Not set: a connection to the port is enough.
+    pub health: Option<String>,
+    /// The container's command, word by word. Not set: the image's own.
+    pub command: Option<Vec<String>>,
+    /// The command that brings the database's tables to the image's version, run to its end before new pods start. Not set: none.
+    pub migrate: Option<Vec<String>>,
+    /// When a CronJob runs the command, as cron writes it: `0 3 * * *`. Not set: it runs all the time.
+    pub schedule: Option<String>,
+    /// The memory that a pod may use, as Kubernetes writes quantities.
+    pub memory: String,
+    /// Folders that the service may write to and that are empty in each new pod; `/tmp` is one anyway.
+    pub writable: Vec<String>,
+    /// Further variables. `$(NAME)` stands for a variable of the contract: `DB_HOST = "$(PGHOST)"`.
+    pub env: BTreeMap<String, String>,
+    /// Folders whose content stays, by name: a PVC each.
+    pub volumes: BTreeMap<String, Volume>,
     /// Text that the page must hold for `validate`. Not set: no text is looked for, and `validate` asks for the status 200 alone.
     pub text: String,
+}
+
+/// A folder of a service whose content stays when its pods are replaced.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Volume {
+    /// Where it is in the container.
+    pub path: String,
+    /// As Kubernetes writes quantities.
+    #[serde(default = "Volume::size")]
+    pub size: String,
+}
+
+impl Volume {
+    fn size() -> String {
+        "1Gi".to_owned()
+    }
 }
 
 impl Default for Service {
@@ -64,11 +101,36 @@ impl Default for Service {
             host: "polls.localhost".to_owned(),
             page: "/".to_owned(),
             text: String::new(),
+            port: None,
+            health: None,
+            command: None,
+            migrate: None,
+            schedule: None,
+            memory: "512Mi".to_owned(),
+            writable: Vec::new(),
+            env: BTreeMap::new(),
+            volumes: BTreeMap::new(),
         }
     }
 }
 
 impl Service {
+    /// The keys that are set and that only manifests of the tool's own follow.
+    pub fn for_plain_manifests(&self) -> Vec<&'static str> {
+        let set = [
+            ("port", self.port.is_some()),
+            ("health", self.health.is_some()),
+            ("command", self.command.is_some()),
+            ("migrate", self.migrate.is_some()),
+            ("schedule", self.schedule.is_some()),
+            ("memory", self.memory != Service::default().memory),
+            ("writable", !self.writable.is_empty()),
+            ("env", !self.env.is_empty()),
+            ("volumes", !self.volumes.is_empty()),
+        ];
+        set.into_iter().filter(|(_, it)| *it).map(|(key, _)| key).collect()
+    }
+
     /// The defaults of `[services.NAME]`: every path has the service's name, one pod, no page.
     pub fn named(name: &str) -> Service {
         Service {

@@ -1,15 +1,23 @@
 //! Manifests as data: the files of a folder that `kubectl apply -f` would read, in name order, with the place of every object.
 
-use std::{fmt, fs, path::Path};
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::{
-    config::ServiceName,
-    deploy::yaml::{self, Document},
+    config::{Service, ServiceName},
+    deploy::{
+        plain::{self, Plain},
+        secrets,
+        yaml::{self, Document},
+    },
     env::Env,
     errors::{Code, Problem},
+    patch::{self, queue},
     regular,
 };
 
@@ -52,15 +60,15 @@ pub fn read_folder(dir: &Path) -> Result<Vec<Manifest>> {
         let text = regular::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
         out.extend(read(&text, &name_of(&path))?);
     }
-    refuse_twins(std::iter::once(&out))?;
+    refuse_twins(std::iter::once(&out), "")?;
     Ok(out)
 }
 
-/// Refuses an object that stands twice in these folders: only the last one would count.
-pub fn refuse_twins<'a>(folders: impl Iterator<Item = &'a Vec<Manifest>>) -> Result<()> {
+/// Refuses an object that stands twice in these folders: only the last one would count. An object without a namespace is in `home`.
+pub fn refuse_twins<'a>(folders: impl Iterator<Item = &'a Vec<Manifest>>, home: &str) -> Result<()> {
     let all: Vec<&Manifest> = folders.flatten().collect();
     for (index, one) in all.iter().enumerate() {
-        if let Some(earlier) = all[..index].iter().find(|it| identity(&it.object) == identity(&one.object)) {
+        if let Some(earlier) = all[..index].iter().find(|it| identity(&it.object, home) == identity(&one.object, home)) {
             // Every service may say in which namespace it is.
             if one.object["kind"] == "Namespace" && earlier.place.file != one.place.file {
                 continue;
@@ -73,15 +81,76 @@ pub fn refuse_twins<'a>(folders: impl Iterator<Item = &'a Vec<Manifest>>) -> Res
 }
 
 /// The manifests of a service: of `deploy/NAME`, of `deploy/frontend` for the first one.
+///
+/// A folder without a workload of its own (Deployment, StatefulSet, DaemonSet, CronJob, Pod), or no folder, has the manifests that the tool
+/// writes (`plain.rs`): an object of the folder takes the place of the one of its kind and name, or comes beside them.
 pub fn of_service(env: &Env, service: Option<ServiceName>) -> Result<Vec<Manifest>> {
-    let Some(name) = service else { return read_folder(&env.files.folder("deploy/frontend")?) };
-    let folder = env.path(format!("deploy/{name}"));
-    if !folder.is_dir() {
-        let what = format!("services.{name} has no manifests: there is no folder deploy/{name}");
-        let hint = "write its Deployment there, with the image `IMAGE:set-by-pocdeploy`, or take the service out of Pocdeploy.toml";
+    let name = service.map_or_else(|| "frontend".to_owned(), |it| it.to_string());
+    let own = own_folder(env, service)?.map_or_else(|| Ok(Vec::new()), |it| read_folder(&it))?;
+    let config = env.config.service(service);
+    if own.iter().any(|it| WORKLOADS.iter().any(|kind| it.object["kind"] == *kind)) {
+        let Some(key) = config.for_plain_manifests().into_iter().next() else { return Ok(own) };
+        let table = service.map_or_else(|| "frontend".to_owned(), |it| format!("services.{it}"));
+        let what = format!("{table}.{key} means nothing: deploy/{name} has a workload of its own, which says it itself");
+        return Err(Problem::config(what).code(Code::Manifest).hint("take the key out of Pocdeploy.toml, or the workload out of the folder").into());
+    }
+    if service.is_some() && config.uses.is_some() && config.command.is_none() {
+        let what = format!("services.{name} has neither a command nor a workload in deploy/{name}: it would be a second copy of the service that it uses");
+        let hint = format!("write `command = [\"…\"]` into [services.{name}], or its Deployment into deploy/{name}");
         return Err(Problem::config(what).code(Code::Manifest).hint(hint).into());
     }
-    read_folder(&folder)
+    let database = database_name(env)?;
+    // A service that runs the image of another shares its key, unless it has one of its own.
+    let secret = secrets::key_name(if config.secret_key.is_some() { service } else { env.config.image_of(service) });
+    let plain = Plain { config: &env.config, service, database: &database, secret: &secret };
+    let mut out: Vec<Manifest> = plain.objects().into_iter().map(|object| written(&name, object)).collect();
+    let namespace = &env.config.namespace;
+    out.retain(|it| !own.iter().any(|one| identity(&one.object, namespace) == identity(&it.object, namespace)));
+    out.extend(own);
+    Ok(out)
+}
+
+/// The database's manifests: of `deploy/database`, else those that the tool writes.
+pub fn of_database(env: &Env) -> Result<Vec<Manifest>> {
+    let own = env.path("deploy/database");
+    if own.is_dir() || (is_example(env)? && env.files.carried_folder("deploy/database")?.is_some()) {
+        return read_folder(&env.files.folder("deploy/database")?);
+    }
+    Ok(plain::database(&env.config).into_iter().map(|object| written("database", object)).collect())
+}
+
+/// The name of the `Cluster`.
+fn database_name(env: &Env) -> Result<String> {
+    let found = of_database(env)?.into_iter().find(|it| it.object["kind"] == "Cluster");
+    Ok(found.and_then(|it| it.object["metadata"]["name"].as_str().map(str::to_owned)).unwrap_or_default())
+}
+
+/// The kinds that run pods.
+const WORKLOADS: [&str; 5] = ["Deployment", "StatefulSet", "DaemonSet", "CronJob", "Pod"];
+
+/// An object of the tool's own.
+fn written(name: &str, object: Value) -> Manifest {
+    Manifest { object, place: Place { file: format!("written by the tool for {name}"), line: 1 } }
+}
+
+/// The folder of a service's own manifests; for the example, what an installed program embeds.
+fn own_folder(env: &Env, service: Option<ServiceName>) -> Result<Option<PathBuf>> {
+    let name = service.map_or_else(|| "frontend".to_owned(), |it| it.to_string());
+    let own = env.path(format!("deploy/{name}"));
+    if service.is_none() && is_example(env)? {
+        return env.files.folder("deploy/frontend").map(Some);
+    }
+    Ok(own.is_dir().then_some(own))
+}
+
+/// Whether the first service is the example for which an installed program embeds manifests and patches: its patches fit. In a checkout
+/// everything is the project's own.
+fn is_example(env: &Env) -> Result<bool> {
+    let service = &env.config.frontend;
+    let Some(patches) = env.files.carried_folder(Service::default().patch_dir)? else { return Ok(false) };
+    let source = env.path(&service.path);
+    let exists = |name: &str| source.join(name).symlink_metadata().is_ok();
+    Ok(patch::absent(&queue::read(&patches, &exists)?.patches, &source).is_none())
 }
 
 /// The objects of one file. `file` is its name in messages.
@@ -174,10 +243,11 @@ fn bad(place: &Place, what: &str) -> anyhow::Error {
 }
 
 /// Group, kind, namespace and name.
-fn identity(object: &Value) -> (String, String, String, String) {
+fn identity(object: &Value, home: &str) -> (String, String, String, String) {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     let group = text("/apiVersion").rsplit_once('/').map(|(group, _)| group.to_owned()).unwrap_or_default();
-    (group, text("/kind"), text("/metadata/namespace"), text("/metadata/name"))
+    let namespace = text("/metadata/namespace");
+    (group, text("/kind"), if namespace == home { String::new() } else { namespace }, text("/metadata/name"))
 }
 
 /// `deploy/frontend/worker.yaml`: folders of embedded files lie elsewhere, under the same last names.

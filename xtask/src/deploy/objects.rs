@@ -241,7 +241,7 @@ pub fn inputs_of(object: &Value) -> Option<&str> {
 
 /// Whether a setting of this name follows from the application's address.
 pub fn follows_address(name: &str) -> bool {
-    ["ALLOWED_HOSTS", "TRUSTED_ORIGINS", "PLAIN_HTTP_HOSTS"].iter().any(|it| name.ends_with(it))
+    ["ALLOWED_HOSTS", "TRUSTED_ORIGINS", "PLAIN_HTTP_HOSTS", "APP_URL"].iter().any(|it| name.ends_with(it))
 }
 
 /// The settings of the application that follow from its address, wherever the manifest has a key for them.
@@ -271,6 +271,8 @@ fn addresses(data: &mut Value, values: &Values<'_>) {
             *value = json!(hosts.join(","));
         } else if name.ends_with("TRUSTED_ORIGINS") {
             *value = json!(origins.join(","));
+        } else if name.ends_with("APP_URL") {
+            *value = json!(values.address.map(|it| it.origin.clone()).unwrap_or_default());
         } else if name.ends_with("PLAIN_HTTP_HOSTS") {
             *value = json!(plain_hosts.join(","));
         }

@@ -60,7 +60,7 @@ const POSTGRES: &str = "postgres";
 
 impl Parts {
     pub fn read(env: &Env) -> Result<Parts> {
-        let database = manifests::read_folder(&env.files.folder("deploy/database")?)?;
+        let database = manifests::of_database(env)?;
         let frontend = manifests::of_service(env, None)?;
         let mut parts = Parts::of(&env.config.namespace, &env.config.frontend.image, &database, &frontend)?;
         for (service, config) in env.config.all_services() {

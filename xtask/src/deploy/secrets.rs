@@ -6,7 +6,26 @@ use anyhow::{Context as _, Result};
 use k8s_openapi::ByteString;
 use serde_json::{Value, json};
 
-use crate::{config::Secret, deploy::objects::INSTANCE};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::{
+    config::{Database, Secret, ServiceName},
+    deploy::objects::INSTANCE,
+};
+
+/// The Secret with the first service's secret key, under the key `secret-key`.
+pub const APP_SECRET: &str = "polls-app";
+
+/// The Secret with a service's secret key, under the key `secret-key`; nothing is the first service.
+pub fn key_name(service: Option<ServiceName>) -> String {
+    service.map_or_else(|| APP_SECRET.to_owned(), |name| format!("{name}-app"))
+}
+
+/// The URI of the database, as CloudNativePG writes one for a password that it generates: `postgresql://user:password@host:5432/name`.
+pub fn database_uri(database: &Database, password: &Secret, host: &str) -> String {
+    let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    format!("postgresql://{}:{}@{host}:5432/{}", encoded(&database.user), encoded(password.expose()), encoded(&database.name))
+}
 
 /// A Secret with the given entries.
 pub fn object(namespace: &str, name: &str, kind: &str, instance: &str, entries: &[(&str, &str)]) -> Result<Value> {

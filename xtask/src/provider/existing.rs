@@ -150,7 +150,7 @@ impl Provider for Existing {
 
     fn address(&self, env: &Env) -> Result<Option<Address>> {
         if expose(env) == Expose::Ingress {
-            let objects = manifests::read_folder(&env.files.folder("deploy/frontend")?)?;
+            let objects = manifests::of_service(env, None)?;
             let has_tls = objects.iter().any(|it| it.object["kind"] == "Ingress" && it.object.pointer("/spec/tls/0").is_some());
             return Ok(Some(Address::new(format!("{}://{}", if has_tls { "https" } else { "http" }, env.config.frontend.host))));
         }

@@ -25,8 +25,7 @@ use crate::{
     tasks::{image, migration_key},
 };
 
-/// The Secret with the first service's secret key, under the key `secret-key`.
-pub const APP_SECRET: &str = "polls-app";
+pub use crate::deploy::secrets::APP_SECRET;
 
 /// The operator's release, in the order in which it can be applied: namespace and definitions first.
 pub(super) fn operator(env: &Env) -> Result<Vec<Value>> {
@@ -99,7 +98,9 @@ fn given_secret(env: &Env, cluster: &Value) -> Result<Option<Value>> {
     let database = &env.config.database;
     let Some(password) = &database.password else { return Ok(None) };
     let host = format!("{}-rw", cluster["metadata"]["name"].as_str().unwrap_or_default());
+    let uri = secrets::database_uri(database, password, &format!("{host}.{}", env.config.namespace));
     let entries = [
+        ("uri", uri.as_str()),
         ("username", database.user.as_str()),
         ("password", password.expose()),
         ("dbname", database.name.as_str()),
@@ -232,12 +233,7 @@ impl App {
 /// another has none of its own, unless its key is given: it shares that one's.
 fn key_secrets(env: &Env) -> Vec<(String, Option<&Secret>)> {
     let has_one = env.config.all_services().filter(|(_, it)| it.uses.is_none() || it.secret_key.is_some());
-    has_one.map(|(name, it)| (secret_name(name), it.secret_key.as_ref())).collect()
-}
-
-/// The Secret with a service's secret key, under the key `secret-key`.
-fn secret_name(service: Option<ServiceName>) -> String {
-    service.map_or_else(|| APP_SECRET.to_owned(), |name| format!("{name}-app"))
+    has_one.map(|(name, it)| (secrets::key_name(name), it.secret_key.as_ref())).collect()
 }
 
 /// The object of such a Secret.
@@ -275,6 +271,11 @@ pub fn plain(env: &Env, app: &str, postgresql: &str) -> Result<(Vec<Value>, Vec<
     Ok((database, rest))
 }
 
+/// Refuses manifests that cannot be applied, before anything is made.
+pub fn refuse_manifests(env: &Env) -> Result<()> {
+    Folders::read(env).map(drop)
+}
+
 /// The operator's application secret of a `Cluster`.
 fn application_secret(cluster: &Value) -> String {
     format!("{}-app", cluster["metadata"]["name"].as_str().unwrap_or_default())
@@ -287,7 +288,7 @@ pub fn credentials(env: &Env) -> Result<String> {
 
 /// The `Cluster` as its manifest says.
 fn cluster_manifest(env: &Env) -> Result<Value> {
-    let objects = manifests::read_folder(&env.files.folder("deploy/database")?)?;
+    let objects = manifests::of_database(env)?;
     let is_database = |it: &Value| it["kind"] == "Cluster" && scope::group(it) == "postgresql.cnpg.io";
     Ok(objects.into_iter().map(|it| it.object).find(is_database).unwrap_or_default())
 }
@@ -331,7 +332,7 @@ struct Folder {
 
 impl Folders {
     fn read(env: &Env) -> Result<Folders> {
-        let database = manifests::read_folder(&env.files.folder("deploy/database")?)?;
+        let database = manifests::of_database(env)?;
         let mut services: Vec<Folder> = Vec::new();
         for (service, _) in env.config.all_services() {
             let manifests = manifests::of_service(env, service)?;
@@ -342,7 +343,8 @@ impl Folders {
             }
             services.push(Folder { service, manifests, roles });
         }
-        manifests::refuse_twins(std::iter::once(&database).chain(services.iter().map(|it| &it.manifests)))?;
+        let all = std::iter::once(&database).chain(services.iter().map(|it| &it.manifests));
+        manifests::refuse_twins(all, &services[0].roles.home)?;
         Ok(Folders { database, services })
     }
 

@@ -1,0 +1,374 @@
+//! The manifests that the tool writes itself, for a service whose folder in `deploy/` holds no workload, and for a database without a
+//! folder: one plain set for any application. What a pod is told of its surroundings is the contract of docs/contract.md.
+
+use serde_json::{Value, json};
+
+use crate::{
+    config::{Config, Service, ServiceName},
+    deploy::yaml,
+};
+
+/// The port of the first service where it names none.
+const PORT: u16 = 8000;
+/// The user and group of every pod: the `restricted` standard forbids root, and a name cannot be told from it.
+const USER: u32 = 10001;
+/// The name of the rendered database.
+const DATABASE: &str = "db";
+/// On pods that may reach the database.
+const CLIENT: &str = "dev.pocdeploy/database-client";
+/// Where the database's certificate authority is mounted.
+const AUTHORITY: &str = "/run/secrets/database/ca.crt";
+/// The project's own manifests of a database. Names and labels are replaced.
+const DATABASE_FILES: [&str; 3] = [
+    include_str!("../../../deploy/database/cluster.yaml"),
+    include_str!("../../../deploy/database/networkpolicy.yaml"),
+    include_str!("../../../deploy/database/service.yaml"),
+];
+
+/// What the objects of a service depend on.
+pub struct Plain<'a> {
+    pub config: &'a Config,
+    /// Nothing is the first one.
+    pub service: Option<ServiceName>,
+    /// The name of the `Cluster`.
+    pub database: &'a str,
+    /// The Secret with the service's key.
+    pub secret: &'a str,
+}
+
+/// The port that the service's container listens on; nothing for one that nobody asks, such as a worker.
+pub fn port(config: &Config, service: Option<ServiceName>) -> Option<u16> {
+    let it = config.service(service);
+    it.port.or_else(|| (service.is_none() && it.schedule.is_none()).then_some(PORT))
+}
+
+/// The database: the project's own set, with neutral names.
+pub fn database(config: &Config) -> Vec<Value> {
+    let mut out = Vec::new();
+    for text in DATABASE_FILES {
+        let found = yaml::documents(text).map(|it| it.into_iter().map(|it| it.value).collect()).unwrap_or_else(|_| Vec::<Value>::new());
+        out.extend(found.into_iter().map(|it| neutral(it, &config.namespace)));
+    }
+    for policy in out.iter_mut().filter(|it| it["kind"] == "NetworkPolicy") {
+        policy["spec"]["ingress"][0]["from"] = json!([{ "podSelector": { "matchLabels": { CLIENT: "true" } } }]);
+    }
+    out
+}
+
+/// Takes the example's name out of an object.
+fn neutral(value: Value, app: &str) -> Value {
+    match value {
+        Value::String(text) => match text.strip_prefix("polls-db") {
+            Some(rest) => json!(format!("{DATABASE}{rest}")),
+            None if text == "polls" => json!(app),
+            None => Value::String(text),
+        },
+        Value::Array(items) => items.into_iter().map(|it| neutral(it, app)).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(name, it)| (name, neutral(it, app))).collect(),
+        other => other,
+    }
+}
+
+impl Plain<'_> {
+    /// Every object of the service: what it needs, its workload, and what leads to it.
+    pub fn objects(&self) -> Vec<Value> {
+        let mut out = Vec::new();
+        if self.service.is_none() {
+            out.extend([self.namespace(), self.default_deny()]);
+        }
+        out.extend([self.account(), self.settings()]);
+        out.extend(self.claims());
+        out.push(self.policy());
+        out.extend(self.migration());
+        match &self.config().schedule {
+            Some(schedule) => out.push(self.cron_job(schedule)),
+            None => out.push(self.deployment()),
+        }
+        out.extend(self.published());
+        out
+    }
+
+    fn config(&self) -> &Service {
+        self.config.service(self.service)
+    }
+
+    fn name(&self) -> String {
+        self.service.map_or_else(|| "frontend".to_owned(), |it| it.to_string())
+    }
+
+    fn port(&self) -> Option<u16> {
+        port(self.config, self.service)
+    }
+
+    fn labels(&self, component: &str) -> Value {
+        json!({
+            "app.kubernetes.io/name": self.name(),
+            "app.kubernetes.io/component": component,
+            "app.kubernetes.io/part-of": self.config.namespace,
+            "app.kubernetes.io/managed-by": "pocdeploy",
+        })
+    }
+
+    fn object(&self, api_version: &str, kind: &str, name: &str) -> Value {
+        json!({
+            "apiVersion": api_version,
+            "kind": kind,
+            "metadata": { "name": name, "namespace": self.config.namespace, "labels": self.labels(&self.name()) },
+        })
+    }
+
+    fn namespace(&self) -> Value {
+        let mut labels = json!({ "app.kubernetes.io/part-of": self.config.namespace, "app.kubernetes.io/managed-by": "pocdeploy" });
+        for mode in ["enforce", "warn", "audit"] {
+            labels[format!("pod-security.kubernetes.io/{mode}")] = json!("restricted");
+        }
+        json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": self.config.namespace, "labels": labels } })
+    }
+
+    /// Nobody reaches a pod but by a policy of its own. What pods ask is left open: an application may call any service.
+    fn default_deny(&self) -> Value {
+        let mut out = self.object("networking.k8s.io/v1", "NetworkPolicy", "default-deny");
+        out["spec"] = json!({ "podSelector": {}, "policyTypes": ["Ingress"] });
+        out
+    }
+
+    fn account(&self) -> Value {
+        let mut out = self.object("v1", "ServiceAccount", &self.name());
+        out["automountServiceAccountToken"] = json!(false);
+        out
+    }
+
+    /// Settings that follow from the address: the tool sets their values.
+    fn settings(&self) -> Value {
+        let mut out = self.object("v1", "ConfigMap", &self.name());
+        out["data"] = json!({ "ALLOWED_HOSTS": "", "TRUSTED_ORIGINS": "", "PLAIN_HTTP_HOSTS": "", "APP_URL": "" });
+        out
+    }
+
+    fn claims(&self) -> Vec<Value> {
+        let claim = |(name, it): (&String, &crate::config::Volume)| {
+            let mut out = self.object("v1", "PersistentVolumeClaim", &format!("{}-{name}", self.name()));
+            out["spec"] = json!({ "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": it.size } } });
+            out
+        };
+        self.config().volumes.iter().map(claim).collect()
+    }
+
+    fn policy(&self) -> Value {
+        let mut out = self.object("networking.k8s.io/v1", "NetworkPolicy", &self.name());
+        // The first service is asked from outside, others by pods of the namespace.
+        let from = if self.service.is_none() { json!([]) } else { json!([{ "podSelector": {} }]) };
+        let ingress = self.port().map(|port| {
+            let mut rule = json!({ "ports": [{ "port": port, "protocol": "TCP" }] });
+            if from != json!([]) {
+                rule["from"] = from.clone();
+            }
+            rule
+        });
+        out["spec"] = json!({
+            "podSelector": { "matchLabels": self.selector() },
+            "policyTypes": ["Ingress"],
+            "ingress": ingress.into_iter().collect::<Vec<Value>>(),
+        });
+        out
+    }
+
+    fn selector(&self) -> Value {
+        json!({ "app.kubernetes.io/name": self.name(), "app.kubernetes.io/component": self.name() })
+    }
+
+    fn deployment(&self) -> Value {
+        let mut out = self.object("apps/v1", "Deployment", &self.name());
+        // A volume that one node at a time mounts cannot be in an old pod and a new one.
+        let strategy = if self.config().volumes.is_empty() {
+            json!({ "type": "RollingUpdate", "rollingUpdate": { "maxSurge": "100%", "maxUnavailable": 0 } })
+        } else {
+            json!({ "type": "Recreate" })
+        };
+        let mut template = self.template(&self.name(), self.config().command.as_deref());
+        if let Some(port) = self.port() {
+            let container = &mut template["spec"]["containers"][0];
+            container["ports"] = json!([{ "name": "http", "containerPort": port, "protocol": "TCP" }]);
+            container["readinessProbe"] = self.probe(2, 3);
+            container["livenessProbe"] = self.probe(10, 6);
+            // Requests arrive until every node has learned that the pod is leaving.
+            container["lifecycle"] = json!({ "preStop": { "sleep": { "seconds": 5 } } });
+        }
+        out["spec"] = json!({
+            "replicas": self.config().replicas,
+            "revisionHistoryLimit": 3,
+            "progressDeadlineSeconds": 180,
+            "strategy": strategy,
+            "selector": { "matchLabels": self.selector() },
+            "template": template,
+        });
+        out
+    }
+
+    /// HTTP with a host name that the application takes, or a connection where no path is named.
+    fn probe(&self, period: u32, failures: u32) -> Value {
+        let mut out = json!({ "periodSeconds": period, "timeoutSeconds": 5, "failureThreshold": failures });
+        match &self.config().health {
+            Some(path) => {
+                out["httpGet"] = json!({ "path": path, "port": "http", "httpHeaders": [{ "name": "Host", "value": self.config().host }] });
+            }
+            None => out["tcpSocket"] = json!({ "port": "http" }),
+        }
+        out
+    }
+
+    fn cron_job(&self, schedule: &str) -> Value {
+        let mut out = self.object("batch/v1", "CronJob", &self.name());
+        let mut template = self.template(&self.name(), self.config().command.as_deref());
+        template["spec"]["restartPolicy"] = json!("Never");
+        out["spec"] = json!({
+            "schedule": schedule,
+            "concurrencyPolicy": "Forbid",
+            "jobTemplate": { "spec": { "backoffLimit": 1, "template": template } },
+        });
+        out
+    }
+
+    fn migration(&self) -> Option<Value> {
+        let command = self.config().migrate.as_deref()?;
+        let name = format!("{}-migration", self.name());
+        let mut out = self.object("batch/v1", "Job", &name);
+        out["metadata"]["labels"] = self.labels(&name);
+        out["metadata"]["annotations"] = json!({ "dev.pocdeploy/migration": "true" });
+        let mut template = self.template(&name, Some(command));
+        template["spec"]["restartPolicy"] = json!("Never");
+        template["spec"]["containers"][0]["name"] = json!("migration");
+        out["spec"] = json!({ "backoffLimit": 1, "activeDeadlineSeconds": 420, "template": template });
+        Some(out)
+    }
+
+    /// The Service, and for the first one its Ingress and disruption budget.
+    fn published(&self) -> Vec<Value> {
+        let name = self.name();
+        let mut out = Vec::new();
+        if let (Some(_), None) = (self.port(), &self.config().schedule) {
+            let mut service = self.object("v1", "Service", &name);
+            service["spec"] = json!({ "selector": self.selector(), "ports": [{ "name": "http", "port": 80, "targetPort": "http" }] });
+            out.push(service);
+            if self.service.is_none() {
+                let backend = json!({ "service": { "name": name, "port": { "name": "http" } } });
+                let mut ingress = self.object("networking.k8s.io/v1", "Ingress", &name);
+                ingress["spec"] = json!({ "rules": [{
+                    "host": self.config().host,
+                    "http": { "paths": [{ "path": "/", "pathType": "Prefix", "backend": backend }] },
+                }] });
+                out.push(ingress);
+            }
+        }
+        if self.config().replicas > 1 && self.config().schedule.is_none() {
+            let mut budget = self.object("policy/v1", "PodDisruptionBudget", &name);
+            budget["spec"] = json!({ "maxUnavailable": 1, "selector": { "matchLabels": self.selector() } });
+            out.push(budget);
+        }
+        out
+    }
+
+    fn template(&self, component: &str, command: Option<&[String]>) -> Value {
+        let it = self.config();
+        let mut labels = self.labels(component);
+        labels[CLIENT] = json!("true");
+        let (mut mounts, mut volumes) = (
+            vec![
+                json!({ "name": "tmp", "mountPath": "/tmp" }),
+                json!({ "name": "database", "mountPath": "/run/secrets/database", "readOnly": true }),
+            ],
+            vec![
+                json!({ "name": "tmp", "emptyDir": { "sizeLimit": "256Mi" } }),
+                json!({ "name": "database", "secret": {
+                    "secretName": format!("{}-ca", self.database),
+                    "defaultMode": 0o444,
+                    "items": [{ "key": "ca.crt", "path": "ca.crt" }],
+                } }),
+            ],
+        );
+        for (index, path) in it.writable.iter().enumerate() {
+            mounts.push(json!({ "name": format!("writable-{index}"), "mountPath": path }));
+            volumes.push(json!({ "name": format!("writable-{index}"), "emptyDir": { "sizeLimit": "256Mi" } }));
+        }
+        for (name, volume) in &it.volumes {
+            mounts.push(json!({ "name": name, "mountPath": volume.path }));
+            volumes.push(json!({ "name": name, "persistentVolumeClaim": { "claimName": format!("{}-{name}", self.name()) } }));
+        }
+        let image = &self.config.service(self.config.image_of(self.service)).image;
+        let mut container = json!({
+            "name": self.name(),
+            "image": format!("{image}:set-by-pocdeploy"),
+            "env": self.environment(),
+            "securityContext": {
+                "allowPrivilegeEscalation": false,
+                "readOnlyRootFilesystem": true,
+                "capabilities": { "drop": ["ALL"] },
+            },
+            "volumeMounts": mounts,
+            "resources": {
+                "requests": { "cpu": "100m", "memory": "128Mi", "ephemeral-storage": "16Mi" },
+                "limits": { "cpu": "2", "memory": it.memory, "ephemeral-storage": "1Gi" },
+            },
+        });
+        if let Some(command) = command {
+            container["command"] = json!(command);
+        }
+        json!({
+            "metadata": { "labels": labels },
+            "spec": {
+                "serviceAccountName": self.name(),
+                "automountServiceAccountToken": false,
+                "enableServiceLinks": false,
+                "terminationGracePeriodSeconds": 30,
+                "securityContext": {
+                    "runAsNonRoot": true,
+                    "runAsUser": USER,
+                    "runAsGroup": USER,
+                    "fsGroup": USER,
+                    "seccompProfile": { "type": "RuntimeDefault" },
+                },
+                "containers": [container],
+                "volumes": volumes,
+            },
+        })
+    }
+
+    /// The contract's variables, then the user's own: Kubernetes expands `$(NAME)` of what stands before.
+    fn environment(&self) -> Vec<Value> {
+        let value = |name: &str, text: &str| json!({ "name": name, "value": text });
+        let of_secret = |name: &str, secret: &str, key: &str| json!({ "name": name, "valueFrom": { "secretKeyRef": { "name": secret, "key": key } } });
+        let database = format!("{}-app", self.database);
+        let mut out = Vec::new();
+        if let Some(port) = self.port() {
+            out.push(value("PORT", &port.to_string()));
+        }
+        for (name, key) in [("PGHOST", "host"), ("PGPORT", "port"), ("PGDATABASE", "dbname"), ("PGUSER", "username"), ("PGPASSWORD", "password")] {
+            out.push(of_secret(name, &database, key));
+        }
+        out.push(of_secret("DATABASE_URI", &database, "uri"));
+        out.extend([
+            value("PGSSLMODE", "verify-full"),
+            value("PGSSLROOTCERT", AUTHORITY),
+            // Node trusts no authority of a file by any other way that every driver follows.
+            value("NODE_EXTRA_CA_CERTS", AUTHORITY),
+            value("DATABASE_URL", "$(DATABASE_URI)?sslmode=require"),
+            of_secret("SECRET_KEY", self.secret, "secret-key"),
+        ]);
+        for name in ["ALLOWED_HOSTS", "TRUSTED_ORIGINS", "PLAIN_HTTP_HOSTS", "APP_URL"] {
+            out.push(json!({ "name": name, "valueFrom": { "configMapKeyRef": { "name": self.name(), "key": name } } }));
+        }
+        out.push(value("HOME", "/tmp"));
+        for (other, _) in self.config.all_services() {
+            if let (Some(name), true, Some(_)) = (other, other != self.service, port(self.config, other)) {
+                out.push(value(&format!("{}_URL", name.as_str().replace('-', "_").to_uppercase()), &format!("http://{name}")));
+            }
+        }
+        let own = &self.config().env;
+        out.retain(|it| it["name"].as_str().is_none_or(|name| !own.contains_key(name)));
+        out.extend(own.iter().map(|(name, text)| value(name, text)));
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests;
