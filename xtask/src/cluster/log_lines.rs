@@ -9,6 +9,8 @@ use serde_json::Value;
 const SHOWN: usize = 12;
 /// The number of lines before the error in it.
 const BEFORE: usize = 7;
+/// So many lines of one message are put together at most.
+const JOINED: usize = 4;
 
 /// Message and error of a structured log line, including PostgreSQL's lines in CloudNativePG's log. Other lines stay unchanged.
 pub(super) fn readable(line: &str) -> String {
@@ -67,26 +69,46 @@ fn strong(lines: &[&str], at: usize) -> Option<Told> {
     if line.trim_start().starts_with("Traceback (most recent call last)") {
         return traceback(lines, at);
     }
-    // `thread 'main' panicked at src/main.rs:2:5:`, with the message on the next line.
+    if line.trim_start().starts_with("+ Exception Group Traceback (most recent call last)") {
+        return group(lines, at);
+    }
+    // `thread 'main' (7) panicked at src/main.rs:2:5:`, and the words in the next lines.
     if line.starts_with("thread '") && line.contains(" panicked at ") {
-        let next = lines.get(at + 1).map(|it| it.trim()).filter(|it| line.ends_with(':') && !it.is_empty());
-        return Some(Told { at: at + usize::from(next.is_some()), words: next.unwrap_or(line).to_owned() });
+        let ends = |it: &str| it.is_empty() || it == "stack backtrace:" || it.starts_with("note: ") || it.starts_with("thread '");
+        let next = lines[at + 1..].iter().map(|it| it.trim()).take_while(|it| !ends(it)).take(JOINED).collect::<Vec<_>>();
+        let follows = line.ends_with(':') && !next.is_empty();
+        return Some(Told { at: at + usize::from(follows), words: if follows { next.join(" ") } else { line.to_owned() } });
+    }
+    if line.starts_with("panic: ") {
+        let more = lines[at + 1..].iter().take_while(|it| it.starts_with('\t')).take(JOINED).map(|it| it.trim());
+        return Some(Told { at, words: [line].into_iter().chain(more).collect::<Vec<_>>().join(" ") });
     }
     if line.starts_with("Exception in thread ") || line.starts_with("Caused by: ") {
-        // The last cause in the trace is the root cause.
-        let trace = |it: &&str| it.starts_with(['\t', ' ']) || it.starts_with("Caused by: ");
-        let length = lines[at + 1..].iter().take_while(|it| trace(it)).count();
-        let last = (at..=at + length).rev().find(|it| lines[*it].starts_with("Caused by: "));
-        return Some(told(lines, last.unwrap_or(at)));
+        return Some(told(lines, cause(lines, at)));
+    }
+    // What the JVM (`JavaMain` in java.c) and Node.js say around the cause.
+    if line == "Error: Could not create the Java Virtual Machine." || line.starts_with("(Use `node --trace-uncaught ") {
+        return Some(told(lines, at.saturating_sub(1)));
+    }
+    let leads_in =
+        line == "Error occurred during initialization of VM" || line.starts_with("Error: LinkageError occurred while loading main class");
+    if leads_in && at + 1 < lines.len() {
+        return Some(told(lines, at + 1));
+    }
+    if is_of_ruby(line) {
+        // The causes of an exception follow it, each with its own frames.
+        let trace = lines[at + 1..].iter().take_while(|it| it.starts_with("\tfrom ") || it.starts_with("\t ...") || is_of_ruby(it)).count();
+        return (at..=at + trace).rev().find(|it| is_of_ruby(lines[*it])).map(|it| told(lines, it));
     }
     let begins = [
-        "panic: ",
         "fatal error: ",
         "Unhandled exception. ",
         "Uncaught exception",
         "PHP Fatal error: ",
         "Fatal error: ",
+        "PHP Parse error: ",
         "FATAL: ",
+        "FATAL ERROR: ",
         "PANIC: ",
         "npm error ",
         "npm ERR! ",
@@ -95,11 +117,14 @@ fn strong(lines: &[&str], at: usize) -> Option<Told> {
     ];
     let holds = [
         ": error while loading shared libraries: ",
+        ": symbol lookup error: ",
         ": cannot execute binary file",
         ": Exec format error",
         ": version `GLIBC",
         ": version `GLIBCXX",
         "Error loading shared library ",
+        // `strerror` of EADDRINUSE, in the cases of C and of Go and Node.js.
+        "ddress already in use",
         "] FATAL: ",
         "] PANIC: ",
     ];
@@ -108,12 +133,29 @@ fn strong(lines: &[&str], at: usize) -> Option<Told> {
         if line.contains("contains errors") && at > 0 && lines[at - 1].contains("LOG:") {
             return Some(told(lines, at - 1));
         }
-        return Some(told(lines, at));
+        return Some(told(lines, if is_exception(line) { cause(lines, at) } else { at }));
     }
     None
 }
 
-/// `TypeError: x`, `Error [ERR_MODULE_NOT_FOUND]: x`, `psycopg.errors.DuplicateColumn: x`, Node.js's `error: x`, Ruby's `…: x (KeyError)`.
+/// Of an exception with its frames, as the JVM and Node.js print them, the line of the cause that the others follow from.
+fn cause(lines: &[&str], at: usize) -> usize {
+    // A message may have several lines.
+    let Some(frames) = (at + 1..lines.len().min(at + 1 + JOINED)).find(|it| lines[*it].trim_start().starts_with("at ")) else { return at };
+    let is_cause = |it: usize| lines[it].starts_with("Caused by: ") || lines[it].trim_start().starts_with("[cause]: ");
+    let belongs = |it: &usize| lines[*it].starts_with(['\t', ' ']) || is_cause(*it);
+    (frames..lines.len()).take_while(belongs).filter(|it| is_cause(*it)).last().unwrap_or(at)
+}
+
+/// `/app/a.rb:3:in 'fetch': key not found: "X" (KeyError)`, with a backtick before Ruby 3.4.
+fn is_of_ruby(line: &str) -> bool {
+    let class = line.trim_end().strip_suffix(')').and_then(|it| it.rsplit_once(" (")).map_or("", |it| it.1);
+    let is_class =
+        class.starts_with(|c: char| c.is_ascii_uppercase()) && class.chars().all(|c| c.is_alphanumeric() || c == '_' || c == ':');
+    is_class && !line.starts_with('\t') && (line.contains(":in '") || line.contains(":in `"))
+}
+
+/// `TypeError: x`, `Error [ERR_MODULE_NOT_FOUND]: x`, `psycopg.errors.DuplicateColumn: x`, Node.js's `error: x`.
 fn is_exception(line: &str) -> bool {
     if line.starts_with([' ', '\t']) {
         return false;
@@ -124,11 +166,7 @@ fn is_exception(line: &str) -> bool {
     if ends && last.starts_with(|c: char| c.is_ascii_uppercase()) && line[name.len()..].starts_with([':', ' ']) {
         return true;
     }
-    if line.starts_with("error: ") {
-        return true;
-    }
-    // `/app/a.rb:3:in 'fetch': key not found: "X" (KeyError)`.
-    line.contains(".rb:") && line.contains(":in ") && line.trim_end().ends_with("Error)")
+    line.starts_with("error: ")
 }
 
 /// `sh: 1: x: not found`, `/bin/bash: line 1: x: command not found`, `exec: x: not found`.
@@ -163,7 +201,14 @@ fn traceback(lines: &[&str], at: usize) -> Option<Told> {
     }
 }
 
-/// A word for an error at the start of the line or as its level.
+/// The first exception inside a group of them, which CPython draws in boxes of `|`, `+` and `-`.
+fn group(lines: &[&str], at: usize) -> Option<Told> {
+    let inside = |it: &str| it.trim_start_matches([' ', '|']).to_owned();
+    let boxed = (at + 1..lines.len()).take_while(|it| lines[*it].trim_start().starts_with(['|', '+']));
+    boxed.map(|it| Told { at: it, words: inside(lines[it]) }).find(|it| is_exception(&it.words))
+}
+
+/// Words for an error at the beginning or as a level.
 fn is_weak(line: &str) -> bool {
     let head: String = line.chars().take(120).collect::<String>().to_lowercase();
     if ["0 errors", "no error", " info ", "[info]", " debug ", "[debug]", " 200 "].iter().any(|it| head.contains(it)) {
@@ -212,6 +257,26 @@ mod tests {
         assert_eq!(first_error(log).map(|it| it.words).as_deref(), Some(words));
     }
 
+    /// What programs of several runtimes wrote when they failed, cut where many lines are alike, with a folder of its own. After each output
+    /// `--> ` and the words that tell the error.
+    const RUNTIMES: &str = include_str!("log_lines/runtimes.txt");
+
+    #[test]
+    fn the_error_of_real_programs_is_found() {
+        let (mut count, mut wrong) = (0, Vec::new());
+        for section in RUNTIMES.split("\n=== ").skip(1) {
+            let (name, rest) = section.split_once('\n').unwrap();
+            let (log, words) = rest.split_once("\n--> ").unwrap();
+            let found = first_error(&format!("starting\n{log}\n")).map(|it| it.words);
+            if found.as_deref() != Some(words.trim_end()) {
+                wrong.push((name, words, found));
+            }
+            count += 1;
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        assert!(count > 40, "only {count}");
+    }
+
     #[test]
     fn the_first_error_of_every_runtime_is_found() {
         check(
@@ -219,37 +284,8 @@ mod tests {
             "ModuleNotFoundError: No module named 'x'",
         );
         check(
-            "panic: runtime error: index out of range [3] with length 3\n\ngoroutine 1 [running]:\nmain.main()\n",
-            "panic: runtime error: index out of range [3] with length 3",
-        );
-        check(
-            "2026/01/01 00:00:00 starting\n2026/01/01 00:00:00 listen tcp :80: bind: permission denied\nexit: failed to serve\n",
-            "exit: failed to serve",
-        );
-        check(
-            "/srv/app/server.js:3\nthrow new Error('no')\n^\n\nError: no\n    at Object.<anonymous> (/srv/app/server.js:3:7)\n",
-            "Error: no",
-        );
-        check(
-            "node:internal/modules/esm/resolve:873\n  throw new ERR_MODULE_NOT_FOUND(packageName);\n        ^\n\nError [ERR_MODULE_NOT_FOUND]: Cannot find package 'pg' imported from /srv/app/a.mjs\n    at x\n",
-            "Error [ERR_MODULE_NOT_FOUND]: Cannot find package 'pg' imported from /srv/app/a.mjs",
-        );
-        check(
             "error: pg_hba.conf rejects connection for host \"10.0.0.1\", user \"polls\", database \"polls\", no encryption\n    at Parser.parseErrorMessage\n  length: 159,\n  severity: 'FATAL',\n  code: '28000',\n",
             "error: pg_hba.conf rejects connection for host \"10.0.0.1\", user \"polls\", database \"polls\", no encryption",
-        );
-        check(
-            "Exception in thread \"main\" java.lang.IllegalStateException: no\n\tat a.B.c(B.java:1)\nCaused by: java.net.UnknownHostException: polls-db-rw\n\t... 1 more\n",
-            "Caused by: java.net.UnknownHostException: polls-db-rw",
-        );
-        check(
-            "config/application.rb:3:in 'fetch': key not found: \"SECRET\" (KeyError)\n\tfrom a.rb:1\n",
-            "config/application.rb:3:in 'fetch': key not found: \"SECRET\" (KeyError)",
-        );
-        check("thread 'main' panicked at src/main.rs:2:5:\nno settings\nnote: run with `RUST_BACKTRACE=1`\n", "no settings");
-        check(
-            "/srv/node: error while loading shared libraries: libstdc++.so.6: cannot open shared object file: No such file or directory\n",
-            "/srv/node: error while loading shared libraries: libstdc++.so.6: cannot open shared object file: No such file or directory",
         );
         check("sh: 1: nosuchtool: not found\n", "sh: 1: nosuchtool: not found");
         check("ERROR could not bind: address in use\n", "ERROR could not bind: address in use");
