@@ -1,5 +1,6 @@
 //! Ownership of a node, the audit of `delete`, and its report if something is left.
 
+use pocdeploy::provider::kind;
 use serde_json::Value;
 
 use crate::{
@@ -44,6 +45,30 @@ fn delete_removes_what_is_ours_and_audits() {
     assert_eq!(json(&ran.stdout)["removed"], json(&planned.stdout)["would_remove"]);
     assert_eq!(json(&ran.stdout)["left"], Value::Array(Vec::new()));
     world.run(&["delete", "--yes"]).ends_with(0);
+}
+
+#[test]
+fn all_that_a_bench_left_is_listed_and_removed_with_its_images() {
+    let world = World::new();
+    world.create();
+    let copy = world.project.root.canonicalize().unwrap().join("target/pocdeploy/bench/project");
+    let bench = kind::bench_instance(&copy);
+    world.engine.node_of(&bench, copy.to_str().unwrap(), 8090);
+    world.engine.container("worker-of-the-script", &format!("pocdeploy-{bench}"), 0);
+    for image in [kind::images_of_bench(&bench), kind::images_of_bench("bench-another")] {
+        world.engine.image(&format!("{image}polls:1"), &[]);
+    }
+    let listed = json(&world.run(&["ls", "--output", "json"]).stdout);
+    let found = listed["instances"].as_array().unwrap().iter().find(|it| it["instance"] == bench.as_str());
+    assert_eq!(found.map(|it| &it["state"]), Some(&Value::from("running")), "{listed}");
+    let planned = world.run(&["delete", "--dry-run"]).stdout;
+    for part in ["container worker-of-the-script", &format!("network pocdeploy-{bench}"), &format!("image localhost/{bench}/polls:1")] {
+        assert!(planned.contains(&format!("{part} of a bench\n")), "no {part} in\n{planned}");
+    }
+    world.run(&["delete", "--yes"]).ends_with(0).says("audit: no container, network, volume or file of this instance is left");
+    assert_eq!(world.engine.containers(), Vec::<String>::new());
+    assert_eq!(world.engine.networks(), Vec::<String>::new());
+    assert_eq!(world.engine.images_below("localhost/bench-"), ["localhost/bench-another/polls:1"]);
 }
 
 #[test]

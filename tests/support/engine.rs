@@ -84,8 +84,13 @@ impl Engine {
 
     /// A finished node of an instance, on the instance's own network. `port` is the application's port on the host.
     pub(crate) fn node(&self, instance: &str, port: u16) {
+        self.node_of(instance, "/a/project", port);
+    }
+
+    /// The same for the project in a folder.
+    pub(crate) fn node_of(&self, instance: &str, project: &str, port: u16) {
         let network = format!("pocdeploy-{instance}");
-        let labels = json!({ "dev.pocdeploy.instance": instance, "dev.pocdeploy.project": "/a/project" });
+        let labels = json!({ "dev.pocdeploy.instance": instance, "dev.pocdeploy.project": project });
         self.lock().networks.insert(network.clone(), json!({ "Name": network, "Labels": labels }));
         self.container(&format!("{instance}-control-plane"), &network, port);
         self.lock().paths.push((format!("{instance}-control-plane"), "/kind/pocdeploy-finished".to_owned()));
@@ -147,6 +152,10 @@ impl Engine {
 
     pub(crate) fn containers(&self) -> Vec<String> {
         self.lock().containers.keys().cloned().collect()
+    }
+
+    pub(crate) fn images_below(&self, path: &str) -> Vec<String> {
+        self.lock().images.keys().filter(|it| it.starts_with(path)).cloned().collect()
     }
 
     pub(crate) fn networks(&self) -> Vec<String> {
@@ -245,6 +254,7 @@ fn answer(state: &Mutex<State>, request: &Request) -> Answer {
         ("GET", ["exec", id, "json"]) => {
             Answer::json(200, &json!({ "ID": id, "ExitCode": state.commands.get(*id).map(|it| it.1), "Running": false }))
         }
+        ("GET", ["images", "json"]) => state.list_images(request),
         ("GET", ["images", name @ .., "json"]) => {
             state.images.get(&name.join("/")).map_or_else(|| refuse(404, "no such image"), |it| Answer::json(200, it))
         }
@@ -282,6 +292,16 @@ impl State {
         let is_listed = |it: &&Value| network.as_deref().is_none_or(|name| it["NetworkSettings"]["Networks"].get(name).is_some());
         let found: Vec<Value> = self.containers.values().filter(is_listed).map(|it| json!({ "Names": [it["Name"]] })).collect();
         Answer::json(200, &Value::Array(found))
+    }
+
+    fn list_images(&self, request: &Request) -> Answer {
+        let filters: Value = serde_json::from_str(request.query("filters").unwrap_or("{}")).unwrap_or_default();
+        let pattern = wanted(&filters, "reference").unwrap_or_default();
+        // Of the patterns that engines know, the one of a whole folder.
+        let path = pattern.strip_suffix('*').unwrap_or_else(|| panic!("the double does not know {pattern:?}"));
+        let is_listed = |name: &&String| name.strip_prefix(path).is_some_and(|it| !it.contains('/'));
+        let summary = |name: &String| json!({ "Id": name, "ParentId": "", "RepoTags": [name], "RepoDigests": [], "Created": 0, "Size": 1, "SharedSize": -1, "Labels": {}, "Containers": -1 });
+        Answer::json(200, &Value::Array(self.images.keys().filter(is_listed).map(summary).collect()))
     }
 
     fn list_networks(&self, request: &Request) -> Answer {

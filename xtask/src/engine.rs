@@ -22,7 +22,7 @@ use bollard::{
     BollardRequest, Docker,
     errors::Error,
     models::SystemInfo,
-    query_parameters::{CreateImageOptions, PushImageOptions, RemoveImageOptions, TagImageOptions},
+    query_parameters::{CreateImageOptions, ListImagesOptions, PushImageOptions, RemoveImageOptions, TagImageOptions},
 };
 use futures_util::{Stream, StreamExt as _};
 use tokio::runtime::Runtime;
@@ -146,7 +146,20 @@ impl Engine {
         .with_context(|| format!("remove image {reference}"))
     }
 
-    /// The digest of a reference in its registry. The engine asks the registry, with its own network and credentials.
+    /// The names of all images below a repository path that ends with `/`.
+    pub fn images_below(&self, path: &str) -> Result<Vec<String>> {
+        let filters = HashMap::from([("reference".to_owned(), vec![format!("{path}*")])]);
+        let options = ListImagesOptions { filters: Some(filters), ..ListImagesOptions::default() };
+        let found = self
+            .wait(async { self.docker.list_images(Some(options)).await.map_err(|error| self.explain(error)) })
+            .context("list images")?;
+        // An image is listed with all of its names.
+        let mut out: Vec<String> = found.into_iter().flat_map(|it| it.repo_tags).filter(|it| it.starts_with(path)).collect();
+        out.sort();
+        Ok(out)
+    }
+
+    /// The digest under which a registry serves a reference, asked through the engine that would pull it.
     pub fn registry_digest(&self, reference: &str, limit: std::time::Duration) -> Result<String> {
         let (docker, unread) = self.logged_in(reference);
         let asked = async {

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use pocdeploy::{
     config::{Config, FILE},
-    env::{Env, Options, path_key},
+    env::{Env, Options},
     errors::Problem,
     provider::kind,
     tool,
@@ -40,7 +40,7 @@ pub(super) struct Fixture<'a> {
 impl<'a> Fixture<'a> {
     pub(super) fn new(env: &'a Env, program: PathBuf, quiet: bool) -> Result<Fixture<'a>> {
         let root = env.work(kind::BENCH);
-        let instance = format!("bench-{}", path_key(&root));
+        let instance = kind::bench_instance(&root);
         let fixture = Fixture { env, program, quiet, root, instance };
         // The leftover of an interrupted run.
         if fixture.root.join(FILE).is_file() {
@@ -129,9 +129,18 @@ impl<'a> Fixture<'a> {
         fs::write(&path, marked).with_context(|| format!("write {}", path.display()))
     }
 
-    /// Removes the instance and the copy.
+    /// An image that the bench makes: `delete` finds it by its name.
+    pub(super) fn image(&self, name: &str) -> String {
+        format!("{}{name}", kind::images_of_bench(&self.instance))
+    }
+
+    /// The instance, its images and the copy.
     pub(super) fn remove(&self) -> Result<()> {
         self.delete()?;
+        let engine = self.env.engine()?;
+        for image in engine.images_below(&self.image(""))? {
+            engine.remove_image(&image)?;
+        }
         fs::remove_dir_all(&self.root).with_context(|| format!("remove {}", self.root.display()))
     }
 }

@@ -31,7 +31,6 @@ use crate::{
 
 /// The size of an image with one file of random bytes, so that no layer can be reused.
 const BLOB_MEGABYTES: u64 = 250;
-const BLOB: &str = "localhost/bench/blob";
 
 pub(super) fn on_a_cluster(env: &Env, fixture: &Fixture<'_>, script: &Script<'_>, flags: &Flags) -> Result<Vec<Row>> {
     let (created, _) = fixture.create()?;
@@ -157,19 +156,20 @@ fn loading(env: &Env, fixture: &Fixture<'_>, script: &Script<'_>, flags: &Flags)
     let (mut cold, mut save) = (Figures::default(), Figures::default());
     let rate = |took: Duration| BLOB_MEGABYTES as f64 / took.as_secs_f64();
     for run in 0..if flags.short { 1 } else { flags.runs } {
-        cold.push(rate(timed(&blob(env, &format!("ours-{run}"))?)?));
+        cold.push(rate(timed(&blob(env, &fixture.image(&format!("blob:ours-{run}")))?)?));
     }
-    save.push(rate(script.load(&blob(env, "whole")?)?));
+    save.push(rate(script.load(&blob(env, &fixture.image("blob:whole"))?)?));
     let mut tag = Figures::default();
     // Otherwise the first one would also wait about four seconds for the script's unwritten data.
     rustix::fs::sync();
     for run in 0..3 {
-        engine.tag(&format!("{BLOB}:ours-0"), BLOB, &format!("again-{run}"))?;
-        tag.add(timed(&format!("{BLOB}:again-{run}"))?);
-        engine.remove_image(&format!("{BLOB}:again-{run}"))?;
+        let name = format!("again-{run}");
+        engine.tag(&fixture.image("blob:ours-0"), &fixture.image("blob"), &name)?;
+        tag.add(timed(&fixture.image(&format!("blob:{name}")))?);
+        engine.remove_image(&fixture.image(&format!("blob:{name}")))?;
     }
     for name in (0..flags.runs).map(|it| format!("ours-{it}")).chain(["whole".to_owned()]) {
-        engine.remove_image(&format!("{BLOB}:{name}"))?;
+        engine.remove_image(&fixture.image(&format!("blob:{name}")))?;
     }
     Ok(vec![
         Row::of("image into the node: one changed layer", "s").ours(layer).other(whole),
@@ -178,23 +178,22 @@ fn loading(env: &Env, fixture: &Fixture<'_>, script: &Script<'_>, flags: &Flags)
     ])
 }
 
-fn blob(env: &Env, tag: &str) -> Result<String> {
+fn blob(env: &Env, reference: &str) -> Result<String> {
     let folder = tempfile::tempdir().context("make a temporary folder")?;
     let file = folder.path().join("blob");
     let bytes = BLOB_MEGABYTES * 1_000_000;
     io::copy(&mut io::Read::take(File::open("/dev/urandom")?, bytes), &mut File::create(&file)?).context("write random bytes")?;
     fs::write(folder.path().join("Dockerfile"), "FROM scratch\nCOPY blob /blob\n").context("write a Dockerfile")?;
-    let reference = format!("{BLOB}:{tag}");
     let request = BuildRequest {
         context: vec![Root::whole(folder.path().to_owned(), "")],
         dockerfile: "Dockerfile".to_owned(),
-        tag: reference.clone(),
+        tag: reference.to_owned(),
         args: HashMap::new(),
         labels: HashMap::new(),
         network: false,
     };
     env.engine()?.build(request, |_| ())?;
-    Ok(reference)
+    Ok(reference.to_owned())
 }
 
 /// Measures another tool's command, which must exit with 0.

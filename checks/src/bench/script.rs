@@ -33,10 +33,6 @@ use crate::bench::{
 /// The programs that the script needs in addition to the tool's.
 pub(super) const NEEDS: [Need; 1] = [Need { program: "docker", package: "docker.io" }];
 
-/// Separate names, so that the script loads these images as it would load others.
-const OPERATOR: &str = "localhost/bench/cloudnative-pg:1";
-const APP: &str = "localhost/bench/polls:1";
-
 pub(super) struct Script<'a> {
     env: &'a Env,
     fixture: &'a Fixture<'a>,
@@ -45,6 +41,9 @@ pub(super) struct Script<'a> {
     kind: PathBuf,
     kubectl: PathBuf,
     folder: PathBuf,
+    // Names of its own, so that the script loads what others would have to load.
+    app: String,
+    operator: String,
     postgresql: String,
 }
 
@@ -52,16 +51,26 @@ impl<'a> Script<'a> {
     /// Creates the images that the script expects in the engine.
     pub(super) fn new(env: &'a Env, fixture: &'a Fixture<'a>) -> Result<Script<'a>> {
         let versions = packages::versions(env)?;
-        let postgresql = format!("localhost/bench/postgresql:{}", versions.postgresql);
-        packages::inside_as_image(env, Role::Operator, OPERATOR)?;
+        let (app, operator) = (fixture.image("polls:1"), fixture.image("cloudnative-pg:1"));
+        let postgresql = fixture.image(&format!("postgresql:{}", versions.postgresql));
+        packages::inside_as_image(env, Role::Operator, &operator)?;
         packages::inside_as_image(env, Role::Postgresql, &postgresql)?;
         let kubectl =
             packages::kubectl(env).ok_or_else(|| Problem::requirement("the plain script needs kubectl as the node image has it"))?;
         let folder = env.work("bench/script");
         fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
-        let script =
-            Script { env, fixture, inside: fixture.surroundings()?, kind: images::kind_binary(env, TASK)?, kubectl, folder, postgresql };
-        // The leftover of an interrupted run.
+        let script = Script {
+            env,
+            fixture,
+            inside: fixture.surroundings()?,
+            kind: images::kind_binary(env, TASK)?,
+            kubectl,
+            folder,
+            app,
+            operator,
+            postgresql,
+        };
+        // Left behind by a run that was cut off.
         script.delete()?;
         Ok(script)
     }
@@ -104,8 +113,12 @@ impl<'a> Script<'a> {
                 ],
             )
         })?;
-        step("docker build", &|| self.call("docker", &["build", "--quiet", "--tag", APP, "--build-arg", &self.base()?, &text(&context)]))?;
-        step("kind load docker-image", &|| self.call("kind", &["load", "docker-image", "--name", name, APP, OPERATOR, &self.postgresql]))?;
+        step("docker build", &|| {
+            self.call("docker", &["build", "--quiet", "--tag", &self.app, "--build-arg", &self.base()?, &text(&context)])
+        })?;
+        step("kind load docker-image", &|| {
+            self.call("kind", &["load", "docker-image", "--name", name, &self.app, &self.operator, &self.postgresql])
+        })?;
         let files = self.manifests()?;
         step("kubectl apply of the operator", &|| self.kubectl(&["apply", "--server-side", "-f", &text(&files.operator)]))?;
         step("kubectl rollout status of the operator", &|| {
@@ -186,11 +199,11 @@ impl<'a> Script<'a> {
         let mut operator = manifests::parse(&release)?;
         for object in operator.iter_mut().filter(|it| it["kind"] == "Deployment") {
             let container = &mut object["spec"]["template"]["spec"]["containers"][0];
-            container["image"] = json!(OPERATOR);
+            container["image"] = json!(self.operator);
             container["imagePullPolicy"] = json!("IfNotPresent");
-            container["env"][0]["value"] = json!(OPERATOR);
+            container["env"][0]["value"] = json!(self.operator);
         }
-        let (database, app) = wanted::plain(&self.inside, APP, &self.postgresql)?;
+        let (database, app) = wanted::plain(&self.inside, &self.app, &self.postgresql)?;
         Ok(Files {
             operator: self.write("operator", &operator)?,
             database: self.write("database", &database)?,

@@ -3,6 +3,7 @@
 //! The network shows the owner: each instance has its own network with our labels, and only a cluster on that network is ours. A file in
 //! the node marks a finished cluster.
 
+mod bench;
 mod cause;
 mod certificates;
 mod config;
@@ -39,11 +40,12 @@ use crate::{
     provider::{
         Features, Instance, Node, Provider, Removal,
         evidence::Evidence,
-        kind::{containerd::Containerd, files::Files, network::of_bench},
+        kind::{containerd::Containerd, files::Files},
     },
     record, regular,
 };
 
+pub use crate::provider::kind::bench::{BENCH, bench_instance, images_of_bench};
 pub use crate::provider::kind::instances::on_this_machine;
 pub use crate::provider::kind::network::ensure_network;
 
@@ -53,10 +55,7 @@ pub struct Kind;
 pub const INSTANCE_LABEL: &str = "dev.pocdeploy.instance";
 pub const PROJECT_LABEL: &str = "dev.pocdeploy.project";
 
-/// The copy of the project for `bench`.
-pub const BENCH: &str = "bench/project";
-
-/// The node port of the Service; `deploy/kind/cluster.yaml` maps it to the host.
+/// The node's port that the Service answers on; `deploy/kind/cluster.yaml` maps it to the host.
 pub const NODE_PORT: u16 = 30080;
 /// The API server's port in the node, which kind sets (`APIServerInternalPort`).
 const API_PORT: u16 = 6443;
@@ -290,13 +289,7 @@ impl Provider for Kind {
         if owns_network(env, engine)? {
             engine.remove_network(&network(env))?;
         }
-        for network in of_bench(env, engine)? {
-            for name in engine.containers_on_network(&network)? {
-                env.progress(task, format!("removing {name}, which a bench left"));
-                engine.remove_container(&name, |it| env.waiting(task, it))?;
-            }
-            engine.remove_network(&network)?;
-        }
+        bench::remove(env, engine, task)?;
         Ok(())
     }
 
@@ -309,10 +302,7 @@ impl Provider for Kind {
         for name in engine.networks_with_label(&format!("{INSTANCE_LABEL}={}", env.instance))? {
             out.push(format!("network {name}"));
         }
-        for network in of_bench(env, engine)? {
-            out.extend(engine.containers_on_network(&network)?.into_iter().map(|it| format!("container {it} of a bench")));
-            out.push(format!("network {network} of a bench"));
-        }
+        out.extend(bench::leftovers(env, engine)?);
         Ok(out)
     }
 }

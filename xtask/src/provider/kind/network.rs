@@ -1,4 +1,4 @@
-//! The networks with this tool's labels: the instance's, and those that a `bench` of this project left.
+//! The network of an instance, whose labels say whose it is.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use crate::{
     engine::Engine,
     env::Env,
     errors::{Code, Problem},
-    provider::kind::{BENCH, INSTANCE_LABEL, PROJECT_LABEL, network, owns_network},
+    provider::kind::{INSTANCE_LABEL, PROJECT_LABEL, network, owns_network},
 };
 
 /// The instance's network, whose labels mark everything on it as ours. Creates it if it is missing.
@@ -24,10 +24,4 @@ pub fn ensure_network(env: &Env, engine: &Engine) -> Result<()> {
         return Err(Problem::new(what).code(Code::NameTaken).hint("set another `name` in Pocdeploy.toml").into());
     }
     Ok(())
-}
-
-/// The networks of an interrupted `bench` of this project. Its copy of the project is a separate instance, and the plain script's cluster
-/// is on the same network.
-pub(super) fn of_bench(env: &Env, engine: &Engine) -> Result<Vec<String>> {
-    engine.networks_with_label(&format!("{PROJECT_LABEL}={}", env.work(BENCH).display()))
 }
