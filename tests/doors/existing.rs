@@ -50,6 +50,14 @@ fn create(world: &World) -> (Ran, Vec<String>) {
     })
 }
 
+/// A Secret of the user's own: the history holds its value in a Secret.
+const SECRET: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: mail}\nstringData: {password: x}\n";
+
+/// Whether the history's Secret and ConfigMap are there.
+fn history(world: &World) -> [bool; 2] {
+    ["Secret", "ConfigMap"].map(|it| world.cluster.get(it, "polls", "pocdeploy-history").is_some())
+}
+
 fn image_of(object: &Value) -> &str {
     object.pointer("/spec/template/spec/containers/0/image").and_then(Value::as_str).unwrap_or_default()
 }
@@ -118,7 +126,9 @@ fn a_second_create_pushes_and_writes_nothing() {
 #[test]
 fn delete_takes_its_own_and_leaves_everything_else() {
     let world = world("");
+    world.project.write("deploy/frontend/zz-secret.yaml", SECRET);
     create(&world).0.ends_with(0);
+    assert_eq!(history(&world), [true, true]);
     let dry = world.run(&["delete", "--dry-run"]);
     assert!(dry.stdout.contains("Namespace polls\n") && dry.stdout.contains("Namespace cnpg-system\n"), "{}", dry.stdout);
     world.run(&["delete", "--yes"]).ends_with(0).says("audit: nothing in the cluster carries this instance's label");
@@ -126,9 +136,24 @@ fn delete_takes_its_own_and_leaves_everything_else() {
     {
         assert!(world.cluster.get(kind, "", name).is_none(), "{kind} {name}");
     }
+    assert_eq!(history(&world), [false, false]);
     assert!(world.cluster.get("ConfigMap", "others", "precious").is_some());
     assert!(world.cluster.get("Namespace", "", "others").is_some());
     world.run(&["delete", "--yes"]).ends_with(0);
+}
+
+#[test]
+fn delete_removes_the_history_and_its_secret_from_a_namespace_that_lost_the_label() {
+    let world = world("");
+    world.project.write("deploy/frontend/zz-secret.yaml", SECRET);
+    create(&world).0.ends_with(0);
+    assert_eq!(history(&world), [true, true]);
+    world.cluster.edit("Namespace", "", "polls", |it| it["metadata"]["labels"] = json!({}));
+    let dry = world.run(&["delete", "--dry-run"]);
+    assert!(dry.stdout.contains("Secret pocdeploy-history in polls"), "{}", dry.stdout);
+    world.run(&["delete", "--yes"]).ends_with(0);
+    assert_eq!(history(&world), [false, false]);
+    assert!(world.cluster.get("Namespace", "", "polls").is_some());
 }
 
 #[test]
