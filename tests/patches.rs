@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use crate::support::{PATCH, Project, content};
+use crate::support::{PATCH, Project, Ran, content};
 
 const STAGED: &str = "target/pocdeploy/app";
 const SOURCE: &str = "third_party/django-polls";
@@ -112,6 +112,73 @@ fn a_mail_in_base64_or_quoted_printable_is_decoded() {
         project.run(&["patch"]).ends_with(0);
         assert_eq!(project.read(&format!("{STAGED}/manage.py")), "import django\nDEBUG = \"é\"\nlast = 1\n", "{encoding}");
     }
+}
+
+/// `patch` and `git am` of the same mailbox on the same file; whether `git am` took it, and the trees of both.
+fn beside_git_am(name: &str, mails: &[u8]) -> (Ran, bool, Vec<(String, Vec<u8>)>, Vec<(String, Vec<u8>)>) {
+    let project = Project::new();
+    fs::remove_file(project.root.join("build/patches/0001-debug.patch")).unwrap();
+    let file = project.root.join("build/patches").join(name);
+    fs::write(&file, mails).unwrap();
+    let work = project.root.join("history");
+    fs::create_dir(&work).unwrap();
+    git(&work, &["init", "--quiet"]);
+    fs::copy(project.root.join(SOURCE).join("manage.py"), work.join("manage.py")).unwrap();
+    commit(&work, "upstream");
+    let took = std::panic::catch_unwind(|| git(&work, &["am", "--quiet", file.to_str().unwrap()])).is_ok();
+    let ran = project.run(&["patch"]);
+    (ran, took, tree(&project.root.join(STAGED)), tree(&work))
+}
+
+/// The files of `tests/patches` are what StGit 0.19 (`stg mail --mbox`) and Mercurial 6.3.2 (`hg email --mbox`) wrote of the same two commits.
+#[test]
+fn mails_of_other_tools_make_what_git_am_makes_of_them() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("tests/patches");
+    let mut names: Vec<String> = fs::read_dir(&folder).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names.len(), 6, "{names:?}");
+    for name in names {
+        let (ran, took, ours, theirs) = beside_git_am(&name, &fs::read(folder.join(&name)).unwrap());
+        if name.contains("twice") {
+            assert!(!took, "git am takes {name} by now");
+            ran.ends_with(1).says("the mail holds the change twice, in its text and as an attachment");
+        } else {
+            ran.ends_with(0);
+            assert!(took && ours == theirs && ours.len() == 2, "{name}: {ours:?}");
+        }
+    }
+}
+
+#[test]
+fn a_mail_with_its_patch_as_a_part_or_in_flowed_text_makes_what_git_am_makes_of_it() {
+    let change = |work: &Path| {
+        for step in 1..=8 {
+            fs::write(work.join("manage.py"), format!("import django\nDEBUG = {step}  \nlast = \"\u{fc}\"\n")).unwrap();
+            commit(work, "changed: \u{e9}");
+        }
+    };
+    for option in ["--attach", "--inline"] {
+        let (project, expected) = of_history(change, &[option]);
+        // The history's first change is the source's.
+        project.write(&format!("{SOURCE}/manage.py"), "import django\nDEBUG = 1  \nlast = \"\u{fc}\"\n");
+        project.run(&["patch"]).ends_with(0);
+        assert_eq!(tree(&project.root.join(STAGED)), expected, "{option}");
+    }
+    // RFC 3676, 4.4: a line that begins with a blank gets another one before it; 4.1: one that ends with a blank goes on in the next.
+    let flowed = |line: &str| {
+        let mail = format!(
+            "From: A <a@example.invalid>\nSubject: [PATCH] x\nDate: Fri, 27 Nov 2026 20:00:00 +0000\nMIME-Version: 1.0\n\
+             Content-Type: text/plain; charset=UTF-8;\n format=flowed\n\n---\ndiff --git a/manage.py b/manage.py\n--- a/manage.py\n\
+             +++ b/manage.py\n@@ -1,3 +1,3 @@\n  import django\n-DEBUG = True\n+{line}\n  last = 1\n"
+        );
+        beside_git_am("0001-x.patch", mail.as_bytes())
+    };
+    let (ran, took, ours, theirs) = flowed("DEBUG = False");
+    ran.ends_with(0);
+    assert!(took && ours == theirs && ours[0].1.ends_with(b"False\nlast = 1\n"), "{ours:?}");
+    let (ran, took, ..) = flowed("DEBUG = False ");
+    assert!(!took);
+    ran.ends_with(1).says("`format=flowed`").says("git send-email");
 }
 
 #[test]
@@ -332,4 +399,40 @@ fn a_submodule_that_was_not_fetched_is_named_with_the_command_that_fetches_it() 
     fs::remove_file(project.root.join(SOURCE).join("manage.py")).unwrap();
     project.write(".gitmodules", "[submodule \"polls\"]\n  path = third_party/django-polls\n");
     project.run(&["patch"]).ends_with(3).says("there is no file of an application").says("git submodule update --init --recursive");
+}
+
+#[test]
+fn a_submodule_inside_a_submodule_is_named_until_it_is_fetched_and_gits_own_files_are_not_staged() {
+    let project = Project::new();
+    let folder = |name: &str| project.root.join(name);
+    for (name, submodule) in [("inner", None), ("theme", Some("inner")), ("polls", Some("theme"))] {
+        fs::create_dir(folder(name)).unwrap();
+        git(&folder(name), &["init", "--quiet"]);
+        fs::write(folder(name).join(format!("{name}.py")), "x = 1\n").unwrap();
+        if let Some(submodule) = submodule {
+            let url = folder(submodule).display().to_string();
+            git(&folder(name), &["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", &url, &format!("lib/{submodule}")]);
+        }
+        commit(&folder(name), name);
+    }
+    fs::remove_dir_all(project.root.join(SOURCE)).unwrap();
+    fs::remove_file(project.root.join("build/patches/0001-debug.patch")).unwrap();
+    git(&project.root, &["clone", "--quiet", folder("polls").to_str().unwrap(), SOURCE]);
+    let fetch = |options: &[&str]| {
+        let arguments = [&["-c", "protocol.file.allow=always", "submodule", "--quiet", "update", "--init"][..], options].concat();
+        git(&project.root.join(SOURCE), &arguments);
+    };
+    let named = |path: &str| format!("the git submodule {path} is empty: git submodule update --init --recursive");
+    project.run(&["patch"]).ends_with(0).says(&named("lib/theme"));
+    fetch(&[]);
+    project.run(&["patch"]).ends_with(0).says(&named("lib/theme/lib/inner"));
+    fetch(&["--recursive"]);
+    let ran = project.run(&["patch"]);
+    ran.ends_with(0);
+    assert!(!ran.stderr.contains("submodule"), "{}", ran.stderr);
+    let staged: Vec<String> = tree(&project.root.join(STAGED)).into_iter().map(|it| it.0).collect();
+    for file in ["polls.py", "lib/theme/theme.py", "lib/theme/lib/inner/inner.py"] {
+        assert!(staged.iter().any(|it| it == file), "no {file} in {staged:?}");
+    }
+    assert!(!staged.iter().any(|it| it.ends_with("/.git") || it.contains("/.git/")), "{staged:?}");
 }

@@ -86,8 +86,11 @@ fn diff(env: &Scope<'_>, patch: &Patch, bytes: &[u8], tree: &Path, parts: &Path)
         }
         let (good, said) = env.tools.outcome(env.id, alone(cmd!(sh, "git apply --whitespace=nowarn {strip} {file}"), tree))?;
         if !good {
-            let what = mismatch::explain(&patch.name, &step.files, tree, &said);
-            let path = env.service.path.display();
+            let mut what = mismatch::explain(&patch.name, &step.files, tree, &said);
+            if let Some(remark) = regular::read(&patch.path).ok().and_then(|it| mail::remark(&String::from_utf8_lossy(&it))) {
+                what.push_str(&format!("\n{remark}"));
+            }
+            let path = env.config.frontend.path.display();
             let hint = format!("renew the patch against {path}, or remove it; the staged application is as it was");
             return Err(Problem::new(what).code(Code::PatchMismatch).hint(hint).into());
         }
