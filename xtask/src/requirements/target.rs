@@ -54,8 +54,9 @@ impl Target {
             return Target { python, libc, arch, doubt: None };
         }
         let libc = images.last().map_or(UNNAMED, |it| libc(&it.reference));
-        let named: Vec<&str> = images.iter().map(|it| it.reference.as_str()).collect();
-        let doubt = (!named.is_empty()).then(|| format!("{} has no Python version in its name", named.join(", ")));
+        let mut named: Vec<&str> = images.iter().map(|it| it.reference.as_str()).collect();
+        named.dedup();
+        let doubt = (!named.is_empty()).then(|| format!("{} does not tell its Python by its name", named.join(", ")));
         Target { python: python.to_owned(), libc, arch, doubt }
     }
 
@@ -207,7 +208,7 @@ mod tests {
 
     #[test]
     fn an_image_that_does_not_tell_its_python_is_said_before() {
-        let target = Target::of("FROM ubuntu:noble\nRUN apt-get install python3", "x", "3.13");
+        let target = Target::of("FROM ubuntu:noble AS a\nFROM ubuntu:noble\nRUN apt-get install python3", "x", "3.13");
         assert_eq!((target.python.as_str(), target.libc), ("3.13", Libc::Gnu(39)));
         assert_eq!(target.doubt.as_deref(), Some("ubuntu:noble has no Python version in its name"));
         for dockerfile in ["FROM python:latest", "FROM python:3-slim", "FROM python@sha256:00", "FROM registry:3.12/app"] {
