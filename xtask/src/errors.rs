@@ -137,7 +137,12 @@ pub fn code(error: &anyhow::Error) -> Code {
     if found == Code::Unexpected && error.chain().any(full) { Code::DiskFull } else { found }
 }
 
-/// Replaces the code of a failure by a more exact one. A time-out, an interrupt or a missing requirement keeps its code.
+/// What helps, where the error says so.
+pub fn hint(error: &anyhow::Error) -> Option<&str> {
+    problem(error).and_then(|it| it.hint.as_deref())
+}
+
+/// A more exact code than that of the door where a failure happened; what is no failure of the task keeps its own.
 pub fn recode(error: anyhow::Error, code: Code) -> anyhow::Error {
     match error.downcast::<Problem>() {
         Ok(problem) if problem.exit == Exit::Failed => problem.code(code).into(),
@@ -161,7 +166,7 @@ pub fn render(error: &anyhow::Error) -> String {
         }
     }
     let mut last = Vec::new();
-    if let Some(hint) = problem(error).and_then(|it| it.hint.as_deref()) {
+    if let Some(hint) = hint(error) {
         last.push(format!("hint: {}\n", hint.replace('\n', "\n      ")));
     }
     // An interrupt needs no explanation.
@@ -192,7 +197,7 @@ pub fn json(error: &anyhow::Error) -> Value {
         "code": code(error).to_string(),
         "message": format!("{error:#}"),
         "causes": error.chain().map(ToString::to_string).collect::<Vec<_>>(),
-        "hint": problem(error).and_then(|it| it.hint.as_deref()).map(called::reworded),
+        "hint": hint(error).map(called::reworded),
         "exit": exit_code(error) as u8,
     })
 }

@@ -22,11 +22,11 @@ pub use crate::snapshot::{archive::WrittenBy, restore::restore};
 use crate::{
     cluster::{Cluster, ObjectId, Verdict, Wait},
     env::Env,
-    errors::Problem,
+    errors::{Code, Problem},
     graph::TaskId,
     snapshot::{
         archive::{Archive, Facts},
-        primary::Primary,
+        primary::{Primary, ROOM},
         scratch::MissingRoles,
     },
 };
@@ -137,7 +137,9 @@ fn dump(env: &Env, primary: &Primary, dir: &Path) -> Result<(NamedTempFile, Fact
     let dump = ["pg_dump", "--format=custom", LOCKS, "--dbname", &primary::connection(live)];
     primary.run(&dump, None, &mut out).or_else(|error| {
         let error = error.context("take a snapshot of the database");
-        if !format!("{error:#}").contains("lock timeout") {
+        primary.end_sessions(scratch::maintenance(live));
+        // `--lock-wait-timeout` of pg_dump sets `statement_timeout` (LockTableData in pg_dump.c), and the words are those of one.
+        if !format!("{error:#}").contains("canceling statement due to statement timeout") {
             return Err(error);
         }
         let holders = scratch::holders(primary, live)?;
@@ -199,7 +201,7 @@ fn enough_room(primary: &Primary, size: u64) -> Result<()> {
         text(needed),
         text(room)
     );
-    Err(Problem::new(what).hint("`database.storage` sets the volume's size; `db snapshot --no-verify` needs no second copy").into())
+    Err(Problem::new(what).code(Code::DatabaseFull).hint(format!("{ROOM}\n`db snapshot --no-verify` needs no second copy")).into())
 }
 
 fn is_own(name: &str, instance: &str) -> bool {

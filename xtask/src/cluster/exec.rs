@@ -94,7 +94,7 @@ impl Cluster {
                 Err(_) => Ok(None),
             }
         };
-        let (what, pod) = (exec.command.join(" "), exec.pod);
+        let (what, pod) = (shown(exec.command), exec.pod);
         let Some((copied, status)) = self.call(timed).with_context(|| format!("run `{what}` in pod {pod}"))? else {
             return Err(Problem::timed_out(format!("`{what}` in pod {pod} did not end within {} s", exec.limit.as_secs()))
                 .code(Code::PodCommand)
@@ -105,5 +105,25 @@ impl Cluster {
             Some(status) if status.status.as_deref() == Some("Success") => Ok(()),
             _ => Err(Problem::new(format!("`{what}` in pod {pod} failed: {}", said.trim())).code(Code::PodCommand).into()),
         }
+    }
+}
+
+/// The command in words, without the settings that `env` gives it.
+fn shown(command: &[&str]) -> String {
+    let program = match command.split_first() {
+        Some((&"env", rest)) => rest.iter().position(|it| !it.contains('=')).map_or(rest, |at| &rest[at..]),
+        _ => command,
+    };
+    program.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_shown_without_the_settings_of_its_environment() {
+        assert_eq!(shown(&["env", "PGOPTIONS=-c a=b", "LC_ALL=C", "pg_dump", "--dbname=x"]), "pg_dump --dbname=x");
+        assert_eq!(shown(&["psql", "--set=a=b"]), "psql --set=a=b");
     }
 }

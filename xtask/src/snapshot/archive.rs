@@ -52,9 +52,9 @@ pub enum WrittenBy {
 /// A file with the start of a snapshot.
 pub(crate) struct Archive {
     file: File,
-    /// The length of PostgreSQL's part in bytes.
-    length: u64,
-    /// `None` for a file of `pg_dump`.
+    /// Of PostgreSQL's part, in bytes.
+    pub length: u64,
+    /// Not in files of `pg_dump` itself.
     pub facts: Option<Facts>,
 }
 
@@ -142,17 +142,32 @@ impl Contents {
     }
 }
 
-/// The statements of an archive's text that concern the database itself, with the database's name replaced by `name`. Omits everything
-/// else: comments, psql's commands, `CREATE DATABASE`.
-pub(crate) fn properties(text: &str, name: &str) -> String {
-    const TAKEN: [&str; 7] =
-        ["ALTER DATABASE ", "ALTER ROLE ", "COMMENT ON DATABASE ", "GRANT ", "REVOKE ", "SECURITY LABEL ", "SET SESSION AUTHORIZATION "];
+/// The statements of an archive's text that speak of the database itself, said of the database `name`. The text's frame is left
+/// out: comments, psql's own commands, the settings of its session, the database's making. A statement of any other kind is an
+/// error: it would be lost without a word.
+pub(crate) fn properties(text: &str, name: &str) -> Result<String> {
+    const TAKEN: [&str; 8] = [
+        "ALTER DATABASE ",
+        "ALTER ROLE ",
+        "COMMENT ON DATABASE ",
+        "GRANT ",
+        "REVOKE ",
+        "SECURITY LABEL ",
+        "SET SESSION AUTHORIZATION ",
+        "RESET SESSION AUTHORIZATION",
+    ];
+    // `_doSetFixedOutputState` of pg_backup_archiver.c writes `SET` and this `SELECT`.
+    const FRAME: [&str; 3] = ["SET ", "SELECT pg_catalog.set_config('search_path', ", "CREATE DATABASE "];
     let quoted = format!("\"{}\"", name.replace('"', "\"\""));
     let mut out = String::new();
-    for statement in statements(text) {
+    for statement in statements(text).into_iter().filter(|it| !it.is_empty()) {
         let whole: String = statement.concat();
-        if !TAKEN.iter().any(|it| whole.starts_with(it)) && !whole.starts_with("RESET SESSION AUTHORIZATION") {
-            continue;
+        if !TAKEN.iter().any(|it| whole.starts_with(it)) {
+            if FRAME.iter().any(|it| whole.starts_with(it)) {
+                continue;
+            }
+            let short: String = whole.chars().take(200).collect();
+            return Err(Problem::new(format!("it says of the database itself what this version does not know: {short}")).into());
         }
         let mut follows = false;
         for token in statement {
@@ -162,7 +177,7 @@ pub(crate) fn properties(text: &str, name: &str) -> String {
         }
         out.push_str(";\n");
     }
-    out
+    Ok(out)
 }
 
 /// Splits SQL of `pg_dump` into statements without semicolons, each a list of words, blanks, quoted text and other characters.

@@ -10,20 +10,24 @@ use serde_json::Value;
 
 use crate::{
     cluster::{Cluster, Exec, ObjectId},
-    errors::Problem,
+    errors::{Code, Problem},
 };
 
 /// For every program, with the data of a proof of concept.
 const LIMIT: Duration = Duration::from_secs(600);
 /// Dropping a database waits at most for a checkpoint.
 const CLEANING: Duration = Duration::from_secs(60);
-/// The application name of a run's sessions.
-pub(crate) const SESSION: &str = "PGAPPNAME=pocdeploy";
-/// A restore is useful only after its last commit, so earlier commits need not be synchronous; and it must not wait for a missing replica.
-/// `lc_messages=C`, since the tool parses messages.
+/// The name under which the sessions of a run are found.
+pub(crate) const OWN: &str = "pocdeploy";
+const SESSION: &str = "PGAPPNAME=pocdeploy";
+/// What is written is of no use before the last statement is kept, which waits for all before it; nor may a restore wait for a
+/// replica that is away. Messages are matched, so they are PostgreSQL's own.
 const OPTIONS: &str = "PGOPTIONS=-c synchronous_commit=off -c lc_messages=C";
 
-/// The primary's pod and the connection to it.
+/// What helps where the volume has no room.
+pub(crate) const ROOM: &str = "`database.storage` sets the volume's size; on kind the volume is part of the engine's disk: df -h";
+
+/// The pod that holds the primary of the database, and the connection to it.
 pub(crate) struct Primary {
     cluster: Cluster,
     namespace: String,
@@ -61,7 +65,14 @@ impl Primary {
         let start = ["env", self.session, OPTIONS, "PGCLIENTENCODING=UTF8"];
         let command = [&start, program].concat();
         let exec = Exec { namespace: &self.namespace, pod: &self.pod, container: "postgres", command: &command, limit: self.limit };
-        self.cluster.exec_streams(exec, input, output)
+        self.cluster.exec_streams(exec, input, output).map_err(understood)
+    }
+
+    /// Ends this run's sessions in any database: a program whose caller is gone goes on in its pod.
+    pub(crate) fn end_sessions(&self, maintenance: &str) {
+        let end = "SELECT count(pg_catalog.pg_terminate_backend(pid, 5000)) FROM pg_catalog.pg_stat_get_activity(NULL) WHERE application_name = :'own';";
+        // What cannot be ended now ends by itself, at the latest with its statement.
+        self.for_cleaning().sql(maintenance, end, &[("own", OWN)]).ok();
     }
 
     /// Runs a script with psql's variables in a database, and returns its output: a line for each row.
@@ -86,7 +97,25 @@ impl Primary {
     }
 }
 
-/// A connection string for a database's name, with special characters escaped.
+/// Refusals of a server that has no room for more are errors of their own, with what helps.
+fn understood(error: anyhow::Error) -> anyhow::Error {
+    let text = format!("{error:#}");
+    let said = |it: &str| text.lines().find(|line| line.contains(it)).map(|line| line.rsplit("  ").next().unwrap_or(line).trim());
+    // ERRCODE_TOO_MANY_CONNECTIONS: InitProcess in proc.c, and InitPostgres in postinit.c.
+    if let Some(said) = said("sorry, too many clients already").or_else(|| said("remaining connection slots are reserved for roles with")) {
+        let problem = Problem::new(format!("the database server has no free connection: {said}")).code(Code::NoConnection);
+        let hint = "end what holds them (restarting the application's pods does), or raise\n\
+                    `max_connections` under `postgresql.parameters` of the `Cluster`";
+        return problem.hint(hint).into();
+    }
+    if let Some(said) = said("No space left on device") {
+        let problem = Problem::new(format!("the database's volume is full: {said}")).code(Code::DatabaseFull);
+        return problem.hint(ROOM).into();
+    }
+    error
+}
+
+/// A database's name as a connection string, in which no character of it means something else.
 pub(crate) fn connection(database: &str) -> String {
     format!("dbname='{}'", database.replace('\\', r"\\").replace('\'', r"\'"))
 }
@@ -94,6 +123,22 @@ pub(crate) fn connection(database: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_without_room_is_understood_and_anything_else_is_passed_on() {
+        let seen = |text: &str| understood(Problem::new(text).code(Code::PodCommand).into()).to_string();
+        let connect = "connection to server on socket \"/controller/run/.s.PGSQL.5432\" failed: FATAL:  ";
+        let full = format!("`pg_dump` in pod polls-db-1 failed: pg_dump: error: {connect}sorry, too many clients already");
+        assert_eq!(seen(&full), "the database server has no free connection: sorry, too many clients already");
+        let words = "remaining connection slots are reserved for roles with the SUPERUSER attribute";
+        assert_eq!(seen(&format!("psql: error: {connect}{words}")), format!("the database server has no free connection: {words}"));
+        let extend = "could not extend file \"base/5/16400\": No space left on device";
+        let said = format!(
+            "`pg_restore` in pod a failed: pg_restore: error: COPY failed for table \"t\": ERROR:  {extend}\nHINT:  Check free disk space."
+        );
+        assert_eq!(seen(&said), format!("the database's volume is full: {extend}"));
+        assert_eq!(seen("ERROR:  relation \"t\" does not exist"), "ERROR:  relation \"t\" does not exist");
+    }
 
     #[test]
     fn a_databases_name_stays_a_name() {

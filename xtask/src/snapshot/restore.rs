@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use crate::{
     cluster::{Cluster, ObjectId},
     env::Env,
-    errors::{Problem, code, exit_code},
+    errors::{Problem, code, exit_code, hint},
     graph::TaskId,
     report::Waiting,
     snapshot::{
@@ -39,16 +39,18 @@ pub fn restore(env: &Env, task: TaskId, cluster: &Cluster, database: &ObjectId, 
             format!("nothing was changed: the database has objects that a snapshot does not contain: {}", hinders.replace('\n', ", "));
         return Err(Problem::new(what).hint("if you do not need them, drop them first: cargo xtask psql").into());
     }
-    if let Some(facts) = &archive.facts {
-        enough_room(&primary, facts.size)?;
-    }
+    // A file of pg_dump's own does not say how large its database was: not smaller than the file.
+    enough_room(&primary, archive.facts.as_ref().map_or(archive.length, |it| it.size))?;
     scratch::with((env, task), &primary, &mut archive, MissingRoles::Make, |scratch| exchange(env, task, scratch)).map_err(|error| {
         if error.is::<Exchanged>() {
             return error;
         }
+        if env.interrupt.is_set() {
+            return error.context(format!("nothing was changed: {} is not restored", file.display()));
+        }
         let what = format!("nothing was changed: {} cannot be restored: {}", file.display(), archive::reason(&format!("{error:#}")));
         let problem = Problem { exit: exit_code(&error), ..Problem::new(what).code(code(&error)) };
-        problem.hint("restore it into a PostgreSQL that is not older and has the same extensions").into()
+        problem.hint(hint(&error).unwrap_or("a snapshot fits a PostgreSQL that is not older and has the same extensions")).into()
     })
 }
 
@@ -70,7 +72,12 @@ fn exchange(env: &Env, task: TaskId, scratch: &Scratch<'_>) -> Result<()> {
         let holders = scratch.holders()?;
         let waiting = Waiting::new("a lock on pg_database", format!("held by {holders}"), began.elapsed(), PATIENCE);
         if began.elapsed() > PATIENCE {
-            return Err(Problem::timed_out(waiting.timed_out()).into());
+            let what = format!("after {} s these sessions still hold the list of databases: {holders}", PATIENCE.as_secs());
+            return Err(Problem::timed_out(what).hint("end them, or run the same command when they are done").into());
+        }
+        if !told {
+            env.note(task, format!("waiting up to {} s for {holders}", PATIENCE.as_secs()));
+            told = true;
         }
         env.waiting(task, waiting);
         env.interrupt.check().context("waiting for other sessions")?;

@@ -1,7 +1,13 @@
 //! A second database on the same server, to restore a snapshot into: as a check, or to replace the application's database. An error in it
 //! does not affect the application's database.
 
-use std::{cell::RefCell, fmt};
+use std::{
+    cell::RefCell,
+    fmt,
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 
@@ -11,7 +17,7 @@ use crate::{
     graph::TaskId,
     snapshot::{
         archive::{self, Archive, Contents, Facts},
-        primary::{Primary, connection},
+        primary::{OWN, Primary, ROOM, connection},
     },
 };
 
@@ -24,7 +30,11 @@ const MADE: &str = "made by a restore of a snapshot that names this role";
 /// A subscription cannot be restored without its publisher. `--enable-row-security`: a superuser sees all rows anyway, but without it the
 /// owner could not fill a materialized view over a table with forced row security.
 const RESTORE: &[&str] = &["pg_restore", "--no-subscriptions", "--enable-row-security"];
-/// Missing roles may show up one after the other.
+/// How often the room on the volume is looked at while the scratch database is filled, and how little of it, in bytes, ends that:
+/// six segments of the write-ahead log.
+const LOOK: Duration = Duration::from_secs(1);
+const FLOOR: u64 = 96 << 20;
+/// Tables may name roles that are found one after the other.
 const ROUNDS: usize = 5;
 
 /// What to do about a role that the snapshot names and the server lacks.
@@ -103,7 +113,7 @@ fn contents(primary: &Primary, archive: &mut Archive) -> Result<Contents> {
 impl Scratch<'_> {
     /// Runs a script with psql's variables in another database than the application's.
     fn sql(&self, primary: &Primary, script: &str, more: &[(&str, &str)]) -> Result<String> {
-        let variables = [&[("live", self.live), ("scratch", SCRATCH), ("replaced", REPLACED), ("own", "pocdeploy")], more].concat();
+        let variables = [&[("live", self.live), ("scratch", SCRATCH), ("replaced", REPLACED), ("own", OWN)], more].concat();
         primary.sql(maintenance(self.live), script, &variables)
     }
 
@@ -151,7 +161,7 @@ impl Scratch<'_> {
     fn fill_once(&self, archive: &mut Archive, contents: &Contents, facts: &Facts) -> Result<()> {
         let scratch = connection(SCRATCH);
         let restore = [RESTORE, &["--exit-on-error", "--dbname", &scratch]].concat();
-        self.primary.run(&restore, Some(&mut archive.read()?), &mut std::io::sink())?;
+        while_there_is_room(self.primary, self.live, || self.primary.run(&restore, Some(&mut archive.read()?), &mut std::io::sink()))?;
         let facts = serde_json::to_string(facts)?;
         self.primary.sql(SCRATCH, include_str!("sql/settle.sql"), &[("facts", &facts)])?;
         if !contents.properties.is_empty() {
@@ -159,7 +169,7 @@ impl Scratch<'_> {
             let list = contents.properties.join("\n");
             let chosen = r#"exec pg_restore --create --file=- --use-list=/dev/fd/3 3<<<"$1""#;
             self.primary.run(&["bash", "-c", chosen, "sh", &list], Some(&mut archive.read()?), &mut text)?;
-            let statements = archive::properties(&String::from_utf8_lossy(&text), SCRATCH);
+            let statements = archive::properties(&String::from_utf8_lossy(&text), SCRATCH)?;
             self.sql(self.primary, &statements, &[])?;
         }
         Ok(())
@@ -190,7 +200,34 @@ impl Scratch<'_> {
     }
 }
 
-/// A description of the sessions with a lock that a dump or the exchange waits for.
+/// Ends the work's sessions when the volume runs full meanwhile: a server that cannot write its log stops, and its operator
+/// does not start it again on a full volume.
+fn while_there_is_room(primary: &Primary, live: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    let (working, ended) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        let watch = scope.spawn(move || {
+            while ended.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                // A look that fails says nothing: the next one may.
+                if let Some(room) = primary.room().ok().filter(|it| *it < FLOOR) {
+                    primary.end_sessions(maintenance(live));
+                    return Some(room);
+                }
+            }
+            None
+        });
+        let result = work();
+        drop(working);
+        match (watch.join(), result) {
+            (Ok(Some(room)), Err(_)) => {
+                let what = format!("the database's volume has {} MB left, which its server needs to go on", room >> 20);
+                Err(Problem::new(what).code(Code::DatabaseFull).hint(ROOM).into())
+            }
+            (_, result) => result,
+        }
+    })
+}
+
+/// The sessions that hold a lock for which a dump or an exchange waits, in words.
 pub(crate) fn holders(primary: &Primary, live: &str) -> Result<String> {
     Ok(primary.sql(maintenance(live), include_str!("sql/holders.sql"), &[("live", live)])?.replace('\n', "; "))
 }

@@ -116,9 +116,19 @@ SET SESSION AUTHORIZATION giver;
 GRANT CONNECT ON DATABASE "a""b" TO "DATABASE";
 RESET SESSION AUTHORIZATION;
 "#;
-    assert_eq!(properties(text, "a\"b"), wanted);
+    assert_eq!(properties(text, "a\"b").unwrap(), wanted);
     let other = text.replace(" polls ", " \"my polls\" ");
-    assert_eq!(properties(&other, "a\"b").replace("my polls", "polls").matches("DATABASE \"a\"\"b\"").count(), 5);
+    assert_eq!(properties(&other, "a\"b").unwrap().replace("my polls", "polls").matches("DATABASE \"a\"\"b\"").count(), 5);
+}
+
+#[test]
+fn a_statement_about_the_database_that_is_not_known_is_named_and_not_passed_over() {
+    let said = |statement: &str| properties(&format!("SET row_security = off;\n\n{statement};\n\n"), "a").map_err(|it| it.to_string());
+    let unknown = "UPDATE pg_catalog.pg_database SET datfrozenxid = '731' WHERE datname = 'polls'";
+    assert_eq!(said(unknown), Err(format!("it says of the database itself what this version does not know: {unknown}")));
+    assert!(said("ALTER SYSTEM SET work_mem TO '5MB'").is_err());
+    assert!(said("SELECT pg_catalog.set_config('role', 'polls', false)").is_err());
+    assert_eq!(said("ALTER DATABASE polls CONNECTION LIMIT = 7"), Ok("ALTER DATABASE \"a\" CONNECTION LIMIT = 7;\n".to_owned()));
 }
 
 /// The output of pg_restore 17.12 for a generated column whose function calls another without its schema.
