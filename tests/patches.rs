@@ -35,15 +35,18 @@ fn commit(folder: &Path, title: &str) {
     git(folder, &["commit", "--quiet", "--allow-empty", "-m", title]);
 }
 
-/// Files with paths relative to the folder, without git's own.
-fn tree(folder: &Path) -> Vec<(String, Vec<u8>)> {
+/// Names and contents.
+type Tree = Vec<(String, Vec<u8>)>;
+
+/// Files with names relative to the folder, without git's own.
+fn tree(folder: &Path) -> Tree {
     let prefix = format!("{}/", folder.display());
     let files = content(folder).into_iter().map(|(name, bytes)| (name.replace(&prefix, ""), bytes));
     files.filter(|(name, _)| !name.starts_with(".git/") && !name.starts_with(".gitconfig")).collect()
 }
 
-/// A project whose patches are the mails of a new history, and the final tree of this history.
-fn of_history(changes: impl FnOnce(&Path), options: &[&str]) -> (Project, Vec<(String, Vec<u8>)>) {
+/// A project whose queue is the mails of a history that is made beside it, and the tree that the history ends with.
+fn of_history(changes: impl FnOnce(&Path), options: &[&str]) -> (Project, Tree) {
     let project = Project::new();
     fs::remove_file(project.root.join("build/patches/0001-debug.patch")).unwrap();
     let work = project.root.join("history");
@@ -115,7 +118,7 @@ fn a_mail_in_base64_or_quoted_printable_is_decoded() {
 }
 
 /// `patch` and `git am` of the same mailbox on the same file; whether `git am` took it, and the trees of both.
-fn beside_git_am(name: &str, mails: &[u8]) -> (Ran, bool, Vec<(String, Vec<u8>)>, Vec<(String, Vec<u8>)>) {
+fn beside_git_am(name: &str, mails: &[u8]) -> (Ran, bool, Tree, Tree) {
     let project = Project::new();
     fs::remove_file(project.root.join("build/patches/0001-debug.patch")).unwrap();
     let file = project.root.join("build/patches").join(name);
