@@ -12,6 +12,7 @@ mod dumps;
 mod existing;
 mod interruption;
 mod load;
+mod private;
 mod registry;
 mod requirements;
 mod services;
@@ -136,6 +137,11 @@ fn a_restore_that_breaks_anywhere_leaves_all_as_it_was() {
 fn requirements_follow_the_image_and_pips_settings() {
     let bench = Bench::new("pins");
     requirements::follow_the_image_and_pips_settings(&bench);
+}
+
+#[test]
+fn a_private_base_image_is_had_with_dockers_credentials() {
+    private::images_are_built_from_a_private_one(&Bench::new("private"));
 }
 
 #[test]
