@@ -95,8 +95,13 @@ pub(crate) fn everywhere(bench: &Bench) {
     });
 
     bench.step("a server without a free connection, or without room for a second copy, refuses at once", || {
-        // Its shell waits for the sessions, and is ended with them.
-        let fill = "for i in $(seq 120); do psql --no-psqlrc -d postgres -c 'SELECT pg_sleep(100)' >/dev/null 2>&1 & done; wait";
+        let size = bytes.windows(7).rposition(|it| it == b"\"size\":").unwrap() + 7;
+        let huge = [&bytes[..size], b"999999999", &bytes[size..]].concat();
+        let error = restore(bench, &write(bench, &huge)).unwrap_err();
+        assert!(error.contains("nothing was changed: a second copy of the database and its log take "), "{error}");
+        // An idle session ends with its client at once, one in a statement not before that has ended.
+        let fill = "for i in $(seq 120); do sleep 100 | psql --no-psqlrc -d postgres >/dev/null 2>&1 & done; wait";
+        let free = "pkill -x 'psql|sleep'; until psql --no-psqlrc -d postgres -c 'SELECT 1' >/dev/null 2>&1; do sleep 0.2; done";
         std::thread::scope(|scope| {
             scope.spawn(|| bench.in_primary("bash -s", fill));
             let began = Instant::now();
@@ -106,12 +111,8 @@ pub(crate) fn everywhere(bench: &Bench) {
             bench.run(&["db", "snapshot"]).ends_with(1).says("E0313").says("has no free connection").says("max_connections");
             let error = restore(bench, &good).unwrap_err();
             assert!(error.contains("no free connection"), "{error}");
-            bench.in_primary("pkill -f pg_sleep", "");
+            bench.in_primary("bash -s", free);
         });
-        let size = bytes.windows(7).rposition(|it| it == b"\"size\":").unwrap() + 7;
-        let huge = [&bytes[..size], b"999999999", &bytes[size..]].concat();
-        let error = restore(bench, &write(bench, &huge)).unwrap_err();
-        assert!(error.contains("nothing was changed: a second copy of the database and its log take "), "{error}");
         same(&before, &facts(bench));
     });
 
