@@ -1,6 +1,6 @@
-//! `Pocdeploy.toml`: its keys, their defaults, and what makes a file wrong.
+//! `Pocdeploy.toml`: its keys, their defaults, and the errors of a file.
 //!
-//! Reading and checking happen here, before anything else does; the rest of the tool sees valid values only.
+//! The file is read and checked first; all other modules get valid values only.
 
 mod check;
 mod cluster_type;
@@ -28,19 +28,19 @@ pub use crate::config::origin::{Origin, Resolved};
 pub use crate::config::service::{Service, Volume};
 pub use crate::config::service_name::ServiceName;
 
-/// The whole file. Every key has a default that works.
+/// The whole file. Every key has a working default.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub struct Config {
-    /// The instance's name: the kind cluster's, the network's, the label's. Not set: the name of the project's folder and six digits
-    /// of its path.
+    /// The instance's name, used for the kind cluster, the network and the label. Default: the name of the project's folder and six hex
+    /// digits of a hash of its path.
     pub name: Option<String>,
     /// The namespace of the services and their database.
     pub namespace: String,
-    /// The first service: the one that the URL leads to.
+    /// The first service, which the URL leads to.
     pub frontend: Service,
-    /// Further services, by name. Each has the keys of `frontend`; where a key is not set, its value follows from the service's name.
+    /// Further services, by name. Each has the keys of `frontend`; the defaults contain the service's name.
     pub services: BTreeMap<String, Service>,
     pub cluster: ClusterConfig,
     pub database: Database,
@@ -61,15 +61,15 @@ impl Default for Config {
     }
 }
 
-/// How the application's Service is reached in a cluster that is there already.
+/// How users reach the application in an existing cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Expose {
-    /// A Service of type LoadBalancer; its address is waited for.
+    /// A Service of type LoadBalancer. The tool waits for its address.
     LoadBalancer,
-    /// A Service of type NodePort, at the first ready node's address.
+    /// A Service of type NodePort, at the address of the first ready node.
     NodePort,
-    /// A Service of type ClusterIP; the Ingress of the manifests leads to it, at `frontend.host`.
+    /// A Service of type ClusterIP, behind the Ingress in the manifests, at `frontend.host`.
     Ingress,
 }
 
@@ -100,24 +100,25 @@ impl std::str::FromStr for Expose {
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub struct ClusterConfig {
-    /// `--type` goes first. eks, aks and gke are not there yet.
+    /// `--type` overrides it. eks, aks and gke are not supported yet.
     #[serde(rename = "type")]
     pub kind: ClusterType,
-    /// kind: the host's port of the application. Set: this one or an error. Not set: 8080, or the next free one.
+    /// kind: the application's port on this machine. If it is set and not free, `create` fails. Not set: 8080, or the next free port.
     #[schemars(range(min = 1))]
     pub port: Option<u16>,
-    /// kind: whether it may do what is fit only for a cluster that is thrown away, and tasks may start before all that they need
-    /// has ended. `plan` names each shortcut.
+    /// kind: whether to use shortcuts that are safe only on a disposable cluster, and to start tasks before all their needs have ended.
+    /// `plan` lists the shortcuts.
     pub shortcuts: bool,
-    /// existing: the kubeconfig that has the context. Not set: the files in `KUBECONFIG`, else `~/.kube/config`.
+    /// existing: the kubeconfig with the context. Not set: the files in `KUBECONFIG`, else `~/.kube/config`.
     pub kubeconfig: Option<String>,
-    /// existing: the context of the kubeconfig.
+    /// existing: the context in the kubeconfig.
     pub context: Option<String>,
-    /// existing: where images are pushed to, `registry.example.com/team`: an image `polls` becomes `registry.example.com/team/polls`.
+    /// existing: the registry to push images to, for example `registry.example.com/team`; the image `polls` becomes
+    /// `registry.example.com/team/polls`.
     pub registry: Option<String>,
-    /// existing: the same place as the nodes name it, where they name it otherwise.
+    /// existing: the registry's name for the nodes, if they use another.
     pub pull_registry: Option<String>,
-    /// existing: how the application's Service is reached. Not set: load-balancer.
+    /// existing: how users reach the application's Service. Not set: load-balancer.
     pub expose: Option<Expose>,
 }
 
@@ -143,12 +144,12 @@ impl Default for ClusterConfig {
 pub struct Database {
     pub name: String,
     pub user: String,
-    /// Not set: the operator generates one, and it stays in the cluster. `POCDEPLOY_DATABASE_PASSWORD` goes first.
+    /// Not set: the operator generates a password, which is stored only in the cluster. `POCDEPLOY_DATABASE_PASSWORD` overrides it.
     pub password: Option<Secret>,
-    /// PostgreSQL instances: one primary, the others replicas.
+    /// PostgreSQL instances: one primary; the others are replicas.
     #[schemars(range(min = 1, max = 9))]
     pub instances: u16,
-    /// The size of each instance's volume, as Kubernetes writes quantities.
+    /// The size of each instance's volume, as a Kubernetes quantity.
     pub storage: String,
 }
 
@@ -158,16 +159,16 @@ impl Default for Database {
     }
 }
 
-/// Where upstream's images come from.
+/// The source of upstream's images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
-    /// From their registries where these answer, else built from package registries.
+    /// Their registries if these answer, else built from package registries.
     #[default]
     Auto,
-    /// From their registries, or not at all.
+    /// Their registries only.
     Registry,
-    /// Built by the recipes in build/images.
+    /// Built with the recipes in build/images.
     Packages,
 }
 
@@ -186,12 +187,12 @@ impl fmt::Display for Source {
 #[schemars(deny_unknown_fields)]
 pub struct Images {
     pub source: Source,
-    /// Upstream's references, where the built-in ones should not be taken.
+    /// References that replace the built-in ones.
     pub node: Option<String>,
     pub operator: Option<String>,
     pub postgresql: Option<String>,
     pub python: Option<String>,
-    /// Registry host -> the mirror that stands in for it, `http://host:port` or `https://host/path`.
+    /// Registry host -> its mirror, `http://host:port` or `https://host/path`.
     pub mirrors: BTreeMap<String, String>,
 }
 
@@ -205,7 +206,7 @@ impl Secret {
         Secret(value.into())
     }
 
-    /// The value itself. Callers hand it to the cluster and nowhere else.
+    /// The value. Callers pass it to the cluster only.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -217,11 +218,11 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The file's name in the project's top folder.
+/// The file's name in the project's folder.
 pub const FILE: &str = "Pocdeploy.toml";
 
 impl Config {
-    /// Reads a file, or takes the defaults where there is none, then the environment's variables.
+    /// Reads a file, or uses the defaults if there is none; then applies environment variables.
     pub fn read(path: &Path) -> Result<Resolved> {
         let text = source::read(path)?;
         let foreign = keys::variables().find(|it| std::env::var_os(it).is_some_and(|value| value.to_str().is_none()));
@@ -238,7 +239,7 @@ impl Config {
         }
     }
 
-    /// Parses and checks; all that can be wrong comes in one report, each with its place.
+    /// Parses and checks the text. The error has all mistakes with their places.
     pub fn resolve(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Resolved> {
         let mut wrong: Vec<String> = origin::unknown(text).iter().map(|(path, at)| locate::unknown(text, path, *at)).collect();
         wrong.extend(locate::former(text, &origin::former(text)));
@@ -270,27 +271,26 @@ impl Config {
         if wrong.is_empty() { Ok(resolved) } else { Err(all(&wrong)) }
     }
 
-    /// The same rules for a configuration that flags have changed.
+    /// Checks a configuration that flags have changed.
     pub fn check(&self) -> Result<()> {
         let wrong: Vec<String> = check::complaints(self).iter().map(|it| format!("{}: {}", it.key, it.text)).collect();
         if wrong.is_empty() { Ok(()) } else { Err(all(&wrong)) }
     }
 
-    /// The service of this name; none is the first one.
+    /// The service with this name; `None` is the first one.
     ///
-    /// # Panics
-    /// Never: a [`ServiceName`] is made of a configured service's name alone, and the defaults stand in for one that is not there.
+    /// # Panics Never: a [`ServiceName`] is made only from a configured service, and an unknown one gets the defaults.
     pub fn service(&self, name: Option<ServiceName>) -> &Service {
         name.and_then(|it| self.services.get(it.as_str())).unwrap_or(&self.frontend)
     }
 
-    /// Every service with its name, the first one without.
+    /// Every service with its name; the first one has none.
     pub fn all_services(&self) -> impl Iterator<Item = (Option<ServiceName>, &Service)> {
         let further = self.services.iter().filter_map(|(name, it)| Some((Some(ServiceName::new(name)?), it)));
         std::iter::once((None, &self.frontend)).chain(further)
     }
 
-    /// The service whose image this one runs: itself, or the one that `uses` names.
+    /// The service whose image this one runs: itself, or the one in `uses`.
     pub fn image_of(&self, name: Option<ServiceName>) -> Option<ServiceName> {
         match self.service(name).uses.as_deref() {
             Some(used) => ServiceName::new(used).filter(|it| self.services.contains_key(it.as_str())),
@@ -298,12 +298,12 @@ impl Config {
         }
     }
 
-    /// The services that have an image of their own, the first one without a name.
+    /// The services with their own image; the first one has no name.
     pub fn built(&self) -> impl Iterator<Item = Option<ServiceName>> {
         self.all_services().filter(|(_, it)| it.uses.is_none()).map(|(name, _)| name)
     }
 
-    /// The file's text alone.
+    /// Parses the text without environment variables.
     pub fn parse(text: &str) -> Result<Config> {
         Config::resolve(text, &|_| None).map(|it| it.config)
     }

@@ -1,11 +1,11 @@
-//! Files with mistakes: each must be pointed at, all of them at once, with the name that was meant where one is near.
+//! Tests with wrong files: all mistakes are reported at once, each with its place, and with the closest known name.
 
 use crate::{
     config::Config,
     errors::{Exit, exit_code, render},
 };
 
-/// A file, and what the report must say, in this order.
+/// A file, and texts of the report in order.
 const FILES: &[(&str, &[&str])] = &[
     ("naem = \"x\"", &["1:1: unknown key `naem`; did you mean `name`?"]),
     ("[frontend]\npathh = \"x\"", &["2:1: unknown key `frontend.pathh`; did you mean `frontend.path`?"]),
@@ -72,7 +72,7 @@ const FILES: &[(&str, &[&str])] = &[
         ],
     ),
     ("frontend = { path = 5, image = 6 }", &["1:21: frontend.path: invalid type", "1:32: frontend.image: invalid type"]),
-    // What is well-formed and cannot be meant.
+    // Well-formed but invalid values.
     ("name = \"\"", &["1:1: name: `` must be"]),
     ("[frontend]\npath = \"\"", &["2:1: frontend.path: `` must be a path inside"]),
     ("[frontend]\npath = \"/etc\"", &["2:1: frontend.path: `/etc` must be a path inside"]),
@@ -124,7 +124,7 @@ const FILES: &[(&str, &[&str])] = &[
     ("[images.mirrors]\n\"../../x\" = \"http://m\"", &["2:1: images.mirrors.../../x: `../../x` is no registry's host"]),
     ("[images.mirrors]\n\"a\\nb\" = \"http://m\"", &["2:1: images.mirrors.a\\nb: `a\\nb` is no registry's host"]),
     ("[images.mirrors]\n\"docker.io\" = \"http://u:4711@m\"", &["2:1: images.mirrors.docker.io: names a user"]),
-    // No TOML at all: one place, the first.
+    // Not TOML: only the first mistake is reported.
     ("[frontend\npath = \"x\"", &["1:10: "]),
     ("name = \"x\"\nname = \"y\"", &["2:1: duplicate key"]),
     ("name = polls", &["1:8: "]),
@@ -153,7 +153,7 @@ fn every_mistake_of_a_file_is_pointed_at_in_one_report() {
     }
 }
 
-/// A variable's value, and how its refusal begins: the same rules as for the file, and no value of a secret.
+/// A variable, its value, and the start of the error: the same rules as for the file, and no value of a secret.
 const VARIABLES: &[(&str, &str, &str)] = &[
     ("POCDEPLOY_NAME", "A B", "POCDEPLOY_NAME: `A B` must be"),
     ("POCDEPLOY_FRONTEND_PATH", "/etc", "POCDEPLOY_FRONTEND_PATH: `/etc` must be a path inside"),

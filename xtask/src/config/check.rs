@@ -1,4 +1,4 @@
-//! What a well-formed file may still get wrong: pure rules over the values, each with its key's path.
+//! Checks the values of a well-formed file. Pure; each complaint has the path of its key.
 
 use std::path::Path;
 
@@ -11,24 +11,24 @@ use crate::config::{
     keys,
 };
 
-/// One wrong value: where it stands, and what is wrong with it.
+/// A wrong value: its key and the reason.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Complaint {
     pub(crate) key: String,
-    /// The name in a table whose names are the user's own.
+    /// The entry's name in a table with user-defined names.
     pub(crate) entry: Option<String>,
     pub(crate) text: String,
 }
 
 /// The folder that every run writes to.
 const WORK: &str = "target/pocdeploy";
-/// Linux passes a variable of at most 128 KiB (`MAX_ARG_STRLEN`); a secret that long is a file given by mistake.
+/// Linux limits a variable to 128 KiB (`MAX_ARG_STRLEN`). A longer secret is probably the content of a file, given by mistake.
 const LONGEST_SECRET: usize = 4096;
 
-/// Every wrong value of the file.
+/// All wrong values of the configuration.
 pub(crate) fn complaints(config: &Config) -> Vec<Complaint> {
     let mut out: Vec<Complaint> = Vec::new();
-    // One complaint a key: the first says what to do, and others may only follow from it.
+    // One complaint for each key, since others may only follow from the first.
     let mut check = |key: &str, problem: Option<String>| {
         if let Some(text) = problem
             && !out.iter().any(|it| it.key == key)
@@ -40,7 +40,7 @@ pub(crate) fn complaints(config: &Config) -> Vec<Complaint> {
         check(&key.path, key.text(config).and_then(|it| control_character(&it)));
     }
     if let Some(name) = &config.name {
-        // kind adds fourteen characters for its node, and the result is a host name of at most 63 characters.
+        // kind adds fourteen characters for its node, and host names are limited to 63 characters.
         check("name", label(name, 40));
     }
     check("namespace", label(&config.namespace, 63));
@@ -83,7 +83,7 @@ pub(crate) fn complaints(config: &Config) -> Vec<Complaint> {
     out
 }
 
-/// The rules of one service's table.
+/// Checks the table of one service.
 fn service(service: &Service, table: &str, check: &mut impl FnMut(&str, Option<String>)) {
     let mut check = |key: &str, problem: Option<String>| check(&format!("{table}.{key}"), problem);
     let paths = [
@@ -144,7 +144,7 @@ fn variable(name: &str) -> Option<String> {
     (!good).then(|| format!("`{name}` is no name of a variable: letters, digits and `_`, no digit first"))
 }
 
-/// Names of services that are something else: the first service, and folders of `deploy/` or parts that commands name.
+/// Reserved names: the first service, folders of `deploy/`, and component names on the command line.
 const TAKEN: [&str; 5] = ["frontend", "database", "app", "migration", "operator"];
 
 fn service_name(name: &str) -> Option<String> {
@@ -155,7 +155,7 @@ fn service_name(name: &str) -> Option<String> {
     TAKEN.contains(&name).then(|| format!("`{name}` is taken: {} are names of the tool's own", TAKEN.join(", ")))
 }
 
-/// Why a service cannot use the image of another.
+/// Why a service cannot use another's image.
 fn uses(config: &Config, name: &str, used: &str) -> Option<String> {
     if used == "frontend" {
         return None;
@@ -171,7 +171,7 @@ fn uses(config: &Config, name: &str, used: &str) -> Option<String> {
     }
 }
 
-/// Two services with images of their own under one name would build over each other.
+/// Two services must not build different images with the same name.
 fn taken(config: &Config, name: &str) -> Option<String> {
     let own = config.services.get(name).filter(|it| it.uses.is_none())?;
     let others =
@@ -180,7 +180,7 @@ fn taken(config: &Config, name: &str) -> Option<String> {
     Some(format!("`{}` is the image of `{other}`; give this one another name, or write uses = \"{other}\"", own.image))
 }
 
-/// Keys that the type of cluster asks for, and those that mean nothing to it.
+/// Keys that the cluster type requires, and keys that it does not support.
 fn cluster(cluster: &ClusterConfig, check: &mut impl FnMut(&str, Option<String>)) {
     let given = |value: &Option<String>| value.as_deref().is_some_and(|it| !it.trim().is_empty());
     let existing = [
@@ -214,19 +214,19 @@ fn cluster(cluster: &ClusterConfig, check: &mut impl FnMut(&str, Option<String>)
     }
 }
 
-/// A path of the tool's own, which no application can be.
+/// A path of the tool's own files, which cannot be the application's.
 fn own(path: &Path) -> Option<String> {
     path.starts_with(WORK).then(|| format!("`{}` is in the folder that each run writes anew", path.display()))
 }
 
-/// A distribution's name, perhaps with extras or a version: no option, address or path, and nothing is fine, too.
+/// A package name, optionally with extras or version, or empty; not an option, URL or path.
 fn distribution(text: &str) -> Option<String> {
     let good = text.chars().all(|it| it.is_ascii_alphanumeric() || "-_.[],<>=!~* ".contains(it))
         && text.chars().next().is_none_or(|it| it.is_ascii_alphanumeric());
     (!good).then(|| format!("`{text}` is no name of a distribution"))
 }
 
-/// The pins are written by the tool: they take no other file's place.
+/// The tool writes the pins file, so it must not be another configured file.
 fn overwritten(requirements: &Path, dockerfile: &Path) -> Option<String> {
     let named = requirements.strip_prefix(".").unwrap_or(requirements);
     let what = if named == Path::new(FILE) {
@@ -241,7 +241,7 @@ fn overwritten(requirements: &Path, dockerfile: &Path) -> Option<String> {
     Some(format!("`{}` is {what}, and pins would be written over it", requirements.display()))
 }
 
-/// Rules of any secret. Its value is never repeated.
+/// Rules for any secret. Its value is never shown.
 fn secret(value: &str) -> Option<String> {
     if value.is_empty() {
         return Some("must not be empty; leave the key out to have one generated".to_owned());
@@ -252,7 +252,7 @@ fn secret(value: &str) -> Option<String> {
     (value.len() > LONGEST_SECRET).then(|| format!("must have at most {LONGEST_SECRET} bytes"))
 }
 
-/// Django's check security.W009: at least 50 characters, five of them different, and not the key that `startproject` writes.
+/// Django's check security.W009: at least 50 characters, five of them different, and not the prefix of `startproject`.
 fn secret_key(value: &str) -> Option<String> {
     let mut different: Vec<char> = value.chars().collect();
     different.sort_unstable();
@@ -304,7 +304,7 @@ mod tests {
         for key in keys::all(&one()).into_iter().filter(is_text) {
             for evil in ["a\nb", "a\r", "a\0b", "a\u{7f}b", "a\u{85}b", "\u{1b}[31m"] {
                 let mut config = one();
-                // A list of names refuses it by itself.
+                // A list of names rejects it itself.
                 if key.set(&mut config, evil).is_ok() {
                     assert_eq!(complaints(&config).iter().map(|it| it.key.as_str()).collect::<Vec<_>>(), [key.path.as_str()], "{evil:?}");
                 }

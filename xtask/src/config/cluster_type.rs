@@ -1,17 +1,17 @@
-//! The kinds of cluster, as `cluster.type` and `--type` name them.
+//! The kinds of clusters in `cluster.type` and `--type`.
 
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// Where the cluster comes from.
+/// The kind of cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ClusterType {
     #[default]
     Kind,
-    // One that is there already: a context of a kubeconfig.
+    // An existing cluster: a context of a kubeconfig.
     Existing,
     Eks,
     Aks,
@@ -19,10 +19,10 @@ pub enum ClusterType {
 }
 
 impl ClusterType {
-    /// In the order in which messages list them.
+    /// In the order of messages.
     pub const ALL: [ClusterType; 5] = [ClusterType::Kind, ClusterType::Existing, ClusterType::Eks, ClusterType::Aks, ClusterType::Gke];
 
-    /// As `Pocdeploy.toml` has it.
+    /// The name in `Pocdeploy.toml`.
     pub fn name(self) -> &'static str {
         match self {
             ClusterType::Kind => "kind",

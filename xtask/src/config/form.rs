@@ -1,15 +1,15 @@
-//! The forms of values: names, image references, host names, sizes. Pure rules that say what is wrong, or nothing.
+//! The syntax of values: names, image references, host names, sizes. Pure rules that return the mistake, or `None`.
 
 use std::{net::IpAddr, path::Component, path::Path};
 
-/// A DNS label as Kubernetes takes it (RFC 1123), at most `longest` characters.
+/// A DNS label as in Kubernetes (RFC 1123), with at most `longest` characters.
 pub(super) fn label(name: &str, longest: usize) -> Option<String> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let good = !name.is_empty() && name.len() <= longest && name.chars().all(allowed) && !name.starts_with('-') && !name.ends_with('-');
     (!good).then(|| format!("{} must be lower-case letters, digits and inner `-`, at most {longest} characters", quoted(name)))
 }
 
-/// The host of an Ingress: a DNS name of at most 253 characters, no address (Kubernetes refuses one) and no part of a URL.
+/// The host of an Ingress: a DNS name with at most 253 characters, not an IP address (Kubernetes rejects it) and not a URL.
 pub(super) fn host_name(name: &str) -> Option<String> {
     let why = if name.contains("://") {
         "is a URL: name its host alone"
@@ -29,7 +29,7 @@ pub(super) fn host_name(name: &str) -> Option<String> {
     Some(format!("{} {why}", quoted(name)))
 }
 
-/// The path and query of a URL (RFC 3986). What comes after `#` never reaches a server.
+/// Path and query of a URL (RFC 3986). Browsers do not send what follows `#`.
 pub(super) fn url_path(path: &str) -> Option<String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@/?%".contains(c);
     if !path.starts_with('/') || path.contains(char::is_whitespace) {
@@ -39,7 +39,7 @@ pub(super) fn url_path(path: &str) -> Option<String> {
     Some(format!("`{}` has no place in a URL's path: write it percent-encoded", bad.escape_debug()))
 }
 
-/// PostgreSQL takes more; what fits 63 bytes and has no capitals is enough.
+/// PostgreSQL allows more, but 63 bytes without capitals are sufficient.
 pub(super) fn identifier(name: &str) -> Option<String> {
     let good = name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
@@ -49,13 +49,13 @@ pub(super) fn identifier(name: &str) -> Option<String> {
     (name.len() > 63).then(|| format!("{} is longer than 63 bytes, PostgreSQL's limit", quoted(name)))
 }
 
-/// Databases that `initdb` makes: the application would have no right to tables in them, or change the template of all others.
+/// Rejects databases that `initdb` creates: the application would lack privileges there, or would change the template of other databases.
 pub(super) fn database_name(name: &str) -> Option<String> {
     let taken = matches!(name, "postgres" | "template0" | "template1");
     identifier(name).or_else(|| taken.then(|| format!("`{name}` is a database of PostgreSQL's own; the application gets another")))
 }
 
-/// Roles that are there already, or that `CREATE ROLE` refuses: PostgreSQL's (`public`, `none`, `pg_…`) and CloudNativePG's.
+/// Rejects roles that exist already or are reserved: PostgreSQL's (`public`, `none`, `pg_…`) and CloudNativePG's.
 pub(super) fn role(name: &str) -> Option<String> {
     let why = match name {
         "postgres" => "is PostgreSQL's superuser",
@@ -67,8 +67,7 @@ pub(super) fn role(name: &str) -> Option<String> {
     Some(format!("`{name}` {why}; the application gets a user of its own"))
 }
 
-/// The path of an image reference, with an optional registry host before it (OCI distribution specification; the engine takes at
-/// most 255 characters).
+/// The path of an image reference, optionally with a registry host (OCI distribution specification; the engine allows 255 characters).
 pub(super) fn image_name(name: &str) -> Option<String> {
     if name.contains('@') {
         return Some(format!("{} names a digest; this image is built here, and its digest follows", quoted(name)));
@@ -80,14 +79,14 @@ pub(super) fn image_name(name: &str) -> Option<String> {
     })
 }
 
-/// Where images are pushed to: a registry's host, and a path in it where there is one.
+/// The registry to push to: its host, optionally with a path.
 pub(super) fn image_place(place: &str) -> Option<String> {
     let (host, _) = place.split_once('/').unwrap_or((place, ""));
     let good = registry_host(host) && image_name(&format!("{place}/image")).is_none();
     (!good).then(|| format!("{} is no place for images, such as `registry.example.com/team`", quoted(place)))
 }
 
-/// A whole reference: name, and a tag, a digest or both.
+/// A complete reference: name, and tag, digest or both.
 pub(super) fn image_reference(reference: &str) -> Option<String> {
     let (rest, digest) = reference.split_once('@').map_or((reference, None), |(rest, digest)| (rest, Some(digest)));
     let (name, tag) = match rest.rsplit_once(':') {
@@ -100,7 +99,7 @@ pub(super) fn image_reference(reference: &str) -> Option<String> {
     (!good).then(|| format!("{} is no image reference, such as `registry.example.com/team/name:1.0`", quoted(reference)))
 }
 
-/// CloudNativePG reads PostgreSQL's version from the tag, and refuses a reference without one (its webhook's `validateImageName`).
+/// CloudNativePG parses PostgreSQL's version from the tag, and rejects a reference without one (`validateImageName` in its webhook).
 pub(super) fn postgresql_image(reference: &str) -> Option<String> {
     let name = reference.split('@').next().unwrap_or_default();
     let tag = name.rsplit_once(':').map(|(_, tag)| tag).filter(|it| !it.contains('/')).unwrap_or_default();
@@ -111,24 +110,24 @@ pub(super) fn postgresql_image(reference: &str) -> Option<String> {
     })
 }
 
-/// A registry as image references name it: a host, and its port where it has one.
+/// A registry in image references: a host, optionally with a port.
 pub(super) fn registry(host: &str) -> Option<String> {
     (!registry_host(host)).then(|| format!("{} is no registry's host, such as `docker.io` or `registry.example.com:5000`", quoted(host)))
 }
 
-/// The address of a mirror: it is written into files of the engine and of the node.
+/// The URL of a mirror. It is written to configuration files of the engine and the node.
 pub(super) fn mirror(url: &str) -> Option<String> {
     let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")).unwrap_or_default();
     let (host, path) = rest.split_once('/').map_or((rest, None), |(host, path)| (host, Some(path)));
     if host.contains('@') {
-        // Not repeated: it may hold a password.
+        // The value is not shown, since it may contain a password.
         return Some("names a user: credentials of a registry have no place in its address".to_owned());
     }
     let good = registry_host(host) && path.is_none_or(|it| it.split('/').all(is_component));
     (!good).then(|| format!("{} must read `http://host:port` or `https://host/path`, without a slash at the end", quoted(url)))
 }
 
-/// Leaves room for the content key that one of the tags carries.
+/// Leaves room for the hash that is added to one of the tags.
 pub(super) fn tag(version: &str) -> Option<String> {
     if version == "latest" {
         return Some("`latest` says nothing; name a version".to_owned());
@@ -136,8 +135,8 @@ pub(super) fn tag(version: &str) -> Option<String> {
     (!is_tag(version, 100)).then(|| format!("{} must be a tag: letters, digits, `.`, `_` and `-`, at most 100 characters", quoted(version)))
 }
 
-/// The size of a volume. A database of 128Mi just holds its own files and two segments of its log; more than 1024Ti is a slip of the
-/// hand, and near the limit of Kubernetes' quantities.
+/// The size of a volume. 128Mi are just enough for the files of a database and two WAL segments; more than 1024Ti is a mistake, and near
+/// the limit of Kubernetes' quantities.
 pub(super) fn quantity(text: &str) -> Option<String> {
     let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let size = number.chars().all(|it| it.is_ascii_digit()).then(|| number.parse::<u64>().ok()).flatten();
@@ -151,13 +150,13 @@ pub(super) fn quantity(text: &str) -> Option<String> {
     (!is_usable).then(|| format!("{} must be a size between `128Mi` and `1024Ti`", quoted(text)))
 }
 
-/// A path that stays in the project, by its words.
+/// A relative path that stays in the project, judged by its text.
 pub(super) fn inside(path: &Path) -> Option<String> {
     let outside = path.as_os_str().is_empty() || path.is_absolute() || path.components().any(|it| it == Component::ParentDir);
     outside.then(|| format!("{} must be a path inside the project, without `..`", quoted(&path.display().to_string())))
 }
 
-/// Control characters, a line break among them, end up in files, headers and variables. The value itself is not repeated.
+/// Control characters, including line breaks, would get into files, headers and variables. The value is not shown.
 pub(super) fn control_character(text: &str) -> Option<String> {
     if text.ends_with(['\n', '\r']) && !text.trim_end_matches(['\n', '\r']).contains(char::is_control) {
         return Some("ends with a line break: take it away".to_owned());
@@ -166,7 +165,7 @@ pub(super) fn control_character(text: &str) -> Option<String> {
     Some(format!("holds the control character `{}`: take it away", found.escape_debug()))
 }
 
-/// The name in backticks, cut where it is long, on one line.
+/// The name in backticks, on one line, truncated if it is long.
 fn quoted(text: &str) -> String {
     const SHOWN: usize = 80;
     let shown: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
@@ -180,7 +179,7 @@ fn is_tag(text: &str, longest: usize) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))
 }
 
-/// The first part of a name is a registry where it has a dot or a port, or is `localhost` (the engine's own rule).
+/// The first component of a name is a registry if it has a dot or a port, or is `localhost` (the engine's rule).
 fn split_registry(name: &str) -> (Option<&str>, &str) {
     match name.split_once('/') {
         Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (Some(first), rest),

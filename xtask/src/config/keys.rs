@@ -1,21 +1,21 @@
-//! Every key of the file by its path: how it reads, how it is set from text, and the variable that goes before the file.
+//! All keys of the file by their paths: how to show them, how to set them from text, and the environment variable of each.
 
 use std::{fmt::Display, path::PathBuf, str::FromStr};
 
 use crate::config::{Config, Secret, Service, Source};
 
-/// A key of one table: how it reads, and how it is set from text.
+/// A key of a table: how to show it, and how to set it from text.
 struct Field<T> {
-    /// Below the table: `path`; with the table's name where there is one table only: `cluster.port`.
+    /// The key's name in its table: `path`; with the table's name if there is only one such table: `cluster.port`.
     name: &'static str,
-    /// For people; a secret reads `[redacted]`, an absent value is empty.
+    /// The text for users: `[redacted]` for a secret, empty if not set.
     show: fn(&T) -> String,
-    /// The value as it is where it is text, a secret too; nothing where it is a number or not set.
+    /// The actual value of a text, also of a secret; `None` for a number, or if not set.
     text: fn(&T) -> Option<String>,
     set: fn(&mut T, &str) -> Result<(), String>,
 }
 
-/// One key of the file.
+/// A key of the file.
 pub struct Key {
     /// `frontend.path`, `services.worker.path`, `cluster.port`.
     pub path: String,
@@ -26,7 +26,7 @@ pub struct Key {
 enum Of {
     File(&'static Field<Config>),
     Frontend(&'static Field<Service>),
-    /// Of the further service whose name is in the path.
+    /// A key of a further service, whose name is in the path.
     Further(&'static Field<Service>),
 }
 
@@ -40,7 +40,7 @@ impl Key {
         self.path.split('.').nth(1).unwrap_or_default()
     }
 
-    /// `POCDEPLOY_FRONTEND_PATH`; the two secrets have had shorter names from the start. Keys of further services have none.
+    /// `POCDEPLOY_FRONTEND_PATH`; the two secrets have shorter names. Keys of further services have no variable.
     pub fn variable(&self) -> Option<String> {
         match (self.field, self.path.as_str()) {
             (Of::Further(_), _) => None,
@@ -49,7 +49,7 @@ impl Key {
         }
     }
 
-    /// For people; a secret reads `[redacted]`, an absent value is empty.
+    /// The text for users: `[redacted]` for a secret, empty if not set.
     pub fn show(&self, config: &Config) -> String {
         match self.field {
             Of::File(field) => (field.show)(config),
@@ -58,7 +58,7 @@ impl Key {
         }
     }
 
-    /// The value as it is, for rules: it may be a secret and is shown to nobody. Nothing where the key is no text or is not set.
+    /// The actual value, for checks: it may be a secret and must not be shown. `None` if the key is not a text or not set.
     pub(super) fn text(&self, config: &Config) -> Option<String> {
         match self.field {
             Of::File(field) => (field.text)(config),
@@ -67,7 +67,7 @@ impl Key {
         }
     }
 
-    /// Sets the value from a variable's text.
+    /// Sets the value from the text of a variable.
     pub fn set(&self, config: &mut Config, text: &str) -> Result<(), String> {
         match self.field {
             Of::File(field) => (field.set)(config, text),
@@ -77,10 +77,10 @@ impl Key {
     }
 }
 
-/// Every key of this configuration, in the file's order. Mirrors and packages are tables of the user's own names and are not among them.
+/// All keys of this configuration, in the order of the file, without mirrors and packages, whose names are user-defined.
 pub fn all(config: &Config) -> Vec<Key> {
     let mut out: Vec<Key> = BEFORE.iter().map(of_file).collect();
-    // The first service uses no other's image.
+    // The first service cannot use another service's image.
     let frontend = SERVICE.iter().filter(|it| it.name != USES);
     out.extend(frontend.map(|it| Key::of_service("frontend", Of::Frontend(it), it.name)));
     for (name, service) in &config.services {
@@ -91,17 +91,17 @@ pub fn all(config: &Config) -> Vec<Key> {
     out
 }
 
-/// The keys that every file may have: those without further services.
+/// The keys that every file may have, without further services.
 pub fn fixed() -> Vec<Key> {
     all(&Config::default())
 }
 
-/// The keys of a further service, below its table.
+/// The keys in the table of a further service.
 pub fn of_service() -> impl Iterator<Item = &'static str> {
     SERVICE.iter().map(|it| it.name)
 }
 
-/// The variables that go before the file.
+/// The environment variables of keys.
 pub(super) fn variables() -> impl Iterator<Item = String> {
     fixed().into_iter().filter_map(|it| it.variable())
 }
@@ -157,7 +157,7 @@ const USES: &str = "uses";
 /// The keys of source and image: they mean nothing to a service that uses the image of another.
 pub(super) const OF_IMAGE: [&str; 8] = ["path", "patch_dir", "dockerfile", "requirements", "groups", "image", "version", "build_network"];
 
-/// The keys above the services.
+/// The keys before the services.
 const BEFORE: [Field<Config>; 2] = [key!("name", optional name), key!("namespace", text namespace)];
 
 /// The keys of a service.
@@ -201,7 +201,7 @@ const SERVICE: [Field<Service>; 21] = [
     },
 ];
 
-/// The keys below the services.
+/// The keys after the services.
 const AFTER: [Field<Config>; 18] = [
     Field {
         name: "cluster.type",
@@ -252,16 +252,16 @@ const AFTER: [Field<Config>; 18] = [
     key!("images.postgresql", optional images.postgresql),
 ];
 
-/// Variables of the tool's that are no keys: the cache's folder, completions of shells, and two that it gives to its own programs.
+/// Other variables of the tool: the cache folder, shell completions, and two for its own child programs.
 const OTHERS: [&str; 4] = ["POCDEPLOY_CACHE_DIR", "POCDEPLOY_COMPLETE", "POCDEPLOY_DEV", "POCDEPLOY_FILE_OPTIONS"];
 
-/// What is wrong with the names that begin as the tool's own variables do and mean nothing: a mistyped one would be passed over, and
-/// the run would go on with another value.
+/// Complaints about unknown variables with the tool's prefix: a misspelled one would otherwise be ignored, and the run would use another
+/// value.
 pub(super) fn unknown_variables(names: &[String]) -> Vec<String> {
     let known: Vec<String> = variables().chain(OTHERS.map(str::to_owned)).collect();
     let mut out = Vec::new();
     for given in names.iter().filter(|it| it.starts_with("POCDEPLOY_") && !known.contains(it)) {
-        // The name that its key would give it.
+        // The name that follows from its key.
         let name = if given == "POCDEPLOY_FRONTEND_SECRET_KEY" { "POCDEPLOY_SECRET_KEY" } else { given.as_str() };
         let near = known.iter().map(|it| (strsim::damerau_levenshtein(name, it), it)).filter(|(distance, _)| *distance <= 4).min();
         let meant = near.map(|(_, it)| format!("; did you mean `{it}`?")).unwrap_or_default();

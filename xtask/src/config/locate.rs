@@ -13,7 +13,7 @@ pub(crate) fn syntax(text: &str, error: &toml::de::Error) -> String {
     }
 }
 
-/// A value of the wrong type. A secret may be one: its value is not repeated.
+/// A value of the wrong type. It may be a secret, so it is not shown.
 pub(crate) fn wrong_type(text: &str, error: &toml::de::Error, path: &str) -> String {
     let mut message = error.message().to_owned();
     if path.ends_with(".secret_key") || path == "database.password" {
@@ -28,13 +28,13 @@ pub(crate) fn wrong_type(text: &str, error: &toml::de::Error, path: &str) -> Str
     point(text, error.span().unwrap_or_default().start, &format!("{path}: {message}"))
 }
 
-/// A key that means nothing, with the one that may have been meant.
+/// An unknown key, with the closest known key.
 pub(crate) fn unknown(text: &str, path: &str, at: usize) -> String {
     let meant = origin::nearest(path).map(|it| format!("; did you mean `{it}`?")).unwrap_or_default();
     point(text, at, &format!("unknown key `{path}`{meant}"))
 }
 
-/// A wrong value, shown at its key; without a place when the value came from the environment.
+/// A wrong value, shown at its key; without a place if it came from the environment.
 pub(crate) fn value(text: &str, complaint: &Complaint) -> String {
     let entry = complaint.entry.as_ref().map(|it| format!(".{}", it.escape_debug())).unwrap_or_default();
     let message = format!("{}{entry}: {}", complaint.key, complaint.text);
@@ -61,7 +61,7 @@ fn offset(text: &str, complaint: &Complaint) -> Option<usize> {
     None
 }
 
-/// The keys of a former table, and the lines that say the same now. Values of secrets are not repeated.
+/// The keys of a removed table, and the new lines for them. Values of secrets are not shown.
 pub(crate) fn former(text: &str, keys: &[(String, usize)]) -> Option<String> {
     let (_, at) = keys.first()?;
     let document = DeTable::parse(text).ok()?;
@@ -97,7 +97,7 @@ fn point(text: &str, at: usize, message: &str) -> String {
     let line = text[..at].matches('\n').count() + 1;
     let column = text[begin..at].chars().count() + 1;
     let end = text[begin..].find('\n').map_or(text.len(), |it| begin + it);
-    // A secret may stand on the line: only what precedes the value is shown.
+    // The line may contain a secret, so only the part before the value is shown.
     let shown = text[begin..end].split_once('=').map_or(&text[begin..end], |(name, _)| name.trim_end());
     if is_within_text(&text[..begin]) {
         return format!("{FILE}:{line}:{column}: {message}");
@@ -105,7 +105,7 @@ fn point(text: &str, at: usize, message: &str) -> String {
     format!("{FILE}:{line}:{column}: {message}\n  | {shown}\n  | {:>column$}", "^")
 }
 
-/// Whether a text of several lines was opened and not closed: all of its lines may belong to a secret.
+/// Whether the position is inside a multi-line string, whose lines may all belong to a secret.
 fn is_within_text(before: &str) -> bool {
     ["\"\"\"", "'''"].iter().any(|it| before.matches(it).count() % 2 == 1)
 }

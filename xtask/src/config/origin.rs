@@ -1,4 +1,4 @@
-//! Where each value comes from: flag, environment, file or default, in this order.
+//! The origin of each value: flag, environment, file or default, in this order of priority.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -6,7 +6,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::config::{Config, FILE, Service, check::Complaint, keys};
 
-/// Who set a value.
+/// What set a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     Default,
@@ -26,7 +26,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The whole configuration, and who set which of its values; what nobody set is a default.
+/// The configuration, and the origin of each value; a missing origin means the default.
 #[derive(Clone, Debug, Default)]
 pub struct Resolved {
     pub config: Config,
@@ -38,7 +38,7 @@ impl Resolved {
         self.origins.get(path).unwrap_or(&Origin::Default)
     }
 
-    /// Gives further services the defaults that follow from their names: the file's reader knows no name.
+    /// Sets the defaults of further services that contain their names, which serde does not know.
     pub(super) fn name_services(&mut self) {
         let Resolved { config, origins } = self;
         for (name, service) in &mut config.services {
@@ -80,7 +80,7 @@ impl Resolved {
     }
 }
 
-/// The key of a further service that a path ends with: `path` of `services.worker.path`.
+/// The key of a further service: `path` for `services.worker.path`.
 fn key_of_service(path: &str) -> Option<&str> {
     path.strip_prefix("services.")?.split_once('.').map(|(_, key)| key)
 }
@@ -89,7 +89,7 @@ fn is_known(path: &str) -> bool {
     keys::fixed().iter().any(|it| it.path == path) || key_of_service(path).is_some_and(|key| keys::of_service().any(|it| it == key))
 }
 
-/// The keys that a file sets, each with its line.
+/// The keys in a file, each with its line.
 pub(crate) fn of_file(text: &str) -> BTreeMap<String, Origin> {
     let mut out = BTreeMap::new();
     for (path, at) in leaves(text) {
@@ -100,10 +100,10 @@ pub(crate) fn of_file(text: &str) -> BTreeMap<String, Origin> {
     out
 }
 
-/// Keys that mean nothing, each with its place; mirrors and packages have names of the user's own.
+/// Unknown keys, each with its place. Mirrors and packages have user-defined names.
 pub(crate) fn unknown(text: &str) -> Vec<(String, usize)> {
     let fixed = keys::fixed();
-    // An empty table of a known name has no keys to judge.
+    // An empty known table has no keys to check.
     let is_table_of = |path: &str| fixed.iter().any(|it| it.path.starts_with(&format!("{path}."))) || is_table(path, "services");
     let is_service = |path: &str| path.strip_prefix("services.").is_some_and(|it| !it.contains('.'));
     let is_own = |path: &str| {
@@ -126,16 +126,16 @@ fn is_table(path: &str, table: &str) -> bool {
     path.strip_prefix(table).is_some_and(|it| it.is_empty() || it.starts_with('.'))
 }
 
-/// A table of former versions. Its keys are those of `[frontend]` now.
+/// A table of earlier versions. Its keys are in `[frontend]` now.
 pub(super) const FORMER: &str = "app";
 
-/// The keys of the former table, in the file's order, each with its offset.
+/// The keys of the removed table, in the order of the file, each with its offset.
 pub(super) fn former(text: &str) -> Vec<(String, usize)> {
     let keys = leaves(text).into_iter().filter(|(path, _)| is_table(path, FORMER));
     keys.map(|(path, at)| (path.strip_prefix("app.").unwrap_or_default().to_owned(), at)).collect()
 }
 
-/// The known key that an unknown one may have been meant for.
+/// The known key that is closest to an unknown one.
 pub(crate) fn nearest(path: &str) -> Option<String> {
     let mut known: Vec<String> = keys::fixed().into_iter().map(|it| it.path).collect();
     if let Some((name, _)) = path.strip_prefix("services.").and_then(|it| it.split_once('.')) {
@@ -145,7 +145,7 @@ pub(crate) fn nearest(path: &str) -> Option<String> {
     candidates.filter(|(distance, _)| *distance <= 3).min().map(|(_, path)| path)
 }
 
-/// Every key with a value, and the offset of its name. A text that does not parse has none.
+/// Every key with a value, and the offset of its name. Empty if the text is not valid TOML.
 fn leaves(text: &str) -> Vec<(String, usize)> {
     let mut out = Vec::new();
     if let Ok(document) = DeTable::parse(text) {

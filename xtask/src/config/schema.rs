@@ -1,16 +1,16 @@
-//! The JSON schema of `Pocdeploy.toml`, from the types that read it: for editors, which complete and check by it.
+//! The JSON schema of `Pocdeploy.toml`, generated from its types, for completion and checks in editors.
 //!
-//! Kept to what every draft since 4 has, because editors' TOML tools know the oldest one best.
+//! Uses only features of every draft since 4, since TOML editors support the oldest best.
 
 use schemars::{generate::SchemaSettings, transform::RestrictFormats};
 use serde_json::{Map, Value, json};
 
 use crate::config::Config;
 
-/// Where the schema is kept in a checkout, and what the file's first line points to.
+/// The schema's path in a checkout, which the file's first line names.
 pub const PLACE: &str = "docs/pocdeploy.schema.json";
 
-/// The schema as text, as it is kept in the repository.
+/// The schema's text, as in the repository.
 pub fn text() -> String {
     let settings = SchemaSettings::draft07().with(|it| {
         it.inline_subschemas = true;

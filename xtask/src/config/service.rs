@@ -1,4 +1,4 @@
-//! One service: `[frontend]`, or `[services.NAME]` with defaults that follow from the name.
+//! A service: `[frontend]`, or `[services.NAME]` with defaults that contain the name.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -7,40 +7,40 @@ use serde::Deserialize;
 
 use crate::config::Secret;
 
-/// One service of the application: its source, its patches, its image, and how it runs.
+/// A service of the application: its source, patches and image, and how it runs.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub struct Service {
-    /// `[services.NAME]` only: the service whose image this one runs, so that it needs no source, no patches and no Dockerfile. `frontend`
-    /// or the name of a service that has an image of its own.
+    /// `[services.NAME]` only: the service whose image this one runs; then it needs no source, no patches and no Dockerfile. `frontend`, or
+    /// the name of a service with its own image.
     pub uses: Option<String>,
-    /// The upstream source; never edited.
+    /// The application's source. The tool never changes it.
     pub path: PathBuf,
-    /// Patches in git format, applied in name order. May be empty or absent.
+    /// Patches in git format, applied in the order of their names. The folder may be empty or missing.
     pub patch_dir: PathBuf,
     pub dockerfile: PathBuf,
-    /// The pinned requirements that are kept in the repository.
+    /// The file in the repository with the pinned requirements.
     pub requirements: PathBuf,
-    /// The distribution of an imported module that is not known: `environ = "django-environ"`; "" for none.
+    /// The package of an imported module that the tool does not know: `environ = "django-environ"`; "" for none.
     pub packages: BTreeMap<String, String>,
-    /// Dependency groups and extras of pyproject.toml or a lock that go into the image beside the main ones.
+    /// Dependency groups and extras of pyproject.toml or a lock, in addition to the main dependencies.
     pub groups: Vec<String>,
     /// The image's name without a tag.
     pub image: String,
     /// The image's tag.
     pub version: String,
-    /// Whether `RUN` steps of the Dockerfile have a network. The shipped one needs none.
+    /// Whether `RUN` steps of the Dockerfile have a network. The example's Dockerfile needs none.
     pub build_network: bool,
-    /// Pods of the service's Deployment. An autoscaler in the manifests decides instead.
+    /// The number of pods of the service's Deployment, unless a HorizontalPodAutoscaler in the manifests decides it.
     #[schemars(range(min = 1, max = 50))]
     pub replicas: u16,
-    /// The value of `secret-key` in the Secret of the service: `polls-app` for the first one, `NAME-app` for others. Not set: generated
-    /// once, and kept only in the cluster. `POCDEPLOY_SECRET_KEY` goes first for the first service.
+    /// The value of `secret-key` in the service's Secret: `polls-app` for the first one, `NAME-app` for others. Not set: generated once,
+    /// and stored only in the cluster. `POCDEPLOY_SECRET_KEY` overrides it for the first service.
     pub secret_key: Option<Secret>,
     /// The host name of the service's Ingress.
     pub host: String,
-    /// The page that must answer 200. Not set for a further service: its pods need only be ready.
+    /// The page that must answer 200. Not set for a further service: its pods must only be ready.
     pub page: String,
     /// The port that the container listens on, also given to it as `PORT`. Not set: 8000 for the first service, none for others. This key
     /// and those below it are for manifests that the tool writes: see docs/contract.md.
@@ -62,7 +62,7 @@ pub struct Service {
     pub env: BTreeMap<String, String>,
     /// Folders whose content stays, by name: a PVC each.
     pub volumes: BTreeMap<String, Volume>,
-    /// Text that the page must hold for `validate`. Not set: no text is looked for, and `validate` asks for the status 200 alone.
+    /// Text that `validate` looks for in the page. Not set: `validate` checks the status 200 only.
     pub text: String,
 }
 
@@ -131,7 +131,7 @@ impl Service {
         set.into_iter().filter(|(_, it)| *it).map(|(key, _)| key).collect()
     }
 
-    /// The defaults of `[services.NAME]`: every path has the service's name, one pod, no page.
+    /// The defaults of `[services.NAME]`: paths with the service's name, one pod, no page.
     pub fn named(name: &str) -> Service {
         Service {
             path: format!("third_party/{name}").into(),

@@ -2,18 +2,18 @@
 
 use std::fmt;
 
-/// At most this many bytes: names of objects and labels, of at most 63 characters, are made of it.
+/// The maximum length in bytes. It is part of names and labels, which have at most 63 characters.
 const LONGEST: usize = 30;
 
-/// A DNS label of at most [`LONGEST`] bytes. It is copied like a number, because every event of a run carries one.
+/// A DNS label of at most [`LONGEST`] bytes. It is `Copy`, since every event of a run contains one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceName {
-    /// ASCII, filled up with zeros.
+    /// ASCII, padded with zeros.
     bytes: [u8; LONGEST],
 }
 
 impl ServiceName {
-    /// The name, where the text has the form of one: small letters, digits and hyphens, a letter first, no hyphen last.
+    /// The name, if the text is valid: lower-case letters, digits and hyphens, starting with a letter, not ending with a hyphen.
     pub fn new(text: &str) -> Option<ServiceName> {
         let is_good = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-';
         let good = text.len() <= LONGEST
@@ -27,7 +27,7 @@ impl ServiceName {
 
     pub fn as_str(&self) -> &str {
         let end = self.bytes.iter().position(|it| *it == 0).unwrap_or(LONGEST);
-        // ASCII by construction.
+        // Always ASCII.
         std::str::from_utf8(&self.bytes[..end]).unwrap_or_default()
     }
 }

@@ -1,4 +1,4 @@
-//! The file as text: whatever lies under its name is read without waiting, or refused in words.
+//! Reads the file as text, without the risk to hang.
 
 use std::{fs, io, path::Path};
 
@@ -6,15 +6,14 @@ use anyhow::Result;
 
 use crate::errors::{Code, Problem};
 
-/// A configuration is some hundred lines; more than this is another file.
+/// A configuration has some hundred lines; a larger file is another one.
 const LARGEST: u64 = 1024 * 1024;
 
-/// The text without a byte order mark, or nothing where there is no file.
+/// The text without a byte order mark; `None` if there is no file.
 ///
-/// # Errors
-/// A configuration error that names the file: no regular file, too large, not readable, or not UTF-8 (with line and column).
+/// # Errors A configuration error with the file's name: not a regular file, too large, not readable, or not UTF-8 (with line and column).
 pub(super) fn read(path: &Path) -> Result<String> {
-    // A link without a target is no missing file.
+    // A dangling symbolic link is not a missing file.
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
         _ => {}
@@ -32,7 +31,7 @@ pub(super) fn read(path: &Path) -> Result<String> {
 fn bytes(path: &Path) -> Result<Vec<u8>, String> {
     let found = fs::metadata(path).map_err(|error| cannot(&error))?;
     if !found.is_file() {
-        // Opened, a pipe would wait for a writer.
+        // Opening a pipe would wait for a writer.
         return Err(format!("this is {}, not a file", if found.is_dir() { "a folder" } else { "a pipe, a socket or a device" }));
     }
     if found.len() > LARGEST {
@@ -51,7 +50,7 @@ fn cannot(error: &io::Error) -> String {
 
 enum Unreadable {
     Encoding(&'static str),
-    /// Both from 1; columns count characters.
+    /// Both counted from 1; columns count characters.
     At {
         line: usize,
         column: usize,

@@ -1,20 +1,20 @@
-//! Values of the wrong type, all of them: one that cannot be read must not hide the next.
+//! Reports all values of the wrong type, although the parser stops at the first.
 
 use toml::de::{DeTable, DeValue};
 
 use crate::config::{Config, locate};
 
-/// More wrong values than this are not told at once.
+/// The maximum number of reported values.
 const MOST: usize = 50;
 
-/// The configuration with its defaults in place of what has the wrong type, and a complaint for each of these.
-/// Nothing where the text is no TOML at all.
+/// The configuration, with defaults instead of values of the wrong type, and a complaint about each of them. `None` if the text is not
+/// TOML.
 pub(crate) fn read(text: &str) -> (Option<Config>, Vec<String>) {
-    // What was told is blanked out: places stay what they are in the user's file.
+    // Overwrites a reported value with blanks, so that later places stay the same.
     let mut rest = text.to_owned();
     let mut wrong: Vec<(usize, String)> = Vec::new();
     let told = |mut wrong: Vec<(usize, String)>| {
-        // In the file's order, which is not the types'.
+        // In the order of the file, not of the types.
         wrong.sort_by_key(|(at, _)| *at);
         wrong.into_iter().map(|(_, complaint)| complaint).collect()
     };
@@ -30,14 +30,14 @@ pub(crate) fn read(text: &str) -> (Option<Config>, Vec<String>) {
         wrong.push((value.from, locate::wrong_type(text, &error, &value.path)));
         let value = with_comma(&rest, value);
         let blank: String = rest[value.from..value.to].chars().map(|it| if it == '\n' { '\n' } else { ' ' }).collect();
-        // Blanks of one byte each: no place after them moves.
+        // One-byte blanks, so that no later place moves.
         let pad = value.to - value.from - blank.len();
         rest.replace_range(value.from..value.to, &format!("{blank}{}", " ".repeat(pad)));
     }
     (None, told(wrong))
 }
 
-/// In an inline table the comma goes with the value, the one behind it or else the one before.
+/// In an inline table, includes the comma after the value, or else the one before it.
 fn with_comma(text: &str, value: Placed) -> Placed {
     let behind = &text[value.to..];
     let before = text[..value.from].trim_end();
@@ -48,18 +48,18 @@ fn with_comma(text: &str, value: Placed) -> Placed {
     if before.ends_with(',') { Placed { from: before.len() - 1, ..value } } else { value }
 }
 
-/// A key with its value, by its place in the text.
+/// A key and its value, by their place in the text.
 struct Placed {
     path: String,
     from: usize,
     to: usize,
 }
 
-/// The innermost key whose value holds the place. A text that is no TOML has none.
+/// The innermost key whose value contains the place. `None` if the text is not TOML.
 fn around(text: &str, at: usize) -> Option<Placed> {
     let document = DeTable::parse(text).ok()?;
     let found = search(document.get_ref(), "", at)?;
-    // An array of tables has no one place that could be blanked.
+    // An array of tables has several places, so it cannot be overwritten.
     (!text[found.from..].starts_with('[') && found.to > found.from).then_some(found)
 }
 
