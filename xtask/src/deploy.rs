@@ -1,6 +1,6 @@
-//! What `deploy` applies: the plain manifests of the repository with the fields that the tool owns set as data.
+//! The objects that `deploy` applies: the repository's manifests with the fields that the tool owns.
 //!
-//! Pure functions from manifests, configuration and references to objects. Applying and waiting is `tasks/deploy.rs`.
+//! Pure functions from manifests, configuration and references to objects. `tasks/deploy.rs` applies them and waits.
 
 pub mod development;
 pub mod image;

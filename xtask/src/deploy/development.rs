@@ -1,4 +1,4 @@
-//! The application's Deployment while somebody develops: one pod whose code lies in a folder of its own and can be replaced.
+//! The application's Deployment for `dev`: one pod whose code is in a volume and can be replaced.
 
 use serde_json::{Value, json};
 
@@ -6,18 +6,18 @@ use crate::deploy::{objects::sign, roles};
 
 /// The volume with the code.
 const VOLUME: &str = "development";
-/// Where the first container sees it, to fill it.
+/// Its mount path in the init container that fills it.
 const FILL: &str = "/development";
-/// A folder of its own in it, which belongs to whoever fills it; the volume itself does not.
+/// A folder in the volume that belongs to the container's user; the volume itself belongs to root.
 const INNER: &str = "code";
-/// What the application can ask for: code may change under it, so nothing is to be loaded once for all processes.
+/// Tells the application that its code may change, so that it does not preload code for all processes.
 pub const VARIABLE: &str = "POCDEPLOY_DEV";
 
-/// Copies the image's code, without bytecode that would not be compared with its source.
+/// Copies the image's code, without bytecode that is not checked against its source.
 const COPY: &str = "import shutil, sys\n\
                     shutil.copytree(sys.argv[1], sys.argv[2], symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns('__pycache__'))";
 
-/// `folder` is where the image keeps the code, its working directory. Everything else stays as the Deployment says.
+/// `folder` is the image's working directory, with the code. Everything else of the Deployment stays.
 pub fn deployment(mut object: Value, folder: &str) -> Value {
     object["spec"]["replicas"] = json!(1);
     let name = roles::page_of(&object).map(|(container, _)| container.to_owned());

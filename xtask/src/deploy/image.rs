@@ -1,15 +1,15 @@
-//! An image as pods name it: the only thing that manifests take.
+//! A published image, the only type that manifests accept.
 
 use std::fmt;
 
-/// The reference under which pods find an image, as a provider's `publish` returned it or foresees it. It may be another name than the
-/// engine's: that of a registry, with a digest.
+/// The reference of an image for pods, which a provider's `publish` returned or predicts. It may differ from the engine's name: a
+/// registry's name with a digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct PublishedImage(String);
 
 impl PublishedImage {
-    /// For providers, which know what their clusters call an image.
+    /// For providers only, which know their clusters' names of images.
     pub fn new(reference: impl Into<String>) -> PublishedImage {
         PublishedImage(reference.into())
     }

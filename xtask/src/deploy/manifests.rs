@@ -1,4 +1,4 @@
-//! Manifests as data: the files of a folder that `kubectl apply -f` would read, in name order, with the place of every object.
+//! Manifests as data: the files that `kubectl apply -f` would read in a folder, sorted by name, with the place of every object.
 
 use std::{
     fmt, fs,
@@ -21,7 +21,7 @@ use crate::{
     regular,
 };
 
-/// One object, and where it stands.
+/// An object and its place.
 #[derive(Clone, Debug)]
 pub struct Manifest {
     pub object: Value,
@@ -49,8 +49,8 @@ impl fmt::Display for Manifest {
     }
 }
 
-/// Every object of the folder's `.yaml`, `.yml` and `.json` files; those of lists one by one. An object that no apply could name, or
-/// that stands twice, is an error with its place.
+/// All objects in the folder's `.yaml`, `.yml` and `.json` files; lists are expanded. An object without a name, or a duplicate, is an error
+/// with its place.
 pub fn read_folder(dir: &Path) -> Result<Vec<Manifest>> {
     let mut paths: Vec<_> = fs::read_dir(dir).with_context(|| format!("read {}", dir.display()))?.flatten().map(|it| it.path()).collect();
     paths.retain(|it| it.extension().is_some_and(|it| it == "yaml" || it == "yml" || it == "json"));
@@ -64,12 +64,12 @@ pub fn read_folder(dir: &Path) -> Result<Vec<Manifest>> {
     Ok(out)
 }
 
-/// Refuses an object that stands twice in these folders: only the last one would count. An object without a namespace is in `home`.
+/// An error for a duplicate object in these folders, since only the last one would be applied.
 pub fn refuse_twins<'a>(folders: impl Iterator<Item = &'a Vec<Manifest>>, home: &str) -> Result<()> {
     let all: Vec<&Manifest> = folders.flatten().collect();
     for (index, one) in all.iter().enumerate() {
         if let Some(earlier) = all[..index].iter().find(|it| identity(&it.object, home) == identity(&one.object, home)) {
-            // Every service may say in which namespace it is.
+            // Every service may define its namespace.
             if one.object["kind"] == "Namespace" && earlier.place.file != one.place.file {
                 continue;
             }
@@ -80,10 +80,7 @@ pub fn refuse_twins<'a>(folders: impl Iterator<Item = &'a Vec<Manifest>>, home: 
     Ok(())
 }
 
-/// The manifests of a service: of `deploy/NAME`, of `deploy/frontend` for the first one.
-///
-/// A folder without a workload of its own (Deployment, StatefulSet, DaemonSet, CronJob, Pod), or no folder, has the manifests that the tool
-/// writes (`plain.rs`): an object of the folder takes the place of the one of its kind and name, or comes beside them.
+/// The manifests of a service: `deploy/NAME`, or `deploy/frontend` for the first one.
 pub fn of_service(env: &Env, service: Option<ServiceName>) -> Result<Vec<Manifest>> {
     let name = service.map_or_else(|| "frontend".to_owned(), |it| it.to_string());
     let own = own_folder(env, service)?.map_or_else(|| Ok(Vec::new()), |it| read_folder(&it))?;
@@ -153,7 +150,7 @@ fn is_example(env: &Env) -> Result<bool> {
     Ok(patch::absent(&queue::read(&patches, &exists)?.patches, &source).is_none())
 }
 
-/// The objects of one file. `file` is its name in messages.
+/// The objects of a file; `file` is its name in messages.
 pub fn read(text: &str, file: &str) -> Result<Vec<Manifest>> {
     let place = |line| Place { file: file.to_owned(), line };
     let found = yaml::documents(text).map_err(|fault| bad(&place(fault.line), &fault.what))?;
@@ -172,7 +169,7 @@ pub fn read(text: &str, file: &str) -> Result<Vec<Manifest>> {
     Ok(out)
 }
 
-/// Every object of a YAML stream, or of one JSON list; empty documents are passed over.
+/// Every object of a YAML stream or a JSON list; empty documents are skipped.
 pub fn parse(text: &str) -> Result<Vec<Value>> {
     if text.starts_with('[') {
         return serde_json::from_str(text).map_err(|error| Problem::config(error.to_string()).code(Code::Manifest).into());
@@ -180,7 +177,7 @@ pub fn parse(text: &str) -> Result<Vec<Value>> {
     Ok(read(text, "the manifest")?.into_iter().map(|it| it.object).collect())
 }
 
-/// The object itself, or each item of a list; lists in lists too. Items of a typed list need not say of which kind they are.
+/// The object, or the items of a list, recursively. Items of a typed list may lack their kind.
 fn expand(mut value: Value, line: usize, lines: &[usize], out: &mut dyn FnMut(Value, usize) -> Result<()>) -> Result<()> {
     let Some(Value::Array(items)) = value.get_mut("items").map(Value::take) else { return out(value, line) };
     let kind = value["kind"].as_str().unwrap_or_default();
@@ -195,7 +192,7 @@ fn expand(mut value: Value, line: usize, lines: &[usize], out: &mut dyn FnMut(Va
     Ok(())
 }
 
-/// Mappings that the tool writes into.
+/// Mappings that the tool writes to.
 const MAPPINGS: [&str; 12] = [
     "/metadata",
     "/metadata/labels",
@@ -223,7 +220,7 @@ fn check(manifest: &Manifest, text: &str) -> Result<()> {
     }
     let lacks = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).is_none_or(str::is_empty);
     if lacks("/metadata/name") && !lacks("/metadata/generateName") {
-        // The key's own line, where it can be told.
+        // The line of the key, if it can be found.
         let at = text.lines().enumerate().skip(place.line - 1).find(|(_, it)| it.contains("generateName"));
         let place = Place { line: at.map_or(place.line, |(index, _)| index + 1), ..place.clone() };
         let what = "generateName makes another object each time, and apply needs one name: `kubectl apply` refuses it, too";
@@ -250,7 +247,7 @@ fn identity(object: &Value, home: &str) -> (String, String, String, String) {
     (group, text("/kind"), if namespace == home { String::new() } else { namespace }, text("/metadata/name"))
 }
 
-/// `deploy/frontend/worker.yaml`: folders of embedded files lie elsewhere, under the same last names.
+/// `deploy/frontend/worker.yaml`. Folders of embedded files are elsewhere, with the same last components.
 fn name_of(path: &Path) -> String {
     let parts: Vec<_> = path.components().map(|it| it.as_os_str().to_string_lossy()).collect();
     parts[parts.len().saturating_sub(3)..].join("/")

@@ -1,4 +1,4 @@
-//! The application's and the database's objects with the tool's own fields set.
+//! Sets the tool's fields in the application's and the database's objects.
 
 use std::collections::BTreeSet;
 
@@ -17,47 +17,47 @@ use crate::{
     fingerprint::Fingerprint,
 };
 
-/// The annotation that carries the key of what an object was made from.
+/// The annotation with the hash of an object's inputs.
 pub const INPUTS: &str = "dev.pocdeploy/inputs";
-/// The label that every object of an instance carries.
+/// The label of every object of an instance.
 pub const INSTANCE: &str = "dev.pocdeploy/instance";
-/// The annotation of a Job or Deployment whose pods can be started before the database answers, because they wait for it themselves.
+/// The annotation of a Job or Deployment whose pods wait for the database themselves, so they can start before it.
 const WAITS: &str = "dev.pocdeploy/waits-for-database";
 
-/// Whether the manifest says that its pods wait for the database themselves.
+/// Whether the manifest has this annotation.
 pub fn waits_for_database(object: &Value) -> bool {
     object["metadata"]["annotations"][WAITS] == "true"
 }
 
-/// What the objects depend on beside their manifests.
+/// The values for the objects, besides their manifests.
 pub struct Values<'a> {
     pub config: &'a Config,
-    /// The service whose manifests they are; the first one for the database's.
+    /// The service of these manifests; the first one for the database's.
     pub service: &'a Service,
-    /// What manifests call the service's image, without a tag.
+    /// The name of the service's image in manifests, without a tag.
     pub image_name: &'a str,
     pub instance: &'a str,
-    /// The service's image, for objects that have pods of it.
+    /// The service's image, for objects whose pods use it.
     pub image: Option<&'a PublishedImage>,
     /// The database's image.
     pub postgresql: &'a PublishedImage,
     pub exposure: &'a Exposure,
-    /// Where the application answers, as far as that is known.
+    /// The application's address, if it is known.
     pub address: Option<&'a Address>,
     /// Whether nodes need the Secret `pocdeploy-registry` to pull.
     pub has_pull_secret: bool,
-    /// Whether the user gave the database's password.
+    /// Whether the user has set the database's password.
     pub own_credentials: bool,
 }
 
-/// Sets the tool's fields in the objects of a folder: `roles` says which of them are the application's.
+/// Sets the tool's fields in the objects of a folder. `roles` tells which of them are the application's.
 pub fn complete_all(manifests: Vec<Manifest>, roles: &Roles, values: &Values<'_>) -> Vec<Value> {
     let own = scope::of_definitions(&manifests);
     let is_scaled = |name: &Value| {
         let scales = |it: &Value| it["kind"] == "HorizontalPodAutoscaler" && it["spec"]["scaleTargetRef"]["name"] == *name;
         manifests.iter().any(|it| scales(&it.object))
     };
-    // An autoscaler decides about the number itself.
+    // An autoscaler decides the number of replicas.
     let scaled = roles.application.is_some_and(|it| is_scaled(&manifests[it].object["metadata"]["name"]));
     let complete = |(index, it): (usize, Manifest)| {
         let mut object = it.object;
@@ -73,7 +73,7 @@ pub fn complete_all(manifests: Vec<Manifest>, roles: &Roles, values: &Values<'_>
     manifests.into_iter().enumerate().map(complete).collect()
 }
 
-/// The service's Deployment: its number of pods, and which of its containers serves the page.
+/// Sets the number of replicas of the service's Deployment, and an annotation with the container that serves the page.
 fn application(object: &mut Value, roles: &Roles, values: &Values<'_>, scaled: bool) {
     if !scaled {
         object["spec"]["replicas"] = json!(values.service.replicas);
@@ -124,8 +124,8 @@ fn complete(mut object: Value, roles: &Roles, values: &Values<'_>, is_of_cluster
     object
 }
 
-/// The first host of an Ingress that leads to the application becomes the configured one, also where a certificate names it. A rule
-/// without a host stands for every host, and stays so.
+/// Replaces the first host of an Ingress that routes to the application by the configured one, also in `tls`. A rule without a host matches
+/// every host, and is not changed.
 fn host(spec: &mut Value, roles: &Roles, host: &str) {
     let leads = |rule: &Value| {
         let paths = rule.pointer("/http/paths").and_then(Value::as_array);
@@ -144,8 +144,8 @@ fn host(spec: &mut Value, roles: &Roles, host: &str) {
     }
 }
 
-/// A Job's template cannot change: each content gets a name of its own. `decides` stands for the application's image, `image`: where
-/// it is the same, another image is no other content.
+/// A Job's template is immutable, so each content gets its own name. `decides` replaces the application's image, `image`, in the hash: if
+/// it is the same, a new image is not new content.
 pub fn name_by_content(mut job: Value, image: &str, decides: &Fingerprint) -> Value {
     let mut content = job.clone();
     set_images(&mut content, roles::name_of(image), "");
@@ -159,8 +159,8 @@ pub fn name_by_content(mut job: Value, image: &str, decides: &Fingerprint) -> Va
     job
 }
 
-/// Pods read their settings when they start: those of a Deployment, StatefulSet or DaemonSet are replaced when a ConfigMap or Secret
-/// changes that they use. `settings` are the ConfigMaps and Secrets that the tool applies.
+/// Pods read settings only at start, so the pods of a Deployment, StatefulSet or DaemonSet are replaced when a ConfigMap or Secret that
+/// they use changes. `settings` are the ConfigMaps and Secrets that the tool applies.
 pub fn follow_settings(owner: &mut Value, settings: &[&Value]) {
     if !["Deployment", "StatefulSet", "DaemonSet"].iter().any(|it| owner["kind"] == *it) {
         return;
@@ -187,7 +187,7 @@ pub fn follow_settings(owner: &mut Value, settings: &[&Value]) {
     }
 }
 
-/// Names of the ConfigMaps and Secrets that a pod refers to, wherever it can: environments, volumes, projected ones too.
+/// The names of the ConfigMaps and Secrets that a pod refers to: environment variables, volumes, projected volumes.
 fn uses(pod: &Value, out: &mut BTreeSet<(String, String)>) {
     match pod {
         Value::Array(items) => items.iter().for_each(|it| uses(it, out)),
@@ -196,7 +196,7 @@ fn uses(pod: &Value, out: &mut BTreeSet<(String, String)>) {
                 let (kind, name) = match field.as_str() {
                     "configMapRef" | "configMapKeyRef" | "configMap" => ("ConfigMap", &inner["name"]),
                     "secretRef" | "secretKeyRef" => ("Secret", &inner["name"]),
-                    // A volume calls it secretName, a projected one name.
+                    // The field is secretName in a volume, and name in a projected volume.
                     "secret" => ("Secret", if inner["secretName"].is_null() { &inner["name"] } else { &inner["secretName"] }),
                     _ => {
                         uses(inner, out);
@@ -212,7 +212,7 @@ fn uses(pod: &Value, out: &mut BTreeSet<(String, String)>) {
     }
 }
 
-/// A Job beside the migration runs once for each content: another image of the application is no other content.
+/// A Job other than the migration runs once for each content. A new image of the application is not new content.
 pub fn sign_job(job: &mut Value, image: &str) {
     let mut content = job.clone();
     set_images(&mut content, roles::name_of(image), "");
@@ -220,7 +220,7 @@ pub fn sign_job(job: &mut Value, image: &str) {
     job["metadata"]["annotations"][INPUTS] = content["metadata"]["annotations"][INPUTS].clone();
 }
 
-/// Annotates an object with the key of its content.
+/// Annotates an object with the hash of its content.
 pub(crate) fn sign(object: &mut Value) {
     unsign(object);
     let mut key = Fingerprint::new();
@@ -234,20 +234,20 @@ fn unsign(object: &mut Value) {
     }
 }
 
-/// The key that an object was applied with.
+/// The hash in an object's annotation.
 pub fn inputs_of(object: &Value) -> Option<&str> {
     object.pointer("/metadata/annotations")?.get(INPUTS)?.as_str()
 }
 
-/// Whether a setting of this name follows from the application's address.
+/// Whether a setting with this name contains the application's address.
 pub fn follows_address(name: &str) -> bool {
     ["ALLOWED_HOSTS", "TRUSTED_ORIGINS", "PLAIN_HTTP_HOSTS", "APP_URL"].iter().any(|it| name.ends_with(it))
 }
 
-/// The settings of the application that follow from its address, wherever the manifest has a key for them.
+/// Sets the application's settings that contain its address, if the manifest has keys for them.
 fn addresses(data: &mut Value, values: &Values<'_>) {
     let Some(entries) = data.as_object_mut() else { return };
-    // An address without TLS in front of it is asked over plain HTTP, wherever it is.
+    // An address without TLS is requested over plain HTTP.
     let plain = values.address.filter(|it| it.origin.starts_with("http://")).map(|it| it.host().to_owned());
     let mut plain_hosts = values.exposure.plain_hosts.clone();
     plain_hosts.extend(plain.filter(|it| !plain_hosts.contains(it)).into_iter().collect::<Vec<_>>());
@@ -279,7 +279,7 @@ fn addresses(data: &mut Value, values: &Values<'_>) {
     }
 }
 
-/// The description of the pods that an object holds, whatever kind it is.
+/// The pod template of an object of any kind.
 fn pod_of(object: &mut Value) -> Option<&mut Value> {
     let pod = match object["kind"].as_str().unwrap_or_default() {
         "Pod" => "/spec",
@@ -290,29 +290,29 @@ fn pod_of(object: &mut Value) -> Option<&mut Value> {
     object.pointer_mut(pod)
 }
 
-/// Sets the image of every container that is the application's, in whatever kind of object holds pods: one whose manifest names
-/// the image `ours`, with any tag, or has the tag `set-by-pocdeploy`. A container of another image stays as it is.
+/// Sets the image of every container whose manifest refers to the application's image, in any kind of object: one with the name `ours` and
+/// any tag, or with the tag `set-by-pocdeploy`. Other containers are not changed.
 pub fn set_images(object: &mut Value, ours: &str, image: &str) {
     let Some(pod) = pod_of(object) else { return };
     for list in ["initContainers", "containers"] {
         for container in pod.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
             if container["image"].as_str().is_some_and(|named| roles::is_ours(named, ours)) {
                 container["image"] = json!(image);
-                // The image is brought to the nodes; there may be no registry that has it.
+                // The image is loaded into the nodes; there may be no registry with it.
                 container["imagePullPolicy"] = json!("IfNotPresent");
             }
         }
     }
 }
 
-/// Whether a container of the object's pods is of exactly this image.
+/// Whether a container of the object has exactly this image.
 pub fn has_image(object: &Value, image: &str) -> bool {
     let mut object = object.clone();
     let Some(pod) = pod_of(&mut object) else { return false };
     ["initContainers", "containers"].iter().any(|list| pod[*list].as_array().is_some_and(|it| it.iter().any(|one| one["image"] == image)))
 }
 
-/// Names the pull Secret in pods of the image.
+/// Adds the pull Secret to pods with this image.
 fn set_pull_secret(object: &mut Value, image: &str) {
     let Some(pod) = pod_of(object) else { return };
     let is_ours = |list: &str| pod[list].as_array().is_some_and(|it| it.iter().any(|container| container["image"] == image));
@@ -322,8 +322,7 @@ fn set_pull_secret(object: &mut Value, image: &str) {
     }
 }
 
-/// The Service that publishes the application, and its port for the page: type and number are the provider's. Other ports stay as
-/// they are.
+/// Sets type and node port of the Service that publishes the application, as the provider requires. Other ports are not changed.
 fn service(object: &mut Value, port: usize, exposure: &Exposure) {
     object["spec"]["type"] = json!(exposure.service.name());
     if let Some(port) = object["spec"].get_mut("ports").and_then(|it| it.get_mut(port)).and_then(Value::as_object_mut) {

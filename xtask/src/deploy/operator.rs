@@ -1,4 +1,4 @@
-//! The operator's release manifest with our image, and a namespace that enforces the `restricted` standard.
+//! The operator's release manifest with our image, in a namespace with the Pod Security standard `restricted`.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -15,36 +15,36 @@ use crate::{
     fingerprint::Fingerprint,
 };
 
-/// The namespace that the release manifest uses.
+/// The release manifest's namespace.
 pub const NAMESPACE: &str = "cnpg-system";
-/// The labels of its pods there.
+/// The labels of the operator's pods.
 pub const LABELS: &str = "app.kubernetes.io/name=cloudnative-pg";
-/// Its Deployment there.
+/// The operator's Deployment.
 pub const DEPLOYMENT: &str = "cnpg-controller-manager";
 
-/// The label that tells which part of the tool's work an object belongs to.
+/// The label with the component that an object belongs to.
 pub const PART: &str = "dev.pocdeploy/part";
-/// Its value for the operator's objects.
+/// The label's value for the operator's objects.
 pub const PART_OPERATOR: &str = "operator";
 
-/// What the objects depend on beside the manifest.
+/// The values for the objects, besides the manifest.
 pub struct Values<'a> {
     pub image: &'a PublishedImage,
     pub instance: &'a str,
-    /// `v1.36`: the standards that the namespace enforces are versioned like Kubernetes.
+    /// `v1.36`: the version of the Pod Security standard is that of Kubernetes.
     pub pod_security_version: &'a str,
-    /// Whether the cluster is one that is thrown away: no election, and definitions without their descriptions.
+    /// Whether the cluster is disposable: no leader election, and CRDs without descriptions.
     pub throw_away: bool,
-    /// Taints that a fresh node has until its last step, and that the operator need not wait for.
+    /// Taints that a new node has until its last step, and that the operator tolerates.
     pub early_taints: &'a [&'a str],
-    /// What nodes need to pull the operator's image, where its registry asks who they are.
+    /// The credentials to pull the operator's image from a private registry.
     pub pull_credentials: Option<&'a Secret>,
-    /// The port at which the operator finds an API server on its own node. It starts together with kube-proxy on a fresh cluster;
-    /// before that has set up the Service's address the operator would end, and be started again after ten seconds.
+    /// The port of the API server on the operator's own node. On a new cluster the operator starts together with kube-proxy; until
+    /// kube-proxy has set up the Service's address, the operator would exit, and be restarted after ten seconds.
     pub api_port_of_node: Option<u16>,
 }
 
-/// The objects of the release, in the order in which they can be applied: namespace and definitions first.
+/// The objects of the release in the order of application: namespace and CRDs first.
 pub fn objects(manifest: &str, values: &Values<'_>) -> Result<Vec<Value>> {
     let mut out = manifests::parse(manifest)?;
     let Values { image, instance, pod_security_version, throw_away, early_taints, pull_credentials, api_port_of_node } = *values;
@@ -70,9 +70,9 @@ pub fn objects(manifest: &str, values: &Values<'_>) -> Result<Vec<Value>> {
                 deployments += 1;
                 adapt(object, values);
             }
-            // Its webhooks answer as soon as they listen, and not seconds later, when the kubelet has looked twice.
+            // Then its webhooks are called as soon as they listen, not seconds later, when the readiness probe has succeeded.
             Some("Service") if throw_away => object["spec"]["publishNotReadyAddresses"] = json!(true),
-            // Four fifths of a definition: less for the API server to read while it starts.
+            // Removes 80 % of a CRD, which the API server need not parse at start.
             Some("CustomResourceDefinition") if throw_away => {
                 for version in object.pointer_mut("/spec/versions").and_then(Value::as_array_mut).into_iter().flatten() {
                     if let Some(schema) = version.pointer_mut("/schema/openAPIV3Schema") {
@@ -97,10 +97,10 @@ pub fn objects(manifest: &str, values: &Values<'_>) -> Result<Vec<Value>> {
     Ok(out)
 }
 
-/// Goes up when `objects` makes something else of the same manifest.
+/// Increase this when `objects` makes other objects from the same manifest.
 const ADAPTED: &str = "5";
 
-/// Of a schema and all schemas in it. What stands in `properties` are names, and one may be `description`.
+/// Removes descriptions in a schema, recursively. The keys of `properties` are names, and may be `description`.
 fn without_descriptions(schema: &mut Value) {
     let Some(fields) = schema.as_object_mut() else { return };
     fields.remove("description");
@@ -126,12 +126,12 @@ fn adapt(deployment: &mut Value, values: &Values<'_>) {
     for container in deployment.pointer_mut("/spec/template/spec/containers").and_then(Value::as_array_mut).into_iter().flatten() {
         container["image"] = json!(image);
         container["imagePullPolicy"] = json!("IfNotPresent");
-        // The release allows a tenth of a core, which makes the operator's start several times as long.
+        // The release allows 0.1 CPU, which makes the operator's start several times longer.
         if let Some(limits) = container.pointer_mut("/resources/limits").and_then(Value::as_object_mut) {
             limits.remove("cpu");
         }
-        // Nothing can be applied before the operator's webhook is an endpoint of its Service: the release looks every five seconds
-        // whether it has started, and every ten whether it is ready.
+        // Nothing can be applied before the operator's webhook is an endpoint of its Service. The release has a startup probe every five
+        // seconds and a readiness probe every ten seconds.
         for (probe, failures) in [("startupProbe", 60), ("readinessProbe", 3)] {
             if container.get(probe).is_some() {
                 container[probe]["periodSeconds"] = json!(1);
@@ -144,7 +144,7 @@ fn adapt(deployment: &mut Value, values: &Values<'_>) {
             arguments.retain(|it| it != "--leader-elect");
         }
         for variable in container.get_mut("env").and_then(Value::as_array_mut).into_iter().flatten() {
-            // The operator puts its own image into each instance's pod to bring the instance manager there.
+            // The operator copies its own image's instance manager into each instance's pod.
             if variable["name"] == "OPERATOR_IMAGE_NAME" {
                 variable["value"] = json!(image);
             }

@@ -1,4 +1,4 @@
-//! The parts of a deployment as people name them, and where their pods are: read from the manifests, asks no cluster.
+//! The components of a deployment, and the labels of their pods, read from the manifests without asking the cluster.
 
 use anyhow::Result;
 use serde_json::{Map, Value};
@@ -14,7 +14,7 @@ use crate::{
     errors::Problem,
 };
 
-/// The pods of one part.
+/// The pods of a component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
     /// `app`, `migration`, `database`, `operator`, or the name of a further service.
@@ -22,7 +22,7 @@ pub struct Part {
     pub namespace: String,
     /// `name=value,…`.
     pub selector: String,
-    /// The container that does the work.
+    /// The main container.
     pub container: String,
 }
 
@@ -31,31 +31,31 @@ pub struct Part {
 pub struct ServicePart {
     pub service: ServiceName,
     pub part: Part,
-    /// The port that its container listens on, where it names one.
+    /// The port of its container, if the manifest names one.
     pub port: Option<u16>,
-    /// How many pods it is to have; nothing where an autoscaler or the nodes decide.
+    /// The wanted number of pods; `None` if an autoscaler or the nodes decide it.
     pub pods: Option<u64>,
 }
 
-/// All parts, and what commands need to know of them.
+/// All components, and further facts for commands.
 #[derive(Clone, Debug)]
 pub struct Parts {
     /// The first service.
     pub app: Part,
-    /// Further services whose pods have a Deployment, StatefulSet or DaemonSet, in the order of their names.
+    /// Further services with a Deployment, StatefulSet or DaemonSet, sorted by name.
     pub services: Vec<ServicePart>,
     pub migration: Option<Part>,
     pub database: Part,
     pub operator: Part,
     /// The `Cluster`'s name.
     pub cluster: String,
-    /// The port that the application's container listens on.
+    /// The port of the application's container.
     pub app_port: u16,
-    /// How management commands begin: `python3 manage.py`.
+    /// The start of a management command: `python3 manage.py`.
     pub manage: Vec<String>,
 }
 
-/// The container that CloudNativePG's instances run PostgreSQL in.
+/// The container with PostgreSQL in CloudNativePG's pods.
 const POSTGRES: &str = "postgres";
 
 impl Parts {
@@ -103,7 +103,7 @@ impl Parts {
         })
     }
 
-    /// All of them, the application first.
+    /// All components, the application first.
     pub fn all(&self) -> impl Iterator<Item = &Part> {
         let further = self.services.iter().map(|it| &it.part);
         std::iter::once(&self.app).chain(further).chain(&self.migration).chain([&self.database, &self.operator])
@@ -125,7 +125,7 @@ impl Parts {
     }
 }
 
-/// The pods of a further service; nothing where its manifests hold none that run all the time, as of a CronJob.
+/// The pods of a further service; `None` if its manifests have no permanently running pods, for example only a CronJob.
 fn further(namespace: &str, service: ServiceName, manifests: &[Manifest], (image, replicas): (&str, u64)) -> Result<Option<ServicePart>> {
     let roles = Roles::of(manifests, image, Some(service))?;
     let others = || manifests.iter().position(|it| it.object["kind"] == "StatefulSet" || it.object["kind"] == "DaemonSet");
@@ -157,7 +157,7 @@ fn selector(labels: Option<&Value>) -> String {
     pairs.join(",")
 }
 
-/// The migration's command as far as the script's name.
+/// The migration's command up to the script's name.
 fn manage(job: Option<&Value>) -> Vec<String> {
     let command = job.and_then(|it| it.pointer("/spec/template/spec/containers/0/command")).and_then(Value::as_array);
     let words: Vec<String> = command.into_iter().flatten().filter_map(|it| it.as_str().map(str::to_owned)).collect();

@@ -1,5 +1,5 @@
-//! Which of a folder's objects are the application's: its Deployment, its migration Job, the Service that publishes it. Found by what
-//! the manifests say, never by the order of files; where they do not say enough, an error names every candidate with its line.
+//! Finds the application's objects in a folder: its Deployment, its migration Job, the Service that publishes it. The order of files does
+//! not matter. If the manifests are ambiguous, an error names every candidate with its line.
 
 use anyhow::Result;
 use serde_json::Value;
@@ -10,33 +10,33 @@ use crate::{
     errors::{Code, Problem},
 };
 
-/// On the application's Deployment. Users write "true" where more than one Deployment may be meant; what is applied says
-/// `CONTAINER:PORT`, the container with the application and the port that answers for the page.
+/// The annotation of the application's Deployment. Users set "true" if there are several candidates; the tool applies `CONTAINER:PORT`, the
+/// application's container and the port of the page.
 pub const APPLICATION: &str = "dev.pocdeploy/application";
-/// On a Job: "true" on the one that brings the database's tables to the application's version, "false" on any other.
+/// The annotation of a Job: "true" for the migration, "false" for any other.
 pub const MIGRATION: &str = "dev.pocdeploy/migration";
-/// On the Deployment of a further service whose page is asked: `CONTAINER:PORT/PATH`. Written by the tool.
+/// The annotation of a further service's Deployment with a page: `CONTAINER:PORT/PATH`. The tool sets it.
 pub const PAGE: &str = "dev.pocdeploy/page";
-/// The label that says what an object is for (kubernetes.io/docs/concepts/overview/working-with-objects/common-labels).
+/// The label with an object's component (kubernetes.io/docs/concepts/overview/working-with-objects/common-labels).
 const COMPONENT: &str = "app.kubernetes.io/component";
-/// The tag of an image that the tool sets.
+/// The tag of an image that the tool replaces.
 const PLACEHOLDER: &str = ":set-by-pocdeploy";
-/// The port of kind's node that is mapped to this machine: a Service that names it is the published one.
+/// The port of kind's node that is mapped to this machine; a Service with this node port is the published one.
 const NODE_PORT: u64 = 30080;
 
-/// The objects' indexes in the folder.
+/// Indexes of the objects in the folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Roles {
     pub application: Option<usize>,
-    /// The container with the application, as the pod numbers it.
+    /// The index of the application's container in the pod.
     pub container: usize,
-    /// The port of that container that answers for the page.
+    /// The container's port for the page.
     pub port: Option<u16>,
     pub migration: Option<usize>,
     pub published: Option<Published>,
-    /// Names of the Services whose pods are the application's.
+    /// The names of the Services that select the application's pods.
     pub services: Vec<String>,
-    /// The namespace that the manifests call theirs: what the configuration says takes its place.
+    /// The namespace in the manifests, which the configured one replaces.
     pub home: String,
 }
 
@@ -48,7 +48,7 @@ pub struct Published {
 }
 
 impl Roles {
-    /// `image` is the service's image without a tag; no service is the first one, whose Service is published.
+    /// `image` is the service's image without a tag. Without a service it is the first one, whose Service is published.
     pub fn of(manifests: &[Manifest], image: &str, service: Option<ServiceName>) -> Result<Roles> {
         let application = application(manifests, image, service)?;
         let mut out = Roles { application, migration: migration(manifests)?, ..Roles::default() };
@@ -64,7 +64,7 @@ impl Roles {
         let names = services.iter().filter(|it| selects(it)).map(|it| name(&manifests[*it].object).to_owned());
         out.services = names.collect();
         if service.is_some() {
-            // Other services reach it by name; its port is the one that the first of its Services leads to.
+            // Other services reach it by name; its port is that of the first of its Services.
             let first = services.iter().find(|it| selects(it)).map(|it| page_port(&manifests[*it].object).1);
             out.port = container_port(pods, out.container, first.flatten());
             return Ok(out);
@@ -80,20 +80,20 @@ impl Roles {
 }
 
 impl Roles {
-    /// For another folder of the same application: nothing there is the application itself.
+    /// The roles in another folder of the same application, which does not contain the application itself.
     pub fn elsewhere(&self) -> Roles {
         Roles { home: self.home.clone(), ..Roles::default() }
     }
 }
 
-/// The application's container and its port for the page, as an applied Deployment names them; nothing for any other object.
+/// The application's container and its port for the page, from an applied Deployment; `None` for other objects.
 pub fn page_of(object: &Value) -> Option<(&str, Option<u16>)> {
     let text = object.pointer("/metadata/annotations")?.get(APPLICATION)?.as_str()?;
     let (container, port) = text.split_once(':')?;
     Some((container, port.parse().ok()))
 }
 
-/// The port and the page of a further service that is asked for one, as its applied Deployment names them.
+/// The port and the page of a further service, from its applied Deployment.
 pub fn further_page_of(object: &Value) -> Option<(u16, &str)> {
     let text = object.pointer("/metadata/annotations")?.get(PAGE)?.as_str()?;
     let (_, rest) = text.split_once(':')?;
@@ -101,17 +101,17 @@ pub fn further_page_of(object: &Value) -> Option<(u16, &str)> {
     Some((rest[..at].parse().ok()?, &rest[at..]))
 }
 
-/// What [`page_of`] reads.
+/// The text that [`page_of`] parses.
 pub fn page_text(container: &str, port: Option<u16>) -> String {
     format!("{container}:{}", port.map(|it| it.to_string()).unwrap_or_default())
 }
 
-/// Whether an image is the application's: of that name with any tag or digest, or with the tag `set-by-pocdeploy`.
+/// Whether an image is the application's: this name with any tag or digest, or the tag `set-by-pocdeploy`.
 pub fn is_ours(named: &str, image: &str) -> bool {
     name_of(named) == image || named.ends_with(PLACEHOLDER)
 }
 
-/// A reference without its tag and its digest.
+/// A reference without tag and digest.
 pub fn name_of(image: &str) -> &str {
     let named = image.split('@').next().unwrap_or_default();
     match named.rsplit_once(':') {
@@ -120,7 +120,7 @@ pub fn name_of(image: &str) -> &str {
     }
 }
 
-/// The Deployment with the annotation; else of the service's name as its component; else with the service's image; else called like it.
+/// The Deployment with the annotation; else with the component label; else with the service's image; else with the service's name.
 fn application(manifests: &[Manifest], image: &str, service: Option<ServiceName>) -> Result<Option<usize>> {
     let short = image.rsplit('/').next().unwrap_or(image);
     let service = service.as_ref().map_or("frontend", ServiceName::as_str);
@@ -148,7 +148,7 @@ fn application(manifests: &[Manifest], image: &str, service: Option<ServiceName>
     }
 }
 
-/// The only Job; of several the one with the annotation, else of the component `migration`, else called so.
+/// The only Job; else the one with the annotation; else with the component label `migration`; else with such a name.
 fn migration(manifests: &[Manifest]) -> Result<Option<usize>> {
     let mut all = of_kind(manifests, "Job");
     all.retain(|it| annotation(&manifests[*it].object, MIGRATION) != Some("false"));
@@ -167,9 +167,9 @@ fn migration(manifests: &[Manifest]) -> Result<Option<usize>> {
     }
 }
 
-/// The Service of the page: one that names the port of kind's node; else one that a client outside can reach; else one without a type.
-/// Of these the ones whose pods are the application's go first. One with `type: ClusterIP` is taken only where there is no other, as behind
-/// an Ingress, and a headless one never.
+/// The Service of the page: one with kind's node port; else one that is reachable from outside; else one without a type. Among these,
+/// Services that select the application's pods come first. `type: ClusterIP` is used only if there is no other, as behind an Ingress; a
+/// headless Service never.
 fn published(manifests: &[Manifest], services: &[usize], selects: &dyn Fn(&usize) -> bool) -> Result<usize> {
     let spec = |index: &usize| &manifests[*index].object["spec"];
     let outside = |index: &usize| matches!(spec(index)["type"].as_str(), Some("NodePort" | "LoadBalancer"));
@@ -196,19 +196,19 @@ fn published(manifests: &[Manifest], services: &[usize], selects: &dyn Fn(&usize
     Err(ambiguous(manifests, services, "no Service publishes the application: nothing outside the cluster could reach it", &hint))
 }
 
-/// The Service's port for the page, by number in its list, and what it leads to: the port with kind's number; else the one called `http`;
-/// else the first that is TCP.
+/// The Service's port for the page (its index), and its target: the port with kind's number; else the one named `http`; else the first TCP
+/// port.
 fn page_port(service: &Value) -> (usize, Option<&Value>) {
     let ports = ports(service);
     let at = ports.iter().position(|it| it["nodePort"] == NODE_PORT);
     let at = at.or_else(|| ports.iter().position(|it| it["name"] == "http"));
     let at = at.or_else(|| ports.iter().position(|it| matches!(it["protocol"].as_str(), None | Some("TCP")))).unwrap_or(0);
-    // Without a targetPort it is the port's own number.
+    // The default targetPort is the port's own number.
     let target = ports.get(at).and_then(|it| it.get("targetPort").or_else(|| it.get("port")));
     (at, target)
 }
 
-/// The container's port that a Service leads to, by name or number; else its first.
+/// The container's port for a Service's target, by name or number; else its first port.
 fn container_port(deployment: &Value, container: usize, target: Option<&Value>) -> Option<u16> {
     let number = |it: &Value| it.as_u64().and_then(|it| u16::try_from(it).ok());
     let ports = containers(deployment).get(container).and_then(|it| it["ports"].as_array()).map(Vec::as_slice).unwrap_or_default();
@@ -217,7 +217,7 @@ fn container_port(deployment: &Value, container: usize, target: Option<&Value>) 
     named.or_else(|| target.and_then(number)).or_else(|| ports.first().and_then(|it| number(&it["containerPort"])))
 }
 
-/// The container that kubectl takes by default where the pod names one; else the one with the application's image; else the first.
+/// The container in the annotation of kubectl's default container; else the one with the application's image; else the first.
 fn container(deployment: &Value, image: &str) -> usize {
     let default = deployment.pointer("/spec/template/metadata/annotations/kubectl.kubernetes.io~1default-container");
     let all = containers(deployment);
@@ -225,7 +225,7 @@ fn container(deployment: &Value, image: &str) -> usize {
     named.or_else(|| all.iter().position(|it| is_ours(it["image"].as_str().unwrap_or_default(), image))).unwrap_or(0)
 }
 
-/// The name of the one Namespace; of several the one of the application's Deployment.
+/// The name of the only Namespace; if there are several, the one of the application's Deployment.
 fn home(manifests: &[Manifest], application: Option<usize>) -> Result<String> {
     let all = of_kind(manifests, "Namespace");
     let wanted = application.and_then(|it| manifests[it].object.pointer("/metadata/namespace")).and_then(Value::as_str);
@@ -244,7 +244,7 @@ fn home(manifests: &[Manifest], application: Option<usize>) -> Result<String> {
     }
 }
 
-/// The application is in one namespace with its database: what the tool waits for and shows is there.
+/// The application must be in the database's namespace, since the tool waits and shows objects there.
 fn stays_home(manifest: &Manifest, home: &str) -> Result<()> {
     let namespace = manifest.object.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
     if namespace.is_empty() || namespace == home || home.is_empty() {
@@ -254,7 +254,7 @@ fn stays_home(manifest: &Manifest, home: &str) -> Result<()> {
     Err(Problem::config(what).code(Code::Manifest).hint(format!("write `namespace: {home}`, or leave it out")).into())
 }
 
-/// The candidates that the first rules leave: one that leaves nobody counts for nothing.
+/// Filters the candidates by each rule; a rule that excludes all is ignored.
 fn narrow(manifests: &[Manifest], mut all: Vec<usize>, rules: &[&dyn Fn(&Value) -> bool]) -> Vec<usize> {
     for rule in rules {
         if all.len() < 2 {

@@ -1,5 +1,5 @@
-//! Which kinds belong to the whole cluster, and which to a namespace: what `kubectl api-resources --namespaced=false` lists on
-//! Kubernetes 1.36, those of CloudNativePG and Gateway API, and what the folder's own definitions say.
+//! Which kinds are cluster-scoped: the list of `kubectl api-resources --namespaced=false` on Kubernetes 1.36, those of CloudNativePG and
+//! Gateway API, and those in the folder's own CRDs.
 
 use serde_json::Value;
 
@@ -34,13 +34,13 @@ const OF_CLUSTER: [(&str, &[&str]); 15] = [
     ("storagemigration.k8s.io", &["StorageVersionMigration"]),
 ];
 
-/// Whether the object has no namespace. `own` are kinds of the cluster by the folder's definitions.
+/// Whether the object is cluster-scoped. `own` are cluster-scoped kinds of the folder's CRDs.
 pub fn is_of_cluster(object: &Value, own: &[(String, String)]) -> bool {
     let (group, kind) = (group(object), object["kind"].as_str().unwrap_or_default());
     OF_CLUSTER.iter().any(|(of, kinds)| *of == group && kinds.contains(&kind)) || own.iter().any(|(of, it)| of == group && it == kind)
 }
 
-/// Group and kind of every kind of the cluster that the folder defines.
+/// Group and kind of every cluster-scoped kind in the folder's CRDs.
 pub fn of_definitions(manifests: &[Manifest]) -> Vec<(String, String)> {
     let definitions = manifests.iter().map(|it| &it.object).filter(|it| it["kind"] == "CustomResourceDefinition");
     let text = |object: &Value, pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -48,7 +48,7 @@ pub fn of_definitions(manifests: &[Manifest]) -> Vec<(String, String)> {
     of_cluster.map(|it| (text(it, "/spec/group"), text(it, "/spec/names/kind"))).collect()
 }
 
-/// `apps` of `apps/v1`, empty of `v1`.
+/// `apps` for `apps/v1`, empty for `v1`.
 pub fn group(object: &Value) -> &str {
     object["apiVersion"].as_str().unwrap_or_default().rsplit_once('/').map_or("", |(group, _)| group)
 }

@@ -1,4 +1,4 @@
-//! Secrets as objects: given ones and generated ones. Their values go to the API server and nowhere else.
+//! Secrets as objects, with given and generated values, which are sent to the API server only.
 
 use std::{fs::File, io::Read as _};
 
@@ -42,17 +42,17 @@ pub fn object(namespace: &str, name: &str, kind: &str, instance: &str, entries: 
     }))
 }
 
-/// The Secret with which nodes pull images from a registry that asks who they are.
+/// The name of the Secret with which nodes pull images from a private registry.
 pub const PULL_SECRET: &str = "pocdeploy-registry";
 
-/// It, in a namespace, where there are credentials.
+/// This Secret in a namespace, if there are credentials.
 pub fn pull_secret(namespace: &str, instance: &str, credentials: Option<&Secret>) -> Result<Option<Value>> {
     let Some(credentials) = credentials else { return Ok(None) };
     let entries = [(".dockerconfigjson", credentials.expose())];
     object(namespace, PULL_SECRET, "kubernetes.io/dockerconfigjson", instance, &entries).map(Some)
 }
 
-/// Sixty-four characters out of sixty-four: 384 bits from the kernel.
+/// Sixty-four characters of an alphabet of 64: 384 bits from the kernel.
 pub fn generate() -> Result<Secret> {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut bytes = [0; 64];
@@ -60,7 +60,7 @@ pub fn generate() -> Result<Secret> {
     Ok(Secret::new(bytes.iter().map(|it| char::from(ALPHABET[usize::from(it & 63)])).collect::<String>()))
 }
 
-/// Whether every entry of `wanted` is in `found`.
+/// Whether `found` has every entry of `wanted`.
 pub fn contains(found: &Value, wanted: &Value) -> bool {
     wanted.as_object().is_some_and(|it| it.iter().all(|(name, value)| found.get(name) == Some(value)))
 }

@@ -1,7 +1,7 @@
-//! The certificates of the operator's webhooks, made before the operator starts.
+//! Creates the certificates of the operator's webhooks before the operator starts.
 //!
-//! It makes them itself where it finds none, and then waits for the kubelet to bring them into its pod, which the kubelet does when it
-//! next looks at the pod: half a second later at best, and a minute later if nobody makes it look. It renews what it finds.
+//! Without them the operator creates them itself, and then waits until the kubelet updates the files in its pod: half a second at best, a
+//! minute at worst. It renews existing ones.
 
 use anyhow::{Context as _, Result};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -15,15 +15,15 @@ use serde_json::{Value, json};
 
 use crate::{deploy::operator::NAMESPACE, errors::Problem};
 
-/// The Secrets where the operator looks (`CaSecretName` and `WebhookSecretName` of its controller).
+/// The Secrets that the operator reads (`CaSecretName` and `WebhookSecretName` in its controller).
 pub const AUTHORITY: &str = "cnpg-ca-secret";
 pub const CERTIFICATE: &str = "cnpg-webhook-cert";
-/// The name by which the API server calls the webhooks: their Service's.
+/// The name in the API server's calls: the webhooks' Service.
 const HOST: &str = "cnpg-webhook-service.cnpg-system.svc";
-/// As long as the operator's own last. It renews them a week before their end.
+/// The validity of the operator's own certificates. It renews them a week before they expire.
 const DAYS: i64 = 90;
 
-/// Both Secrets, with new keys each time.
+/// Both Secrets, with new keys.
 pub fn secrets() -> Result<[Value; 2]> {
     let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
     let mut authority = CertificateParams::new(Vec::new())?;
@@ -64,7 +64,7 @@ fn secret(name: &str, kind: &str, data: Value) -> Value {
     })
 }
 
-/// The key in the one notation that the operator reads (RFC 5915): the number, the curve, the point.
+/// The key in the only format that the operator reads (RFC 5915): version, curve, point.
 fn private(key: &KeyPair) -> Result<String> {
     const BEFORE: [u8; 5] = [0x02, 0x01, 0x01, 0x04, 0x20];
     const CURVE: [u8; 12] = [0xa0, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
@@ -77,7 +77,7 @@ fn private(key: &KeyPair) -> Result<String> {
     Ok(pem("EC PRIVATE KEY", [&[0x30, length], content.as_slice()].concat()))
 }
 
-/// As the value of a Secret.
+/// The value for a Secret.
 fn pem(tag: &str, content: Vec<u8>) -> String {
     let text = pem::encode_config(&Pem::new(tag, content), EncodeConfig::new().set_line_ending(LineEnding::LF));
     BASE64_STANDARD.encode(text)
@@ -98,7 +98,7 @@ mod tests {
         for (secret, key) in [(&authority, "ca.key"), (&webhook, "tls.key")] {
             let key = decoded(secret, key);
             assert_eq!(key.tag(), "EC PRIVATE KEY");
-            // The length that the first element claims is the rest's.
+            // The length in the first element is that of the rest.
             assert_eq!((key.contents()[0], usize::from(key.contents()[1])), (0x30, key.contents().len() - 2));
             assert_eq!(key.contents().len(), 121);
         }

@@ -1,8 +1,8 @@
-//! YAML as kubectl reads it: every `---` line parts documents, and plain words follow YAML 1.1 as go.yaml.in/yaml/v2 knows it.
+//! YAML as kubectl reads it: a `---` line separates documents, and plain scalars follow YAML 1.1 as in go.yaml.in/yaml/v2.
 //!
-//! kubectl 1.36 decodes with k8s.io/apimachinery v0.36.0, sigs.k8s.io/yaml v1.6.0 and go.yaml.in/yaml/v2 v2.4.3. The rules below are
-//! those of their `YAMLReader.Read`, `resolve` and `merge`; `tests/fixtures/kubectl_yaml` holds what they answer. Two things that kubectl
-//! drops without a word are errors here: a key that stands twice, and what follows a `...` line without a `---` line.
+//! kubectl 1.36 uses k8s.io/apimachinery v0.36.0, sigs.k8s.io/yaml v1.6.0 and go.yaml.in/yaml/v2 v2.4.3. The rules are those of
+//! `YAMLReader.Read`, `resolve` and `merge`; `tests/fixtures/kubectl_yaml` has their results. Two things that kubectl silently drops are
+//! errors here: a duplicate key, and text after a `...` line without a `---` line.
 
 use std::{borrow::Cow, collections::HashMap, rc::Rc};
 
@@ -10,20 +10,20 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 use serde_json::{Map, Number, Value};
 
-/// Nodes of one document, copies through aliases included. The largest public releases of operators have some 100,000.
+/// The maximum number of nodes in a document, including copies through aliases. The largest public operator releases have about 100,000.
 const NODES: usize = 500_000;
 
-/// One document that holds something.
+/// A document with content.
 #[derive(Debug, PartialEq)]
 pub struct Document {
-    /// Where its content begins, counted from 1.
+    /// The line of its first content, counted from 1.
     pub line: usize,
-    /// Where each item of its top-level `items` begins.
+    /// The lines of the items in its top-level `items`.
     pub items: Vec<usize>,
     pub value: Value,
 }
 
-/// Why a stream cannot be read.
+/// Why a stream cannot be parsed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fault {
     /// Counted from 1.
@@ -31,7 +31,7 @@ pub struct Fault {
     pub what: String,
 }
 
-/// Every document of a stream, in its order. Those without content are left out.
+/// All documents of a stream in order, without empty ones.
 pub fn documents(text: &str) -> Result<Vec<Document>, Fault> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.trim_start().starts_with('{')
@@ -46,7 +46,7 @@ pub fn documents(text: &str) -> Result<Vec<Document>, Fault> {
     Ok(out)
 }
 
-/// JSON objects one after another; nothing where the text is none.
+/// A sequence of JSON objects; `None` if the text is not JSON.
 fn json(text: &str) -> Option<Vec<Document>> {
     let mut out = Vec::new();
     let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Value>();
@@ -59,8 +59,8 @@ fn json(text: &str) -> Option<Vec<Document>> {
     }
 }
 
-/// The documents' texts, each with the number of lines before it. Every line that begins with three dashes parts two, even in a text
-/// block, and may go on with a comment only.
+/// The documents' texts, each with the number of lines before it. Every line that starts with `---` separates two documents, even in a
+/// block scalar; only a comment may follow on this line.
 fn split(text: &str) -> Result<Vec<(usize, &str)>, Fault> {
     let mut out = Vec::new();
     let (mut from, mut before, mut at) = (0, 0, 0);
@@ -81,7 +81,7 @@ fn split(text: &str) -> Result<Vec<(usize, &str)>, Fault> {
     Ok(out)
 }
 
-/// The one document of a text, if it has content.
+/// The document of a text, if it has content.
 fn document(text: &str, before: usize) -> Result<Option<Document>, Fault> {
     let options = granit_parser::options! { emit_comments: false };
     let mut reader = Reader {
@@ -112,28 +112,28 @@ struct Reader<'a> {
     parser: Parser<'a, StrInput<'a>>,
     before: usize,
     anchors: HashMap<usize, Rc<Node>>,
-    /// Anchors whose values are still being read: they cannot hold themselves.
+    /// Anchors whose values are being read, which must not contain themselves.
     open: Vec<usize>,
     nodes: usize,
     items: Vec<usize>,
 }
 
-/// Where in a document a value is, as far as it matters.
+/// The position of a value in a document, as far as needed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Root,
-    /// The top-level `items`: the lines of its items are wanted.
+    /// The top-level `items`, whose items' lines are recorded.
     Items,
     Inner,
 }
 
-/// A value, and how many nodes it has.
+/// A value and its number of nodes.
 struct Node {
     value: Value,
     size: usize,
 }
 
-/// The value itself where no anchor holds it too.
+/// The value itself, without a copy if no anchor shares it.
 fn into_value(node: Rc<Node>) -> Value {
     Rc::try_unwrap(node).map_or_else(|shared| shared.value.clone(), |it| it.value)
 }
@@ -143,7 +143,7 @@ impl<'a> Reader<'a> {
         match self.parser.next_event() {
             Some(Ok(it)) => Ok(it),
             Some(Err(error)) => {
-                // The parser's own words name the place once more.
+                // The parser's own message repeats the place.
                 let what = error.kind().to_string();
                 Err(Fault { line: self.before + error.marker().line(), what })
             }
@@ -213,7 +213,7 @@ impl<'a> Reader<'a> {
 
     fn mapping(&mut self, place: Place) -> Result<Map<String, Value>, Fault> {
         let mut out = Map::new();
-        // Where each key stood; keys that a merge brought are not among them.
+        // The line of each key, except keys from a merge.
         let mut written: HashMap<String, usize> = HashMap::new();
         loop {
             let (event, span) = self.next()?;
@@ -239,22 +239,22 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What a merge key brings in. Unlike YAML's own definition, it takes the place of keys that stand before it (go.yaml.in/yaml/v2).
+/// Merges a merge key's value. Unlike in YAML's specification, it overrides keys before it (go.yaml.in/yaml/v2).
 fn merge(into: &mut Map<String, Value>, value: &Value) -> Result<(), String> {
     match value {
         Value::Object(map) => into.extend(map.clone()),
-        // Earlier ones take precedence.
+        // Earlier items have priority.
         Value::Array(all) if all.iter().all(Value::is_object) => all.iter().rev().try_for_each(|it| merge(into, it))?,
         _ => return Err("`<<` takes a mapping or a list of mappings".to_owned()),
     }
     Ok(())
 }
 
-/// Keys of JSON are text: `on` is the key `true`, and `0440` the key `288`.
+/// JSON keys are strings: `on` is the key `true`, and `0440` the key `288`.
 fn key_text(key: &Value) -> Result<String, String> {
     match key {
         Value::String(it) => Ok(it.clone()),
-        // Go has forms of its own for small and large ones.
+        // Go formats very small and large numbers differently.
         Value::Number(it) if it.is_f64() && !it.as_f64().is_some_and(|it| (1e-4..1e6).contains(&it.abs())) => {
             Err(format!("key {it} is a number with an exponent: put it in quotes"))
         }
@@ -297,7 +297,7 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, St
     }
 }
 
-/// What a plain word stands for.
+/// The value of a plain scalar.
 fn resolve(text: &str, untagged: bool) -> Result<Value, String> {
     Ok(match text {
         "" if untagged => Value::Null,
@@ -311,7 +311,7 @@ fn resolve(text: &str, untagged: bool) -> Result<Value, String> {
     })
 }
 
-/// A number, if the word is one: decimal, `0x`, `0b`, `0o`, octal with a leading zero as in YAML 1.1, with underscores between.
+/// A number: decimal, `0x`, `0b`, `0o`, octal with a leading zero as in YAML 1.1, with underscores.
 fn number(text: &str) -> Option<Value> {
     let first = text.bytes().next()?;
     if first == b'.' {
@@ -337,7 +337,7 @@ fn integer(text: &str) -> Option<Value> {
         [b'0', _, ..] => (8, &digits[1..]),
         _ => (10, digits),
     };
-    // A second sign is none of Rust's business either.
+    // Rust would accept a second sign.
     if !digits.starts_with(|it: char| it.is_ascii_alphanumeric()) {
         return None;
     }
@@ -345,7 +345,7 @@ fn integer(text: &str) -> Option<Value> {
     if negative {
         return Some(i64::try_from(-i128::from(size)).ok()?.into());
     }
-    // Go reads a sign with signed numbers only.
+    // Go accepts a sign only for numbers that fit a signed integer.
     if text.starts_with('+') && i64::try_from(size).is_err() {
         return None;
     }
@@ -369,7 +369,7 @@ fn float(text: &str) -> Option<Value> {
         return None;
     }
     let value: f64 = text.parse().ok().filter(|it: &f64| it.is_finite())?;
-    // JSON's writer of Go writes no point behind a whole number, and a number with one is no integer to the API server.
+    // Go writes a whole number without a point, since the API server does not accept one as an integer.
     if value.fract() == 0.0 && value.abs() < 9e15 {
         #[expect(clippy::cast_possible_truncation, reason = "whole and small")]
         return Some((value as i64).into());
@@ -377,7 +377,7 @@ fn float(text: &str) -> Option<Value> {
     Number::from_f64(value).map(Value::Number)
 }
 
-/// Few characters of what stands in a file, for a message.
+/// The start of a text, for a message.
 fn short(text: &str) -> String {
     if text.chars().count() <= 40 {
         return format!("`{text}`");

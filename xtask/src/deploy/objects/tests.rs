@@ -1,4 +1,4 @@
-//! What the tool sets in a folder's objects, and what it leaves alone.
+//! The fields that the tool sets in a folder's objects, and those that it does not change.
 
 use super::*;
 use crate::deploy::manifests::{self, Place};
@@ -15,7 +15,7 @@ fn with(object: Value) -> Value {
     with_roles(vec![object], &home(), &kind(), Some(&Address::new("http://localhost:8081"))).remove(0)
 }
 
-/// The objects of a folder on a cluster that is exposed so, as complete as the address allows.
+/// The objects of a folder on a cluster with this exposure, complete if the address is known.
 fn with_roles(objects: Vec<Value>, roles: &Roles, exposure: &Exposure, address: Option<&Address>) -> Vec<Value> {
     let (config, image, postgresql) = (Config::default(), PublishedImage::new("polls:1-ab"), PublishedImage::new("pg:17"));
     let values = Values {
@@ -54,7 +54,7 @@ fn settings_lack_an_address_that_is_not_known_yet_and_have_it_later() {
     );
 }
 
-/// A folder's text with everything set, as it is in the shipped configuration.
+/// The objects of a folder's text, with the example's configuration.
 fn folder(text: &str) -> Vec<Value> {
     let manifests = manifests::read(text, "a.yaml").unwrap();
     let roles = Roles::of(&manifests, "polls", None).unwrap();

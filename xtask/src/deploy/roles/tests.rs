@@ -1,4 +1,4 @@
-//! Which objects are the application's, in folders of many kinds.
+//! The application's objects in many folders.
 
 use super::*;
 use crate::deploy::manifests;

@@ -1,10 +1,10 @@
-//! Beside kubectl's own decoder: what it makes of many streams is what is read here.
+//! Compares with kubectl's own decoder for many streams.
 
 use serde::Deserialize;
 
 use super::*;
 
-/// Made by `main.go` beside it.
+/// Written by `main.go` in the same folder.
 const CASES: &str = include_str!("../../../../tests/fixtures/kubectl_yaml/cases.jsonl");
 
 #[derive(Deserialize)]
@@ -15,7 +15,7 @@ struct Case {
     refused: bool,
 }
 
-/// Where kubectl drops something without a word, and keys and signs that no manifest needs: refused here.
+/// Rejected here: streams of which kubectl silently drops a part, and unusual keys and signs.
 const REFUSED: [&str; 16] = [
     "a: 1\na: 2\n",
     "a: {b: 1, b: 2}\n",
@@ -35,7 +35,7 @@ const REFUSED: [&str; 16] = [
     "[]: a\n",
 ];
 
-/// What kubectl's parser does not know of YAML 1.2, and large keys.
+/// Accepted here: YAML 1.2 that kubectl's parser does not know, and large keys.
 const TAKEN: [&str; 12] = [
     "\ta: 1\n",
     "a: \u{2028}x\n",
@@ -73,7 +73,7 @@ fn every_stream_of_the_collection_is_read_as_kubectl_reads_it() {
     assert!(wrong.is_empty(), "{} wrong: {wrong:#?}", wrong.len());
 }
 
-/// The same value with whole numbers as integers: JSON knows one kind of number.
+/// The value with whole numbers as integers, since JSON has one number type.
 fn whole(value: &Value) -> Value {
     match value {
         Value::Array(all) => all.iter().map(whole).collect(),
