@@ -1,4 +1,4 @@
-//! The commands: flags become an environment, then a page of calls. What a step does is in `tasks/`.
+//! The commands: turns flags into an environment and calls the steps of each command. `tasks/` implements the steps.
 
 mod config;
 mod create;
@@ -49,10 +49,10 @@ use crate::{
 
 pub use crate::commands::surroundings::surroundings;
 
-/// Another run of the same instance is waited for this long.
+/// How long a command waits for another command of the same instance.
 const LOCK_LIMIT: Duration = Duration::from_secs(30 * 60);
 
-/// Runs the command of the flags. Where a program reads, a failure is told on standard output too.
+/// Runs the command in the flags. If a program reads standard output, a failure is also printed there.
 pub fn run(flags: Flags) -> Result<()> {
     let hub = Hub::new();
     if flags.global.events {
@@ -106,12 +106,12 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
         DryRun::Own if global.dry_run => return preview(&env, command),
         _ => {}
     }
-    // One run of the instance at a time, told from its beginning.
+    // Only one command of the instance at a time, with a message that it starts.
     let _lock = if spec.locks { Some(lock(&env, spec.name)?) } else { None };
     run_in_project(env, command, &resolved, complaint)
 }
 
-/// Commands that answer from the program itself, or look for a project by themselves.
+/// Commands that need no project, or that find it themselves.
 fn run_without_project(command: Command, global: &Global) -> Result<()> {
     match command {
         Command::Explain(flags::Explain { topic: Some(Topic::Code(code)), output }) => explain::code(code, output),
@@ -168,12 +168,12 @@ fn run_in_project(mut env: Env, command: Command, resolved: &Resolved, complaint
             Some(Topic::Task(id)) => explain::run(&env, &[id], it.output),
             _ => explain::run(&env, &env.graph.ids(), it.output),
         },
-        // Answered already.
+        // These have run already.
         Command::Config(_) | Command::Install(_) | Command::Eject(_) => Ok(()),
     }
 }
 
-/// `--dry-run` of a command that has words of its own for it.
+/// `--dry-run` of commands with their own description.
 fn preview(env: &Env, command: Command) -> Result<()> {
     match command {
         Command::Delete(it) => delete::preview(env, it.purge, it.output),
@@ -187,7 +187,7 @@ fn preview(env: &Env, command: Command) -> Result<()> {
     }
 }
 
-/// Work that is no task of the graph, told like one.
+/// Runs work outside the graph, and reports it like a task.
 fn reported(env: &Env, task: TaskId, reason: &str, work: impl FnOnce() -> Result<String>) -> Result<()> {
     env.report.event(task, Event::Started { reason: reason.to_owned() });
     let result = work();
@@ -201,7 +201,7 @@ fn reported(env: &Env, task: TaskId, reason: &str, work: impl FnOnce() -> Result
     result.map(|_| ())
 }
 
-/// The command's result on standard output: one line, or with `--events` the object as one of the events.
+/// Prints the command's result on standard output: one line, or with `--events` the object in an event.
 fn answer(env: &Env, line: &str, object: impl FnOnce() -> Value) -> Result<()> {
     if env.options.events {
         env.report.run(RunEvent::Result { result: object() });
@@ -210,22 +210,22 @@ fn answer(env: &Env, line: &str, object: impl FnOnce() -> Value) -> Result<()> {
     writeln!(std::io::stdout(), "{line}").context("print the result")
 }
 
-/// The task with all that it needs.
+/// Runs the task and all its needs.
 fn target(env: &Env, task: TaskId) -> Result<()> {
     if task == TaskId::Cluster {
-        // A kind of cluster that is not there yet says so before anything happens.
+        // An unsupported kind of cluster is reported before anything happens.
         provider(env).check(env)?;
     }
     runner::run(env, &tasks::task, &[task])?;
     Ok(())
 }
 
-/// Who wrote the file of a restore, as the flag says.
+/// The program that wrote the file to restore, by the flag.
 fn writer(from_pg_dump: bool) -> WrittenBy {
     if from_pg_dump { WrittenBy::PgDump } else { WrittenBy::Snapshot }
 }
 
-/// Held while a command changes something of this instance.
+/// Locks the instance while a command changes it.
 fn lock(env: &Env, command: &str) -> Result<Lock> {
     let path = env.work("lock");
     let logs = env.runs().join(env.run_id());
@@ -236,7 +236,7 @@ fn lock(env: &Env, command: &str) -> Result<Lock> {
         logs: logs.strip_prefix(&env.project).unwrap_or(&logs).display().to_string(),
     });
     env.keep_out_of_git()?;
-    // A wait for another command is worth a line at once: it may take minutes.
+    // This wait may take minutes, so it is reported at once.
     let told = Cell::new(false);
     let waiting = |it: Waiting| {
         if !told.replace(true) {

@@ -1,4 +1,4 @@
-//! `config show`: every key with the value that counts, and where it comes from. Data on standard output.
+//! `config show`: every key with its effective value and origin, on standard output.
 
 use std::io::Write as _;
 
@@ -37,12 +37,12 @@ pub(crate) fn show(resolved: &Resolved, origin: bool, output: Output) -> Result<
     std::io::stdout().write_all(out.as_bytes()).context("print the configuration")
 }
 
-/// The schema that editors read.
+/// Prints the schema for editors.
 pub(crate) fn schema() -> Result<()> {
     std::io::stdout().write_all(schema::text().as_bytes()).context("print the schema")
 }
 
-/// The form for machines, also for the support bundle.
+/// The JSON form, also for the support bundle.
 pub(crate) fn value(resolved: &Resolved) -> Value {
     let key = |key: &Key| {
         let value = key.show(&resolved.config);

@@ -1,4 +1,4 @@
-//! `create`: the whole chain, and the URL alone on standard output's last line.
+//! `create`: runs the whole graph, and prints the URL as the last line of standard output.
 
 use std::{io::Write as _, path::Path};
 
@@ -23,7 +23,7 @@ use crate::{
     tasks::{self, image, wanted},
 };
 
-/// What a successful run leaves for its reader.
+/// The result of a successful run.
 struct Created {
     url: String,
     kubeconfig: String,
@@ -31,7 +31,7 @@ struct Created {
     database_secret: String,
 }
 
-/// The deployment with all that it needs; independent parts at the same time.
+/// Deploys everything; independent tasks run in parallel.
 pub(crate) fn run(env: &Env, output: Output, restore: Option<&Path>) -> Result<()> {
     provider(env).check(env)?;
     doctor::before_create(env)?;
@@ -61,20 +61,20 @@ pub(crate) fn run(env: &Env, output: Output, restore: Option<&Path>) -> Result<(
     answer(env, &line, || object)
 }
 
-/// The most memory that this process has had, in megabytes, as Linux counts it.
+/// The peak memory of this process in megabytes, from Linux.
 fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let kilobytes: u64 = status.lines().find_map(|it| it.strip_prefix("VmHWM:"))?.trim().trim_end_matches(" kB").parse().ok()?;
     Some(kilobytes / 1000)
 }
 
-/// A failure as the one object of `--output json`.
+/// Prints a failure as the JSON object of `--output json`.
 pub(crate) fn print_failure(run: &Run, error: &anyhow::Error) -> Result<()> {
     let line = json(run, None, Some(errors::json(error)));
     writeln!(std::io::stdout(), "{line}").context("print the failure")
 }
 
-/// What a person needs next.
+/// The closing message, with the next useful commands.
 fn words(run: &Run, created: &Created) -> String {
     let Created { namespace, database_secret, .. } = created;
     let (tool, app_secret) = (called::name(), wanted::APP_SECRET);
@@ -91,7 +91,7 @@ fn words(run: &Run, created: &Created) -> String {
     )
 }
 
-/// One object; `schema` goes up when a field changes its meaning. `docs/events.md` describes it.
+/// The JSON object; `schema` increases when a field changes its meaning. `docs/events.md` documents it.
 fn json(run: &Run, created: Option<&Created>, error: Option<Value>) -> Value {
     let names = |outcome| run.in_order().iter().filter(|it| it.outcome() == Some(outcome)).map(|it| it.id.name()).collect::<Vec<_>>();
     json!({

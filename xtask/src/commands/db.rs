@@ -1,4 +1,4 @@
-//! `db`: snapshots of the application's database. The path and the list go to standard output.
+//! `db`: snapshots of the application's database. Prints paths and lists on standard output.
 
 use std::{
     io::Write as _,
@@ -64,7 +64,7 @@ pub(crate) fn preview_restore(env: &Env, file: &Path, writer: WrittenBy) -> Resu
     writeln!(std::io::stdout(), "{text}\nwould first keep what it holds in {}/", snapshot::FOLDER).context("print what would be done")
 }
 
-/// The file's content into the database that runs; with `keep`, a snapshot of what it holds is taken first.
+/// Replaces the content of the running database by the file's; with `keep`, takes a snapshot first.
 pub(crate) fn put(env: &Env, (file, writer): (&Path, WrittenBy), keep: bool) -> Result<()> {
     reported(env, TASK, &format!("restoring {}", file.display()), || {
         let kept = deploy::restore(env, (file, writer), keep)?;
@@ -73,7 +73,7 @@ pub(crate) fn put(env: &Env, (file, writer): (&Path, WrittenBy), keep: bool) -> 
     })
 }
 
-/// `create --restore` starts an instance from a file and never overwrites what one holds.
+/// `create --restore` restores into a new instance only, and never overwrites an existing database.
 pub(crate) fn refuse_used(env: &Env, file: &Path) -> Result<()> {
     snapshot::look(file, WrittenBy::Snapshot)?;
     if instance::find(env).is_ok() && deploy::serving(&deploy::revisions(env)?).is_some() {

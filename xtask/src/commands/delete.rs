@@ -1,4 +1,4 @@
-//! `delete`: the reverse of `create`. Keeps going, reports all failures, and ends with an audit of what is left.
+//! `delete`: reverses `create`. Continues after failures, reports all of them, and ends with an audit of what is left.
 
 use std::{fs, io::Write as _, path::PathBuf};
 
@@ -20,7 +20,7 @@ use crate::{
 
 const TASK: TaskId = TaskId::Delete;
 
-/// Cluster, images of the application, files; with `purge` the engine of the tool's own and the cache too.
+/// Removes cluster, application images and files; with `purge` also the tool's own engine and the cache.
 pub(crate) fn run(env: &Env, purge: bool, output: Output) -> Result<()> {
     let provider = provider(env);
     provider.check(env)?;
@@ -58,7 +58,7 @@ pub(crate) fn run(env: &Env, purge: bool, output: Output) -> Result<()> {
     finish(env, failures, left)
 }
 
-/// What `delete` would remove. Starts no engine and changes nothing.
+/// Lists what `delete` would remove. Starts no engine and changes nothing.
 pub(crate) fn preview(env: &Env, purge: bool, output: Output) -> Result<()> {
     let mut out = Vec::new();
     let unasked = provider(env).connect(env)?;
@@ -82,7 +82,7 @@ pub(crate) fn preview(env: &Env, purge: bool, output: Output) -> Result<()> {
     writeln!(std::io::stdout(), "{}", out.join("\n")).context("print what would be removed")
 }
 
-/// What the cluster and the engine hold of this instance, in words.
+/// Descriptions of this instance's products in the cluster and the engine.
 fn products(env: &Env) -> Result<Vec<String>> {
     let mut out = provider(env).leftovers(env)?;
     if let Ok(engine) = env.engine() {
@@ -95,7 +95,7 @@ fn products(env: &Env) -> Result<Vec<String>> {
     Ok(out)
 }
 
-/// The files of this instance that are there, in words.
+/// Descriptions of this instance's existing files.
 fn present_files(env: &Env) -> Result<Vec<String>> {
     Ok(files(env)?.into_iter().map(|it| format!("file {}", it.display())).collect())
 }
@@ -127,20 +127,20 @@ fn keep(failures: &mut Vec<anyhow::Error>, result: Result<()>) {
     }
 }
 
-/// The services' images under both tags: names that this instance's last run made.
+/// Removes both tags of the services' images, which this instance's last run created.
 fn remove_images(env: &Env) -> Result<()> {
     let Ok(engine) = env.engine() else { return Ok(()) };
     let built = image::last_built(env);
     if built.is_empty() {
         return Ok(());
     }
-    // Names follow from content: another instance of the same source has the same image.
+    // Image names contain a hash of the inputs, so another instance of the same source uses the same image.
     if !others(env)?.is_empty() {
         env.detail(TASK, format!("image {} stays: other instances may use it", built.join(", ")));
         return Ok(());
     }
     for reference in built {
-        // `polls:1.0.0` of `polls:1.0.0-0123456789ab`.
+        // `polls:1.0.0` for `polls:1.0.0-0123456789ab`.
         let plain = reference.rsplit_once('-').map_or(reference.as_str(), |(plain, _)| plain);
         let (ours, tagged) = (engine.image(&reference)?, engine.image(plain)?);
         if let (Some(ours), Some(tagged)) = (&ours, &tagged)
@@ -153,7 +153,7 @@ fn remove_images(env: &Env) -> Result<()> {
     Ok(())
 }
 
-/// The engine and the cache serve every instance of the machine: they stay while another one lives.
+/// An error if other instances exist, since all instances on the machine share engine and cache.
 fn refuse_others(env: &Env) -> Result<()> {
     let others = if env.engine().is_ok() { others(env)? } else { Vec::new() };
     if others.is_empty() {
@@ -163,7 +163,7 @@ fn refuse_others(env: &Env) -> Result<()> {
     Err(Problem::new(what).code(Code::Leftovers).hint("delete the other instances from their own folders first").into())
 }
 
-/// The names of this machine's other instances.
+/// The names of the other instances on this machine.
 fn others(env: &Env) -> Result<Vec<String>> {
     Ok(on_this_machine(env)?.into_iter().map(|it| it.name).filter(|it| *it != env.instance).collect())
 }
@@ -181,7 +181,7 @@ fn purge_machine(env: &Env) -> Result<()> {
     Ok(())
 }
 
-/// Go keeps its module cache read-only, which stops everybody but root from removing it.
+/// Go makes its module cache read-only, so only root could delete it.
 fn make_writable(dir: &std::path::Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     if rustix::process::geteuid().is_root() || !dir.exists() {
@@ -195,7 +195,7 @@ fn make_writable(dir: &std::path::Path) -> Result<()> {
 
 fn remove_files(env: &Env) -> Result<()> {
     for path in files(env)? {
-        // A link goes, never what it leads to.
+        // Deletes a symbolic link, not its target.
         let is_folder = path.symlink_metadata().is_ok_and(|it| it.is_dir());
         let removed = if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         match removed {

@@ -1,4 +1,4 @@
-//! `dev`: every save goes into the pods that run, until Ctrl-C; then `update` makes an image of it all.
+//! `dev`: copies each saved file into the running pod, until Ctrl-C; then `update` builds an image.
 
 use std::{io::Write as _, time::Duration};
 
@@ -23,9 +23,9 @@ use crate::{
 };
 
 const TASK: TaskId = TaskId::Dev;
-/// Between two looks at the files.
+/// The pause between two checks of the files.
 const LOOK: Duration = Duration::from_millis(50);
-/// Editors write several files for one save.
+/// Editors write several files in one save.
 const SETTLE: Duration = Duration::from_millis(20);
 
 pub(crate) fn run(env: &Env) -> Result<()> {
@@ -39,7 +39,7 @@ pub(crate) fn run(env: &Env) -> Result<()> {
     update::run(env)
 }
 
-/// The image of the present source, and a pod whose code can be replaced.
+/// Builds the image of the current source, and starts a pod whose code can be replaced.
 fn prepare(env: &Env) -> Result<Session<'_>> {
     runner::run(env, &tasks::task, &[TaskId::Load, TaskId::Database])?;
     env.note(TASK, "rolling out one pod whose code can be replaced");
@@ -56,7 +56,7 @@ fn prepare(env: &Env) -> Result<Session<'_>> {
     Ok(session)
 }
 
-/// Follows the pods' logs on standard output beside the files.
+/// Follows the pods' logs on standard output while it watches the files.
 fn with_logs<'a>(env: &'a Env, session: Session<'a>) -> Result<()> {
     let (namespace, labels) = session.labels();
     let sources = [Source { part: "app".to_owned(), namespace: namespace.to_owned(), labels: labels.to_owned() }];
@@ -75,7 +75,7 @@ fn with_logs<'a>(env: &'a Env, session: Session<'a>) -> Result<()> {
     })
 }
 
-/// Until Ctrl-C. What goes wrong with a change is told, and the next change is waited for.
+/// Runs until Ctrl-C. Reports an error of a change, and waits for the next change.
 fn follow<'a>(env: &'a Env, mut session: Session<'a>) -> Result<()> {
     let mut seen = watch::stamps(env);
     loop {

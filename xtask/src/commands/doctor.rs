@@ -1,4 +1,4 @@
-//! `doctor`: a line for each check, with its remedy. Data on standard output; fails when a check fails.
+//! `doctor`: one line for each check, with advice, on standard output. Fails if a check fails.
 
 use std::{io::Write as _, sync::Arc};
 
@@ -13,7 +13,7 @@ use crate::{
     flags::Output,
 };
 
-/// `configuration`: what is wrong with the file, which then counts as empty.
+/// `configuration` is the error of an invalid file; the checks then use the defaults.
 pub(crate) fn run(env: Env, configuration: Option<anyhow::Error>, output: Output) -> Result<()> {
     let mut checks = doctor::all(&Arc::new(env));
     if let Some(error) = configuration {
@@ -28,7 +28,7 @@ pub(crate) fn run(env: Env, configuration: Option<anyhow::Error>, output: Output
     verdict(&checks)
 }
 
-/// What `create` begins with: no network, no process, a few milliseconds.
+/// The first step of `create`: checks without network and external programs, in a few milliseconds.
 pub(crate) fn before_create(env: &Env) -> Result<()> {
     let failed: Vec<Check> = doctor::cheap(env).into_iter().filter(|it| it.state == State::Fail).collect();
     if failed.is_empty() {
@@ -50,7 +50,7 @@ fn verdict(checks: &[Check]) -> Result<()> {
     Err(Problem::requirement(what).code(Code::Unfit).hint("each failed line above names its remedy").into())
 }
 
-/// The form for machines, also for the support bundle.
+/// The JSON form, also for the support bundle.
 pub(crate) fn value(checks: &[Check]) -> serde_json::Value {
     json!({ "schema": 1, "version": env!("CARGO_PKG_VERSION"), "checks": checks })
 }

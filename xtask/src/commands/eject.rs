@@ -1,4 +1,4 @@
-//! `eject`: writes files that the installed program carries into the project, for whoever wants to change them.
+//! `eject`: writes the files embedded in an installed program into the project, so that users can change them.
 
 use std::{
     fs,
@@ -49,8 +49,8 @@ pub(crate) fn run(flags: &Eject, project: Option<&Path>, dry_run: bool) -> Resul
     std::io::stdout().write_all(out.as_bytes()).context("print the paths")
 }
 
-/// All files, or those below the paths, and the generated ones that were passed over; each path must name something. A generated
-/// file is one application's: it is taken only where it is named itself.
+/// The files to write, and skipped generated files: all files, or those below the given paths. Each path must match a file. A generated
+/// file belongs to one application, so it is written only if it is named itself.
 fn choose(all: Vec<Carried>, paths: &[PathBuf]) -> Result<(Vec<Carried>, Vec<PathBuf>)> {
     if let Some(path) = paths.iter().find(|path| !all.iter().any(|it| it.path.starts_with(path))) {
         let what = format!("no carried file is {} or below it", path.display());

@@ -1,4 +1,4 @@
-//! `explain`: the inputs of a task's key, each beside what it was when the task last ended well; or an error's code.
+//! `explain`: the inputs of each task, compared with its last success; or an error code.
 
 use std::io::Write as _;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{called, engines, env::Env, errors::Code, fingerprint::Fingerprint, flags::Output, graph::TaskId, probe::Probe, record, tasks};
 
-/// What a code means, what usually causes it, and what to do.
+/// Prints the meaning, usual causes and advice of an error code.
 pub(crate) fn code(code: Code, output: Output) -> Result<()> {
     let entry = code.entry();
     let list = |title: &str, lines: &[&str]| format!("\n{title}\n{}", lines.iter().map(|it| format!("  - {it}\n")).collect::<String>());
@@ -28,7 +28,7 @@ pub(crate) fn code(code: Code, output: Output) -> Result<()> {
 }
 
 pub(crate) fn run(env: &Env, ids: &[TaskId], output: Output) -> Result<()> {
-    // An engine that runs is used to look; none is started for this.
+    // Uses a running engine; starts none.
     if let Some(engine) = engines::find(env)? {
         env.set_engine(engine);
     }
@@ -43,7 +43,7 @@ pub(crate) fn run(env: &Env, ids: &[TaskId], output: Output) -> Result<()> {
     std::io::stdout().write_all(shown.as_bytes()).context("print the explanation")
 }
 
-/// What is known of a task.
+/// The explanation of a task.
 struct Explained {
     id: TaskId,
     /// `fresh`, `stale` or `unknown`, with the reason.
@@ -51,12 +51,12 @@ struct Explained {
     inputs: Vec<Input>,
 }
 
-/// One part of a task's key.
+/// An input of a task.
 #[derive(Debug, PartialEq, Eq)]
 struct Input {
     name: String,
     digest: String,
-    /// `unchanged`, `changed`, `new` or `gone` since the last run; empty where there was none.
+    /// `unchanged`, `changed`, `new` or `gone` since the last run; empty without a last run.
     since: &'static str,
 }
 
@@ -98,7 +98,7 @@ fn value(it: &Explained) -> Value {
     json!({ "task": it.id.name(), "state": it.state.0, "reason": it.state.1, "inputs": inputs })
 }
 
-/// Each part: unchanged, changed, new or gone since `last`.
+/// Compares each input with `last`.
 fn compared(want: &Fingerprint, last: Option<&Fingerprint>) -> Vec<Input> {
     let before = |name: &str| last.and_then(|it| it.parts.iter().find(|(other, _)| other == name)).map(|(_, value)| value.as_str());
     let input = |name: &String, digest: &String, since| Input { name: name.clone(), digest: digest.clone(), since };

@@ -1,4 +1,4 @@
-//! `forward`: a local port that leads to the database's primary or to the application, and outlives their pods.
+//! `forward`: a local port for the database's primary or the application, which survives replaced pods.
 
 use std::{
     io::Write as _,
@@ -18,7 +18,7 @@ use crate::{
     flags::inside::{Forward, PartName},
 };
 
-/// How many ports after the usual one are tried.
+/// The number of ports to try after the usual one.
 const TRIES: u16 = 100;
 
 pub(crate) fn run(env: &Env, flags: &Forward) -> Result<()> {
@@ -56,7 +56,7 @@ pub(crate) fn run(env: &Env, flags: &Forward) -> Result<()> {
     let target = Target { namespace: part.namespace, labels: part.selector, port };
     let last = Arc::new(Mutex::new(String::new()));
     cluster.forward(listener, &target, move |line| {
-        // Each connection names its pod; only a change is news.
+        // Each connection reports its pod; only a change is printed.
         if let Ok(mut last) = last.lock()
             && *last != line
         {
@@ -77,7 +77,7 @@ fn listen(set: Option<u16>, usual: u16) -> Result<TcpListener> {
 }
 
 fn say(line: &str) {
-    // A closed terminal is no reason to stop.
+    // Standard error may be closed; forwarding continues.
     writeln!(std::io::stderr(), "{}", called::reworded(line)).ok();
 }
 

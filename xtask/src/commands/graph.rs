@@ -1,4 +1,4 @@
-//! `graph`: the tasks, the order between them, and the state that each was seen in. Data on standard output.
+//! `graph`: the tasks, their order, and the state of each, on standard output.
 
 use std::io::Write as _;
 
@@ -7,23 +7,23 @@ use serde_json::json;
 
 use crate::{env::Env, fingerprint::Fingerprint, flags::GraphFormat, graph::TaskId, probe::Probe, tasks};
 
-/// What a look at a task found.
+/// The result of probing a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Fresh(String),
     Stale(String),
-    /// Not looked at: a task that it needs would run first.
+    /// Not probed, since this need would run first.
     After(TaskId),
     Unknown(String),
 }
 
-/// A task with what a look at it found.
+/// A task and its state.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) id: TaskId,
     pub(crate) needs: Vec<TaskId>,
     pub(crate) state: State,
-    /// Where all that it needs is there.
+    /// If all its needs are fulfilled.
     pub(crate) inputs: Option<Fingerprint>,
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn run(env: &Env, format: GraphFormat) -> Result<()> {
     std::io::stdout().write_all(text.as_bytes()).context("print the graph")
 }
 
-/// Looks at each of the tasks, which come in an order that has needs first; changes nothing.
+/// Probes the tasks, which must be in order; changes nothing.
 pub(crate) fn look(env: &Env, ids: &[TaskId]) -> Vec<Seen> {
     env.only_looking(|| {
         let mut seen: Vec<Seen> = Vec::new();

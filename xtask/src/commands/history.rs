@@ -1,4 +1,4 @@
-//! `history`: the revisions that the cluster remembers. Data on standard output.
+//! `history`: the revisions in the cluster, on standard output.
 
 use std::io::Write as _;
 
@@ -45,7 +45,7 @@ fn state(revision: &Revision, all: &[Revision]) -> &'static str {
     }
 }
 
-/// One object; `schema` goes up when a field changes its meaning.
+/// The JSON object; `schema` increases when a field changes its meaning.
 fn json(revisions: &[Revision]) -> Value {
     let one = |it: &Revision| {
         let failure = if let Outcome::Failed(why) = &it.outcome { Some(why) } else { None };

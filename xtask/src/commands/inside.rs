@@ -1,4 +1,4 @@
-//! `psql`, `shell`, `manage` and `kubectl`: other programs on the instance that runs. Their exit code becomes ours.
+//! `psql`, `shell`, `manage` and `kubectl`: run other programs on the running instance, and exit with their exit code.
 
 use anyhow::Result;
 use xshell::cmd;
@@ -14,7 +14,7 @@ use crate::{
     tool,
 };
 
-/// psql in the primary's pod, as the database's own administrator.
+/// Runs psql in the primary's pod as superuser.
 pub(crate) fn psql(env: &Env, arguments: &[String]) -> Result<()> {
     let cluster = connect_for_streams(env)?;
     let place = instance::place(&cluster, &Parts::read(env)?.primary())?;
@@ -22,9 +22,9 @@ pub(crate) fn psql(env: &Env, arguments: &[String]) -> Result<()> {
     passed_on(cluster.attach(&place, &[&start, arguments].concat())?)
 }
 
-/// A shell, or a command, in a pod, or in a node that runs, of a cluster that is finished or not.
+/// Runs a shell or a command in a pod, or in a running node of a finished or unfinished cluster.
 pub(crate) fn shell(env: &Env, part: PartName, command: &[String]) -> Result<()> {
-    // Every node has bash; an image may have no more than sh.
+    // Every node has bash; an image may have only sh.
     let shell = [if part == PartName::Node { "bash" } else { "sh" }.to_owned()];
     let command = if command.is_empty() { &shell } else { command };
     if part == PartName::Node {
@@ -42,7 +42,7 @@ pub(crate) fn shell(env: &Env, part: PartName, command: &[String]) -> Result<()>
     passed_on(cluster.attach(&place, command)?)
 }
 
-/// A management command of the application in one of its pods.
+/// Runs a management command of the application in one of its pods.
 pub(crate) fn manage(env: &Env, arguments: &[String]) -> Result<()> {
     let cluster = connect_for_streams(env)?;
     let parts = Parts::read(env)?;
@@ -50,11 +50,11 @@ pub(crate) fn manage(env: &Env, arguments: &[String]) -> Result<()> {
     passed_on(cluster.attach(&place, &[parts.manage.as_slice(), arguments].concat())?)
 }
 
-/// kubectl with the instance's kubeconfig: the one of the cluster's version that was built here, else the one on `PATH`.
+/// Runs kubectl with the instance's kubeconfig: the built kubectl of the cluster's version, or else the one on `PATH`.
 pub(crate) fn kubectl(env: &Env, arguments: &[String]) -> Result<()> {
     match env.only_looking(|| instance::what_answers(env))? {
         Answering::Cluster { note } => note.as_deref().map_or(Ok(()), instance::say)?,
-        // Its own kubectl gets farther where rights are not set up yet, and says best what it gets to hear.
+        // The node's own kubectl also works before RBAC is set up, and reports the API server's error.
         Answering::Node { why } => {
             instance::say(&why)?;
             let ended = in_node(env, &instance::node(env)?, arguments);
@@ -76,7 +76,7 @@ pub(crate) fn kubectl(env: &Env, arguments: &[String]) -> Result<()> {
     passed_on(env.tools.run_in_place(cmd!(sh, "{kubectl} --kubeconfig {kubeconfig} {arguments...}"))?)
 }
 
-/// Every node has kubectl; files of this machine and a terminal it has not.
+/// Every node has kubectl, but without this machine's files and without a terminal.
 fn in_node(env: &Env, node: &Node, arguments: &[String]) -> Result<()> {
     use std::io::Write as _;
     let start = ["kubectl", "--kubeconfig", node.kubeconfig];
@@ -94,13 +94,13 @@ fn passed_on(code: u8) -> Result<()> {
     }
 }
 
-/// Where the application answers.
+/// The application's URL.
 pub(crate) fn url(env: &Env) -> Result<String> {
     env.only_looking(|| instance::find(env))?;
     instance::url(env)
 }
 
-/// Opens the application in the user's browser; the URL is printed in any case.
+/// Opens the application in the browser, and always prints the URL.
 pub(crate) fn open(env: &Env) -> Result<()> {
     let url = url(env)?;
     print(&url)?;
@@ -119,7 +119,7 @@ pub(crate) fn open(env: &Env) -> Result<()> {
     }
 }
 
-/// The URL alone on standard output.
+/// Prints only the URL on standard output.
 pub(crate) fn print_url(env: &Env) -> Result<()> {
     print(&url(env)?)
 }

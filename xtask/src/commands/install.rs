@@ -1,6 +1,6 @@
-//! `install`: a program `pocdeploy` that carries `deploy/` and `build/`, and completions for three shells; and its undo.
+//! `install`: installs a program `pocdeploy` with `deploy/` and `build/` embedded, and completions for three shells; and removes them.
 //!
-//! The running program is copied as it is: a release build takes minutes to make and saves nothing that waits for clusters.
+//! It copies the running program. A release build would take minutes, and would not be noticeably faster, since the tool mostly waits.
 
 use std::{
     fs,
@@ -19,14 +19,14 @@ use crate::{
     record, tool,
 };
 
-/// The variable through which a shell asks the program for completions.
+/// The environment variable with which a shell requests completions.
 pub const COMPLETE: &str = "POCDEPLOY_COMPLETE";
 
-/// What an installed program is called.
+/// The installed program's name.
 const PROGRAM: &str = "pocdeploy";
-/// The folders that it carries.
+/// The embedded folders.
 const FOLDERS: [&str; 2] = ["build", "deploy"];
-/// How our completion files begin, so that nobody else's is taken for one.
+/// The first line of our completion files, to distinguish them from other files.
 const HEAD: &str = "# Written by `pocdeploy install`, removed by `install --uninstall`.";
 
 pub(crate) fn run(flags: &Install, project: Option<&Path>, dry_run: bool) -> Result<()> {
@@ -62,7 +62,7 @@ pub(crate) fn run(flags: &Install, project: Option<&Path>, dry_run: bool) -> Res
     std::io::stderr().write_all(hints.as_bytes()).context("say what is left to do")
 }
 
-/// Absent counts as done; what is not ours stays.
+/// Removes our files. A missing file counts as done; a file of another program is kept.
 fn uninstall(program: &PathBuf, completions: &[(PathBuf, String)], dry_run: bool) -> Result<()> {
     let ours = completions.iter().map(|(path, _)| path).filter(|path| is_ours(path));
     let files: Vec<&PathBuf> = std::iter::once(program).filter(|it| it.exists()).chain(ours).collect();
@@ -98,8 +98,7 @@ fn home() -> Result<PathBuf> {
     home.ok_or_else(|| Problem::requirement("there is no HOME to install completions in").hint("set HOME to your home folder").into())
 }
 
-/// Where each shell looks for a user's own completions, and what is to stand there: the program itself is asked for the
-/// rest, so that they never differ from it.
+/// The path and content of each shell's completion file. The file calls the program, so completions always match it.
 fn completions(program: &Path) -> Result<Vec<(PathBuf, String)>> {
     let folder = |name: &str, usual: &str| -> Result<PathBuf> {
         match std::env::var_os(name).filter(|it| !it.is_empty()) {
@@ -124,7 +123,7 @@ fn is_ours(path: &Path) -> bool {
     fs::read_to_string(path).is_ok_and(|text| text.contains(HEAD))
 }
 
-/// What only the user can do: their own shell's files are never edited.
+/// Instructions for the user, since the tool never edits a shell's start-up files.
 fn hints(program: &Path, completions: &[(PathBuf, String)]) -> String {
     let folder = program.parent().unwrap_or(Path::new("/"));
     let mut out = String::new();

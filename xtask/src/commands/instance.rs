@@ -1,4 +1,4 @@
-//! The way into an instance that runs, for commands that look inside. Creates and starts nothing.
+//! Access to the running instance for commands that inspect it. Creates and starts nothing.
 
 use std::{io::Write as _, time::Duration};
 
@@ -16,27 +16,27 @@ use crate::{
     record,
 };
 
-/// An API server that is asked whether it is ready answers within this, or it does not.
+/// How long to wait for the API server's answer to a readiness request.
 const API_LIMIT: Duration = Duration::from_secs(5);
 
-/// What of an instance answers.
+/// The part of an instance that answers.
 pub(super) enum Answering {
-    /// The API server. `note` says what is wrong with its cluster, if anything is.
+    /// The API server. `note` describes a problem of its cluster, if there is one.
     Cluster { note: Option<String> },
-    /// A node that runs, and no API server; why.
+    /// A running node without an API server, and the reason.
     Node { why: String },
-    /// Nothing; why.
+    /// Nothing, and the reason.
     Nothing { why: String },
 }
 
-/// Gets ready what looks ask, and looks what answers. The kubeconfig is read from the node where it is not usable, or of a cluster that is not
-/// finished.
+/// Prepares read-only calls, and checks what answers. Reads the kubeconfig from the node if the instance's is not usable, or if the cluster
+/// is unfinished.
 pub(super) fn what_answers(env: &Env) -> Result<Answering> {
     let provider = provider(env);
     if let Some(why) = provider.connect(env)? {
         return Ok(Answering::Nothing { why });
     }
-    // What the cluster should be made from is another question, and may not be decided yet.
+    // The inputs of the cluster do not matter here, and may not be decided yet.
     let why = match provider.probe(env, &Fingerprint::new())? {
         Probe::Fresh(_) => return Ok(Answering::Cluster { note: None }),
         Probe::Stale(why) => why,
@@ -58,7 +58,7 @@ pub(super) fn what_answers(env: &Env) -> Result<Answering> {
     })
 }
 
-/// Says why and what helps where the instance's API server does not answer.
+/// An error with reason and hint if the instance's API server does not answer.
 pub(super) fn find(env: &Env) -> Result<()> {
     match what_answers(env)? {
         Answering::Cluster { note: None } => Ok(()),
@@ -68,18 +68,18 @@ pub(super) fn find(env: &Env) -> Result<()> {
     }
 }
 
-/// What is wrong with a cluster that answers nevertheless, beside the command's own output.
+/// Prints a problem of a cluster that answers, beside the command's own output.
 pub(super) fn say(note: &str) -> Result<()> {
     writeln!(std::io::stderr(), "{}", called::reworded(note)).context("print a note")
 }
 
-/// The cluster of the instance, for calls that are answered at once.
+/// The instance's cluster, for short calls.
 pub(super) fn connect(env: &Env) -> Result<Cluster> {
     env.only_looking(|| find(env))?;
     Cluster::open(env, &env.kubeconfig())
 }
 
-/// The same for streams.
+/// The instance's cluster, for streams.
 pub(super) fn connect_for_streams(env: &Env) -> Result<Cluster> {
     env.only_looking(|| find(env))?;
     Cluster::open_for_streams(env, &env.kubeconfig())
@@ -96,7 +96,7 @@ pub(super) fn url(env: &Env) -> Result<String> {
     }
 }
 
-/// A node that runs, of a cluster that is finished or not.
+/// A running node of a finished or unfinished cluster.
 pub(super) fn node(env: &Env) -> Result<Node> {
     let answering = what_answers(env)?;
     match (provider(env).node(env), answering) {
@@ -109,14 +109,14 @@ pub(super) fn node(env: &Env) -> Result<Node> {
     }
 }
 
-/// The ways into a node whose API server does not answer.
+/// The commands for a node whose API server does not answer.
 pub(super) fn ways(env: &Env) -> String {
     let tool = env.tool();
     let kept = latest_evidence(env).map(|it| format!("\nthe logs of the last failure are in {it}")).unwrap_or_default();
     format!("the node runs: `{tool} logs node` shows its logs, `{tool} shell node` opens a shell in it{kept}")
 }
 
-/// The folder with the logs of the last failure, relative to the project.
+/// The folder with the evidence of the last failure, relative to the project.
 pub(super) fn latest_evidence(env: &Env) -> Option<String> {
     let folder = evidence::latest(env)?;
     Some(folder.strip_prefix(&env.project).unwrap_or(&folder).display().to_string())
@@ -134,7 +134,7 @@ pub(super) fn absent(env: &Env, why: &str) -> anyhow::Error {
     Problem { exit: Exit::Unhealthy, ..Problem::new(what) }.code(Code::NoInstance).hint(hint).into()
 }
 
-/// A container of the part to work in.
+/// A container of the component to run commands in.
 pub(super) fn place(cluster: &Cluster, part: &Part) -> Result<Place> {
     match cluster.ready_pod(&part.namespace, &part.selector)? {
         Some(pod) => Ok(Place { namespace: part.namespace.clone(), pod, container: part.container.clone() }),

@@ -1,4 +1,4 @@
-//! `logs`: what application, migration, database and operator write, in one stream on standard output.
+//! `logs`: the logs of application, migration, database and operator as one stream on standard output.
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -19,7 +19,7 @@ use crate::{
 pub(crate) fn run(env: &Env, flags: &Logs) -> Result<()> {
     let grep = flags.grep.as_deref().map(Regex::new).transpose().map_err(|error| Problem::usage(format!("--grep: {error}")))?;
     if flags.part == Some(PartName::Node) {
-        // Of a node that has stopped, the engine still gives its log and files.
+        // The engine can still read the log and files of a stopped node.
         env.only_looking(|| instance::what_answers(env))?;
         return of_node(env, flags, grep.as_ref());
     }
@@ -45,7 +45,7 @@ pub(crate) fn run(env: &Env, flags: &Logs) -> Result<()> {
     cluster.logs(&sources, flags.since, flags.follow, |line| print(&line))
 }
 
-/// What the node says, from its journals and the files of its containers, as the engine reads them: once, and whole.
+/// Prints the node's journals and the logs of its containers, read through the engine, once and completely.
 fn of_node(env: &Env, flags: &Logs, grep: Option<&Regex>) -> Result<()> {
     if flags.follow || flags.since.is_some() {
         return Err(Problem::usage("--follow and --since are for the logs of pods")
@@ -81,7 +81,7 @@ fn of_node(env: &Env, flags: &Logs, grep: Option<&Regex>) -> Result<()> {
     Ok(())
 }
 
-/// Prints the lines that are asked for; false once the reader has seen enough (`| head`).
+/// Prints the requested lines; returns false when the reader has closed the output (`| head`).
 fn printer<'a>(flags: &'a Logs, grep: Option<&'a Regex>) -> impl FnMut(&Line) -> Result<bool> + 'a {
     let mut out = std::io::stdout().lock();
     let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
@@ -101,9 +101,9 @@ fn as_json(line: &Line) -> Value {
     json!({ "time": line.time, "part": line.part, "pod": line.pod, "container": line.container, "text": line.text })
 }
 
-/// The part, the end of the pod's name that tells it from its like, and what it says.
+/// The component, the distinguishing end of the pod's name, and the line.
 fn as_text(line: &Line, colour: bool) -> String {
-    // Of a node, what speaks in it.
+    // For a node, the program in it.
     let pod = if line.part == "node" { &line.container } else { line.pod.rsplit('-').next().unwrap_or(&line.pod) };
     let said = readable(&line.text).unwrap_or_else(|| line.text.clone());
     let (on, off) = match (colour, line.part.as_str()) {
@@ -116,7 +116,7 @@ fn as_text(line: &Line, colour: bool) -> String {
     format!("{on}{:<9} {pod:<5} |{off} {said}", line.part)
 }
 
-/// CloudNativePG writes JSON, with PostgreSQL's own lines inside. What people read of it: the level and the words.
+/// The level and message of CloudNativePG's JSON lines, which also contain PostgreSQL's lines.
 fn readable(text: &str) -> Option<String> {
     let entry: Value = text.starts_with('{').then(|| serde_json::from_str(text).ok())??;
     let field = |pointer: &str| entry.pointer(pointer).and_then(Value::as_str).filter(|it| !it.is_empty());

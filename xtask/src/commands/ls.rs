@@ -1,4 +1,4 @@
-//! `ls`: the instances in this machine's engine, and those of the configured cluster. Starts no engine.
+//! `ls`: lists the instances in this machine's engine and in the configured cluster. Starts no engine.
 
 use std::io::Write as _;
 

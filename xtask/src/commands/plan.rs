@@ -1,4 +1,4 @@
-//! `plan`: what a run would do, task by task, and in the cluster property by property. Changes nothing.
+//! `plan`: shows what a run would do, for each task and for each field of the cluster's objects. Changes nothing.
 
 mod document;
 mod text;
@@ -20,7 +20,7 @@ use crate::{
 
 use document::{Action, Plan, Planned, SCHEMA};
 
-/// Shows the plan for the targets, and keeps it where the flags say so.
+/// Prints the plan for the targets, and writes it to a file if requested.
 pub(crate) fn run(env: &Env, targets: &[TaskId], flags: &Flags) -> Result<()> {
     let plan = make(env, targets)?;
     let document = format!("{}\n", serde_json::to_string_pretty(&plan)?);
@@ -35,12 +35,12 @@ pub(crate) fn run(env: &Env, targets: &[TaskId], flags: &Flags) -> Result<()> {
     if !plan.runs().is_empty() && flags.detailed_exitcode { Err(PlanHasChanges.into()) } else { Ok(()) }
 }
 
-/// The plan of everything in the form for machines.
+/// The plan for everything, as JSON.
 pub(crate) fn document(env: &Env) -> Result<String> {
     Ok(format!("{}\n", serde_json::to_string_pretty(&make(env, &[TaskId::Deploy])?)?))
 }
 
-/// The part of the graph that a kept plan lets run, if the world and all inputs are still those that it was made for.
+/// The part of the graph that a saved plan allows to run, if the cluster and all inputs are unchanged.
 pub(crate) fn extent(env: &Env, path: &Path) -> Result<Extent> {
     let planned = Plan::read(path)?;
     let differences = planned.differs(&make(env, &[TaskId::Deploy])?);
@@ -56,7 +56,7 @@ fn make(env: &Env, targets: &[TaskId]) -> Result<Plan> {
     let seen = graph::look(env, &ids);
     let is_fresh = |id: TaskId| seen.iter().filter(|it| id.means(it.id)).all(|it| matches!(it.state, State::Fresh(_)));
     let objects = match ids.contains(&TaskId::Deploy) {
-        // The objects name the image, so its inputs must be known; whether it is built does not matter.
+        // The objects contain the image's name, so its inputs must be known; the image itself need not be built.
         true if is_fresh(TaskId::Requirements) && is_fresh(TaskId::Cluster) => Some(env.only_looking(|| objects::preview(env))?),
         true => None,
         false => Some(Vec::new()),
@@ -78,7 +78,7 @@ fn planned(env: &Env, seen: Seen) -> Planned {
         (Some(last), Some(want)) => want.changes(&last),
         _ => Vec::new(),
     };
-    // What is there is as the inputs say, except a cluster: it is never made anew by itself.
+    // Existing products match their inputs, except the cluster, which is never recreated automatically.
     let recreation =
         (seen.id == TaskId::Cluster && matches!(seen.state, State::Fresh(_)) && !changed.is_empty()).then(|| changed.join(", "));
     let (action, reason) = match seen.state {

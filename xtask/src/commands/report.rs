@@ -1,4 +1,4 @@
-//! `report`: the last runs of the instance as one page, to look at or to send along.
+//! `report`: writes an HTML page about the last runs of the instance.
 
 use std::{fs, io::Write as _, path::Path};
 
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// Lines of each log that the page shows.
+/// The number of last lines of each log on the page.
 const TAIL: usize = 60;
 
 pub(crate) fn run(env: &Env, flags: &Report) -> Result<()> {
@@ -50,7 +50,7 @@ fn logs(folder: &Path) -> Vec<(String, String)> {
     out
 }
 
-/// Everything that a run installs, by name and version; the application's own packages last.
+/// Names and versions of everything that a run installs; the application's packages come last.
 fn versions(env: &Env) -> Result<Vec<(String, String)>> {
     let pinned = packages::versions(env)?;
     let frontend = &env.config.frontend;

@@ -1,4 +1,4 @@
-//! `rollback`: an earlier revision in place of the present one. The database is not touched.
+//! `rollback`: restores an earlier revision. The database does not change.
 
 use std::io::Write as _;
 

@@ -1,4 +1,4 @@
-//! What must be known of a command before it starts: one row a command. What it does is in its own file, called by `commands.rs`.
+//! The properties of each command, one row each, which `commands.rs` uses before it calls the command's own file.
 
 use crate::{
     errors::Problem,
@@ -6,44 +6,44 @@ use crate::{
     graph::{Extent, Graph, TaskId},
 };
 
-/// What a command stands on.
+/// What a command requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Needs {
-    /// Neither a project nor an instance: answered from the program itself, or it looks for a project by itself.
+    /// Neither a project nor an instance, or it finds the project itself.
     Nothing,
-    /// Any folder will do, and its configuration need not be usable.
+    /// Any folder; the configuration may be invalid.
     AnyFolder,
-    /// A project. What is wrong with its configuration is part of the answer.
+    /// A project. The command reports an invalid configuration in its output.
     Project,
-    /// A project with a configuration that can be used.
+    /// A project with a valid configuration.
     Configuration,
 }
 
 /// What `--dry-run` shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DryRun {
-    /// Nothing: the command changes nothing anyway, and the flag is refused.
+    /// An error, since the command changes nothing anyway.
     Refused,
     /// The plan of these tasks.
     Plan(&'static [TaskId]),
-    /// The command's own words.
+    /// The command's own description.
     Own,
 }
 
-/// One command's row.
+/// The row of a command.
 #[derive(Clone, Debug)]
 pub(super) struct Spec {
-    /// As it is typed.
+    /// The command as typed.
     pub(super) name: &'static str,
     pub(super) needs: Needs,
-    /// Changes the instance: another command that does waits for it to end.
+    /// It changes the instance, so only one such command runs at a time.
     pub(super) locks: bool,
-    /// Can be told as `--events`: standard output is free for them.
+    /// It supports `--events`, since it prints nothing else on standard output.
     pub(super) events: bool,
     pub(super) dry_run: DryRun,
-    /// What standard output holds.
+    /// The output on standard output.
     pub(super) output: Output,
-    /// The task that it ends with, of which `--only` and `--from` speak.
+    /// The task that it ends with, for `--only` and `--from`.
     target: Option<TaskId>,
     only: bool,
     from: Option<TaskId>,
@@ -64,7 +64,7 @@ impl Command {
             Command::Load(it) => task("load", &[TaskId::Load]).part(it),
             Command::Operator(it) => task("operator", &[TaskId::Operator]).part(it),
             Command::Database(it) => task("database", &[TaskId::Database]).part(it),
-            // Standard output holds the application's log. It begins with a deployment of the source as it is.
+            // Standard output has the application's log. The command starts with a deployment of the current source.
             Command::Dev => Spec { events: false, ..changes("dev", DryRun::Plan(&[TaskId::Load, TaskId::Database])) },
             Command::Rollback(_) => changes("rollback", DryRun::Own),
             Command::Delete(it) => changes("delete", DryRun::Own).output(it.output),
@@ -88,17 +88,17 @@ impl Command {
             Command::Shell(_) => looks("shell"),
             Command::Manage(_) => looks("manage"),
             Command::Kubectl(_) => looks("kubectl"),
-            // The code may be that of a broken configuration.
+            // The code may be that of an invalid configuration.
             Command::Explain(flags::Explain { topic: Some(Topic::Code(_)), output }) => looks("explain").needs(Nothing).output(*output),
             Command::Explain(it) => looks("explain").output(it.output),
             Command::Config(it) => match it.command {
-                // It helps to mend a broken one.
+                // It helps to correct an invalid configuration.
                 ConfigCommand::Schema => looks("config schema").needs(Nothing),
                 ConfigCommand::Show { output, .. } => looks("config show").output(output),
             },
             Command::Doctor(it) => looks("doctor").needs(Project).output(it.output),
             Command::SupportBundle(_) => looks("support-bundle").needs(Project),
-            // All instances of the machine are the same from everywhere.
+            // The list of instances does not depend on the folder.
             Command::Ls(it) => looks("ls").needs(AnyFolder).output(it.output),
             // An installed program needs no project for these.
             Command::Install(_) => Spec { dry_run: DryRun::Own, ..looks("install").needs(Nothing) },
@@ -107,7 +107,7 @@ impl Command {
     }
 }
 
-/// A command that leaves the instance as it is.
+/// A read-only command.
 fn looks(name: &'static str) -> Spec {
     Spec {
         name,
@@ -145,7 +145,7 @@ impl Spec {
         Spec { only: flags.only, from: flags.from, ..self }
     }
 
-    /// Refuses `--events` and `--dry-run` where they mean nothing.
+    /// An error for `--events` and `--dry-run` if the command does not support them.
     pub(super) fn check(&self, flags: &flags::Global) -> Result<(), Problem> {
         let refused = |flag: &str, why: &str| Err(Problem::usage(format!("`{}` takes no {flag}: {why}", self.name)));
         if flags.dry_run && self.dry_run == DryRun::Refused {
@@ -160,7 +160,7 @@ impl Spec {
         if flags.events && flags.dry_run { refused("--events with --dry-run", "nothing would be told") } else { Ok(()) }
     }
 
-    /// How much of the graph the flags let run.
+    /// The part of the graph that the flags allow to run.
     pub(super) fn extent(&self, graph: &Graph) -> Result<Extent, Problem> {
         let Some(target) = self.target else { return Ok(Extent::All) };
         match self.from {
@@ -188,14 +188,14 @@ mod tests {
     use super::*;
     use crate::flags::Flags;
 
-    /// Every command of the menu, with its inner ones, as it is typed.
+    /// All commands and subcommands, as typed.
     fn typed(of: &clap::Command, before: &str) -> Vec<String> {
         let named = |it: &clap::Command| format!("{before} {}", it.get_name()).trim().to_owned();
         let all = of.get_subcommands().filter(|it| it.get_name() != "help");
         all.flat_map(|it| if it.has_subcommands() { typed(it, &named(it)) } else { vec![named(it)] }).collect()
     }
 
-    /// With what an argument must be given, so that the line can be read.
+    /// Adds required arguments, so that the line can be parsed.
     fn read(line: &str) -> Command {
         let needed = match line {
             "db restore" => vec!["file"],

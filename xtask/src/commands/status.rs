@@ -1,4 +1,4 @@
-//! `status`: one screen about the instance that runs: what there is, in which state, since when. Changes nothing.
+//! `status`: one screen about the running instance: components, their states and ages. Changes nothing.
 
 mod look;
 mod screen;
@@ -19,7 +19,7 @@ use crate::{
 use look::Looks;
 use screen::Screen;
 
-/// Between two looks: each costs the API server a dozen small requests.
+/// The pause between two refreshes, since each needs a dozen small requests to the API server.
 const PAUSE: Duration = Duration::from_secs(2);
 
 pub(crate) fn run(env: &Env, flags: &Status) -> Result<()> {
@@ -40,7 +40,7 @@ pub(crate) fn run(env: &Env, flags: &Status) -> Result<()> {
             return Ok(());
         }
         match env.interrupt.sleep(PAUSE) {
-            // Ctrl-C is how watching ends.
+            // Ctrl-C ends `--watch` regularly.
             Err(error) if exit_code(&error) == Exit::Interrupted => return Ok(()),
             other => other?,
         }

@@ -1,6 +1,6 @@
-//! `support-bundle`: everything that helps to understand a failure from afar, in one archive without secrets.
+//! `support-bundle`: packs everything that helps to understand a failure into one archive without secrets.
 //!
-//! Looks only. What cannot be had, because engine or cluster are down, is named in the archive and on the terminal.
+//! Only reads. If engine or cluster are down, the archive and the terminal name what is missing.
 
 mod archive;
 mod inside;
@@ -25,10 +25,10 @@ use crate::{
 
 use archive::Bundle;
 
-/// So much of the end of a log is kept.
+/// The maximum size of a log; its end is kept.
 const LOG_LIMIT: usize = 1_000_000;
 
-/// Writes the archive and prints its path. `complaint`: what is wrong with the configuration, which then counts as empty.
+/// Writes the archive and prints its path. `complaint` is the error of an invalid configuration; the defaults are used then.
 pub(crate) fn run(env: Env, resolved: &Resolved, complaint: Option<&anyhow::Error>, out: Option<PathBuf>) -> Result<()> {
     let env = Arc::new(env);
     let opened = reach(&env);
@@ -62,7 +62,7 @@ pub(crate) fn run(env: Env, resolved: &Resolved, complaint: Option<&anyhow::Erro
     writeln!(std::io::stdout(), "{}", path.display()).context("print the archive's path")
 }
 
-/// The cluster, when its API server says that it is ready; one that is not finished, too.
+/// The cluster, if its API server is ready; also an unfinished one.
 fn reach(env: &Env) -> Result<Cluster, String> {
     if let Ok(Answering::Node { why }) = env.only_looking(|| instance::what_answers(env)) {
         return Err(why);
@@ -89,7 +89,7 @@ fn of_project(bundle: &mut Bundle, env: &Env, resolved: &Resolved, complaint: Op
     bundle.add("versions.txt", &own);
 }
 
-/// Records of the last runs with their logs, and what each task saw last.
+/// The records of the last runs with their logs, and the inputs of each task's last success.
 fn of_runs(bundle: &mut Bundle, env: &Env) {
     let mut found = 0;
     for entry in layout::ENTRIES.iter().filter(|it| it.bundled) {

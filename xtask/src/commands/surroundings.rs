@@ -1,4 +1,4 @@
-//! From the global flags to an environment: which project, which configuration, who listens.
+//! From the global flags to an environment: project, configuration, listeners.
 
 use std::{
     path::{Path, PathBuf},
@@ -19,14 +19,14 @@ use crate::{
     },
 };
 
-/// The environment of a command that needs a project and its configuration. Fails where one of them is missing or wrong.
+/// The environment of a command that needs a project and a valid configuration.
 pub fn surroundings(hub: &Arc<Hub>, flags: &Global, options: Options) -> Result<Env> {
     let project = project(flags)?;
     let config = configure(&project, flags)?.config;
     environment(hub, flags, project, config, options)
 }
 
-/// The folder that `--project` names, else the nearest one upwards that is a project.
+/// The folder in `--project`, or else the nearest project upwards.
 pub(super) fn project(flags: &Global) -> Result<PathBuf> {
     match &flags.project {
         Some(dir) => dir
@@ -36,7 +36,7 @@ pub(super) fn project(flags: &Global) -> Result<PathBuf> {
     }
 }
 
-/// Flags over variables over the file over the defaults.
+/// Flags override variables, variables override the file, the file overrides the defaults.
 pub(super) fn configure(project: &Path, flags: &Global) -> Result<Resolved> {
     let path = match &flags.config {
         Some(path) if !path.exists() => {
@@ -58,7 +58,7 @@ pub(super) fn configure(project: &Path, flags: &Global) -> Result<Resolved> {
     Ok(resolved)
 }
 
-/// The environment, with the listeners that flags and terminal ask for attached to the hub. Changes nothing yet.
+/// The environment. Attaches the listeners for the flags and the terminal to the hub. Changes nothing yet.
 pub(super) fn environment(hub: &Arc<Hub>, flags: &Global, project: PathBuf, config: Config, options: Options) -> Result<Env> {
     let options = Options { named: flags.name.is_some(), timeout: flags.timeout, ..options };
     let env = Env::new(project, config, options, hub.clone())?;

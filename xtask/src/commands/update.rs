@@ -1,4 +1,4 @@
-//! `update`: the changed source into the instance that runs. Everything that is as it should be is skipped.
+//! `update`: deploys the changed source to the running instance, and skips everything that is up to date.
 
 use anyhow::Result;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! `validate`: the contract of a healthy deployment, looked at as a whole. Changes nothing; 5 when something is unwell.
+//! `validate`: checks the whole deployment. Changes nothing; exits with 5 if a check fails.
 
 mod check;
 mod database;
@@ -50,7 +50,7 @@ pub(crate) fn run(env: &Env, flags: &Validate) -> Result<()> {
     let otherwise = "`cargo xtask create` puts right what this tool owns; `cargo xtask logs` shows what the parts say";
     let mut problem =
         Problem { exit: Exit::Unhealthy, ..Problem::new(what) }.code(Code::Unhealthy).hint(cause.hint.as_deref().unwrap_or(otherwise));
-    // What is wrong with pods stands in their states, logs and events.
+    // States, logs and events explain failed pods.
     if cause.area != Area::Held && checks.iter().any(|it| !it.well && it.area >= Area::Readiness) {
         let namespaces = [env.config.namespace.as_str(), operator::NAMESPACE];
         let unwell = namespaces.into_iter().map(|it| evidence::collect(&cluster, it, "")).find(|it| !it.symptoms.is_empty());

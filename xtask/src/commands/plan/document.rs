@@ -1,6 +1,6 @@
-//! A plan as data: what each task would do and why, the inputs that it was made from, and the objects that would change.
+//! A plan as data: what each task would do and why, its inputs, and the objects that would change.
 //!
-//! The same document is shown, printed as JSON, kept in a file, and compared with the world when it is applied.
+//! The same document is shown, printed as JSON, saved to a file, and compared with the current state before it is applied.
 
 use std::path::Path;
 
@@ -15,34 +15,34 @@ use crate::{
     tasks::objects::ObjectChange,
 };
 
-/// Goes up when a field changes its meaning.
+/// Increases when a field changes its meaning.
 pub(crate) const SCHEMA: u32 = 1;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Plan {
     pub(crate) schema: u32,
-    /// The version of the tool that made it.
+    /// The version of the tool that wrote it.
     pub(crate) tool: String,
     pub(crate) instance: String,
     pub(crate) tasks: Vec<Planned>,
-    /// What a cluster that is to be made does differently because it is thrown away.
+    /// The shortcuts of a disposable cluster that would be created.
     #[serde(default)]
     pub(crate) shortcuts: Vec<String>,
-    /// Absent where tasks must run first.
+    /// Missing if other tasks must run first.
     pub(crate) objects: Option<Vec<ObjectChange>>,
 }
 
-/// One task of a plan.
+/// A task of a plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Planned {
     pub(crate) task: String,
     pub(crate) action: Action,
     pub(crate) reason: String,
-    /// The inputs that are not those of the task's last run.
+    /// The inputs that differ from those of the task's last run.
     pub(crate) changed: Vec<String>,
-    /// What only a cluster made anew would take in.
+    /// The changes that only a recreated cluster would apply.
     pub(crate) recreation: Option<String>,
-    /// Digests of everything that the result depends on, where it is known.
+    /// The digests of all inputs, if known.
     pub(crate) inputs: Option<Fingerprint>,
 }
 
@@ -51,7 +51,7 @@ pub(crate) struct Planned {
 pub(crate) enum Action {
     Nothing,
     Run,
-    /// Whether it runs shows when the tasks before it have.
+    /// Depends on the results of earlier tasks.
     Follows,
     Unknown,
 }
@@ -59,7 +59,7 @@ pub(crate) enum Action {
 impl Plan {
     pub(crate) fn read(path: &Path) -> Result<Plan> {
         let text = regular::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-        // The schema first: a newer document need not fit this one's fields.
+        // Checks the schema first, since a newer document may have other fields.
         let value: serde_json::Value = serde_json::from_str(&text).map_err(|error| unreadable(path, &error))?;
         match value["schema"].as_u64() {
             Some(schema) if schema == u64::from(SCHEMA) => serde_json::from_value(value).map_err(|error| unreadable(path, &error).into()),
@@ -80,7 +80,7 @@ impl Plan {
         self.tasks.iter().filter(may_run).filter_map(|it| TaskId::parse(&it.task)).collect()
     }
 
-    /// What keeps this plan from being applied to a world in which `now` would be planned.
+    /// The differences that prevent applying this plan, if the current plan is `now`.
     pub(crate) fn differs(&self, now: &Plan) -> Vec<String> {
         let mut out = Vec::new();
         if self.tool != now.tool {
@@ -115,7 +115,7 @@ impl Planned {
         {
             return Some(format!("{change} since"));
         }
-        // What is there is described in words that may hold sizes and times; what is to be done must be the same.
+        // Descriptions of existing products may contain sizes and times, so they are not compared; the changes must be equal.
         let same = self.action == now.action && (self.action == Action::Nothing || self.reason == now.reason);
         (!same).then(|| format!("planned: {} ({}); now: {} ({})", self.action.words(), self.reason, now.action.words(), now.reason))
     }

@@ -1,4 +1,4 @@
-//! A plan for people. Pure.
+//! The text of a plan. Pure.
 
 use crate::{
     commands::plan::document::{Action, Plan, Planned},
@@ -25,7 +25,7 @@ pub(super) fn text(plan: &Plan) -> String {
 
 fn task(planned: &Planned) -> String {
     let task = &planned.task;
-    // An error may have several lines, and each of them matters.
+    // An error may have several relevant lines.
     let reason = planned.reason.trim_end().replace('\n', "\n      ");
     let mut out = match planned.action {
         Action::Nothing => format!("= {task:<12} nothing to do: {reason}\n"),
@@ -33,7 +33,7 @@ fn task(planned: &Planned) -> String {
         Action::Follows => format!("? {task:<12} {reason}: whether it runs cannot be foreseen\n"),
         Action::Unknown => format!("? {task:<12} cannot be foreseen: {reason}\n"),
     };
-    // One or two are in the reason already.
+    // The reason already names one or two.
     if planned.changed.len() > 2 {
         out.extend(planned.changed.iter().map(|it| format!("    {it}\n")));
     }

@@ -1,4 +1,4 @@
-//! The looks behind the rows of a status, all at the same time. What is dear is looked at now and then.
+//! Collects the rows of a status in parallel. Expensive rows are refreshed less often.
 
 use std::{thread, time::Instant};
 
@@ -22,14 +22,14 @@ use crate::{
     tasks,
 };
 
-/// Every so many looks all objects are compared with what they should be.
+/// Every how many refreshes all objects are checked for drift.
 const DRIFT_EVERY: u32 = 5;
 
-/// Looks that follow each other.
+/// The state between refreshes.
 #[derive(Default)]
 pub(super) struct Looks {
     cluster: Option<Cluster>,
-    /// What is wrong with a cluster that answers nevertheless.
+    /// A problem of a cluster that answers.
     note: Option<String>,
     count: u32,
     drift: Option<Row>,
@@ -38,7 +38,7 @@ pub(super) struct Looks {
 type Look = fn(&Env, &Cluster, &Parts) -> Result<Row>;
 
 impl Looks {
-    /// The rows as they are now. No instance is a row too; only a mistake in the project is an error.
+    /// The current rows. A missing instance is a row, too; only a mistake in the project is an error.
     pub(super) fn take(&mut self, env: &Env) -> Result<Vec<Row>> {
         let parts = Parts::read(env)?;
         if self.cluster.as_ref().is_none_or(|it| it.is_ready().is_err()) {
@@ -90,7 +90,7 @@ fn nothing(env: &Env, why: &str) -> Row {
     Row::new("cluster", false, called::reworded(&format!("{why}; `{} create` brings it up", env.tool())), json!({ "state": why }))
 }
 
-/// The rows of a cluster whose node runs, and whose API server does not answer.
+/// The rows of a cluster whose node runs without an API server.
 fn only_a_node(env: &Env, why: &str) -> Vec<Row> {
     let tool = env.tool();
     let node = format!("runs; `{tool} logs node` shows its logs, `{tool} shell node` opens a shell in it");
@@ -175,7 +175,7 @@ fn app(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Row> {
     Ok(Row::new("app", well, words, value))
 }
 
-/// Further services, in one row.
+/// All further services, in one row.
 fn services(_: &Env, cluster: &Cluster, parts: &Parts) -> Result<Row> {
     let (mut well, mut said, mut values) = (true, Vec::new(), serde_json::Map::new());
     for it in &parts.services {
@@ -187,7 +187,7 @@ fn services(_: &Env, cluster: &Cluster, parts: &Parts) -> Result<Row> {
     Ok(Row::new("services", well, said.join("; "), Value::Object(values)))
 }
 
-/// How the pods of a part are; `wanted` is nothing where an autoscaler or the nodes decide.
+/// The state of a component's pods. `wanted` is `None` if an autoscaler or the nodes decide the number.
 fn pods_of(cluster: &Cluster, part: &Part, wanted: Option<usize>) -> Result<(bool, String, Value)> {
     let Part { namespace, selector, .. } = part;
     let pods = cluster.list("v1", "Pod", namespace, selector)?;
@@ -250,7 +250,7 @@ fn drift(env: &Env, cluster: &Cluster) -> Result<Row> {
     if !names.is_empty() {
         words.push_str(&format!("; there, and not of the revision that serves: {}", names.join(", ")));
     }
-    // Data that was kept is no fault.
+    // Kept data is not a problem.
     let well = differs.is_empty() && besides.iter().all(|(_, may_hold_data)| *may_hold_data);
     Ok(Row::new("drift", well, words, json!({ "objects": seen.len(), "differs": differs, "besides": names })))
 }

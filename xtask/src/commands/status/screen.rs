@@ -1,15 +1,15 @@
-//! The rows of a status as text, as JSON, and again and again in the same place. Pure.
+//! Formats the rows of a status as text, as JSON, or repeatedly in the same place. Pure.
 
 use serde_json::{Value, json};
 
-/// One line of the screen.
+/// A line of the screen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) name: &'static str,
-    /// Whether it is as it should be.
+    /// Whether it is healthy and as configured.
     pub(super) well: bool,
     pub(super) text: String,
-    /// The same for machines.
+    /// The JSON form.
     pub(super) data: Value,
 }
 
@@ -19,7 +19,7 @@ impl Row {
     }
 }
 
-/// All rows, each cut to the width.
+/// All rows, truncated to the width.
 pub(super) fn text(rows: &[Row], width: usize) -> String {
     rows.iter().map(|it| line(it, width)).collect()
 }
@@ -33,7 +33,7 @@ fn line(row: &Row, width: usize) -> String {
     format!("{line}\n")
 }
 
-/// One object; `schema` goes up when a field changes its meaning.
+/// The JSON object; `schema` increases when a field changes its meaning.
 pub(super) fn json(instance: &str, rows: &[Row]) -> Value {
     let mut out = json!({ "schema": 1, "instance": instance, "well": rows.iter().all(|it| it.well) });
     for row in rows {
@@ -44,7 +44,7 @@ pub(super) fn json(instance: &str, rows: &[Row]) -> Value {
     out
 }
 
-/// What was shown last, so that the next look replaces it.
+/// The last output, which the next one replaces.
 pub(super) struct Screen {
     terminal: bool,
     last: Vec<Row>,
@@ -55,10 +55,10 @@ impl Screen {
         Screen { terminal, last: Vec::new() }
     }
 
-    /// On a terminal the rows take the place of those before; elsewhere only rows that changed are written.
+    /// On a terminal, the rows replace the previous ones; otherwise only changed rows are written.
     pub(super) fn next(&mut self, rows: &[Row]) -> String {
         let out = if self.terminal {
-            // One column less: a full line would wrap on some terminals.
+            // One column less, since a full line would wrap on some terminals.
             let width = terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0)).max(20) - 1;
             let up = if self.last.is_empty() { String::new() } else { format!("\x1b[{}A\x1b[J", self.last.len()) };
             up + &text(rows, width)

@@ -1,4 +1,4 @@
-//! The archive itself: every text passes the redactor on its way in; nothing else gets in.
+//! The archive: the redactor processes every text before it is added.
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::redact::Redactor;
 
-/// Files by name, and what is missing with its reason.
+/// Files by name, and what is missing with the reason.
 pub(super) struct Bundle {
     redactor: Redactor,
     files: BTreeMap<String, String>,
@@ -31,7 +31,7 @@ impl Bundle {
         self.add(name, &format!("{value:#}\n"));
     }
 
-    /// `why` in one line.
+    /// Notes what is missing; `why` becomes one line.
     pub(super) fn lack(&mut self, what: &str, why: &str) {
         let why = why.lines().next().unwrap_or_default();
         self.missing.push(self.redactor.text(&format!("{what}: {why}")));
@@ -41,7 +41,7 @@ impl Bundle {
         &self.missing
     }
 
-    /// A compressed tar; its first file lists what is there and what is not.
+    /// A compressed tar; its first file lists the content and what is missing.
     pub(super) fn bytes(&self) -> Result<Vec<u8>> {
         let mut contents = String::from("Files of this archive:\n");
         self.files.keys().for_each(|it| contents.push_str(&format!("  {it}\n")));

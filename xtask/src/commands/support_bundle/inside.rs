@@ -1,13 +1,13 @@
-//! What engine and cluster tell: objects without the values of Secrets, events, logs of containers and of the node.
+//! Collects from engine and cluster: objects without the values of Secrets, events, logs of containers and of the node.
 
 use serde_json::{Value, json};
 
 use crate::{cluster::Cluster, commands::support_bundle::archive::Bundle, deploy::operator, engines, env::Env, provider::provider};
 
-/// Lines of a container's log.
+/// The number of last lines of a container's log.
 const LINES: i64 = 2000;
 
-/// Kinds of a namespace that say how things are.
+/// The relevant kinds in a namespace.
 const KINDS: [(&str, &str); 16] = [
     ("apps/v1", "Deployment"),
     ("apps/v1", "ReplicaSet"),
@@ -30,14 +30,14 @@ const KINDS: [(&str, &str); 16] = [
 const CLUSTER_KINDS: [(&str, &str); 4] =
     [("v1", "Node"), ("v1", "Namespace"), ("v1", "PersistentVolume"), ("storage.k8s.io/v1", "StorageClass")];
 
-/// Entries of a Secret that are no secrets: hiding `polls` and `5432` would leave nothing to read.
+/// Entries of a Secret that are not secret: masking `polls` and `5432` everywhere would make the texts unreadable.
 const PUBLIC: [&str; 9] = ["username", "user", "dbname", "host", "port", "ca.crt", "tls.crt", "namespace", "fqdn-uri"];
 
 fn namespaces(env: &Env) -> [&str; 2] {
     [env.config.namespace.as_str(), operator::NAMESPACE]
 }
 
-/// The values of all Secrets, to be hidden wherever they turn up. They are kept nowhere.
+/// The values of all Secrets, to mask them in all texts. They are not stored.
 pub(super) fn secrets(env: &Env, cluster: &Cluster) -> Vec<String> {
     use base64::Engine as _;
     let mut out = Vec::new();
@@ -79,7 +79,7 @@ fn objects(bundle: &mut Bundle, cluster: &Cluster, api_version: &str, kind: &str
     }
 }
 
-/// Without what the server keeps for itself; of a Secret the names of its entries only.
+/// Removes the server's fields, and the values of a Secret.
 fn without_values(kind: &str, mut object: Value) -> Value {
     if let Some(metadata) = object["metadata"].as_object_mut() {
         metadata.remove("managedFields");
@@ -109,7 +109,7 @@ fn logs(bundle: &mut Bundle, cluster: &Cluster, namespace: &str, pod: &Value) {
     }
 }
 
-/// What the engine says of itself, and what the nodes say.
+/// The engine's description of itself, and the nodes' evidence.
 pub(super) fn engine(bundle: &mut Bundle, env: &Env) {
     let found = match env.engine() {
         Ok(engine) => Ok(Some(engine.clone())),

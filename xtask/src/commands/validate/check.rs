@@ -1,17 +1,17 @@
-//! Checks and how they are written: a table, one JSON object, JUnit's XML. Pure.
+//! Checks, and their output as table, JSON and JUnit XML. Pure.
 
 use serde_json::{Value, json};
 
-/// What a check looks at; in the order in which one thing makes another unwell.
+/// The subject of a check, ordered by cause and effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Area {
     Cluster,
-    /// A database that an annotation keeps from serving.
+    /// A hibernated or fenced database.
     Held,
-    /// An object that is not there or was changed.
+    /// A missing or changed object.
     Object,
     Certificate,
-    /// An object that is as applied, and not ready.
+    /// An unchanged object that is not ready.
     Readiness,
     Operator,
     Database,
@@ -35,15 +35,15 @@ impl Area {
     }
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Check {
     pub(crate) area: Area,
     pub(crate) name: String,
     pub(crate) well: bool,
-    /// What was seen.
+    /// The observed state.
     pub(crate) seen: String,
-    /// What helps, where that is known and `create` alone does not.
+    /// The advice, if it is known and `create` alone does not help.
     pub(crate) hint: Option<String>,
 }
 
@@ -56,18 +56,18 @@ impl Check {
         Check { area, name: name.into(), well, seen, hint: None }
     }
 
-    /// The same with the command that helps.
+    /// A copy with the command that helps.
     pub(crate) fn hint(self, hint: Option<String>) -> Check {
         Check { hint, ..self }
     }
 }
 
-/// The check that explains the others best: of those that failed, the first in the order of areas.
+/// The most likely cause: the first failed check by area.
 pub(crate) fn cause(checks: &[Check]) -> Option<&Check> {
     checks.iter().filter(|it| !it.well).min_by_key(|it| it.area)
 }
 
-/// The cause first, then what else is unwell, then what is well: many alike in one line.
+/// The cause first, then other failures, then passed checks; many similar checks share a line.
 pub(crate) fn table(checks: &[Check]) -> String {
     let mut unwell: Vec<&Check> = checks.iter().filter(|it| !it.well).collect();
     unwell.sort_by_key(|it| it.area);
@@ -99,7 +99,7 @@ fn days(seen: &str) -> i64 {
     seen.split(' ').find_map(|it| it.parse().ok()).unwrap_or(i64::MAX)
 }
 
-/// One object; `schema` goes up when a field changes its meaning.
+/// The JSON object; `schema` increases when a field changes its meaning.
 pub(crate) fn json(instance: &str, seconds: f64, checks: &[Check]) -> Value {
     let failed = checks.iter().filter(|it| !it.well).count();
     json!({
@@ -113,7 +113,7 @@ pub(crate) fn json(instance: &str, seconds: f64, checks: &[Check]) -> Value {
     })
 }
 
-/// A suite for each instance, a case for each check.
+/// One suite for the instance, one case for each check.
 pub(crate) fn junit(instance: &str, seconds: f64, checks: &[Check]) -> String {
     let failed = checks.iter().filter(|it| !it.well).count();
     let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
@@ -140,7 +140,7 @@ fn escape(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\n' => out.push_str("&#10;"),
-            // Not allowed in XML in any form.
+            // XML does not allow it in any form.
             it if it.is_control() => {}
             it => out.push(it),
         }

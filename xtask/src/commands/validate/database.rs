@@ -1,4 +1,4 @@
-//! The database's own word: a statement in the primary that tells of itself and of its replicas.
+//! A query to the primary about itself and its replicas.
 
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
@@ -15,10 +15,10 @@ const STATEMENT: &str = "SELECT json_build_object('answer', 40 + 2, 'version', c
     'state', state, 'behind', pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn)::bigint, \
     'seconds', coalesce(extract(epoch FROM replay_lag), 0)::float)), '[]') FROM pg_stat_replication))";
 
-/// A replica is in sync when it lacks less than one segment of the log.
+/// A replica is in sync if it lacks less than one WAL segment.
 const SEGMENT: i64 = 16 * 1024 * 1024;
 
-/// What the primary says.
+/// The primary's answer.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(crate) struct Replication {
     answer: i64,
@@ -31,12 +31,12 @@ pub(crate) struct Replication {
 pub(crate) struct Replica {
     pub(crate) name: String,
     pub(crate) state: String,
-    /// Bytes of the log that it lacks.
+    /// The WAL bytes that it lacks.
     behind: Option<i64>,
     pub(crate) seconds: f64,
 }
 
-/// Asks the primary in its own pod.
+/// Queries the primary in its pod.
 pub(crate) fn ask(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Replication> {
     let primary = parts.primary();
     let Some(pod) = cluster.ready_pod(&primary.namespace, &primary.selector)? else {
@@ -47,12 +47,12 @@ pub(crate) fn ask(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Replica
     serde_json::from_str(&answer).with_context(|| format!("the primary answers {answer:?}"))
 }
 
-/// The `Cluster` that the manifests describe.
+/// The `Cluster` in the manifests.
 pub(crate) fn id(parts: &Parts) -> ObjectId {
     ObjectId::new("postgresql.cnpg.io/v1", "Cluster", &parts.database.namespace, &parts.cluster)
 }
 
-/// The settings that the primary does not accept, in one sentence; empty where all are in force, nothing where no primary is ready.
+/// The settings that the primary rejects, in one sentence; empty if all are in effect, `None` if no primary is ready.
 pub(crate) fn wrong_settings(_: &Env, cluster: &Cluster, parts: &Parts) -> Result<Option<String>> {
     let primary = parts.primary();
     let Some(pod) = cluster.ready_pod(&primary.namespace, &primary.selector)? else { return Ok(None) };
@@ -61,7 +61,7 @@ pub(crate) fn wrong_settings(_: &Env, cluster: &Cluster, parts: &Parts) -> Resul
 }
 
 impl Replication {
-    /// In words, well or not, for so many instances.
+    /// A description for this number of instances; an error if it is not healthy.
     pub(crate) fn judge(&self, instances: u16) -> Result<String, String> {
         if self.answer != 42 {
             return Err(format!("40 + 2 gives {}", self.answer));
@@ -83,7 +83,7 @@ impl Replication {
         })
     }
 
-    /// Of the replica that is furthest behind, in seconds.
+    /// The lag of the slowest replica in seconds.
     pub(crate) fn lag(&self) -> f64 {
         self.replicas.iter().map(|it| it.seconds).fold(0.0, f64::max)
     }

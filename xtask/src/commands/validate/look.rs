@@ -1,4 +1,4 @@
-//! The looks that `validate` takes, all at the same time: each asks the world one thing and gives its checks.
+//! The checks of `validate`, in parallel: each reads one thing.
 
 use std::{
     io::{Write as _, stderr},
@@ -32,19 +32,19 @@ use crate::{
     tasks,
 };
 
-/// Namespaces whose pods everything rests on, beside those of application and operator.
+/// System namespaces whose pods must run, besides those of application and operator.
 const SYSTEM: [&str; 2] = ["kube-system", "local-path-storage"];
 
-/// CloudNativePG renews its certificates seven days before their end: one that is nearer was not renewed.
+/// CloudNativePG renews its certificates seven days before they expire, so a shorter time means that renewal failed.
 const DAYS: i64 = 6;
 
-/// Programs of the control plane are asked whether they have started from their tenth second on, every ten seconds (kubeadm's
-/// startup probes): a new cluster works for up to 20 s before it says so. Half as much again.
+/// The startup probes of the control plane run every ten seconds, from the tenth second on (kubeadm), so a new cluster works for up to 20 s
+/// before its pods are ready. Plus a margin.
 const STARTING: Duration = Duration::from_secs(30);
 
 type Look = fn(&Env, &Cluster, &Parts) -> Result<Vec<Check>>;
 
-/// Every check of a healthy deployment. A look that fails is a failed check.
+/// Every check of a healthy deployment. An error while checking is a failed check.
 pub(super) fn everything(env: &Env, cluster: &Cluster) -> Vec<Check> {
     let parts = match Parts::read(env) {
         Ok(parts) => parts,
@@ -100,7 +100,7 @@ fn nodes(env: &Env, cluster: &Cluster, _: &Parts) -> Result<Vec<Check>> {
     Ok(checks.collect())
 }
 
-/// Images of a registry may be of another patch release than the recipes.
+/// Images of a registry may have another patch release than the recipes.
 fn is_planned(version: &str, planned: &str, exact: bool) -> bool {
     let version = version.trim_start_matches('v');
     let minor = |text: &str| text.split('.').take(2).map(str::to_owned).collect::<Vec<_>>();
@@ -128,7 +128,7 @@ fn sql(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Check>> {
     Ok(vec![Check::new(Area::Database, "SQL", said)])
 }
 
-/// Whether PostgreSQL accepts its configuration: with a wrong value it goes on, until it is started again.
+/// Whether PostgreSQL accepts its settings: it ignores a wrong value until it is restarted.
 fn settings(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Check>> {
     let Some(wrong) = database::wrong_settings(env, cluster, parts)? else { return Ok(Vec::new()) };
     let id = database::id(parts);
@@ -140,14 +140,14 @@ fn settings(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Check>> {
     Ok(vec![Check::new(Area::Database, "settings", seen).hint(Some(hint))])
 }
 
-/// Whether an annotation keeps the database from serving: all else follows from it.
+/// Whether the database is hibernated or fenced, which explains everything else.
 fn held(_: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Check>> {
     let id = database::id(parts);
     let held = cluster.get(&id)?.and_then(|it| verdict::held(&it));
     Ok(held.map(|it| Check::new(Area::Held, id.to_string(), Err(format!("is {}", it.state))).hint(Some(it.command))).into_iter().collect())
 }
 
-/// Whether the pods run the images that the project names now.
+/// Whether the pods run the current images of the project.
 fn images_in_use(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Check>> {
     let task = TaskId::Deploy;
     let check = |area, part: &Part, planned: String| -> Result<Check> {
@@ -171,7 +171,7 @@ fn images_in_use(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Chec
         let Check { seen, well, .. } = check(Area::App, &it.part, planned(Some(it.service))?)?;
         out.push(Check::new(Area::App, format!("image of {}", it.service), if well { Ok(seen) } else { Err(seen) }));
     }
-    // The operator of others is of their choice.
+    // The others chose the version of their operator.
     if provider.operator_of_others(env)?.is_none() {
         out.push(check(Area::Operator, &parts.operator, tasks::wanted::upstream(env, task, Role::Operator)?.to_string())?);
     }
@@ -188,7 +188,7 @@ fn pods(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Check>> {
     Ok(out)
 }
 
-/// The deployment's pods, as soon as none of them is starting; as they are after `STARTING`.
+/// The deployment's pods, as soon as none is starting, or after `STARTING`.
 fn started(env: &Env, cluster: &Cluster) -> Result<Vec<Value>> {
     let began = Instant::now();
     let mut is_said = false;
@@ -206,7 +206,7 @@ fn started(env: &Env, cluster: &Cluster) -> Result<Vec<Value>> {
     }
 }
 
-/// Its Job speaks for a Job's pod; a pod that is replaced speaks for nothing.
+/// A Job's status counts instead of its pods; a pod that is being replaced does not count.
 fn counts(env: &Env, pod: &Value) -> bool {
     let text = |pointer| pod.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let namespace = text("/metadata/namespace");
@@ -243,7 +243,7 @@ fn page(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Check>> {
     Ok(out)
 }
 
-/// Whether each pod of a further service answers 200 for the page: nothing outside the cluster leads to it.
+/// Whether each pod of a further service answers 200 for the page, since it cannot be reached from outside the cluster.
 fn page_of_pods(cluster: &Cluster, part: &Part, port: u16, host: &str, page: &str) -> Result<Result<String, String>> {
     let pods = cluster.list("v1", "Pod", &part.namespace, &part.selector)?;
     let there: Vec<&Value> = pods.iter().filter(|it| verdict::of_metadata(it) == Verdict::Yes).collect();
