@@ -1,5 +1,4 @@
-//! The tasks by name and the order between them: `graph` is the page to read. What a task does is in `tasks/`; running them is
-//! `runner.rs`.
+//! The tasks and their order; start reading at `graph`. `tasks/` has the tasks' work, `runner.rs` runs them.
 
 mod extent;
 
@@ -10,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{ClusterType, ServiceName};
 pub use crate::graph::extent::{Extent, Treatment};
 
-/// What a task does. Closed, so that a typo does not compile.
+/// The kinds of tasks. An enum, so that a typo does not compile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TaskKind {
     Engine,
@@ -22,21 +21,21 @@ pub enum TaskKind {
     Cluster,
     Operator,
     Database,
-    /// A service's image into the cluster.
+    /// Loads a service's image into the cluster.
     Load,
     Deploy,
-    /// Not a task of the graph: changed code into pods that run.
+    /// Not in the graph: copies changed code into running pods.
     Dev,
-    /// Not a task of the graph: the database's content to a file, or back.
+    /// Not in the graph: saves or restores the database.
     Snapshot,
-    /// Not a task of the graph: an earlier revision in place of the present one.
+    /// Not in the graph: returns to an earlier revision.
     Rollback,
-    /// Not a task of the graph: the reverse of all of them.
+    /// Not in the graph: reverses all tasks.
     Delete,
 }
 
 impl TaskKind {
-    /// The tasks of the graph, needs first.
+    /// The tasks of the graph, each after its needs.
     pub const GRAPH: [TaskKind; 11] = [
         TaskKind::Engine,
         TaskKind::Patch,
@@ -51,7 +50,7 @@ impl TaskKind {
         TaskKind::Deploy,
     ];
 
-    /// As commands and reports name it.
+    /// The name in commands and reports.
     pub fn name(self) -> &'static str {
         match self {
             TaskKind::Engine => "engine",
@@ -77,7 +76,7 @@ impl TaskKind {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId {
     pub kind: TaskKind,
-    /// The further service; nothing for the first one, and for what all of them share.
+    /// The further service; `None` for the first one, and for tasks that all services share.
     pub service: Option<ServiceName>,
 }
 
@@ -106,12 +105,12 @@ impl TaskId {
         TaskId { kind, service: None }
     }
 
-    /// The task of a service; nothing is the first one.
+    /// The task of a service; `None` is the first one.
     pub const fn for_service(kind: TaskKind, service: Option<ServiceName>) -> TaskId {
         TaskId { kind, service }
     }
 
-    /// As people and machines name it: `image`, `image/worker`.
+    /// The name in texts and JSON: `image`, `image/worker`.
     pub fn name(self) -> String {
         match self.service {
             Some(service) => format!("{}/{service}", self.kind.name()),
@@ -119,7 +118,7 @@ impl TaskId {
         }
     }
 
-    /// Whether a person who writes this name means that task: see [`Graph::named`].
+    /// Whether the name on the command line includes this task: see [`Graph::named`].
     pub fn means(self, task: TaskId) -> bool {
         let is_first = |it: ServiceName| it.as_str() == FIRST && task.service.is_none();
         self.kind == task.kind && self.service.is_none_or(|it| task.service == Some(it) || is_first(it))
@@ -130,7 +129,7 @@ impl TaskId {
         self.name().replace('/', "-")
     }
 
-    /// Reads a name: `image` or `image/worker`. Whether the service is configured is not asked. Nothing for a text that is no name.
+    /// Parses `image` or `image/worker`, also for a service that is not configured. `None` if the text is not a name.
     pub fn parse(text: &str) -> Option<TaskId> {
         let (kind, service) = text.split_once('/').map_or((text, None), |(kind, service)| (kind, Some(service)));
         let kind = TaskKind::GRAPH.into_iter().chain(OUTSIDE).find(|it| it.name() == kind)?;
@@ -141,7 +140,7 @@ impl TaskId {
     }
 }
 
-/// What the first service is called where a name must be written.
+/// The name of the first service, where a name is necessary.
 const FIRST: &str = "frontend";
 
 impl fmt::Debug for TaskId {
@@ -153,7 +152,7 @@ impl fmt::Debug for TaskId {
     }
 }
 
-/// The tasks that commands report under, and that are not of the graph.
+/// Tasks outside the graph, under which commands report.
 const OUTSIDE: [TaskKind; 4] = [TaskKind::Dev, TaskKind::Snapshot, TaskKind::Rollback, TaskKind::Delete];
 
 impl Serialize for TaskId {
@@ -169,26 +168,26 @@ impl<'de> Deserialize<'de> for TaskId {
     }
 }
 
-/// A task of a run, with what it stands on.
+/// A task of a run with its needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Node {
     id: TaskId,
-    /// Tasks that must have ended well before this one ends, and, but for those in `starts_early_on`, before it starts. Order only:
-    /// it says nothing about the inputs of a task.
+    /// Tasks that must end with success before this one ends and, except those in `starts_early_on`, before it starts. This is only an
+    /// order; it does not define the task's inputs.
     needs: Vec<TaskId>,
-    /// Needs that may still be running when this task starts, once they have reported that their product is usable. Example: an API
-    /// server takes objects seconds before kind has finished, and pods start while the database that they wait for does.
+    /// Needs that may still be running when this task starts, once they have reported that their product is usable. Example: the API server
+    /// accepts objects seconds before kind has finished, and pods start while their database starts.
     starts_early_on: Vec<TaskId>,
 }
 
-/// The tasks of a run and the order between them. A task stands behind all that it needs.
+/// The tasks of a run in order, each after its needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Graph {
     nodes: Vec<Node>,
 }
 
-/// What `create` does, a line for each task: its needs, and those of them that it does not wait for to the end. `built` are the services
-/// that have an image of their own; nothing is the first one.
+/// The tasks of `create`, one line each: its needs, and those of them on which it starts early. `built` are the services with their own
+/// image; `None` is the first one.
 pub fn graph(cluster: ClusterType, built: &[Option<ServiceName>]) -> Graph {
     use TaskKind::{Image, Load, Patch, Requirements};
     let mut out = Graph::default();
@@ -205,13 +204,13 @@ pub fn graph(cluster: ClusterType, built: &[Option<ServiceName>]) -> Graph {
         out.add(of_it(Image), &[of_it(Requirements), TaskId::BaseImage], &[]);
     }
     match cluster {
-        // The node's image holds every image that the cluster needs.
+        // The node image contains every image that the cluster needs.
         ClusterType::Kind => {
             out.add(TaskId::NodeImage, &[TaskId::Engine], &[]);
             out.add(TaskId::Cluster, &[TaskId::NodeImage], &[]);
             out.add(TaskId::Operator, &[TaskId::Cluster], &[TaskId::Cluster]);
         }
-        // It is there; images of the recipes are pushed to its registry.
+        // The cluster exists; images built by the recipes are pushed to its registry.
         ClusterType::Existing => {
             out.add(TaskId::Cluster, &[], &[]);
             out.add(TaskId::NodeImage, &[TaskId::Engine, TaskId::Cluster], &[]);
@@ -228,7 +227,7 @@ pub fn graph(cluster: ClusterType, built: &[Option<ServiceName>]) -> Graph {
         out.add(of_it(Load), &[of_it(Image), TaskId::Cluster], &[]);
     }
     let needs = [of(Load), vec![TaskId::Database]].concat();
-    // A registry gives an image the digest by which pods name it: it must be there first.
+    // Pods refer to an image by its digest in the registry, so it must be pushed first.
     let starts_early_on = if cluster == ClusterType::Kind { needs.clone() } else { vec![TaskId::Database] };
     out.add(TaskId::Deploy, &needs, &starts_early_on);
     out
@@ -239,28 +238,28 @@ impl Graph {
         self.nodes.push(Node { id, needs: needs.to_vec(), starts_early_on: starts_early_on.to_vec() });
     }
 
-    /// Every task that a name means: `image` is the image of every service, `image/worker` of that one alone, `image/frontend` of the
-    /// first one. Nothing where the graph has none.
+    /// All tasks with a name: `image` is the image of every service, `image/worker` of one, `image/frontend` of the first. Empty if the
+    /// graph has none.
     pub fn named(&self, name: TaskId) -> Vec<TaskId> {
         self.ids().into_iter().filter(|it| name.means(*it)).collect()
     }
 
-    /// Every task, needs first.
+    /// All tasks, each after its needs.
     pub fn ids(&self) -> Vec<TaskId> {
         self.nodes.iter().map(|it| it.id).collect()
     }
 
-    /// What the task needs; nothing for one that is not of this graph.
+    /// The needs of a task; empty for a task outside this graph.
     pub fn needs(&self, id: TaskId) -> &[TaskId] {
         self.node(id).map_or(&[], |it| &it.needs)
     }
 
-    /// Which of its needs may still be running when the task starts.
+    /// The needs on which the task starts early.
     pub fn starts_early_on(&self, id: TaskId) -> &[TaskId] {
         self.node(id).map_or(&[], |it| &it.starts_early_on)
     }
 
-    /// The targets and all that they need, each once, needs first.
+    /// The targets and all their needs, without duplicates, each after its needs.
     pub fn closure(&self, targets: &[TaskId]) -> Vec<TaskId> {
         let mut wanted = targets.to_vec();
         let mut at = 0;
@@ -275,13 +274,13 @@ impl Graph {
         self.ids().into_iter().filter(|id| wanted.contains(id)).collect()
     }
 
-    /// The tasks that these names mean, and all that they need, each once, needs first.
+    /// The tasks with these names and all their needs, without duplicates, each after its needs.
     pub fn reached(&self, names: &[TaskId]) -> Vec<TaskId> {
         let targets: Vec<TaskId> = names.iter().flat_map(|it| self.named(*it)).collect();
         self.closure(&targets)
     }
 
-    /// The needs of each of these tasks, as an event has them.
+    /// The needs of each of these tasks, for an event.
     pub fn needs_of(&self, ids: &[TaskId]) -> BTreeMap<TaskId, Vec<TaskId>> {
         ids.iter().map(|id| (*id, self.needs(*id).to_vec())).collect()
     }

@@ -1,6 +1,6 @@
-//! Runs tasks in the order of the graph, independent ones at the same time, each only where its product is not there.
+//! Runs tasks in the order of the graph, independent ones in parallel, and only if their products are missing or outdated.
 //!
-//! What happens is told as events; how it looks is the business of `report`.
+//! Reports events; `report` shows them.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -18,20 +18,20 @@ use crate::{
     tasks::Task,
 };
 
-/// How a task ended, and what stopped it.
+/// The end of a task, with its error.
 #[derive(Debug)]
 enum End {
     Well,
     Failed(anyhow::Error),
-    /// A signal came: no failure of its own, but the run ends with this error.
+    /// A signal stopped it. This is no failure of the task, but the run ends with this error.
     Cancelled(anyhow::Error),
     NotRun,
 }
 
 type TaskOf<'a> = &'a (dyn Fn(TaskId) -> Option<Box<dyn Task>> + Sync);
 
-/// Brings the targets about with all that they need. Independent tasks end their work when one fails;
-/// the error returned is the first that happened. What was done is in the run that is returned.
+/// Runs the targets and all their needs. When a task fails, independent tasks still finish. Returns the first error, or the state of the
+/// run.
 pub fn run(env: &Env, task_of: TaskOf<'_>, targets: &[TaskId]) -> Result<Run> {
     let tasks = env.graph.reached(targets);
     let planned: Vec<TaskId> = tasks.iter().copied().filter(|id| env.treatment(*id) != Treatment::PassedOver).collect();
@@ -41,8 +41,8 @@ pub fn run(env: &Env, task_of: TaskOf<'_>, targets: &[TaskId]) -> Result<Run> {
     result.map(|()| env.report.so_far())
 }
 
-/// The first failure is the result and comes last on the screen; the others are told here, whole. First is the cause: what another
-/// task that failed builds upon, should that one have failed sooner.
+/// The result is the first failure, which is printed last; other failures are reported here completely. If the first failed task needs one
+/// that failed later, that later failure is the cause and the result.
 fn verdict(env: &Env, mut ends: Vec<(TaskId, End)>) -> Result<()> {
     let failed: Vec<TaskId> = ends.iter().filter(|(_, end)| matches!(end, End::Failed(_))).map(|(id, _)| *id).collect();
     let follows = |id: TaskId| env.graph.closure(&[id]).iter().any(|need| *need != id && failed.contains(need));
@@ -62,13 +62,13 @@ fn verdict(env: &Env, mut ends: Vec<(TaskId, End)>) -> Result<()> {
     first.map_or_else(|| env.interrupt.check(), Err)
 }
 
-/// The tasks with their ends, in the order in which they ended.
+/// Runs the tasks; returns them with their ends, in the order in which they ended.
 fn run_all(env: &Env, task_of: TaskOf<'_>, mut waiting: Vec<TaskId>) -> Vec<(TaskId, End)> {
     let ends: Mutex<Vec<(TaskId, End)>> = Mutex::new(Vec::new());
     let standing = &env.standing;
     standing.begin(&waiting);
     let ended = |id: TaskId, end: End| {
-        // Who never got what it needs passes the blame on.
+        // A task that was not run passes on which task failed.
         let stand = if matches!(end, End::Well) { Stand::Well } else { Stand::Lost(standing.lost(id).unwrap_or(id)) };
         ends.lock().unwrap_or_else(PoisonError::into_inner).push((id, end));
         standing.ended(id, stand);
@@ -77,7 +77,7 @@ fn run_all(env: &Env, task_of: TaskOf<'_>, mut waiting: Vec<TaskId>) -> Vec<(Tas
         let ended = &ended;
         loop {
             let seen = standing.now();
-            // Start what can start, and name what no longer can.
+            // Starts what can start, and reports what cannot start any more.
             let mut later = Vec::new();
             for id in std::mem::take(&mut waiting) {
                 if let Some(culprit) = standing.lost(id) {
@@ -119,10 +119,10 @@ fn run_one(env: &Env, task: &dyn Task) -> End {
     let Err(error) = result else { return End::Well };
     if let Err(cause) = env.interrupt.check() {
         env.report.event(id, Event::Cancelled { text: format!("stopped: {cause}") });
-        // Whatever a stopped command made of it: the cause is the signal.
+        // Whatever the stopped command reported, the cause is the signal.
         return End::Cancelled(if exit_code(&error) == exit_code(&cause) { error } else { cause.context(format!("{error:#}")) });
     }
-    // The log has it whole.
+    // The log has the complete error.
     env.detail(id, format!("error: {error:#}"));
     if let Some(culprit) = env.standing.lost(id) {
         env.report.event(id, Event::Cancelled { text: format!("stopped: {} failed", culprit.name()) });
@@ -135,7 +135,7 @@ fn run_one(env: &Env, task: &dyn Task) -> End {
     End::Failed(error)
 }
 
-/// Probes, runs where stale, and probes again: a task that says it is done and is not has failed.
+/// Probes, runs the task if necessary, and probes again: a task that ends without its product has failed.
 fn bring_about(env: &Env, task: &dyn Task) -> Result<()> {
     let id = task.id();
     let treatment = env.treatment(id);
@@ -152,7 +152,7 @@ fn bring_about(env: &Env, task: &dyn Task) -> Result<()> {
         }
         Probe::Stale(reason) => reason,
     };
-    // The same inputs as at the last success: what was lost is brought back. What was asked for is no loss.
+    // With the inputs of the last success, the task restores its product, unless the user requested the run.
     let restores = !env.options.refresh && !env.is_forced(id) && record::changed(env, id, &want).is_none();
     env.report.event(id, if restores { Event::Restoring { reason } } else { Event::Started { reason } });
     task.run(env, &want)?;
@@ -168,7 +168,7 @@ fn bring_about(env: &Env, task: &dyn Task) -> Result<()> {
     }
 }
 
-/// A task that may not run: what a look finds is said, and counts where its product is required.
+/// A task that may not run: reports the probe's result, which must be good if the product is required.
 fn take_as_it_is(env: &Env, task: &dyn Task, treatment: Treatment) -> Result<()> {
     let id = task.id();
     if treatment == Treatment::PassedOver {

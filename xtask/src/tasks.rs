@@ -1,4 +1,4 @@
-//! The tasks, one file each. Tasks never call tasks: they meet in the graph.
+//! The tasks, one file each. Tasks do not call each other; only the graph connects them.
 
 use anyhow::Result;
 
@@ -25,18 +25,18 @@ pub mod patch;
 pub mod requirements;
 pub mod wanted;
 
-/// One step of `create`.
+/// A step of `create`.
 pub trait Task {
     fn id(&self) -> TaskId;
-    /// Everything that the result depends on, and nothing else. Called when all needs have ended well.
+    /// All inputs of the result, and nothing else. Called when all needs have ended with success.
     fn inputs(&self, env: &Env) -> Result<Fingerprint>;
-    /// Asks the world whether the product is there; changes nothing.
+    /// Whether the product exists and is up to date. Changes nothing.
     fn probe(&self, env: &Env, want: &Fingerprint) -> Result<Probe>;
-    /// Makes the product. May be repeated, and takes up half-done work.
+    /// Makes the product. May be called again after an interruption at any point.
     fn run(&self, env: &Env, want: &Fingerprint) -> Result<()>;
 }
 
-/// The task of a name; the commands that report under a name of their own are none.
+/// The task with this id; `None` for tasks outside the graph.
 pub fn task(id: TaskId) -> Option<Box<dyn Task>> {
     let task: Box<dyn Task> = match id.kind {
         TaskKind::Engine => Box::new(engine::Engine),

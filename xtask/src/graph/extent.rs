@@ -1,43 +1,43 @@
-//! How much of the graph a run brings about: all of it, one task alone, everything from one task on, or what a plan says.
+//! The part of the graph that a run may execute: all of it, one task, everything from one task on, or the tasks of a plan.
 
 use crate::graph::{Graph, TaskId};
 
 /// The part of the graph that may run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Extent {
-    /// Every task whose product is not there.
+    /// Every task whose product is missing or outdated.
     #[default]
     All,
-    /// `--only`: what the name means, and nothing for it.
+    /// `--only`: the tasks with this name, without their needs.
     Only(TaskId),
-    /// `--from`: what the name means and all that follow, even if their products are there; what comes before it stays as it is.
+    /// `--from`: the tasks with this name and all later ones, even if their products exist; earlier products are kept.
     From(TaskId),
-    /// `--plan`: these at most.
+    /// `--plan`: only these tasks.
     Planned(Vec<TaskId>),
 }
 
-/// What becomes of one task.
+/// How a run treats one task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Treatment {
-    /// It runs where its product is not there.
+    /// It runs if its product is missing or outdated.
     Usual,
-    /// It runs.
+    /// It runs in any case.
     Forced,
-    /// It does not run, and its product must be there.
+    /// It does not run, and its product must exist.
     Required,
-    /// It does not run, whatever a look at it finds.
+    /// It does not run, whatever its probe finds.
     AsItIs,
-    /// Not even looked at.
+    /// It does not run and is not probed.
     PassedOver,
 }
 
 impl Extent {
-    /// What becomes of the task in a run of this graph.
+    /// How a run of this graph treats the task.
     pub fn treatment(&self, graph: &Graph, id: TaskId) -> Treatment {
         match self {
             Extent::All => Treatment::Usual,
             Extent::Only(task) if task.means(id) => Treatment::Usual,
-            // Without the engine nothing else can be looked at.
+            // Nothing else can be probed without the engine.
             Extent::Only(task) if id == TaskId::Engine || graph.named(*task).iter().any(|it| graph.needs(*it).contains(&id)) => {
                 Treatment::Required
             }

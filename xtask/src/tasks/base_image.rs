@@ -1,4 +1,4 @@
-//! The image that the application's own builds on: upstream's Python.
+//! The base image of the application's image: upstream's Python.
 
 use anyhow::Result;
 

@@ -1,4 +1,4 @@
-//! The cluster, from whichever provider the configuration names.
+//! The cluster, from the configured provider.
 
 use anyhow::Result;
 

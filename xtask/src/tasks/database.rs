@@ -1,4 +1,4 @@
-//! The database in the cluster: there when its operator says so and it answers a statement.
+//! The database: ready when its operator says so and it answers a query.
 
 mod files;
 mod serves;
@@ -37,11 +37,11 @@ pub struct Database {
 
 const ID: TaskId = TaskId::Database;
 
-/// Generous for two busy cores; on a quiet machine it takes seconds.
+/// Generous for two busy cores; an idle machine needs seconds.
 const LIMIT: Duration = Duration::from_secs(420);
-/// What is waited for comes within seconds.
+/// The waits usually take seconds only.
 const PAUSE: Duration = Duration::from_millis(100);
-/// For an answer of something that is up.
+/// For an answer of a running component.
 const ANSWER_LIMIT: Duration = Duration::from_secs(120);
 
 impl Database {
@@ -67,7 +67,7 @@ impl Task for Database {
             found => found,
         };
         let id = ObjectId::of(&wanted.cluster)?;
-        // The operator's word may be from before a stop; its pods' is newer.
+        // The operator's status may be from before a stop; the pods' status is newer.
         let stale = match stale {
             None => unready(&cluster, &id)?,
             found => found,
@@ -93,7 +93,7 @@ impl Task for Database {
         let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, LIMIT) };
         let (is_new, brought) = (Cell::new(false), Cell::new(None));
         cluster.wait_for(env, ID, &wait, || {
-            // Asked each time: its kind may not be there yet.
+            // Checked each time, since the CRD may not exist yet.
             is_new.set(cluster.get(&id)?.is_none());
             if is_new.get() && !files::has_storage(&cluster, &wanted.cluster)? {
                 return Ok(Verdict::NotYet("the cluster has no default storage class".to_owned()));
@@ -108,13 +108,14 @@ impl Task for Database {
         }
         let pods = serves::Pods::default();
         let wait = Wait { pause: PAUSE, ..Wait::new(env, "the database", LIMIT) };
-        // There is no Job to be hastened where the files are there.
+        // With an adopted PVC there is no initdb Job to speed up.
         let hastened = Cell::new(brought.get() == Some(true));
         let ready = cluster.wait_for(env, ID, &wait, || {
             if is_new.get() {
                 match files::progress(&cluster, &id)? {
                     Progress::NotYet => {}
-                    // The application's pods mount credentials that are there by then. Sooner, their start would only slow this down.
+                    // The credentials that the application's pods mount exist by now. Starting the pods earlier would slow down the
+                    // database.
                     Progress::Made => {
                         env.standing.usable(ID);
                         is_new.set(false);
@@ -128,14 +129,14 @@ impl Task for Database {
             let found = cluster.get(&id)?.map_or_else(|| Verdict::NotYet(format!("{id} is not there")), |it| verdict::database(&it));
             pods.judge(&cluster, &id, found)
         });
-        // Whoever holds it meanwhile is the reason.
+        // A hibernated or fenced database explains the failure.
         if ready.is_err() {
             serves::refuse_held(env, &cluster, &id)?;
         }
         with_evidence(ready, &cluster, &id.namespace, &files::of(&id))?;
         let wait = Wait::new(env, "an answer of the database", ANSWER_LIMIT);
         cluster.wait_for(env, ID, &wait, || ask(env, &cluster, &id))?;
-        // After a node's stop the operator's first word may be from before it, and its next one that an instance is missing.
+        // After a node's stop, the operator's first status may be outdated, and its next one may report a missing instance.
         let wait = Wait { pause: PAUSE, ..Wait::new(env, "the database's pods", ANSWER_LIMIT) };
         cluster.wait_for(env, ID, &wait, || match unready(&cluster, &id)? {
             Some(why) => Ok(Verdict::NotYet(why)),
@@ -146,7 +147,7 @@ impl Task for Database {
     }
 }
 
-/// Why the database's pods do not serve.
+/// Why the database's pods are not ready.
 fn unready(cluster: &Cluster, id: &ObjectId) -> Result<Option<String>> {
     let pods = cluster.list("v1", "Pod", &id.namespace, &format!("{},cnpg.io/podRole=instance", files::of(id)))?;
     let is_ready = |pod: &Value| {
@@ -161,7 +162,7 @@ fn unready(cluster: &Cluster, id: &ObjectId) -> Result<Option<String>> {
     })
 }
 
-/// A statement through the primary itself: `Ready` is the operator's word, this is the database's.
+/// A query in the primary itself: `Ready` is the operator's status, this is the database's answer.
 fn ask(env: &Env, cluster: &Cluster, id: &ObjectId) -> Result<Verdict> {
     let object = cluster.get(id)?.with_context(|| format!("{id} is gone"))?;
     let Some(primary) = object.pointer("/status/currentPrimary").and_then(Value::as_str) else {

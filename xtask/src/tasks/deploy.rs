@@ -1,4 +1,4 @@
-//! Migration and application in the cluster, each waited for by what it must really do.
+//! Migration and application: applies the objects and waits until they work.
 
 mod added;
 mod address;
@@ -56,19 +56,19 @@ use crate::{
 #[derive(Default)]
 pub struct Deploy {
     wanted: OnceCell<App>,
-    /// The same, once an address is known that was not known before.
+    /// The application's objects with an address that was unknown before.
     settled: OnceCell<App>,
 }
 
 const ID: TaskId = TaskId::Deploy;
 
-/// What the image that serves was made from: it explains the next change.
+/// The inputs of the serving image, to explain the next change.
 const DEPLOYED: &str = "record/deployed-image.json";
 
-/// The API server serves a definition within seconds.
+/// The API server serves a new CRD within seconds.
 const DEFINITION_LIMIT: Duration = Duration::from_secs(30);
 
-/// For an answer of something that is up.
+/// For an answer of a running component.
 const PAGE_LIMIT: Duration = Duration::from_secs(120);
 
 impl Deploy {
@@ -79,8 +79,8 @@ impl Deploy {
         }
     }
 
-    /// The objects with everything that depends on the application's address. Where it is not known, its Services are applied, it is
-    /// waited for, and what pods need to start is applied once more.
+    /// The objects with all settings that contain the application's address. If it is unknown, applies the Services, waits for it, and
+    /// applies the objects that pods need to start once more.
     fn settle<'a>(&'a self, env: &Env, cluster: &Cluster, wanted: &'a App) -> Result<(&'a App, Address)> {
         if let Some(address) = &wanted.address {
             return Ok((wanted, address.clone()));
@@ -131,7 +131,7 @@ impl Task for Deploy {
     fn run(&self, env: &Env, want: &Fingerprint) -> Result<()> {
         let wanted = self.wanted(env)?;
         let cluster = Cluster::open(env, &env.kubeconfig())?;
-        // Where nobody is served yet, all can be prepared while the image still comes; else nothing changes before it is there.
+        // On a first deployment, the objects can be applied while the image is still loading; later, nothing changes before it is loaded.
         let revisions = history::read(&cluster, &env.config.namespace)?;
         let is_first = serving(&revisions).is_none();
         let images_are_there = || -> Result<()> {
@@ -154,11 +154,10 @@ impl Task for Deploy {
         change::carry_out(env, &cluster, ID, change, || {
             prepare(env, &cluster, ID, wanted)?;
             images_are_there()?;
-            // Where nobody is served yet, the pods start while their tables are made, and those that wait for the database while it
-            // comes up.
+            // On a first deployment, the pods start while the migration runs, and those that wait for the database start while it starts.
             let is_settled = wanted.address.is_some();
             let has_begun = is_first && is_settled && begin(&cluster, wanted)?;
-            // Nobody is served before the cluster is known to be whole: one that is not is made anew by the next run.
+            // The first deployment must not serve before the cluster is finished, since the next run recreates an unfinished one.
             for need in [TaskId::Cluster, TaskId::Database] {
                 env.standing.until_ended(&env.interrupt, ID, need)?;
             }
@@ -171,7 +170,7 @@ impl Task for Deploy {
             if let Some(warning) = address.warning() {
                 env.note(ID, warning);
             }
-            // A failed migration has run no other Job.
+            // After a failed migration no other Job runs.
             jobs::apply(env, &cluster, ID, &settled.jobs)?;
             rollout::roll_out(env, &cluster, ID, &settled.app, &address)?;
             jobs::wait(env, &cluster, ID, &settled.jobs)?;
@@ -182,7 +181,7 @@ impl Task for Deploy {
     }
 }
 
-/// What the services' images are made from: it explains a change.
+/// The inputs of the services' images, to explain a change.
 fn inputs_of_images(env: &Env) -> Result<Fingerprint> {
     let mut out = Fingerprint::new();
     for service in env.config.built() {
@@ -195,7 +194,7 @@ fn inputs_of_images(env: &Env) -> Result<Fingerprint> {
     Ok(out)
 }
 
-/// Applies what pods need, in two steps: definitions and classes are known before the first object of theirs.
+/// Applies what pods need, in two steps: CRDs and classes before objects that use them.
 fn prepare(env: &Env, cluster: &Cluster, task: TaskId, wanted: &App) -> Result<()> {
     if !provider(env).features(env).throw_away {
         refuse_others(env, cluster, wanted)?;
@@ -208,7 +207,7 @@ fn prepare(env: &Env, cluster: &Cluster, task: TaskId, wanted: &App) -> Result<(
     cluster.apply_all(&wanted.base)
 }
 
-/// Objects of a cluster that is not ours alone stay what they are: one of the whole cluster may be of the same name, and another owner's.
+/// Refuses to change a cluster-scoped object of another owner with the same name in a shared cluster.
 fn refuse_others(env: &Env, cluster: &Cluster, wanted: &App) -> Result<()> {
     for object in wanted.first.iter().chain(&wanted.app) {
         let id = ObjectId::of(object)?;
@@ -223,10 +222,10 @@ fn refuse_others(env: &Env, cluster: &Cluster, wanted: &App) -> Result<()> {
     Ok(())
 }
 
-/// Starts the pods that wait for the database themselves; whether the application's are among them. The migration is first: the
-/// application is not ready before it has ended.
+/// Starts the pods that wait for the database themselves; returns whether the application's are among them. The migration starts first,
+/// since the application is not ready before its end.
 fn begin(cluster: &Cluster, wanted: &App) -> Result<bool> {
-    // Of several, the second one is first applied when the first one has ended.
+    // With several migrations, each is applied when the one before has ended.
     if let Some(job) = wanted.migrations.first()
         && waits_for_database(job)
         && cluster.get(&ObjectId::of(job)?)?.is_none()
@@ -240,8 +239,8 @@ fn begin(cluster: &Cluster, wanted: &App) -> Result<bool> {
     Ok(app_waits)
 }
 
-/// Pods that were started before the database's credentials were made have those of an earlier database, which they read once: others
-/// take their place.
+/// Deletes pods older than the database's Secret. They read the credentials of a previous database at start and never read them again; the
+/// Deployment starts new ones.
 fn replace_strangers(env: &Env, cluster: &Cluster, wanted: &App) -> Result<()> {
     let namespace = &env.config.namespace;
     let secret = ObjectId::new("v1", "Secret", namespace, &wanted::credentials(env)?);
@@ -258,13 +257,13 @@ fn replace_strangers(env: &Env, cluster: &Cluster, wanted: &App) -> Result<()> {
     Ok(())
 }
 
-/// To the second. Times of the API server are of one form, so that they compare as text.
+/// Compares seconds. Timestamps of the API server have the same format, so they compare as strings.
 fn predates(object: &Value, than: &Value) -> bool {
     let made = |it: &Value| it.pointer("/metadata/creationTimestamp").and_then(Value::as_str).map(str::to_owned);
     made(object).is_some_and(|it| made(than).is_some_and(|than| it < than))
 }
 
-/// Takes a snapshot before the tables of a database change that has served.
+/// Takes a snapshot before the migration of a database that has served.
 fn keep(env: &Env, cluster: &Cluster) -> Result<()> {
     if history::serving(&history::read(cluster, &env.config.namespace)?).is_some() {
         let file = snapshot::take_before(env, ID, cluster, &wanted::database(env)?, "migration")?;
@@ -273,17 +272,17 @@ fn keep(env: &Env, cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// The revisions that the cluster remembers, oldest first.
+/// The revisions in the cluster, oldest first.
 pub fn revisions(env: &Env) -> Result<Vec<Revision>> {
     history::read(&Cluster::open(env, &env.kubeconfig())?, &env.config.namespace)
 }
 
-/// The number of the revision that serves.
+/// The number of the serving revision.
 pub fn serving(revisions: &[Revision]) -> Option<u32> {
     history::serving(revisions).map(|it| it.number)
 }
 
-/// Given keys are applied; a generated one is made once and kept only in the cluster.
+/// Applies given keys; generates a missing one, which is stored only in the cluster.
 fn provide_secrets(env: &Env, cluster: &Cluster) -> Result<()> {
     App::given_secrets(env)?.iter().try_for_each(|it| cluster.apply(it))?;
     for seen in stale_keys(env, cluster)? {
@@ -292,7 +291,7 @@ fn provide_secrets(env: &Env, cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// The Secrets of generated keys that are not there, or hold none.
+/// The Secrets of generated keys that are missing or have no key.
 fn stale_keys(env: &Env, cluster: &Cluster) -> Result<Vec<Seen>> {
     let mut out = generated_keys(env, cluster)?;
     out.retain(|it| it.state != State::Well);

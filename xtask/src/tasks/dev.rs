@@ -1,4 +1,4 @@
-//! Changed code into pods that run: staged and patched here, sent as an archive, loaded by the server in place.
+//! Copies changed code into running pods: patched here, sent as an archive, reloaded by the server.
 
 pub mod watch;
 
@@ -30,36 +30,36 @@ use crate::{
 };
 
 const ID: TaskId = TaskId::Dev;
-/// What takes the files in the container.
+/// The script in the container that receives the files.
 const RECEIVE: &str = include_str!("dev/receive.py");
 /// A replaced pod is scheduled and started within this time.
 const RUNS_LIMIT: Duration = Duration::from_secs(60);
-/// For a few files into a pod.
+/// For copying a few files into a pod.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// One instance under development.
+/// An instance in development.
 pub struct Session<'a> {
     env: &'a Env,
     cluster: Cluster,
     namespace: String,
     labels: String,
     container: String,
-    /// What the image holds, and so each new pod.
+    /// The files of the image, and so of each new pod.
     image: Fingerprint,
-    /// What each pod holds, by its unique id.
+    /// The files of each pod, by its UID.
     pods: BTreeMap<String, Fingerprint>,
 }
 
-/// What a sync did.
+/// The result of a sync.
 pub enum Synced {
-    /// So many files are in so many pods.
+    /// The number of files that were copied into this number of pods.
     Done { files: usize, pods: usize, took: Duration },
-    /// It does not go this way; why.
+    /// A new image is necessary; the reason.
     Rebuild(String),
 }
 
 impl<'a> Session<'a> {
-    /// Deploys for development; the image of the present source is in the cluster.
+    /// Deploys for development. The image of the current source must be in the cluster.
     pub fn enter(env: &'a Env) -> Result<Session<'a>> {
         let cluster = Cluster::open(env, &env.kubeconfig())?;
         let deployment = deploy::develop(env, &cluster, ID)?;
@@ -76,12 +76,12 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// The pods whose logs are worth following.
+    /// The labels of the pods whose logs are followed.
     pub fn labels(&self) -> (&str, &str) {
         (&self.namespace, &self.labels)
     }
 
-    /// Stages the source anew and brings what differs to every pod, all at the same time.
+    /// Copies and patches the source again, and copies the differences to every pod in parallel.
     pub fn sync(&mut self) -> Result<Synced> {
         let began = Instant::now();
         let patch = Patch::default();
@@ -90,7 +90,7 @@ impl<'a> Session<'a> {
         record::write(self.env, TaskId::Patch, &want)?;
         let requirements = Requirements::default();
         let found = requirements.probe(self.env, &requirements.inputs(self.env)?)?;
-        // Staging took the pins away, and they matter to an image alone.
+        // The copied source has no pins any more; only an image needs them.
         if let Probe::Stale(why) = found
             && why != UNSTAGED
         {
@@ -121,7 +121,7 @@ impl<'a> Session<'a> {
         Ok(Synced::Done { files, pods: count, took: began.elapsed() })
     }
 
-    /// Unique ids and names of the pods that can take files. One whose server ended cannot: it is replaced and waited for.
+    /// UIDs and names of the running pods. A pod whose server has exited is deleted, and its replacement is waited for.
     fn running(&self) -> Result<Vec<(String, String)>> {
         let began = Instant::now();
         loop {
@@ -166,7 +166,7 @@ impl<'a> Session<'a> {
         let exec = Exec { namespace: &self.namespace, pod, container: &self.container, command: &command, limit: LIMIT };
         let sent = self.cluster.exec_streams(exec, Some(&mut archive.as_slice()), &mut std::io::sink());
         sent.map_err(|error| {
-            // The script's own text is no news; what it said comes after it.
+            // The command in the error contains the script; only the text after it is shown.
             let said = format!("{error:#}");
             let said = said.rsplit(" failed: ").next().unwrap_or_default().trim().to_owned();
             Problem::new(format!("pod {pod} did not take the change and runs the code from before: {said}"))
@@ -175,7 +175,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// The part of the staged application that goes into pods, by names relative to it.
+/// The files of the application that are copied into pods.
 fn staged(env: &Env) -> Result<Fingerprint> {
     let mut tree = Fingerprint::new();
     let scope = env.scope(TaskId::Image);

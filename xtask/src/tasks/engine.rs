@@ -1,4 +1,4 @@
-//! A container engine that answers: one that runs, or one of the tool's own, started with consent.
+//! A running container engine, or the tool's own, started with consent.
 
 use anyhow::Result;
 

@@ -1,7 +1,6 @@
-//! The application's image, from the staged source, the pinned wheels and the user's Dockerfile.
+//! The application's image, from the patched source, the pinned wheels and the user's Dockerfile.
 //!
-//! One of its two tags follows from the content of all inputs: that tag is what is looked for and deployed. What `.dockerignore` keeps
-//! out of the context is no input.
+//! One of its two tags contains a hash of all inputs; this tag is probed and deployed. Files that `.dockerignore` excludes are not inputs.
 
 mod build;
 mod choice;
@@ -26,14 +25,14 @@ use crate::{
     tasks::Task,
 };
 
-/// The task of one service; nothing is the first one.
+/// The task of a service; `None` is the first one.
 #[derive(Clone, Copy, Default)]
 pub struct Image(pub Option<ServiceName>);
 
-/// The label that carries the digest of the image's inputs.
+/// The label with the digest of the image's inputs.
 pub const INPUTS_LABEL: &str = "dev.pocdeploy.inputs";
 
-/// The reference that follows from the content: `name:version-key`.
+/// The reference with the hash: `name:version-key`.
 fn reference(env: &Scope<'_>, fingerprint: &Fingerprint) -> String {
     format!("{}:{}-{}", env.service.image, env.service.version, fingerprint.short())
 }
@@ -54,7 +53,7 @@ impl Task for Image {
         out.add_file("Dockerfile", &dockerfile)?;
         out.add("name", &env.service.image);
         out.add_context("app", &env.stage(), ignore(env)?.as_ref())?;
-        // Where the application has a requirements.txt of its own, the pins lie here alone.
+        // If the application has its own requirements.txt, the pins are only here.
         out.add_file("pins", &env.wheels().join(PINS))?;
         Ok(out)
     }
@@ -101,7 +100,7 @@ fn no_dockerfile(env: &Scope<'_>) -> anyhow::Error {
         .into()
 }
 
-/// What would end a build can often be told before it, with the line.
+/// Reports errors that would fail the build, with their line.
 fn refuse(env: &Scope<'_>, context: &Fingerprint) -> Result<()> {
     let (file, _) = read(env)?;
     if !choice::is_plain(&file) {
@@ -119,7 +118,7 @@ fn refuse(env: &Scope<'_>, context: &Fingerprint) -> Result<()> {
     Err(Problem::config(what).code(Code::ImageBuild).hint(hint).into())
 }
 
-/// The user's Dockerfile, and its text.
+/// The user's Dockerfile, parsed and as text.
 fn read(env: &Scope<'_>) -> Result<(Dockerfile, String)> {
     let name = &env.service.dockerfile;
     let path = env.files.file(name)?;
@@ -130,7 +129,7 @@ fn read(env: &Scope<'_>) -> Result<(Dockerfile, String)> {
     Ok((dockerfile::parse(&text), text))
 }
 
-/// What stays out of the context: the file beside the Dockerfile that has its name goes before the application's own, as in Docker.
+/// The ignore rules: the file named after the Dockerfile, or else the application's own, as in Docker.
 pub fn ignore(env: &Scope<'_>) -> Result<Option<Ignore>> {
     let beside = format!("{}.dockerignore", env.service.dockerfile.display());
     for (path, name) in
@@ -144,7 +143,7 @@ pub fn ignore(env: &Scope<'_>) -> Result<Option<Ignore>> {
     Ok(None)
 }
 
-/// Refuses a Dockerfile that the engine will not build, where that can be known before a run: nothing is made for it in vain.
+/// Rejects a Dockerfile that the engine cannot build, if this is known before a run, so that nothing is created in vain.
 pub fn refuse_early(env: &Env) -> Result<()> {
     for service in env.config.built() {
         let env = &env.scope(Image(service).id());
@@ -152,7 +151,7 @@ pub fn refuse_early(env: &Env) -> Result<()> {
         if choice::is_plain(&file) {
             continue;
         }
-        // Where no engine answers, the run starts one or says so; some things none would build.
+        // Without an engine, the run starts one or reports it; some Dockerfiles cannot be built by any.
         match engines::find(env).ok().flatten() {
             Some(engine) => choose(env, &engine, &file).map(|_| ())?,
             None => choice::choose(&file, &dockerfile_name(env), &Builder::Other, || Ok(false)).map(|_| ())?,
@@ -170,19 +169,19 @@ fn choose(env: &Scope<'_>, engine: &Engine, file: &Dockerfile) -> Result<choice:
     choice::choose(file, &dockerfile_name(env), &engine.builder()?, has_client)
 }
 
-/// The reference for the present inputs of a service that has an image of its own: what `load` brings to the cluster.
+/// The reference for the current inputs of a service with its own image, which `load` loads into the cluster.
 pub fn current(env: &Env, service: Option<ServiceName>) -> Result<String> {
     let image = Image(service);
     let fingerprint = image.inputs(env).context("find the application's image")?;
     Ok(reference(&env.scope(image.id()), &fingerprint))
 }
 
-/// Those of all services that have an image of their own, the first service's first.
+/// The references of all services with their own image, the first service's first.
 pub fn all(env: &Env) -> Result<Vec<String>> {
     env.config.built().map(|it| current(env, it)).collect()
 }
 
-/// The references that the last run of this instance built, one for each service that has an image of its own.
+/// The references that this instance's last run built, one for each service with its own image.
 pub fn last_built(env: &Env) -> Vec<String> {
     let ids = env.config.built().map(|it| Image(it).id());
     ids.filter_map(|id| record::read(env, id).map(|it| reference(&env.scope(id), &it))).collect()

@@ -1,4 +1,4 @@
-//! The application's image in the cluster, so that pods can start from it without a registry.
+//! Makes the application's image available in the cluster, so that pods can start without a registry.
 
 use anyhow::Result;
 
@@ -13,7 +13,7 @@ use crate::{
     tasks::{Task, image},
 };
 
-/// The task of one service; nothing is the first one.
+/// The task of a service; `None` is the first one.
 #[derive(Clone, Copy, Default)]
 pub struct Load(pub Option<ServiceName>);
 
@@ -37,7 +37,7 @@ impl Task for Load {
     }
 
     fn run(&self, env: &Env, _want: &Fingerprint) -> Result<()> {
-        // Whoever needs it waits for its end, when there is nothing left to do without it.
+        // Tasks that need the image start early, and wait for its end only when nothing is left to do without it.
         env.standing.usable(self.id());
         let published = provider(env).publish(env, &image::current(env, self.0)?)?;
         env.detail(self.id(), format!("pods name it {published}"));
@@ -45,8 +45,8 @@ impl Task for Load {
     }
 }
 
-/// The same for the operator's or the database's image. A node of the recipes has it from the start; one that was made
-/// before the recipes changed gets it out of the present node image.
+/// Like the application's image, for the operator's or the database's. A node from packages has it from the start; a node that is older
+/// than the recipes gets it from the current node image.
 pub(super) fn upstream(env: &Env, task: TaskId, role: Role) -> Result<()> {
     let provider = provider(env);
     let reference = images::reference(env, task, role)?;
@@ -60,12 +60,12 @@ pub(super) fn upstream(env: &Env, task: TaskId, role: Role) -> Result<()> {
             None => format!("the registry does not have {reference}: pushing it"),
         },
     );
-    // One that is there was left by a run that was cut off: its name follows from its content.
+    // An existing one is a leftover of an interrupted run, with the same content.
     if env.engine()?.image(&reference)?.is_none() {
         packages::inside_as_image(env, role, &reference)?;
     }
     let published = provider.publish(env, &reference);
-    // The engine needs it no longer.
+    // The engine does not need it any more.
     env.engine()?.remove_image(&reference)?;
     env.detail(task, format!("pods name it {}", published?));
     Ok(())

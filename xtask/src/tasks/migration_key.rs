@@ -1,9 +1,8 @@
-//! What decides whether the migration Job runs again: everything of the image, but files that cannot matter to Django's `migrate`.
+//! The inputs of the migration Job: all files of the image, except those that cannot affect Django's `migrate`.
 //!
-//! `migrate` applies the migrations of the installed applications that were not applied yet. Which these are follows from
-//! migration files, settings, packages and what those import. Files that no settings and no migration import by any convention
-//! are left out, and only where the application is known to be Django and the Job runs its `manage.py`. A migration of any other
-//! kind may read any file, so every file counts.
+//! `migrate` applies missing migrations of the installed applications. These depend on migration files, settings, packages and their
+//! imports. Files that settings and migrations do not import by any convention are omitted, but only if the application is known to be
+//! Django and the Job runs its `manage.py`. Any other migration may read any file, so every file is an input.
 
 use std::{fs, path::Path};
 
@@ -17,7 +16,7 @@ use crate::{
     tasks::{Task as _, image::Image},
 };
 
-/// The parts of the image that may bring a migration for this Job. `built` is the service that has the image.
+/// The parts of the image that are inputs of this Job. `built` is the service with the image.
 pub(super) fn inputs(env: &Env, built: Option<ServiceName>, job: &Value) -> Result<Fingerprint> {
     let image = Image(built);
     let mut out = image.inputs(env)?;
@@ -28,7 +27,7 @@ pub(super) fn inputs(env: &Env, built: Option<ServiceName>, job: &Value) -> Resu
     Ok(out)
 }
 
-/// Whether a container of the Job is told to run Django's script. An image's own command may be anything.
+/// Whether a container of the Job explicitly runs Django's script. The image's own command may be anything.
 fn runs_manage(job: &Value) -> bool {
     let containers = job.pointer("/spec/template/spec/containers").and_then(Value::as_array);
     let words = |it: &Value| {
@@ -38,7 +37,7 @@ fn runs_manage(job: &Value) -> bool {
     containers.is_some_and(|it| !it.is_empty() && it.iter().all(words))
 }
 
-/// Whether the staged application has a `manage.py` that names a settings module, and Django among its requirements.
+/// Whether the application has a `manage.py` that names a settings module, and requires Django.
 fn is_django<'a>(stage: &Path, mut files: impl Iterator<Item = &'a str>) -> bool {
     let read = |path: &str| fs::read_to_string(stage.join(path)).unwrap_or_default();
     let is_script = |path: &str| Path::new(path).file_name().is_some_and(|it| it == "manage.py");
@@ -106,7 +105,7 @@ mod tests {
             ("manage.py", script, "asgiref==3\ndjango==6.1.3 \\\n    --hash=sha256:00\n", true),
             ("src/manage.py", script, "Django\n", true),
             ("manage.py", script, "django[argon2]>=5\n", true),
-            // Flask-Script's name for the same file.
+            // Flask-Script uses the same file name.
             ("manage.py", "from flask_script import Manager\n", "django\n", false),
             ("manage.py", script, "djangorestframework==3\ndjango-environ\n# django\n", false),
             ("manage.py", script, "", false),

@@ -1,4 +1,4 @@
-//! The image that a cluster node is made of, and all images that must be in it.
+//! The image of a cluster's node, with all images that it must contain.
 
 use anyhow::Result;
 
@@ -13,7 +13,7 @@ use crate::{
     tasks::{Task, load},
 };
 
-/// What runs in every cluster beside the application.
+/// The upstream images that run in every cluster besides the application.
 const UPSTREAM: [Role; 2] = [Role::Operator, Role::Postgresql];
 
 pub struct NodeImage;
@@ -33,7 +33,7 @@ impl Task for NodeImage {
         if env.config.cluster.kind == ClusterType::Kind {
             return images::probe(env, self.id(), Role::Node);
         }
-        // Nodes that are there need no image. Those of operator and database are cut out of it where they are built from packages.
+        // Existing nodes need no image. Built from packages, the images of operator and database are imported from the node image.
         if images::chosen(env, self.id())? == Chosen::Registry {
             return Ok(Probe::Fresh("not needed: the cluster pulls upstream's images from their registries".to_owned()));
         }

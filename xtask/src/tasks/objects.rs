@@ -1,4 +1,4 @@
-//! Objects of the cluster as a task's product: are they there, what would change in them, why did a wait for them fail.
+//! Objects of the cluster as a task's product: whether they exist, what would change in them, and evidence of a failed wait.
 
 use std::{cell::OnceCell, fmt};
 
@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-/// What a task wants, read when it is first asked for: manifests may have 20,000 lines.
+/// The task's wanted objects, read on first use, since manifests may have 20,000 lines.
 pub(super) fn once<T>(cell: &OnceCell<T>, read: impl FnOnce() -> Result<T>) -> Result<&T> {
     if let Some(wanted) = cell.get() {
         return Ok(wanted);
@@ -42,7 +42,7 @@ pub(super) fn fingerprint<'a>(objects: impl Iterator<Item = &'a Value>) -> Resul
     Ok(out)
 }
 
-/// How each of the objects is, in the order given.
+/// The state of each object, in the given order.
 pub(super) fn look<'a>(env: &Env, cluster: &Cluster, wanted: impl Iterator<Item = &'a Value>) -> Result<Vec<Seen>> {
     let label = format!("{}={}", objects::INSTANCE, env.instance);
     let wanted: Vec<&Value> = wanted.collect();
@@ -60,7 +60,7 @@ pub(super) fn look<'a>(env: &Env, cluster: &Cluster, wanted: impl Iterator<Item 
     Ok(seen)
 }
 
-/// Whether the object is a PVC that no pod of these objects uses before a schedule says so: a StorageClass may bind it only then.
+/// Whether the object is a PVC that no running pod of these objects uses: a StorageClass may bind it only then.
 pub(super) fn is_unused(object: &Value, all: &[&Value]) -> bool {
     if object["kind"] != "PersistentVolumeClaim" {
         return false;
@@ -70,7 +70,7 @@ pub(super) fn is_unused(object: &Value, all: &[&Value]) -> bool {
     !all.iter().any(|it| uses(&it))
 }
 
-/// Whether a volume somewhere in the object is the PVC of that name.
+/// Whether a volume in the object uses this PVC.
 fn names_claim(object: &Value, name: &Value) -> bool {
     match object {
         Value::Array(items) => items.iter().any(|it| names_claim(it, name)),
@@ -82,19 +82,19 @@ fn names_claim(object: &Value, name: &Value) -> bool {
     }
 }
 
-/// Whether a pod of the Job ended well. The Job itself says so later: its controller counts a pod when nothing of it is left on the
-/// node, and writes down what it counted once a second.
+/// Whether a pod of the Job has succeeded. The Job's status follows later, since its controller counts a pod only after the node's
+/// clean-up, and once a second.
 pub(super) fn has_worked(cluster: &Cluster, job: &ObjectId) -> Result<bool> {
     let pods = cluster.list("v1", "Pod", &job.namespace, &format!("job-name={}", job.name))?;
     Ok(pods.iter().any(verdict::has_worked))
 }
 
-/// Why the objects are not as wanted, in words: see `first_unwell`.
+/// Why the objects are not as wanted: see `first_unwell`.
 pub(super) fn stale<'a>(env: &Env, cluster: &Cluster, wanted: impl Iterator<Item = &'a Value>) -> Result<Option<String>> {
     Ok(first_unwell(env, cluster, wanted)?.map(|it| it.to_string()))
 }
 
-/// The first object that is absent, changed or of other inputs, else the first that is not ready.
+/// The first object that is missing, changed or of other inputs; else the first that is not ready.
 pub(super) fn first_unwell<'a>(env: &Env, cluster: &Cluster, wanted: impl Iterator<Item = &'a Value>) -> Result<Option<Seen>> {
     let seen = look(env, cluster, wanted)?;
     let unwell = seen.into_iter().filter(|it| match &it.state {
@@ -102,11 +102,11 @@ pub(super) fn first_unwell<'a>(env: &Env, cluster: &Cluster, wanted: impl Iterat
         State::NotReady(_) => verdict::must_be_done(&it.id.kind),
         _ => true,
     });
-    // What is not ready may only follow from what is missing.
+    // An object may be not ready because another one is missing.
     Ok(unwell.min_by_key(|it| matches!(it.state, State::NotReady(_))))
 }
 
-/// How every object of the instance is: the operator's, the database's, the application's, and their Secrets.
+/// The state of every object of the instance: the operator's, the database's, the application's, and their Secrets.
 pub fn look_at_all(env: &Env, cluster: &Cluster) -> Result<Vec<Seen>> {
     let (operator, database, app) = (wanted::operator(env)?, Database::read(env)?, App::read(env)?);
     let given: Vec<Value> = database.given_secrets(env)?.into_iter().chain(App::given_secrets(env)?).collect();
@@ -115,7 +115,7 @@ pub fn look_at_all(env: &Env, cluster: &Cluster) -> Result<Vec<Seen>> {
     Ok(out)
 }
 
-/// The Secrets with generated keys. A value is in the cluster alone, so any will do.
+/// The Secrets with generated keys. The value is only in the cluster, so any value is right.
 pub(super) fn generated_keys(env: &Env, cluster: &Cluster) -> Result<Vec<Seen>> {
     let look = |id: ObjectId| -> Result<Seen> {
         let state = match cluster.get(&id)? {
@@ -130,7 +130,7 @@ pub(super) fn generated_keys(env: &Env, cluster: &Cluster) -> Result<Vec<Seen>> 
     App::generated_secrets(env).into_iter().map(look).collect()
 }
 
-/// Why one of the Secrets whose values come from outside is not as wanted.
+/// Why one of the Secrets with given values is not as wanted.
 pub(super) fn stale_secret(cluster: &Cluster, secrets: &[Value]) -> Result<Option<String>> {
     for secret in secrets {
         let id = ObjectId::of(secret)?;
@@ -141,10 +141,10 @@ pub(super) fn stale_secret(cluster: &Cluster, secrets: &[Value]) -> Result<Optio
     Ok(None)
 }
 
-/// Puts the probable cause and the evidence before a failed wait, before anything is changed.
+/// Adds probable cause and evidence to a failed wait, before anything is changed.
 pub(super) fn with_evidence(result: Result<()>, cluster: &Cluster, namespace: &str, labels: &str) -> Result<()> {
     result.map_err(|error| {
-        // After a signal nothing more is asked of the cluster.
+        // After a signal, no more requests to the cluster.
         if matches!(errors::code(&error), Code::Interrupted | Code::RunTimedOut) {
             return error;
         }
@@ -155,15 +155,15 @@ pub(super) fn with_evidence(result: Result<()>, cluster: &Cluster, namespace: &s
     })
 }
 
-/// What would become of one object.
+/// The planned change of an object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectChange {
     /// Kind, name and namespace.
     pub object: String,
     pub action: ObjectAction,
-    /// The properties that differ; values of Secrets are never among them.
+    /// The fields that differ; values of Secrets are never shown.
     pub properties: Vec<Change>,
-    /// Why nothing more is known, or why it is done.
+    /// Why the change is unknown, or why it is made.
     pub reason: Option<String>,
 }
 
@@ -173,7 +173,7 @@ pub enum ObjectAction {
     Create,
     Change,
     Delete,
-    /// The API server would not say.
+    /// The API server did not answer.
     Unknown,
 }
 
@@ -198,7 +198,7 @@ impl fmt::Display for ObjectChange {
     }
 }
 
-/// What operator, database and deploy would change in the cluster's objects, by the API server's own word.
+/// The changes of operator, database and deploy in the cluster's objects, from server-side dry runs.
 pub fn preview(env: &Env) -> Result<Vec<ObjectChange>> {
     let cluster = Cluster::open(env, &env.kubeconfig())?;
     let (operator, database, app) = (wanted::operator(env)?, Database::read(env)?, App::read(env)?);
@@ -236,7 +236,7 @@ pub fn preview(env: &Env) -> Result<Vec<ObjectChange>> {
     Ok(out)
 }
 
-/// Migrations of other content than the wanted one: they go when this one has ended well.
+/// Migration Jobs with another content, which are deleted after this one has succeeded.
 pub(super) fn earlier_migrations(cluster: &Cluster, wanted: &Value) -> Result<Vec<ObjectId>> {
     let id = ObjectId::of(wanted)?;
     let component = wanted.pointer("/metadata/labels").and_then(|it| it["app.kubernetes.io/component"].as_str()).unwrap_or("migration");
@@ -249,7 +249,7 @@ fn preview_of(cluster: &Cluster, object: &Value) -> Result<Option<ObjectChange>>
     let id = ObjectId::of(object)?;
     let Some(present) = cluster.get(&id)? else { return Ok(Some(of(&id, ObjectAction::Create, None))) };
     if id.kind == "Job" && objects::inputs_of(&present) == objects::inputs_of(object) {
-        // It names an earlier image with the same migrations, and cannot change.
+        // It names an earlier image with the same migrations, and cannot be changed.
         return Ok(None);
     }
     if id.kind == "Job" {

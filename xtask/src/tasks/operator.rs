@@ -1,4 +1,4 @@
-//! CloudNativePG's operator in the cluster: there when it would take a database.
+//! CloudNativePG's operator: ready when it accepts a database.
 
 use std::{cell::OnceCell, time::Duration};
 
@@ -27,15 +27,15 @@ use crate::{
 
 #[derive(Default)]
 pub struct Operator {
-    /// Read once in a run: the manifest is 20,000 lines.
+    /// Read once in a run, since the manifest has 20,000 lines.
     wanted: OnceCell<Vec<Value>>,
 }
 
 const ID: TaskId = TaskId::Operator;
 
-/// Generous for two busy cores; on a quiet machine it takes seconds.
+/// Generous for two busy cores; an idle machine needs seconds.
 const LIMIT: Duration = Duration::from_secs(240);
-/// What is waited for comes within a second or two.
+/// The waits usually take a second or two.
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl Operator {
@@ -63,7 +63,7 @@ impl Task for Operator {
             });
         }
         match first_unwell(env, &cluster, wanted.iter())? {
-            // Read, not tried: a look writes nothing, not even on trial.
+            // Read instead of a dry run, since a probe sends no writes.
             None if lacks_authority(&cluster, wanted)? => Ok(Probe::Stale("its webhooks do not know its certificate".to_owned())),
             None => Ok(Probe::Fresh(format!("{} objects are as applied, {} is available", wanted.len(), operator::DEPLOYMENT))),
             // Its status follows its probes, seconds after it serves.
@@ -83,8 +83,7 @@ impl Task for Operator {
         }
         load::upstream(env, ID, Role::Operator)?;
         env.progress(ID, format!("applying {} objects", wanted.len()));
-        // Sorted by kind: what the others need comes first. An operator that does not find its kinds ends, and is started again after
-        // ten seconds.
+        // By kind, each before the kinds that need it. An operator without its CRDs exits, and is restarted after ten seconds.
         let (namespaces, rest) = of_kind(wanted, "Namespace");
         cluster.apply_all(namespaces)?;
         let deployment = ObjectId::new("apps/v1", "Deployment", operator::NAMESPACE, operator::DEPLOYMENT);
@@ -95,27 +94,26 @@ impl Task for Operator {
         let (definitions, rest) = of_kind(rest, "CustomResourceDefinition");
         cluster.apply_all(definitions)?;
         cluster.apply_all(rest)?;
-        // What comes before the database itself can be applied, and that is tried until it is taken.
+        // Objects before the `Cluster` can be applied now; the `Cluster` is retried until it is accepted.
         env.standing.usable(ID);
         if was_there && lacks_authority(&cluster, wanted)? {
             restart(env, &cluster, wanted, &deployment)?;
         }
         open_kinds(env, &cluster, wanted)?;
-        // It is there when it would take a database, not when its pod says so.
+        // The operator is ready when it accepts a database, not when its pod is ready.
         let wait = Wait { pause: PAUSE, ..Wait::new(env, "the operator to take a database", LIMIT) };
         let ready = cluster.wait_for(env, ID, &wait, || Ok(accepts(&cluster, operator::NAMESPACE)));
         with_evidence(ready, &cluster, operator::NAMESPACE, "")
     }
 }
 
-/// The objects of the kind with which the list begins, and the others.
+/// Splits the list into the objects of this kind, and the others.
 fn of_kind<'a>(objects: &'a [Value], kind: &str) -> (&'a [Value], &'a [Value]) {
     objects.split_at(objects.iter().take_while(|it| it["kind"] == kind).count())
 }
 
-/// Asks once for every kind that the operator brings. The API server prepares a kind when it is first asked for, and who watches one
-/// before that is done is sent away for a second (`Retry-After` of its `ResilientWatchCacheInitialization`): operator and
-/// instances would be, one after the other.
+/// Lists each CRD's kind once to warm the API server's watch cache. A watch on a cold cache is told to retry after 1 s (`Retry-After` of
+/// `ResilientWatchCacheInitialization`), which would cost the operator and then each instance a second.
 fn open_kinds(env: &Env, cluster: &Cluster, wanted: &[Value]) -> Result<()> {
     let wait = Wait { pause: PAUSE, ..Wait::new(env, "the operator's kinds to be served", LIMIT) };
     for definition in wanted.iter().filter(|it| it["kind"] == "CustomResourceDefinition") {
@@ -126,7 +124,7 @@ fn open_kinds(env: &Env, cluster: &Cluster, wanted: &[Value]) -> Result<()> {
     Ok(())
 }
 
-/// The certificates of the webhooks, for an operator that is yet to start. Those that are there stay.
+/// Creates the webhooks' certificates for an operator that has not started yet. Existing ones are kept.
 fn bring_certificates(cluster: &Cluster) -> Result<()> {
     for name in [webhooks::AUTHORITY, webhooks::CERTIFICATE] {
         if cluster.get(&ObjectId::new("v1", "Secret", operator::NAMESPACE, name))?.is_some() {
@@ -136,8 +134,8 @@ fn bring_certificates(cluster: &Cluster) -> Result<()> {
     cluster.apply_all(&webhooks::secrets()?)
 }
 
-/// Whether a webhook does not know the operator's certificate. The operator tells it when it starts: one that was made anew
-/// after that is never called with success.
+/// Whether a webhook lacks the operator's CA. The operator sets it when it starts; a webhook that is recreated later lacks it, and cannot
+/// be called.
 fn lacks_authority(cluster: &Cluster, wanted: &[Value]) -> Result<bool> {
     for object in wanted.iter().filter(|it| it["kind"].as_str().is_some_and(|it| it.ends_with("WebhookConfiguration"))) {
         let found = cluster.get(&ObjectId::of(object)?)?.unwrap_or_default();
@@ -149,7 +147,7 @@ fn lacks_authority(cluster: &Cluster, wanted: &[Value]) -> Result<bool> {
     Ok(false)
 }
 
-/// The operator's pods are replaced; done when its webhooks know it again and the new pod is available.
+/// Restarts the operator, and waits until its webhooks have the CA and the new pod is available.
 fn restart(env: &Env, cluster: &Cluster, wanted: &[Value], deployment: &ObjectId) -> Result<()> {
     env.note(ID, "its webhooks were made anew: restarting it, so that they learn its certificate");
     for pod in cluster.list("v1", "Pod", operator::NAMESPACE, operator::LABELS)? {
@@ -164,8 +162,7 @@ fn restart(env: &Env, cluster: &Cluster, wanted: &[Value], deployment: &ObjectId
     cluster.wait_for_object(env, ID, &Wait::new(env, "the operator's new pod", LIMIT), deployment, verdict::deployment)
 }
 
-/// Whether the smallest of databases would pass the API server with the operator's webhooks, in a namespace that is there. Nothing is
-/// made.
+/// Whether a minimal database passes a server-side dry run, including the operator's webhooks, in an existing namespace. Creates nothing.
 pub fn accepts(cluster: &Cluster, namespace: &str) -> Verdict {
     let smallest = json!({
         "apiVersion": "postgresql.cnpg.io/v1",
@@ -176,7 +173,7 @@ pub fn accepts(cluster: &Cluster, namespace: &str) -> Verdict {
     acceptance(cluster.preview(&smallest).map(|_| ()))
 }
 
-/// Whether an apply that failed may work later: the webhook or the kind's definition is not there yet.
+/// Whether a failed apply may succeed later, because the webhook or the CRD does not exist yet.
 pub(super) fn acceptance(result: Result<()>) -> Verdict {
     let Err(error) = result else { return Verdict::Yes };
     let text = format!("{error:#}");

@@ -1,4 +1,4 @@
-//! The staged application: a copy of the upstream source with the patch queue applied. The source is never edited.
+//! The patched application: a copy of the source with the patch queue applied. The source itself is never changed.
 
 mod apply;
 pub(crate) mod source;
@@ -25,7 +25,7 @@ use crate::{
     tasks::Task,
 };
 
-/// The task of one service; nothing is the first one.
+/// The task of a service; `None` is the first one.
 #[derive(Clone, Copy, Default)]
 pub struct Patch(pub Option<ServiceName>);
 
@@ -67,7 +67,7 @@ impl Task for Patch {
             && stage.inputs == want.digest()
         {
             let mut now = tree(&env.stage())?;
-            // The `requirements` task adds this file where the application has none.
+            // The `requirements` task adds this file if the application has none.
             if !stage.has_requirements() {
                 now.parts.retain(|(name, _)| name != PINS);
             }
@@ -99,7 +99,7 @@ impl Task for Patch {
             env.progress(env.id, format!("applying {}", patch.name));
             apply::patch(env, patch, &fresh)?;
         }
-        // The old tree stays until the new one is whole.
+        // The old tree stays until the new one is complete.
         let old = env.own("app.old");
         remove(&old)?;
         if env.stage().exists() {
@@ -112,14 +112,14 @@ impl Task for Patch {
     }
 }
 
-/// What was staged from what.
+/// The record: which tree was made from which inputs.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Staged {
     inputs: String,
     content: Fingerprint,
 }
 
-/// Whether the application, as patched, brings its own requirements.txt.
+/// Whether the patched application has its own requirements.txt.
 pub(crate) fn has_own_requirements(env: &Scope<'_>) -> bool {
     record::read_json::<Staged>(&staged_record(env)).is_some_and(|it| it.has_requirements())
 }
@@ -145,7 +145,7 @@ fn tree(stage: &Path) -> Result<Fingerprint> {
     Ok(out)
 }
 
-/// The project's patches, and the embedded ones beside them where they are for this application.
+/// The project's patches, and the embedded ones if they are for this application.
 fn queue(env: &Scope<'_>) -> Result<Queue> {
     let service = env.service;
     let source = env.path(&service.path);
@@ -163,7 +163,7 @@ fn queue(env: &Scope<'_>) -> Result<Queue> {
     Ok(queue)
 }
 
-/// Copies the files of the application, with their modes; links stay links.
+/// Copies the application's files with their modes; symbolic links stay links.
 fn copy(env: &Env, source: &source::Source, to: &Path) -> Result<()> {
     fs::create_dir_all(to).with_context(|| format!("create {}", to.display()))?;
     for (relative, path) in &source.files {

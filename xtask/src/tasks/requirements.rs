@@ -1,4 +1,4 @@
-//! The pinned requirements, kept in the repository, in the staged application, and as wheels.
+//! The pinned requirements: in the repository, in the copied application, and as wheels.
 
 use std::{
     cell::Cell,
@@ -32,43 +32,43 @@ use crate::{
     tasks::{Task, patch},
 };
 
-/// The task of one service.
+/// The task of a service.
 #[derive(Default)]
 pub struct Requirements {
-    /// Nothing is the first one.
+    /// `None` is the first one.
     service: Option<ServiceName>,
     /// `--refresh` is done once in a run.
     refreshed: Cell<bool>,
 }
 
-/// How the first line of generated pins begins.
+/// The first line of generated pins starts with this.
 const GENERATED: &str = "# Pinned for Python";
 
-/// The line of the kept file that tells which packages the imports asked for.
+/// The line in the pins file with the packages of the imports.
 const PACKAGES: &str = "# packages: ";
 
-/// Why it is stale where the pins are made and only the staged application lacks them.
+/// The reason if pins exist and only the copied application lacks them.
 pub(super) const UNSTAGED: &str = "the staged application lacks the pins";
 
-/// Said where nothing is to be done.
+/// The message if nothing is to be done.
 const UNUSED: &str = "the Dockerfile names neither wheels nor requirements: nothing is pinned";
 
-/// Which wheels were downloaded for which pins.
+/// The record: which wheels were downloaded for which pins.
 #[derive(Serialize, Deserialize)]
 struct Wheels {
     key: String,
     files: Vec<String>,
 }
 
-/// What the pins are made of, and for what.
+/// The inputs and the target of the pins.
 struct Plan {
     target: Target,
     source: Source,
-    /// The pins are kept by hand in the file that `requirements` names: it is taken as it is, and not written.
+    /// The user maintains the file in `requirements`; the tool does not change it.
     by_hand: bool,
-    /// The line of the kept file that tells what it was made from.
+    /// The line in the pins file with its inputs.
     mark: String,
-    /// The kept file.
+    /// The content of the pins file.
     kept: Option<String>,
 }
 
@@ -89,7 +89,7 @@ impl Plan {
         Ok(Plan { target, source, by_hand, mark: format!("# {source}: {}", key.short()), kept })
     }
 
-    /// Whether the kept pins were made from what is there now.
+    /// Whether the pins in the file were made from the current inputs.
     fn is_kept(&self) -> bool {
         self.by_hand || self.kept.as_deref().and_then(mark_of) == Some(self.mark.as_str())
     }
@@ -103,7 +103,7 @@ impl Plan {
         out.digest()
     }
 
-    /// What the application's own file asks for; nothing more where the imports tell.
+    /// The requirements in the application's own file; none more if they come from imports.
     fn read(&self, env: &Scope<'_>, environment: &Environment) -> Result<Asked> {
         if self.by_hand {
             let file = env.files.file(&env.service.requirements)?;
@@ -117,12 +117,12 @@ impl Plan {
 }
 
 impl Requirements {
-    /// Of a service; nothing is the first one.
+    /// The task of a service; `None` is the first one.
     pub fn of(service: Option<ServiceName>) -> Requirements {
         Requirements { service, ..Requirements::default() }
     }
 
-    /// The key under which the wheels of the present pins are kept.
+    /// The cache key of the wheels for the current pins.
     pub fn wheels_key(&self, env: &Env) -> Result<String> {
         Ok(Plan::of(&env.scope(self.id()))?.wheels_key())
     }
@@ -192,7 +192,7 @@ impl Task for Requirements {
                 .is_some_and(|it| it.key == key && it.files.iter().all(|name| env.wheels().join(name).is_file()))
         };
         if !ready {
-            // One service after the other: they share the tool's environment and the cache of wheels.
+            // One service at a time, since they share the tool's environment and the cache of wheels.
             let _turn = env.requirements_turn.lock();
             let environment = environment::environment(env)?;
             let (pins, asked) = if plan.by_hand {
@@ -213,7 +213,7 @@ impl Task for Requirements {
                 let asked = asked.map_or_else(|| plan.read(env, &environment), Ok)?;
                 wheels::download(env, &environment, &settings(env, &environment, &asked)?, &pins, &plan.target, fresh)
             })?;
-            // Written only now: what is kept in the repository can be had.
+            // Written last, so that pins in the repository can be downloaded.
             if !plan.by_hand && !is_written {
                 record::write_file(&env.path(&env.service.requirements), pins.as_bytes())?;
             }
@@ -232,7 +232,7 @@ impl Task for Requirements {
     }
 }
 
-/// Makes the pins anew: the text of the kept file, and what was asked for.
+/// Makes new pins: the file's text, and the requested packages.
 fn renew(env: &Scope<'_>, environment: &Environment, plan: &Plan) -> Result<(String, Option<Asked>)> {
     let before = plan.kept.as_deref().filter(|_| !env.options.refresh);
     let head = format!("# Pinned for {} by pocdeploy; renewed by its command `requirements --refresh`.", plan.target.software());
@@ -248,7 +248,7 @@ fn renew(env: &Scope<'_>, environment: &Environment, plan: &Plan) -> Result<(Str
         }
         let names = found.settled(env, plan.kept.as_deref().filter(|_| !plan.by_hand))?;
         packages = format!("{PACKAGES}{}\n", names.join(", "));
-        // The imports changed, and what they ask for did not: no version moves.
+        // The imports changed, but not their packages, so all versions stay.
         if let Some(before) = before.filter(|it| it.starts_with(&head) && it.contains(&format!("\n{packages}"))) {
             let text = before.lines().map(|it| if mark_of(it).is_some() { plan.mark.as_str() } else { it });
             return Ok((text.map(|it| format!("{it}\n")).collect(), None));
@@ -273,24 +273,24 @@ fn pinned_by(env: &Scope<'_>, environment: &Environment, asked: &Asked, target: 
     pins::pin(env, environment, asked, target, &settings, before)
 }
 
-/// pip's settings with the options of the application's own file before them.
+/// pip's settings, overridden by options of the application's own file.
 fn settings(env: &Scope<'_>, environment: &Environment, asked: &Asked) -> Result<Settings> {
     Settings::read(env, environment, &serde_json::to_string(&asked.options)?)
 }
 
-/// Whether the file holds pins that this tool generated.
+/// Whether the file has pins that this tool generated.
 pub(crate) fn is_generated(path: &Path) -> bool {
     regular::read_to_string(path).is_ok_and(|it| it.starts_with(GENERATED))
 }
 
-/// The line that tells what pins were made from; none where a person keeps them by hand.
+/// The line with the inputs of generated pins; `None` if the user maintains them.
 fn mark_of(pins: &str) -> Option<&str> {
     pins.lines()
         .take_while(|it| it.starts_with('#'))
         .find(|line| Source::ALL.iter().any(|it| line.strip_prefix(&format!("# {it}: ")).is_some_and(|key| key.trim().len() == 12)))
 }
 
-/// Whether the Dockerfile takes wheels or requirements at all. An absent one is another task's to complain of.
+/// Whether the Dockerfile uses wheels or requirements. Another task reports a missing Dockerfile.
 fn is_used(env: &Scope<'_>) -> Result<bool> {
     Ok(dockerfile(env)?.is_none_or(|it| target::is_used(&it)))
 }
@@ -320,7 +320,7 @@ fn staged(env: &Scope<'_>) -> PathBuf {
     env.stage().join("requirements.txt")
 }
 
-/// The pins that lie beside the wheels.
+/// The pins in the folder of wheels.
 fn pinned(env: &Scope<'_>) -> Option<String> {
     fs::read_to_string(env.wheels().join(wheels::PINS)).ok()
 }

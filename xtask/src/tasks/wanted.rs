@@ -1,4 +1,4 @@
-//! What the cluster is to hold, computed from manifests and configuration before anything is applied. Applies nothing.
+//! The desired objects of the cluster, computed from manifests and configuration. Applies nothing.
 
 use std::collections::BTreeMap;
 
@@ -27,9 +27,9 @@ use crate::{
 
 pub use crate::deploy::secrets::APP_SECRET;
 
-/// The operator's release, in the order in which it can be applied: namespace and definitions first.
+/// The operator's release in the order of application: namespace and CRDs first.
 pub(super) fn operator(env: &Env) -> Result<Vec<Value>> {
-    // Another owner's operator serves this instance too: nothing of it is ours to apply.
+    // This instance uses another owner's operator, so nothing of it is ours to apply.
     if provider(env).operator_of_others(env)?.is_some() {
         return Ok(Vec::new());
     }
@@ -49,10 +49,10 @@ pub(super) fn operator(env: &Env) -> Result<Vec<Value>> {
     operator::objects(&manifest, &values)
 }
 
-/// The database with what it needs, and the namespace that it shares with the application.
+/// The database's objects, and the namespace that it shares with the application.
 pub(super) struct Database {
     pub(super) namespace: Value,
-    /// The `Cluster` of CloudNativePG.
+    /// CloudNativePG's `Cluster`.
     pub(super) cluster: Value,
     /// NetworkPolicies and the like.
     pub(super) others: Vec<Value>,
@@ -77,14 +77,14 @@ impl Database {
         std::iter::once(&self.namespace).chain(&self.others).chain([&self.cluster])
     }
 
-    /// The Secrets whose values come from outside: the password that the user gave, and what nodes need to pull images.
+    /// The Secrets with given values: the user's password, and the credentials to pull images.
     pub(super) fn given_secrets(&self, env: &Env) -> Result<Vec<Value>> {
         let pull = provider(env).pull_credentials(env)?;
         let pull = secrets::pull_secret(&env.config.namespace, &env.instance, pull.as_ref())?;
         Ok(given_secret(env, &self.cluster)?.into_iter().chain(pull).collect())
     }
 
-    /// The same without the rest of the database.
+    /// The Secret with the user's password, without reading the rest of the database's objects.
     fn read_given_secret(env: &Env) -> Result<Option<Value>> {
         if env.config.database.password.is_none() {
             return Ok(None);
@@ -93,7 +93,7 @@ impl Database {
     }
 }
 
-/// The Secret of a `Cluster` whose password the user gave.
+/// The Secret of a `Cluster` with the user's password.
 fn given_secret(env: &Env, cluster: &Value) -> Result<Option<Value>> {
     let database = &env.config.database;
     let Some(password) = &database.password else { return Ok(None) };
@@ -113,22 +113,21 @@ fn given_secret(env: &Env, cluster: &Value) -> Result<Option<Value>> {
 
 /// The application: every service with its migration.
 pub(super) struct App {
-    /// Definitions, classes and further namespaces: what other objects are made of, and have to be there before them.
+    /// CRDs, classes and further namespaces, which other objects need.
     pub(super) first: Vec<Value>,
-    /// ConfigMaps, Secrets, PVCs, accounts and the like: what pods need to start.
+    /// ConfigMaps, Secrets, PVCs, ServiceAccounts and the like, which pods need to start.
     pub(super) base: Vec<Value>,
-    /// The Jobs that bring the database's tables to the services' versions, in the services' order: at most one of each.
+    /// The migration Jobs in the order of the services, at most one of each.
     pub(super) migrations: Vec<Value>,
-    /// Jobs beside the migrations.
+    /// Jobs other than the migrations.
     pub(super) jobs: Vec<Value>,
     /// Deployment, Service, Ingress and the rest.
     pub(super) app: Vec<Value>,
-    /// Where the application answers; nothing as long as the cluster has not assigned an address. Settings that depend on it lack it
-    /// until then.
+    /// The application's address; `None` until the cluster has assigned it. Settings that contain it are incomplete until then.
     pub(super) address: Option<Address>,
 }
 
-/// What nothing else can do without: applied first, and definitions are waited for.
+/// Kinds that others need: applied first; the tool waits for CRDs.
 const FIRST: [&str; 10] = [
     "Namespace",
     "CustomResourceDefinition",
@@ -142,7 +141,7 @@ const FIRST: [&str; 10] = [
     "PersistentVolume",
 ];
 
-/// What pods need to start, or are to be held to from their first second.
+/// Kinds that pods need to start, or that restrict them from the start.
 const BASE: [&str; 9] = [
     "ConfigMap",
     "Secret",
@@ -178,7 +177,7 @@ impl App {
         Ok(out)
     }
 
-    /// Sorts the objects of one folder; `built` is the service that has their image.
+    /// Sorts the objects of a folder; `built` is the service with their image.
     fn take(&mut self, env: &Env, built: Option<ServiceName>, roles: &Roles, image: &PublishedImage, objects: Vec<Value>) -> Result<()> {
         let home = env.config.namespace.as_str();
         for (index, mut object) in objects.into_iter().enumerate() {
@@ -202,7 +201,7 @@ impl App {
         Ok(())
     }
 
-    /// What a revision consists of: of Secrets the names alone.
+    /// The objects of a revision; Secrets by name only.
     pub(super) fn revision(&self) -> Vec<Value> {
         self.first.iter().chain(&self.base).chain(&self.jobs).chain(&self.app).cloned().collect()
     }
@@ -211,7 +210,7 @@ impl App {
         self.first.iter().chain(&self.base).chain(&self.migrations).chain(&self.jobs).chain(&self.app)
     }
 
-    /// The Secrets whose keys the user gave.
+    /// The Secrets with keys that the user has set.
     pub(super) fn given_secrets(env: &Env) -> Result<Vec<Value>> {
         let mut out = Vec::new();
         for (name, key) in key_secrets(env) {
@@ -222,31 +221,31 @@ impl App {
         Ok(out)
     }
 
-    /// The Secrets whose keys are generated once: of every service that has an image of its own, and no given key.
+    /// The Secrets with generated keys: of every service with its own image and without a given key.
     pub(super) fn generated_secrets(env: &Env) -> Vec<ObjectId> {
         let generated = key_secrets(env).into_iter().filter(|(_, key)| key.is_none());
         generated.map(|(name, _)| ObjectId::new("v1", "Secret", &env.config.namespace, &name)).collect()
     }
 }
 
-/// The Secrets with the services' secret keys, by name, each with the key where the user gave one. A service that runs the image of
-/// another has none of its own, unless its key is given: it shares that one's.
+/// The Secrets with the services' secret keys, by name, each with the user's key if it is set. A service that runs another's image shares
+/// its Secret, unless its own key is set.
 fn key_secrets(env: &Env) -> Vec<(String, Option<&Secret>)> {
     let has_one = env.config.all_services().filter(|(_, it)| it.uses.is_none() || it.secret_key.is_some());
     has_one.map(|(name, it)| (secrets::key_name(name), it.secret_key.as_ref())).collect()
 }
 
-/// The object of such a Secret.
+/// Such a Secret as an object.
 pub(super) fn key_secret(env: &Env, name: &str, key: &Secret) -> Result<Value> {
     secrets::object(&env.config.namespace, name, "Opaque", &env.instance, &[("secret-key", key.expose())])
 }
 
-/// A service as messages name it: `frontend`, `worker`.
+/// The name of a service in messages: `frontend`, `worker`.
 pub fn name_of(service: Option<ServiceName>) -> String {
     service.map_or_else(|| "frontend".to_owned(), |it| it.to_string())
 }
 
-/// Database and application as files for `kubectl apply`, with other images than ours: for whoever does without this tool.
+/// Database and application as files for `kubectl apply` with other images, for use without this tool.
 pub fn plain(env: &Env, app: &str, postgresql: &str) -> Result<(Vec<Value>, Vec<Value>)> {
     let address = provider(env).address(env)?;
     let mut folders = Folders::read(env)?;
@@ -276,25 +275,25 @@ pub fn refuse_manifests(env: &Env) -> Result<()> {
     Folders::read(env).map(drop)
 }
 
-/// The operator's application secret of a `Cluster`.
+/// The name of the application Secret that the operator creates for a `Cluster`.
 fn application_secret(cluster: &Value) -> String {
     format!("{}-app", cluster["metadata"]["name"].as_str().unwrap_or_default())
 }
 
-/// Where the database's credentials are, for people: the operator's name for the `Cluster` in the manifests.
+/// The name of the Secret with the database's credentials, for messages.
 pub fn credentials(env: &Env) -> Result<String> {
     Ok(application_secret(&cluster_manifest(env)?))
 }
 
-/// The `Cluster` as its manifest says.
+/// The `Cluster` in the manifests.
 fn cluster_manifest(env: &Env) -> Result<Value> {
     let objects = manifests::of_database(env)?;
     let is_database = |it: &Value| it["kind"] == "Cluster" && scope::group(it) == "postgresql.cnpg.io";
     Ok(objects.into_iter().map(|it| it.object).find(is_database).unwrap_or_default())
 }
 
-/// What of the application's namespace is wanted and is in no revision of the application: the database with what it needs, the
-/// Secrets that the tool or the database's operator makes.
+/// The wanted objects in the application's namespace that belong to no revision: the database's, and the Secrets of the tool and the
+/// operator.
 pub(super) fn besides_app(env: &Env) -> Result<Vec<ObjectId>> {
     let namespace = &env.config.namespace;
     let keys = key_secrets(env).into_iter().map(|(name, _)| name);
@@ -302,12 +301,12 @@ pub(super) fn besides_app(env: &Env) -> Result<Vec<ObjectId>> {
     Database::read(env)?.all().map(ObjectId::of).chain(secrets).collect()
 }
 
-/// Which `Cluster` the manifests describe.
+/// The id of the `Cluster` in the manifests.
 pub fn database(env: &Env) -> Result<ObjectId> {
     ObjectId::of(&Database::read(env)?.cluster)
 }
 
-/// An image of upstream's as pods name it: that of the registry that has it, or of what the recipes built.
+/// The name of an upstream image for pods: the registry's, or that of the image from packages.
 pub fn upstream(env: &Env, task: TaskId, role: Role) -> Result<PublishedImage> {
     let reference = images::reference(env, task, role)?;
     match images::chosen(env, task)? {
@@ -323,7 +322,7 @@ struct Folders {
     services: Vec<Folder>,
 }
 
-/// The manifests of one service, and which of them are its Deployment, its migration and its Service.
+/// The manifests of a service, and which of them are its Deployment, migration and Service.
 struct Folder {
     service: Option<ServiceName>,
     manifests: Vec<Manifest>,
@@ -382,7 +381,7 @@ fn missing(what: &str) -> Problem {
     Problem::config(format!("the manifests in deploy/ hold no {what}")).code(Code::Manifest)
 }
 
-/// Pod Security's standards are versioned like Kubernetes: `v1.36`.
+/// Kubernetes' version for the Pod Security standard: `v1.36`.
 fn pod_security_version(env: &Env) -> Result<String> {
     let version = images::packages::versions(env)?.kubernetes;
     let mut parts = version.split('.');

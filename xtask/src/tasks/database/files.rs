@@ -1,4 +1,4 @@
-//! The files of the database's first instance: made before there is a database where the provider can, else by a Job of its operator.
+//! initdb for the database's first instance: ahead of time if the provider can, else in a Job of the operator.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -11,8 +11,8 @@ use crate::{
     tasks::{database::ID, wanted},
 };
 
-/// Lets the files be made while the cluster still comes up, where this run goes on to the database. A head start and no more: who needs
-/// the files asks again, and tells what failed.
+/// Starts initdb while the cluster still starts, if this run includes the database. Errors are ignored here; the task that needs the result
+/// tries again and reports them.
 pub(in crate::tasks) fn begin(env: &Env) {
     if !env.standing.takes_part(ID) {
         return;
@@ -26,8 +26,8 @@ pub(in crate::tasks) fn begin(env: &Env) {
     }
 }
 
-/// Makes the claim with the files, for an operator that will find it with the new database and take it over, as after a restore; whether
-/// there is one, so that there will be no Job. A claim that is there stays: it may hold somebody's data.
+/// Applies the PVC with initdb's result, which the operator adopts with the new database, as after a restore. Returns whether there is such
+/// a PVC, so that there will be no Job. An existing PVC is kept, since it may contain data.
 pub(super) fn bring(env: &Env, cluster: &Cluster, database: &Value) -> Result<bool> {
     let id = ObjectId::of(database)?;
     if !cluster.list("v1", "PersistentVolumeClaim", &id.namespace, &of(&id))?.is_empty() {
@@ -45,7 +45,7 @@ pub(super) fn bring(env: &Env, cluster: &Cluster, database: &Value) -> Result<bo
     }
 }
 
-/// Whether there is a class for the volumes. A claim that comes before it is looked at again after a quarter of a minute.
+/// Whether there is a StorageClass for the volumes. A PVC that is applied before it is retried only after 15 s.
 pub(super) fn has_storage(cluster: &Cluster, database: &Value) -> Result<bool> {
     if database.pointer("/spec/storage/storageClass").is_some() {
         return Ok(true);
@@ -55,18 +55,17 @@ pub(super) fn has_storage(cluster: &Cluster, database: &Value) -> Result<bool> {
     Ok(classes.iter().any(|it| it.pointer(mark).is_some_and(|it| it == "true")))
 }
 
-/// How far the files of the first instance are.
+/// The progress of initdb for the first instance.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Progress {
     NotYet,
-    /// The Job that makes them has worked, or the instance is there already.
+    /// The Job has succeeded, or the instance exists already.
     Made,
-    /// Why they will not come.
+    /// Why it will never succeed.
     InVain(String),
 }
 
-/// So many pods of the Job may end badly: the second one shows that it was no accident. Kubernetes tries six times and waits longer
-/// after each.
+/// How many pods of the Job may fail: the second failure shows that it is no accident. Kubernetes would try six times with growing pauses.
 const ACCIDENTS: usize = 1;
 
 pub(super) fn progress(cluster: &Cluster, id: &ObjectId) -> Result<Progress> {
@@ -82,8 +81,8 @@ fn judge(pods: &[Value]) -> Progress {
     if failed > ACCIDENTS { Progress::InVain(format!("{failed} pods that were to make its files ended badly")) } else { Progress::NotYet }
 }
 
-/// Lets the Job controller look at once at a Job of the database whose pod has ended well; true when that is done. What it learns of
-/// pods it bundles for a second (`syncJobBatchPeriod`), a change of the Job itself not.
+/// Bumps `backoffLimit` of a Job of the database whose pod has succeeded; returns true when done. The Job controller batches pod events for
+/// 1 s (`syncJobBatchPeriod`) but reacts to a changed Job at once.
 pub(super) fn hasten(cluster: &Cluster, id: &ObjectId) -> Result<bool> {
     let jobs = cluster.list("batch/v1", "Job", &id.namespace, &of(id))?;
     let pods = if jobs.is_empty() { Vec::new() } else { cluster.list("v1", "Pod", &id.namespace, &of(id))? };
@@ -92,8 +91,7 @@ pub(super) fn hasten(cluster: &Cluster, id: &ObjectId) -> Result<bool> {
     Ok(!changes.is_empty())
 }
 
-/// A change of the Job that means nothing any more, where its pod has ended well and the Job does not say so yet: how often it may be
-/// tried again.
+/// A harmless change of a Job whose pod has succeeded and whose status does not say so yet: its `backoffLimit`.
 fn change_of(job: &Value, pods: &[Value]) -> Option<Value> {
     let number = |pointer: &str| job.pointer(pointer).and_then(Value::as_i64).unwrap_or_default();
     let name = job.pointer("/metadata/name")?;

@@ -1,5 +1,5 @@
-//! What keeps the database from serving: an annotation that holds it, pods that are refused or end again and again, settings that
-//! PostgreSQL does not accept. Each is told in seconds, with the command that ends it.
+//! Reasons why the database does not serve: hibernation or fencing, rejected or crashing pods, settings that PostgreSQL rejects. Each is
+//! reported within seconds, with the command that helps.
 
 use std::{
     cell::RefCell,
@@ -23,18 +23,18 @@ use crate::{
     tasks::database::{ANSWER_LIMIT, ID, PAUSE, files},
 };
 
-/// Which state of the `Cluster` was seen to run with all its settings: asked again only after a change of it.
+/// The state of the `Cluster` that ran with all its settings; checked again only after it changes.
 const SEEN: &str = "record/database-settings.json";
-/// A pod that ends so often while it is waited for will end again. One that starts before the API server is there ends once or twice.
+/// A pod that crashes this often will crash again. A pod that starts before the API server crashes once or twice.
 const ENDS: i64 = 4;
-/// The instance reads changed files within seconds of the change.
+/// The instance reads changed files within seconds.
 const READS: Duration = Duration::from_secs(15);
 
-/// Fails where an annotation of the `Cluster` keeps it from serving, whatever is applied.
+/// Fails if the database is hibernated or fenced.
 pub(super) fn refuse_held(env: &Env, cluster: &Cluster, id: &ObjectId) -> Result<()> {
     let held = match cluster.get(id) {
         Ok(Some(found)) => verdict::held(&found),
-        // Where its kind is not there yet, nothing is held.
+        // Without its CRD, nothing is hibernated.
         _ => None,
     };
     env.interrupt.check()?;
@@ -43,8 +43,7 @@ pub(super) fn refuse_held(env: &Env, cluster: &Cluster, id: &ObjectId) -> Result
     Err(Problem::new(format!("{id} is {}", held.state)).code(Code::DatabaseHeld).hint(hint).into())
 }
 
-/// Takes away pods that are between two tries of a start or of a pull: with what is applied now they are worth a new one at once. Their
-/// data are in their volumes.
+/// Deletes pods that wait to restart or to pull again, since they may start with the newly applied settings. Their data is in PVCs.
 pub(super) fn replace_crashed(env: &Env, cluster: &Cluster, id: &ObjectId) -> Result<()> {
     for pod in cluster.list("v1", "Pod", &id.namespace, &files::of(id))? {
         if waits_to_start_again(&pod).is_some() || waits_to_pull_again(&pod) {
@@ -56,7 +55,7 @@ pub(super) fn replace_crashed(env: &Env, cluster: &Cluster, id: &ObjectId) -> Re
     Ok(())
 }
 
-/// Whether the kubelet is between two tries to pull an image of the pod: the next one may be five minutes away.
+/// Whether the kubelet waits to pull an image of the pod again, up to five minutes.
 fn waits_to_pull_again(pod: &Value) -> bool {
     let statuses = |at: &str| pod.pointer(at).and_then(Value::as_array).into_iter().flatten();
     statuses("/status/initContainerStatuses")
@@ -64,22 +63,22 @@ fn waits_to_pull_again(pod: &Value) -> bool {
         .any(|it| matches!(it.pointer("/state/waiting/reason").and_then(Value::as_str), Some("ImagePullBackOff" | "ErrImagePull")))
 }
 
-/// Looks at the database's pods while they are waited for.
+/// Watches the database's pods during a wait.
 #[derive(Default)]
 pub(super) struct Pods {
     patience: Patience,
-    /// How often each container had ended when it was first seen.
+    /// Each container's restart count when it was first seen.
     ends: RefCell<BTreeMap<String, i64>>,
 }
 
 impl Pods {
-    /// `otherwise`, or that a pod can no longer become ready.
+    /// `otherwise`, or `Never` if a pod can no longer become ready.
     pub(super) fn judge(&self, cluster: &Cluster, id: &ObjectId, otherwise: Verdict) -> Result<Verdict> {
         if !matches!(otherwise, Verdict::NotYet(_)) {
             return Ok(otherwise);
         }
         let mut pods = cluster.list("v1", "Pod", &id.namespace, &files::of(id))?;
-        // One that goes tells of an earlier start.
+        // A pod that is being deleted belongs to an earlier start.
         pods.retain(|it| verdict::of_metadata(it) == Verdict::Yes);
         for pod in &pods {
             if let Some(container) = waits_to_start_again(pod) {
@@ -87,7 +86,7 @@ impl Pods {
                 let ends = container["restartCount"].as_i64().unwrap_or_default();
                 let before = *self.ends.borrow_mut().entry(text("/metadata/uid").to_owned()).or_insert(ends.min(1));
                 let name = text("/metadata/name");
-                // PostgreSQL's word on its settings is final; other ends may be of what is still starting.
+                // PostgreSQL's message about its settings is final; other crashes may happen while something still starts.
                 if let Some(why) = cluster.refused_start(&id.namespace, name) {
                     return Ok(Verdict::Never(why));
                 }
@@ -107,7 +106,7 @@ impl Pods {
     }
 }
 
-/// The container that has ended and is to be started again after a pause.
+/// The container in CrashLoopBackOff.
 fn waits_to_start_again(pod: &Value) -> Option<&Value> {
     let statuses = pod.pointer("/status/containerStatuses")?.as_array()?;
     statuses.iter().find(|it| it.pointer("/state/waiting/reason").is_some_and(|it| it == "CrashLoopBackOff"))
@@ -129,7 +128,7 @@ impl State {
     }
 }
 
-/// Why the database does not run with its settings, where its `Cluster` changed since that was seen last. For a probe: changes nothing.
+/// Why the database does not run with its settings, if its `Cluster` has changed since the last check. For a probe: changes nothing.
 pub(super) fn wrong_settings(env: &Env, cluster: &Cluster, id: &ObjectId) -> Result<Option<String>> {
     let Some(object) = cluster.get(id)? else { return Ok(None) };
     if record::read_json::<State>(&env.work(SEEN)).is_some_and(|it| it == State::of(&object)) {
@@ -138,7 +137,7 @@ pub(super) fn wrong_settings(env: &Env, cluster: &Cluster, id: &ObjectId) -> Res
     Ok(settings::sentence(&refused(cluster, id, &object)?))
 }
 
-/// Waits until the primary runs with what the `Cluster` says, and writes that down.
+/// Waits until the primary runs with the settings of the `Cluster`, and records this.
 pub(super) fn wait_for_settings(env: &Env, cluster: &Cluster, id: &ObjectId) -> Result<()> {
     let what = format!("the settings of {id} to be in force");
     let hint = format!(
@@ -150,7 +149,7 @@ pub(super) fn wait_for_settings(env: &Env, cluster: &Cluster, id: &ObjectId) -> 
     let done = cluster.wait_for(env, ID, &wait, || {
         let object = cluster.get(id)?.with_context(|| format!("{id} is gone"))?;
         let refused = refused(cluster, id, &object)?;
-        // A restart is the operator's affair, and takes longer.
+        // The operator restarts the instance, which takes longer.
         let waits = refused.iter().any(settings::Refused::waits_for_restart);
         Ok(match settings::judge(&refused, &object) {
             Verdict::NotYet(why) if began.elapsed() > READS && !waits => Verdict::Never(why),
@@ -173,7 +172,7 @@ fn refused(cluster: &Cluster, id: &ObjectId, object: &Value) -> Result<Vec<setti
     cluster.refused_settings(&id.namespace, primary)
 }
 
-/// Waits for the objects inside the database that the manifests hold: CloudNativePG makes them when it serves.
+/// Waits for the manifests' objects inside the database, which CloudNativePG creates once it serves.
 pub(super) fn wait_for_objects(env: &Env, cluster: &Cluster, objects: &[Value]) -> Result<()> {
     for object in objects.iter().filter(|it| it["apiVersion"].as_str().is_some_and(|it| it.starts_with("postgresql.cnpg.io/"))) {
         let id = ObjectId::of(object)?;

@@ -1,5 +1,5 @@
-//! What is in the cluster and not of the revision that serves: objects that only a failed change brought, or that left the manifests.
-//! They are removed, but for what may hold data, which is kept and named.
+//! Objects in the cluster that the serving revision does not have: from a failed change, or no longer in the manifests. They are deleted,
+//! except those that may contain data, which are kept and named.
 
 use std::{fmt, time::Duration};
 
@@ -18,32 +18,32 @@ use crate::{
     },
 };
 
-/// For finalizers and the pods' own time to end.
+/// For finalizers and the pods' grace period.
 const GONE_LIMIT: Duration = Duration::from_secs(60);
 
-/// Groups whose kinds hold no data of the user's that is not in a manifest too. A kind of any other group may be a database.
+/// API groups whose kinds contain no data outside the manifests. A kind of any other group may be a database.
 const GROUPS: [&str; 8] =
     ["", "apps", "autoscaling", "batch", "gateway.networking.k8s.io", "networking.k8s.io", "policy", "rbac.authorization.k8s.io"];
-/// Kinds of these groups that hold data, or other objects.
+/// Kinds in these groups that contain data, or other objects.
 const KEPT: [&str; 3] = ["PersistentVolumeClaim", "PersistentVolume", "Namespace"];
 
-/// Objects of a change that no revision which served has, and that were not there before it, or only of a change that failed too.
+/// Objects of a change that no successful revision has, and that did not exist before it, or only in a failed change.
 pub(super) struct Added(Vec<ObjectId>);
 
-/// What became of them.
+/// The result of their removal.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Removed {
     removed: Vec<ObjectId>,
     kept: Vec<ObjectId>,
     failed: Vec<String>,
-    /// Why they go, before their names.
+    /// The reason, for the message before their names.
     why: String,
     /// `cargo xtask --name x kubectl`
     kubectl: String,
 }
 
 impl Added {
-    /// To be found before anything is applied. Asks the cluster only for objects that the serving revision lacks.
+    /// Must be called before anything is applied. Asks the cluster only about objects that the serving revision lacks.
     pub(super) fn find(env: &Env, cluster: &Cluster, earlier: &[Revision], objects: &[Value]) -> Result<Added> {
         let Some(good) = history::serving(earlier) else { return Ok(Added(Vec::new())) };
         let served = |id: &ObjectId| earlier.iter().any(|it| it.outcome == Outcome::Deployed && holds(&it.objects, id));
@@ -64,7 +64,7 @@ impl Added {
         Ok(Added(out))
     }
 
-    /// Asks for the deletion of each that came to be. What cannot be removed is among the failures, and ends nothing.
+    /// Requests the deletion of each object that exists. Failures are collected.
     pub(super) fn remove(&self, cluster: &Cluster) -> Removed {
         Removed::of(&self.0, cluster, "removed again, since only the failed change had it:".to_owned())
     }
@@ -86,7 +86,7 @@ impl Removed {
         out
     }
 
-    /// Waits until they are gone. One that stays is told as such.
+    /// Waits until they are gone, and reports those that are not.
     pub(super) fn wait(&mut self, env: &Env, cluster: &Cluster, task: TaskId) -> Result<()> {
         for id in std::mem::take(&mut self.removed) {
             let what = format!("{id} to go");
@@ -122,7 +122,7 @@ impl fmt::Display for Removed {
     }
 }
 
-/// `persistentvolumeclaim`, `clusters.postgresql.cnpg.io`: kubectl takes both, and the group tells kinds of one name apart.
+/// `persistentvolumeclaim`, `clusters.postgresql.cnpg.io`: kubectl accepts both, and the group distinguishes kinds with the same name.
 fn plural(id: &ObjectId) -> String {
     let kind = id.kind.to_lowercase();
     match id.api_version.split_once('/') {
@@ -131,7 +131,7 @@ fn plural(id: &ObjectId) -> String {
     }
 }
 
-/// Nothing where the object is not there; else what was removed and what stays.
+/// `None` if the object does not exist; else the deleted objects and the kept ones.
 fn remove(cluster: &Cluster, id: &ObjectId) -> Result<Option<(Vec<ObjectId>, Vec<ObjectId>)>> {
     let Some(found) = cluster.get(id)? else { return Ok(None) };
     if may_hold_data(id, &found) {
@@ -144,12 +144,12 @@ fn remove(cluster: &Cluster, id: &ObjectId) -> Result<Option<(Vec<ObjectId>, Vec
 
 fn may_hold_data(id: &ObjectId, object: &Value) -> bool {
     let group = id.api_version.split_once('/').map_or("", |(group, _)| group);
-    // One that takes its claims with it.
+    // A StatefulSet that deletes its PVCs.
     let policy = object.pointer("/spec/persistentVolumeClaimRetentionPolicy/whenDeleted");
     !GROUPS.contains(&group) || KEPT.contains(&id.kind.as_str()) || policy.is_some_and(|it| it == "Delete")
 }
 
-/// The claims that a StatefulSet made for its pods: they stay when it goes.
+/// The PVCs that a StatefulSet created for its pods, which stay when it is deleted.
 fn claims(cluster: &Cluster, id: &ObjectId, set: &Value) -> Result<Vec<ObjectId>> {
     let templates = set.pointer("/spec/volumeClaimTemplates").and_then(Value::as_array);
     let prefixes: Vec<String> = templates
@@ -166,29 +166,29 @@ fn claims(cluster: &Cluster, id: &ObjectId, set: &Value) -> Result<Vec<ObjectId>
     Ok(names.map(|it| ObjectId::new("v1", "PersistentVolumeClaim", &id.namespace, it)).collect())
 }
 
-/// Objects of earlier attempts that are there and are not the serving revision's, with the claims of their StatefulSets: each with
-/// whether it may hold data.
+/// Existing objects of earlier attempts that the serving revision does not have, with the PVCs of their StatefulSets; each with whether it
+/// may contain data.
 pub fn besides_serving(env: &Env, cluster: &Cluster) -> Result<Vec<(ObjectId, bool)>> {
     let revisions = history::read(cluster, &env.config.namespace)?;
     let Some(good) = history::serving(&revisions) else { return Ok(Vec::new()) };
     besides(env, cluster, &revisions, |id| holds(&good.objects, id))
 }
 
-/// Objects of revisions that are there, ours, and of no revision that serves by the manifests: they left them. Each with whether it
-/// may hold data. `wanted` is what the manifests describe, of the application.
+/// Existing objects of ours, from earlier revisions, that are no longer in the manifests; each with whether it may contain data. `wanted`
+/// are the application's objects in the manifests.
 pub fn left_manifests<'a>(env: &Env, cluster: &Cluster, wanted: impl Iterator<Item = &'a Value>) -> Result<Vec<(ObjectId, bool)>> {
     let revisions = history::read(cluster, &env.config.namespace)?;
     let wanted = wanted.map(ObjectId::of).chain(wanted::besides_app(env)?.into_iter().map(Ok)).collect::<Result<Vec<_>>>()?;
     besides(env, cluster, &revisions, |id| wanted.iter().any(|it| is_same(it, id)))
 }
 
-/// After a change that serves: what only earlier revisions had goes, but for what may hold data. What cannot be removed ends nothing.
+/// After a successful change, deletes objects that only earlier revisions had, except those that may contain data. Failures are collected.
 pub(super) fn prune(env: &Env, cluster: &Cluster, task: TaskId, attempt: &Attempt) -> Result<()> {
     let Some(good) = attempt.good() else { return Ok(()) };
     let others = wanted::besides_app(env)?;
     let keeps = |id: &ObjectId| holds(attempt.objects(), id) || others.iter().any(|it| is_same(it, id));
     let found = besides(env, cluster, attempt.earlier(), keeps)?;
-    // What was kept by an earlier change was named then, and `status` names it.
+    // Objects kept by an earlier change were named then, and `status` names them.
     let ids: Vec<ObjectId> = found.into_iter().filter(|(id, data)| !data || holds(&good.objects, id)).map(|(id, _)| id).collect();
     let why = format!("removed, since revision {} does not have it:", attempt.number());
     let mut removed = Removed::of(&ids, cluster, why);
@@ -203,7 +203,7 @@ pub(super) fn prune(env: &Env, cluster: &Cluster, task: TaskId, attempt: &Attemp
 fn besides(env: &Env, cluster: &Cluster, revisions: &[Revision], keeps: impl Fn(&ObjectId) -> bool) -> Result<Vec<(ObjectId, bool)>> {
     let mut seen: Vec<ObjectId> = Vec::new();
     let mut out: Vec<(ObjectId, bool)> = Vec::new();
-    // The newest first: its claims are those that were made last.
+    // The newest first, since its PVCs were created last.
     for object in revisions.iter().rev().flat_map(|it| &it.objects) {
         let id = ObjectId::of(object)?;
         if keeps(&id) || seen.iter().any(|it| is_same(it, &id)) {
@@ -233,7 +233,7 @@ fn holds(objects: &[Value], id: &ObjectId) -> bool {
     objects.iter().filter_map(|it| ObjectId::of(it).ok()).any(|it| is_same(&it, id))
 }
 
-/// The same object, in whatever version of its kind's API it was written.
+/// Whether it is the same object, in any version of its API group.
 fn is_same(one: &ObjectId, other: &ObjectId) -> bool {
     let group = |it: &ObjectId| it.api_version.split_once('/').map(|(group, _)| group.to_owned());
     (group(one), &one.kind, &one.namespace, &one.name) == (group(other), &other.kind, &other.namespace, &other.name)

@@ -1,4 +1,4 @@
-//! The address that a cluster assigns to the application's Service, some time after it was applied.
+//! The address that a cluster assigns to the application's Service some time after it was applied.
 
 use std::{cell::RefCell, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
 /// A cloud's load balancer takes one to three minutes.
 const LIMIT: Duration = Duration::from_secs(420);
 
-/// The address, waited for where the cluster has not assigned it yet.
+/// Waits for the address, if it is not assigned yet.
 pub(super) fn wait(env: &Env, cluster: &Cluster, task: TaskId) -> Result<Address> {
     let provider = provider(env);
     let found = RefCell::new(None);

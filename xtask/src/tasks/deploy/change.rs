@@ -1,4 +1,4 @@
-//! A change of what runs: written down, tried, and undone where it fails, after the evidence was taken.
+//! A change of the deployment: recorded, applied, and reverted after a failure, once the evidence was collected.
 
 use std::time::Duration;
 
@@ -18,27 +18,26 @@ use crate::{
     },
 };
 
-/// Old pods still run: taking the new ones away is quick.
+/// The old pods still run, so deleting the new ones is fast.
 const PUT_BACK_LIMIT: Duration = Duration::from_secs(120);
 /// The pods are ready by then.
 const PAGE_LIMIT: Duration = Duration::from_secs(10);
 
-/// What is to run, and why.
+/// What to deploy, and why.
 pub(super) struct Change {
-    /// The first service's, then those of further services that have one of their own.
+    /// The image of the first service, then those of further services with their own image.
     pub(super) images: Vec<String>,
     pub(super) why: String,
-    /// What a revision consists of: Secrets of the user's own manifests too, and neither the database's nor the application's own.
+    /// The objects of a revision, including Secrets in the user's manifests, but not the database's and the application's own Secrets.
     pub(super) objects: Vec<Value>,
 }
 
-/// The objects that a change ended with, where they are not those that it began with: what depends on an address was not known then.
+/// The final objects of a change, if they differ from the initial ones because they contain an address that was unknown.
 pub(super) type Settled = Option<Vec<Value>>;
 
-/// Does the work under a revision number of its own. Where it is well, objects that left the manifests go. Where it fails, the
-/// revision that served before is put back, what only the
-/// failed change added is removed but for what may hold data, and the error says so. An interrupted change stays as it is, with
-/// the old pods serving, and the next run goes on.
+/// Calls `work` with a new revision number. After success, deletes objects that are no longer in the manifests. After a failure, restores
+/// the previous revision, deletes objects that only the failed change added, except those that may contain data, and says so in the error.
+/// After an interruption, everything stays, with the old pods serving, and the next run continues.
 pub(super) fn carry_out(env: &Env, cluster: &Cluster, task: TaskId, change: Change, work: impl FnOnce() -> Result<Settled>) -> Result<()> {
     let attempt = Attempt::begin(env, cluster, &change.images, change.why, change.objects)?;
     let added = Added::find(env, cluster, attempt.earlier(), attempt.objects())?;
@@ -62,7 +61,7 @@ pub(super) fn carry_out(env: &Env, cluster: &Cluster, task: TaskId, change: Chan
         return Err(error);
     };
     env.note(task, format!("putting back revision {}: {}", good.number, good.image));
-    // First: a quota or a policy of the failed change may stand in the way of the old pods.
+    // First, since a quota or policy of the failed change may block the old pods.
     let mut removed = added.remove(cluster);
     let said = match put_back(env, cluster, task, &good) {
         Ok(()) => format!("revision {} ({}) is put back{}", good.number, good.image, page(env, cluster, task)),
@@ -73,7 +72,7 @@ pub(super) fn carry_out(env: &Env, cluster: &Cluster, task: TaskId, change: Chan
     Err(add(error, format!("{said}\n{removed}").trim_end()))
 }
 
-/// What was seen of the page, as the end of a sentence.
+/// The state of the page, as the end of a sentence.
 fn page(env: &Env, cluster: &Cluster, task: TaskId) -> String {
     let wait = Wait::new(env, "the page", PAGE_LIMIT);
     let seen = cluster.wait_for(env, task, &wait, || match provider(env).address(env)? {
@@ -92,7 +91,7 @@ fn put_back(env: &Env, cluster: &Cluster, task: TaskId, good: &Revision) -> Resu
         let id = ObjectId::of(object)?;
         let what = format!("{id} as it was");
         let wait = Wait { pause: Duration::from_millis(100), ..Wait::new(env, &what, PUT_BACK_LIMIT) };
-        // The verdict on the attempt stands in the status until the controller has looked again.
+        // The status shows the failed attempt until the controller has processed the restored object.
         cluster.wait_for_object(env, task, &wait, &id, |found| match verdict::deployment(found) {
             Verdict::Never(why) => Verdict::NotYet(why),
             other => other,
@@ -101,7 +100,7 @@ fn put_back(env: &Env, cluster: &Cluster, task: TaskId, good: &Revision) -> Resu
     Ok(())
 }
 
-/// Applies what is kept of a revision. A Secret whose content is gone stays as it is, which is told.
+/// Applies the objects of a revision. A Secret whose content is lost is not changed, and reported.
 pub(super) fn apply(
     env: &Env,
     cluster: &Cluster,
@@ -110,7 +109,7 @@ pub(super) fn apply(
     work: impl FnOnce(&[Value]) -> Result<()>,
 ) -> Result<()> {
     let (mut objects, gone) = revision.applicable()?;
-    // A Job that has run once stays as it is.
+    // A Job that has run is not changed.
     objects.retain(|it| it["kind"] != "Job");
     for id in gone {
         let state = if cluster.get(&id)?.is_some() { "it stays as it is now" } else { "and it is not in the cluster: apply it again" };
@@ -119,7 +118,7 @@ pub(super) fn apply(
     work(&objects)
 }
 
-/// Adds last lines to what happened; hint and exit code stay.
+/// Appends lines to an error; keeps hint and exit code.
 fn add(error: anyhow::Error, said: &str) -> anyhow::Error {
     match error.downcast::<Problem>() {
         Ok(problem) => Problem { what: format!("{}\n{said}", problem.what), ..problem }.into(),

@@ -1,4 +1,4 @@
-//! The application deployed so that its code can be changed in place; `deploy` itself is the way back.
+//! Deploys the application for `dev`; `deploy` itself reverts it.
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// Rolls out one pod with replaceable code and returns its Deployment. No revision is written: nothing of this is to stay.
+/// Rolls out one pod with replaceable code and returns its Deployment. Records no revision, since nothing of this is permanent.
 pub fn develop(env: &Env, cluster: &Cluster, task: TaskId) -> Result<Value> {
     let mut app = App::read(env)?;
     let reference = image::current(env, None)?;

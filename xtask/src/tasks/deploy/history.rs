@@ -1,7 +1,7 @@
-//! The deployment's revisions, kept in the cluster: what was applied, why, and what became of it.
+//! The deployment's revisions in the cluster: what was applied, why, and the outcome.
 //!
-//! One ConfigMap holds them, so that they are there without `target/` and without old ReplicaSets. Secrets among what was applied are
-//! in a Secret of the same name, and the ConfigMap has their names alone.
+//! One ConfigMap stores them, independent of `target/` and of old ReplicaSets. The contents of Secrets are in a Secret with the same name;
+//! the ConfigMap has only their names.
 
 mod values;
 
@@ -16,52 +16,52 @@ use crate::{
     tasks::deploy::history::values::Values,
 };
 
-/// The ConfigMap in the application's namespace, and the Secret beside it.
+/// The name of the ConfigMap and the Secret in the application's namespace.
 const NAME: &str = "pocdeploy-history";
-/// Older ones go; the newest that worked always stays.
+/// The number of revisions to keep; the newest successful one is always kept.
 const KEPT: usize = 10;
 
-/// One attempt to change what runs.
+/// An attempt to change the deployment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revision {
     pub number: u32,
-    /// The first service's.
+    /// The image of the first service.
     pub image: String,
-    /// Those of further services that have an image of their own.
+    /// The images of further services with their own image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub further_images: Vec<String>,
-    /// When it began, in UTC.
+    /// Its start in UTC.
     pub when: String,
     pub why: String,
     pub outcome: Outcome,
-    /// What was applied, so that it can be applied again.
+    /// The applied objects, to apply them again.
     pub objects: Vec<Value>,
 }
 
 impl Revision {
-    /// Every image of its pods that the tool brought to the cluster, the first service's first.
+    /// All images of its pods that the tool loaded into the cluster, the first service's first.
     pub fn images(&self) -> Vec<String> {
         std::iter::once(&self.image).chain(&self.further_images).cloned().collect()
     }
 
-    /// What can be applied again, and the names of Secrets whose content is kept nowhere any more.
+    /// The objects that can be applied again, and the Secrets whose contents are lost.
     pub(super) fn applicable(&self) -> Result<(Vec<Value>, Vec<ObjectId>)> {
         let (gone, there): (Vec<Value>, Vec<Value>) = self.objects.iter().cloned().partition(values::is_withheld);
         Ok((there, gone.iter().map(ObjectId::of).collect::<Result<_>>()?))
     }
 }
 
-/// What became of it.
+/// The outcome of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// It began; whoever reads this later knows that it was cut off.
+    /// It started. If a later run reads this, the attempt was interrupted.
     Started,
     Deployed,
     Failed(String),
 }
 
-/// All that are kept, oldest first.
+/// All stored revisions, oldest first.
 pub(super) fn read(cluster: &Cluster, namespace: &str) -> Result<Vec<Revision>> {
     read_with_values(cluster, namespace).map(|(revisions, _)| revisions)
 }
@@ -81,12 +81,12 @@ fn read_with_values(cluster: &Cluster, namespace: &str) -> Result<(Vec<Revision>
     Ok((out, values))
 }
 
-/// The newest revision that was deployed: what serves.
+/// The newest successful revision, which serves.
 pub(super) fn serving(revisions: &[Revision]) -> Option<&Revision> {
     revisions.iter().rev().find(|it| it.outcome == Outcome::Deployed)
 }
 
-/// The reason of a change before anything has served; nothing where something did.
+/// The reason of a first deployment; `None` if something has served already.
 pub(super) fn first_reason(revisions: &[Revision]) -> Option<String> {
     match (serving(revisions), revisions.last()) {
         (Some(_), _) => None,
@@ -95,7 +95,7 @@ pub(super) fn first_reason(revisions: &[Revision]) -> Option<String> {
     }
 }
 
-/// A change under way: written down before it begins, and again when it has ended.
+/// A change in progress: recorded before it starts, and again after its end.
 pub(super) struct Attempt {
     earlier: Vec<Revision>,
     present: Revision,
@@ -105,7 +105,7 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    /// Writes the intent down.
+    /// Records the start.
     pub(super) fn begin(env: &Env, cluster: &Cluster, images: &[String], why: String, objects: Vec<Value>) -> Result<Attempt> {
         let namespace = env.config.namespace.clone();
         let (earlier, values) = read_with_values(cluster, &namespace)?;
@@ -121,22 +121,22 @@ impl Attempt {
         self.present.number
     }
 
-    /// The revisions that were there when it began, oldest first.
+    /// The revisions before it, oldest first.
     pub(super) fn earlier(&self) -> &[Revision] {
         &self.earlier
     }
 
-    /// What it consists of.
+    /// Its objects.
     pub(super) fn objects(&self) -> &[Value] {
         &self.present.objects
     }
 
-    /// What served when the attempt began.
+    /// The serving revision when the attempt started.
     pub(super) fn good(&self) -> Option<&Revision> {
         serving(&self.earlier)
     }
 
-    /// Writes down what became of it, and the objects that it ended with where they are others than it began with.
+    /// Records the outcome, and the final objects if they differ from the initial ones.
     pub(super) fn end(mut self, cluster: &Cluster, outcome: Outcome, settled: Option<Vec<Value>>) -> Result<()> {
         self.present.outcome = outcome;
         if let Some(objects) = settled {
@@ -146,7 +146,7 @@ impl Attempt {
     }
 
     fn write(&mut self, cluster: &Cluster) -> Result<()> {
-        // Also those of revisions that go with this write: the ConfigMap names them until it is written.
+        // Includes revisions that this write drops, since the ConfigMap refers to them until it is written.
         let values = self.values.of(self.earlier.iter().chain([&self.present]));
         values.write(&self.values, cluster, &self.namespace, &self.instance)?;
         let mut data = Map::new();

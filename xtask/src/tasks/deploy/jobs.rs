@@ -1,4 +1,4 @@
-//! Jobs beside the migration: each runs once for each content, under its own name.
+//! Jobs other than the migration: each runs once for each content, under its own name.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use crate::{
     },
 };
 
-/// As long as for a rollout. A Job of more work is no part of a deployment.
+/// As long as for a rollout. A longer Job is not part of a deployment.
 const LIMIT: Duration = Duration::from_secs(240);
 
-/// Makes each Job that is not there, or of another content, or failed. A Job's template cannot change: the old one goes first.
+/// Creates each Job that is missing, has another content, or failed. A Job's template is immutable, so the old Job is deleted first.
 pub(super) fn apply(env: &Env, cluster: &Cluster, task: TaskId, jobs: &[Value]) -> Result<()> {
     for job in jobs {
         let id = ObjectId::of(job)?;
@@ -38,7 +38,7 @@ pub(super) fn apply(env: &Env, cluster: &Cluster, task: TaskId, jobs: &[Value]) 
     Ok(())
 }
 
-/// Waits until each has ended well.
+/// Waits until all have succeeded.
 pub(super) fn wait(env: &Env, cluster: &Cluster, task: TaskId, jobs: &[Value]) -> Result<()> {
     for job in jobs.iter().filter(|it| it.pointer("/spec/suspend") != Some(&Value::Bool(true))) {
         let id = ObjectId::of(job)?;
@@ -46,7 +46,7 @@ pub(super) fn wait(env: &Env, cluster: &Cluster, task: TaskId, jobs: &[Value]) -
         let wait = Wait { pause: Duration::from_millis(200), ..Wait::new(env, &what, LIMIT) };
         let done = cluster.wait_for(env, task, &wait, || match cluster.get(&id)? {
             Some(found) => match verdict::job(&found) {
-                // Its controller says so a second or two after the fact.
+                // The Job's status follows a second or two later.
                 Verdict::NotYet(_) if is_single(&found) && has_worked(cluster, &id)? => Ok(Verdict::Yes),
                 verdict => rollout::started(cluster, &found, &labels, verdict, &patience),
             },
@@ -57,7 +57,7 @@ pub(super) fn wait(env: &Env, cluster: &Cluster, task: TaskId, jobs: &[Value]) -
     Ok(())
 }
 
-/// Whether one pod is all that it needs.
+/// Whether the Job needs one pod only.
 fn is_single(job: &Value) -> bool {
     job.pointer("/spec/completions").and_then(Value::as_u64).unwrap_or(1) == 1
 }

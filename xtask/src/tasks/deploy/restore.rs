@@ -1,4 +1,4 @@
-//! A snapshot into an instance that runs, and its tables brought to the version that serves.
+//! Restores a snapshot into a running instance, and migrates it to the serving version.
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ use crate::{
 
 const ID: TaskId = TaskId::Snapshot;
 
-/// Replaces the database's content. With `keep`, what it holds is taken to a snapshot first, whose path is returned.
+/// Replaces the database's content. With `keep`, takes a snapshot first and returns its path.
 pub fn restore(env: &Env, (file, writer): (&Path, WrittenBy), keep: bool) -> Result<Option<PathBuf>> {
     snapshot::look(file, writer)?;
     let cluster = Cluster::open(env, &env.kubeconfig())?;
@@ -41,7 +41,7 @@ pub fn restore(env: &Env, (file, writer): (&Path, WrittenBy), keep: bool) -> Res
     Ok(kept)
 }
 
-/// The migrations of the version that serves, whatever the source says by now.
+/// The migrations of the serving version, whatever the source says now.
 fn jobs(env: &Env, cluster: &Cluster, app: &App) -> Result<Vec<Value>> {
     let mut jobs = app.migrations.clone();
     let revisions = history::read(cluster, &env.config.namespace)?;
@@ -58,7 +58,7 @@ fn jobs(env: &Env, cluster: &Cluster, app: &App) -> Result<Vec<Value>> {
         for job in jobs.iter_mut().filter(|it| objects::has_image(it, present.as_str())) {
             objects::set_images(job, roles::name_of(present.as_str()), served.as_str());
             let name = job["metadata"]["name"].as_str().unwrap_or_default();
-            // Not the name of the present source's migration: that one is still to come.
+            // Another name than the current source's migration, which has not run yet.
             job["metadata"]["name"] = json!(format!("{name}-restored"));
         }
     }

@@ -1,4 +1,4 @@
-//! An earlier revision in place of the present one, waited for like any other change.
+//! Returns to an earlier revision, with the same waits as any other change.
 
 use anyhow::Result;
 
@@ -18,7 +18,7 @@ use crate::{
 
 const ID: TaskId = TaskId::Rollback;
 
-/// Applies what a revision consisted of: the one of that number, or the one that served before. Returns its number and image.
+/// Applies the objects of a revision: the given one, or the previous one. Returns its number and image.
 pub fn rollback(env: &Env, number: Option<u32>) -> Result<(u32, String)> {
     let cluster = Cluster::open(env, &env.kubeconfig())?;
     let wanted = rollback_target(env, number)?;
@@ -45,7 +45,7 @@ pub fn rollback(env: &Env, number: Option<u32>) -> Result<(u32, String)> {
     Ok((wanted.number, wanted.image))
 }
 
-/// The revision that `rollback` would put back. Changes nothing.
+/// The revision that `rollback` would restore. Changes nothing.
 pub fn rollback_target(env: &Env, number: Option<u32>) -> Result<Revision> {
     let cluster = Cluster::open(env, &env.kubeconfig())?;
     let revisions = history::read(&cluster, &env.config.namespace)?;

@@ -1,4 +1,4 @@
-//! New pods in place of old ones, and the page: each seen to be there. Old pods may still be ending; they get no new requests.
+//! Rolls out new pods and checks them and the page. Old pods may still be terminating; they get no new requests.
 
 use std::{cell::Cell, time::Duration};
 
@@ -21,14 +21,14 @@ use crate::{
 
 /// Longer than the Deployment's own deadline.
 const ROLLOUT_LIMIT: Duration = Duration::from_secs(240);
-/// Nothing is won by asking more often on two busy cores.
+/// Checking more often is no faster on two busy cores.
 const PAUSE: Duration = Duration::from_millis(100);
-/// A pod that is ready answers at once; what a hiccup needs is seconds.
+/// A ready pod answers at once; a short problem lasts seconds.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
-/// A container that crashed this often, with all that it needs in place, will crash again.
+/// A container that has crashed this often, with everything it needs, will crash again.
 const CRASHES: i64 = 2;
 
-/// Applies the objects and waits until every Deployment among them has only new pods, all available, and the page answers.
+/// Applies the objects and waits until every Deployment among them has only new, available pods and the page answers.
 pub(super) fn roll_out(env: &Env, cluster: &Cluster, task: TaskId, objects: &[Value], address: &Address) -> Result<()> {
     cluster.apply_all(objects)?;
     let deployments: Vec<&Value> = objects.iter().filter(|it| it["kind"] == "Deployment").collect();
@@ -42,7 +42,7 @@ pub(super) fn roll_out(env: &Env, cluster: &Cluster, task: TaskId, objects: &[Va
             Some(found) => progress(cluster, &found, &labels, &patience),
             None => Ok(Verdict::NotYet(format!("{id} is not there"))),
         });
-        // Of a Deployment without a page nothing is asked but that its pods are available.
+        // Without a page, a Deployment's pods must only be available.
         let ready = ready.and_then(|()| match roles::page_of(object) {
             Some((_, Some(port))) => serves(env, cluster, task, object, (port, &env.config.frontend.page), &labels, address),
             _ => roles::further_page_of(object).map_or(Ok(()), |page| serves(env, cluster, task, object, page, &labels, address)),
@@ -64,7 +64,7 @@ pub(super) fn roll_out(env: &Env, cluster: &Cluster, task: TaskId, objects: &[Va
     answers(env, cluster, task, &deployments, address, 1)
 }
 
-/// Waits until the page answers through the Service with all Deployments well in the same look, so many times in a row.
+/// Waits until the page answers through the Service while all Deployments are available, `times` times in a row.
 pub(super) fn answers(env: &Env, cluster: &Cluster, task: TaskId, deployments: &[&Value], address: &Address, times: usize) -> Result<()> {
     let what = format!("{} to answer 200", address.url(&env.config.frontend.page));
     let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, PAGE_LIMIT) };
@@ -78,14 +78,14 @@ pub(super) fn answers(env: &Env, cluster: &Cluster, task: TaskId, deployments: &
     with_evidence(answers, cluster, &env.config.namespace, "")
 }
 
-/// The owner's own verdict, or that its pods are refused or can no longer start.
+/// The owner's verdict, or `Never` if its pods are rejected or cannot start.
 pub(super) fn started(cluster: &Cluster, owner: &Value, labels: &str, verdict: Verdict, patience: &Patience) -> Result<Verdict> {
     let text = |pointer: &str| owner.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     if !matches!(verdict, Verdict::NotYet(_)) {
         return Ok(verdict);
     }
     let pods = cluster.list("v1", "Pod", text("/metadata/namespace"), labels)?;
-    // A Job counts the ends of its containers itself, and its first ones may be of a database that was still coming.
+    // A Job counts the failures of its containers itself, and the first ones may be due to a starting database.
     if text("/kind") != "Job"
         && let Some(why) = pods.iter().find_map(hopeless)
     {
@@ -99,7 +99,7 @@ pub(super) fn started(cluster: &Cluster, owner: &Value, labels: &str, verdict: V
     Ok(patience.judge(found, verdict))
 }
 
-/// The Deployment's own verdict, or that its new pods are refused or can no longer become ready.
+/// The Deployment's verdict, or `Never` if its new pods are rejected or cannot become ready.
 fn progress(cluster: &Cluster, deployment: &Value, labels: &str, patience: &Patience) -> Result<Verdict> {
     let verdict = verdict::deployment(deployment);
     let number = |pointer: &str| deployment.pointer(pointer).and_then(Value::as_i64).unwrap_or_default();
@@ -121,7 +121,7 @@ fn progress(cluster: &Cluster, deployment: &Value, labels: &str, patience: &Pati
     Ok(verdict)
 }
 
-/// Each new pod answers the page itself: through the Service it might be an old one that still ends.
+/// Waits until each new pod answers the page directly, since the Service may route to a terminating old pod.
 fn serves(
     env: &Env,
     cluster: &Cluster,
@@ -141,7 +141,7 @@ fn serves(
         let id = ObjectId::new("v1", "Pod", namespace, name);
         cluster.wait_for(env, task, &wait, || match cluster.page_of_pod(namespace, name, port, host, path) {
             Ok(200) => Ok(Verdict::Yes),
-            // A pod that goes, as after its Deployment was deleted, has nothing to answer any more.
+            // A pod that is being deleted need not answer.
             _ if cluster.get(&id)?.is_none_or(|it| verdict::of_metadata(&it) != Verdict::Yes) => Ok(Verdict::Yes),
             Ok(other) => Ok(Verdict::NotYet(format!("status {other}"))),
             Err(error) => Err(error),
@@ -156,7 +156,7 @@ fn serves(
     })
 }
 
-/// The labels of the pods of the newest template.
+/// The labels of the pods with the newest template.
 fn new_pods(cluster: &Cluster, namespace: &str, labels: &str) -> Result<Option<String>> {
     let sets = cluster.list("apps/v1", "ReplicaSet", namespace, labels)?;
     let revision = |set: &Value| -> u64 {
@@ -168,7 +168,7 @@ fn new_pods(cluster: &Cluster, namespace: &str, labels: &str) -> Result<Option<S
     Ok(hash.map(|hash| format!("{labels},pod-template-hash={hash}")))
 }
 
-/// Why a pod that was started will never be ready, whatever is waited for.
+/// Why a started pod will never be ready.
 fn hopeless(pod: &Value) -> Option<String> {
     let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
     let statuses = |pointer: &str| pod.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
@@ -187,7 +187,7 @@ fn hopeless(pod: &Value) -> Option<String> {
     None
 }
 
-/// Every pod available and the page answering, in one look.
+/// Whether all pods are available and the page answers.
 fn all_is_well(env: &Env, cluster: &Cluster, deployments: &[&Value], address: &Address) -> Result<Verdict> {
     for object in deployments {
         let id = ObjectId::of(object)?;
@@ -202,14 +202,14 @@ fn all_is_well(env: &Env, cluster: &Cluster, deployments: &[&Value], address: &A
     Ok(page(address, &env.config.frontend.page).map_or_else(Verdict::NotYet, |_| Verdict::Yes))
 }
 
-/// The labels by which a Deployment finds its pods.
+/// The Deployment's label selector.
 pub fn labels(deployment: &Value) -> String {
     let labels = deployment.pointer("/spec/selector/matchLabels").and_then(Value::as_object);
     let pairs: Vec<String> = labels.into_iter().flatten().filter_map(|(name, value)| Some(format!("{name}={}", value.as_str()?))).collect();
     pairs.join(",")
 }
 
-/// The status of the application's page through the Service, or why there is none.
+/// The HTTP status of the application's page through the Service, or the error.
 pub(super) fn page(address: &Address, path: &str) -> Result<u16, String> {
     match address.fetch(path)?.status {
         200 => Ok(200),

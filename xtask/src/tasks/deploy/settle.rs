@@ -1,4 +1,4 @@
-//! The last wait of a deployment: every object of every kind is done by its own verdict.
+//! The last wait of a deployment: every object is done by its own verdict.
 
 use std::time::Duration;
 
@@ -13,10 +13,11 @@ use crate::{
     tasks::objects::is_unused,
 };
 
-/// Controllers of what pods do not wait for: a volume, an address, a route. What takes longer is told with its reason.
+/// For controllers of volumes, addresses and routes; pods do not wait for these. A longer wait fails with the reason.
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// Waits until all are done. Pods and their owners were waited for before; what does not stop an application is told and not waited for.
+/// Waits until all are done. Pods and their owners have been waited for before; objects that do not affect the application are only
+/// reported.
 pub(super) fn wait<'a>(env: &Env, cluster: &Cluster, task: TaskId, objects: impl Iterator<Item = &'a Value>) -> Result<()> {
     let objects: Vec<&Value> = objects.collect();
     for object in &objects {

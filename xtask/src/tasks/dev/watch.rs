@@ -1,5 +1,5 @@
-//! What changed in the files that an instance is made of, and whether that goes into running pods or asks for a new image.
-//! Looks again and again: no library, and a few hundred files cost less than a millisecond.
+//! Detects changed files, and decides whether they can be copied into running pods or need a new image. Polls: no library is needed, and a
+//! few hundred files take less than a millisecond.
 
 use std::{
     collections::BTreeMap,
@@ -16,19 +16,19 @@ use crate::{
     tasks::{patch::source, wanted::name_of},
 };
 
-/// When each file was written, and its size.
+/// The modification time and size of each file.
 pub type Stamps = BTreeMap<PathBuf, (Option<SystemTime>, u64)>;
 
 /// What to do about changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// The files go into the pods that run.
+    /// Copy the files into the running pods.
     Sync,
-    /// A new image is needed; why.
+    /// Build a new image; the reason.
     Rebuild(String),
 }
 
-/// Every file of the services' sources and of what their images and objects are made of.
+/// All files of the services' sources, and the other inputs of their images and objects.
 pub fn stamps(env: &Env) -> Stamps {
     let mut out = Stamps::new();
     add(env, Path::new("Pocdeploy.toml"), &[], &mut out);
@@ -47,33 +47,33 @@ pub fn stamps(env: &Env) -> Stamps {
     out
 }
 
-/// Adds the files below a path of the project; `own` are the tool's, which change with its runs.
+/// Adds the files below a path of the project, except `own`, the tool's files, which change in its runs.
 fn add(env: &Env, root: &Path, own: &[PathBuf], out: &mut Stamps) {
     let is_own = |it: &walkdir::DirEntry| own.iter().any(|own| own == it.path());
     let kept = |it: &walkdir::DirEntry| it.depth() == 0 || !(is_passing(&it.file_name().to_string_lossy()) || is_own(it));
     for entry in WalkDir::new(env.path(root)).into_iter().filter_entry(kept).flatten().filter(|it| it.file_type().is_file()) {
-        // A file that went away between two looks is gone.
+        // A file may be deleted meanwhile.
         if let Ok(metadata) = entry.metadata() {
             out.insert(entry.into_path(), (metadata.modified().ok(), metadata.len()));
         }
     }
 }
 
-/// Histories, caches, and what editors write beside a file while they save it.
+/// Version control, caches, and temporary files of editors.
 fn is_passing(name: &str) -> bool {
     matches!(name, ".git" | "__pycache__" | ".venv" | "node_modules" | "4913")
         || name.ends_with('~')
         || [".pyc", ".swp", ".swx", ".tmp", ".sqlite3"].iter().any(|it| name.ends_with(it))
 }
 
-/// The files that are new, other, or gone.
+/// The new, changed and deleted files.
 pub fn changed(before: &Stamps, now: &Stamps) -> Vec<PathBuf> {
     let new = now.iter().filter(|(path, stamp)| before.get(*path) != Some(stamp)).map(|(path, _)| path.clone());
     let gone = before.keys().filter(|path| !now.contains_key(*path)).cloned();
     new.chain(gone).collect()
 }
 
-/// One file that asks for an image makes the decision for all; one that `ignore` keeps out of the image asks for nothing.
+/// If one file needs an image, all do. A file that `ignore` excludes from the image needs nothing.
 pub fn decide(source: &Path, project: &Path, ignore: Option<&Ignore>, changed: &[PathBuf]) -> Decision {
     for path in changed {
         let Ok(relative) = path.strip_prefix(source) else {
@@ -97,7 +97,7 @@ pub fn decide(source: &Path, project: &Path, ignore: Option<&Ignore>, changed: &
     Decision::Sync
 }
 
-/// Whether a staged file may go into a pod.
+/// Whether a file can be copied into a pod.
 pub fn goes(name: &str) -> bool {
     let path = Path::new(name);
     let is_in = |folder: &str| path.components().any(|it| it.as_os_str() == folder);

@@ -1,4 +1,4 @@
-//! The build itself, by the builder that was chosen.
+//! Builds the image with the chosen builder.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -26,16 +26,16 @@ use crate::{
     tool::BUILD_LIMIT,
 };
 
-/// The Dockerfile's name in the context, which nobody's source has.
+/// The Dockerfile's name in the context, which no source uses.
 const DOCKERFILE: &str = ".pocdeploy.Dockerfile";
 
-/// Whether docker's own client is there with its buildx plugin.
+/// Whether docker's client with its buildx plugin is installed.
 pub(super) fn has_client(env: &Scope<'_>, engine: &Engine) -> Result<bool> {
     let sh = env.tools.shell(&env.project)?;
     env.tools.is_ok(env.id, cmd!(sh, "docker buildx version").env("DOCKER_HOST", &engine.host))
 }
 
-/// Builds the image and gives it the reference as its name.
+/// Builds the image and names it by the reference.
 pub(super) fn build(env: &Scope<'_>, want: &Fingerprint, reference: &str) -> Result<()> {
     let engine = env.engine()?;
     let (file, text) = read(env)?;
@@ -44,7 +44,7 @@ pub(super) fn build(env: &Scope<'_>, want: &Fingerprint, reference: &str) -> Res
     if !matches!(choice, Choice::Client { .. }) {
         pull_bases(env, engine, &file, &args)?;
     }
-    // Without a network nothing is reached through a proxy either.
+    // Without a network, proxies are useless.
     if env.service.build_network {
         args.extend(engine.proxies()?);
     }
@@ -105,7 +105,7 @@ fn request(
     }
 }
 
-/// The context: the application without what its `.dockerignore` names, and what the tool adds, which no such file keeps out.
+/// The context: the application without the files that its `.dockerignore` excludes, and the files that the tool adds.
 fn context(env: &Scope<'_>, dockerfile: &str) -> Result<Vec<Root>> {
     let mut out = vec![Root { path: env.stage(), name: String::new(), ignore: ignore(env)? }];
     if env.wheels().is_dir() {
@@ -115,15 +115,14 @@ fn context(env: &Scope<'_>, dockerfile: &str) -> Result<Vec<Root>> {
     if pins.is_file() {
         out.push(Root::whole(pins, "requirements.txt"));
     }
-    // Added last: a Dockerfile of the application's own gives way to the one that the configuration names.
+    // Added last, so that it replaces a Dockerfile of the application.
     let path = env.own("Dockerfile");
     record::write_file(&path, dockerfile.as_bytes())?;
     out.push(Root::whole(path, DOCKERFILE));
     Ok(out)
 }
 
-/// Pulls what the Dockerfile starts from and the engine lacks, with the credentials of docker's configuration: a builder that is reached
-/// through the engine has none of its own.
+/// Pulls missing base images with the credentials of docker's configuration, since the engine's builder has no credentials.
 fn pull_bases(env: &Scope<'_>, engine: &Engine, file: &Dockerfile, args: &BTreeMap<String, String>) -> Result<()> {
     for base in dockerfile::bases(file, args) {
         let reference = with_tag(&base.reference);
@@ -143,18 +142,18 @@ fn pull_bases(env: &Scope<'_>, engine: &Engine, file: &Dockerfile, args: &BTreeM
     Ok(())
 }
 
-/// An engine that is asked for a name without a tag pulls all tags.
+/// For a name without a tag, the engine would pull all tags.
 fn with_tag(reference: &str) -> String {
     let last = reference.rsplit('/').next().unwrap_or(reference);
     if last.contains([':', '@']) { reference.to_owned() } else { format!("{reference}:latest") }
 }
 
-/// What `docker login` is told: nothing for Docker Hub.
+/// The argument of `docker login`: empty for Docker Hub.
 fn host(reference: &str) -> &str {
     reference.split_once('/').map(|it| it.0).filter(|it| it.contains(['.', ':'])).unwrap_or_default()
 }
 
-/// By docker's own client, from a folder: what it reads from its input, a frontend cannot read a second time.
+/// Builds with docker's client from a folder, since a frontend cannot read a context from standard input a second time.
 fn by_client(
     env: &Scope<'_>,
     engine: &Engine,
@@ -168,11 +167,11 @@ fn by_client(
     lay_out(env, &folder)?;
     let dockerfile = env.own("Dockerfile");
     record::write_file(&dockerfile, text.as_bytes())?;
-    // What stays out was left out above; this file keeps the client from doing it again, with what the tool added.
+    // Files were excluded above. With this empty file the client does not exclude the tool's files.
     record::write_file(&env.own("Dockerfile.dockerignore"), b"")?;
     let sh = env.tools.shell(&env.project)?;
     let arguments = arguments(&dockerfile, &folder, reference, env.service.build_network, args.keys(), labels);
-    // The values of build arguments stay out of the command line, which other users of this machine can see.
+    // Build arguments are passed in the environment, since other users can see the command line.
     let command = cmd!(sh, "docker {arguments...}").env("DOCKER_HOST", &engine.host).envs(args).env("BUILDX_BUILDER", "default");
     let built = env.tools.run_watched(env.id, command, BUILD_LIMIT, on_line);
     fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
@@ -196,7 +195,7 @@ fn arguments<'a>(
     out
 }
 
-/// The context as a folder.
+/// Writes the context to a folder.
 fn lay_out(env: &Scope<'_>, folder: &Path) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("remove {}", folder.display()))?;
@@ -226,8 +225,7 @@ fn lay_out(env: &Scope<'_>, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The Dockerfile with one more instruction: for the classic builder each label that it is told beside the file is a step, and a
-/// container, of its own.
+/// The Dockerfile with a LABEL instruction, since the classic builder runs a step and a container for each label given as an option.
 fn labelled(dockerfile: &str, labels: &BTreeMap<String, String>) -> String {
     let quoted = |value: &str| format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"").replace('$', "\\$"));
     let pairs: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={}", quoted(value))).collect();

@@ -1,4 +1,4 @@
-//! Which builder makes the image, and what none of them can make: told with its line, before anything is built.
+//! Chooses the builder of the image, and reports what no builder supports, with its line, before anything is built.
 
 use anyhow::Result;
 
@@ -8,23 +8,23 @@ use crate::{
     errors::{Code, Problem},
 };
 
-/// Who builds.
+/// The builder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Choice {
     /// The engine's classic builder.
     Classic,
-    /// The BuildKit inside the engine, with the frontend that it brings.
+    /// The engine's own BuildKit, with its built-in frontend.
     BuildKit,
-    /// docker's own client with its buildx plugin, which answers for keys and, where it `fetches`, gets the frontend that the file names.
+    /// docker's client with its buildx plugin, which provides secrets and, if it `fetches`, pulls the frontend that the file names.
     Client { fetches: bool },
 }
 
-/// The part of the answer that needs no engine: whether any will do.
+/// Whether any builder supports the file, which is known without an engine.
 pub(super) fn is_plain(file: &Dockerfile) -> bool {
     needs(file).is_empty() && file.syntax.as_ref().is_none_or(is_stock)
 }
 
-/// Chooses for a file that messages call `name`; `has_client` is asked only where the engine alone is not enough.
+/// Chooses for a file; `name` is for messages. `has_client` is called only if the engine's builder is not sufficient.
 pub(super) fn choose(file: &Dockerfile, name: &str, builder: &Builder, has_client: impl FnOnce() -> Result<bool>) -> Result<Choice> {
     let needs = needs(file);
     if let Some((need, why)) = needs.iter().find_map(|it| if let Ask::Never(why) = it.ask { Some((it, why)) } else { None }) {
@@ -94,7 +94,7 @@ fn refuse_frontend<T>(name: &str, syntax: &Syntax, why: &str) -> Result<T> {
     refuse(name, syntax.line, &what, "remove the line, or name `docker/dockerfile:1`, which every BuildKit brings")
 }
 
-/// Whether a `# syntax=` line names the frontend that engines bring with them, in whichever stable version.
+/// Whether `# syntax=` names the engine's built-in frontend in any stable version.
 fn is_stock(syntax: &Syntax) -> bool {
     let image = syntax.image.split('@').next().unwrap_or_default();
     let (name, tag) = image.rsplit_once(':').unwrap_or((image, "1"));
@@ -102,10 +102,10 @@ fn is_stock(syntax: &Syntax) -> bool {
     name.trim_start_matches("docker.io/") == "docker/dockerfile" && is_stable
 }
 
-/// The text for an engine's own frontend: without the line that would make it ask a registry for the same. Lines keep their numbers.
+/// The text without its `# syntax=` line, for which an engine would ask a registry. Line numbers stay the same.
 pub(super) fn without_syntax(text: &str, file: &Dockerfile) -> String {
     let Some(syntax) = &file.syntax else { return text.to_owned() };
-    // A directive below stays one only if what stands above it is one, too.
+    // A directive is one only if all lines above it are directives, too.
     let line = |(index, line): (usize, &str)| if index + 1 == syntax.line { "# pocdeploy=engine".to_owned() } else { line.to_owned() };
     text.lines().enumerate().map(line).collect::<Vec<_>>().join("\n")
 }

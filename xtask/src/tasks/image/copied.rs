@@ -1,4 +1,4 @@
-//! What a Dockerfile copies and the application does not have: told before a builder gets that far.
+//! Finds sources of COPY and ADD that the application does not have, before the build.
 
 use std::path::Path;
 
@@ -7,10 +7,10 @@ use crate::{
     fingerprint::Fingerprint,
 };
 
-/// What the tool itself puts into a context.
+/// The tool's own files in a context.
 const ADDED: [&str; 2] = ["wheels", "requirements.txt"];
 
-/// One source of a COPY or ADD that is not in the context.
+/// A missing source of a COPY or ADD.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Missing {
     pub(super) line: usize,
@@ -19,20 +19,20 @@ pub(super) struct Missing {
     pub(super) source: String,
 }
 
-/// The first source that the context lacks. `context` names its files below `app/`. Names with wildcards or variables are left to the
-/// builder, and so are files whose stages it may pass over.
+/// The first source that the context lacks. `context` names its files below `app/`. Ignores names with wildcards or variables, and stages
+/// that the builder may skip.
 pub(super) fn missing(file: &Dockerfile, context: &Fingerprint) -> Option<Missing> {
     let stages = file.instructions.iter().filter(|it| it.name == "FROM").count();
     let has = |source: &str| {
         let name = format!("app/{source}");
         let below = format!("{name}/");
-        // A file among the folders of the name is a link, which the builder follows.
+        // A file in the place of a parent folder is a symbolic link, which the builder follows.
         context
             .parts
             .iter()
             .any(|(it, _)| *it == name || it.starts_with(&below) || name.strip_prefix(it.as_str()).is_some_and(|it| it.starts_with('/')))
     };
-    // With one stage everything is built; with more, what all of them need is needed by the last too only if it is used.
+    // With several stages, an instruction matters only if its stage is used.
     let is_built = |instruction: &Instruction| stages == 1 || is_of_used_stage(file, instruction.line);
     for instruction in file.instructions.iter().filter(|it| ["COPY", "ADD"].contains(&it.name.as_str()) && is_built(it)) {
         if instruction.flag("from").next().is_some() || instruction.heredoc.is_some() {
@@ -57,7 +57,7 @@ fn sources(instruction: &Instruction) -> Vec<String> {
     words.split_last().map(|(_, sources)| sources.to_vec()).unwrap_or_default()
 }
 
-/// Whether the line belongs to the last stage, or to one that another names.
+/// Whether the line belongs to the last stage, or to one that another stage uses.
 fn is_of_used_stage(file: &Dockerfile, line: usize) -> bool {
     let froms: Vec<&Instruction> = file.instructions.iter().filter(|it| it.name == "FROM").collect();
     let Some(index) = froms.iter().rposition(|it| it.line <= line) else { return false };
@@ -72,7 +72,7 @@ fn is_of_used_stage(file: &Dockerfile, line: usize) -> bool {
     index + 1 == froms.len() || file.instructions.iter().any(uses)
 }
 
-/// Words for why: the file is there and kept out, or it is not there at all.
+/// The reason: the file is excluded, or does not exist.
 pub(super) fn why(missing: &Missing, stage: &Path) -> &'static str {
     if stage.join(&missing.source).exists() { "the application's .dockerignore keeps it out" } else { "the application has no such file" }
 }

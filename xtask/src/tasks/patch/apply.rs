@@ -1,4 +1,4 @@
-//! Applying one patch to the staged tree. The result depends on the tree and the patch only: no setting of user or system counts.
+//! Applies one patch to the copied tree. The result depends on tree and patch only, not on git's settings.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -12,10 +12,10 @@ use crate::{
     regular,
 };
 
-/// Applies the patch; of a mailbox with several mails, each to what the one before made, as `git am` does.
+/// Applies the patch; for a mailbox, one mail after the other, as `git am` does.
 pub(super) fn patch(env: &Scope<'_>, patch: &Patch, tree: &Path) -> Result<()> {
     let bytes = regular::read(&patch.path).with_context(|| format!("read patch {}", patch.path.display()))?;
-    // Beside the tree: what git writes there never meets the application.
+    // Outside the tree, so that git's temporary files never get into the application.
     let parts = env.own("patch.parts");
     remove(&parts)?;
     fs::create_dir_all(&parts).with_context(|| format!("create {}", parts.display()))?;
@@ -64,7 +64,7 @@ fn mails(env: &Scope<'_>, patch: &Patch, bytes: &[u8], parts: &Path) -> Result<V
     Ok(out)
 }
 
-/// Applies a diff, in as many steps as it needs; how many files it changes.
+/// Applies a diff in as many steps as necessary; returns the number of changed files.
 fn diff(env: &Scope<'_>, patch: &Patch, bytes: &[u8], tree: &Path, parts: &Path) -> Result<usize> {
     if let Some(what) = steps::not_understood(bytes) {
         return Err(Problem::new(format!("patch {} is refused: {what}", patch.name))
@@ -80,7 +80,7 @@ fn diff(env: &Scope<'_>, patch: &Patch, bytes: &[u8], tree: &Path, parts: &Path)
         fs::write(&file, steps::with_the_files_line_ends(&step, tree)).context("write a step of the patch")?;
         let sh = env.tools.shell(tree)?;
         let strip = format!("-p{}", step.strip);
-        // What git cannot read fails below, in git's words.
+        // If git cannot read it, the next call fails with git's message.
         if let Ok(listed) = env.tools.read(env.id, alone(cmd!(sh, "git apply --numstat -z {strip} {file}"), tree)) {
             same_names(patch, &step.files, &listed)?;
         }
@@ -98,7 +98,7 @@ fn diff(env: &Scope<'_>, patch: &Patch, bytes: &[u8], tree: &Path, parts: &Path)
     Ok(changes)
 }
 
-/// Refuses a patch of which git would write other files than those that were checked.
+/// Rejects a patch whose files, according to git, differ from the checked ones.
 fn same_names(patch: &Patch, files: &[FilePatch], listed: &str) -> Result<()> {
     let git: BTreeSet<&str> = listed.split('\0').filter_map(|it| it.splitn(3, '\t').nth(2)).collect();
     let ours: BTreeSet<&str> = files.iter().filter_map(FilePatch::result).collect();
@@ -113,18 +113,18 @@ fn same_names(patch: &Patch, files: &[FilePatch], listed: &str) -> Result<()> {
         .into())
 }
 
-/// Git without a repository, and without any setting of user, system or environment: with `core.autocrlf` it would write other bytes.
+/// git without a repository and without settings of system, user and environment: for example, `core.autocrlf` would change the bytes.
 fn alone<'a>(mut command: Cmd<'a>, folder: &Path) -> Cmd<'a> {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GIT_")) {
         command = command.env_remove(name);
     }
     let none = folder.join(".none");
     command
-        // The staged tree lies inside the project's own repository: git must not look for it upwards, or it would take the paths as
-        // that repository's and change nothing.
+        // The tree is inside the project's repository. git must not find that repository, or it would interpret paths relative to it and
+        // change nothing.
         .env("GIT_CEILING_DIRECTORIES", folder.parent().unwrap_or(folder))
         .env("GIT_CONFIG_NOSYSTEM", "1")
-        // From git 2.32 on; an older one finds the user's file through the two folders.
+        // For git 2.32 and newer; an older git does not find the user's file because of the two folders.
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .env("HOME", &none)
         .env("XDG_CONFIG_HOME", &none)

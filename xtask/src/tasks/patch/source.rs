@@ -1,4 +1,4 @@
-//! Which files of the source belong to the application: no history, no caches, no local database, and nothing of this tool's own.
+//! The files of the source that belong to the application: without version control, caches, local databases and this tool's files.
 
 use std::{
     fs,
@@ -16,16 +16,16 @@ use crate::{
     tasks::requirements,
 };
 
-/// What is staged.
+/// The files to copy.
 #[derive(Debug, Default)]
 pub(crate) struct Source {
-    /// Relative and whole paths of files and links, in name order.
+    /// Relative and absolute paths of files and symbolic links, sorted.
     pub(crate) files: Vec<(PathBuf, PathBuf)>,
-    /// A sentence for each entry that is passed over and that a person may miss.
+    /// A sentence for each skipped entry that users may miss.
     pub(crate) notes: Vec<String>,
 }
 
-/// The files of `frontend.path`. FIFOs, sockets and devices are passed over: a read of one may never end.
+/// The files of `frontend.path`. Skips FIFOs, sockets and devices, since reading one may never end.
 pub(crate) fn files(env: &Scope<'_>) -> Result<Source> {
     let root = env.path(&env.service.path);
     let own = own_paths(env);
@@ -50,7 +50,7 @@ pub(crate) fn files(env: &Scope<'_>) -> Result<Source> {
     Ok(out)
 }
 
-/// Whether an entry of the source is looked at, by its name alone.
+/// Whether an entry may belong to the application, by its name alone.
 fn belongs(entry: &DirEntry) -> bool {
     let name = entry.file_name().to_string_lossy();
     let is_cache =
@@ -59,8 +59,8 @@ fn belongs(entry: &DirEntry) -> bool {
     entry.depth() == 0 || !(is_cache || is_product || entry.path().ends_with(layout::WORK))
 }
 
-/// The project's entries that are this tool's, as they lie in the application where the project's own folder is the application. They
-/// change with its runs, and its configuration may hold secrets.
+/// This tool's files inside the application, if the project's folder is the application. They change in runs, and the configuration may
+/// contain secrets.
 pub(crate) fn own_paths(env: &Scope<'_>) -> Vec<PathBuf> {
     let root = env.path(&env.service.path);
     let pins = env.path(&env.service.requirements);
@@ -68,18 +68,18 @@ pub(crate) fn own_paths(env: &Scope<'_>) -> Vec<PathBuf> {
     if requirements::is_generated(&pins) {
         own.push(pins);
     }
-    // `project/.` and `project` are one folder: compared as the file system knows them, returned as a walk writes them.
+    // `project/.` and `project` are the same folder: compared by the file system, returned as a walk writes them.
     let Ok(whole) = root.canonicalize() else { return Vec::new() };
     let inside = |it: &PathBuf| Some(root.join(it.canonicalize().ok()?.strip_prefix(&whole).ok()?));
     own.iter().filter_map(inside).filter(|it| *it != root).collect()
 }
 
-/// The paths that a `.gitmodules` names.
+/// The paths in a `.gitmodules`.
 fn submodules(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter_map(|it| it.trim().strip_prefix("path")?.trim_start().strip_prefix('=')).map(|it| it.trim().trim_matches('"'))
 }
 
-/// Submodules of a `.gitmodules` whose folder is empty or not there.
+/// Submodules whose folder is empty or missing.
 fn missing_submodules(file: &Path, root: &Path) -> Vec<String> {
     let text = regular::read_to_string(file).unwrap_or_default();
     let folder = file.parent().unwrap_or(root);
@@ -93,7 +93,7 @@ fn missing_submodules(file: &Path, root: &Path) -> Vec<String> {
         .collect()
 }
 
-/// The error for a source without files; an uninitialised submodule is the usual reason.
+/// The error for a source without files; a submodule that was not fetched is the usual reason.
 pub(crate) fn nothing(env: &Scope<'_>) -> anyhow::Error {
     let source = env.path(&env.service.path);
     let whole = source.canonicalize().unwrap_or(source);

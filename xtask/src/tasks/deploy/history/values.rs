@@ -1,8 +1,8 @@
-//! The Secrets of earlier revisions, which a ConfigMap must not hold: each content once, in a Secret of the history's own.
+//! The contents of Secrets in earlier revisions: each once, in the history's own Secret.
 //!
-//! Reading ConfigMaps is a right that many accounts have; reading Secrets is not. So the ConfigMap names a Secret of the user's by
-//! kind, name and a number, and the Secret `pocdeploy-history` holds the whole object under that number. Numbers stay: where a
-//! write is cut off between the two objects, each number that the ConfigMap names still means the same content.
+//! Many accounts may read ConfigMaps, few may read Secrets. So the ConfigMap has only kind, name and a number of a user's Secret, and the
+//! Secret `pocdeploy-history` has the whole object under this number. Numbers never change their meaning, so an interruption between the
+//! two writes does no harm.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::{
     tasks::deploy::history::{NAME, Revision},
 };
 
-/// The field of a named object that says under which number its content is kept.
+/// The field with the number of the stored content.
 const NUMBER: &str = "kept-as";
 
 /// Contents by number.
@@ -24,7 +24,7 @@ const NUMBER: &str = "kept-as";
 pub(super) struct Values(BTreeMap<u32, Value>);
 
 impl Values {
-    /// Puts the contents back into the revisions. Asks the cluster only where a revision names one.
+    /// Adds the contents to the revisions. Reads the Secret only if a revision refers to it.
     pub(super) fn read(cluster: &Cluster, namespace: &str, revisions: &mut [Revision]) -> Result<Values> {
         if !revisions.iter().flat_map(|it| &it.objects).any(is_withheld) {
             return Ok(Values::default());
@@ -39,10 +39,10 @@ impl Values {
         Ok(values)
     }
 
-    /// Those that the revisions consist of, with their numbers as they were and new ones for what is new.
+    /// The contents of these revisions: known ones with their numbers, new ones with new numbers.
     pub(super) fn of<'a>(&self, revisions: impl Iterator<Item = &'a Revision>) -> Values {
         let objects: Vec<&Value> = revisions.flat_map(|it| &it.objects).filter(|it| it["kind"] == "Secret").collect();
-        // The number of a content that is gone is not given to another.
+        // The number of a lost content is not used again.
         let used = objects.iter().filter_map(|it| number(it)).chain(self.0.keys().copied());
         let mut next = used.max().unwrap_or_default() + 1;
         let mut out = BTreeMap::new();
@@ -59,7 +59,7 @@ impl Values {
         Values(out)
     }
 
-    /// The revision as a ConfigMap may hold it.
+    /// The revision for the ConfigMap, without contents.
     pub(super) fn without(&self, revision: &Revision) -> Revision {
         let mut out = revision.clone();
         for object in out.objects.iter_mut().filter(|it| it["kind"] == "Secret" && !is_withheld(it)) {
@@ -73,10 +73,10 @@ impl Values {
         out
     }
 
-    /// Must come before the ConfigMap that names them.
+    /// Must be called before the ConfigMap is written.
     pub(super) fn write(&self, before: &Values, cluster: &Cluster, namespace: &str, instance: &str) -> Result<()> {
         if self.0.is_empty() {
-            // Whether there is one is known without asking: only a named content leads to it.
+            // Whether the Secret exists is known without a request: only a stored content creates it.
             return if before.0.is_empty() { Ok(()) } else { cluster.delete(&id(namespace)) };
         }
         let mut data = Map::new();
@@ -101,7 +101,7 @@ impl Values {
     }
 }
 
-/// Whether only the name of a Secret is known: its content was not given to the ConfigMap, and is gone where it stays so.
+/// Whether only the Secret's name is known: its content was not in the ConfigMap, and was not found.
 pub(super) fn is_withheld(object: &Value) -> bool {
     number(object).is_some()
 }
@@ -119,7 +119,7 @@ fn parse(secret: &Value) -> Result<Values> {
     for (name, encoded) in secret["data"].as_object().into_iter().flatten() {
         let Ok(number) = name.parse() else { continue };
         let bytes = STANDARD.decode(encoded.as_str().unwrap_or_default()).with_context(|| format!("decode entry {name}"))?;
-        // The parser's own error would quote the value.
+        // The parser's error would quote the value.
         let content = serde_json::from_slice(&bytes).map_err(|_| anyhow::anyhow!("entry {name} is no JSON"))?;
         out.insert(number, content);
     }
@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(written.objects[0], settings);
         let name = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "mail", "namespace": "n" }, NUMBER: 1 });
         assert_eq!(written.objects[1], name);
-        // One whose content is gone stays a name, and its number is not given away.
+        // A Secret with lost content keeps its name, and its number is not reused.
         let again = Values::default().of([&written, &revision(vec![secret("bmV3")])].into_iter());
         assert_eq!(again.0.keys().collect::<Vec<_>>(), [&2]);
         assert_eq!(again.without(&written), written);
