@@ -146,7 +146,7 @@ fn deleting_needs_consent_without_a_terminal() {
 #[test]
 fn a_task_alone_asks_for_what_it_needs_and_makes_none_of_it() {
     let project = Project::new();
-    project.run(&["requirements", "--only"]).ends_with(1).says("requirements needs patch, which is not there: not done yet");
+    project.run(&["requirements", "--only"]).ends_with(1).says("requirements needs patch, whose product is missing: not done yet");
     assert!(!project.root.join("target/pocdeploy/app").exists());
     project.run(&["patch", "--only"]).ends_with(0);
     assert!(project.root.join("target/pocdeploy/app").exists());

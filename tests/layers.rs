@@ -27,7 +27,7 @@ const LAYERS: [&[&str]; 20] = [
 ];
 
 fn row(module: &str) -> usize {
-    LAYERS.iter().position(|it| it.contains(&module)).unwrap_or_else(|| panic!("{module} stands in no row of tests/layers.rs"))
+    LAYERS.iter().position(|it| it.contains(&module)).unwrap_or_else(|| panic!("{module} is in no row of tests/layers.rs"))
 }
 
 /// The top-level module of a file.

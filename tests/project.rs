@@ -4,6 +4,7 @@
 
 mod documents;
 mod layers;
+mod words;
 
 use std::{
     fs,
@@ -64,7 +65,7 @@ fn the_shipped_configuration_is_the_defaults_and_the_examples_text() {
 
 #[test]
 fn the_schema_for_editors_is_what_the_types_say_and_the_configuration_points_to_it() {
-    assert!(read(schema::PLACE) == schema::text(), "write it anew: cargo xtask config schema > {}", schema::PLACE);
+    assert!(read(schema::PLACE) == schema::text(), "write it again: cargo xtask config schema > {}", schema::PLACE);
     assert!(read("Pocdeploy.toml").starts_with(&format!("#:schema ./{}\n", schema::PLACE)));
 }
 

@@ -119,7 +119,7 @@ fn a_second_create_pushes_and_writes_nothing() {
     assert_eq!(world.engine.pushed(), pushed);
     let plan = world.run(&["plan"]);
     assert!(plan.stdout.contains("\nnothing to do\n"), "{}", plan.stdout);
-    assert!(!plan.stdout.contains("thrown away"), "{}", plan.stdout);
+    assert!(!plan.stdout.contains("disposable"), "{}", plan.stdout);
     world.run(&["url"]).ends_with(0);
 }
 

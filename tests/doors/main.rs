@@ -8,6 +8,7 @@ mod create;
 mod delete;
 mod evidence;
 mod existing;
+mod extending;
 mod hints;
 mod history;
 mod image;

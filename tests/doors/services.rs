@@ -52,7 +52,7 @@ fn what_a_service_lacks_or_has_twice_is_refused_before_anything_is_made() {
     world.run(&["create", "--yes"]).ends_with(3).says("services.worker has no manifests: there is no folder deploy/worker");
     let twin = WORKER.replace("name: worker}\nspec", "name: polls-frontend}\nspec");
     let world = with_worker(worker, &twin);
-    world.run(&["create", "--yes"]).ends_with(3).says("an object stands twice").says("deploy/worker/all.yaml");
+    world.run(&["create", "--yes"]).ends_with(3).says("a duplicate object").says("deploy/worker/all.yaml");
     assert_eq!(world.cluster.writes(), Vec::<String>::new());
     let world = with_worker(worker, WORKER);
     world.run(&["create", "--yes", "--from", "image/api"]).ends_with(2).says("there is no task image/api; there is image");

@@ -101,10 +101,10 @@ fn changes_reach_a_running_instance_and_broken_ones_do_not() {
         views.write("def broken(:\n");
         dev.wait_until_it_says("runs the code from before: polls/views.py:1");
         assert!(web::get(&url).unwrap().contains(&format!("sync-{}", UPDATES - 1)));
-        views.answer("mended");
-        web::wait_for(&url, "mended", Instant::now(), Duration::from_secs(60));
+        views.answer("repaired");
+        web::wait_for(&url, "repaired", Instant::now(), Duration::from_secs(60));
         dev.interrupt().ends_with(0);
-        assert!(web::get(&url).unwrap().contains("mended"), "the image has not what the pod had");
+        assert!(web::get(&url).unwrap().contains("repaired"), "the image has not what the pod had");
         let replicas =
             bench.kubectl("-n polls get deployment polls-frontend -o jsonpath={.spec.replicas}{.spec.template.spec.initContainers}");
         assert_eq!(replicas, "2", "the deployment is not as update makes it");

@@ -13,11 +13,11 @@ use crate::bench::{Bench, Ran};
 /// A healthy instance is inspected, changed, and left healthy.
 pub(crate) fn look_inside(bench: &Bench, url: &str) {
     let objects = bench.step("validate finds a new instance healthy, in all its forms", || healthy(bench));
-    bench.step("each object that somebody altered is named by validate with those before it, and create puts all right", || {
+    bench.step("each changed object is named by validate with those before it, and create puts all right", || {
         let mut altered = Vec::new();
         for object in &objects {
             bench.kubectl(&format!("annotate {} example.com/theirs=stays --overwrite", object.kubectl()));
-            bench.kubectl(&format!("label {} dev.pocdeploy/instance=somebody --overwrite", object.kubectl()));
+            bench.kubectl(&format!("label {} dev.pocdeploy/instance=other --overwrite", object.kubectl()));
             altered.push((object.shown.clone(), "object".to_owned()));
             assert_eq!(failed(&validate(bench, 5)), altered);
         }
@@ -29,7 +29,7 @@ pub(crate) fn look_inside(bench: &Bench, url: &str) {
         }
     });
     bench.step("what others add is no drift, and stays", || sidecar(bench, url));
-    bench.step("an object that somebody deleted is the one that validate names, and create brings it back", || {
+    bench.step("a deleted object is the one that validate names, and create brings it back", || {
         for object in objects.iter().filter(|it| !it.holds_others()) {
             bench.kubectl(&format!("delete {} --wait=true", object.kubectl()));
             let checks = validate(bench, 5);

@@ -37,7 +37,7 @@ fn ask(agent: &ureq::Agent, url: &str) -> Result<String, String> {
     answer.body_mut().read_to_string().map_err(|it| it.to_string())
 }
 
-/// Two clients that keep their connection, and two that connect anew for each request.
+/// Two clients that keep their connection, and two that open a new connection for each request.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     visitors: Vec<JoinHandle<(usize, Vec<String>)>>,

@@ -58,7 +58,7 @@ impl Project {
 
 pub(crate) const PATCH: &str = "\
 From 0000000000000000000000000000000000000000 Mon Sep 17 00:00:00 2001
-From: Somebody <somebody@example.invalid>
+From: Author <author@example.invalid>
 Subject: [PATCH] Switch debugging off
 
 ---

@@ -160,7 +160,7 @@ impl Cluster {
     ) -> Result<()> {
         self.wait_for(env, task, wait, || match self.get(id)? {
             Some(object) => Ok(verdict(&object)),
-            None => Ok(Verdict::NotYet(format!("{id} is not there"))),
+            None => Ok(Verdict::NotYet(format!("{id} does not exist"))),
         })
     }
 }

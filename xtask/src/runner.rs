@@ -163,7 +163,7 @@ fn bring_about(env: &Env, task: &dyn Task) -> Result<()> {
             Ok(())
         }
         Probe::Stale(reason) => {
-            Err(Problem::new(format!("it ran to its end, but its product is not there: {reason}")).code(Code::NoProduct).into())
+            Err(Problem::new(format!("it ended without an error, but its product is missing: {reason}")).code(Code::NoProduct).into())
         }
     }
 }
@@ -185,7 +185,7 @@ fn take_as_it_is(env: &Env, task: &dyn Task, treatment: Treatment) -> Result<()>
         Err(error) => format!("{error:#}"),
     };
     let problem = match &env.options.extent {
-        Extent::Only(task) => Problem::new(format!("{} needs {}, which is not there: {why}", task.name(), id.name()))
+        Extent::Only(task) => Problem::new(format!("{} needs {}, whose product is missing: {why}", task.name(), id.name()))
             .code(Code::NeedsOther)
             .hint("without --only it is made on the way"),
         Extent::Planned(_) => Problem::new(format!("the plan has nothing to do for {}, and now there is: {why}", id.name()))

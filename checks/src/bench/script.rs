@@ -70,7 +70,7 @@ impl<'a> Script<'a> {
             operator,
             postgresql,
         };
-        // Left behind by a run that was cut off.
+        // The leftover of an interrupted run.
         script.delete()?;
         Ok(script)
     }

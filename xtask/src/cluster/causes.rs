@@ -155,7 +155,7 @@ fn setting_absent(it: &Symptom) -> Option<String> {
         ],
     )?;
     let absent = ["not found", "couldn't find key", "non-existent"].iter().any(|word| said.contains(word));
-    absent.then(|| format!("a Secret or ConfigMap, or a key in one, is not there: {said}"))
+    absent.then(|| format!("a Secret or ConfigMap, or a key in one, does not exist: {said}"))
 }
 
 fn pressure(it: &Symptom) -> Option<String> {

@@ -99,7 +99,7 @@ fn end_of(der: &[u8]) -> Result<Timestamp> {
 
 /// Tag, content and remaining bytes of the first DER element.
 fn element(der: &[u8]) -> Result<(u8, &[u8], &[u8])> {
-    let short = || Problem::new("a certificate is cut off");
+    let short = || Problem::new("a certificate is truncated");
     let (&tag, rest) = der.split_first().ok_or_else(short)?;
     let (&first, mut rest) = rest.split_first().ok_or_else(short)?;
     let mut length = usize::from(first);

@@ -55,7 +55,7 @@ impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             State::Well => f.write_str("is as it should be"),
-            State::Missing => f.write_str("is not there"),
+            State::Missing => f.write_str("does not exist"),
             State::OtherInputs => f.write_str("was applied from other inputs"),
             State::NotReady(verdict) => write!(f, "is not ready: {}", verdict.why().unwrap_or_default()),
             State::Drift(changes) => {

@@ -118,7 +118,7 @@ fn finish(env: &Env, failures: Vec<anyhow::Error>, left: Vec<String>) -> Result<
     }
     env.report.event(TASK, Event::Failed { text: "not everything could be removed".to_owned() });
     std::io::stderr().flush().ok();
-    Err(Problem::new(text).code(Code::Leftovers).hint("mend the cause and run `cargo xtask delete` again: it goes on from here").into())
+    Err(Problem::new(text).code(Code::Leftovers).hint("fix the cause and run `cargo xtask delete` again: it continues from here").into())
 }
 
 fn keep(failures: &mut Vec<anyhow::Error>, result: Result<()>) {

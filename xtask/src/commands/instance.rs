@@ -50,7 +50,7 @@ pub(super) fn what_answers(env: &Env) -> Result<Answering> {
     let name = &env.instance;
     Ok(match (answers, node.finished) {
         (Ok(()), true) => Answering::Cluster { note: None },
-        (Ok(()), false) => Answering::Cluster { note: Some(format!("cluster {name} is not finished: the next `create` makes it anew")) },
+        (Ok(()), false) => Answering::Cluster { note: Some(format!("cluster {name} is not finished: the next `create` recreates it")) },
         (Err(why), true) => Answering::Node { why: format!("the API server of cluster {name} does not answer: {why:#}") },
         (Err(why), false) => {
             Answering::Node { why: format!("cluster {name} is not finished, and its API server does not answer: {why:#}") }

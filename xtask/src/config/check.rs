@@ -216,7 +216,7 @@ fn cluster(cluster: &ClusterConfig, check: &mut impl FnMut(&str, Option<String>)
 
 /// A path of the tool's own files, which cannot be the application's.
 fn own(path: &Path) -> Option<String> {
-    path.starts_with(WORK).then(|| format!("`{}` is in the folder that each run writes anew", path.display()))
+    path.starts_with(WORK).then(|| format!("`{}` is in the folder that each run overwrites", path.display()))
 }
 
 /// A package name, optionally with extras or version, or empty; not an option, URL or path.

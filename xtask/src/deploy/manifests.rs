@@ -73,7 +73,7 @@ pub fn refuse_twins<'a>(folders: impl Iterator<Item = &'a Vec<Manifest>>, home: 
             if one.object["kind"] == "Namespace" && earlier.place.file != one.place.file {
                 continue;
             }
-            let what = format!("an object stands twice:\n  {earlier}\n  {one}");
+            let what = format!("a duplicate object:\n  {earlier}\n  {one}");
             return Err(Problem::config(what).code(Code::Manifest).hint("keep one of them, or give the other a name of its own").into());
         }
     }
@@ -308,6 +308,6 @@ mod tests {
         assert_eq!(read_folder(&folder).unwrap().len(), 2);
         fs::write(folder.join("c.yaml"), "---\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n").unwrap();
         let found = read_folder(&folder).unwrap_err().to_string();
-        assert_eq!(found, "an object stands twice:\n  deploy/frontend/b.json:1: ConfigMap x\n  deploy/frontend/c.yaml:3: ConfigMap x");
+        assert_eq!(found, "a duplicate object:\n  deploy/frontend/b.json:1: ConfigMap x\n  deploy/frontend/c.yaml:3: ConfigMap x");
     }
 }

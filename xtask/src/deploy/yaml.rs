@@ -231,7 +231,7 @@ impl<'a> Reader<'a> {
             }
             let name = key_text(&key.value).map_err(|what| Fault { line, what })?;
             if let Some(earlier) = written.insert(name.clone(), line) {
-                return Err(Fault { line, what: format!("key {} stands twice: first on line {earlier}", short(&name)) });
+                return Err(Fault { line, what: format!("duplicate key {}: first on line {earlier}", short(&name)) });
             }
             let below = if place == Place::Root && name == "items" { Place::Items } else { Place::Inner };
             out.insert(name, into_value(self.node(event, &span, below)?));

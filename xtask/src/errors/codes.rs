@@ -205,11 +205,11 @@ codes! {
         causes ["the instance was not created yet, or was deleted" "it belongs to another checkout or --name: see cargo xtask ls"]
         steps ["cargo xtask create"]
     Unhealthy "E0310" "the deployment is not as it should be"
-        causes ["somebody changed or removed an object" "pods that crash or do not become ready" "the source changed since the last deployment"]
+        causes ["an object was changed or deleted by hand" "pods crash or do not become ready" "the source changed since the last deployment"]
         steps ["cargo xtask validate" "cargo xtask create: it puts right what the tool owns" "cargo xtask logs"]
     NotRestorable "E0311" "a snapshot of the database could not be put back as it is"
         causes ["a function that a generated column, index or check calls names others without their schema" "rows that a constraint of today forbids" "an extension that can no longer be had"]
-        steps ["mend what the error names: cargo xtask psql" "ALTER FUNCTION … SET search_path = public, pg_temp" "cargo xtask db snapshot --no-verify writes the file all the same"]
+        steps ["fix what the error names: cargo xtask psql" "ALTER FUNCTION … SET search_path = public, pg_temp" "write the file without this check: cargo xtask db snapshot --no-verify"]
     OperatorUnfit "E0312" "the cluster has a CloudNativePG operator that cannot serve this instance"
         causes ["it is of an old release" "it watches other namespaces only"]
         steps ["ask its owner to update it, or to let it watch the application's namespace"]

@@ -16,8 +16,8 @@ pub fn is_mail(text: &str) -> bool {
     head.first().is_some_and(|it| !it.starts_with([' ', '\t'])) && has_name && head.iter().all(|it| is_header(it))
 }
 
-/// Whether the diff is to be had only by splitting and decoding: several mails, or one that is encoded, flowed or has parts. Of any other mail
-/// the diff stands in the text as it is.
+/// Whether git must split or decode the text to get the diff: several mails, or an encoded, flowed or multipart mail. Any other mail has its
+/// diff in plain text.
 pub fn needs_decoding(text: &str) -> bool {
     let several = text.lines().filter(|it| it.starts_with("From ")).nth(1).is_some();
     is_mail(text)

@@ -128,7 +128,7 @@ impl Run {
         self.tasks.iter().filter(|it| it.outcome() == Some(outcome)).count()
     }
 
-    /// The duration; up to the last event if the run was cut off.
+    /// The duration; up to the last event of an interrupted run.
     pub fn took(&self) -> Duration {
         self.ended.unwrap_or(self.heard)
     }

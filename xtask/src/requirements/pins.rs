@@ -83,7 +83,7 @@ fn with_own_hashes(pins: &str, asked: &Asked) -> Result<String> {
         let own = asked.requirements.iter().find(|it| normal(&it.text) == name && !it.hashes.is_empty());
         let Some(own) = own else {
             let what = format!("{first} is needed, and the application's file, which pins by hash, does not have it");
-            return Err(Problem::new(what).code(Code::Requirements).hint("make the file anew with the tool that wrote it").into());
+            return Err(Problem::new(what).code(Code::Requirements).hint("make the file again with the tool that wrote it").into());
         };
         let hashes: Vec<String> = own.hashes.iter().map(|it| format!("    --hash={it}")).collect();
         out.push(format!("{first} \\\n{}", hashes.join(" \\\n")));

@@ -126,7 +126,7 @@ impl Task for Database {
             if !hastened.get() {
                 hastened.set(files::hasten(&cluster, &id)?);
             }
-            let found = cluster.get(&id)?.map_or_else(|| Verdict::NotYet(format!("{id} is not there")), |it| verdict::database(&it));
+            let found = cluster.get(&id)?.map_or_else(|| Verdict::NotYet(format!("{id} does not exist")), |it| verdict::database(&it));
             pods.judge(&cluster, &id, found)
         });
         // A hibernated or fenced database explains the failure.
@@ -140,7 +140,7 @@ impl Task for Database {
         let wait = Wait { pause: PAUSE, ..Wait::new(env, "the database's pods", ANSWER_LIMIT) };
         cluster.wait_for(env, ID, &wait, || match unready(&cluster, &id)? {
             Some(why) => Ok(Verdict::NotYet(why)),
-            None => Ok(cluster.get(&id)?.map_or_else(|| Verdict::NotYet(format!("{id} is not there")), |it| verdict::database(&it))),
+            None => Ok(cluster.get(&id)?.map_or_else(|| Verdict::NotYet(format!("{id} does not exist")), |it| verdict::database(&it))),
         })?;
         serves::wait_for_settings(env, &cluster, &id)?;
         serves::wait_for_objects(env, &cluster, &wanted.others)

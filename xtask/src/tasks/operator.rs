@@ -149,7 +149,7 @@ fn lacks_authority(cluster: &Cluster, wanted: &[Value]) -> Result<bool> {
 
 /// Restarts the operator, and waits until its webhooks have the CA and the new pod is available.
 fn restart(env: &Env, cluster: &Cluster, wanted: &[Value], deployment: &ObjectId) -> Result<()> {
-    env.note(ID, "its webhooks were made anew: restarting it, so that they learn its certificate");
+    env.note(ID, "its webhooks were recreated: restarting it, so that it sets their CA");
     for pod in cluster.list("v1", "Pod", operator::NAMESPACE, operator::LABELS)? {
         cluster.delete(&ObjectId::of(&pod)?)?;
     }

@@ -11,7 +11,7 @@ pub(super) fn text(plan: &Plan) -> String {
     for planned in &plan.tasks {
         out.push_str(&task(planned));
         if planned.task == TaskId::Cluster.name() && !plan.shortcuts.is_empty() {
-            out.push_str("    made for a cluster that is thrown away:\n");
+            out.push_str("    shortcuts of a disposable cluster:\n");
             out.extend(plan.shortcuts.iter().map(|it| format!("    - {it}\n")));
         }
     }
@@ -102,10 +102,6 @@ mod tests {
     fn what_is_fit_for_a_throw_away_cluster_only_is_named() {
         let made =
             Plan { shortcuts: vec!["no elections".to_owned()], ..plan(vec![planned("cluster", Action::Run, "there is none")], None) };
-        assert!(
-            text(&made).contains("there is none\n    made for a cluster that is thrown away:\n    - no elections\n"),
-            "{}",
-            text(&made)
-        );
+        assert!(text(&made).contains("there is none\n    shortcuts of a disposable cluster:\n    - no elections\n"), "{}", text(&made));
     }
 }

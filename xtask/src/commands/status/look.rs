@@ -125,7 +125,7 @@ fn nodes(env: &Env, cluster: &Cluster, _: &Parts) -> Result<Row> {
 
 fn operator(_: &Env, cluster: &Cluster, _: &Parts) -> Result<Row> {
     let id = ObjectId::new("apps/v1", "Deployment", operator::NAMESPACE, operator::DEPLOYMENT);
-    let Some(found) = cluster.get(&id)? else { return Ok(Row::new("operator", false, format!("{id} is not there"), json!({}))) };
+    let Some(found) = cluster.get(&id)? else { return Ok(Row::new("operator", false, format!("{id} does not exist"), json!({}))) };
     let image = text(&found, "/spec/template/spec/containers/0/image").to_owned();
     let verdict = verdict::of(&found);
     let state = verdict.why().unwrap_or("ready").to_owned();
@@ -140,7 +140,7 @@ fn tag(image: &str) -> &str {
 
 fn database(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Row> {
     let id = ObjectId::new("postgresql.cnpg.io/v1", "Cluster", &parts.database.namespace, &parts.cluster);
-    let Some(found) = cluster.get(&id)? else { return Ok(Row::new("database", false, format!("{id} is not there"), json!({}))) };
+    let Some(found) = cluster.get(&id)? else { return Ok(Row::new("database", false, format!("{id} does not exist"), json!({}))) };
     let primary = text(&found, "/status/currentPrimary");
     let instances = found.pointer("/spec/instances").and_then(Value::as_u64).unwrap_or_default();
     let ready = found.pointer("/status/readyInstances").and_then(Value::as_u64).unwrap_or_default();

@@ -90,7 +90,7 @@ fn fault(text: &str, line: usize, says: &str) {
 
 #[test]
 fn what_kubectl_drops_without_a_word_is_told_with_its_line() {
-    fault("a: 1\nb: 2\na: 3\n", 3, "key `a` stands twice: first on line 1");
+    fault("a: 1\nb: 2\na: 3\n", 3, "duplicate key `a`: first on line 1");
     fault("# c\n---\nx:\n  a: 1\n  'a': 3\n", 5, "first on line 4");
     fault("a: 1\n...\nb: 2\n", 3, "needs a `---` line");
     fault("a: 1\n--- {b: 2}\n", 2, "`{b: 2}`");

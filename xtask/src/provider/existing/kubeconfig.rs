@@ -92,7 +92,7 @@ fn choose(files: &[(PathBuf, Value)], name: &str) -> Result<Selected, String> {
     let text = |pointer: &str| context.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (cluster_name, user_name) = (text("/context/cluster"), text("/context/user"));
     let (folder, mut cluster) =
-        entry("clusters", &cluster_name).ok_or_else(|| format!("context `{name}` names cluster `{cluster_name}`, which is not there"))?;
+        entry("clusters", &cluster_name).ok_or_else(|| format!("context `{name}` names cluster `{cluster_name}`, which does not exist"))?;
     absolute(&mut cluster["cluster"], folder, &["certificate-authority"]);
     let server = cluster.pointer("/cluster/server").and_then(Value::as_str).unwrap_or_default().to_owned();
     if server.is_empty() {
@@ -101,7 +101,7 @@ fn choose(files: &[(PathBuf, Value)], name: &str) -> Result<Selected, String> {
     let mut users = Vec::new();
     if !user_name.is_empty() {
         let (folder, mut user) =
-            entry("users", &user_name).ok_or_else(|| format!("context `{name}` names user `{user_name}`, which is not there"))?;
+            entry("users", &user_name).ok_or_else(|| format!("context `{name}` names user `{user_name}`, which does not exist"))?;
         absolute(&mut user["user"], folder, &["client-certificate", "client-key", "tokenFile"]);
         // A relative path of an exec command refers to the file's folder; a bare name is looked up on PATH.
         if let Some(exec) = user.pointer_mut("/user/exec").filter(|it| it["command"].as_str().is_some_and(|it| it.contains('/'))) {
@@ -179,7 +179,7 @@ users:
     fn what_is_missing_is_named() {
         let why = |name: &str| choose(&[file(ONE)], name).err().unwrap();
         assert_eq!(why("prod"), "there is no context `prod`; there are: dev, other");
-        assert_eq!(why("other"), "context `other` names cluster `gone`, which is not there");
+        assert_eq!(why("other"), "context `other` names cluster `gone`, which does not exist");
         let without = "contexts: [{ name: a, context: { cluster: c } }]\nclusters: [{ name: c, cluster: {} }]";
         assert_eq!(choose(&[file(without)], "a").err().unwrap(), "cluster `c` has no server");
     }

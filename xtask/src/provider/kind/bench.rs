@@ -1,4 +1,4 @@
-//! What a `bench` in this project left that was cut off: found by the labels of its networks and the names of its images.
+//! The leftovers of an interrupted `bench` of this project, found by the labels of its networks and the names of its images.
 
 use std::path::Path;
 
@@ -39,7 +39,7 @@ pub(super) fn remove(env: &Env, engine: &Engine, task: TaskId) -> Result<()> {
     Ok(())
 }
 
-/// What is there of it, in words.
+/// Descriptions of its existing leftovers.
 pub(super) fn leftovers(env: &Env, engine: &Engine) -> Result<Vec<String>> {
     let mut out = Vec::new();
     for network in networks(env, engine)? {

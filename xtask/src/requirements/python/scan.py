@@ -5,7 +5,7 @@ usage: python -I scan.py APP PYTHON PACKAGES-TABLE PIPREQS-TABLE CONFIRMED
 APP             the staged application
 PYTHON          the image's Python, as 3.13
 PACKAGES-TABLE  our table of imports and their distributions
-PIPREQS-TABLE   pipreqs' own, which stands behind ours; may be absent
+PIPREQS-TABLE   pipreqs' own, used after ours; may be missing
 CONFIRMED       a JSON object of the user's own words: import -> requirement ("" for none)
 
 Result: {"known": {requirement: where}, "guessed": [{"module", "requirement", "source", "where"}], "notes": [text]}.
@@ -417,7 +417,7 @@ class Names:
                     return [(it, f"{file}:{line}", path, inner if kind != "test" else "test") for it, line, inner in entries]
                 plain = [it for it, _, _ in others if isinstance(it, str)]
                 needs = [it for it in plain if not self.settles(it, path, tree)]
-                # Something that is always there stands behind it, or nothing at all: the program does without.
+                # There is a fallback, or the program works without it.
                 spare = not needs
                 unknown = [it for it, _, _ in first if isinstance(it, str) and not self.settles(it, path, tree) and self.row(it, self.table) is None]
                 if needs and unknown and all(self.row(it, self.table) for it in needs):

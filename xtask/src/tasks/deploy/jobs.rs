@@ -50,7 +50,7 @@ pub(super) fn wait(env: &Env, cluster: &Cluster, task: TaskId, jobs: &[Value]) -
                 Verdict::NotYet(_) if is_single(&found) && has_worked(cluster, &id)? => Ok(Verdict::Yes),
                 verdict => rollout::started(cluster, &found, &labels, verdict, &patience),
             },
-            None => Ok(Verdict::NotYet(format!("{id} is not there"))),
+            None => Ok(Verdict::NotYet(format!("{id} does not exist"))),
         });
         with_evidence(done, cluster, &id.namespace, &labels)?;
     }

@@ -63,7 +63,7 @@ fn migrate(env: &Env, cluster: &Cluster, task: TaskId, job: &Value, before: impl
             Verdict::NotYet(_) if has_worked(cluster, &id)? => Ok(Verdict::Yes),
             verdict => rollout::started(cluster, &job, &labels, verdict, &patience),
         },
-        None => Ok(Verdict::NotYet(format!("{id} is not there"))),
+        None => Ok(Verdict::NotYet(format!("{id} does not exist"))),
     });
     with_evidence(done, cluster, &id.namespace, &labels)?;
     earlier_migrations(cluster, job)?.iter().try_for_each(|earlier| cluster.delete(earlier))

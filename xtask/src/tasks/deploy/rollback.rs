@@ -71,7 +71,7 @@ fn choose(revisions: &[Revision], number: Option<u32>) -> Result<&Revision> {
         }
         Outcome::Deployed => Ok(found),
         Outcome::Failed(why) => Err(Problem::new(format!("revision {number} never served: {why}")).hint(hint).into()),
-        Outcome::Started => Err(Problem::new(format!("revision {number} was cut off and never served")).hint(hint).into()),
+        Outcome::Started => Err(Problem::new(format!("revision {number} was interrupted and never served")).hint(hint).into()),
     }
 }
 
@@ -126,7 +126,7 @@ mod tests {
         ];
         check(&all, Some(1), Ok(1));
         check(&all, Some(2), Err("revision 2 never served: crash"));
-        check(&all, Some(3), Err("revision 3 was cut off and never served"));
+        check(&all, Some(3), Err("revision 3 was interrupted and never served"));
         check(&all, Some(4), Err("revision 4 is what serves now"));
         check(&all, Some(9), Err("there is no revision 9"));
     }

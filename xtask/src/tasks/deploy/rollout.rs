@@ -40,7 +40,7 @@ pub(super) fn roll_out(env: &Env, cluster: &Cluster, task: TaskId, objects: &[Va
         let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, ROLLOUT_LIMIT) };
         let ready = cluster.wait_for(env, task, &wait, || match cluster.get(&id)? {
             Some(found) => progress(cluster, &found, &labels, &patience),
-            None => Ok(Verdict::NotYet(format!("{id} is not there"))),
+            None => Ok(Verdict::NotYet(format!("{id} does not exist"))),
         });
         // Without a page, a Deployment's pods must only be available.
         let ready = ready.and_then(|()| match roles::page_of(object) {
@@ -56,7 +56,7 @@ pub(super) fn roll_out(env: &Env, cluster: &Cluster, task: TaskId, objects: &[Va
         let wait = Wait::new(env, &what, ROLLOUT_LIMIT);
         let ready = cluster.wait_for(env, task, &wait, || match cluster.get(&id)? {
             Some(found) => started(cluster, &found, &labels, verdict::of(&found), &patience),
-            None => Ok(Verdict::NotYet(format!("{id} is not there"))),
+            None => Ok(Verdict::NotYet(format!("{id} does not exist"))),
         });
         with_evidence(ready, cluster, &id.namespace, &labels)?;
     }
@@ -193,7 +193,7 @@ fn all_is_well(env: &Env, cluster: &Cluster, deployments: &[&Value], address: &A
         let id = ObjectId::of(object)?;
         let verdict = match cluster.get(&id)? {
             Some(found) => verdict::deployment(&found),
-            None => Verdict::NotYet(format!("{id} is not there")),
+            None => Verdict::NotYet(format!("{id} does not exist")),
         };
         if verdict != Verdict::Yes {
             return Ok(verdict);

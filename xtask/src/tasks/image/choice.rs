@@ -75,10 +75,10 @@ pub(super) fn choose(file: &Dockerfile, name: &str, builder: &Builder, has_clien
                 (Some(Need { line, what, .. }), _) => refuse(
                     name,
                     *line,
-                    &format!("`{what}` asks the client for a secret or a key, and docker's buildx plugin is not there to answer"),
+                    &format!("`{what}` needs a secret or an ssh key from docker's client, and its buildx plugin is not installed"),
                     "install docker's buildx plugin, or write the step without it",
                 ),
-                (None, Some(syntax)) => refuse_frontend(name, syntax, "docker's buildx plugin, which would fetch it, is not there"),
+                (None, Some(syntax)) => refuse_frontend(name, syntax, "docker's buildx plugin, which would fetch it, is not installed"),
                 (None, None) => Ok(Choice::BuildKit),
             }
         }
@@ -157,7 +157,7 @@ mod tests {
         let said = chosen("FROM x\nRUN --security=insecure x", &old(), true);
         assert!(said.contains("line 2: `RUN --security` cannot be done: the tool gives no build step the host's privileges"), "{said}");
         let said = chosen("FROM x\nRUN --mount=type=ssh x", &old(), false);
-        assert!(said.contains("`RUN --mount=type=ssh` asks the client for a secret or a key"), "{said}");
+        assert!(said.contains("`RUN --mount=type=ssh` needs a secret or an ssh key from docker's client"), "{said}");
     }
 
     #[test]

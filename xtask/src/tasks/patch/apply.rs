@@ -28,7 +28,7 @@ pub(super) fn patch(env: &Scope<'_>, patch: &Patch, tree: &Path) -> Result<()> {
     if changes == 0 {
         return Err(Problem::new(format!("patch {} holds no change", patch.name))
             .code(Code::PatchRefused)
-            .hint("write it anew with `git format-patch`: a mail program may have changed it")
+            .hint("write it again with `git format-patch`: a mail program may have changed it")
             .into());
     }
     Ok(())
@@ -69,7 +69,7 @@ fn diff(env: &Scope<'_>, patch: &Patch, bytes: &[u8], tree: &Path, parts: &Path)
     if let Some(what) = steps::not_understood(bytes) {
         return Err(Problem::new(format!("patch {} is refused: {what}", patch.name))
             .code(Code::PatchRefused)
-            .hint("git applies none of it: write the patch anew, with `git format-patch` or `diff -urN`; nothing was changed")
+            .hint("git applies none of it: write the patch again, with `git format-patch` or `diff -urN`; nothing was changed")
             .into());
     }
     let mut changes = 0;
@@ -109,7 +109,7 @@ fn same_names(patch: &Patch, files: &[FilePatch], listed: &str) -> Result<()> {
     let what = format!("patch {} is refused: git and this tool read different names from it: {}", patch.name, other.join(", "));
     Err(Problem::new(what)
         .code(Code::PatchRefused)
-        .hint("write it anew with `git format-patch` and its usual prefixes a/ and b/; nothing was changed")
+        .hint("write it again with `git format-patch` and its usual prefixes a/ and b/; nothing was changed")
         .into())
 }
 
