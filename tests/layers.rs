@@ -22,7 +22,7 @@ const LAYERS: [&[&str]; 20] = [
     &["fingerprint", "graph"],
     &["config", "dockerfile", "interrupt"],
     &["errors", "exposure"],
-    &["called"],
+    &["invocation"],
     &["carried", "layout", "probe", "redact", "regular", "terminal"],
 ];
 

@@ -32,13 +32,13 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use crate::{
-    called,
     commands::spec::{DryRun, Needs},
     config::Resolved,
     env::{Env, Options},
     errors::{self, Problem},
     flags::{self, Command, ConfigCommand, DbCommand, Flags, Global, Output, Plan, Topic},
     graph::{self as tasks_graph, TaskId},
+    invocation,
     lock::{self, Lock},
     provider::provider,
     report::{Event, Report as _, RunEvent, Waiting, choose, hub::Hub},
@@ -82,7 +82,7 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
         found => found?,
     };
     if let Some(name) = &global.name {
-        called::for_instance(name);
+        invocation::for_instance(name);
     }
     let (resolved, complaint) = match surroundings::configure(&project, &global) {
         Err(error) if spec.needs == Needs::Project => (Resolved::default(), Some(error)),

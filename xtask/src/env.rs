@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result};
 use tokio::runtime::Runtime;
 
 use crate::{
-    called, carried,
+    carried,
     config::{Config, Secret},
     engine::Engine,
     errors::{Code, Problem},
@@ -25,6 +25,7 @@ use crate::{
     fingerprint::{Fingerprint, hex},
     graph::{self, Extent, Graph, TaskId, Treatment},
     interrupt::Interrupt,
+    invocation,
     layout::WORK,
     report::{Event, Report, Waiting},
     standing::Standing,
@@ -173,7 +174,7 @@ impl Env {
 
     /// The invocation in hints, so that their commands concern this instance.
     pub fn tool(&self) -> String {
-        called::with(self.options.named.then_some(self.instance.as_str()))
+        invocation::with(self.options.named.then_some(self.instance.as_str()))
     }
 
     /// The engine that the `engine` task connected to.

@@ -9,7 +9,7 @@ use std::{fmt, io::Write as _, process::ExitCode};
 
 use serde_json::{Value, json};
 
-use crate::called;
+use crate::invocation;
 
 pub use crate::errors::codes::{Code, Group};
 
@@ -174,7 +174,7 @@ pub fn render(error: &anyhow::Error) -> String {
         last.push(format!("more: cargo xtask explain {code}\n"));
     }
     out.push_str(&format!("\n\n{}", last.concat()));
-    called::reworded(&out)
+    invocation::reworded(&out)
 }
 
 /// The exit code of the process. Prints the error to standard error, unless another program has printed it.
@@ -197,7 +197,7 @@ pub fn json(error: &anyhow::Error) -> Value {
         "code": code(error).to_string(),
         "message": format!("{error:#}"),
         "causes": error.chain().map(ToString::to_string).collect::<Vec<_>>(),
-        "hint": hint(error).map(called::reworded),
+        "hint": hint(error).map(invocation::reworded),
         "exit": exit_code(error) as u8,
     })
 }

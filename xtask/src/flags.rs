@@ -9,11 +9,11 @@ use std::{path::PathBuf, time::Duration};
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    called,
     config::ClusterType,
     errors::Code,
     flags::values::TaskParser,
     graph::{TaskId, TaskKind},
+    invocation,
     report::choose::Colour,
 };
 
@@ -32,7 +32,7 @@ pub struct Flags {
 
 /// The clap command, named as the user invoked the program: `cargo xtask` or `pocdeploy`.
 pub fn command() -> clap::Command {
-    Flags::command().name(called::program()).bin_name(called::program())
+    Flags::command().name(invocation::program()).bin_name(invocation::program())
 }
 
 /// The parsed flags. Ends the process with a message when they are wrong.

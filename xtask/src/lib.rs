@@ -2,7 +2,6 @@
 //!
 //! Modules are in layers, and use only modules of lower layers. `tests/layers.rs` has the table and checks it.
 
-pub mod called;
 pub mod carried;
 pub mod cluster;
 pub mod commands;
@@ -22,6 +21,7 @@ pub mod graph;
 pub mod host;
 pub mod images;
 pub mod interrupt;
+pub mod invocation;
 pub mod layout;
 pub mod lock;
 pub mod patch;

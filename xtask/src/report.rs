@@ -26,7 +26,7 @@ use std::{collections::BTreeMap, sync::Mutex};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{called, graph::TaskId, report::run::Run};
+use crate::{graph::TaskId, invocation, report::run::Run};
 
 pub use crate::report::{style::Took, waiting::Waiting};
 
@@ -77,7 +77,7 @@ impl Event {
             | Event::Done { text }
             | Event::Skipped { reason: text }
             | Event::Failed { text }
-            | Event::Waiting(Waiting { seen: text, .. }) => *text = called::reworded(text),
+            | Event::Waiting(Waiting { seen: text, .. }) => *text = invocation::reworded(text),
             _ => {}
         }
         self

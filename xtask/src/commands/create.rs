@@ -6,12 +6,12 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::{
-    called,
     commands::{answer, db, doctor, instance},
     env::Env,
     errors,
     flags::Output,
     graph::TaskId,
+    invocation,
     provider::provider,
     report::{
         RunEvent, Took,
@@ -77,7 +77,7 @@ pub(crate) fn print_failure(run: &Run, error: &anyhow::Error) -> Result<()> {
 /// The closing message, with the next useful commands.
 fn words(run: &Run, created: &Created) -> String {
     let Created { namespace, database_secret, .. } = created;
-    let (tool, app_secret) = (called::name(), wanted::APP_SECRET);
+    let (tool, app_secret) = (invocation::name(), wanted::APP_SECRET);
     format!(
         "{} in {}: {} ran, {} restored, {} skipped\n\n\
          look inside   {tool} status, or validate, logs, open, kubectl\n\

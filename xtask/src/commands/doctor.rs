@@ -6,11 +6,11 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use crate::{
-    called,
     doctor::{self, Check, State},
     env::Env,
     errors::{Code, Problem},
     flags::Output,
+    invocation,
 };
 
 /// `configuration` is the error of an invalid file; the checks then use the defaults.
@@ -24,7 +24,7 @@ pub(crate) fn run(env: Env, configuration: Option<anyhow::Error>, output: Output
         Output::Text => text(&checks),
         Output::Json => format!("{:#}\n", value(&checks)),
     };
-    std::io::stdout().write_all(called::reworded(&shown).as_bytes()).context("print the checks")?;
+    std::io::stdout().write_all(invocation::reworded(&shown).as_bytes()).context("print the checks")?;
     verdict(&checks)
 }
 

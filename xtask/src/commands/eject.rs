@@ -10,13 +10,12 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use crate::{
-    called,
     carried::{self, Carried},
     config::Service,
     env::find_project,
     errors::{Code, Problem},
     flags::Eject,
-    record,
+    invocation, record,
 };
 
 pub(crate) fn run(flags: &Eject, project: Option<&Path>, dry_run: bool) -> Result<()> {
@@ -43,7 +42,7 @@ pub(crate) fn run(flags: &Eject, project: Option<&Path>, dry_run: bool) -> Resul
         out.push_str(&format!("{}\n", target.display()));
     }
     for path in generated {
-        let text = format!("passed over: {}, which `{} requirements` writes\n", path.display(), called::program());
+        let text = format!("passed over: {}, which `{} requirements` writes\n", path.display(), invocation::program());
         std::io::stderr().write_all(text.as_bytes()).ok();
     }
     std::io::stdout().write_all(out.as_bytes()).context("print the paths")
@@ -54,7 +53,7 @@ pub(crate) fn run(flags: &Eject, project: Option<&Path>, dry_run: bool) -> Resul
 fn choose(all: Vec<Carried>, paths: &[PathBuf]) -> Result<(Vec<Carried>, Vec<PathBuf>)> {
     if let Some(path) = paths.iter().find(|path| !all.iter().any(|it| it.path.starts_with(path))) {
         let what = format!("no carried file is {} or below it", path.display());
-        let hint = format!("`{} eject --dry-run` lists them", called::program());
+        let hint = format!("`{} eject --dry-run` lists them", invocation::program());
         return Err(Problem::usage(what).hint(hint).into());
     }
     let is_chosen = |it: &Carried| paths.is_empty() || paths.iter().any(|path| it.path.starts_with(path));

@@ -5,7 +5,9 @@ use std::io::Write as _;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use crate::{called, engines, env::Env, errors::Code, fingerprint::Fingerprint, flags::Output, graph::TaskId, probe::Probe, record, tasks};
+use crate::{
+    engines, env::Env, errors::Code, fingerprint::Fingerprint, flags::Output, graph::TaskId, invocation, probe::Probe, record, tasks,
+};
 
 /// Prints the meaning, usual causes and advice of an error code.
 pub(crate) fn code(code: Code, output: Output) -> Result<()> {
@@ -24,7 +26,7 @@ pub(crate) fn code(code: Code, output: Output) -> Result<()> {
             format!("{value:#}\n")
         }
     };
-    std::io::stdout().write_all(called::reworded(&shown).as_bytes()).context("print the explanation")
+    std::io::stdout().write_all(invocation::reworded(&shown).as_bytes()).context("print the explanation")
 }
 
 pub(crate) fn run(env: &Env, ids: &[TaskId], output: Output) -> Result<()> {

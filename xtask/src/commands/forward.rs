@@ -9,13 +9,13 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use crate::{
-    called,
     cluster::Target,
     commands::instance,
     deploy::parts::Parts,
     env::Env,
     errors::Problem,
     flags::inside::{Forward, PartName},
+    invocation,
 };
 
 /// The number of ports to try after the usual one.
@@ -78,7 +78,7 @@ fn listen(set: Option<u16>, usual: u16) -> Result<TcpListener> {
 
 fn say(line: &str) {
     // Standard error may be closed; forwarding continues.
-    writeln!(std::io::stderr(), "{}", called::reworded(line)).ok();
+    writeln!(std::io::stderr(), "{}", invocation::reworded(line)).ok();
 }
 
 #[cfg(test)]

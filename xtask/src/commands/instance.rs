@@ -5,12 +5,12 @@ use std::{io::Write as _, time::Duration};
 use anyhow::{Context as _, Result};
 
 use crate::{
-    called,
     cluster::{Cluster, Place},
     deploy::parts::Part,
     env::Env,
     errors::{Code, Exit, Problem},
     fingerprint::Fingerprint,
+    invocation,
     probe::Probe,
     provider::{Node, evidence, provider},
     record,
@@ -70,7 +70,7 @@ pub(super) fn find(env: &Env) -> Result<()> {
 
 /// Prints a problem of a cluster that answers, beside the command's own output.
 pub(super) fn say(note: &str) -> Result<()> {
-    writeln!(std::io::stderr(), "{}", called::reworded(note)).context("print a note")
+    writeln!(std::io::stderr(), "{}", invocation::reworded(note)).context("print a note")
 }
 
 /// The instance's cluster, for short calls.

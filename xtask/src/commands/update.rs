@@ -4,10 +4,10 @@ use anyhow::Result;
 use serde_json::json;
 
 use crate::{
-    called,
     commands::{answer, instance},
     env::Env,
     graph::TaskId,
+    invocation,
     report::{RunEvent, Took},
     runner, tasks,
 };
@@ -22,7 +22,7 @@ pub(crate) fn run(env: &Env) -> Result<()> {
     } else {
         format!(
             "revision {number} serves after {1}\n\ntake it back   {0} rollback\nall revisions  {0} history\n\n",
-            called::name(),
+            invocation::name(),
             Took(run.took())
         )
     };

@@ -9,14 +9,13 @@ use std::{io::Write as _, time::Instant};
 use anyhow::{Context as _, Result};
 
 use crate::{
-    called,
     cluster::evidence,
     commands::instance,
     deploy::operator,
     env::Env,
     errors::{Code, Exit, Problem},
     flags::{Output, inside::Validate},
-    record,
+    invocation, record,
 };
 
 pub(crate) use database::{ask as ask_database, wrong_settings};
@@ -42,7 +41,7 @@ pub(crate) fn run(env: &Env, flags: &Validate) -> Result<()> {
         Output::Text => table(&checks),
         Output::Json => format!("{}\n", json(&env.instance, seconds, &checks)),
     };
-    std::io::stdout().write_all(called::reworded(&shown).as_bytes()).context("print the checks")?;
+    std::io::stdout().write_all(invocation::reworded(&shown).as_bytes()).context("print the checks")?;
     let Some(cause) = cause(&checks) else { return Ok(()) };
     let cluster = connected?;
     let failed = checks.iter().filter(|it| !it.well).count();

@@ -140,7 +140,8 @@ fn container_path(text: &str) -> Option<String> {
 
 /// A name that every shell takes.
 fn variable(name: &str) -> Option<String> {
-    let good = name.chars().all(|it| it.is_ascii_alphanumeric() || it == '_') && name.starts_with(|it: char| it.is_ascii_alphabetic() || it == '_');
+    let good = name.chars().all(|it| it.is_ascii_alphanumeric() || it == '_')
+        && name.starts_with(|it: char| it.is_ascii_alphabetic() || it == '_');
     (!good).then(|| format!("`{name}` is no name of a variable: letters, digits and `_`, no digit first"))
 }
 

@@ -89,10 +89,15 @@ pub fn of_service(env: &Env, service: Option<ServiceName>) -> Result<Vec<Manifes
         let Some(key) = config.for_plain_manifests().into_iter().next() else { return Ok(own) };
         let table = service.map_or_else(|| "frontend".to_owned(), |it| format!("services.{it}"));
         let what = format!("{table}.{key} means nothing: deploy/{name} has a workload of its own, which says it itself");
-        return Err(Problem::config(what).code(Code::Manifest).hint("take the key out of Pocdeploy.toml, or the workload out of the folder").into());
+        return Err(Problem::config(what)
+            .code(Code::Manifest)
+            .hint("take the key out of Pocdeploy.toml, or the workload out of the folder")
+            .into());
     }
     if service.is_some() && config.uses.is_some() && config.command.is_none() {
-        let what = format!("services.{name} has neither a command nor a workload in deploy/{name}: it would be a second copy of the service that it uses");
+        let what = format!(
+            "services.{name} has neither a command nor a workload in deploy/{name}: it would be a second copy of the service that it uses"
+        );
         let hint = format!("write `command = [\"…\"]` into [services.{name}], or its Deployment into deploy/{name}");
         return Err(Problem::config(what).code(Code::Manifest).hint(hint).into());
     }

@@ -336,13 +336,16 @@ impl Plain<'_> {
     /// The contract's variables, then the user's own: Kubernetes expands `$(NAME)` of what stands before.
     fn environment(&self) -> Vec<Value> {
         let value = |name: &str, text: &str| json!({ "name": name, "value": text });
-        let of_secret = |name: &str, secret: &str, key: &str| json!({ "name": name, "valueFrom": { "secretKeyRef": { "name": secret, "key": key } } });
+        let of_secret =
+            |name: &str, secret: &str, key: &str| json!({ "name": name, "valueFrom": { "secretKeyRef": { "name": secret, "key": key } } });
         let database = format!("{}-app", self.database);
         let mut out = Vec::new();
         if let Some(port) = self.port() {
             out.push(value("PORT", &port.to_string()));
         }
-        for (name, key) in [("PGHOST", "host"), ("PGPORT", "port"), ("PGDATABASE", "dbname"), ("PGUSER", "username"), ("PGPASSWORD", "password")] {
+        for (name, key) in
+            [("PGHOST", "host"), ("PGPORT", "port"), ("PGDATABASE", "dbname"), ("PGUSER", "username"), ("PGPASSWORD", "password")]
+        {
             out.push(of_secret(name, &database, key));
         }
         out.push(of_secret("DATABASE_URI", &database, "uri"));

@@ -9,7 +9,6 @@ mod copied;
 use anyhow::{Context as _, Result};
 
 use crate::{
-    called,
     config::ServiceName,
     dockerfile::{self, Dockerfile, Ignore},
     engine::{Builder, Engine},
@@ -19,6 +18,7 @@ use crate::{
     fingerprint::Fingerprint,
     graph::{TaskId, TaskKind},
     images::{self, Role},
+    invocation,
     probe::Probe,
     record, regular,
     requirements::wheels::PINS,
@@ -113,7 +113,10 @@ fn refuse(env: &Scope<'_>, context: &Fingerprint) -> Result<()> {
     let hint = if is_own {
         "correct the line, or bring the file by a patch".to_owned()
     } else {
-        format!("this Dockerfile is the one that {} carries for its example: write one for this application as {name}", called::program())
+        format!(
+            "this Dockerfile is the one that {} carries for its example: write one for this application as {name}",
+            invocation::program()
+        )
     };
     Err(Problem::config(what).code(Code::ImageBuild).hint(hint).into())
 }

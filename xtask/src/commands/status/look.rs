@@ -6,7 +6,6 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::{
-    called,
     cluster::{Cluster, ObjectId, age, survey::State, verdict},
     commands::{
         instance::{self, Answering},
@@ -18,6 +17,7 @@ use crate::{
         parts::{Part, Parts},
     },
     env::Env,
+    invocation,
     provider::provider,
     tasks,
 };
@@ -87,7 +87,7 @@ impl Looks {
 }
 
 fn nothing(env: &Env, why: &str) -> Row {
-    Row::new("cluster", false, called::reworded(&format!("{why}; `{} create` brings it up", env.tool())), json!({ "state": why }))
+    Row::new("cluster", false, invocation::reworded(&format!("{why}; `{} create` brings it up", env.tool())), json!({ "state": why }))
 }
 
 /// The rows of a cluster whose node runs without an API server.
@@ -96,7 +96,7 @@ fn only_a_node(env: &Env, why: &str) -> Vec<Row> {
     let node = format!("runs; `{tool} logs node` shows its logs, `{tool} shell node` opens a shell in it");
     let mut rows = vec![
         Row::new("cluster", false, why, json!({ "state": why })),
-        Row::new("node", true, called::reworded(&node), json!({ "state": "running" })),
+        Row::new("node", true, invocation::reworded(&node), json!({ "state": "running" })),
     ];
     if let Some(folder) = instance::latest_evidence(env) {
         rows.push(Row::new("evidence", true, format!("the node's logs of the last failure are in {folder}"), json!({ "folder": folder })));
@@ -154,7 +154,7 @@ fn database(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Row> {
         Err(error) => words.push_str(&format!(", no answer: {error:#}")),
     }
     let wrong = if said.is_ok() { validate::wrong_settings(env, cluster, parts).ok().flatten().unwrap_or_default() } else { String::new() };
-    let held = verdict::held(&found).map(|it| format!(": `{}` ends that", called::reworded(&it.command))).unwrap_or_default();
+    let held = verdict::held(&found).map(|it| format!(": `{}` ends that", invocation::reworded(&it.command))).unwrap_or_default();
     for why in [verdict.why().map(|it| format!("{it}{held}")), Some(wrong.clone()).filter(|it| !it.is_empty())].into_iter().flatten() {
         words = format!("{why}; {words}");
     }

@@ -7,11 +7,11 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::{
-    called,
     cluster::{Cluster, ObjectId, Verdict, Wait},
     deploy::objects::INSTANCE,
     env::Env,
     graph::TaskId,
+    invocation,
     tasks::{
         deploy::history::{self, Attempt, Outcome, Revision},
         wanted,
@@ -72,7 +72,7 @@ impl Added {
 
 impl Removed {
     fn of(ids: &[ObjectId], cluster: &Cluster, why: String) -> Removed {
-        let mut out = Removed { why, kubectl: format!("{} kubectl", called::name()), ..Removed::default() };
+        let mut out = Removed { why, kubectl: format!("{} kubectl", invocation::name()), ..Removed::default() };
         for id in ids {
             match remove(cluster, id) {
                 Ok(None) => {}
