@@ -23,7 +23,7 @@ const LAYERS: [&[&str]; 20] = [
     &["config", "dockerfile", "interrupt"],
     &["errors", "exposure"],
     &["invocation"],
-    &["carried", "layout", "probe", "redact", "regular", "terminal"],
+    &["embedded", "layout", "probe", "redact", "regular", "terminal"],
 ];
 
 fn row(module: &str) -> usize {

@@ -23,7 +23,7 @@ const BANNED: &[(&str, &str)] = &[
     (r"(is|are|was|were) cut off", "was interrupted, is truncated"),
     (r"comes? to nothing|in vain that", "fails"),
     (r"takes? away|took away|taken away", "removes, deletes"),
-    (r"carried out by hand|by the words of", "say it directly"),
+    (r"embedded out by hand|by the words of", "say it directly"),
     (r"stands? (in|on|beside|behind|twice|for itself)", "is in, is a duplicate"),
     (r"goes? before the", "overrides, has priority over"),
     (r"a person who|people who", "the user"),

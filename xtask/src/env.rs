@@ -17,11 +17,11 @@ use anyhow::{Context as _, Result};
 use tokio::runtime::Runtime;
 
 use crate::{
-    carried,
     config::{Config, Secret},
+    embedded,
     engine::Engine,
     errors::{Code, Problem},
-    files::{CARRIED, Files},
+    files::{EMBEDDED, Files},
     fingerprint::{Fingerprint, hex},
     graph::{self, Extent, Graph, TaskId, Treatment},
     interrupt::Interrupt,
@@ -98,10 +98,10 @@ impl Env {
         let work = if options.named { project.join(WORK).join("instances").join(&instance) } else { project.join(WORK) };
         let run = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S.%3fZ").to_string();
         let tools = Tools::new(work.join(RUNS).join(&run), interrupt.clone(), report.clone());
-        let program = if carried::is_installed() { Some(std::env::current_exe().context("find the running program")?) } else { None };
+        let program = if embedded::is_installed() { Some(std::env::current_exe().context("find the running program")?) } else { None };
         let graph = graph::graph(config.cluster.kind, &config.built().collect::<Vec<_>>());
         let config_early = config.cluster.shortcuts;
-        let files = Files::new(project.clone(), cache.join(CARRIED), program);
+        let files = Files::new(project.clone(), cache.join(EMBEDDED), program);
         Ok(Env {
             project,
             config,
@@ -284,7 +284,7 @@ pub fn cache_dir() -> Result<PathBuf> {
 pub fn find_project(from: &Path) -> Result<PathBuf> {
     // Any file type with this name makes the folder a project. If it cannot be read, that is an error, and no folder above is used.
     let found = from.ancestors().find(|it| it.join(crate::config::FILE).symlink_metadata().is_ok());
-    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).filter(|_| !carried::is_installed());
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).filter(|_| !embedded::is_installed());
     let workspace = manifest.as_deref().and_then(Path::parent);
     match found.or(workspace) {
         Some(dir) => dir.canonicalize().with_context(|| format!("find {}", dir.display())),

@@ -14,10 +14,10 @@ use std::{
 use anyhow::{Context as _, Result};
 use walkdir::WalkDir;
 
-use crate::{carried, fingerprint::Fingerprint};
+use crate::{embedded, fingerprint::Fingerprint};
 
 /// The folder for embedded files, below the cache.
-pub const CARRIED: &str = "carried";
+pub const EMBEDDED: &str = "embedded";
 
 pub struct Files {
     project: PathBuf,
@@ -41,26 +41,26 @@ impl Files {
         if own.exists() {
             return Ok(own);
         }
-        let carried = self.carried()?.map(|it| it.join(relative)).filter(|it| it.is_file());
-        Ok(carried.unwrap_or(own))
+        let embedded = self.embedded()?.map(|it| it.join(relative)).filter(|it| it.is_file());
+        Ok(embedded.unwrap_or(own))
     }
 
     /// The folder of embedded files only; `None` if there is none.
-    pub fn carried_folder(&self, relative: impl AsRef<Path>) -> Result<Option<PathBuf>> {
-        Ok(self.carried()?.map(|it| it.join(relative)).filter(|it| it.is_dir()))
+    pub fn embedded_folder(&self, relative: impl AsRef<Path>) -> Result<Option<PathBuf>> {
+        Ok(self.embedded()?.map(|it| it.join(relative)).filter(|it| it.is_dir()))
     }
 
     /// A folder with the project's files, and the embedded files that the project lacks.
     pub fn folder(&self, relative: impl AsRef<Path>) -> Result<PathBuf> {
         let own = self.project.join(relative.as_ref());
-        let Some(carried) = self.carried_folder(relative.as_ref())? else { return Ok(own) };
+        let Some(embedded) = self.embedded_folder(relative.as_ref())? else { return Ok(own) };
         if !own.is_dir() {
-            return Ok(carried);
+            return Ok(embedded);
         }
         self.once(relative.as_ref(), || {
             // The project's files come second, so they replace embedded files with the same name.
             let mut files = BTreeMap::new();
-            for root in [&carried, &own] {
+            for root in [&embedded, &own] {
                 for entry in WalkDir::new(root) {
                     let entry = entry.with_context(|| format!("read {}", root.display()))?;
                     if !entry.file_type().is_dir() {
@@ -84,14 +84,14 @@ impl Files {
     }
 
     /// The folder with all embedded files; `None` in a checkout.
-    fn carried(&self) -> Result<Option<PathBuf>> {
+    fn embedded(&self) -> Result<Option<PathBuf>> {
         let Some(program) = &self.program else { return Ok(None) };
         self.once(Path::new(""), || {
-            let archive = carried::archive(program)?.unwrap_or_default();
+            let archive = embedded::archive(program)?.unwrap_or_default();
             let mut key = Fingerprint::new();
             key.add("archive", &archive);
             self.lay_out(&key.short(), |into| {
-                for file in carried::files(&archive)? {
+                for file in embedded::files(&archive)? {
                     let target = into.join(&file.path);
                     fs::create_dir_all(target.parent().unwrap_or(into))?;
                     fs::write(&target, &file.content)?;
@@ -131,7 +131,7 @@ impl Files {
             Ok(())
         };
         if !path.is_dir() {
-            make().with_context(|| format!("lay out carried files in {}", path.display()))?;
+            make().with_context(|| format!("lay out embedded files in {}", path.display()))?;
         }
         Ok(path)
     }
@@ -147,11 +147,11 @@ mod tests {
         let at = |name: &str| dir.path().join(name);
         fs::create_dir_all(at("checkout/deploy")).unwrap();
         fs::create_dir_all(at("project")).unwrap();
-        fs::write(at("checkout/deploy/a.yaml"), "carried").unwrap();
+        fs::write(at("checkout/deploy/a.yaml"), "embedded").unwrap();
         fs::write(at("checkout/deploy/b.sh"), "#!/bin/sh\n").unwrap();
         fs::set_permissions(at("checkout/deploy/b.sh"), fs::Permissions::from_mode(0o755)).unwrap();
         fs::write(at("program"), "x").unwrap();
-        carried::write(&at("program"), &carried::pack(&at("checkout"), &["deploy"]).unwrap(), &at("installed")).unwrap();
+        embedded::write(&at("program"), &embedded::pack(&at("checkout"), &["deploy"]).unwrap(), &at("installed")).unwrap();
         let files = Files::new(at("project"), at("cache"), Some(at("installed")));
         (dir, files)
     }
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn carried_files_stand_in_for_absent_ones_and_count_the_same() {
         let (dir, files) = files();
-        assert_eq!(fs::read_to_string(files.file("deploy/a.yaml").unwrap()).unwrap(), "carried");
+        assert_eq!(fs::read_to_string(files.file("deploy/a.yaml").unwrap()).unwrap(), "embedded");
         let folder = files.folder("deploy").unwrap();
         let key = |root: &Path| {
             let mut key = Fingerprint::new();
@@ -186,7 +186,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let files = Files::new(dir.path().to_owned(), dir.path().join("cache"), None);
         assert_eq!(files.folder("deploy").unwrap(), dir.path().join("deploy"));
-        assert_eq!(files.carried_folder("deploy").unwrap(), None);
+        assert_eq!(files.embedded_folder("deploy").unwrap(), None);
         assert!(!dir.path().join("cache").exists());
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{path::Path, sync::OnceLock};
 
-use crate::carried;
+use crate::embedded;
 
 /// The name in a checkout, which all texts in the code use.
 const IN_CHECKOUT: &str = "cargo xtask";
@@ -37,7 +37,7 @@ pub fn with(instance: Option<&str>) -> String {
 pub fn program() -> &'static str {
     static NAME: OnceLock<String> = OnceLock::new();
     NAME.get_or_init(|| {
-        if !carried::is_installed() {
+        if !embedded::is_installed() {
             return IN_CHECKOUT.to_owned();
         }
         let called = std::env::args().next().unwrap_or_default();

@@ -2,13 +2,13 @@
 //!
 //! Modules are in layers, and use only modules of lower layers. `tests/layers.rs` has the table and checks it.
 
-pub mod carried;
 pub mod cluster;
 pub mod commands;
 pub mod config;
 pub mod deploy;
 pub mod dockerfile;
 pub mod doctor;
+pub mod embedded;
 pub mod engine;
 pub mod engines;
 pub mod env;

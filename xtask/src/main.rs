@@ -5,8 +5,8 @@ mod checkout;
 use std::{path::Path, process::ExitCode};
 
 use pocdeploy::{
-    carried,
     commands::{self, install},
+    embedded,
     engine::capabilities,
     errors, flags,
 };
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         let arguments: Vec<String> = arguments.collect();
         return errors::finish(capabilities::act_as_runtime(&arguments));
     }
-    if carried::is_installed() {
+    if embedded::is_installed() {
         // If a shell requests completions, this prints them and ends the process.
         clap_complete::CompleteEnv::with_factory(flags::command).var(install::COMPLETE).complete();
         return errors::finish(commands::run(flags::read(&flags::command().get_matches())));

@@ -10,8 +10,8 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use crate::{
-    carried::{self, Carried},
     config::Service,
+    embedded::{self, Embedded},
     env::find_project,
     errors::{Code, Problem},
     flags::Eject,
@@ -21,11 +21,11 @@ use crate::{
 pub(crate) fn run(flags: &Eject, project: Option<&Path>, dry_run: bool) -> Result<()> {
     let here = std::env::current_dir().context("find the current folder")?;
     let project = project.map_or_else(|| find_project(&here).unwrap_or(here), Path::to_owned);
-    let Some(archive) = carried::archive(&std::env::current_exe().context("find the running program")?)? else {
+    let Some(archive) = embedded::archive(&std::env::current_exe().context("find the running program")?)? else {
         let what = "this program carries no files: in a checkout they are in deploy/ and build/";
         return Err(Problem::usage(what).into());
     };
-    let (chosen, generated) = choose(carried::files(&archive)?, &flags.paths)?;
+    let (chosen, generated) = choose(embedded::files(&archive)?, &flags.paths)?;
     let differing: Vec<String> = chosen.iter().filter(|it| differs(&project, it)).map(|it| it.path.display().to_string()).collect();
     if !differing.is_empty() && !flags.force {
         let what = format!("there are files of other content, and nothing was written:\n{}", differing.join("\n"));
@@ -50,19 +50,19 @@ pub(crate) fn run(flags: &Eject, project: Option<&Path>, dry_run: bool) -> Resul
 
 /// The files to write, and skipped generated files: all files, or those below the given paths. Each path must match a file. A generated
 /// file belongs to one application, so it is written only if it is named itself.
-fn choose(all: Vec<Carried>, paths: &[PathBuf]) -> Result<(Vec<Carried>, Vec<PathBuf>)> {
+fn choose(all: Vec<Embedded>, paths: &[PathBuf]) -> Result<(Vec<Embedded>, Vec<PathBuf>)> {
     if let Some(path) = paths.iter().find(|path| !all.iter().any(|it| it.path.starts_with(path))) {
-        let what = format!("no carried file is {} or below it", path.display());
+        let what = format!("no embedded file is {} or below it", path.display());
         let hint = format!("`{} eject --dry-run` lists them", invocation::program());
         return Err(Problem::usage(what).hint(hint).into());
     }
-    let is_chosen = |it: &Carried| paths.is_empty() || paths.iter().any(|path| it.path.starts_with(path));
+    let is_chosen = |it: &Embedded| paths.is_empty() || paths.iter().any(|path| it.path.starts_with(path));
     let generated = Service::default().requirements;
-    let is_passed_over = |it: &Carried| it.path == generated && !paths.contains(&it.path);
-    let (passed_over, chosen): (Vec<Carried>, Vec<Carried>) = all.into_iter().filter(is_chosen).partition(is_passed_over);
+    let is_passed_over = |it: &Embedded| it.path == generated && !paths.contains(&it.path);
+    let (passed_over, chosen): (Vec<Embedded>, Vec<Embedded>) = all.into_iter().filter(is_chosen).partition(is_passed_over);
     Ok((chosen, passed_over.into_iter().map(|it| it.path).collect()))
 }
 
-fn differs(project: &Path, file: &Carried) -> bool {
+fn differs(project: &Path, file: &Embedded) -> bool {
     fs::read(project.join(&file.path)).is_ok_and(|present| present != file.content)
 }

@@ -11,10 +11,10 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use crate::{
-    carried,
+    embedded,
     env::{cache_dir, find_project},
     errors::{Code, Problem},
-    files::CARRIED,
+    files::EMBEDDED,
     flags::Install,
     record, tool,
 };
@@ -32,7 +32,7 @@ const HEAD: &str = "# Written by `pocdeploy install`, removed by `install --unin
 pub(crate) fn run(flags: &Install, project: Option<&Path>, dry_run: bool) -> Result<()> {
     let program = root(flags)?.join("bin").join(PROGRAM);
     let completions = completions(&program)?;
-    if program.exists() && !carried::carries(&program) {
+    if program.exists() && !embedded::has_files(&program) {
         let what = format!("{} is another program of that name; it is left alone", program.display());
         return Err(Problem::new(what).code(Code::NotOurs).hint("install into another place with --root DIR").into());
     }
@@ -40,11 +40,11 @@ pub(crate) fn run(flags: &Install, project: Option<&Path>, dry_run: bool) -> Res
         return uninstall(&program, &completions, dry_run);
     }
     let running = std::env::current_exe().context("find the running program")?;
-    let archive = match carried::archive(&running)? {
+    let archive = match embedded::archive(&running)? {
         Some(archive) => archive,
         None => {
             let checkout = project.map_or_else(|| find_project(Path::new(".")), |it| Ok(it.to_owned()))?;
-            carried::pack(&checkout, &FOLDERS)?
+            embedded::pack(&checkout, &FOLDERS)?
         }
     };
     if let Some((path, _)) = completions.iter().find(|(path, _)| path.exists() && !is_ours(path)) {
@@ -52,7 +52,7 @@ pub(crate) fn run(flags: &Install, project: Option<&Path>, dry_run: bool) -> Res
         return Err(Problem::new(what).code(Code::NotOurs).hint("move it away, or remove it").into());
     }
     if !dry_run {
-        carried::write(&running, &archive, &program)?;
+        embedded::write(&running, &archive, &program)?;
         for (path, text) in &completions {
             record::write_file(path, text.as_bytes())?;
         }
@@ -66,13 +66,13 @@ pub(crate) fn run(flags: &Install, project: Option<&Path>, dry_run: bool) -> Res
 fn uninstall(program: &PathBuf, completions: &[(PathBuf, String)], dry_run: bool) -> Result<()> {
     let ours = completions.iter().map(|(path, _)| path).filter(|path| is_ours(path));
     let files: Vec<&PathBuf> = std::iter::once(program).filter(|it| it.exists()).chain(ours).collect();
-    let carried = cache_dir()?.join(CARRIED);
+    let embedded = cache_dir()?.join(EMBEDDED);
     if !dry_run {
         for path in &files {
             fs::remove_file(path).with_context(|| format!("remove {}", path.display()))?;
         }
-        if carried.exists() {
-            fs::remove_dir_all(&carried).with_context(|| format!("remove {}", carried.display()))?;
+        if embedded.exists() {
+            fs::remove_dir_all(&embedded).with_context(|| format!("remove {}", embedded.display()))?;
         }
     }
     tell(files.into_iter())

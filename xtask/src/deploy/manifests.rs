@@ -115,7 +115,7 @@ pub fn of_service(env: &Env, service: Option<ServiceName>) -> Result<Vec<Manifes
 /// The database's manifests: of `deploy/database`, else those that the tool writes.
 pub fn of_database(env: &Env) -> Result<Vec<Manifest>> {
     let own = env.path("deploy/database");
-    if own.is_dir() || (is_example(env)? && env.files.carried_folder("deploy/database")?.is_some()) {
+    if own.is_dir() || (is_example(env)? && env.files.embedded_folder("deploy/database")?.is_some()) {
         return read_folder(&env.files.folder("deploy/database")?);
     }
     Ok(plain::database(&env.config).into_iter().map(|object| written("database", object)).collect())
@@ -149,7 +149,7 @@ fn own_folder(env: &Env, service: Option<ServiceName>) -> Result<Option<PathBuf>
 /// everything is the project's own.
 fn is_example(env: &Env) -> Result<bool> {
     let service = &env.config.frontend;
-    let Some(patches) = env.files.carried_folder(Service::default().patch_dir)? else { return Ok(false) };
+    let Some(patches) = env.files.embedded_folder(Service::default().patch_dir)? else { return Ok(false) };
     let source = env.path(&service.path);
     let exists = |name: &str| source.join(name).symlink_metadata().is_ok();
     Ok(patch::absent(&queue::read(&patches, &exists)?.patches, &source).is_none())

@@ -151,14 +151,14 @@ fn queue(env: &Scope<'_>) -> Result<Queue> {
     let source = env.path(&service.path);
     let exists = |name: &str| source.join(name).symlink_metadata().is_ok();
     let mut queue = queue::read(&env.path(&service.patch_dir), &exists)?;
-    let Some(carried) = env.files.carried_folder(&service.patch_dir)? else { return Ok(queue) };
-    let mut carried = queue::read(&carried, &exists)?;
-    if let Some(absent) = patch::absent(&carried.patches, &source) {
-        env.detail(env.id, format!("the carried patches are for another application: this one has no {absent}"));
+    let Some(embedded) = env.files.embedded_folder(&service.patch_dir)? else { return Ok(queue) };
+    let mut embedded = queue::read(&embedded, &exists)?;
+    if let Some(absent) = patch::absent(&embedded.patches, &source) {
+        env.detail(env.id, format!("the embedded patches are for another application: this one has no {absent}"));
         return Ok(queue);
     }
-    carried.patches.retain(|it| !queue.patches.iter().any(|own| own.name == it.name));
-    queue.patches.extend(carried.patches);
+    embedded.patches.retain(|it| !queue.patches.iter().any(|own| own.name == it.name));
+    queue.patches.extend(embedded.patches);
     queue.patches.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(queue)
 }

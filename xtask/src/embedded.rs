@@ -20,7 +20,7 @@ const TRAILER: u64 = 16;
 
 /// An embedded file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Carried {
+pub struct Embedded {
     /// Relative to the project.
     pub path: PathBuf,
     pub content: Vec<u8>,
@@ -30,11 +30,11 @@ pub struct Carried {
 /// Whether this program is installed, so it has files.
 pub fn is_installed() -> bool {
     static INSTALLED: OnceLock<bool> = OnceLock::new();
-    *INSTALLED.get_or_init(|| std::env::current_exe().is_ok_and(|it| carries(&it)))
+    *INSTALLED.get_or_init(|| std::env::current_exe().is_ok_and(|it| has_files(&it)))
 }
 
 /// Whether the file is a program of this tool with embedded files.
-pub fn carries(program: &Path) -> bool {
+pub fn has_files(program: &Path) -> bool {
     File::open(program).is_ok_and(|mut file| split(&mut file).is_ok_and(|it| it.is_some()))
 }
 
@@ -66,13 +66,13 @@ pub fn archive(program: &Path) -> Result<Option<Vec<u8>>> {
 }
 
 /// The files in an archive.
-pub fn files(archive: &[u8]) -> Result<Vec<Carried>> {
+pub fn files(archive: &[u8]) -> Result<Vec<Embedded>> {
     let mut out = Vec::new();
-    for entry in tar::Archive::new(archive).entries().context("read the carried files")? {
+    for entry in tar::Archive::new(archive).entries().context("read the embedded files")? {
         let mut entry = entry?;
         let mut content = Vec::new();
         entry.read_to_end(&mut content)?;
-        out.push(Carried { path: entry.path()?.into_owned(), content, executable: entry.header().mode()? & 0o111 != 0 });
+        out.push(Embedded { path: entry.path()?.into_owned(), content, executable: entry.header().mode()? & 0o111 != 0 });
     }
     Ok(out)
 }
@@ -134,11 +134,11 @@ mod tests {
         fs::write(at("deploy/run.sh"), "#!/bin/sh\n").unwrap();
         fs::set_permissions(at("deploy/run.sh"), fs::Permissions::from_mode(0o700)).unwrap();
         fs::write(at("program"), "the program's own bytes").unwrap();
-        assert!(!carries(&at("program")));
+        assert!(!has_files(&at("program")));
         let packed = pack(dir.path(), &["deploy"]).unwrap();
         assert_eq!(pack(dir.path(), &["deploy"]).unwrap(), packed);
         write(&at("program"), &packed, &at("bin/installed")).unwrap();
-        assert!(carries(&at("bin/installed")));
+        assert!(has_files(&at("bin/installed")));
         let files = files(&archive(&at("bin/installed")).unwrap().unwrap()).unwrap();
         let seen: Vec<(String, bool)> = files.iter().map(|it| (it.path.display().to_string(), it.executable)).collect();
         assert_eq!(seen, [("deploy/kind/cluster.yaml".to_owned(), false), ("deploy/run.sh".to_owned(), true)]);
