@@ -18,7 +18,7 @@ const LAYERS: [&[&str]; 20] = [
     &["env", "host", "port"],
     &["engine"],
     &["lock", "tool"],
-    &["files", "report", "standing"],
+    &["files", "report", "progress"],
     &["fingerprint", "graph"],
     &["config", "dockerfile", "interrupt"],
     &["errors", "exposure"],

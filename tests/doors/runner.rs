@@ -44,14 +44,14 @@ fn nothing(_: &Env) -> Result<()> {
 }
 
 fn until(env: &Env, id: TaskId, need: TaskId) -> Result<()> {
-    env.standing.until_ended(&env.interrupt, id, need)
+    env.task_progress.until_ended(&env.interrupt, id, need)
 }
 
 #[test]
 fn a_task_works_on_what_is_usable_while_that_is_finished() {
     // Each waits for the other, so they end only if they run in parallel.
     fn cluster(env: &Env) -> Result<()> {
-        env.standing.usable(TaskId::Cluster);
+        env.task_progress.usable(TaskId::Cluster);
         until(env, TaskId::Dev, TaskId::Operator)
     }
     let bench = Bench::new("");
@@ -62,7 +62,7 @@ fn a_task_works_on_what_is_usable_while_that_is_finished() {
 #[test]
 fn what_was_built_on_a_product_that_did_not_come_is_stopped_and_not_to_blame() {
     fn cluster(env: &Env) -> Result<()> {
-        env.standing.usable(TaskId::Cluster);
+        env.task_progress.usable(TaskId::Cluster);
         bail!("kind failed")
     }
     fn operator(env: &Env) -> Result<()> {
@@ -86,7 +86,7 @@ fn what_was_built_on_a_product_that_did_not_come_is_stopped_and_not_to_blame() {
 fn the_cause_is_told_first_even_where_it_failed_last() {
     // The operator fails by itself, shortly before the cluster that it needs fails.
     fn cluster(env: &Env) -> Result<()> {
-        env.standing.usable(TaskId::Cluster);
+        env.task_progress.usable(TaskId::Cluster);
         until(env, TaskId::Dev, TaskId::Operator).ok();
         bail!("kind failed")
     }

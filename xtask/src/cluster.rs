@@ -128,7 +128,7 @@ impl Cluster {
     pub fn wait_for(&self, env: &Env, task: TaskId, wait: &Wait<'_>, look: impl Fn() -> Result<Verdict>) -> Result<()> {
         let began = Instant::now();
         loop {
-            env.standing.check(task).with_context(|| format!("waiting for {}", wait.what))?;
+            env.task_progress.check(task).with_context(|| format!("waiting for {}", wait.what))?;
             let last = match look() {
                 Ok(Verdict::Yes) => return Ok(()),
                 Ok(Verdict::NotYet(why)) => why,

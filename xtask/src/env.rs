@@ -27,8 +27,8 @@ use crate::{
     interrupt::Interrupt,
     invocation,
     layout::WORK,
+    progress::Progress,
     report::{Event, Report, Waiting},
-    standing::Standing,
     tool::Tools,
 };
 
@@ -70,7 +70,7 @@ pub struct Env {
     /// The tasks of a run, by the configuration.
     pub graph: Graph,
     /// The state of each task in this run.
-    pub standing: Standing,
+    pub task_progress: Progress,
     /// The credentials with which nodes pull from the cluster's registry, once they were computed.
     pub(crate) pull_credentials: OnceLock<Option<Secret>>,
     /// Locked while the source of images is decided.
@@ -112,7 +112,7 @@ impl Env {
             tools,
             files,
             runtime: Arc::new(runtime),
-            standing: Standing::new(graph.clone(), config_early),
+            task_progress: Progress::new(graph.clone(), config_early),
             graph,
             pull_credentials: OnceLock::new(),
             source_turn: Mutex::new(()),

@@ -12,9 +12,9 @@ use crate::{
     fingerprint::Fingerprint,
     graph::{Extent, TaskId, Treatment},
     probe::Probe,
+    progress::TaskStatus,
     record,
     report::{Event, RunEvent, run::Run},
-    standing::Stand,
     tasks::Task,
 };
 
@@ -65,24 +65,24 @@ fn verdict(env: &Env, mut ends: Vec<(TaskId, End)>) -> Result<()> {
 /// Runs the tasks; returns them with their ends, in the order in which they ended.
 fn run_all(env: &Env, task_of: TaskOf<'_>, mut waiting: Vec<TaskId>) -> Vec<(TaskId, End)> {
     let ends: Mutex<Vec<(TaskId, End)>> = Mutex::new(Vec::new());
-    let standing = &env.standing;
-    standing.begin(&waiting);
+    let task_progress = &env.task_progress;
+    task_progress.begin(&waiting);
     let ended = |id: TaskId, end: End| {
         // A task that was not run passes on which task failed.
-        let stand = if matches!(end, End::Well) { Stand::Well } else { Stand::Lost(standing.lost(id).unwrap_or(id)) };
+        let status = if matches!(end, End::Well) { TaskStatus::Well } else { TaskStatus::Lost(task_progress.lost(id).unwrap_or(id)) };
         ends.lock().unwrap_or_else(PoisonError::into_inner).push((id, end));
-        standing.ended(id, stand);
+        task_progress.ended(id, status);
     };
     std::thread::scope(|scope| {
         let ended = &ended;
         loop {
-            let seen = standing.now();
+            let seen = task_progress.now();
             // Starts what can start, and reports what cannot start any more.
             let mut later = Vec::new();
             for id in std::mem::take(&mut waiting) {
-                if let Some(culprit) = standing.lost(id) {
+                if let Some(culprit) = task_progress.lost(id) {
                     ended(id, not_run(env, id, culprit));
-                } else if standing.can_begin(id) {
+                } else if task_progress.can_begin(id) {
                     scope.spawn(move || {
                         let end = match task_of(id) {
                             Some(task) => run_one(env, task.as_ref()),
@@ -98,7 +98,7 @@ fn run_all(env: &Env, task_of: TaskOf<'_>, mut waiting: Vec<TaskId>) -> Vec<(Tas
             if waiting.is_empty() {
                 break;
             }
-            standing.wait_for_change(&seen);
+            task_progress.wait_for_change(&seen);
         }
     });
     ends.into_inner().unwrap_or_else(PoisonError::into_inner)
@@ -124,7 +124,7 @@ fn run_one(env: &Env, task: &dyn Task) -> End {
     }
     // The log has the complete error.
     env.detail(id, format!("error: {error:#}"));
-    if let Some(culprit) = env.standing.lost(id) {
+    if let Some(culprit) = env.task_progress.lost(id) {
         env.report.event(id, Event::Cancelled { text: format!("stopped: {} failed", culprit.name()) });
         return End::NotRun;
     }

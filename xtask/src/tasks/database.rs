@@ -117,7 +117,7 @@ impl Task for Database {
                     // The credentials that the application's pods mount exist by now. Starting the pods earlier would slow down the
                     // database.
                     Progress::Made => {
-                        env.standing.usable(ID);
+                        env.task_progress.usable(ID);
                         is_new.set(false);
                     }
                     Progress::InVain(why) => return Ok(Verdict::Never(why)),

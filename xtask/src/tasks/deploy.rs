@@ -136,7 +136,7 @@ impl Task for Deploy {
         let is_first = serving(&revisions).is_none();
         let images_are_there = || -> Result<()> {
             let loads = env.graph.named(TaskId::Load);
-            loads.into_iter().try_for_each(|it| env.standing.until_ended(&env.interrupt, ID, it))
+            loads.into_iter().try_for_each(|it| env.task_progress.until_ended(&env.interrupt, ID, it))
         };
         if !is_first {
             images_are_there()?;
@@ -159,7 +159,7 @@ impl Task for Deploy {
             let has_begun = is_first && is_settled && begin(&cluster, wanted)?;
             // The first deployment must not serve before the cluster is finished, since the next run recreates an unfinished one.
             for need in [TaskId::Cluster, TaskId::Database] {
-                env.standing.until_ended(&env.interrupt, ID, need)?;
+                env.task_progress.until_ended(&env.interrupt, ID, need)?;
             }
             if is_first && is_settled && !has_begun {
                 cluster.apply_all(&wanted.app)?;

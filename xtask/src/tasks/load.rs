@@ -38,7 +38,7 @@ impl Task for Load {
 
     fn run(&self, env: &Env, _want: &Fingerprint) -> Result<()> {
         // Tasks that need the image start early, and wait for its end only when nothing is left to do without it.
-        env.standing.usable(self.id());
+        env.task_progress.usable(self.id());
         let published = provider(env).publish(env, &image::current(env, self.0)?)?;
         env.detail(self.id(), format!("pods name it {published}"));
         Ok(())

@@ -95,7 +95,7 @@ impl Task for Operator {
         cluster.apply_all(definitions)?;
         cluster.apply_all(rest)?;
         // Objects before the `Cluster` can be applied now; the `Cluster` is retried until it is accepted.
-        env.standing.usable(ID);
+        env.task_progress.usable(ID);
         if was_there && lacks_authority(&cluster, wanted)? {
             restart(env, &cluster, wanted, &deployment)?;
         }

@@ -36,7 +36,7 @@ pub(super) fn announce(env: &Env, engine: &Engine, ended: &AtomicBool) {
             given = given || giver.apply_all(&rules()).is_ok();
             let system = ObjectId::new("v1", "Namespace", "", "kube-system");
             if cluster.get(&system).is_ok_and(|it| it.is_some()) {
-                return env.standing.usable(TASK);
+                return env.task_progress.usable(TASK);
             }
         }
         if env.interrupt.sleep(PAUSE).is_err() {

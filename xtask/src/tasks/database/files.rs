@@ -14,7 +14,7 @@ use crate::{
 /// Starts initdb while the cluster still starts, if this run includes the database. Errors are ignored here; the task that needs the result
 /// tries again and reports them.
 pub(in crate::tasks) fn begin(env: &Env) {
-    if !env.standing.takes_part(ID) {
+    if !env.task_progress.takes_part(ID) {
         return;
     }
     let make = || match provider(env).features(env).initdb_ahead {

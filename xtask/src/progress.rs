@@ -16,7 +16,7 @@ use crate::{
 
 /// The state of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stand {
+pub enum TaskStatus {
     /// Not started, or running.
     Open,
     /// Running, and tasks that start early on it may start.
@@ -28,23 +28,23 @@ pub enum Stand {
 
 /// The states of all tasks. Tasks set and read them; the runner waits for changes.
 #[derive(Debug, Default)]
-pub struct Standing {
+pub struct Progress {
     graph: Graph,
     /// Whether a product may be used before its task has ended.
     early: bool,
-    tasks: Mutex<BTreeMap<TaskId, Stand>>,
+    tasks: Mutex<BTreeMap<TaskId, TaskStatus>>,
     changed: Condvar,
 }
 
-impl Standing {
+impl Progress {
     /// For a run of this graph. Without `early`, every task waits for the end of all its needs.
-    pub fn new(graph: Graph, early: bool) -> Standing {
-        Standing { graph, early, ..Standing::default() }
+    pub fn new(graph: Graph, early: bool) -> Progress {
+        Progress { graph, early, ..Progress::default() }
     }
 
     /// Starts a run of these tasks.
     pub(crate) fn begin(&self, tasks: &[TaskId]) {
-        *self.tasks() = tasks.iter().map(|id| (*id, Stand::Open)).collect();
+        *self.tasks() = tasks.iter().map(|id| (*id, TaskStatus::Open)).collect();
     }
 
     /// Whether the task is part of the run.
@@ -55,20 +55,20 @@ impl Standing {
     /// Reports that the task's product is usable, although the task has not ended.
     pub fn usable(&self, id: TaskId) {
         if self.early {
-            self.set(id, Stand::Usable);
+            self.set(id, TaskStatus::Usable);
         }
     }
 
     /// The task has ended.
-    pub(crate) fn ended(&self, id: TaskId, stand: Stand) {
-        self.set(id, stand);
+    pub(crate) fn ended(&self, id: TaskId, status: TaskStatus) {
+        self.set(id, status);
     }
 
     /// The failed task because of which a need of this task will never be fulfilled.
     pub fn lost(&self, id: TaskId) -> Option<TaskId> {
         let tasks = self.tasks();
         self.graph.needs(id).iter().find_map(|need| match tasks.get(need) {
-            Some(Stand::Lost(culprit)) => Some(*culprit),
+            Some(TaskStatus::Lost(culprit)) => Some(*culprit),
             _ => None,
         })
     }
@@ -86,9 +86,9 @@ impl Standing {
             self.check(id)?;
             let tasks = self.tasks();
             match tasks.get(&need) {
-                Some(Stand::Lost(culprit)) => return Err(in_vain(id, *culprit)),
-                None | Some(Stand::Well) => return Ok(()),
-                Some(Stand::Open | Stand::Usable) => {}
+                Some(TaskStatus::Lost(culprit)) => return Err(in_vain(id, *culprit)),
+                None | Some(TaskStatus::Well) => return Ok(()),
+                Some(TaskStatus::Open | TaskStatus::Usable) => {}
             }
             // Wakes up regularly to check for an interrupt.
             drop(self.changed.wait_timeout(tasks, Duration::from_millis(100)).unwrap_or_else(PoisonError::into_inner));
@@ -99,29 +99,29 @@ impl Standing {
     pub(crate) fn can_begin(&self, id: TaskId) -> bool {
         let tasks = self.tasks();
         self.graph.needs(id).iter().all(|need| match tasks.get(need) {
-            None | Some(Stand::Well) => true,
-            Some(Stand::Usable) => self.graph.starts_early_on(id).contains(need),
-            Some(Stand::Open | Stand::Lost(_)) => false,
+            None | Some(TaskStatus::Well) => true,
+            Some(TaskStatus::Usable) => self.graph.starts_early_on(id).contains(need),
+            Some(TaskStatus::Open | TaskStatus::Lost(_)) => false,
         })
     }
 
     /// Waits until any state differs from `seen`.
-    pub(crate) fn wait_for_change(&self, seen: &BTreeMap<TaskId, Stand>) {
+    pub(crate) fn wait_for_change(&self, seen: &BTreeMap<TaskId, TaskStatus>) {
         let tasks = self.tasks();
         drop(self.changed.wait_while(tasks, |it| it == seen).unwrap_or_else(PoisonError::into_inner));
     }
 
     /// The current states.
-    pub(crate) fn now(&self) -> BTreeMap<TaskId, Stand> {
+    pub(crate) fn now(&self) -> BTreeMap<TaskId, TaskStatus> {
         self.tasks().clone()
     }
 
-    fn set(&self, id: TaskId, stand: Stand) {
-        self.tasks().insert(id, stand);
+    fn set(&self, id: TaskId, status: TaskStatus) {
+        self.tasks().insert(id, status);
         self.changed.notify_all();
     }
 
-    fn tasks(&self) -> MutexGuard<'_, BTreeMap<TaskId, Stand>> {
+    fn tasks(&self) -> MutexGuard<'_, BTreeMap<TaskId, TaskStatus>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -135,63 +135,63 @@ mod tests {
     use super::*;
     use crate::{config::ClusterType, graph::graph};
 
-    fn standing_with(early: bool) -> Standing {
+    fn standing_with(early: bool) -> Progress {
         let graph = graph(ClusterType::Kind, &[None]);
         let ids = graph.ids();
-        let standing = Standing::new(graph, early);
-        standing.begin(&ids);
-        standing
+        let task_progress = Progress::new(graph, early);
+        task_progress.begin(&ids);
+        task_progress
     }
 
-    fn standing() -> Standing {
+    fn task_progress() -> Progress {
         standing_with(true)
     }
 
     #[test]
     fn without_early_starts_every_need_has_ended_first() {
-        let standing = standing_with(false);
-        standing.usable(TaskId::Cluster);
-        assert!(!standing.can_begin(TaskId::Operator));
-        standing.ended(TaskId::Cluster, Stand::Well);
-        assert!(standing.can_begin(TaskId::Operator));
+        let task_progress = standing_with(false);
+        task_progress.usable(TaskId::Cluster);
+        assert!(!task_progress.can_begin(TaskId::Operator));
+        task_progress.ended(TaskId::Cluster, TaskStatus::Well);
+        assert!(task_progress.can_begin(TaskId::Operator));
     }
 
     #[test]
     fn a_task_begins_on_what_is_usable_only_where_that_is_enough_for_it() {
-        let standing = standing();
-        assert!(!standing.can_begin(TaskId::Operator));
-        standing.usable(TaskId::Cluster);
-        assert!(standing.can_begin(TaskId::Operator));
-        standing.usable(TaskId::Image);
-        assert!(!standing.can_begin(TaskId::Load), "a part of the image is of no use");
-        standing.usable(TaskId::Database);
-        assert!(!standing.can_begin(TaskId::Deploy), "the image does not come yet");
-        standing.usable(TaskId::Load);
-        assert!(standing.can_begin(TaskId::Deploy));
+        let task_progress = task_progress();
+        assert!(!task_progress.can_begin(TaskId::Operator));
+        task_progress.usable(TaskId::Cluster);
+        assert!(task_progress.can_begin(TaskId::Operator));
+        task_progress.usable(TaskId::Image);
+        assert!(!task_progress.can_begin(TaskId::Load), "a part of the image is of no use");
+        task_progress.usable(TaskId::Database);
+        assert!(!task_progress.can_begin(TaskId::Deploy), "the image does not come yet");
+        task_progress.usable(TaskId::Load);
+        assert!(task_progress.can_begin(TaskId::Deploy));
     }
 
     #[test]
     fn who_began_early_learns_that_what_it_needs_will_not_come() {
-        let (standing, interrupt) = (standing(), Interrupt::default());
-        standing.usable(TaskId::Database);
-        assert!(standing.check(TaskId::Deploy).is_ok());
-        standing.ended(TaskId::Database, Stand::Lost(TaskId::Operator));
-        let error = standing.until_ended(&interrupt, TaskId::Deploy, TaskId::Database).unwrap_err();
+        let (task_progress, interrupt) = (task_progress(), Interrupt::default());
+        task_progress.usable(TaskId::Database);
+        assert!(task_progress.check(TaskId::Deploy).is_ok());
+        task_progress.ended(TaskId::Database, TaskStatus::Lost(TaskId::Operator));
+        let error = task_progress.until_ended(&interrupt, TaskId::Deploy, TaskId::Database).unwrap_err();
         assert_eq!(error.to_string(), "deploy needs operator, which failed");
     }
 
     #[test]
     fn what_is_farther_up_can_be_waited_for_too() {
-        let (standing, interrupt) = (standing(), Interrupt::default());
-        standing.ended(TaskId::Cluster, Stand::Lost(TaskId::Cluster));
-        standing.ended(TaskId::Database, Stand::Well);
-        assert!(standing.check(TaskId::Deploy).is_ok(), "it is no need of its own");
-        let error = standing.until_ended(&interrupt, TaskId::Deploy, TaskId::Cluster).unwrap_err();
+        let (task_progress, interrupt) = (task_progress(), Interrupt::default());
+        task_progress.ended(TaskId::Cluster, TaskStatus::Lost(TaskId::Cluster));
+        task_progress.ended(TaskId::Database, TaskStatus::Well);
+        assert!(task_progress.check(TaskId::Deploy).is_ok(), "it is no need of its own");
+        let error = task_progress.until_ended(&interrupt, TaskId::Deploy, TaskId::Cluster).unwrap_err();
         assert_eq!(error.to_string(), "deploy needs cluster, which failed");
     }
 
     #[test]
     fn a_task_of_no_run_is_not_waited_for() {
-        assert!(Standing::default().until_ended(&Interrupt::default(), TaskId::Deploy, TaskId::Database).is_ok());
+        assert!(Progress::default().until_ended(&Interrupt::default(), TaskId::Deploy, TaskId::Database).is_ok());
     }
 }
