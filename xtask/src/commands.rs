@@ -97,7 +97,7 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
         never_ask: global.events || spec.output == Output::Json,
         events: global.events,
         refresh: matches!(&command, Command::Requirements(it) if it.refresh),
-        extent: spec.extent(&tasks_graph::graph(resolved.config.cluster.kind, &resolved.config.built().collect::<Vec<_>>()))?,
+        selection: spec.selection(&tasks_graph::graph(resolved.config.cluster.kind, &resolved.config.built().collect::<Vec<_>>()))?,
         ..Options::default()
     };
     let env = surroundings::environment(hub, &global, project, resolved.config.clone(), options)?;
@@ -129,7 +129,7 @@ fn run_in_project(mut env: Env, command: Command, resolved: &Resolved, complaint
         Command::Plan(it) => plan::run(&env, &[TaskId::Deploy], &it),
         Command::Create(it) => {
             if let Some(path) = &it.plan {
-                env.options.extent = plan::extent(&env, path)?;
+                env.options.selection = plan::selection(&env, path)?;
             }
             create::run(&env, it.output, it.restore.as_deref())
         }

@@ -23,7 +23,7 @@ use crate::{
     errors::{Code, Problem},
     files::{EMBEDDED, Files},
     fingerprint::{Fingerprint, hex},
-    graph::{self, Extent, Graph, TaskId, Treatment},
+    graph::{self, Graph, Mode, Selection, TaskId},
     interrupt::Interrupt,
     invocation,
     layout::WORK,
@@ -46,7 +46,7 @@ pub struct Options {
     /// Resolve the requirements again.
     pub refresh: bool,
     /// The part of the graph to run.
-    pub extent: Extent,
+    pub selection: Selection,
     /// `--name` was given: the instance's files are in a separate folder.
     pub named: bool,
     /// The time limit of the whole run.
@@ -202,12 +202,12 @@ impl Env {
 
     /// Whether the user requested to run the task even if its product exists.
     pub fn is_forced(&self, task: TaskId) -> bool {
-        self.treatment(task) == Treatment::Forced
+        self.mode(task) == Mode::Forced
     }
 
     /// Whether the task runs in this run, and how.
-    pub fn treatment(&self, task: TaskId) -> Treatment {
-        self.options.extent.treatment(&self.graph, task)
+    pub fn mode(&self, task: TaskId) -> Mode {
+        self.options.selection.mode(&self.graph, task)
     }
 
     /// The tool's folders on nearly full file systems, which often cause unclear errors of other programs.

@@ -1,13 +1,13 @@
 //! The tasks and their order; start reading at `graph`. `tasks/` has the tasks' work, `runner.rs` runs them.
 
-mod extent;
+mod selection;
 
 use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ClusterType, ServiceName};
-pub use crate::graph::extent::{Extent, Treatment};
+pub use crate::graph::selection::{Mode, Selection};
 
 /// The kinds of tasks. An enum, so that a typo does not compile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -10,7 +10,7 @@ use crate::{
     env::Env,
     errors::{Code, Problem, exit_code},
     fingerprint::Fingerprint,
-    graph::{Extent, TaskId, Treatment},
+    graph::{Mode, Selection, TaskId},
     probe::Probe,
     progress::TaskStatus,
     record,
@@ -34,7 +34,7 @@ type TaskOf<'a> = &'a (dyn Fn(TaskId) -> Option<Box<dyn Task>> + Sync);
 /// run.
 pub fn run(env: &Env, task_of: TaskOf<'_>, targets: &[TaskId]) -> Result<Run> {
     let tasks = env.graph.reached(targets);
-    let planned: Vec<TaskId> = tasks.iter().copied().filter(|id| env.treatment(*id) != Treatment::PassedOver).collect();
+    let planned: Vec<TaskId> = tasks.iter().copied().filter(|id| env.mode(*id) != Mode::PassedOver).collect();
     env.report.run(RunEvent::Planned { needs: env.graph.needs_of(&planned), tasks: planned });
     let result = verdict(env, run_all(env, task_of, tasks));
     env.report.run(RunEvent::Settled);
@@ -138,14 +138,14 @@ fn run_one(env: &Env, task: &dyn Task) -> End {
 /// Probes, runs the task if necessary, and probes again: a task that ends without its product has failed.
 fn bring_about(env: &Env, task: &dyn Task) -> Result<()> {
     let id = task.id();
-    let treatment = env.treatment(id);
-    if matches!(treatment, Treatment::Required | Treatment::AsItIs | Treatment::PassedOver) {
-        return take_as_it_is(env, task, treatment);
+    let mode = env.mode(id);
+    if matches!(mode, Mode::Required | Mode::AsItIs | Mode::PassedOver) {
+        return take_as_it_is(env, task, mode);
     }
     env.report.event(id, Event::Checking);
     let want: Fingerprint = task.inputs(env)?;
     let reason = match task.probe(env, &want)? {
-        Probe::Fresh(_) if treatment == Treatment::Forced => "asked for with --from".to_owned(),
+        Probe::Fresh(_) if mode == Mode::Forced => "asked for with --from".to_owned(),
         Probe::Fresh(reason) => {
             env.report.event(id, Event::Skipped { reason });
             return Ok(());
@@ -169,9 +169,9 @@ fn bring_about(env: &Env, task: &dyn Task) -> Result<()> {
 }
 
 /// A task that may not run: reports the probe's result, which must be good if the product is required.
-fn take_as_it_is(env: &Env, task: &dyn Task, treatment: Treatment) -> Result<()> {
+fn take_as_it_is(env: &Env, task: &dyn Task, mode: Mode) -> Result<()> {
     let id = task.id();
-    if treatment == Treatment::PassedOver {
+    if mode == Mode::PassedOver {
         return Ok(());
     }
     env.report.event(id, Event::Checking);
@@ -184,14 +184,14 @@ fn take_as_it_is(env: &Env, task: &dyn Task, treatment: Treatment) -> Result<()>
         Ok(Probe::Stale(reason)) => reason,
         Err(error) => format!("{error:#}"),
     };
-    let problem = match &env.options.extent {
-        Extent::Only(task) => Problem::new(format!("{} needs {}, whose product is missing: {why}", task.name(), id.name()))
+    let problem = match &env.options.selection {
+        Selection::Only(task) => Problem::new(format!("{} needs {}, whose product is missing: {why}", task.name(), id.name()))
             .code(Code::NeedsOther)
             .hint("without --only it is made on the way"),
-        Extent::Planned(_) => Problem::new(format!("the plan has nothing to do for {}, and now there is: {why}", id.name()))
+        Selection::Planned(_) => Problem::new(format!("the plan has nothing to do for {}, and now there is: {why}", id.name()))
             .code(Code::PlanChanged)
             .hint("the world changed since the plan was made: make a new one"),
-        Extent::All | Extent::From(_) => {
+        Selection::All | Selection::From(_) => {
             env.report.event(id, Event::Skipped { reason: format!("taken as it is: {why}") });
             return Ok(());
         }

@@ -12,7 +12,7 @@ use crate::{
     env::Env,
     errors::{Code, PlanHasChanges, Problem},
     flags::{Output, Plan as Flags},
-    graph::{Extent, TaskId},
+    graph::{Selection, TaskId},
     provider::provider,
     record,
     tasks::objects,
@@ -41,11 +41,11 @@ pub(crate) fn document(env: &Env) -> Result<String> {
 }
 
 /// The part of the graph that a saved plan allows to run, if the cluster and all inputs are unchanged.
-pub(crate) fn extent(env: &Env, path: &Path) -> Result<Extent> {
+pub(crate) fn selection(env: &Env, path: &Path) -> Result<Selection> {
     let planned = Plan::read(path)?;
     let differences = planned.differs(&make(env, &[TaskId::Deploy])?);
     if differences.is_empty() {
-        return Ok(Extent::Planned(planned.runs()));
+        return Ok(Selection::Planned(planned.runs()));
     }
     let what = format!("{} no longer fits; nothing was changed:\n{}", path.display(), differences.join("\n"));
     Err(Problem::new(what).code(Code::PlanChanged).hint("look at what would be done now, and keep it, with `plan --out FILE`").into())

@@ -3,7 +3,7 @@
 use crate::{
     errors::Problem,
     flags::{self, Command, ConfigCommand, DbCommand, GraphFormat, Output, Part, Topic},
-    graph::{Extent, Graph, TaskId},
+    graph::{Graph, Selection, TaskId},
 };
 
 /// What a command requires.
@@ -161,8 +161,8 @@ impl Spec {
     }
 
     /// The part of the graph that the flags allow to run.
-    pub(super) fn extent(&self, graph: &Graph) -> Result<Extent, Problem> {
-        let Some(target) = self.target else { return Ok(Extent::All) };
+    pub(super) fn selection(&self, graph: &Graph) -> Result<Selection, Problem> {
+        let Some(target) = self.target else { return Ok(Selection::All) };
         match self.from {
             Some(from) if graph.named(from).is_empty() => {
                 let of_its_kind: Vec<String> = graph.named(TaskId::of(from.kind)).into_iter().map(TaskId::name).collect();
@@ -173,9 +173,9 @@ impl Spec {
                 let (target, from) = (target.name(), from.name());
                 Err(Problem::usage(format!("{target} does not need {from}: --from {from} means nothing here")))
             }
-            Some(from) => Ok(Extent::From(from)),
-            None if self.only => Ok(Extent::Only(target)),
-            None => Ok(Extent::All),
+            Some(from) => Ok(Selection::From(from)),
+            None if self.only => Ok(Selection::Only(target)),
+            None => Ok(Selection::All),
         }
     }
 }
