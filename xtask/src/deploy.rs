@@ -2,12 +2,12 @@
 //!
 //! Pure functions from manifests, configuration and references to objects. `tasks/deploy.rs` applies them and waits.
 
+pub mod components;
 pub mod development;
 pub mod image;
 pub mod manifests;
 pub mod objects;
 pub mod operator;
-pub mod parts;
 pub mod plain;
 pub mod roles;
 pub mod scope;

@@ -11,10 +11,10 @@ use anyhow::{Context as _, Result};
 use crate::{
     cluster::Target,
     commands::instance,
-    deploy::parts::Parts,
+    deploy::components::Components,
     env::Env,
     errors::Problem,
-    flags::inside::{Forward, PartName},
+    flags::inside::{ComponentName, Forward},
     invocation,
 };
 
@@ -23,21 +23,21 @@ const TRIES: u16 = 100;
 
 pub(crate) fn run(env: &Env, flags: &Forward) -> Result<()> {
     let cluster = instance::connect_for_streams(env)?;
-    let parts = Parts::read(env)?;
+    let components = Components::read(env)?;
     let (part, port) = match flags.to {
-        PartName::Service(name) => {
-            let it = parts.service(name)?;
+        ComponentName::Service(name) => {
+            let it = components.service(name)?;
             let port = it.port.ok_or_else(|| Problem::config(format!("the manifests of {name} name no port of its container")))?;
             (it.part.clone(), port)
         }
-        PartName::App => (parts.app.clone(), parts.app_port),
-        _ => (parts.primary(), 5432),
+        ComponentName::App => (components.app.clone(), components.app_port),
+        _ => (components.primary(), 5432),
     };
     let listener = listen(flags.port, port)?;
     let local = listener.local_addr().context("ask for the local port")?.port();
     let address = match flags.to {
-        PartName::App => format!("http://localhost:{local}{}", env.config.frontend.page),
-        PartName::Service(name) => format!("http://localhost:{local}{}", env.config.service(Some(name)).page),
+        ComponentName::App => format!("http://localhost:{local}{}", env.config.frontend.page),
+        ComponentName::Service(name) => format!("http://localhost:{local}{}", env.config.service(Some(name)).page),
         _ => {
             format!("postgresql://{}@localhost:{local}/{}?sslmode=require", env.config.database.user, env.config.database.name)
         }
@@ -45,10 +45,10 @@ pub(crate) fn run(env: &Env, flags: &Forward) -> Result<()> {
     if local != port && flags.port.is_none() {
         say(&format!("port {port} is taken: using {local}"));
     }
-    if flags.to == PartName::Database {
+    if flags.to == ComponentName::Database {
         say(&format!(
             "the password: cargo xtask kubectl -n {} get secret {}-app -o jsonpath='{{.data.password}}' | base64 -d",
-            part.namespace, parts.cluster
+            part.namespace, components.cluster
         ));
     }
     say("Ctrl-C ends it");

@@ -5,10 +5,10 @@ use xshell::cmd;
 
 use crate::{
     commands::instance::{self, Answering, connect_for_streams},
-    deploy::parts::Parts,
+    deploy::components::Components,
     env::Env,
     errors::{EndedWith, Problem},
-    flags::inside::PartName,
+    flags::inside::ComponentName,
     images,
     provider::{Node, provider},
     tool,
@@ -17,26 +17,26 @@ use crate::{
 /// Runs psql in the primary's pod as superuser.
 pub(crate) fn psql(env: &Env, arguments: &[String]) -> Result<()> {
     let cluster = connect_for_streams(env)?;
-    let place = instance::place(&cluster, &Parts::read(env)?.primary())?;
+    let place = instance::place(&cluster, &Components::read(env)?.primary())?;
     let start = ["psql", "-d", &env.config.database.name].map(str::to_owned);
     passed_on(cluster.attach(&place, &[&start, arguments].concat())?)
 }
 
 /// Runs a shell or a command in a pod, or in a running node of a finished or unfinished cluster.
-pub(crate) fn shell(env: &Env, part: PartName, command: &[String]) -> Result<()> {
+pub(crate) fn shell(env: &Env, part: ComponentName, command: &[String]) -> Result<()> {
     // Every node has bash; an image may have only sh.
-    let shell = [if part == PartName::Node { "bash" } else { "sh" }.to_owned()];
+    let shell = [if part == ComponentName::Node { "bash" } else { "sh" }.to_owned()];
     let command = if command.is_empty() { &shell } else { command };
-    if part == PartName::Node {
+    if part == ComponentName::Node {
         let node = env.only_looking(|| instance::node(env))?;
         return passed_on(env.engine()?.attach(&node.container, command)?);
     }
     let cluster = connect_for_streams(env)?;
-    let parts = Parts::read(env)?;
+    let components = Components::read(env)?;
     let part = match part {
-        PartName::Database => parts.primary(),
-        PartName::Service(name) => parts.service(name)?.part.clone(),
-        _ => parts.app,
+        ComponentName::Database => components.primary(),
+        ComponentName::Service(name) => components.service(name)?.part.clone(),
+        _ => components.app,
     };
     let place = instance::place(&cluster, &part)?;
     passed_on(cluster.attach(&place, command)?)
@@ -45,9 +45,9 @@ pub(crate) fn shell(env: &Env, part: PartName, command: &[String]) -> Result<()>
 /// Runs a management command of the application in one of its pods.
 pub(crate) fn manage(env: &Env, arguments: &[String]) -> Result<()> {
     let cluster = connect_for_streams(env)?;
-    let parts = Parts::read(env)?;
-    let place = instance::place(&cluster, &parts.app)?;
-    passed_on(cluster.attach(&place, &[parts.manage.as_slice(), arguments].concat())?)
+    let components = Components::read(env)?;
+    let place = instance::place(&cluster, &components.app)?;
+    passed_on(cluster.attach(&place, &[components.manage.as_slice(), arguments].concat())?)
 }
 
 /// Runs kubectl with the instance's kubeconfig: the built kubectl of the cluster's version, or else the one on `PATH`.

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     cluster::{Cluster, Place},
-    deploy::parts::Part,
+    deploy::components::Component,
     env::Env,
     errors::{Code, Exit, Problem},
     fingerprint::Fingerprint,
@@ -135,7 +135,7 @@ pub(super) fn absent(env: &Env, why: &str) -> anyhow::Error {
 }
 
 /// A container of the component to run commands in.
-pub(super) fn place(cluster: &Cluster, part: &Part) -> Result<Place> {
+pub(super) fn place(cluster: &Cluster, part: &Component) -> Result<Place> {
     match cluster.ready_pod(&part.namespace, &part.selector)? {
         Some(pod) => Ok(Place { namespace: part.namespace.clone(), pod, container: part.container.clone() }),
         None => Err(Problem { exit: Exit::Unhealthy, ..Problem::new(format!("no pod of the {} is ready", part.name)) }

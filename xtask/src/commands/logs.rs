@@ -9,26 +9,26 @@ use serde_json::{Value, json};
 use crate::{
     cluster::{Line, Source},
     commands::instance::{self, Answering},
-    deploy::parts::Parts,
+    deploy::components::Components,
     env::Env,
     errors::Problem,
-    flags::inside::{Logs, PartName},
+    flags::inside::{ComponentName, Logs},
     provider::provider,
 };
 
 pub(crate) fn run(env: &Env, flags: &Logs) -> Result<()> {
     let grep = flags.grep.as_deref().map(Regex::new).transpose().map_err(|error| Problem::usage(format!("--grep: {error}")))?;
-    if flags.part == Some(PartName::Node) {
+    if flags.part == Some(ComponentName::Node) {
         // The engine can still read the log and files of a stopped node.
         env.only_looking(|| instance::what_answers(env))?;
         return of_node(env, flags, grep.as_ref());
     }
-    let parts = Parts::read(env)?;
+    let components = Components::read(env)?;
     let wanted = flags.part.map(|it| it.name());
-    if let Some(PartName::Service(name)) = flags.part {
-        parts.service(name)?;
+    if let Some(ComponentName::Service(name)) = flags.part {
+        components.service(name)?;
     }
-    let sources: Vec<Source> = parts
+    let sources: Vec<Source> = components
         .all()
         .filter(|it| wanted.as_ref().is_none_or(|wanted| *wanted == it.name))
         .map(|it| Source { part: it.name.clone(), namespace: it.namespace.clone(), labels: it.selector.clone() })

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::{
     config::ServiceName,
-    flags::{Output, duration, values::PartParser},
+    flags::{Output, duration, values::ComponentParser},
 };
 
 #[derive(Clone, Debug, Args)]
@@ -33,7 +33,7 @@ pub struct Status {
 
 /// A component of an instance, by its name on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PartName {
+pub enum ComponentName {
     /// The first service.
     App,
     Migration,
@@ -45,11 +45,11 @@ pub enum PartName {
     Service(ServiceName),
 }
 
-impl PartName {
+impl ComponentName {
     /// As it is typed.
     pub fn name(&self) -> String {
         match self {
-            PartName::Service(name) => name.to_string(),
+            ComponentName::Service(name) => name.to_string(),
             other => other.fixed().unwrap_or_default().to_owned(),
         }
     }
@@ -57,26 +57,27 @@ impl PartName {
     /// The name of a part that every instance has.
     pub(super) fn fixed(&self) -> Option<&'static str> {
         match self {
-            PartName::App => Some("app"),
-            PartName::Migration => Some("migration"),
-            PartName::Database => Some("database"),
-            PartName::Operator => Some("operator"),
-            PartName::Node => Some("node"),
-            PartName::Service(_) => None,
+            ComponentName::App => Some("app"),
+            ComponentName::Migration => Some("migration"),
+            ComponentName::Database => Some("database"),
+            ComponentName::Operator => Some("operator"),
+            ComponentName::Node => Some("node"),
+            ComponentName::Service(_) => None,
         }
     }
 }
 
-const LOG_PARTS: &[PartName] = &[PartName::App, PartName::Migration, PartName::Database, PartName::Operator, PartName::Node];
-const SHELL_PARTS: &[PartName] = &[PartName::App, PartName::Database, PartName::Node];
-const FORWARD_PARTS: &[PartName] = &[PartName::Database, PartName::App];
+const LOG_PARTS: &[ComponentName] =
+    &[ComponentName::App, ComponentName::Migration, ComponentName::Database, ComponentName::Operator, ComponentName::Node];
+const SHELL_PARTS: &[ComponentName] = &[ComponentName::App, ComponentName::Database, ComponentName::Node];
+const FORWARD_PARTS: &[ComponentName] = &[ComponentName::Database, ComponentName::App];
 
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Example: cargo xtask logs app --follow --since 10m --grep ' 5\\d\\d '")]
 pub struct Logs {
     /// The component, or the name of a further service [default: all]
-    #[arg(value_parser = PartParser(LOG_PARTS))]
-    pub part: Option<PartName>,
+    #[arg(value_parser = ComponentParser(LOG_PARTS))]
+    pub part: Option<ComponentName>,
     /// Follow the logs, also of new pods, until Ctrl-C
     #[arg(long, short)]
     pub follow: bool,
@@ -95,8 +96,8 @@ pub struct Logs {
 #[command(after_help = "Example: cargo xtask forward database")]
 pub struct Forward {
     /// The component, or the name of a further service
-    #[arg(value_parser = PartParser(FORWARD_PARTS), default_value = "database")]
-    pub to: PartName,
+    #[arg(value_parser = ComponentParser(FORWARD_PARTS), default_value = "database")]
+    pub to: ComponentName,
     /// The local port; an error if it is not free [default: the usual port, or the next free one]
     #[arg(long)]
     pub port: Option<u16>,
@@ -114,8 +115,8 @@ pub struct Psql {
 #[command(after_help = "Example: cargo xtask shell app -- ls -l /tmp")]
 pub struct Shell {
     /// The component, or the name of a further service; `node` works also for an unfinished cluster
-    #[arg(value_parser = PartParser(SHELL_PARTS), default_value = "app")]
-    pub part: PartName,
+    #[arg(value_parser = ComponentParser(SHELL_PARTS), default_value = "app")]
+    pub part: ComponentName,
     /// A command to run instead of the shell
     #[arg(last = true)]
     pub command: Vec<String>,

@@ -10,7 +10,7 @@ use clap::{
 
 use crate::{
     config::{ClusterType, ServiceName},
-    flags::inside::PartName,
+    flags::inside::ComponentName,
     graph::{TaskId, TaskKind},
     report::choose::Colour,
 };
@@ -40,32 +40,32 @@ impl TypedValueParser for TaskParser {
     }
 }
 
-/// Reads one of these parts, or the name of a further service. Whether that is configured is asked later.
+/// Reads one of these components, or the name of a further service. Whether that is configured is asked later.
 #[derive(Clone)]
-pub(super) struct PartParser(pub(super) &'static [PartName]);
+pub(super) struct ComponentParser(pub(super) &'static [ComponentName]);
 
-impl TypedValueParser for PartParser {
-    type Value = PartName;
+impl TypedValueParser for ComponentParser {
+    type Value = ComponentName;
 
-    fn parse_ref(&self, command: &Command, argument: Option<&Arg>, value: &OsStr) -> Result<PartName, Error> {
+    fn parse_ref(&self, command: &Command, argument: Option<&Arg>, value: &OsStr) -> Result<ComponentName, Error> {
         let text = value.to_string_lossy();
         let part = self.0.iter().copied().find(|it| it.name() == text);
         // A name of a part that this command does not take is no service's either.
-        let service = || ServiceName::new(&text).filter(|_| !PARTS.contains(&text.as_ref())).map(PartName::Service);
+        let service = || ServiceName::new(&text).filter(|_| !PARTS.contains(&text.as_ref())).map(ComponentName::Service);
         part.or_else(service).ok_or_else(|| {
             let argument = argument.map(ToString::to_string).unwrap_or_default();
-            let known: Vec<String> = self.0.iter().map(PartName::name).collect();
+            let known: Vec<String> = self.0.iter().map(ComponentName::name).collect();
             let what = format!("invalid value '{text}' for '{argument}'\n  [{}, or the name of a further service]", known.join(", "));
             Error::raw(ErrorKind::InvalidValue, format!("{what}\n")).with_cmd(command)
         })
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
-        Some(Box::new(self.0.iter().filter_map(PartName::fixed).map(PossibleValue::new)))
+        Some(Box::new(self.0.iter().filter_map(ComponentName::fixed).map(PossibleValue::new)))
     }
 }
 
-/// The names of all parts.
+/// The names of all components.
 const PARTS: [&str; 5] = ["app", "migration", "database", "operator", "node"];
 
 impl ValueEnum for ClusterType {

@@ -13,8 +13,8 @@ use crate::{
         validate,
     },
     deploy::{
+        components::{Component, Components},
         operator,
-        parts::{Part, Parts},
     },
     env::Env,
     invocation,
@@ -35,12 +35,12 @@ pub(super) struct Looks {
     drift: Option<Row>,
 }
 
-type Look = fn(&Env, &Cluster, &Parts) -> Result<Row>;
+type Look = fn(&Env, &Cluster, &Components) -> Result<Row>;
 
 impl Looks {
     /// The current rows. A missing instance is a row, too; only a mistake in the project is an error.
     pub(super) fn take(&mut self, env: &Env) -> Result<Vec<Row>> {
-        let parts = Parts::read(env)?;
+        let components = Components::read(env)?;
         if self.cluster.as_ref().is_none_or(|it| it.is_ready().is_err()) {
             self.cluster = None;
             match instance::what_answers(env) {
@@ -59,13 +59,14 @@ impl Looks {
         let Some(cluster) = &self.cluster else { return Ok(Vec::new()) };
         let mut looks: Vec<(&'static str, Look)> =
             vec![("cluster", nodes), ("operator", operator), ("database", database), ("app", app), ("url", url), ("image", image)];
-        if !parts.services.is_empty() {
+        if !components.services.is_empty() {
             looks.insert(4, ("services", services));
         }
         let with_drift = self.drift.is_none() || self.count.is_multiple_of(DRIFT_EVERY);
         let (mut rows, drift) = thread::scope(|scope| {
-            let parts = &parts;
-            let running: Vec<_> = looks.into_iter().map(|(name, look)| (name, scope.spawn(move || look(env, cluster, parts)))).collect();
+            let components = &components;
+            let running: Vec<_> =
+                looks.into_iter().map(|(name, look)| (name, scope.spawn(move || look(env, cluster, components)))).collect();
             let drift = with_drift.then(|| scope.spawn(move || drift(env, cluster)));
             let row = |name, found: thread::Result<Result<Row>>| match found {
                 Ok(Ok(row)) => row,
@@ -112,7 +113,7 @@ fn since(object: &Value) -> String {
     age::words(age::seconds(text(object, "/metadata/creationTimestamp")))
 }
 
-fn nodes(env: &Env, cluster: &Cluster, _: &Parts) -> Result<Row> {
+fn nodes(env: &Env, cluster: &Cluster, _: &Components) -> Result<Row> {
     let nodes = cluster.list("v1", "Node", "", "")?;
     let ready = nodes.iter().filter(|it| verdict::of(it) == verdict::Verdict::Yes).count();
     let first = nodes.first().cloned().unwrap_or_default();
@@ -123,7 +124,7 @@ fn nodes(env: &Env, cluster: &Cluster, _: &Parts) -> Result<Row> {
     Ok(Row::new("cluster", ready == nodes.len() && ready > 0, words, data))
 }
 
-fn operator(_: &Env, cluster: &Cluster, _: &Parts) -> Result<Row> {
+fn operator(_: &Env, cluster: &Cluster, _: &Components) -> Result<Row> {
     let id = ObjectId::new("apps/v1", "Deployment", operator::NAMESPACE, operator::DEPLOYMENT);
     let Some(found) = cluster.get(&id)? else { return Ok(Row::new("operator", false, format!("{id} does not exist"), json!({}))) };
     let image = text(&found, "/spec/template/spec/containers/0/image").to_owned();
@@ -138,14 +139,14 @@ fn tag(image: &str) -> &str {
     name.rsplit_once(':').map_or(name, |(_, tag)| tag)
 }
 
-fn database(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Row> {
-    let id = ObjectId::new("postgresql.cnpg.io/v1", "Cluster", &parts.database.namespace, &parts.cluster);
+fn database(env: &Env, cluster: &Cluster, components: &Components) -> Result<Row> {
+    let id = ObjectId::new("postgresql.cnpg.io/v1", "Cluster", &components.database.namespace, &components.cluster);
     let Some(found) = cluster.get(&id)? else { return Ok(Row::new("database", false, format!("{id} does not exist"), json!({}))) };
     let primary = text(&found, "/status/currentPrimary");
     let instances = found.pointer("/spec/instances").and_then(Value::as_u64).unwrap_or_default();
     let ready = found.pointer("/status/readyInstances").and_then(Value::as_u64).unwrap_or_default();
     let verdict = verdict::of(&found);
-    let said = validate::ask_database(env, cluster, parts);
+    let said = validate::ask_database(env, cluster, components);
     let (lag, version) = said.as_ref().map_or((None, String::new()), |it| (Some(it.lag()), it.version.clone()));
     let mut words = format!("primary {primary}, {ready} of {instances} instances ready");
     match &said {
@@ -153,7 +154,8 @@ fn database(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Row> {
         Ok(it) => words.push_str(&format!(", PostgreSQL {}, replicas {:.1} s behind", short(&version), it.lag())),
         Err(error) => words.push_str(&format!(", no answer: {error:#}")),
     }
-    let wrong = if said.is_ok() { validate::wrong_settings(env, cluster, parts).ok().flatten().unwrap_or_default() } else { String::new() };
+    let wrong =
+        if said.is_ok() { validate::wrong_settings(env, cluster, components).ok().flatten().unwrap_or_default() } else { String::new() };
     let held = verdict::held(&found).map(|it| format!(": `{}` ends that", invocation::reworded(&it.command))).unwrap_or_default();
     for why in [verdict.why().map(|it| format!("{it}{held}")), Some(wrong.clone()).filter(|it| !it.is_empty())].into_iter().flatten() {
         words = format!("{why}; {words}");
@@ -170,15 +172,15 @@ fn short(version: &str) -> &str {
     version.split(' ').next().unwrap_or_default()
 }
 
-fn app(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Row> {
-    let (well, words, value) = pods_of(cluster, &parts.app, Some(usize::from(env.config.frontend.replicas)))?;
+fn app(env: &Env, cluster: &Cluster, components: &Components) -> Result<Row> {
+    let (well, words, value) = pods_of(cluster, &components.app, Some(usize::from(env.config.frontend.replicas)))?;
     Ok(Row::new("app", well, words, value))
 }
 
 /// All further services, in one row.
-fn services(_: &Env, cluster: &Cluster, parts: &Parts) -> Result<Row> {
+fn services(_: &Env, cluster: &Cluster, components: &Components) -> Result<Row> {
     let (mut well, mut said, mut values) = (true, Vec::new(), serde_json::Map::new());
-    for it in &parts.services {
+    for it in &components.services {
         let (is_well, words, value) = pods_of(cluster, &it.part, it.pods.and_then(|it| usize::try_from(it).ok()))?;
         well &= is_well;
         said.push(format!("{}: {words}", it.service));
@@ -188,8 +190,8 @@ fn services(_: &Env, cluster: &Cluster, parts: &Parts) -> Result<Row> {
 }
 
 /// The state of a component's pods. `wanted` is `None` if an autoscaler or the nodes decide the number.
-fn pods_of(cluster: &Cluster, part: &Part, wanted: Option<usize>) -> Result<(bool, String, Value)> {
-    let Part { namespace, selector, .. } = part;
+fn pods_of(cluster: &Cluster, part: &Component, wanted: Option<usize>) -> Result<(bool, String, Value)> {
+    let Component { namespace, selector, .. } = part;
     let pods = cluster.list("v1", "Pod", namespace, selector)?;
     let here: Vec<&Value> = pods.iter().filter(|it| verdict::of_metadata(it) == verdict::Verdict::Yes).collect();
     let ready = here.iter().filter(|it| verdict::of(it) == verdict::Verdict::Yes).count();
@@ -204,7 +206,7 @@ fn pods_of(cluster: &Cluster, part: &Part, wanted: Option<usize>) -> Result<(boo
     Ok((ready == wanted, words, json!({ "ready": ready, "wanted": wanted, "restarts": restarts })))
 }
 
-fn url(env: &Env, _: &Cluster, _: &Parts) -> Result<Row> {
+fn url(env: &Env, _: &Cluster, _: &Components) -> Result<Row> {
     let Some(address) = provider(env).address(env)? else {
         return Ok(Row::new("url", false, "not assigned by the cluster yet", json!({ "url": null })));
     };
@@ -223,8 +225,8 @@ fn url(env: &Env, _: &Cluster, _: &Parts) -> Result<Row> {
     })
 }
 
-fn image(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Row> {
-    let used = cluster.images(&parts.app.namespace, &parts.app.selector, &parts.app.container)?;
+fn image(env: &Env, cluster: &Cluster, components: &Components) -> Result<Row> {
+    let used = cluster.images(&components.app.namespace, &components.app.selector, &components.app.container)?;
     let planned = tasks::image::current(env, None).and_then(|it| Ok(provider(env).name_for_pods(env, &it)?.to_string()));
     let revision = tasks::deploy::serving(&tasks::deploy::revisions(env)?);
     let number = revision.map(|it| format!(", revision {it}")).unwrap_or_default();

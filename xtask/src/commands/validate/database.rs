@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::{
     cluster::{Cluster, ObjectId, settings},
-    deploy::parts::Parts,
+    deploy::components::Components,
     env::Env,
     errors::Problem,
 };
@@ -37,8 +37,8 @@ pub(crate) struct Replica {
 }
 
 /// Queries the primary in its pod.
-pub(crate) fn ask(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Replication> {
-    let primary = parts.primary();
+pub(crate) fn ask(env: &Env, cluster: &Cluster, components: &Components) -> Result<Replication> {
+    let primary = components.primary();
     let Some(pod) = cluster.ready_pod(&primary.namespace, &primary.selector)? else {
         return Err(Problem::new("no primary is ready").into());
     };
@@ -48,13 +48,13 @@ pub(crate) fn ask(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Replica
 }
 
 /// The `Cluster` in the manifests.
-pub(crate) fn id(parts: &Parts) -> ObjectId {
-    ObjectId::new("postgresql.cnpg.io/v1", "Cluster", &parts.database.namespace, &parts.cluster)
+pub(crate) fn id(components: &Components) -> ObjectId {
+    ObjectId::new("postgresql.cnpg.io/v1", "Cluster", &components.database.namespace, &components.cluster)
 }
 
 /// The settings that the primary rejects, in one sentence; empty if all are in effect, `None` if no primary is ready.
-pub(crate) fn wrong_settings(_: &Env, cluster: &Cluster, parts: &Parts) -> Result<Option<String>> {
-    let primary = parts.primary();
+pub(crate) fn wrong_settings(_: &Env, cluster: &Cluster, components: &Components) -> Result<Option<String>> {
+    let primary = components.primary();
     let Some(pod) = cluster.ready_pod(&primary.namespace, &primary.selector)? else { return Ok(None) };
     let refused = cluster.refused_settings(&primary.namespace, &pod)?;
     Ok(Some(settings::sentence(&refused).unwrap_or_default()))

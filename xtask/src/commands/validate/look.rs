@@ -21,8 +21,8 @@ use crate::{
         database,
     },
     deploy::{
+        components::{Component, Components},
         operator,
-        parts::{Part, Parts},
     },
     env::Env,
     graph::TaskId,
@@ -42,12 +42,12 @@ const DAYS: i64 = 6;
 /// before its pods are ready. Plus a margin.
 const STARTING: Duration = Duration::from_secs(30);
 
-type Look = fn(&Env, &Cluster, &Parts) -> Result<Vec<Check>>;
+type Look = fn(&Env, &Cluster, &Components) -> Result<Vec<Check>>;
 
 /// Every check of a healthy deployment. An error while checking is a failed check.
 pub(super) fn everything(env: &Env, cluster: &Cluster) -> Vec<Check> {
-    let parts = match Parts::read(env) {
-        Ok(parts) => parts,
+    let components = match Components::read(env) {
+        Ok(components) => components,
         Err(error) => return vec![Check::new(Area::Object, "manifests", Err(format!("{error:#}")))],
     };
     let looks: [(Area, &str, Look); 10] = [
@@ -63,8 +63,8 @@ pub(super) fn everything(env: &Env, cluster: &Cluster) -> Vec<Check> {
         (Area::Certificate, "certificates", certificates),
     ];
     thread::scope(|scope| {
-        let parts = &parts;
-        let running: Vec<_> = looks.map(|(area, name, look)| (area, name, scope.spawn(move || look(env, cluster, parts)))).into();
+        let components = &components;
+        let running: Vec<_> = looks.map(|(area, name, look)| (area, name, scope.spawn(move || look(env, cluster, components)))).into();
         let mut out = Vec::new();
         for (area, name, look) in running {
             match look.join() {
@@ -85,7 +85,7 @@ fn name_of(object: &Value) -> String {
     ObjectId::of(object).map(|it| it.to_string()).unwrap_or_default()
 }
 
-fn nodes(env: &Env, cluster: &Cluster, _: &Parts) -> Result<Vec<Check>> {
+fn nodes(env: &Env, cluster: &Cluster, _: &Components) -> Result<Vec<Check>> {
     let planned = images::packages::versions(env)?.kubernetes;
     let exact = images::chosen(env, TaskId::Cluster)? == Chosen::Packages;
     let nodes = cluster.list("v1", "Node", "", "")?;
@@ -107,7 +107,7 @@ fn is_planned(version: &str, planned: &str, exact: bool) -> bool {
     version == planned || (!exact && minor(version) == minor(planned))
 }
 
-fn objects(env: &Env, cluster: &Cluster, _: &Parts) -> Result<Vec<Check>> {
+fn objects(env: &Env, cluster: &Cluster, _: &Components) -> Result<Vec<Check>> {
     let seen = tasks::objects::look_at_all(env, cluster)?;
     let checks = seen.into_iter().map(|it| {
         let area = if matches!(it.state, State::NotReady(_)) { Area::Readiness } else { Area::Object };
@@ -117,21 +117,21 @@ fn objects(env: &Env, cluster: &Cluster, _: &Parts) -> Result<Vec<Check>> {
     Ok(checks.collect())
 }
 
-fn webhook(env: &Env, cluster: &Cluster, _: &Parts) -> Result<Vec<Check>> {
+fn webhook(env: &Env, cluster: &Cluster, _: &Components) -> Result<Vec<Check>> {
     let seen = outcome(&tasks::operator::accepts(cluster, &env.config.namespace), "takes a database");
     Ok(vec![Check::new(Area::Operator, "webhook", seen)])
 }
 
-fn sql(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Check>> {
-    let said = database::ask(env, cluster, parts).map_err(|error| format!("{error:#}"));
+fn sql(env: &Env, cluster: &Cluster, components: &Components) -> Result<Vec<Check>> {
+    let said = database::ask(env, cluster, components).map_err(|error| format!("{error:#}"));
     let said = said.and_then(|it| it.judge(env.config.database.instances));
     Ok(vec![Check::new(Area::Database, "SQL", said)])
 }
 
 /// Whether PostgreSQL accepts its settings: it ignores a wrong value until it is restarted.
-fn settings(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Check>> {
-    let Some(wrong) = database::wrong_settings(env, cluster, parts)? else { return Ok(Vec::new()) };
-    let id = database::id(parts);
+fn settings(env: &Env, cluster: &Cluster, components: &Components) -> Result<Vec<Check>> {
+    let Some(wrong) = database::wrong_settings(env, cluster, components)? else { return Ok(Vec::new()) };
+    let id = database::id(components);
     let hint = format!(
         "correct `postgresql` in deploy/database/cluster.yaml; what others wrote into the Cluster:\ncargo xtask kubectl edit clusters.postgresql.cnpg.io {} -n {}",
         id.name, id.namespace
@@ -141,16 +141,16 @@ fn settings(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Check>> {
 }
 
 /// Whether the database is hibernated or fenced, which explains everything else.
-fn held(_: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Check>> {
-    let id = database::id(parts);
+fn held(_: &Env, cluster: &Cluster, components: &Components) -> Result<Vec<Check>> {
+    let id = database::id(components);
     let held = cluster.get(&id)?.and_then(|it| verdict::held(&it));
     Ok(held.map(|it| Check::new(Area::Held, id.to_string(), Err(format!("is {}", it.state))).hint(Some(it.command))).into_iter().collect())
 }
 
 /// Whether the pods run the current images of the project.
-fn images_in_use(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Check>> {
+fn images_in_use(env: &Env, cluster: &Cluster, components: &Components) -> Result<Vec<Check>> {
     let task = TaskId::Deploy;
-    let check = |area, part: &Part, planned: String| -> Result<Check> {
+    let check = |area, part: &Component, planned: String| -> Result<Check> {
         let used = cluster.images(&part.namespace, &part.selector, &part.container)?;
         let seen = match used.as_slice() {
             [] => Err("no pod is there".to_owned()),
@@ -164,25 +164,25 @@ fn images_in_use(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Chec
         Ok(provider.name_for_pods(env, &tasks::image::current(env, env.config.image_of(service))?)?.to_string())
     };
     let mut out = vec![
-        check(Area::App, &parts.app, planned(None)?)?,
-        check(Area::Database, &parts.database, tasks::wanted::upstream(env, task, Role::Postgresql)?.to_string())?,
+        check(Area::App, &components.app, planned(None)?)?,
+        check(Area::Database, &components.database, tasks::wanted::upstream(env, task, Role::Postgresql)?.to_string())?,
     ];
-    for it in &parts.services {
+    for it in &components.services {
         let Check { seen, well, .. } = check(Area::App, &it.part, planned(Some(it.service))?)?;
         out.push(Check::new(Area::App, format!("image of {}", it.service), if well { Ok(seen) } else { Err(seen) }));
     }
     // The others chose the version of their operator.
     if provider.operator_of_others(env)?.is_none() {
-        out.push(check(Area::Operator, &parts.operator, tasks::wanted::upstream(env, task, Role::Operator)?.to_string())?);
+        out.push(check(Area::Operator, &components.operator, tasks::wanted::upstream(env, task, Role::Operator)?.to_string())?);
     }
     Ok(out)
 }
 
-fn pods(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Check>> {
+fn pods(env: &Env, cluster: &Cluster, components: &Components) -> Result<Vec<Check>> {
     let namespace = env.config.namespace.as_str();
     let mut out: Vec<Check> =
         started(env, cluster)?.iter().map(|pod| Check::new(Area::Pod, name_of(pod), outcome(&verdict::of(pod), "ready"))).collect();
-    for claim in cluster.list("v1", "PersistentVolumeClaim", namespace, &format!("cnpg.io/cluster={}", parts.cluster))? {
+    for claim in cluster.list("v1", "PersistentVolumeClaim", namespace, &format!("cnpg.io/cluster={}", components.cluster))? {
         out.push(Check::new(Area::Database, name_of(&claim), outcome(&verdict::of(&claim), "bound")));
     }
     Ok(out)
@@ -215,7 +215,7 @@ fn counts(env: &Env, pod: &Value) -> bool {
         && verdict::of_metadata(pod) == Verdict::Yes
 }
 
-fn page(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Check>> {
+fn page(env: &Env, cluster: &Cluster, components: &Components) -> Result<Vec<Check>> {
     let app = &env.config.frontend;
     let Some(address) = provider(env).address(env)? else {
         let seen = Err("the cluster has not assigned one to the application's Service yet".to_owned());
@@ -230,7 +230,7 @@ fn page(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Check>> {
         Ok(_) => Ok(format!("status 200 and the text {:?}", app.text)),
     };
     let mut out = vec![Check::new(Area::App, address.url(&app.page), seen)];
-    for it in &parts.services {
+    for it in &components.services {
         let page = &env.config.service(Some(it.service)).page;
         if let (Some(port), false) = (it.port, page.is_empty()) {
             out.push(Check::new(
@@ -244,7 +244,7 @@ fn page(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Check>> {
 }
 
 /// Whether each pod of a further service answers 200 for the page, since it cannot be reached from outside the cluster.
-fn page_of_pods(cluster: &Cluster, part: &Part, port: u16, host: &str, page: &str) -> Result<Result<String, String>> {
+fn page_of_pods(cluster: &Cluster, part: &Component, port: u16, host: &str, page: &str) -> Result<Result<String, String>> {
     let pods = cluster.list("v1", "Pod", &part.namespace, &part.selector)?;
     let there: Vec<&Value> = pods.iter().filter(|it| verdict::of_metadata(it) == Verdict::Yes).collect();
     for pod in &there {
@@ -258,12 +258,12 @@ fn page_of_pods(cluster: &Cluster, part: &Part, port: u16, host: &str, page: &st
     Ok(if there.is_empty() { Err("no pod is there".to_owned()) } else { Ok("status 200 from every pod".to_owned()) })
 }
 
-fn certificates(env: &Env, cluster: &Cluster, parts: &Parts) -> Result<Vec<Check>> {
+fn certificates(env: &Env, cluster: &Cluster, components: &Components) -> Result<Vec<Check>> {
     let mut found = certificate::of_kubeconfig(&env.kubeconfig())?;
     found.extend(provider(env).certificates(env)?);
     found.extend(cluster.certificates_of(operator::NAMESPACE, "cnpg-webhook-cert", "tls.crt")?);
     found.extend(cluster.certificates_of(operator::NAMESPACE, "cnpg-ca-secret", "ca.crt")?);
-    let id = ObjectId::new("postgresql.cnpg.io/v1", "Cluster", &env.config.namespace, &parts.cluster);
+    let id = ObjectId::new("postgresql.cnpg.io/v1", "Cluster", &env.config.namespace, &components.cluster);
     let database = cluster.get(&id)?;
     let expirations = database.as_ref().and_then(|it| it.pointer("/status/certificates/expirations")).and_then(Value::as_object);
     for (name, time) in expirations.into_iter().flatten() {

@@ -16,7 +16,7 @@ use crate::{
 
 /// The pods of a component.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct Component {
     /// `app`, `migration`, `database`, `operator`, or the name of a further service.
     pub name: String,
     pub namespace: String,
@@ -28,9 +28,9 @@ pub struct Part {
 
 /// The pods of a further service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServicePart {
+pub struct ServiceComponent {
     pub service: ServiceName,
-    pub part: Part,
+    pub part: Component,
     /// The port of its container, if the manifest names one.
     pub port: Option<u16>,
     /// The wanted number of pods; `None` if an autoscaler or the nodes decide it.
@@ -39,14 +39,14 @@ pub struct ServicePart {
 
 /// All components, and further facts for commands.
 #[derive(Clone, Debug)]
-pub struct Parts {
+pub struct Components {
     /// The first service.
-    pub app: Part,
+    pub app: Component,
     /// Further services with a Deployment, StatefulSet or DaemonSet, sorted by name.
-    pub services: Vec<ServicePart>,
-    pub migration: Option<Part>,
-    pub database: Part,
-    pub operator: Part,
+    pub services: Vec<ServiceComponent>,
+    pub migration: Option<Component>,
+    pub database: Component,
+    pub operator: Component,
     /// The `Cluster`'s name.
     pub cluster: String,
     /// The port of the application's container.
@@ -58,29 +58,30 @@ pub struct Parts {
 /// The container with PostgreSQL in CloudNativePG's pods.
 const POSTGRES: &str = "postgres";
 
-impl Parts {
-    pub fn read(env: &Env) -> Result<Parts> {
+impl Components {
+    pub fn read(env: &Env) -> Result<Components> {
         let database = manifests::of_database(env)?;
         let frontend = manifests::of_service(env, None)?;
-        let mut parts = Parts::of(&env.config.namespace, &env.config.frontend.image, &database, &frontend)?;
+        let mut components = Components::of(&env.config.namespace, &env.config.frontend.image, &database, &frontend)?;
         for (service, config) in env.config.all_services() {
             let Some(name) = service else { continue };
             let manifests = manifests::of_service(env, service)?;
             let image = &env.config.service(env.config.image_of(service)).image;
-            parts.services.extend(further(&env.config.namespace, name, &manifests, (image, u64::from(config.replicas)))?);
+            components.services.extend(further(&env.config.namespace, name, &manifests, (image, u64::from(config.replicas)))?);
         }
-        Ok(parts)
+        Ok(components)
     }
 
-    fn of(namespace: &str, image: &str, database: &[Manifest], frontend: &[Manifest]) -> Result<Parts> {
+    fn of(namespace: &str, image: &str, database: &[Manifest], frontend: &[Manifest]) -> Result<Components> {
         let missing = |what: &str| Problem::config(format!("the manifests in deploy/ hold no {what}"));
         let cluster = database.iter().find(|it| it.object["kind"] == "Cluster").ok_or_else(|| missing("Cluster"))?;
         let cluster = text(&cluster.object, "/metadata/name");
         let roles = Roles::of(frontend, image, None)?;
         let deployment = &frontend[roles.application.ok_or_else(|| missing("Deployment"))?].object;
         let job = roles.migration.map(|it| &frontend[it].object);
-        let part = |name: &str, selector, container| Part { name: name.to_owned(), namespace: namespace.to_owned(), selector, container };
-        Ok(Parts {
+        let part =
+            |name: &str, selector, container| Component { name: name.to_owned(), namespace: namespace.to_owned(), selector, container };
+        Ok(Components {
             app: part(
                 "app",
                 selector(deployment.pointer("/spec/selector/matchLabels")),
@@ -91,7 +92,7 @@ impl Parts {
                 part("migration", selector(it.pointer("/spec/template/metadata/labels")), text(it, "/spec/template/spec/containers/0/name"))
             }),
             database: part("database", format!("cnpg.io/cluster={cluster},cnpg.io/podRole=instance"), POSTGRES.to_owned()),
-            operator: Part {
+            operator: Component {
                 name: "operator".to_owned(),
                 namespace: operator::NAMESPACE.to_owned(),
                 selector: operator::LABELS.to_owned(),
@@ -104,13 +105,13 @@ impl Parts {
     }
 
     /// All components, the application first.
-    pub fn all(&self) -> impl Iterator<Item = &Part> {
+    pub fn all(&self) -> impl Iterator<Item = &Component> {
         let further = self.services.iter().map(|it| &it.part);
         std::iter::once(&self.app).chain(further).chain(&self.migration).chain([&self.database, &self.operator])
     }
 
     /// The pods of a further service.
-    pub fn service(&self, name: ServiceName) -> Result<&ServicePart> {
+    pub fn service(&self, name: ServiceName) -> Result<&ServiceComponent> {
         let found = self.services.iter().find(|it| it.service == name);
         found.ok_or_else(|| {
             let mut known: Vec<String> = vec!["app".to_owned()];
@@ -120,13 +121,18 @@ impl Parts {
     }
 
     /// The database's primary.
-    pub fn primary(&self) -> Part {
-        Part { selector: format!("{},cnpg.io/instanceRole=primary", self.database.selector), ..self.database.clone() }
+    pub fn primary(&self) -> Component {
+        Component { selector: format!("{},cnpg.io/instanceRole=primary", self.database.selector), ..self.database.clone() }
     }
 }
 
 /// The pods of a further service; `None` if its manifests have no permanently running pods, for example only a CronJob.
-fn further(namespace: &str, service: ServiceName, manifests: &[Manifest], (image, replicas): (&str, u64)) -> Result<Option<ServicePart>> {
+fn further(
+    namespace: &str,
+    service: ServiceName,
+    manifests: &[Manifest],
+    (image, replicas): (&str, u64),
+) -> Result<Option<ServiceComponent>> {
     let roles = Roles::of(manifests, image, Some(service))?;
     let others = || manifests.iter().position(|it| it.object["kind"] == "StatefulSet" || it.object["kind"] == "DaemonSet");
     let Some(index) = roles.application.or_else(others) else { return Ok(None) };
@@ -137,13 +143,13 @@ fn further(namespace: &str, service: ServiceName, manifests: &[Manifest], (image
         Some("StatefulSet") if !is_scaled => Some(owner.pointer("/spec/replicas").and_then(Value::as_u64).unwrap_or(1)),
         _ => None,
     };
-    let part = Part {
+    let part = Component {
         name: service.to_string(),
         namespace: namespace.to_owned(),
         selector: selector(owner.pointer("/spec/selector/matchLabels")),
         container: text(owner, &format!("/spec/template/spec/containers/{}/name", roles.container)),
     };
-    Ok(Some(ServicePart { service, part, port: roles.port, pods }))
+    Ok(Some(ServiceComponent { service, part, port: roles.port, pods }))
 }
 
 fn text(object: &Value, pointer: &str) -> String {
@@ -200,11 +206,11 @@ spec:
   template: {metadata: {labels: {a: '1', b: '2'}}, spec: {containers: [{name: proxy, image: p}, {name: web, image: 'i:1', ports: [{containerPort: 8000}, {containerPort: 9000}]}]}}
 ",
         );
-        let parts = Parts::of("n", "i", &database, &frontend).unwrap();
-        assert_eq!((parts.app.selector.as_str(), parts.app.container.as_str(), parts.app_port), ("a=1,b=2", "web", 9000));
-        assert_eq!(parts.manage, ["python3", "src/manage.py"]);
-        assert_eq!(parts.primary().selector, "cnpg.io/cluster=db,cnpg.io/podRole=instance,cnpg.io/instanceRole=primary");
-        assert_eq!(parts.all().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["app", "migration", "database", "operator"]);
-        assert!(Parts::of("n", "i", &[], &frontend).is_err());
+        let components = Components::of("n", "i", &database, &frontend).unwrap();
+        assert_eq!((components.app.selector.as_str(), components.app.container.as_str(), components.app_port), ("a=1,b=2", "web", 9000));
+        assert_eq!(components.manage, ["python3", "src/manage.py"]);
+        assert_eq!(components.primary().selector, "cnpg.io/cluster=db,cnpg.io/podRole=instance,cnpg.io/instanceRole=primary");
+        assert_eq!(components.all().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["app", "migration", "database", "operator"]);
+        assert!(Components::of("n", "i", &[], &frontend).is_err());
     }
 }
