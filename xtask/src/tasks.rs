@@ -13,6 +13,7 @@ pub mod base_image;
 pub mod cluster;
 pub mod database;
 pub mod deploy;
+pub mod desired;
 pub mod dev;
 pub mod engine;
 pub mod image;
@@ -23,7 +24,6 @@ pub mod objects;
 pub mod operator;
 pub mod patch;
 pub mod requirements;
-pub mod wanted;
 
 /// A step of `create`.
 pub trait Task {

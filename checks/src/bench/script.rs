@@ -19,7 +19,7 @@ use pocdeploy::{
     provider::kind,
     record,
     setup::Need,
-    tasks::wanted,
+    tasks::desired,
     tool::BUILD_LIMIT,
 };
 use serde_json::{Value, json};
@@ -203,7 +203,7 @@ impl<'a> Script<'a> {
             container["imagePullPolicy"] = json!("IfNotPresent");
             container["env"][0]["value"] = json!(self.operator);
         }
-        let (database, app) = wanted::plain(&self.inside, &self.app, &self.postgresql)?;
+        let (database, app) = desired::plain(&self.inside, &self.app, &self.postgresql)?;
         Ok(Files {
             operator: self.write("operator", &operator)?,
             database: self.write("database", &database)?,

@@ -62,8 +62,8 @@ impl fmt::Display for State {
                 f.write_str("was changed by another client: ")?;
                 for (index, change) in changes.iter().take(SHOWN).enumerate() {
                     let there = change.before.as_deref().unwrap_or("(gone)");
-                    let wanted = change.after.as_deref().unwrap_or_default();
-                    write!(f, "{}{} is {there} in place of {wanted}", if index == 0 { "" } else { "; " }, change.path)?;
+                    let desired = change.after.as_deref().unwrap_or_default();
+                    write!(f, "{}{} is {there} in place of {desired}", if index == 0 { "" } else { "; " }, change.path)?;
                 }
                 match changes.len().saturating_sub(SHOWN) {
                     0 => Ok(()),
@@ -77,7 +77,7 @@ impl fmt::Display for State {
 /// The objects to check.
 pub struct Survey<'a> {
     /// The objects as applied, or as they would be applied.
-    pub wanted: Vec<&'a Value>,
+    pub desired: Vec<&'a Value>,
     /// The label of all of them: `name=value`.
     pub label: &'a str,
     /// The annotation with the hash of an object's inputs.
@@ -90,9 +90,9 @@ impl Cluster {
         if is_done_when_there(id) || self.has_no_status(id) { verdict::of_metadata(object) } else { verdict::of(object) }
     }
 
-    /// The state of each wanted object, in the given order.
+    /// The state of each desired object, in the given order.
     pub fn survey(&self, survey: &Survey<'_>) -> Result<Vec<Seen>> {
-        let ids: Vec<ObjectId> = survey.wanted.iter().map(|it| ObjectId::of(it)).collect::<Result<_>>()?;
+        let ids: Vec<ObjectId> = survey.desired.iter().map(|it| ObjectId::of(it)).collect::<Result<_>>()?;
         ids.iter().for_each(|it| self.learn(it));
         let mut kinds: Vec<&ObjectId> = Vec::new();
         for id in &ids {
@@ -109,7 +109,7 @@ impl Cluster {
                     Ok(all)
                 })
                 .await?;
-            let states = survey.wanted.iter().zip(&ids).map(|(want, id)| {
+            let states = survey.desired.iter().zip(&ids).map(|(want, id)| {
                 let listed = found.iter().find(|it| is(it, id));
                 self.look_at(want, id, listed, survey.inputs)
             });

@@ -20,7 +20,7 @@ use crate::{
     },
     runner,
     snapshot::WrittenBy,
-    tasks::{self, image, wanted},
+    tasks::{self, desired, image},
 };
 
 /// The result of a successful run.
@@ -36,7 +36,7 @@ pub(crate) fn run(env: &Env, output: Output, restore: Option<&Path>) -> Result<(
     provider(env).check(env)?;
     doctor::before_create(env)?;
     image::refuse_early(env)?;
-    wanted::refuse_manifests(env)?;
+    desired::refuse_manifests(env)?;
     if let Some(file) = restore {
         db::refuse_used(env, file)?;
     }
@@ -49,7 +49,7 @@ pub(crate) fn run(env: &Env, output: Output, restore: Option<&Path>) -> Result<(
         url: instance::url(env)?,
         kubeconfig: kubeconfig.strip_prefix(&env.project).unwrap_or(&kubeconfig).display().to_string(),
         namespace: env.config.namespace.clone(),
-        database_secret: wanted::credentials(env)?,
+        database_secret: desired::credentials(env)?,
     };
     env.report.run(RunEvent::Closing { text: words(&run, &created) });
     let mut object = json(&run, Some(&created), None);
@@ -77,7 +77,7 @@ pub(crate) fn print_failure(run: &Run, error: &anyhow::Error) -> Result<()> {
 /// The closing message, with the next useful commands.
 fn words(run: &Run, created: &Created) -> String {
     let Created { namespace, database_secret, .. } = created;
-    let (tool, app_secret) = (invocation::name(), wanted::APP_SECRET);
+    let (tool, app_secret) = (invocation::name(), desired::APP_SECRET);
     format!(
         "{} in {}: {} ran, {} restored, {} skipped\n\n\
          look inside   {tool} status, or validate, logs, open, kubectl\n\

@@ -16,7 +16,7 @@ use crate::{
     graph::TaskId,
     setup,
     snapshot::{self, Proof, Snapshot, WrittenBy},
-    tasks::{deploy, wanted},
+    tasks::{deploy, desired},
 };
 
 const TASK: TaskId = TaskId::Snapshot;
@@ -28,7 +28,7 @@ pub(crate) fn take(env: &Env, file: Option<PathBuf>, no_verify: bool) -> Result<
     reported(env, TASK, "taking what the database holds", || {
         let (proof, proven) =
             if no_verify { (Proof::Read, "") } else { (Proof::Restored, ", proven by a restore into a scratch database") };
-        let size = snapshot::take(env, TASK, &Cluster::open(env, &env.kubeconfig())?, &wanted::database(env)?, &file, proof)?;
+        let size = snapshot::take(env, TASK, &Cluster::open(env, &env.kubeconfig())?, &desired::database(env)?, &file, proof)?;
         Ok(format!("{} holds it ({} KB){proven}", file.display(), size.div_ceil(1000)))
     })?;
     let path = file.display().to_string();

@@ -23,16 +23,15 @@ use crate::{
     tasks::{
         Task,
         database::files::Progress,
-        load,
+        desired, load,
         objects::{fingerprint, once, stale, stale_secret, with_evidence},
         operator::acceptance,
-        wanted,
     },
 };
 
 #[derive(Default)]
 pub struct Database {
-    wanted: OnceCell<wanted::Database>,
+    desired: OnceCell<desired::Database>,
 }
 
 const ID: TaskId = TaskId::Database;
@@ -45,8 +44,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 const ANSWER_LIMIT: Duration = Duration::from_secs(120);
 
 impl Database {
-    fn wanted(&self, env: &Env) -> Result<&wanted::Database> {
-        once(&self.wanted, || wanted::Database::read(env))
+    fn desired(&self, env: &Env) -> Result<&desired::Database> {
+        once(&self.desired, || desired::Database::read(env))
     }
 }
 
@@ -56,17 +55,17 @@ impl Task for Database {
     }
 
     fn inputs(&self, env: &Env) -> Result<Fingerprint> {
-        fingerprint(self.wanted(env)?.all())
+        fingerprint(self.desired(env)?.all())
     }
 
     fn probe(&self, env: &Env, _want: &Fingerprint) -> Result<Probe> {
-        let wanted = self.wanted(env)?;
+        let desired = self.desired(env)?;
         let cluster = Cluster::open(env, &env.kubeconfig())?;
-        let stale = match stale(env, &cluster, wanted.all())? {
-            None => stale_secret(&cluster, &wanted.given_secrets(env)?)?,
+        let stale = match stale(env, &cluster, desired.all())? {
+            None => stale_secret(&cluster, &desired.given_secrets(env)?)?,
             found => found,
         };
-        let id = ObjectId::of(&wanted.cluster)?;
+        let id = ObjectId::of(&desired.cluster)?;
         // The operator's status may be from before a stop; the pods' status is newer.
         let stale = match stale {
             None => unready(&cluster, &id)?,
@@ -80,14 +79,14 @@ impl Task for Database {
     }
 
     fn run(&self, env: &Env, _want: &Fingerprint) -> Result<()> {
-        let wanted = self.wanted(env)?;
+        let desired = self.desired(env)?;
         let cluster = Cluster::open(env, &env.kubeconfig())?;
-        let id = ObjectId::of(&wanted.cluster)?;
+        let id = ObjectId::of(&desired.cluster)?;
         serves::refuse_held(env, &cluster, &id)?;
         load::upstream(env, ID, Role::Postgresql)?;
-        cluster.apply(&wanted.namespace)?;
-        cluster.apply_all(&wanted.given_secrets(env)?)?;
-        cluster.apply_all(&wanted.others)?;
+        cluster.apply(&desired.namespace)?;
+        cluster.apply_all(&desired.given_secrets(env)?)?;
+        cluster.apply_all(&desired.others)?;
         let what = format!("the API server to take {id}");
         // The operator may still be starting.
         let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, LIMIT) };
@@ -95,13 +94,13 @@ impl Task for Database {
         cluster.wait_for(env, ID, &wait, || {
             // Checked each time, since the CRD may not exist yet.
             is_new.set(cluster.get(&id)?.is_none());
-            if is_new.get() && !files::has_storage(&cluster, &wanted.cluster)? {
+            if is_new.get() && !files::has_storage(&cluster, &desired.cluster)? {
                 return Ok(Verdict::NotYet("the cluster has no default storage class".to_owned()));
             }
             if is_new.get() && brought.get().is_none() {
-                brought.set(Some(files::bring(env, &cluster, &wanted.cluster)?));
+                brought.set(Some(files::bring(env, &cluster, &desired.cluster)?));
             }
-            Ok(acceptance(cluster.apply(&wanted.cluster)))
+            Ok(acceptance(cluster.apply(&desired.cluster)))
         })?;
         if !is_new.get() {
             serves::replace_crashed(env, &cluster, &id)?;
@@ -143,7 +142,7 @@ impl Task for Database {
             None => Ok(cluster.get(&id)?.map_or_else(|| Verdict::NotYet(format!("{id} does not exist")), |it| verdict::database(&it))),
         })?;
         serves::wait_for_settings(env, &cluster, &id)?;
-        serves::wait_for_objects(env, &cluster, &wanted.others)
+        serves::wait_for_objects(env, &cluster, &desired.others)
     }
 }
 

@@ -47,15 +47,15 @@ use crate::{
     tasks::{
         Task,
         deploy::change::Change,
+        desired::{self, App},
         image,
         objects::{fingerprint, generated_keys, once, stale, stale_secret},
-        wanted::{self, App},
     },
 };
 
 #[derive(Default)]
 pub struct Deploy {
-    wanted: OnceCell<App>,
+    desired: OnceCell<App>,
     /// The application's objects with an address that was unknown before.
     settled: OnceCell<App>,
 }
@@ -72,20 +72,20 @@ const DEFINITION_LIMIT: Duration = Duration::from_secs(30);
 const PAGE_LIMIT: Duration = Duration::from_secs(120);
 
 impl Deploy {
-    fn wanted(&self, env: &Env) -> Result<&App> {
+    fn desired(&self, env: &Env) -> Result<&App> {
         match self.settled.get() {
             Some(settled) => Ok(settled),
-            None => once(&self.wanted, || App::read(env)),
+            None => once(&self.desired, || App::read(env)),
         }
     }
 
     /// The objects with all settings that contain the application's address. If it is unknown, applies the Services, waits for it, and
     /// applies the objects that pods need to start once more.
-    fn settle<'a>(&'a self, env: &Env, cluster: &Cluster, wanted: &'a App) -> Result<(&'a App, Address)> {
-        if let Some(address) = &wanted.address {
-            return Ok((wanted, address.clone()));
+    fn settle<'a>(&'a self, env: &Env, cluster: &Cluster, desired: &'a App) -> Result<(&'a App, Address)> {
+        if let Some(address) = &desired.address {
+            return Ok((desired, address.clone()));
         }
-        let services: Vec<Value> = wanted.app.iter().filter(|it| it["kind"] == "Service").cloned().collect();
+        let services: Vec<Value> = desired.app.iter().filter(|it| it["kind"] == "Service").cloned().collect();
         cluster.apply_all(&services)?;
         let address = address::wait(env, cluster, ID)?;
         env.note(ID, format!("the application's address is {}", address.origin));
@@ -101,13 +101,13 @@ impl Task for Deploy {
     }
 
     fn inputs(&self, env: &Env) -> Result<Fingerprint> {
-        fingerprint(self.wanted(env)?.all())
+        fingerprint(self.desired(env)?.all())
     }
 
     fn probe(&self, env: &Env, _want: &Fingerprint) -> Result<Probe> {
-        let wanted = self.wanted(env)?;
+        let desired = self.desired(env)?;
         let cluster = Cluster::open(env, &env.kubeconfig())?;
-        let stale = match stale(env, &cluster, wanted.all())? {
+        let stale = match stale(env, &cluster, desired.all())? {
             None => match stale_keys(env, &cluster)?.first() {
                 Some(it) => Some(it.to_string()),
                 None => stale_secret(&cluster, &App::given_secrets(env)?)?,
@@ -117,11 +117,11 @@ impl Task for Deploy {
         if let Some(why) = stale {
             return Ok(Probe::Stale(why));
         }
-        let left = left_manifests(env, &cluster, wanted.all())?;
+        let left = left_manifests(env, &cluster, desired.all())?;
         if let Some((id, _)) = left.iter().find(|(_, may_hold_data)| !may_hold_data) {
             return Ok(Probe::Stale(format!("{id} is no longer in deploy/")));
         }
-        let Some(address) = &wanted.address else { return Ok(Probe::Stale("the application has no address yet".to_owned())) };
+        let Some(address) = &desired.address else { return Ok(Probe::Stale("the application has no address yet".to_owned())) };
         match rollout::page(address, &env.config.frontend.page) {
             Ok(status) => Ok(Probe::Fresh(format!("the page answers {status}"))),
             Err(why) => Ok(Probe::Stale(format!("the page does not answer: {why}"))),
@@ -129,7 +129,7 @@ impl Task for Deploy {
     }
 
     fn run(&self, env: &Env, want: &Fingerprint) -> Result<()> {
-        let wanted = self.wanted(env)?;
+        let desired = self.desired(env)?;
         let cluster = Cluster::open(env, &env.kubeconfig())?;
         // On a first deployment, the objects can be applied while the image is still loading; later, nothing changes before it is loaded.
         let revisions = history::read(&cluster, &env.config.namespace)?;
@@ -149,24 +149,24 @@ impl Task for Deploy {
         let change = Change {
             images: image::all(env)?,
             why: why.or_else(|| record::changed(env, ID, want)).unwrap_or_else(|| "the cluster was not as wanted".to_owned()),
-            objects: wanted.revision(),
+            objects: desired.revision(),
         };
         change::carry_out(env, &cluster, ID, change, || {
-            prepare(env, &cluster, ID, wanted)?;
+            prepare(env, &cluster, ID, desired)?;
             images_are_there()?;
             // On a first deployment, the pods start while the migration runs, and those that wait for the database start while it starts.
-            let is_settled = wanted.address.is_some();
-            let has_begun = is_first && is_settled && begin(&cluster, wanted)?;
+            let is_settled = desired.address.is_some();
+            let has_begun = is_first && is_settled && begin(&cluster, desired)?;
             // The first deployment must not serve before the cluster is finished, since the next run recreates an unfinished one.
             for need in [TaskId::Cluster, TaskId::Database] {
                 env.task_progress.until_ended(&env.interrupt, ID, need)?;
             }
             if is_first && is_settled && !has_begun {
-                cluster.apply_all(&wanted.app)?;
+                cluster.apply_all(&desired.app)?;
             }
-            migration::migrate_all(env, &cluster, ID, &wanted.migrations, || keep(env, &cluster))?;
-            replace_strangers(env, &cluster, wanted)?;
-            let (settled, address) = self.settle(env, &cluster, wanted)?;
+            migration::migrate_all(env, &cluster, ID, &desired.migrations, || keep(env, &cluster))?;
+            replace_strangers(env, &cluster, desired)?;
+            let (settled, address) = self.settle(env, &cluster, desired)?;
             if let Some(warning) = address.warning() {
                 env.note(ID, warning);
             }
@@ -195,21 +195,21 @@ fn inputs_of_images(env: &Env) -> Result<Fingerprint> {
 }
 
 /// Applies what pods need, in two steps: CRDs and classes before objects that use them.
-fn prepare(env: &Env, cluster: &Cluster, task: TaskId, wanted: &App) -> Result<()> {
+fn prepare(env: &Env, cluster: &Cluster, task: TaskId, desired: &App) -> Result<()> {
     if !provider(env).features(env).throw_away {
-        refuse_others(env, cluster, wanted)?;
+        refuse_others(env, cluster, desired)?;
     }
-    cluster.apply_all(&wanted.first)?;
-    for definition in wanted.first.iter().filter(|it| it["kind"] == "CustomResourceDefinition") {
+    cluster.apply_all(&desired.first)?;
+    for definition in desired.first.iter().filter(|it| it["kind"] == "CustomResourceDefinition") {
         let (id, what) = (ObjectId::of(definition)?, "a definition to be served");
         cluster.wait_for_object(env, task, &Wait::new(env, what, DEFINITION_LIMIT), &id, verdict::of)?;
     }
-    cluster.apply_all(&wanted.base)
+    cluster.apply_all(&desired.base)
 }
 
 /// Refuses to change a cluster-scoped object of another owner with the same name in a shared cluster.
-fn refuse_others(env: &Env, cluster: &Cluster, wanted: &App) -> Result<()> {
-    for object in wanted.first.iter().chain(&wanted.app) {
+fn refuse_others(env: &Env, cluster: &Cluster, desired: &App) -> Result<()> {
+    for object in desired.first.iter().chain(&desired.app) {
         let id = ObjectId::of(object)?;
         if id.namespace.is_empty()
             && let Some(found) = cluster.get(&id)?
@@ -224,28 +224,28 @@ fn refuse_others(env: &Env, cluster: &Cluster, wanted: &App) -> Result<()> {
 
 /// Starts the pods that wait for the database themselves; returns whether the application's are among them. The migration starts first,
 /// since the application is not ready before its end.
-fn begin(cluster: &Cluster, wanted: &App) -> Result<bool> {
+fn begin(cluster: &Cluster, desired: &App) -> Result<bool> {
     // With several migrations, each is applied when the one before has ended.
-    if let Some(job) = wanted.migrations.first()
+    if let Some(job) = desired.migrations.first()
         && waits_for_database(job)
         && cluster.get(&ObjectId::of(job)?)?.is_none()
     {
         cluster.apply(job)?;
     }
-    let app_waits = wanted.app.iter().filter(|it| it["kind"] == "Deployment").all(waits_for_database);
+    let app_waits = desired.app.iter().filter(|it| it["kind"] == "Deployment").all(waits_for_database);
     if app_waits {
-        cluster.apply_all(&wanted.app)?;
+        cluster.apply_all(&desired.app)?;
     }
     Ok(app_waits)
 }
 
 /// Deletes pods older than the database's Secret. They read the credentials of a previous database at start and never read them again; the
 /// Deployment starts new ones.
-fn replace_strangers(env: &Env, cluster: &Cluster, wanted: &App) -> Result<()> {
+fn replace_strangers(env: &Env, cluster: &Cluster, desired: &App) -> Result<()> {
     let namespace = &env.config.namespace;
-    let secret = ObjectId::new("v1", "Secret", namespace, &wanted::credentials(env)?);
+    let secret = ObjectId::new("v1", "Secret", namespace, &desired::credentials(env)?);
     let Some(secret) = cluster.get(&secret)? else { return Ok(()) };
-    for deployment in wanted.app.iter().filter(|it| it["kind"] == "Deployment") {
+    for deployment in desired.app.iter().filter(|it| it["kind"] == "Deployment") {
         for pod in cluster.list("v1", "Pod", namespace, &rollout::labels(deployment))? {
             if predates(&pod, &secret) {
                 let id = ObjectId::of(&pod)?;
@@ -266,7 +266,7 @@ fn predates(object: &Value, than: &Value) -> bool {
 /// Takes a snapshot before the migration of a database that has served.
 fn keep(env: &Env, cluster: &Cluster) -> Result<()> {
     if history::serving(&history::read(cluster, &env.config.namespace)?).is_some() {
-        let file = snapshot::take_before(env, ID, cluster, &wanted::database(env)?, "migration")?;
+        let file = snapshot::take_before(env, ID, cluster, &desired::database(env)?, "migration")?;
         env.note(ID, format!("a migration may change the tables: what they hold is kept in {}", file.display()));
     }
     Ok(())
@@ -286,7 +286,7 @@ pub fn serving(revisions: &[Revision]) -> Option<u32> {
 fn provide_secrets(env: &Env, cluster: &Cluster) -> Result<()> {
     App::given_secrets(env)?.iter().try_for_each(|it| cluster.apply(it))?;
     for seen in stale_keys(env, cluster)? {
-        cluster.apply(&wanted::key_secret(env, &seen.id.name, &secrets::generate()?)?)?;
+        cluster.apply(&desired::key_secret(env, &seen.id.name, &secrets::generate()?)?)?;
     }
     Ok(())
 }

@@ -96,15 +96,15 @@ impl<'a> Session<'a> {
         {
             return Ok(Synced::Rebuild(why));
         }
-        let wanted = staged(self.env)?;
+        let desired = staged(self.env)?;
         let pods = self.running()?;
         let results: Vec<(String, Result<usize>)> = std::thread::scope(|scope| {
             let sends: Vec<_> = pods
                 .iter()
                 .map(|(uid, name)| {
                     let held = self.pods.get(uid).unwrap_or(&self.image);
-                    let (session, wanted) = (&*self, &wanted);
-                    (uid.clone(), scope.spawn(move || session.send(name, held, wanted)))
+                    let (session, desired) = (&*self, &desired);
+                    (uid.clone(), scope.spawn(move || session.send(name, held, desired)))
                 })
                 .collect();
             let ended = |it: std::thread::ScopedJoinHandle<'_, Result<usize>>| {
@@ -116,7 +116,7 @@ impl<'a> Session<'a> {
         let count = results.len();
         for (uid, result) in results {
             files = files.max(result?);
-            self.pods.insert(uid, wanted.clone());
+            self.pods.insert(uid, desired.clone());
         }
         Ok(Synced::Done { files, pods: count, took: began.elapsed() })
     }
@@ -152,10 +152,10 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn send(&self, pod: &str, held: &Fingerprint, wanted: &Fingerprint) -> Result<usize> {
+    fn send(&self, pod: &str, held: &Fingerprint, desired: &Fingerprint) -> Result<usize> {
         let other = |it: &&(String, String)| !held.parts.contains(it);
-        let changed: Vec<&str> = wanted.parts.iter().filter(other).map(|(name, _)| name.as_str()).collect();
-        let is_gone = |name: &str| !wanted.parts.iter().any(|(other, _)| other == name);
+        let changed: Vec<&str> = desired.parts.iter().filter(other).map(|(name, _)| name.as_str()).collect();
+        let is_gone = |name: &str| !desired.parts.iter().any(|(other, _)| other == name);
         let gone: Vec<&str> = held.parts.iter().map(|(name, _)| name.as_str()).filter(|it| is_gone(it)).collect();
         if changed.is_empty() && gone.is_empty() {
             return Ok(0);

@@ -20,17 +20,17 @@ use crate::{
     fingerprint::Fingerprint,
     tasks::{
         deploy,
-        wanted::{self, App, Database},
+        desired::{self, App, Database},
     },
 };
 
-/// The task's wanted objects, read on first use, since manifests may have 20,000 lines.
+/// The task's desired objects, read on first use, since manifests may have 20,000 lines.
 pub(super) fn once<T>(cell: &OnceCell<T>, read: impl FnOnce() -> Result<T>) -> Result<&T> {
-    if let Some(wanted) = cell.get() {
-        return Ok(wanted);
+    if let Some(desired) = cell.get() {
+        return Ok(desired);
     }
-    let wanted = read()?;
-    Ok(cell.get_or_init(|| wanted))
+    let desired = read()?;
+    Ok(cell.get_or_init(|| desired))
 }
 
 /// The inputs of a task whose product is objects.
@@ -43,12 +43,12 @@ pub(super) fn fingerprint<'a>(objects: impl Iterator<Item = &'a Value>) -> Resul
 }
 
 /// The state of each object, in the given order.
-pub(super) fn look<'a>(env: &Env, cluster: &Cluster, wanted: impl Iterator<Item = &'a Value>) -> Result<Vec<Seen>> {
+pub(super) fn look<'a>(env: &Env, cluster: &Cluster, desired: impl Iterator<Item = &'a Value>) -> Result<Vec<Seen>> {
     let label = format!("{}={}", objects::INSTANCE, env.instance);
-    let wanted: Vec<&Value> = wanted.collect();
-    let mut seen = cluster.survey(&Survey { wanted: wanted.clone(), label: &label, inputs: objects::INPUTS })?;
-    for (it, object) in seen.iter_mut().zip(&wanted) {
-        if matches!(it.state, State::NotReady(Verdict::NotYet(_))) && is_unused(object, &wanted) {
+    let desired: Vec<&Value> = desired.collect();
+    let mut seen = cluster.survey(&Survey { desired: desired.clone(), label: &label, inputs: objects::INPUTS })?;
+    for (it, object) in seen.iter_mut().zip(&desired) {
+        if matches!(it.state, State::NotReady(Verdict::NotYet(_))) && is_unused(object, &desired) {
             it.state = State::Well;
         }
     }
@@ -89,14 +89,14 @@ pub(super) fn has_worked(cluster: &Cluster, job: &ObjectId) -> Result<bool> {
     Ok(pods.iter().any(verdict::has_worked))
 }
 
-/// Why the objects are not as wanted: see `first_unwell`.
-pub(super) fn stale<'a>(env: &Env, cluster: &Cluster, wanted: impl Iterator<Item = &'a Value>) -> Result<Option<String>> {
-    Ok(first_unwell(env, cluster, wanted)?.map(|it| it.to_string()))
+/// Why the objects are not as desired: see `first_unwell`.
+pub(super) fn stale<'a>(env: &Env, cluster: &Cluster, desired: impl Iterator<Item = &'a Value>) -> Result<Option<String>> {
+    Ok(first_unwell(env, cluster, desired)?.map(|it| it.to_string()))
 }
 
 /// The first object that is missing, changed or of other inputs; else the first that is not ready.
-pub(super) fn first_unwell<'a>(env: &Env, cluster: &Cluster, wanted: impl Iterator<Item = &'a Value>) -> Result<Option<Seen>> {
-    let seen = look(env, cluster, wanted)?;
+pub(super) fn first_unwell<'a>(env: &Env, cluster: &Cluster, desired: impl Iterator<Item = &'a Value>) -> Result<Option<Seen>> {
+    let seen = look(env, cluster, desired)?;
     let unwell = seen.into_iter().filter(|it| match &it.state {
         State::Well => false,
         State::NotReady(_) => verdict::must_be_done(&it.id.kind),
@@ -108,7 +108,7 @@ pub(super) fn first_unwell<'a>(env: &Env, cluster: &Cluster, wanted: impl Iterat
 
 /// The state of every object of the instance: the operator's, the database's, the application's, and their Secrets.
 pub fn look_at_all(env: &Env, cluster: &Cluster) -> Result<Vec<Seen>> {
-    let (operator, database, app) = (wanted::operator(env)?, Database::read(env)?, App::read(env)?);
+    let (operator, database, app) = (desired::operator(env)?, Database::read(env)?, App::read(env)?);
     let given: Vec<Value> = database.given_secrets(env)?.into_iter().chain(App::given_secrets(env)?).collect();
     let mut out = look(env, cluster, operator.iter().chain(database.all()).chain(app.all()).chain(&given))?;
     out.extend(generated_keys(env, cluster)?);
@@ -130,7 +130,7 @@ pub(super) fn generated_keys(env: &Env, cluster: &Cluster) -> Result<Vec<Seen>> 
     App::generated_secrets(env).into_iter().map(look).collect()
 }
 
-/// Why one of the Secrets with given values is not as wanted.
+/// Why one of the Secrets with given values is not as desired.
 pub(super) fn stale_secret(cluster: &Cluster, secrets: &[Value]) -> Result<Option<String>> {
     for secret in secrets {
         let id = ObjectId::of(secret)?;
@@ -201,7 +201,7 @@ impl fmt::Display for ObjectChange {
 /// The changes of operator, database and deploy in the cluster's objects, from server-side dry runs.
 pub fn preview(env: &Env) -> Result<Vec<ObjectChange>> {
     let cluster = Cluster::open(env, &env.kubeconfig())?;
-    let (operator, database, app) = (wanted::operator(env)?, Database::read(env)?, App::read(env)?);
+    let (operator, database, app) = (desired::operator(env)?, Database::read(env)?, App::read(env)?);
     let secrets: Vec<Value> = database.given_secrets(env)?.into_iter().chain(App::given_secrets(env)?).collect();
     let objects = || operator.iter().chain(database.all()).chain(app.all());
     let mut out = Vec::new();
@@ -237,9 +237,9 @@ pub fn preview(env: &Env) -> Result<Vec<ObjectChange>> {
 }
 
 /// Migration Jobs with another content, which are deleted after this one has succeeded.
-pub(super) fn earlier_migrations(cluster: &Cluster, wanted: &Value) -> Result<Vec<ObjectId>> {
-    let id = ObjectId::of(wanted)?;
-    let component = wanted.pointer("/metadata/labels").and_then(|it| it["app.kubernetes.io/component"].as_str()).unwrap_or("migration");
+pub(super) fn earlier_migrations(cluster: &Cluster, desired: &Value) -> Result<Vec<ObjectId>> {
+    let id = ObjectId::of(desired)?;
+    let component = desired.pointer("/metadata/labels").and_then(|it| it["app.kubernetes.io/component"].as_str()).unwrap_or("migration");
     let found = cluster.list("batch/v1", "Job", &id.namespace, &format!("app.kubernetes.io/component={component}"))?;
     let names = found.iter().filter_map(|it| it.pointer("/metadata/name").and_then(Value::as_str)).filter(|name| *name != id.name);
     Ok(names.map(|name| ObjectId::new("batch/v1", "Job", &id.namespace, name)).collect())

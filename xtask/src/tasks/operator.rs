@@ -19,16 +19,15 @@ use crate::{
     probe::Probe,
     provider::provider,
     tasks::{
-        Task, load,
+        Task, desired, load,
         objects::{fingerprint, first_unwell, once, with_evidence},
-        wanted,
     },
 };
 
 #[derive(Default)]
 pub struct Operator {
     /// Read once in a run, since the manifest has 20,000 lines.
-    wanted: OnceCell<Vec<Value>>,
+    desired: OnceCell<Vec<Value>>,
 }
 
 const ID: TaskId = TaskId::Operator;
@@ -39,8 +38,8 @@ const LIMIT: Duration = Duration::from_secs(240);
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl Operator {
-    fn wanted(&self, env: &Env) -> Result<&[Value]> {
-        once(&self.wanted, || wanted::operator(env)).map(Vec::as_slice)
+    fn desired(&self, env: &Env) -> Result<&[Value]> {
+        once(&self.desired, || desired::operator(env)).map(Vec::as_slice)
     }
 }
 
@@ -50,22 +49,22 @@ impl Task for Operator {
     }
 
     fn inputs(&self, env: &Env) -> Result<Fingerprint> {
-        fingerprint(self.wanted(env)?.iter())
+        fingerprint(self.desired(env)?.iter())
     }
 
     fn probe(&self, env: &Env, _want: &Fingerprint) -> Result<Probe> {
         let cluster = Cluster::open(env, &env.kubeconfig())?;
-        let wanted = self.wanted(env)?;
-        if wanted.is_empty() {
+        let desired = self.desired(env)?;
+        if desired.is_empty() {
             return Ok(match (provider(env).operator_of_others(env)?, accepts(&cluster, &env.config.namespace)) {
                 (Some(operator), Verdict::Yes) => Probe::Fresh(format!("{operator} takes a database")),
                 (_, verdict) => Probe::Stale(verdict.why().unwrap_or("the operator of others is gone").to_owned()),
             });
         }
-        match first_unwell(env, &cluster, wanted.iter())? {
+        match first_unwell(env, &cluster, desired.iter())? {
             // Read instead of a dry run, since a probe sends no writes.
-            None if lacks_authority(&cluster, wanted)? => Ok(Probe::Stale("its webhooks do not know its certificate".to_owned())),
-            None => Ok(Probe::Fresh(format!("{} objects are as applied, {} is available", wanted.len(), operator::DEPLOYMENT))),
+            None if lacks_authority(&cluster, desired)? => Ok(Probe::Stale("its webhooks do not know its certificate".to_owned())),
+            None => Ok(Probe::Fresh(format!("{} objects are as applied, {} is available", desired.len(), operator::DEPLOYMENT))),
             // Its status follows its probes, seconds after it serves.
             Some(Seen { state: State::NotReady(_), .. }) if accepts(&cluster, operator::NAMESPACE) == Verdict::Yes => {
                 Ok(Probe::Fresh("it takes a database".to_owned()))
@@ -76,15 +75,15 @@ impl Task for Operator {
 
     fn run(&self, env: &Env, _want: &Fingerprint) -> Result<()> {
         let cluster = Cluster::open(env, &env.kubeconfig())?;
-        let wanted = self.wanted(env)?;
-        if wanted.is_empty() {
+        let desired = self.desired(env)?;
+        if desired.is_empty() {
             let wait = Wait::new(env, "the cluster's own operator to take a database", LIMIT);
             return cluster.wait_for(env, ID, &wait, || Ok(accepts(&cluster, &env.config.namespace)));
         }
         load::upstream(env, ID, Role::Operator)?;
-        env.progress(ID, format!("applying {} objects", wanted.len()));
+        env.progress(ID, format!("applying {} objects", desired.len()));
         // By kind, each before the kinds that need it. An operator without its CRDs exits, and is restarted after ten seconds.
-        let (namespaces, rest) = of_kind(wanted, "Namespace");
+        let (namespaces, rest) = of_kind(desired, "Namespace");
         cluster.apply_all(namespaces)?;
         let deployment = ObjectId::new("apps/v1", "Deployment", operator::NAMESPACE, operator::DEPLOYMENT);
         let was_there = cluster.get(&deployment)?.is_some();
@@ -96,10 +95,10 @@ impl Task for Operator {
         cluster.apply_all(rest)?;
         // Objects before the `Cluster` can be applied now; the `Cluster` is retried until it is accepted.
         env.task_progress.usable(ID);
-        if was_there && lacks_authority(&cluster, wanted)? {
-            restart(env, &cluster, wanted, &deployment)?;
+        if was_there && lacks_authority(&cluster, desired)? {
+            restart(env, &cluster, desired, &deployment)?;
         }
-        open_kinds(env, &cluster, wanted)?;
+        open_kinds(env, &cluster, desired)?;
         // The operator is ready when it accepts a database, not when its pod is ready.
         let wait = Wait { pause: PAUSE, ..Wait::new(env, "the operator to take a database", LIMIT) };
         let ready = cluster.wait_for(env, ID, &wait, || Ok(accepts(&cluster, operator::NAMESPACE)));
@@ -114,9 +113,9 @@ fn of_kind<'a>(objects: &'a [Value], kind: &str) -> (&'a [Value], &'a [Value]) {
 
 /// Lists each CRD's kind once to warm the API server's watch cache. A watch on a cold cache is told to retry after 1 s (`Retry-After` of
 /// `ResilientWatchCacheInitialization`), which would cost the operator and then each instance a second.
-fn open_kinds(env: &Env, cluster: &Cluster, wanted: &[Value]) -> Result<()> {
+fn open_kinds(env: &Env, cluster: &Cluster, desired: &[Value]) -> Result<()> {
     let wait = Wait { pause: PAUSE, ..Wait::new(env, "the operator's kinds to be served", LIMIT) };
-    for definition in wanted.iter().filter(|it| it["kind"] == "CustomResourceDefinition") {
+    for definition in desired.iter().filter(|it| it["kind"] == "CustomResourceDefinition") {
         let text = |pointer: &str| definition.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let api_version = format!("{}/{}", text("/spec/group"), text("/spec/versions/0/name"));
         cluster.wait_for(env, ID, &wait, || cluster.list(&api_version, text("/spec/names/kind"), "", "").map(|_| Verdict::Yes))?;
@@ -136,8 +135,8 @@ fn bring_certificates(cluster: &Cluster) -> Result<()> {
 
 /// Whether a webhook lacks the operator's CA. The operator sets it when it starts; a webhook that is recreated later lacks it, and cannot
 /// be called.
-fn lacks_authority(cluster: &Cluster, wanted: &[Value]) -> Result<bool> {
-    for object in wanted.iter().filter(|it| it["kind"].as_str().is_some_and(|it| it.ends_with("WebhookConfiguration"))) {
+fn lacks_authority(cluster: &Cluster, desired: &[Value]) -> Result<bool> {
+    for object in desired.iter().filter(|it| it["kind"].as_str().is_some_and(|it| it.ends_with("WebhookConfiguration"))) {
         let found = cluster.get(&ObjectId::of(object)?)?.unwrap_or_default();
         let webhooks = found["webhooks"].as_array().map(Vec::as_slice).unwrap_or_default();
         if webhooks.iter().any(|it| it.pointer("/clientConfig/caBundle").and_then(Value::as_str).is_none_or(str::is_empty)) {
@@ -148,14 +147,14 @@ fn lacks_authority(cluster: &Cluster, wanted: &[Value]) -> Result<bool> {
 }
 
 /// Restarts the operator, and waits until its webhooks have the CA and the new pod is available.
-fn restart(env: &Env, cluster: &Cluster, wanted: &[Value], deployment: &ObjectId) -> Result<()> {
+fn restart(env: &Env, cluster: &Cluster, desired: &[Value], deployment: &ObjectId) -> Result<()> {
     env.note(ID, "its webhooks were recreated: restarting it, so that it sets their CA");
     for pod in cluster.list("v1", "Pod", operator::NAMESPACE, operator::LABELS)? {
         cluster.delete(&ObjectId::of(&pod)?)?;
     }
     let wait = Wait::new(env, "the operator's webhooks to know its certificate", LIMIT);
     cluster.wait_for(env, ID, &wait, || {
-        let lacks = lacks_authority(cluster, wanted)?;
+        let lacks = lacks_authority(cluster, desired)?;
         Ok(if lacks { Verdict::NotYet("they do not yet".to_owned()) } else { Verdict::Yes })
     })?;
     // The old pod may answer for a moment longer.

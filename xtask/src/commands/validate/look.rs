@@ -165,7 +165,7 @@ fn images_in_use(env: &Env, cluster: &Cluster, components: &Components) -> Resul
     };
     let mut out = vec![
         check(Area::App, &components.app, planned(None)?)?,
-        check(Area::Database, &components.database, tasks::wanted::upstream(env, task, Role::Postgresql)?.to_string())?,
+        check(Area::Database, &components.database, tasks::desired::upstream(env, task, Role::Postgresql)?.to_string())?,
     ];
     for it in &components.services {
         let Check { seen, well, .. } = check(Area::App, &it.part, planned(Some(it.service))?)?;
@@ -173,7 +173,7 @@ fn images_in_use(env: &Env, cluster: &Cluster, components: &Components) -> Resul
     }
     // The others chose the version of their operator.
     if provider.operator_of_others(env)?.is_none() {
-        out.push(check(Area::Operator, &components.operator, tasks::wanted::upstream(env, task, Role::Operator)?.to_string())?);
+        out.push(check(Area::Operator, &components.operator, tasks::desired::upstream(env, task, Role::Operator)?.to_string())?);
     }
     Ok(out)
 }

@@ -8,7 +8,7 @@ use crate::{
     env::Env,
     graph::TaskId,
     provider::provider,
-    tasks::{database::ID, wanted},
+    tasks::{database::ID, desired},
 };
 
 /// Starts initdb while the cluster still starts, if this run includes the database. Errors are ignored here; the task that needs the result
@@ -18,7 +18,7 @@ pub(in crate::tasks) fn begin(env: &Env) {
         return;
     }
     let make = || match provider(env).features(env).initdb_ahead {
-        Some(make) => make(env, &wanted::Database::read(env)?.cluster),
+        Some(make) => make(env, &desired::Database::read(env)?.cluster),
         None => Ok(None),
     };
     if let Err(error) = env.step(TaskId::Cluster, "the database's files", make) {

@@ -14,7 +14,7 @@ use crate::{
     invocation,
     tasks::{
         deploy::history::{self, Attempt, Outcome, Revision},
-        wanted,
+        desired,
     },
 };
 
@@ -174,18 +174,18 @@ pub fn besides_serving(env: &Env, cluster: &Cluster) -> Result<Vec<(ObjectId, bo
     besides(env, cluster, &revisions, |id| holds(&good.objects, id))
 }
 
-/// Existing objects of ours, from earlier revisions, that are no longer in the manifests; each with whether it may contain data. `wanted`
+/// Existing objects of ours, from earlier revisions, that are no longer in the manifests; each with whether it may contain data. `desired`
 /// are the application's objects in the manifests.
-pub fn left_manifests<'a>(env: &Env, cluster: &Cluster, wanted: impl Iterator<Item = &'a Value>) -> Result<Vec<(ObjectId, bool)>> {
+pub fn left_manifests<'a>(env: &Env, cluster: &Cluster, desired: impl Iterator<Item = &'a Value>) -> Result<Vec<(ObjectId, bool)>> {
     let revisions = history::read(cluster, &env.config.namespace)?;
-    let wanted = wanted.map(ObjectId::of).chain(wanted::besides_app(env)?.into_iter().map(Ok)).collect::<Result<Vec<_>>>()?;
-    besides(env, cluster, &revisions, |id| wanted.iter().any(|it| is_same(it, id)))
+    let desired = desired.map(ObjectId::of).chain(desired::besides_app(env)?.into_iter().map(Ok)).collect::<Result<Vec<_>>>()?;
+    besides(env, cluster, &revisions, |id| desired.iter().any(|it| is_same(it, id)))
 }
 
 /// After a successful change, deletes objects that only earlier revisions had, except those that may contain data. Failures are collected.
 pub(super) fn prune(env: &Env, cluster: &Cluster, task: TaskId, attempt: &Attempt) -> Result<()> {
     let Some(good) = attempt.good() else { return Ok(()) };
-    let others = wanted::besides_app(env)?;
+    let others = desired::besides_app(env)?;
     let keeps = |id: &ObjectId| holds(attempt.objects(), id) || others.iter().any(|it| is_same(it, id));
     let found = besides(env, cluster, attempt.earlier(), keeps)?;
     // Objects kept by an earlier change were named then, and `status` names them.

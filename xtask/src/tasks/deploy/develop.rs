@@ -11,8 +11,8 @@ use crate::{
     graph::TaskId,
     tasks::{
         deploy::{address, keep, migration, prepare, provide_secrets, rollout},
+        desired::App,
         image,
-        wanted::App,
     },
 };
 

@@ -15,8 +15,9 @@ use crate::{
     snapshot::{self, WrittenBy},
     tasks::{
         deploy::{address, history, migration, rollout},
-        image, wanted,
-        wanted::App,
+        desired,
+        desired::App,
+        image,
     },
 };
 
@@ -26,7 +27,7 @@ const ID: TaskId = TaskId::Snapshot;
 pub fn restore(env: &Env, (file, writer): (&Path, WrittenBy), keep: bool) -> Result<Option<PathBuf>> {
     snapshot::look(file, writer)?;
     let cluster = Cluster::open(env, &env.kubeconfig())?;
-    let database = wanted::database(env)?;
+    let database = desired::database(env)?;
     let kept = if keep { Some(snapshot::take_before(env, ID, &cluster, &database, "restore")?) } else { None };
     if let Some(kept) = &kept {
         env.note(ID, format!("what the database holds is kept in {}", kept.display()));

@@ -21,14 +21,14 @@ const ID: TaskId = TaskId::Rollback;
 /// Applies the objects of a revision: the given one, or the previous one. Returns its number and image.
 pub fn rollback(env: &Env, number: Option<u32>) -> Result<(u32, String)> {
     let cluster = Cluster::open(env, &env.kubeconfig())?;
-    let wanted = rollback_target(env, number)?;
+    let desired = rollback_target(env, number)?;
     let provider = provider(env);
-    for image in wanted.images() {
+    for image in desired.images() {
         if provider.published(env, &image)?.is_some() {
             continue;
         }
         if env.engine()?.image(&image)?.is_none() {
-            let what = format!("the image of revision {}, {image}, is neither in the cluster nor in the engine any more", wanted.number);
+            let what = format!("the image of revision {}, {image}, is neither in the cluster nor in the engine any more", desired.number);
             return Err(Problem::new(what).hint("bring its source back and run `cargo xtask update`").into());
         }
         env.progress(ID, format!("bringing {image} to the cluster"));
@@ -37,12 +37,12 @@ pub fn rollback(env: &Env, number: Option<u32>) -> Result<(u32, String)> {
     }
     let address = address::wait(env, &cluster, ID)?;
     let change =
-        Change { images: wanted.images(), why: format!("rollback to revision {}", wanted.number), objects: wanted.objects.clone() };
+        Change { images: desired.images(), why: format!("rollback to revision {}", desired.number), objects: desired.objects.clone() };
     change::carry_out(env, &cluster, ID, change, || {
-        change::apply(env, &cluster, ID, &wanted, |objects| rollout::roll_out(env, &cluster, ID, objects, &address))?;
+        change::apply(env, &cluster, ID, &desired, |objects| rollout::roll_out(env, &cluster, ID, objects, &address))?;
         Ok(None)
     })?;
-    Ok((wanted.number, wanted.image))
+    Ok((desired.number, desired.image))
 }
 
 /// The revision that `rollback` would restore. Changes nothing.

@@ -13,7 +13,7 @@ use crate::{
     dockerfile::Ignore,
     env::Env,
     graph::{TaskId, TaskKind},
-    tasks::{patch::source, wanted::name_of},
+    tasks::{desired::name_of, patch::source},
 };
 
 /// The modification time and size of each file.

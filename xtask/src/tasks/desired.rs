@@ -292,7 +292,7 @@ fn cluster_manifest(env: &Env) -> Result<Value> {
     Ok(objects.into_iter().map(|it| it.object).find(is_database).unwrap_or_default())
 }
 
-/// The wanted objects in the application's namespace that belong to no revision: the database's, and the Secrets of the tool and the
+/// The desired objects in the application's namespace that belong to no revision: the database's, and the Secrets of the tool and the
 /// operator.
 pub(super) fn besides_app(env: &Env) -> Result<Vec<ObjectId>> {
     let namespace = &env.config.namespace;
