@@ -9,10 +9,10 @@ mod certificates;
 mod config;
 mod containerd;
 mod create;
+mod early_access;
 mod evidence;
 mod files;
 mod first_files;
-mod head_start;
 mod instances;
 mod load;
 mod mirrors;
@@ -241,7 +241,7 @@ impl Provider for Kind {
     }
 
     fn kubeconfig(&self, env: &Env) -> Result<String> {
-        head_start::kubeconfig(env, env.engine()?)
+        early_access::kubeconfig(env, env.engine()?)
     }
 
     fn node(&self, env: &Env) -> Result<Option<Node>> {

@@ -16,7 +16,7 @@ use crate::{
     host,
     images::{self, Role},
     port,
-    provider::kind::{TASK, configuration, ensure_network, head_start, network},
+    provider::kind::{TASK, configuration, early_access, ensure_network, network},
     record,
 };
 
@@ -108,8 +108,8 @@ fn run(env: &Env, engine: &Engine, early: &(dyn Fn() + Sync), kind: &Path, kubec
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
         if env.config.cluster.shortcuts {
-            scope.spawn(|| head_start::announce(env, engine, &ended));
-            scope.spawn(|| head_start::once_it_runs(env, engine, &ended, early));
+            scope.spawn(|| early_access::announce(env, engine, &ended));
+            scope.spawn(|| early_access::once_it_runs(env, engine, &ended, early));
         }
         let made = env.tools.run_watched(TASK, command, Duration::from_secs(600), progress);
         ended.store(true, Ordering::Relaxed);
