@@ -12,7 +12,7 @@ mod create;
 mod early_access;
 mod evidence;
 mod files;
-mod first_files;
+mod initdb;
 mod instances;
 mod load;
 mod mirrors;
@@ -312,7 +312,7 @@ fn initdb_ahead(env: &Env, database: &Value) -> Result<Option<Value>> {
     if images::chosen(env, TASK)? != Chosen::Packages || !config::is_alone(&config::parse(&file(env)?)?) {
         return Ok(None);
     }
-    first_files::make(env, env.engine()?, database)
+    initdb::make(env, env.engine()?, database)
 }
 
 fn bring_up(env: &Env, early: &(dyn Fn() + Sync)) -> Result<()> {

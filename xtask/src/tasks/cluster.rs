@@ -27,6 +27,6 @@ impl Task for Cluster {
     }
 
     fn run(&self, env: &Env, want: &Fingerprint) -> Result<()> {
-        provider(env).ensure(env, want, &|| database::begin_files(env))
+        provider(env).ensure(env, want, &|| database::begin_initdb(env))
     }
 }

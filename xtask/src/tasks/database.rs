@@ -1,6 +1,6 @@
 //! The database: ready when its operator says so and it answers a query.
 
-mod files;
+mod initdb;
 mod serves;
 
 use std::{
@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-pub(super) use files::begin as begin_files;
+pub(super) use initdb::begin as begin_initdb;
 
 use crate::{
     cluster::{Cluster, ObjectId, Verdict, Wait, verdict},
@@ -22,7 +22,7 @@ use crate::{
     probe::Probe,
     tasks::{
         Task,
-        database::files::Progress,
+        database::initdb::Progress,
         desired, load,
         objects::{fingerprint, once, stale, stale_secret, with_evidence},
         operator::acceptance,
@@ -94,11 +94,11 @@ impl Task for Database {
         cluster.wait_for(env, ID, &wait, || {
             // Checked each time, since the CRD may not exist yet.
             is_new.set(cluster.get(&id)?.is_none());
-            if is_new.get() && !files::has_storage(&cluster, &desired.cluster)? {
+            if is_new.get() && !initdb::has_storage(&cluster, &desired.cluster)? {
                 return Ok(Verdict::NotYet("the cluster has no default storage class".to_owned()));
             }
             if is_new.get() && brought.get().is_none() {
-                brought.set(Some(files::bring(env, &cluster, &desired.cluster)?));
+                brought.set(Some(initdb::bring(env, &cluster, &desired.cluster)?));
             }
             Ok(acceptance(cluster.apply(&desired.cluster)))
         })?;
@@ -111,7 +111,7 @@ impl Task for Database {
         let hastened = Cell::new(brought.get() == Some(true));
         let ready = cluster.wait_for(env, ID, &wait, || {
             if is_new.get() {
-                match files::progress(&cluster, &id)? {
+                match initdb::progress(&cluster, &id)? {
                     Progress::NotYet => {}
                     // The credentials that the application's pods mount exist by now. Starting the pods earlier would slow down the
                     // database.
@@ -123,7 +123,7 @@ impl Task for Database {
                 }
             }
             if !hastened.get() {
-                hastened.set(files::hasten(&cluster, &id)?);
+                hastened.set(initdb::hasten(&cluster, &id)?);
             }
             let found = cluster.get(&id)?.map_or_else(|| Verdict::NotYet(format!("{id} does not exist")), |it| verdict::database(&it));
             pods.judge(&cluster, &id, found)
@@ -132,7 +132,7 @@ impl Task for Database {
         if ready.is_err() {
             serves::refuse_held(env, &cluster, &id)?;
         }
-        with_evidence(ready, &cluster, &id.namespace, &files::of(&id))?;
+        with_evidence(ready, &cluster, &id.namespace, &initdb::of(&id))?;
         let wait = Wait::new(env, "an answer of the database", ANSWER_LIMIT);
         cluster.wait_for(env, ID, &wait, || ask(env, &cluster, &id))?;
         // After a node's stop, the operator's first status may be outdated, and its next one may report a missing instance.
@@ -148,7 +148,7 @@ impl Task for Database {
 
 /// Why the database's pods are not ready.
 fn unready(cluster: &Cluster, id: &ObjectId) -> Result<Option<String>> {
-    let pods = cluster.list("v1", "Pod", &id.namespace, &format!("{},cnpg.io/podRole=instance", files::of(id)))?;
+    let pods = cluster.list("v1", "Pod", &id.namespace, &format!("{},cnpg.io/podRole=instance", initdb::of(id)))?;
     let is_ready = |pod: &Value| {
         let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
         conditions.into_iter().flatten().any(|it| it["type"] == "Ready" && it["status"] == "True")

@@ -20,7 +20,7 @@ use crate::{
     env::Env,
     errors::{Code, Problem},
     record,
-    tasks::database::{ANSWER_LIMIT, ID, PAUSE, files},
+    tasks::database::{ANSWER_LIMIT, ID, PAUSE, initdb},
 };
 
 /// The state of the `Cluster` that ran with all its settings; checked again only after it changes.
@@ -45,7 +45,7 @@ pub(super) fn refuse_held(env: &Env, cluster: &Cluster, id: &ObjectId) -> Result
 
 /// Deletes pods that wait to restart or to pull again, since they may start with the newly applied settings. Their data is in PVCs.
 pub(super) fn replace_crashed(env: &Env, cluster: &Cluster, id: &ObjectId) -> Result<()> {
-    for pod in cluster.list("v1", "Pod", &id.namespace, &files::of(id))? {
+    for pod in cluster.list("v1", "Pod", &id.namespace, &initdb::of(id))? {
         if waits_to_start_again(&pod).is_some() || waits_to_pull_again(&pod) {
             let pod = ObjectId::of(&pod)?;
             env.note(ID, format!("{pod} could not start, and waits to be tried again: another takes its place"));
@@ -77,7 +77,7 @@ impl Pods {
         if !matches!(otherwise, Verdict::NotYet(_)) {
             return Ok(otherwise);
         }
-        let mut pods = cluster.list("v1", "Pod", &id.namespace, &files::of(id))?;
+        let mut pods = cluster.list("v1", "Pod", &id.namespace, &initdb::of(id))?;
         // A pod that is being deleted belongs to an earlier start.
         pods.retain(|it| verdict::of_metadata(it) == Verdict::Yes);
         for pod in &pods {
@@ -98,7 +98,7 @@ impl Pods {
         let mut found = pods.iter().find_map(obstacle::of_pod);
         if pods.is_empty() && found.is_none() {
             let events = cluster.list("v1", "Event", &id.namespace, "")?;
-            let jobs = cluster.list("batch/v1", "Job", &id.namespace, &files::of(id))?;
+            let jobs = cluster.list("batch/v1", "Job", &id.namespace, &initdb::of(id))?;
             let uids = jobs.iter().filter_map(|it| it.pointer("/metadata/uid").and_then(Value::as_str));
             found = uids.filter_map(|uid| obstacle::of_events(&events, uid)).next();
         }
