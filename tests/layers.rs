@@ -15,7 +15,7 @@ const LAYERS: [&[&str]; 20] = [
     &["images", "requirements", "snapshot"],
     &["cluster", "deploy", "engines", "record"],
     &["patch", "setup"],
-    &["env", "host", "port"],
+    &["env", "host_quirks", "port"],
     &["engine"],
     &["lock", "tool"],
     &["files", "report", "progress"],

@@ -18,7 +18,7 @@ pub mod files;
 pub mod fingerprint;
 pub mod flags;
 pub mod graph;
-pub mod host;
+pub mod host_quirks;
 pub mod images;
 pub mod interrupt;
 pub mod invocation;

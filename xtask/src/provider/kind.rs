@@ -34,7 +34,7 @@ use crate::{
     exposure::{Address, Exposure, ServiceType},
     fingerprint::Fingerprint,
     graph::TaskId,
-    host::{self, Setting},
+    host_quirks::{self, Setting},
     images::{self, Chosen, Role},
     probe::Probe,
     provider::{
@@ -120,7 +120,7 @@ impl Provider for Kind {
     fn inputs(&self, env: &Env) -> Result<Fingerprint> {
         let mut out = Fingerprint::new();
         out.add("node image", images::reference(env, TASK, Role::Node)?);
-        out.add("host", format!("{:?}", host::adaptations()));
+        out.add("host", format!("{:?}", host_quirks::adaptations()));
         out.add("mirrors", format!("{:?}", env.config.images.mirrors));
         out.add("port", format!("{:?}", env.config.cluster.port));
         out.add_file("deploy/kind/cluster.yaml", &env.files.file("deploy/kind/cluster.yaml")?)?;
@@ -352,7 +352,7 @@ fn remove_nodes(env: &Env, engine: &Engine) -> Result<()> {
 
 /// The configuration for kind: the project's file, adaptations to this host, and shortcuts if enabled.
 pub fn configuration(env: &Env, port: u16, shortcuts: bool) -> Result<String> {
-    let mut adaptations = host::adaptations();
+    let mut adaptations = host_quirks::adaptations();
     let own_image = images::chosen(env, TASK)? == Chosen::Packages;
     if own_image {
         // The node image from packages has it already, and changing it here would restart containerd.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     errors::{Code, Problem},
-    host::{Adaptation, Setting},
+    host_quirks::{Adaptation, Setting},
     provider::kind::shortcuts,
 };
 

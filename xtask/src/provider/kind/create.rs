@@ -13,7 +13,7 @@ use crate::{
     engine::Engine,
     env::Env,
     errors::{Code, Problem, recode},
-    host,
+    host_quirks,
     images::{self, Role},
     port,
     provider::kind::{TASK, configuration, early_access, ensure_network, network},
@@ -26,7 +26,7 @@ const PORTS: usize = 10;
 /// Creates the cluster and writes the instance's kubeconfig. Calls `early` once the API server accepts objects.
 pub(super) fn create(env: &Env, engine: &Engine, early: &(dyn Fn() + Sync)) -> Result<()> {
     // Otherwise its kube-proxy would crash repeatedly without a clear message.
-    if let Some(why) = host::too_few_watchers() {
+    if let Some(why) = host_quirks::too_few_watchers() {
         let hint = "`cargo xtask ls` shows the instances that run: delete one, or raise the limit with\nsysctl -w fs.inotify.max_user_instances=1024";
         return Err(Problem::requirement(why).code(Code::WatchersUsedUp).hint(hint).into());
     }
