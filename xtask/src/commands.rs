@@ -11,12 +11,12 @@ mod explain;
 mod forward;
 mod graph;
 mod history;
-mod inside;
 pub mod install;
 mod instance;
 mod logs;
 mod ls;
 mod plan;
+mod programs;
 mod report;
 mod rollback;
 mod spec;
@@ -155,13 +155,13 @@ fn run_in_project(mut env: Env, command: Command, resolved: &Resolved, complaint
         Command::Validate(it) => validate::run(&env, &it),
         Command::Status(it) => status::run(&env, &it),
         Command::Logs(it) => logs::run(&env, &it),
-        Command::Url => inside::print_url(&env),
-        Command::Open => inside::open(&env),
+        Command::Url => programs::print_url(&env),
+        Command::Open => programs::open(&env),
         Command::Forward(it) => forward::run(&env, &it),
-        Command::Psql(it) => inside::psql(&env, &it.arguments),
-        Command::Shell(it) => inside::shell(&env, it.part, &it.command),
-        Command::Manage(it) => inside::manage(&env, &it.arguments),
-        Command::Kubectl(it) => inside::kubectl(&env, &it.arguments),
+        Command::Psql(it) => programs::psql(&env, &it.arguments),
+        Command::Shell(it) => programs::shell(&env, it.part, &it.command),
+        Command::Manage(it) => programs::manage(&env, &it.arguments),
+        Command::Kubectl(it) => programs::kubectl(&env, &it.arguments),
         Command::Ls(it) => ls::run(&env, it.output),
         Command::Graph(it) => graph::run(&env, it.format()),
         Command::Explain(it) => match it.topic {

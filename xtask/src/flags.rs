@@ -1,7 +1,7 @@
 //! The command line. `commands.rs` turns the flags into plain values once; no module below it uses clap.
 
 pub(crate) mod duration;
-pub mod inside;
+pub mod inspection;
 mod values;
 
 use std::{path::PathBuf, time::Duration};
@@ -113,25 +113,25 @@ pub enum Command {
     /// Deploy operator, database and application
     Deploy(Part),
     /// Check that the deployment is healthy and matches the configuration
-    Validate(inside::Validate),
+    Validate(inspection::Validate),
     /// Show the instance on one screen: cluster, operator, database, application, drift
-    Status(inside::Status),
+    Status(inspection::Status),
     /// Show the logs of application, migration, database and operator
-    Logs(inside::Logs),
+    Logs(inspection::Logs),
     /// Print the URL of the running application
     Url,
     /// Open the running application in the browser
     Open,
     /// Forward a local port to the database or the application
-    Forward(inside::Forward),
+    Forward(inspection::Forward),
     /// Run psql in the database's primary
-    Psql(inside::Psql),
+    Psql(inspection::Psql),
     /// Run a shell or a command in a pod
-    Shell(inside::Shell),
+    Shell(inspection::Shell),
     /// Run a management command of the application in the cluster
-    Manage(inside::Manage),
+    Manage(inspection::Manage),
     /// Run kubectl on the instance's cluster
-    Kubectl(inside::Kubectl),
+    Kubectl(inspection::Kubectl),
     /// List all instances on this machine
     Ls(Ls),
     /// Show the tasks, the needs of each, and its state

@@ -14,7 +14,7 @@ use crate::{
     deploy::components::Components,
     env::Env,
     errors::Problem,
-    flags::inside::{ComponentName, Forward},
+    flags::inspection::{ComponentName, Forward},
     invocation,
 };
 

@@ -12,7 +12,7 @@ use crate::{
     deploy::components::Components,
     env::Env,
     errors::Problem,
-    flags::inside::{ComponentName, Logs},
+    flags::inspection::{ComponentName, Logs},
     provider::provider,
 };
 

@@ -1,6 +1,6 @@
 //! `status`: one screen about the running instance: components, their states and ages. Changes nothing.
 
-mod look;
+mod rows;
 mod screen;
 
 use std::{
@@ -13,10 +13,10 @@ use anyhow::{Context as _, Result};
 use crate::{
     env::Env,
     errors::{Exit, exit_code},
-    flags::{Output, inside::Status},
+    flags::{Output, inspection::Status},
 };
 
-use look::Looks;
+use rows::Looks;
 use screen::Screen;
 
 /// The pause between two refreshes, since each needs a dozen small requests to the API server.

@@ -3,7 +3,7 @@
 //! Only reads. If engine or cluster are down, the archive and the terminal name what is missing.
 
 mod archive;
-mod inside;
+mod state;
 
 use std::{fs, io::Write as _, path::Path, path::PathBuf, sync::Arc};
 
@@ -34,15 +34,15 @@ pub(crate) fn run(env: Env, resolved: &Resolved, complaint: Option<&anyhow::Erro
     let opened = reach(&env);
     let mut secrets = env.config.secrets();
     if let Ok(cluster) = &opened {
-        secrets.extend(inside::secrets(&env, cluster));
+        secrets.extend(state::secrets(&env, cluster));
     }
     let mut bundle = Bundle::new(Redactor::new(secrets));
     of_project(&mut bundle, &env, resolved, complaint);
     of_runs(&mut bundle, &env);
     bundle.value("doctor.json", &doctor::value(&checks::all(&env)));
-    inside::engine(&mut bundle, &env);
+    state::engine(&mut bundle, &env);
     match &opened {
-        Ok(cluster) => inside::cluster(&mut bundle, &env, cluster),
+        Ok(cluster) => state::cluster(&mut bundle, &env, cluster),
         Err(why) => bundle.lack("objects, events and pod logs of the cluster", why),
     }
     match plan::document(&env) {

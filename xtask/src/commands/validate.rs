@@ -1,8 +1,8 @@
 //! `validate`: checks the whole deployment. Changes nothing; exits with 5 if a check fails.
 
 mod check;
+mod collect;
 mod database;
-mod look;
 
 use std::{io::Write as _, time::Instant};
 
@@ -14,7 +14,7 @@ use crate::{
     deploy::operator,
     env::Env,
     errors::{Code, Exit, Problem},
-    flags::{Output, inside::Validate},
+    flags::{Output, inspection::Validate},
     invocation, record,
 };
 
@@ -26,7 +26,7 @@ pub(crate) fn run(env: &Env, flags: &Validate) -> Result<()> {
     let began = Instant::now();
     let connected = instance::connect(env);
     let checks = match &connected {
-        Ok(cluster) => env.only_looking(|| look::everything(env, cluster)),
+        Ok(cluster) => env.only_looking(|| collect::everything(env, cluster)),
         Err(error) => {
             env.interrupt.check()?;
             vec![Check::new(Area::Cluster, format!("instance {}", env.instance), Err(format!("{error:#}")))]

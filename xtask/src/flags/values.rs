@@ -10,7 +10,7 @@ use clap::{
 
 use crate::{
     config::{ClusterType, ServiceName},
-    flags::inside::ComponentName,
+    flags::inspection::ComponentName,
     graph::{TaskId, TaskKind},
     report::choose::Colour,
 };

@@ -5,9 +5,9 @@
 
 mod archive;
 mod golang;
-mod inside;
 mod keys;
 mod node;
+mod node_contents;
 mod products;
 mod recipe;
 mod rootfs;
@@ -35,7 +35,7 @@ use crate::{
     setup::Need,
 };
 
-pub use crate::images::packages::{inside::inside_as_image, recipe::Versions};
+pub use crate::images::packages::{node_contents::inside_as_image, recipe::Versions};
 
 /// Debian packages that a build needs on this machine. Go comes from the user, since Debian's is too old.
 pub const NEEDS: &[Need] = &[Need { program: "mmdebstrap", package: "mmdebstrap" }];

@@ -8,7 +8,7 @@ use crate::{
     deploy::components::Components,
     env::Env,
     errors::{EndedWith, Problem},
-    flags::inside::ComponentName,
+    flags::inspection::ComponentName,
     images,
     provider::{Node, provider},
     tool,
