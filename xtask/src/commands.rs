@@ -41,7 +41,7 @@ use crate::{
     invocation,
     lock::{self, Lock},
     provider::provider,
-    report::{Event, Report as _, RunEvent, Waiting, choose, hub::Hub},
+    report::{Event, Report as _, RunEvent, Waiting, hub::Hub, listeners},
     runner,
     snapshot::WrittenBy,
     tasks,
@@ -56,7 +56,7 @@ const LOCK_LIMIT: Duration = Duration::from_secs(30 * 60);
 pub fn run(flags: Flags) -> Result<()> {
     let hub = Hub::new();
     if flags.global.events {
-        choose::stream(&hub);
+        listeners::stream(&hub);
     }
     let json = matches!(&flags.command, Command::Create(it) if it.output == Output::Json);
     let result = run_command(&hub, flags);

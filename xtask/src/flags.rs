@@ -14,7 +14,7 @@ use crate::{
     flags::values::TaskParser,
     graph::{TaskId, TaskKind},
     invocation,
-    report::choose::Colour,
+    report::listeners::Colour,
 };
 
 /// Turn an application's repository into a running proof of concept on Kubernetes

@@ -3,12 +3,12 @@
 //! Tasks print nothing. The files below turn events into a live display, plain lines, JSON, the record of a run and an HTML page. Only the
 //! command itself prints its result, on standard output.
 
-pub mod choose;
 pub mod github;
 pub mod history;
 pub mod html;
 pub mod hub;
 pub mod lines;
+pub mod listeners;
 pub mod live;
 pub mod plain;
 pub mod record;

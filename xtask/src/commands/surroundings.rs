@@ -14,8 +14,8 @@ use crate::{
     flags::Global,
     report::{
         Verbosity,
-        choose::{self, Places, Wanted},
         hub::Hub,
+        listeners::{self, Places, Wanted},
     },
 };
 
@@ -68,6 +68,6 @@ pub(super) fn environment(hub: &Arc<Hub>, flags: &Global, project: PathBuf, conf
         _ => Verbosity::Normal,
     };
     let places = Places { runs: env.runs(), run: env.runs().join(env.run_id()), link: env.work("log") };
-    choose::attach(hub, Wanted { colour: flags.color, verbosity }, places);
+    listeners::attach(hub, Wanted { colour: flags.color, verbosity }, places);
     Ok(env)
 }

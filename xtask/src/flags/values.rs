@@ -12,7 +12,7 @@ use crate::{
     config::{ClusterType, ServiceName},
     flags::inspection::ComponentName,
     graph::{TaskId, TaskKind},
-    report::choose::Colour,
+    report::listeners::Colour,
 };
 
 /// Reads a task: a name that the help lists, with `/SERVICE` behind it where one service is meant.
