@@ -63,7 +63,7 @@ fn patches_change_the_staged_copy_and_never_the_source() {
     project.run(&["patch"]).ends_with(0).says("not done yet");
     assert_eq!(project.read("target/pocdeploy/app/manage.py"), "import django\nDEBUG = False\nlast = 1\n");
     assert_eq!(content(&project.root.join("third_party")), source);
-    project.run(&["patch"]).ends_with(0).says("skipped: the staged application is as it was made");
+    project.run(&["patch"]).ends_with(0).says("skipped: the patched application is unchanged");
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn a_second_run_says_why_it_does_nothing_and_writes_nothing() {
     let project = Project::new();
     project.run(&["patch"]).ends_with(0).says("patch        ran in").says(": not done yet");
     let before = content(&project.root);
-    project.run(&["patch"]).ends_with(0).says("= patch        skipped: the staged application is as it was made");
+    project.run(&["patch"]).ends_with(0).says("= patch        skipped: the patched application is unchanged");
     assert_eq!(content(&project.root), before);
 }
 

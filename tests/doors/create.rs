@@ -181,8 +181,8 @@ fn what_only_a_failed_change_added_goes_again_and_data_is_kept_and_named() {
         failed
             .ends_with(1)
             .says("not on a Friday")
-            .says("is put back and serves as before")
-            .says("removed again, since only the failed change had it:")
+            .says("is restored and serves as before")
+            .says("deleted again, since only the failed change added it:")
             .says("  CronJob nightly in polls\n")
             .says("PersistentVolumeClaim media in polls: cargo xtask kubectl delete -n polls persistentvolumeclaim media");
         assert!(!is_there("CronJob", "nightly") && !is_there("ConfigMap", "more") && is_there("PersistentVolumeClaim", "media"));
@@ -192,7 +192,7 @@ fn what_only_a_failed_change_added_goes_again_and_data_is_kept_and_named() {
     }
     let status = world.run(&["status"]);
     assert!(
-        status.stdout.contains("there, and not of the revision that serves: PersistentVolumeClaim media in polls"),
+        status.stdout.contains("in the cluster, but not in the serving revision: PersistentVolumeClaim media in polls"),
         "{}",
         status.stdout
     );
@@ -204,7 +204,7 @@ fn what_only_a_failed_change_added_goes_again_and_data_is_kept_and_named() {
     // Objects of a successful revision are not additions of a later one.
     world.project.write("deploy/frontend/zz-more.yaml", &MORE.replace("0 3", "0 4"));
     world.cluster.fail("PATCH /apis/apps/v1/namespaces/polls/deployments/worker", 1, Failure::Webhook);
-    world.run(&["update"]).ends_with(1).says("is put back");
+    world.run(&["update"]).ends_with(1).says("is restored");
     assert_eq!(world.cluster.get("CronJob", "polls", "nightly").unwrap()["spec"]["schedule"], "0 3 * * *");
 }
 
@@ -300,7 +300,7 @@ fn a_kept_plan_is_done_exactly_or_not_at_all() {
     let refused = with(&["create", "--yes", "--plan", "plan.json"]);
     refused
         .ends_with(1)
-        .says("no longer fits; nothing was changed")
+        .says("is out of date; nothing was changed")
         .says("not in the plan: ~ Deployment polls-frontend in polls: spec.replicas: 7 -> 3");
     assert_eq!(world.cluster.writes(), Vec::<String>::new());
     world.cluster.edit("Deployment", "polls", "polls-frontend", |it| it["spec"]["replicas"] = json!(2));

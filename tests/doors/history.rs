@@ -60,7 +60,7 @@ fn a_failed_change_puts_back_the_secret_that_it_changed() {
     let worker = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: worker}\nspec: {selector: {matchLabels: {app: w}}}\n";
     world.project.write("deploy/frontend/zz-secrets.yaml", &format!("{}---\n{worker}", secrets(TWO, "canary-2")));
     world.cluster.fail("PATCH /apis/apps/v1/namespaces/polls/deployments/worker", 1, Failure::Webhook);
-    world.run(&["update"]).ends_with(1).says("is put back and serves as before");
+    world.run(&["update"]).ends_with(1).says("is restored and serves as before");
     assert_eq!(data(&world, "Secret", "mail"), json!({ "password": ONE }));
     holds_no_value(&world);
 }

@@ -53,12 +53,12 @@ fn changes_reach_a_running_instance_and_broken_ones_do_not() {
         let migration = Source::new(&bench, "third_party/django-polls/polls/migrations/0003_broken.py");
         migration.write(MIGRATION);
         let failed = bench.run(&["update"]);
-        failed.ends_with(1).says("no_such_column").says("is put back and serves as before");
+        failed.ends_with(1).says("no_such_column").says("is restored and serves as before");
         migration.remove();
 
         views.write("raise RuntimeError('broken on purpose')\n");
         let failed = bench.run(&["update"]);
-        failed.ends_with(1).says("broken on purpose").says("is put back and serves as before");
+        failed.ends_with(1).says("broken on purpose").says("is restored and serves as before");
 
         views.restore();
         let deployment = Source::new(&bench, "deploy/frontend/deployment.yaml");
@@ -70,7 +70,7 @@ fn changes_reach_a_running_instance_and_broken_ones_do_not() {
         deployment.write(&never);
         let failed = bench.run(&["update"]);
         assert_ne!(failed.code, 0);
-        failed.says("is put back and serves as before").says("no-such-page");
+        failed.says("is restored and serves as before").says("no-such-page");
         deployment.restore();
         let report = load.stop();
         assert_eq!(report.failures, Vec::<String>::new(), "{report}");

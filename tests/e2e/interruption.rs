@@ -126,7 +126,7 @@ pub(crate) fn a_plan_after_an_edit_names_the_file_and_is_applied_or_refused(benc
     planned.ends_with(2);
     assert!(planned.stdout.contains("views.py"), "{}", planned.stdout);
     bench.edit_source("# not planned\n");
-    bench.run(&["create", "--yes", "--plan", plan]).ends_with(1).says("no longer fits; nothing was changed");
+    bench.run(&["create", "--yes", "--plan", plan]).ends_with(1).says("is out of date; nothing was changed");
     bench.run(&["plan", "--out", plan]).ends_with(0);
     bench.run(&["create", "--yes", "--plan", plan]).ends_with(0);
     bench.run(&["plan", "--detailed-exitcode"]).ends_with(0);

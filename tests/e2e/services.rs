@@ -48,7 +48,7 @@ pub(crate) fn come_and_go(bench: &Bench) {
         let before = images(bench);
         let server = bench.path("third_party/api/server.py");
         fs::write(&server, "raise SystemExit('broken on purpose')\n").unwrap();
-        bench.run(&["update"]).ends_with(1).says("Deployment api").says("broken on purpose").says("is put back and serves as before");
+        bench.run(&["update"]).ends_with(1).says("Deployment api").says("broken on purpose").says("is restored and serves as before");
         assert_eq!(images(bench), before);
     });
 

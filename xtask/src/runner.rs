@@ -190,7 +190,7 @@ fn take_as_it_is(env: &Env, task: &dyn Task, mode: Mode) -> Result<()> {
             .hint("without --only it is made on the way"),
         Selection::Planned(_) => Problem::new(format!("the plan has nothing to do for {}, and now there is: {why}", id.name()))
             .code(Code::PlanChanged)
-            .hint("the world changed since the plan was made: make a new one"),
+            .hint("the cluster or the inputs changed since the plan was made: make a new one"),
         Selection::All | Selection::From(_) => {
             env.report.event(id, Event::Skipped { reason: format!("taken as it is: {why}") });
             return Ok(());

@@ -82,7 +82,7 @@ fn words(run: &Run, created: &Created) -> String {
         "{} in {}: {} ran, {} restored, {} skipped\n\n\
          look inside   {tool} status, or validate, logs, open, kubectl\n\
          credentials   Secrets {database_secret} and {app_secret} in namespace {namespace}\n\
-         take it away  {tool} delete\n\n",
+         delete it     {tool} delete\n\n",
         if run.worked() { "done" } else { "nothing to do" },
         Took(run.took()),
         run.count(Outcome::Ran),

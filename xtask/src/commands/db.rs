@@ -25,9 +25,9 @@ const TASK: TaskId = TaskId::Snapshot;
 pub(crate) fn take(env: &Env, file: Option<PathBuf>, no_verify: bool) -> Result<()> {
     instance::find(env)?;
     let file = file.unwrap_or_else(|| snapshot::default_path(env, None));
-    reported(env, TASK, "taking what the database holds", || {
+    reported(env, TASK, "dumping the database", || {
         let (proof, proven) =
-            if no_verify { (Proof::Read, "") } else { (Proof::Restored, ", proven by a restore into a scratch database") };
+            if no_verify { (Proof::Read, "") } else { (Proof::Restored, ", checked by a restore into a scratch database") };
         let size = snapshot::take(env, TASK, &Cluster::open(env, &env.kubeconfig())?, &desired::database(env)?, &file, proof)?;
         Ok(format!("{} holds it ({} KB){proven}", file.display(), size.div_ceil(1000)))
     })?;
@@ -44,7 +44,7 @@ pub(crate) fn ls(env: &Env) -> Result<()> {
 pub(crate) fn restore(env: &Env, file: &Path, writer: WrittenBy) -> Result<()> {
     snapshot::look(file, writer)?;
     instance::find(env)?;
-    setup::consent(env, TASK, &format!("replaces all that the database of instance {} holds by {}", env.instance, file.display()))?;
+    setup::consent(env, TASK, &format!("replaces the content of instance {}'s database by {}", env.instance, file.display()))?;
     put(env, (file, writer), true)
 }
 
@@ -60,15 +60,15 @@ pub(crate) fn preview_snapshot(env: &Env, file: Option<PathBuf>) -> Result<()> {
 pub(crate) fn preview_restore(env: &Env, file: &Path, writer: WrittenBy) -> Result<()> {
     snapshot::look(file, writer)?;
     instance::find(env)?;
-    let text = format!("would replace all that the database of instance {} holds by {}", env.instance, file.display());
-    writeln!(std::io::stdout(), "{text}\nwould first keep what it holds in {}/", snapshot::FOLDER).context("print what would be done")
+    let text = format!("would replace the content of instance {}'s database by {}", env.instance, file.display());
+    writeln!(std::io::stdout(), "{text}\nwould first take a snapshot in {}/", snapshot::FOLDER).context("print what would be done")
 }
 
 /// Replaces the content of the running database by the file's; with `keep`, takes a snapshot first.
 pub(crate) fn put(env: &Env, (file, writer): (&Path, WrittenBy), keep: bool) -> Result<()> {
     reported(env, TASK, &format!("restoring {}", file.display()), || {
         let kept = deploy::restore(env, (file, writer), keep)?;
-        let back = kept.map(|it| format!("; back with: cargo xtask db restore {}", it.display())).unwrap_or_default();
+        let back = kept.map(|it| format!("; to return: cargo xtask db restore {}", it.display())).unwrap_or_default();
         Ok(format!("the database holds what {} does, and the page answers{back}", file.display()))
     })
 }
@@ -77,7 +77,7 @@ pub(crate) fn put(env: &Env, (file, writer): (&Path, WrittenBy), keep: bool) -> 
 pub(crate) fn refuse_used(env: &Env, file: &Path) -> Result<()> {
     snapshot::look(file, WrittenBy::Snapshot)?;
     if instance::find(env).is_ok() && deploy::serving(&deploy::revisions(env)?).is_some() {
-        let what = format!("instance {} is there already: --restore is for a new one", env.instance);
+        let what = format!("instance {} exists already: --restore needs a new instance", env.instance);
         return Err(Problem::usage(what).hint(format!("cargo xtask db restore {}", file.display())).into());
     }
     Ok(())

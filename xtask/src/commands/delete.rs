@@ -74,10 +74,10 @@ pub(crate) fn preview(env: &Env, purge: bool, output: Output) -> Result<()> {
         return writeln!(std::io::stdout(), "{value:#}").context("print what would be removed");
     }
     if let Some(why) = unasked {
-        out.push(format!("({why}: what may be there of this instance cannot be foreseen)"));
+        out.push(format!("({why}: what exists of this instance is unknown)"));
     }
     if out.is_empty() {
-        out.push("nothing of this instance is there".to_owned());
+        out.push("nothing of this instance exists".to_owned());
     }
     writeln!(std::io::stdout(), "{}", out.join("\n")).context("print what would be removed")
 }

@@ -35,7 +35,7 @@ pub(crate) fn run(env: &Env) -> Result<()> {
         Err(error) if errors::exit_code(&error) != Exit::Interrupted => return Err(error),
         _ => env.interrupt.answered(),
     }
-    env.note(TASK, "no longer watching: `update` makes an image of the source as it is, and deploys that");
+    env.note(TASK, "stopped watching: `update` builds an image of the current source and deploys it");
     update::run(env)
 }
 
@@ -51,7 +51,7 @@ fn prepare(env: &Env) -> Result<Session<'_>> {
     }
     env.note(
         TASK,
-        format!("watching {}; Ctrl-C ends it, and `update` then makes an image of all changes", env.config.frontend.path.display()),
+        format!("watching {}; Ctrl-C stops it, and `update` then builds an image with all changes", env.config.frontend.path.display()),
     );
     Ok(session)
 }
@@ -115,7 +115,7 @@ fn sync<'a>(env: &'a Env, session: &mut Session<'a>) -> Result<()> {
     match session.sync()? {
         Synced::Rebuild(why) => rebuild(env, session, &why),
         Synced::Done { files: 0, .. } => {
-            env.note(TASK, "nothing to bring: the pods have these files");
+            env.note(TASK, "nothing to copy: the pods have these files");
             Ok(())
         }
         Synced::Done { files, pods, took } => {

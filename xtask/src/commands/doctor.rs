@@ -18,7 +18,7 @@ pub(crate) fn run(env: Env, configuration: Option<anyhow::Error>, output: Output
     let mut checks = doctor::all(&Arc::new(env));
     if let Some(error) = configuration {
         let found = format!("{error:#}").lines().next().unwrap_or_default().to_owned();
-        checks.push(Check::fail("configuration", found, "correct the file; all that is wrong: cargo xtask config show"));
+        checks.push(Check::fail("configuration", found, "correct the file; all mistakes: cargo xtask config show"));
     }
     let shown = match output {
         Output::Text => text(&checks),
@@ -35,7 +35,7 @@ pub(crate) fn before_create(env: &Env) -> Result<()> {
         return Ok(());
     }
     let lines = text(&failed);
-    Err(Problem::requirement(format!("this machine does not have what a run needs\n{}", lines.trim_end()))
+    Err(Problem::requirement(format!("this machine does not meet the requirements of a run\n{}", lines.trim_end()))
         .code(Code::Unfit)
         .hint("see all with: cargo xtask doctor")
         .into())
@@ -47,7 +47,7 @@ fn verdict(checks: &[Check]) -> Result<()> {
         return Ok(());
     }
     let what = format!("{} of {} checks failed: {}", failed.len(), checks.len(), failed.join(", "));
-    Err(Problem::requirement(what).code(Code::Unfit).hint("each failed line above names its remedy").into())
+    Err(Problem::requirement(what).code(Code::Unfit).hint("each failed line above has advice").into())
 }
 
 /// The JSON form, also for the support bundle.

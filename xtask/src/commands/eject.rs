@@ -22,13 +22,13 @@ pub(crate) fn run(flags: &Eject, project: Option<&Path>, dry_run: bool) -> Resul
     let here = std::env::current_dir().context("find the current folder")?;
     let project = project.map_or_else(|| find_project(&here).unwrap_or(here), Path::to_owned);
     let Some(archive) = embedded::archive(&std::env::current_exe().context("find the running program")?)? else {
-        let what = "this program carries no files: in a checkout they are in deploy/ and build/";
+        let what = "this program has no embedded files: in a checkout they are in deploy/ and build/";
         return Err(Problem::usage(what).into());
     };
     let (chosen, generated) = choose(embedded::files(&archive)?, &flags.paths)?;
     let differing: Vec<String> = chosen.iter().filter(|it| differs(&project, it)).map(|it| it.path.display().to_string()).collect();
     if !differing.is_empty() && !flags.force {
-        let what = format!("there are files of other content, and nothing was written:\n{}", differing.join("\n"));
+        let what = format!("existing files have other content; nothing was written:\n{}", differing.join("\n"));
         return Err(Problem::new(what).code(Code::WouldOverwrite).hint("name other files, or overwrite these with --force").into());
     }
     let mut out = String::new();
@@ -42,7 +42,7 @@ pub(crate) fn run(flags: &Eject, project: Option<&Path>, dry_run: bool) -> Resul
         out.push_str(&format!("{}\n", target.display()));
     }
     for path in generated {
-        let text = format!("passed over: {}, which `{} requirements` writes\n", path.display(), invocation::program());
+        let text = format!("skipped: {}, which `{} requirements` writes\n", path.display(), invocation::program());
         std::io::stderr().write_all(text.as_bytes()).ok();
     }
     std::io::stdout().write_all(out.as_bytes()).context("print the paths")

@@ -33,7 +33,7 @@ pub(crate) fn run(flags: &Install, project: Option<&Path>, dry_run: bool) -> Res
     let program = root(flags)?.join("bin").join(PROGRAM);
     let completions = completions(&program)?;
     if program.exists() && !embedded::has_files(&program) {
-        let what = format!("{} is another program of that name; it is left alone", program.display());
+        let what = format!("{} is another program with this name; it was not changed", program.display());
         return Err(Problem::new(what).code(Code::NotOurs).hint("install into another place with --root DIR").into());
     }
     if flags.uninstall {
@@ -48,7 +48,7 @@ pub(crate) fn run(flags: &Install, project: Option<&Path>, dry_run: bool) -> Res
         }
     };
     if let Some((path, _)) = completions.iter().find(|(path, _)| path.exists() && !is_ours(path)) {
-        let what = format!("{} was not written by this tool; it is left alone, and nothing was installed", path.display());
+        let what = format!("{} was not written by this tool; it was not changed, and nothing was installed", path.display());
         return Err(Problem::new(what).code(Code::NotOurs).hint("move it away, or remove it").into());
     }
     if !dry_run {

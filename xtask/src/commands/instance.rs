@@ -113,7 +113,7 @@ pub(super) fn node(env: &Env) -> Result<Node> {
 pub(super) fn ways(env: &Env) -> String {
     let tool = env.tool();
     let kept = latest_evidence(env).map(|it| format!("\nthe logs of the last failure are in {it}")).unwrap_or_default();
-    format!("the node runs: `{tool} logs node` shows its logs, `{tool} shell node` opens a shell in it{kept}")
+    format!("the node runs; see its logs: {tool} logs node; open a shell in it: {tool} shell node{kept}")
 }
 
 /// The folder with the evidence of the last failure, relative to the project.
@@ -129,8 +129,7 @@ fn only_a_node(env: &Env, why: &str) -> anyhow::Error {
 pub(super) fn absent(env: &Env, why: &str) -> anyhow::Error {
     let what = format!("no instance {} runs here: {why}", env.instance);
     let kept = latest_evidence(env).map(|it| format!("\nthe logs of the last failure are in {it}")).unwrap_or_default();
-    let hint =
-        format!("`{} create` brings it up, with its data where there was one; `cargo xtask ls` shows all instances{kept}", env.tool());
+    let hint = format!("`{} create` starts it, with its data if it existed; `cargo xtask ls` shows all instances{kept}", env.tool());
     Problem { exit: Exit::Unhealthy, ..Problem::new(what) }.code(Code::NoInstance).hint(hint).into()
 }
 

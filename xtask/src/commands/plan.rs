@@ -47,8 +47,8 @@ pub(crate) fn selection(env: &Env, path: &Path) -> Result<Selection> {
     if differences.is_empty() {
         return Ok(Selection::Planned(planned.runs()));
     }
-    let what = format!("{} no longer fits; nothing was changed:\n{}", path.display(), differences.join("\n"));
-    Err(Problem::new(what).code(Code::PlanChanged).hint("look at what would be done now, and keep it, with `plan --out FILE`").into())
+    let what = format!("{} is out of date; nothing was changed:\n{}", path.display(), differences.join("\n"));
+    Err(Problem::new(what).code(Code::PlanChanged).hint("make a new plan: plan --out FILE").into())
 }
 
 fn make(env: &Env, targets: &[TaskId]) -> Result<Plan> {

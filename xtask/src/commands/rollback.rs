@@ -20,7 +20,7 @@ pub(crate) fn run(env: &Env, revision: Option<u32>) -> Result<()> {
         let (number, image) = deploy::rollback(env, revision)?;
         Ok(format!("{image} of revision {number} serves again"))
     })?;
-    env.note(TASK, "the database stays as it is: migrations of the later revision are not taken back");
+    env.note(TASK, "the database does not change: migrations of the later revision are not reverted");
     Ok(())
 }
 

@@ -46,7 +46,7 @@ pub(crate) fn run(env: &Env, flags: &Validate) -> Result<()> {
     let cluster = connected?;
     let failed = checks.iter().filter(|it| !it.well).count();
     let what = format!("{failed} of {} checks failed; first of all: {}: {}", checks.len(), cause.name, cause.seen);
-    let otherwise = "`cargo xtask create` puts right what this tool owns; `cargo xtask logs` shows what the parts say";
+    let otherwise = "`cargo xtask create` applies the tool's objects again; `cargo xtask logs` shows the logs of the components";
     let mut problem =
         Problem { exit: Exit::Unhealthy, ..Problem::new(what) }.code(Code::Unhealthy).hint(cause.hint.as_deref().unwrap_or(otherwise));
     // States, logs and events explain failed pods.

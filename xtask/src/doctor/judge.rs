@@ -124,7 +124,7 @@ pub(crate) fn engine(seen: &EngineSeen) -> Check {
         EngineSeen::None(Ok(())) => Check::pass(name, "none runs; `create --yes` starts one of its own"),
         EngineSeen::None(Err(why)) => Check::fail(
             name,
-            format!("none answers, and the tool cannot start one of its own: {why}"),
+            format!("none answers, and the tool cannot start its own: {why}"),
             "start Docker, or set DOCKER_HOST to an engine that you may use",
         ),
         EngineSeen::Error(what) => Check::fail(name, what.clone(), "start that engine, or unset DOCKER_HOST to use another"),

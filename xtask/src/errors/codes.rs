@@ -204,15 +204,15 @@ codes! {
     NoInstance "E0309" "the instance does not run"
         causes ["the instance was not created yet, or was deleted" "it belongs to another checkout or --name: see cargo xtask ls"]
         steps ["cargo xtask create"]
-    Unhealthy "E0310" "the deployment is not as it should be"
+    Unhealthy "E0310" "the deployment is not healthy, or differs from the configuration"
         causes ["an object was changed or deleted by hand" "pods crash or do not become ready" "the source changed since the last deployment"]
-        steps ["cargo xtask validate" "cargo xtask create: it puts right what the tool owns" "cargo xtask logs"]
-    NotRestorable "E0311" "a snapshot of the database could not be put back as it is"
-        causes ["a function that a generated column, index or check calls names others without their schema" "rows that a constraint of today forbids" "an extension that can no longer be had"]
+        steps ["cargo xtask validate" "apply the tool's objects again: cargo xtask create" "cargo xtask logs"]
+    NotRestorable "E0311" "a snapshot of the database cannot be restored"
+        causes ["a generated column, index or check calls a function that calls other functions without their schema" "existing rows violate a constraint" "an extension is not available any more"]
         steps ["fix what the error names: cargo xtask psql" "ALTER FUNCTION … SET search_path = public, pg_temp" "write the file without this check: cargo xtask db snapshot --no-verify"]
-    OperatorUnfit "E0312" "the cluster has a CloudNativePG operator that cannot serve this instance"
-        causes ["it is of an old release" "it watches other namespaces only"]
-        steps ["ask its owner to update it, or to let it watch the application's namespace"]
+    OperatorUnfit "E0312" "the cluster's CloudNativePG operator cannot run this instance's database"
+        causes ["the operator's release is too old" "the operator watches other namespaces only"]
+        steps ["ask the cluster's administrator to update the operator, or to let it watch the application's namespace"]
     NoConnection "E0313" "the database server has no free connection"
         causes ["sessions that an application keeps open, or that were forgotten" "`max_connections` is low for what uses the server"]
         steps ["restart the application's pods: cargo xtask kubectl -- -n NAMESPACE rollout restart deployment" "raise `max_connections` under `postgresql.parameters` of the `Cluster`"]

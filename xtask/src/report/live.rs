@@ -220,7 +220,7 @@ mod tests {
                  0:00 = engine       skipped: the engine at /run/docker.sock answers (version
                                      20.10)
                  0:00 ✓ patch        ran in 0.4 s: patch 0002 changed
-                                     the staged application is as it was made (31 files)
+                                     the patched application is unchanged (31 files)
                       ⣠ base-image   2 s: unpacking libc6
                       ⣠ cluster      2 s, ~27 s left: waiting for the API server (0 of at most…
                         image        waits for base-image
@@ -232,7 +232,7 @@ mod tests {
                  0:00 = engine       skipped: the engine at /run/docker.sock answers (version
                                      20.10)
                  0:00 ✓ patch        ran in 0.4 s: patch 0002 changed
-                                     the staged application is as it was made (31 files)
+                                     the patched application is unchanged (31 files)
                  0:05 ✓ base-image   ran in 4.6 s: not done yet
                                      python:3.12.3 is in the engine (120 MB)
                  0:06 · image        a note that is worth more than a single line of a terminal

@@ -123,7 +123,7 @@ mod tests {
                  0:00 . patch        runs: patch 0002 changed
                  0:00 . cluster      restores: the cluster's node is stopped
                  0:00 + patch        ran in 0.4 s: patch 0002 changed
-                                     the staged application is as it was made (31 files)
+                                     the patched application is unchanged (31 files)
                  0:00 . base-image   runs: not done yet
                  0:04 . base-image   Debian packages for python: 4.0 s
                  0:05 + base-image   ran in 4.6 s: not done yet

@@ -46,7 +46,7 @@ pub(super) fn failing() -> Story {
         task(0.1, TaskId::Patch, Event::Started { reason: text("patch 0002 changed") }),
         task(0.1, TaskId::Cluster, Event::Checking),
         task(0.2, TaskId::Cluster, Event::Restoring { reason: text("the cluster's node is stopped") }),
-        task(0.4, TaskId::Patch, Event::Done { text: text("the staged application is as it was made (31 files)") }),
+        task(0.4, TaskId::Patch, Event::Done { text: text("the patched application is unchanged (31 files)") }),
         task(0.4, TaskId::BaseImage, Event::Checking),
         task(0.5, TaskId::BaseImage, Event::Started { reason: text("not done yet") }),
         task(0.5, TaskId::BaseImage, Event::StepBegan { name: text("Debian packages for python") }),

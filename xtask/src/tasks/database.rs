@@ -87,7 +87,7 @@ impl Task for Database {
         cluster.apply(&desired.namespace)?;
         cluster.apply_all(&desired.given_secrets(env)?)?;
         cluster.apply_all(&desired.others)?;
-        let what = format!("the API server to take {id}");
+        let what = format!("the API server to accept {id}");
         // The operator may still be starting.
         let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, LIMIT) };
         let (is_new, brought) = (Cell::new(false), Cell::new(None));

@@ -201,7 +201,7 @@ fn prepare(env: &Env, cluster: &Cluster, task: TaskId, desired: &App) -> Result<
     }
     cluster.apply_all(&desired.first)?;
     for definition in desired.first.iter().filter(|it| it["kind"] == "CustomResourceDefinition") {
-        let (id, what) = (ObjectId::of(definition)?, "a definition to be served");
+        let (id, what) = (ObjectId::of(definition)?, "a CRD to be served");
         cluster.wait_for_object(env, task, &Wait::new(env, what, DEFINITION_LIMIT), &id, verdict::of)?;
     }
     cluster.apply_all(&desired.base)
@@ -215,7 +215,7 @@ fn refuse_others(env: &Env, cluster: &Cluster, desired: &App) -> Result<()> {
             && let Some(found) = cluster.get(&id)?
             && found["metadata"]["labels"][INSTANCE] != env.instance.as_str()
         {
-            let hint = "give it a name of its own in deploy/frontend, or take it out: the cluster has it already";
+            let hint = "give it another name in deploy/frontend, or remove it: the cluster has it already";
             return Err(Problem::config(format!("{id} is there, and not of this instance")).code(Code::Manifest).hint(hint).into());
         }
     }
@@ -249,7 +249,7 @@ fn replace_strangers(env: &Env, cluster: &Cluster, desired: &App) -> Result<()> 
         for pod in cluster.list("v1", "Pod", namespace, &rollout::labels(deployment))? {
             if predates(&pod, &secret) {
                 let id = ObjectId::of(&pod)?;
-                env.note(ID, format!("{id} has the credentials of an earlier database: another one takes its place"));
+                env.note(ID, format!("{id} has the credentials of an earlier database: it is replaced"));
                 cluster.delete(&id)?;
             }
         }
@@ -267,7 +267,7 @@ fn predates(object: &Value, than: &Value) -> bool {
 fn keep(env: &Env, cluster: &Cluster) -> Result<()> {
     if history::serving(&history::read(cluster, &env.config.namespace)?).is_some() {
         let file = snapshot::take_before(env, ID, cluster, &desired::database(env)?, "migration")?;
-        env.note(ID, format!("a migration may change the tables: what they hold is kept in {}", file.display()));
+        env.note(ID, format!("a migration may change the tables: a snapshot of them is in {}", file.display()));
     }
     Ok(())
 }

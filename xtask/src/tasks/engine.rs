@@ -39,7 +39,7 @@ impl Task for Engine {
 
     fn run(&self, env: &Env, _want: &Fingerprint) -> Result<()> {
         if let Err(reason) = Managed::possible() {
-            let what = format!("no container engine answers, and the tool cannot start one of its own: {reason}");
+            let what = format!("no container engine answers, and the tool cannot start its own: {reason}");
             return Err(Problem::requirement(what)
                 .code(Code::NoEngine)
                 .hint("start Docker, or set DOCKER_HOST to an engine that you may use")
@@ -48,9 +48,9 @@ impl Task for Engine {
         let managed = Managed::new(env);
         let place = env.cache("engine");
         if setup::missing(&PACKAGES).is_empty() {
-            setup::consent(env, self.id(), &format!("starts an engine of its own, private to {}", place.display()))?;
+            setup::consent(env, self.id(), &format!("starts its own engine, private to {}", place.display()))?;
         } else {
-            setup::ensure(env, self.id(), &PACKAGES, &format!("an engine of the tool's own, private to {},", place.display()))?;
+            setup::ensure(env, self.id(), &PACKAGES, &format!("the tool's own engine, private to {},", place.display()))?;
         }
         let engine = managed.start(env, self.id())?;
         env.set_engine(engine);

@@ -113,10 +113,7 @@ fn refuse(env: &Scope<'_>, context: &Fingerprint) -> Result<()> {
     let hint = if is_own {
         "correct the line, or bring the file by a patch".to_owned()
     } else {
-        format!(
-            "this Dockerfile is the one that {} carries for its example: write one for this application as {name}",
-            invocation::program()
-        )
+        format!("this Dockerfile is that of {}'s example: write one for this application as {name}", invocation::program())
     };
     Err(Problem::config(what).code(Code::ImageBuild).hint(hint).into())
 }

@@ -56,7 +56,7 @@ pub(super) fn upstream(env: &Env, task: TaskId, role: Role) -> Result<()> {
     env.note(
         task,
         match provider.features(env).node_container {
-            Some(_) => format!("the cluster was made before {reference} was: bringing it there"),
+            Some(_) => format!("the cluster is older than {reference}: loading it"),
             None => format!("the registry does not have {reference}: pushing it"),
         },
     );

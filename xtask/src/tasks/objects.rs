@@ -257,7 +257,7 @@ fn preview_of(cluster: &Cluster, object: &Value) -> Result<Option<ObjectChange>>
     }
     let would = match cluster.preview(object) {
         Ok(would) => would,
-        Err(error) => return Ok(Some(of(&id, ObjectAction::Unknown, Some(format!("cannot be foreseen: {error:#}"))))),
+        Err(error) => return Ok(Some(of(&id, ObjectAction::Unknown, Some(format!("is unknown: {error:#}"))))),
     };
     let properties = difference(&present, &would);
     Ok((!properties.is_empty()).then(|| ObjectChange { properties, ..of(&id, ObjectAction::Change, None) }))

@@ -57,17 +57,17 @@ impl Task for Operator {
         let desired = self.desired(env)?;
         if desired.is_empty() {
             return Ok(match (provider(env).operator_of_others(env)?, accepts(&cluster, &env.config.namespace)) {
-                (Some(operator), Verdict::Yes) => Probe::Fresh(format!("{operator} takes a database")),
-                (_, verdict) => Probe::Stale(verdict.why().unwrap_or("the operator of others is gone").to_owned()),
+                (Some(operator), Verdict::Yes) => Probe::Fresh(format!("{operator} accepts a database")),
+                (_, verdict) => Probe::Stale(verdict.why().unwrap_or("the operator of others is missing").to_owned()),
             });
         }
         match first_unwell(env, &cluster, desired.iter())? {
             // Read instead of a dry run, since a probe sends no writes.
-            None if lacks_authority(&cluster, desired)? => Ok(Probe::Stale("its webhooks do not know its certificate".to_owned())),
+            None if lacks_authority(&cluster, desired)? => Ok(Probe::Stale("its webhooks lack its CA".to_owned())),
             None => Ok(Probe::Fresh(format!("{} objects are as applied, {} is available", desired.len(), operator::DEPLOYMENT))),
             // Its status follows its probes, seconds after it serves.
             Some(Seen { state: State::NotReady(_), .. }) if accepts(&cluster, operator::NAMESPACE) == Verdict::Yes => {
-                Ok(Probe::Fresh("it takes a database".to_owned()))
+                Ok(Probe::Fresh("it accepts a database".to_owned()))
             }
             Some(unwell) => Ok(Probe::Stale(unwell.to_string())),
         }
@@ -77,7 +77,7 @@ impl Task for Operator {
         let cluster = Cluster::open(env, &env.kubeconfig())?;
         let desired = self.desired(env)?;
         if desired.is_empty() {
-            let wait = Wait::new(env, "the cluster's own operator to take a database", LIMIT);
+            let wait = Wait::new(env, "the cluster's own operator to accept a database", LIMIT);
             return cluster.wait_for(env, ID, &wait, || Ok(accepts(&cluster, &env.config.namespace)));
         }
         load::upstream(env, ID, Role::Operator)?;
@@ -100,7 +100,7 @@ impl Task for Operator {
         }
         open_kinds(env, &cluster, desired)?;
         // The operator is ready when it accepts a database, not when its pod is ready.
-        let wait = Wait { pause: PAUSE, ..Wait::new(env, "the operator to take a database", LIMIT) };
+        let wait = Wait { pause: PAUSE, ..Wait::new(env, "the operator to accept a database", LIMIT) };
         let ready = cluster.wait_for(env, ID, &wait, || Ok(accepts(&cluster, operator::NAMESPACE)));
         with_evidence(ready, &cluster, operator::NAMESPACE, "")
     }
@@ -114,7 +114,7 @@ fn of_kind<'a>(objects: &'a [Value], kind: &str) -> (&'a [Value], &'a [Value]) {
 /// Lists each CRD's kind once to warm the API server's watch cache. A watch on a cold cache is told to retry after 1 s (`Retry-After` of
 /// `ResilientWatchCacheInitialization`), which would cost the operator and then each instance a second.
 fn open_kinds(env: &Env, cluster: &Cluster, desired: &[Value]) -> Result<()> {
-    let wait = Wait { pause: PAUSE, ..Wait::new(env, "the operator's kinds to be served", LIMIT) };
+    let wait = Wait { pause: PAUSE, ..Wait::new(env, "the operator's CRDs to be served", LIMIT) };
     for definition in desired.iter().filter(|it| it["kind"] == "CustomResourceDefinition") {
         let text = |pointer: &str| definition.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let api_version = format!("{}/{}", text("/spec/group"), text("/spec/versions/0/name"));
@@ -152,7 +152,7 @@ fn restart(env: &Env, cluster: &Cluster, desired: &[Value], deployment: &ObjectI
     for pod in cluster.list("v1", "Pod", operator::NAMESPACE, operator::LABELS)? {
         cluster.delete(&ObjectId::of(&pod)?)?;
     }
-    let wait = Wait::new(env, "the operator's webhooks to know its certificate", LIMIT);
+    let wait = Wait::new(env, "the operator's webhooks to have its CA", LIMIT);
     cluster.wait_for(env, ID, &wait, || {
         let lacks = lacks_authority(cluster, desired)?;
         Ok(if lacks { Verdict::NotYet("they do not yet".to_owned()) } else { Verdict::Yes })

@@ -72,8 +72,8 @@ impl Task for Patch {
                 now.parts.retain(|(name, _)| name != PINS);
             }
             return Ok(match now.difference(&stage.content) {
-                None => Probe::Fresh(format!("the staged application is as it was made ({} files)", stage.content.parts.len())),
-                Some(change) => Probe::Stale(format!("the staged application is not as it was made: {change}")),
+                None => Probe::Fresh(format!("the patched application is unchanged ({} files)", stage.content.parts.len())),
+                Some(change) => Probe::Stale(format!("the patched application was changed: {change}")),
             });
         }
         Ok(Probe::Stale(record::changed(env, env.id, want).unwrap_or_else(|| "not staged yet".to_owned())))

@@ -196,7 +196,7 @@ impl Task for Requirements {
             let _turn = env.requirements_turn.lock();
             let environment = environment::environment(env)?;
             let (pins, asked) = if plan.by_hand {
-                env.note(env.id, format!("{name} is kept by hand, and goes before {}", plan.source));
+                env.note(env.id, format!("{name} is maintained by hand, and is used instead of {}", plan.source));
                 let asked = plan.read(env, &environment)?;
                 (pinned_by(env, &environment, &asked, &plan.target, plan.kept.as_deref())?, Some(asked))
             } else if is_written {
@@ -243,7 +243,7 @@ fn renew(env: &Scope<'_>, environment: &Environment, plan: &Plan) -> Result<(Str
         if found.is_empty() {
             return Err(Problem::new("the application imports no package, and the Dockerfile takes wheels or requirements")
                 .code(Code::Requirements)
-                .hint("write a requirements.txt into it by a patch, or correct `frontend.path`")
+                .hint("add a requirements.txt with a patch, or correct `frontend.path`")
                 .into());
         }
         let names = found.settled(env, plan.kept.as_deref().filter(|_| !plan.by_hand))?;

@@ -127,7 +127,7 @@ impl Action {
             Action::Nothing => "nothing to do",
             Action::Run => "run",
             Action::Follows => "follows",
-            Action::Unknown => "cannot be foreseen",
+            Action::Unknown => "is unknown",
         }
     }
 }

@@ -16,7 +16,7 @@ pub(super) fn text(plan: &Plan) -> String {
         }
     }
     match &plan.objects {
-        None => out.push_str("? objects of the cluster cannot be foreseen before the tasks above have run\n"),
+        None => out.push_str("? objects of the cluster is unknown before the tasks above have run\n"),
         Some(changes) => out.extend(changes.iter().map(|change| format!("  {change}\n"))),
     }
     out.push_str(&summary(plan));
@@ -30,8 +30,8 @@ fn task(planned: &Planned) -> String {
     let mut out = match planned.action {
         Action::Nothing => format!("= {task:<12} nothing to do: {reason}\n"),
         Action::Run => format!("~ {task:<12} would run: {reason}\n"),
-        Action::Follows => format!("? {task:<12} {reason}: whether it runs cannot be foreseen\n"),
-        Action::Unknown => format!("? {task:<12} cannot be foreseen: {reason}\n"),
+        Action::Follows => format!("? {task:<12} {reason}: whether it runs is unknown\n"),
+        Action::Unknown => format!("? {task:<12} is unknown: {reason}\n"),
     };
     // The reason already names one or two.
     if planned.changed.len() > 2 {
@@ -48,7 +48,7 @@ fn summary(plan: &Plan) -> String {
         return "\nnothing to do\n".to_owned();
     }
     format!(
-        "\n{} of {} tasks would run, {unknown} cannot be foreseen; objects: {} to create, {} to change, {} to delete\n\
+        "\n{} of {} tasks would run, {unknown} unknown; objects: {} to create, {} to change, {} to delete\n\
          not in a plan: the values of Secrets, what operator and controllers make of objects, and what left deploy/ and may hold data (it stays)\n",
         tasks(Action::Run),
         plan.tasks.len(),
@@ -74,9 +74,9 @@ mod tests {
             ..planned("patch", Action::Run, "a changed, b is new and 1 more")
         };
         let expected = "~ patch        would run: a changed, b is new and 1 more\n    a changed\n    b is new\n    c is gone\n\
-                        ? requirements follows patch: whether it runs cannot be foreseen\n\
-                        ? objects of the cluster cannot be foreseen before the tasks above have run\n\n\
-                        1 of 2 tasks would run, 1 cannot be foreseen; objects: 0 to create, 0 to change, 0 to delete\n";
+                        ? requirements follows patch: whether it runs is unknown\n\
+                        ? objects of the cluster is unknown before the tasks above have run\n\n\
+                        1 of 2 tasks would run, 1 unknown; objects: 0 to create, 0 to change, 0 to delete\n";
         let text = text(&plan(vec![patch, planned("requirements", Action::Follows, "follows patch")], None));
         assert!(text.starts_with(expected), "{text}");
     }
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn an_error_of_several_lines_stands_whole_below_its_task() {
         let text = text(&plan(vec![planned("image", Action::Unknown, "read it\nline 3: no such instruction\n")], Some(Vec::new())));
-        assert!(text.starts_with("? image        cannot be foreseen: read it\n      line 3: no such instruction\n\n"), "{text}");
+        assert!(text.starts_with("? image        is unknown: read it\n      line 3: no such instruction\n\n"), "{text}");
     }
 
     #[test]

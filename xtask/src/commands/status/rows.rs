@@ -250,7 +250,7 @@ fn drift(env: &Env, cluster: &Cluster) -> Result<Row> {
     let besides = tasks::deploy::besides_serving(env, cluster)?;
     let names: Vec<String> = besides.iter().map(|(id, _)| id.to_string()).collect();
     if !names.is_empty() {
-        words.push_str(&format!("; there, and not of the revision that serves: {}", names.join(", ")));
+        words.push_str(&format!("; in the cluster, but not in the serving revision: {}", names.join(", ")));
     }
     // Kept data is not a problem.
     let well = differs.is_empty() && besides.iter().all(|(_, may_hold_data)| *may_hold_data);

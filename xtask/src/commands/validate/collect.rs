@@ -136,7 +136,7 @@ fn settings(env: &Env, cluster: &Cluster, components: &Components) -> Result<Vec
         "correct `postgresql` in deploy/database/cluster.yaml; what others wrote into the Cluster:\ncargo xtask kubectl edit clusters.postgresql.cnpg.io {} -n {}",
         id.name, id.namespace
     );
-    let seen = if wrong.is_empty() { Ok("all in force".to_owned()) } else { Err(wrong) };
+    let seen = if wrong.is_empty() { Ok("all in effect".to_owned()) } else { Err(wrong) };
     Ok(vec![Check::new(Area::Database, "settings", seen).hint(Some(hint))])
 }
 

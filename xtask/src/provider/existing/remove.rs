@@ -76,7 +76,7 @@ fn delete(env: &Env, cluster: &Cluster, task: TaskId, objects: &[Value]) -> Resu
         cluster.delete(id)?;
     }
     for id in &ids {
-        let what = format!("{id} to go");
+        let what = format!("{id} to be deleted");
         let wait = Wait { pause: Duration::from_millis(200), ..Wait::new(env, &what, GONE_LIMIT) };
         cluster.wait_for(env, task, &wait, || {
             Ok(match cluster.get(id)? {

@@ -48,7 +48,7 @@ pub(super) fn replace_crashed(env: &Env, cluster: &Cluster, id: &ObjectId) -> Re
     for pod in cluster.list("v1", "Pod", &id.namespace, &initdb::of(id))? {
         if waits_to_start_again(&pod).is_some() || waits_to_pull_again(&pod) {
             let pod = ObjectId::of(&pod)?;
-            env.note(ID, format!("{pod} could not start, and waits to be tried again: another takes its place"));
+            env.note(ID, format!("{pod} could not start and waits for its next restart: it is replaced"));
             cluster.delete(&pod)?;
         }
     }
@@ -139,7 +139,7 @@ pub(super) fn wrong_settings(env: &Env, cluster: &Cluster, id: &ObjectId) -> Res
 
 /// Waits until the primary runs with the settings of the `Cluster`, and records this.
 pub(super) fn wait_for_settings(env: &Env, cluster: &Cluster, id: &ObjectId) -> Result<()> {
-    let what = format!("the settings of {id} to be in force");
+    let what = format!("the settings of {id} to be in effect");
     let hint = format!(
         "correct `postgresql` in deploy/database/cluster.yaml; what others wrote into the Cluster:\ncargo xtask kubectl edit clusters.postgresql.cnpg.io {} -n {}",
         id.name, id.namespace

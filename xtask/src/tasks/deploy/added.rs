@@ -66,7 +66,7 @@ impl Added {
 
     /// Requests the deletion of each object that exists. Failures are collected.
     pub(super) fn remove(&self, cluster: &Cluster) -> Removed {
-        Removed::of(&self.0, cluster, "removed again, since only the failed change had it:".to_owned())
+        Removed::of(&self.0, cluster, "deleted again, since only the failed change added it:".to_owned())
     }
 }
 
@@ -89,7 +89,7 @@ impl Removed {
     /// Waits until they are gone, and reports those that are not.
     pub(super) fn wait(&mut self, env: &Env, cluster: &Cluster, task: TaskId) -> Result<()> {
         for id in std::mem::take(&mut self.removed) {
-            let what = format!("{id} to go");
+            let what = format!("{id} to be deleted");
             let gone = cluster.wait_for(env, task, &Wait::new(env, &what, GONE_LIMIT), || {
                 Ok(if cluster.get(&id)?.is_none() { Verdict::Yes } else { Verdict::NotYet("still there".to_owned()) })
             });
@@ -111,7 +111,7 @@ impl fmt::Display for Removed {
             lines.extend(self.removed.iter().map(|it| format!("  {it}")));
         }
         if !self.kept.is_empty() {
-            lines.push("kept, since it may hold data; these commands remove it:".to_owned());
+            lines.push("kept, since it may contain data; to delete it:".to_owned());
             lines.extend(self.kept.iter().map(|it| {
                 let namespace = if it.namespace.is_empty() { String::new() } else { format!(" -n {}", it.namespace) };
                 format!("  {it}: {} delete{namespace} {} {}", self.kubectl, plural(it), it.name)
@@ -190,7 +190,7 @@ pub(super) fn prune(env: &Env, cluster: &Cluster, task: TaskId, attempt: &Attemp
     let found = besides(env, cluster, attempt.earlier(), keeps)?;
     // Objects kept by an earlier change were named then, and `status` names them.
     let ids: Vec<ObjectId> = found.into_iter().filter(|(id, data)| !data || holds(&good.objects, id)).map(|(id, _)| id).collect();
-    let why = format!("removed, since revision {} does not have it:", attempt.number());
+    let why = format!("deleted, since revision {} does not have it:", attempt.number());
     let mut removed = Removed::of(&ids, cluster, why);
     removed.wait(env, cluster, task)?;
     let said = removed.to_string();
@@ -283,13 +283,13 @@ mod tests {
                 ObjectId::new("postgresql.cnpg.io/v1", "Cluster", "polls", "more"),
             ],
             failed: vec!["delete Secret x in polls: no".to_owned()],
-            why: "removed again, since only the failed change had it:".to_owned(),
+            why: "deleted again, since only the failed change added it:".to_owned(),
             kubectl: "cargo xtask kubectl".to_owned(),
         };
         assert_eq!(
             removed.to_string(),
-            "removed again, since only the failed change had it:\n  CronJob nightly in polls\n\
-             kept, since it may hold data; these commands remove it:\n\
+            "deleted again, since only the failed change added it:\n  CronJob nightly in polls\n\
+             kept, since it may contain data; to delete it:\n\
              \x20 PersistentVolumeClaim media in polls: cargo xtask kubectl delete -n polls persistentvolumeclaim media\n\
              \x20 Cluster more in polls: cargo xtask kubectl delete -n polls cluster.postgresql.cnpg.io more\n\
              could not be removed: delete Secret x in polls: no"

@@ -46,7 +46,7 @@ pub(super) fn carry_out(env: &Env, cluster: &Cluster, task: TaskId, change: Chan
             env.note(task, format!("revision {} serves {}", attempt.number(), change.images.join(", ")));
             if let Err(error) = added::prune(env, cluster, task, &attempt) {
                 env.interrupt.check()?;
-                env.note(task, format!("what left the manifests is not removed: {error:#}"));
+                env.note(task, format!("objects that are no longer in the manifests were not deleted: {error:#}"));
             }
             return attempt.end(cluster, Outcome::Deployed, settled);
         }
@@ -60,12 +60,12 @@ pub(super) fn carry_out(env: &Env, cluster: &Cluster, task: TaskId, change: Chan
         attempt.end(cluster, Outcome::Failed(first), None)?;
         return Err(error);
     };
-    env.note(task, format!("putting back revision {}: {}", good.number, good.image));
+    env.note(task, format!("restoring revision {}: {}", good.number, good.image));
     // First, since a quota or policy of the failed change may block the old pods.
     let mut removed = added.remove(cluster);
     let said = match put_back(env, cluster, task, &good) {
-        Ok(()) => format!("revision {} ({}) is put back{}", good.number, good.image, page(env, cluster, task)),
-        Err(why) => format!("revision {} ({}) could not be put back: {why:#}", good.number, good.image),
+        Ok(()) => format!("revision {} ({}) is restored{}", good.number, good.image, page(env, cluster, task)),
+        Err(why) => format!("revision {} ({}) could not be restored: {why:#}", good.number, good.image),
     };
     removed.wait(env, cluster, task)?;
     attempt.end(cluster, Outcome::Failed(first), None)?;

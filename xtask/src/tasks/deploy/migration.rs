@@ -92,7 +92,7 @@ fn is_older(env: &Env, cluster: &Cluster, found: Option<&Value>) -> Result<bool>
 
 pub(super) fn remove(env: &Env, cluster: &Cluster, task: TaskId, id: &ObjectId) -> Result<()> {
     cluster.delete(id)?;
-    let wait = Wait::new(env, "an earlier Job to go", Duration::from_secs(60));
+    let wait = Wait::new(env, "an earlier Job to be deleted", Duration::from_secs(60));
     cluster.wait_for(env, task, &wait, || {
         Ok(if cluster.get(id)?.is_none() { Verdict::Yes } else { Verdict::NotYet("still there".to_owned()) })
     })

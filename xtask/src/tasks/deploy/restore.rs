@@ -30,14 +30,14 @@ pub fn restore(env: &Env, (file, writer): (&Path, WrittenBy), keep: bool) -> Res
     let database = desired::database(env)?;
     let kept = if keep { Some(snapshot::take_before(env, ID, &cluster, &database, "restore")?) } else { None };
     if let Some(kept) = &kept {
-        env.note(ID, format!("what the database holds is kept in {}", kept.display()));
+        env.note(ID, format!("a snapshot of the database is in {}", kept.display()));
     }
     snapshot::restore(env, ID, &cluster, &database, (file, writer))?;
     let app = App::read(env)?;
     let jobs = jobs(env, &cluster, &app)?;
     let removed = jobs.iter().try_for_each(|it| migration::remove_all(env, &cluster, ID, it));
     let migrated = removed.and_then(|()| migration::migrate_all(env, &cluster, ID, &jobs, || Ok(())));
-    migrated.context("the snapshot is restored, but its tables could not be brought to the version that serves")?;
+    migrated.context("the snapshot is restored, but could not be migrated to the serving version")?;
     rollout::answers(env, &cluster, ID, &[], &address::wait(env, &cluster, ID)?, 2)?;
     Ok(kept)
 }

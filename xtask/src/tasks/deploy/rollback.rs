@@ -29,9 +29,9 @@ pub fn rollback(env: &Env, number: Option<u32>) -> Result<(u32, String)> {
         }
         if env.engine()?.image(&image)?.is_none() {
             let what = format!("the image of revision {}, {image}, is neither in the cluster nor in the engine any more", desired.number);
-            return Err(Problem::new(what).hint("bring its source back and run `cargo xtask update`").into());
+            return Err(Problem::new(what).hint("restore its source and run `cargo xtask update`").into());
         }
-        env.progress(ID, format!("bringing {image} to the cluster"));
+        env.progress(ID, format!("loading {image} into the cluster"));
         let published = provider.publish(env, &image)?;
         env.detail(ID, format!("pods name it {published}"));
     }
@@ -55,7 +55,7 @@ pub fn rollback_target(env: &Env, number: Option<u32>) -> Result<Revision> {
 fn choose(revisions: &[Revision], number: Option<u32>) -> Result<&Revision> {
     let hint = "`cargo xtask history` lists them";
     let Some(now) = history::serving(revisions) else {
-        return Err(Problem::new("no revision was deployed yet").hint("`cargo xtask create` brings up the first").into());
+        return Err(Problem::new("no revision was deployed yet").hint("the first: cargo xtask create").into());
     };
     let Some(number) = number else {
         let before =

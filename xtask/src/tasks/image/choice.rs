@@ -68,7 +68,7 @@ pub(super) fn choose(file: &Dockerfile, name: &str, builder: &Builder, has_clien
                     &format!("`{what}` is of Dockerfile 1.{since}, and {engine} reads 1.{frontend} by itself"),
                     &format!(
                         "use {} or newer, or write the step without it; with docker's buildx plugin and a registry that answers, \
-                         `# syntax=docker/dockerfile:1` as the first line fetches a newer reader",
+                         `# syntax=docker/dockerfile:1` as the first line fetches a newer frontend",
                         first_release(*since)
                     ),
                 ),
@@ -90,7 +90,7 @@ fn refuse<T>(name: &str, line: usize, what: &str, way_out: &str) -> Result<T> {
 }
 
 fn refuse_frontend<T>(name: &str, syntax: &Syntax, why: &str) -> Result<T> {
-    let what = format!("`# syntax={}` names a reader of its own, and {why}", syntax.image);
+    let what = format!("`# syntax={}` names another frontend, and {why}", syntax.image);
     refuse(name, syntax.line, &what, "remove the line, or name `docker/dockerfile:1`, which every BuildKit brings")
 }
 
@@ -153,7 +153,7 @@ mod tests {
         let said = chosen("FROM x\nRUN <<E\nE\n", &Builder::Classic("DOCKER_BUILDKIT=0 selects the classic builder".to_owned()), true);
         assert!(said.contains("line 2: `RUN with a heredoc` needs BuildKit, and DOCKER_BUILDKIT=0 selects"), "{said}");
         let said = chosen("# syntax=r.example/own:1\nFROM x", &old(), false);
-        assert!(said.contains("line 1: `# syntax=r.example/own:1` names a reader of its own"), "{said}");
+        assert!(said.contains("line 1: `# syntax=r.example/own:1` names another frontend"), "{said}");
         let said = chosen("FROM x\nRUN --security=insecure x", &old(), true);
         assert!(said.contains("line 2: `RUN --security` cannot be done: the tool gives no build step the host's privileges"), "{said}");
         let said = chosen("FROM x\nRUN --mount=type=ssh x", &old(), false);
