@@ -72,12 +72,8 @@ fn exchange(env: &Env, task: TaskId, scratch: &Scratch<'_>) -> Result<()> {
         let holders = scratch.holders()?;
         let waiting = Waiting::new("a lock on pg_database", format!("held by {holders}"), began.elapsed(), PATIENCE);
         if began.elapsed() > PATIENCE {
-            let what = format!("after {} s these sessions still hold the list of databases: {holders}", PATIENCE.as_secs());
-            return Err(Problem::timed_out(what).hint("end them, or run the same command when they are done").into());
-        }
-        if !told {
-            env.note(task, format!("waiting up to {} s for {holders}", PATIENCE.as_secs()));
-            told = true;
+            let hint = "end these sessions, or run the same command when they are done";
+            return Err(Problem::timed_out(waiting.timed_out()).hint(hint).into());
         }
         env.waiting(task, waiting);
         env.interrupt.check().context("waiting for other sessions")?;
