@@ -121,7 +121,7 @@ fn service(service: &Service, table: &str, check: &mut impl FnMut(&str, Option<S
     check("writable", service.writable.iter().find_map(|it| container_path(it)));
     check("env", service.env.keys().find_map(|it| variable(it)));
     let volume = |(name, it): (&String, &Volume)| label(name, 30).or_else(|| container_path(&it.path)).or_else(|| quantity(&it.size));
-    check("volumes", service.volumes.iter().find_map(|it| volume(it)));
+    check("volumes", service.volumes.iter().find_map(volume));
     if !service.text.is_empty() && service.text.trim().is_empty() {
         check("text", Some("is blank, which every page holds; leave the key out to ask for no text".to_owned()));
     }

@@ -29,7 +29,7 @@ pub(super) fn remove(env: &Env, engine: &Engine, task: TaskId) -> Result<()> {
     for network in networks(env, engine)? {
         for name in engine.containers_on_network(&network)? {
             env.progress(task, format!("removing {name}, which a bench left"));
-            engine.remove_container(&name)?;
+            engine.remove_container(&name, |it| env.waiting(task, it))?;
         }
         engine.remove_network(&network)?;
     }
