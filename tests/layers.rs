@@ -11,7 +11,7 @@ const LAYERS: [&[&str]; 20] = [
     &["flags"],
     &["runner", "doctor"],
     &["tasks"],
-    &["provider"],
+    &["provider", "recognise"],
     &["images", "requirements", "snapshot"],
     &["cluster", "deploy", "engines", "record"],
     &["patch", "setup"],

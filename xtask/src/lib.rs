@@ -29,6 +29,7 @@ pub mod port;
 pub mod probe;
 pub mod progress;
 pub mod provider;
+pub mod recognise;
 pub mod record;
 pub mod redact;
 pub mod regular;

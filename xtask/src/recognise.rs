@@ -1,0 +1,155 @@
+//! What an application is: framework, start command, port, migrations, database, read from its files. Nothing of it is run or changed.
+//!
+//! `recognise` is the way in. Each file below reads one kind of application and adds to a [`Recognised`]; what was looked at is kept as
+//! signals, so that every decision can be shown with its reason. The rules and their sources are in `docs/recognition.md`.
+
+mod asgi;
+mod compose;
+mod django;
+mod dockerfile;
+mod facts;
+mod flask;
+mod golang;
+mod hints;
+mod node;
+mod procfile;
+mod python;
+mod rust;
+mod script;
+mod settings;
+mod site;
+mod tokens;
+mod tree;
+mod types;
+mod variables;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use anyhow::Result;
+
+pub use crate::recognise::{
+    facts::Span,
+    types::{
+        Change, Command, Database, DjangoSettings, Files, Framework, Hosts, Missing, Packages, Recognised, Service, ServiceKind, Signal,
+        Stack,
+    },
+    variables::Part,
+};
+
+use crate::recognise::{compose::Compose, tree::Tree};
+
+impl Recognised {
+    fn new(stack: Stack, framework: Framework, port: u16) -> Recognised {
+        Recognised {
+            stack,
+            framework,
+            version: None,
+            language: None,
+            packages: None,
+            start: None,
+            port,
+            health: None,
+            migrate: None,
+            release: None,
+            build: Vec::new(),
+            files: Files::default(),
+            database: Database::None,
+            hosts: Hosts::Any,
+            secret_key: None,
+            env: BTreeMap::new(),
+            writable: BTreeSet::new(),
+            services: Vec::new(),
+            extra: BTreeSet::new(),
+            changes: Vec::new(),
+            target: None,
+            signals: Vec::new(),
+            assumed: Vec::new(),
+            missing: Vec::new(),
+        }
+    }
+
+    fn signal(&mut self, file: &str, line: usize, says: impl Into<String>, follows: impl Into<String>) {
+        let signal = Signal { file: file.to_owned(), line, says: says.into(), follows: follows.into() };
+        if !self.signals.contains(&signal) {
+            self.signals.push(signal);
+        }
+    }
+
+    fn assume(&mut self, what: impl Into<String>) {
+        self.assumed.push(what.into());
+    }
+
+    fn lacks(&mut self, what: impl Into<String>, lines: impl Into<String>) {
+        self.missing.push(Missing { what: what.into(), lines: lines.into() });
+    }
+
+    /// The framework with its version: `Django 6.1`.
+    pub fn name(&self) -> String {
+        match &self.version {
+            Some(version) => format!("{} {version}", self.framework),
+            None => self.framework.to_string(),
+        }
+    }
+
+    /// One line: what it is, and the first reasons.
+    pub fn summary(&self) -> String {
+        let mut parts = Vec::new();
+        let mut files: Vec<&str> = Vec::new();
+        for it in &self.signals {
+            if !files.contains(&it.file.as_str()) && files.len() < 3 {
+                files.push(&it.file);
+            }
+        }
+        if !files.is_empty() {
+            parts.push(format!("{}: {}", self.name(), files.join(", ")));
+        } else {
+            parts.push(self.name());
+        }
+        if let Some(start) = &self.start {
+            parts.push(format!("started by `{start}`"));
+        }
+        parts.push(format!("port {}", self.port));
+        if let Some(by) = &self.files.served_by {
+            parts.push(format!("static files by {by}"));
+        }
+        if let Some(migrate) = &self.migrate {
+            parts.push(format!("`{migrate}` before a rollout"));
+        }
+        if let Some(packages) = &self.packages {
+            parts.push(format!("dependencies from {}", packages.lock.as_deref().unwrap_or(&packages.manager)));
+        }
+        parts.join("; ")
+    }
+}
+
+/// What a folder holds. `None`: nothing that is known. An error: the folder itself cannot be read.
+///
+/// Python files are read by the machine's `python3`, with its own grammar; the other kinds need no program.
+pub fn recognise(folder: &Path) -> Result<Option<Recognised>> {
+    let tree = Tree::read(folder)?;
+    let compose = Compose::read(&tree);
+    let mut found = None;
+    // The order decides where several fit: a server's language before that of its pages, which often have a package.json too.
+    for look in [python::recognise, golang::recognise, rust::recognise, node::recognise] {
+        if found.is_none() {
+            found = look(&tree);
+        }
+    }
+    // An own Dockerfile says how the image is made; what the source says of migrations and variables still counts.
+    let found = dockerfile::add(&tree, found, &compose).or_else(|| site::recognise(&tree));
+    let Some(mut found) = found else { return Ok(None) };
+    procfile::add(&tree, &mut found);
+    compose.add(&mut found);
+    hints::add(&tree, &mut found);
+    variables::settle(&mut found);
+    if tree.is_cut() {
+        found.assume("the folder holds more files than are looked at: deep ones were left out");
+    }
+    Ok(Some(found))
+}
+
+#[cfg(test)]
+mod tests;

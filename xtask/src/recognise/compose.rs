@@ -1,0 +1,254 @@
+//! Compose files: which service is the application, which are its database and cache, what else runs beside.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::recognise::{Command, Database, Recognised, Service, ServiceKind, tree::Tree, variables};
+
+/// A compose file, as far as it is read; empty where there is none.
+#[derive(Default)]
+pub(super) struct Compose {
+    file: String,
+    text: String,
+    services: BTreeMap<String, Value>,
+    problem: Option<String>,
+}
+
+/// What a service of the file is for us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Built from the application's source.
+    Own,
+    PostgreSql,
+    Cache,
+    /// A database that is not PostgreSQL.
+    OtherDatabase,
+    Mail,
+    Proxy,
+    Other,
+}
+
+impl Compose {
+    pub(super) fn read(tree: &Tree) -> Compose {
+        let Some(file) = tree.first(&["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"]) else {
+            return Compose::default();
+        };
+        let text = tree.text(file).unwrap_or_default();
+        let (services, problem) = match serde_saphyr::from_str::<Value>(&text) {
+            Ok(document) => (document["services"].as_object().map(|it| it.clone().into_iter().collect()).unwrap_or_default(), None),
+            Err(error) => (BTreeMap::new(), error.to_string().lines().next().map(str::to_owned)),
+        };
+        Compose { file: file.to_owned(), text, services, problem }
+    }
+
+    /// The Dockerfile that the application's service names.
+    pub(super) fn dockerfile(&self) -> Option<String> {
+        let (_, service) = self.web()?;
+        let build = &service["build"];
+        let context =
+            build.as_str().or_else(|| build["context"].as_str())?.trim_start_matches("./").trim_matches('/').trim_start_matches('.');
+        let name = build["dockerfile"].as_str().unwrap_or("Dockerfile").trim_start_matches("./");
+        Some(if context.is_empty() { name.to_owned() } else { format!("{context}/{name}") })
+    }
+
+    /// The service that answers requests: of those that are built here the one with ports, else the first.
+    fn web(&self) -> Option<(&String, &Value)> {
+        let own: Vec<(&String, &Value)> = self.services.iter().filter(|(_, it)| kind(it) == Kind::Own).collect();
+        let named = |name: &str| own.iter().find(|it| it.0 == name).copied();
+        let has_ports = |it: &&(&String, &Value)| it.1["ports"].as_array().is_some_and(|it| !it.is_empty());
+        ["web", "app", "frontend", "api", "server"]
+            .into_iter()
+            .find_map(named)
+            .or_else(|| own.iter().find(has_ports).copied())
+            .or_else(|| own.first().copied())
+    }
+
+    fn line(&self, name: &str) -> usize {
+        let is_it =
+            |line: &str| line.starts_with([' ', '\t']) && line.trim_start().strip_prefix(name).is_some_and(|it| it.starts_with(':'));
+        self.text.lines().position(is_it).map_or(0, |it| it + 1)
+    }
+
+    pub(super) fn add(&self, found: &mut Recognised) {
+        if let Some(problem) = &self.problem {
+            found.signal(&self.file, 0, format!("cannot be read: {problem}"), "nothing follows from it");
+        }
+        let web = self.web().map(|it| it.0.clone());
+        for (name, service) in &self.services {
+            let line = self.line(name);
+            match kind(service) {
+                Kind::Own if Some(name) == web.as_ref() => self.application(found, name, service, line),
+                Kind::Own => {
+                    // The same image with another command is a process; another source is a service of its own.
+                    let build = self.services.get(web.as_deref().unwrap_or_default()).map(|it| it["build"].clone());
+                    match command(service) {
+                        Some(run) if build.as_ref() == Some(&service["build"]) || service["build"].is_null() => {
+                            found.signal(&self.file, line, format!("{name} runs `{run}`"), "a process beside the web server");
+                            let name = name.to_lowercase().replace('_', "-");
+                            found.services.retain(|it| it.name != name);
+                            found.services.push(Service { name, kind: ServiceKind::Process(run) });
+                        }
+                        _ => {
+                            let path = service["build"]
+                                .as_str()
+                                .or_else(|| service["build"]["context"].as_str())
+                                .unwrap_or(".")
+                                .trim_start_matches("./")
+                                .to_owned();
+                            found.signal(
+                                &self.file,
+                                line,
+                                format!("{name} is built from {path}"),
+                                "a service of its own, which must be said",
+                            );
+                            found.lacks(
+                                format!("{}:{line}: {name} is another application", self.file),
+                                format!("[services.{name}]\npath = \"{path}\""),
+                            );
+                        }
+                    }
+                }
+                Kind::PostgreSql => found.signal(&self.file, line, format!("{name} is PostgreSQL"), "the cluster's own takes its place"),
+                Kind::Cache => {
+                    found.signal(&self.file, line, format!("{name} speaks Redis' protocol"), "the cache takes its place");
+                    let has = found.services.iter().any(|it| matches!(it.kind, ServiceKind::Cache(_)));
+                    if !has {
+                        let names =
+                            self.names(web.as_deref()).into_iter().filter(|it| variables::is_cache(it)).map(str::to_owned).collect();
+                        found.services.push(Service { name: "cache".to_owned(), kind: ServiceKind::Cache(names) });
+                    }
+                }
+                Kind::OtherDatabase => {
+                    let image = service["image"].as_str().unwrap_or_default();
+                    found.signal(&self.file, line, format!("{name} is {image}"), "no PostgreSQL");
+                    found.lacks(
+                        format!("{}:{line}: {name} is {image}, and this tool brings PostgreSQL", self.file),
+                        "# let the application use PostgreSQL, by its configuration or a patch",
+                    );
+                }
+                Kind::Mail => found.signal(
+                    &self.file,
+                    line,
+                    format!("{name} catches mail"),
+                    "`[services.mail] kind = \"mailpit\"` would take its place",
+                ),
+                Kind::Proxy => found.signal(&self.file, line, format!("{name} is a proxy"), "the cluster's Service takes its place"),
+                Kind::Other => {
+                    let image = service["image"].as_str().unwrap_or("no image");
+                    found.signal(&self.file, line, format!("{name} is {image}"), "left out");
+                    found.assume(format!("{name} ({image}) of {} is left out", self.file));
+                }
+            }
+        }
+    }
+
+    fn names(&self, service: Option<&str>) -> BTreeSet<&str> {
+        service.and_then(|it| self.services.get(it)).map(|it| environment(it).into_keys().collect()).unwrap_or_default()
+    }
+
+    fn application(&self, found: &mut Recognised, name: &str, service: &Value, line: usize) {
+        found.signal(&self.file, line, format!("{name} is built here"), "it is the application");
+        if let Some(port) =
+            service["ports"].as_array().into_iter().flatten().chain(service["expose"].as_array().into_iter().flatten()).find_map(port)
+        {
+            found.signal(&self.file, line, format!("{name} listens on port {port}"), "requests go there");
+            found.port = port;
+        }
+        if let Some(run) = command(service) {
+            found.signal(&self.file, line, format!("{name} runs `{run}`"), "that is the start command");
+            let text = run.to_string();
+            // A server for development is no start command of a deployment.
+            if !["runserver", "--reload", "nodemon", "run dev", "--debug", "air"].iter().any(|it| text.contains(it)) {
+                found.start = Some(run);
+            } else {
+                found.assume(format!("`{text}` of {} is for development and is not used", self.file));
+            }
+        }
+        let given = environment(service);
+        let names: Vec<&str> = given.keys().copied().collect();
+        if matches!(found.database, Database::None) {
+            found.database = variables::database(&names);
+        }
+        let is_service = |value: &str| {
+            self.services.keys().any(|it| value.contains(&format!("{it}:")) || value == it || value.contains(&format!("@{it}")))
+        };
+        for (name, value) in given {
+            let is_known = variables::part_of(name).is_some()
+                || variables::is_secret(name)
+                || variables::is_cache(name)
+                || variables::CONTRACT.contains(&name);
+            if variables::is_secret(name) && found.secret_key.is_none() {
+                found.secret_key = Some(name.to_owned());
+            }
+            // Addresses of other services and what the caller's shell would fill in are no values for the cluster.
+            if !is_known && !value.is_empty() && !value.contains("${") && !is_service(&value) {
+                found.env.entry(name.to_owned()).or_insert(value);
+            }
+        }
+        for volume in service["volumes"].as_array().into_iter().flatten().filter_map(|it| {
+            it.as_str().map(str::to_owned).or_else(|| Some(format!("{}:{}", it["source"].as_str()?, it["target"].as_str()?)))
+        }) {
+            let mut parts = volume.split(':');
+            if let (Some(source), Some(target)) = (parts.next(), parts.next())
+                && !source.starts_with(['.', '/', '~', '$'])
+            {
+                found.signal(&self.file, line, format!("{name} keeps {target} in the volume {source}"), "a volume of the deployment");
+                if found.files.media.is_none() {
+                    found.files.media = Some(target.to_owned());
+                } else if found.files.media.as_deref() != Some(target) {
+                    found.writable.insert(target.to_owned());
+                }
+            }
+        }
+    }
+}
+
+fn kind(service: &Value) -> Kind {
+    if !service["build"].is_null() {
+        return Kind::Own;
+    }
+    let image = service["image"].as_str().unwrap_or_default();
+    let name = image.split('@').next().unwrap_or_default();
+    let name = name.rsplit('/').next().unwrap_or(name).split(':').next().unwrap_or_default();
+    match name {
+        "postgres" | "postgresql" | "postgis" | "timescaledb" | "pgvector" => Kind::PostgreSql,
+        "redis" | "valkey" | "keydb" | "dragonfly" | "redis-stack" => Kind::Cache,
+        "mysql" | "mariadb" | "mongo" | "mongodb" | "mssql" | "percona" | "cassandra" | "couchdb" => Kind::OtherDatabase,
+        "mailpit" | "mailhog" | "maildev" | "mailcatcher" => Kind::Mail,
+        "nginx" | "traefik" | "caddy" | "haproxy" | "nginx-proxy" => Kind::Proxy,
+        _ => Kind::Other,
+    }
+}
+
+fn command(service: &Value) -> Option<Command> {
+    match &service["command"] {
+        Value::String(line) => Some(Command::line(&line.replace("$$", "$"))),
+        Value::Array(words) => Some(Command::Words(words.iter().filter_map(|it| it.as_str().map(|it| it.replace("$$", "$"))).collect())),
+        _ => None,
+    }
+}
+
+/// The port inside the container of `8000`, `80:8000`, `127.0.0.1:80:8000/tcp`, or of the long form.
+fn port(value: &Value) -> Option<u16> {
+    let number = value.as_u64().or_else(|| value["target"].as_u64());
+    let text = value.as_str().and_then(|it| it.rsplit(':').next()?.split(['/', '-']).next()?.parse().ok());
+    number.and_then(|it| u16::try_from(it).ok()).or(text)
+}
+
+fn environment(service: &Value) -> BTreeMap<&str, String> {
+    let shown = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    };
+    match &service["environment"] {
+        Value::Object(map) => map.iter().map(|(name, value)| (name.as_str(), shown(value))).collect(),
+        Value::Array(list) => list
+            .iter()
+            .filter_map(|it| it.as_str())
+            .map(|it| it.split_once('=').map_or((it, String::new()), |(a, b)| (a, b.to_owned())))
+            .collect(),
+        _ => BTreeMap::new(),
+    }
+}

@@ -1,0 +1,115 @@
+//! JavaScript and TypeScript: the variables that code reads, where it listens, its routes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::recognise::{
+    Database, Framework, Recognised, Service, ServiceKind,
+    node::PORT,
+    tokens::{Language, Token, find, tokens},
+    tree::Tree,
+    variables,
+};
+
+fn sources(tree: &Tree) -> impl Iterator<Item = &str> {
+    let endings = [".js", ".mjs", ".cjs", ".ts", ".mts", ".jsx", ".tsx"];
+    let made = ["dist/", "build/", "public/", "static/", "coverage/"];
+    let all = tree.files().iter().map(String::as_str);
+    all.filter(move |it| {
+        endings.iter().any(|end| it.ends_with(end))
+            && !made.iter().any(|m| it.starts_with(m))
+            && !it.ends_with(".min.js")
+            && !crate::recognise::tree::is_aside(it)
+    })
+    .take(400)
+}
+
+pub(super) fn listens(tree: &Tree) -> bool {
+    sources(tree).any(|file| {
+        tree.text(file)
+            .is_some_and(|it| it.contains(".listen(") && find(&tokens(&it, Language::JavaScript), &[".", "listen", "("]).next().is_some())
+    })
+}
+
+/// What the code says: the variables that it reads, where it listens, its routes.
+pub(super) fn read(tree: &Tree, out: &mut Recognised) {
+    let mut read: BTreeMap<String, (String, usize)> = BTreeMap::new();
+    let mut port = None;
+    let mut health: Option<(String, String, usize)> = None;
+    for file in sources(tree) {
+        let Some(text) = tree.text(file).filter(|it| it.contains("process") || it.contains("listen") || it.contains(".get(")) else {
+            continue;
+        };
+        let all = tokens(&text, Language::JavaScript);
+        for pattern in
+            [&["process", ".", "env", ".", "_word"][..], &["process", ".", "env", "[", "_"], &["process", ".", "env", "?", ".", "_word"]]
+        {
+            for (name, line) in find(&all, pattern) {
+                read.entry(name.unwrap_or_default().to_owned()).or_insert((file.to_owned(), line));
+            }
+        }
+        for (at, window) in all.windows(3).enumerate() {
+            let [(Token::Sign('.'), _), (Token::Word(word), line), (Token::Sign('('), _)] = window else { continue };
+            let after: Vec<&Token> = all[at + 3..].iter().take(8).map(|it| &it.0).collect();
+            if word == "listen" && port.is_none() {
+                let number = after.iter().take_while(|it| !matches!(it, Token::Sign(')'))).find_map(|it| number(it));
+                port = number.map(|it| (it, file.to_owned(), *line));
+            }
+            if word == "get"
+                && health.is_none()
+                && let Some(Token::Text(path)) = after.first().copied()
+            {
+                health = crate::recognise::python::Python::health_of(std::iter::once((path.as_str(), *line)))
+                    .map(|it| (it.0, file.to_owned(), *line));
+            }
+        }
+        // `const port = process.env.PORT || 3000`
+        if port.is_none() {
+            for (at, window) in all.windows(5).enumerate() {
+                if matches!(&window[4].0, Token::Word(it) if it == "PORT") && matches!(&window[2].0, Token::Word(it) if it == "env") {
+                    let number = all[at + 5..].iter().take(4).find_map(|it| number(&it.0));
+                    port = number.map(|it| (it, file.to_owned(), window[4].1));
+                }
+            }
+        }
+    }
+    if let Some((file, line)) = read.get("PORT") {
+        out.signal(file, *line, "the port is the variable PORT", "it is given");
+    } else if let Some((number, file, line)) = &port {
+        out.signal(file, *line, format!("listens on port {number}"), "requests go there");
+    } else if out.framework != Framework::Next {
+        out.assume(format!("the port is {PORT}: the code names none"));
+    }
+    if let Some((number, _, _)) = port {
+        out.port = number;
+    }
+    if let Some((path, file, line)) = health {
+        out.signal(&file, line, format!("there is a route {path}"), "probes ask it");
+        out.health = Some(path);
+    }
+    let names: Vec<&str> = read.keys().map(String::as_str).collect();
+    if out.database == Database::None {
+        out.database = variables::database(&names);
+        if let Some((name, (file, line))) =
+            read.iter().find(|(name, _)| variables::part_of(name).is_some()).filter(|_| out.database != Database::None)
+        {
+            out.signal(file, *line, format!("reads {name}"), "the environment says the database");
+        }
+    }
+    if let Some((name, (file, line))) = read.iter().find(|(name, _)| variables::is_secret(name)) {
+        out.signal(file, *line, format!("the secret key is the variable {name}"), "one is generated and given");
+        out.secret_key = Some(name.clone());
+    }
+    let caches: BTreeSet<String> = names.iter().filter(|it| variables::is_cache(it)).map(|it| (*it).to_owned()).collect();
+    if let Some(first) = caches.first().cloned() {
+        let (file, line) = &read[&first];
+        out.signal(file, *line, format!("reads {first}"), "a cache is given");
+        out.services.push(Service { name: "cache".to_owned(), kind: ServiceKind::Cache(caches) });
+    }
+}
+
+fn number(token: &Token) -> Option<u16> {
+    match token {
+        Token::Word(text) | Token::Text(text) => text.parse().ok().filter(|it| *it > 0),
+        Token::Sign(_) => None,
+    }
+}

@@ -1,0 +1,168 @@
+//! Flask, FastAPI and what else Python serves.
+
+use super::*;
+
+#[test]
+fn flask_is_served_from_its_object_or_its_factory() {
+    let start = |files: &[(&str, &str)]| app(files).start.unwrap().to_string().rsplit(' ').next().unwrap().to_owned();
+    assert_eq!(start(&[("app.py", "import flask\nfrom flask import Flask\napp = Flask(__name__)\n")]), "app:app");
+    assert_eq!(
+        start(&[(
+            "web/__init__.py",
+            "from flask import Flask\n\ndef create_app(config=None):\n    app = Flask(__name__)\n    return app\n"
+        )]),
+        "web:create_app()"
+    );
+    // The factory needs an argument: only the module that calls it can be served.
+    let factory = "from flask import Flask\n\ndef create_app(config):\n    return Flask(__name__)\n\ndef make_app():\n    app = Flask(__name__)\n    return app\n";
+    assert_eq!(start(&[("web/__init__.py", factory)]), "web:make_app()");
+    assert_eq!(start(&[("web/__init__.py", factory), ("wsgi.py", "from web import make_app\napp = make_app()\n")]), "wsgi:app");
+    assert_eq!(
+        start(&[
+            ("one.py", "from flask import Flask\none = Flask('x')\n"),
+            ("two/main.py", "from flask import Flask\napplication = Flask('x')\n"),
+            (".flaskenv", "FLASK_APP=two/main.py\n")
+        ]),
+        "two.main:application"
+    );
+    // Tests make applications too.
+    assert_eq!(look(&[("requirements.txt", "flask\n"), ("tests/app.py", "from flask import Flask\napp = Flask('x')\n")]), None);
+}
+
+#[test]
+fn flask_with_sqlalchemy_and_migrations_is_ready_for_a_database() {
+    let found = app(&[
+        ("requirements.txt", "flask==3.1.1\nflask-sqlalchemy\nflask-migrate\npsycopg[binary]\ngunicorn\n"),
+        (
+            "web/__init__.py",
+            "import os\nfrom flask import Flask\n\ndef create_app():\n    app = Flask(__name__)\n    app.config['SQLALCHEMY_DATABASE_URI'] = os.environ['SQLALCHEMY_DATABASE_URI']\n    app.config.from_mapping(SECRET_KEY=os.environ['WEB_SECRET'])\n    return app\n\ndef routes(app):\n    @app.route('/healthz')\n    def health():\n        return 'ok'\n",
+        ),
+        ("migrations/env.py", "from flask import current_app\n"),
+    ]);
+    expect_test::expect![[r#"
+        Flask 3.1.1 on 8000
+        start: python3 -m gunicorn --bind 0.0.0.0:8000 --worker-tmp-dir /tmp --access-logfile=- web:create_app()
+        migrate: python3 -m flask --app web:create_app() db upgrade
+        health: /healthz
+        env: SQLALCHEMY_DATABASE_URI=postgresql+psycopg://$(PGUSER):$(PGPASSWORD)@$(PGHOST):$(PGPORT)/$(PGDATABASE) WEB_SECRET=$(SECRET_KEY)"#]]
+    .assert_eq(&told(&found));
+}
+
+#[test]
+fn a_constant_address_becomes_a_variables_by_a_patch() {
+    let text = "from flask import Flask\nfrom flask_sqlalchemy import SQLAlchemy\napp = Flask(__name__)\napp.config['SQLALCHEMY_DATABASE_URI'] = 'sqlite:///x.db'\n";
+    let found = app(&[("requirements.txt", "flask\nflask-sqlalchemy\n"), ("app.py", text)]);
+    let change = Change::FromVariable {
+        file: "app.py".to_owned(),
+        span: (4, 40, 4, 56),
+        variable: "DATABASE_URL".to_owned(),
+        is_imported: false,
+        import_after: 0,
+    };
+    assert_eq!(found.changes, [change]);
+    assert_eq!(found.env["DATABASE_URL"], "postgresql+psycopg://$(PGUSER):$(PGPASSWORD)@$(PGHOST):$(PGPORT)/$(PGDATABASE)");
+    assert!(found.extra.contains("psycopg[binary]"));
+}
+
+#[test]
+fn sqlite_that_the_code_opens_itself_is_told_and_not_guessed_away() {
+    let found = app(&[(
+        "app.py",
+        "import sqlite3\nfrom flask import Flask\napp = Flask(__name__)\n\ndef db():\n    return sqlite3.connect('x.db')\n",
+    )]);
+    assert_eq!(found.missing.len(), 1);
+    assert!(found.missing[0].what.starts_with("app.py:1 opens SQLite by itself"), "{:?}", found.missing);
+    assert_eq!(found.changes, []);
+}
+
+#[test]
+fn flasks_prefixed_variables_are_set() {
+    let text = "from flask import Flask\nfrom flask_sqlalchemy import SQLAlchemy\n\ndef create_app():\n    app = Flask(__name__)\n    app.config.from_prefixed_env('WEB')\n    return app\n";
+    let found = app(&[("requirements.txt", "flask\nflask-sqlalchemy\npsycopg2-binary\n"), ("web.py", text)]);
+    assert_eq!(found.env["WEB_SQLALCHEMY_DATABASE_URI"], "postgresql+psycopg2://$(PGUSER):$(PGPASSWORD)@$(PGHOST):$(PGPORT)/$(PGDATABASE)");
+    assert_eq!(found.env["WEB_SECRET_KEY"], "$(SECRET_KEY)");
+}
+
+#[test]
+fn fastapi_with_settings_of_pydantic_and_alembic() {
+    let found = app(&[
+        (
+            "pyproject.toml",
+            "[project]\nname = \"x\"\ndependencies = [\"fastapi==0.121.0\", \"uvicorn\", \"sqlalchemy\", \"alembic\", \"asyncpg\", \"pydantic-settings\"]\n",
+        ),
+        ("app/main.py", "from fastapi import FastAPI\napp = FastAPI()\n\n@app.get('/health')\ndef health():\n    return {}\n"),
+        (
+            "app/config.py",
+            "from pydantic_settings import BaseSettings, SettingsConfigDict\n\nclass Settings(BaseSettings):\n    model_config = SettingsConfigDict(env_prefix='APP_')\n    postgres_server: str\n    postgres_user: str\n    postgres_password: str\n    postgres_db: str = 'x'\n    secret_key: str\n    mail_from: str\n",
+        ),
+        ("app/db.py", "from sqlalchemy.ext.asyncio import create_async_engine\nengine = create_async_engine(url)\n"),
+        ("alembic.ini", "[alembic]\nscript_location = migrations\nsqlalchemy.url = driver://user:pass@localhost/dbname\n"),
+        (
+            "migrations/env.py",
+            "from alembic import context\nfrom app.config import settings\nconfig = context.config\nconfig.set_main_option('sqlalchemy.url', settings.url)\n",
+        ),
+    ]);
+    expect_test::expect![[r#"
+        FastAPI 0.121.0 on 8000
+        start: python3 -m uvicorn --host 0.0.0.0 --port 8000 app.main:app
+        migrate: python3 -m alembic upgrade head
+        health: /health
+        env: APP_POSTGRES_DB=$(PGDATABASE) APP_POSTGRES_PASSWORD=$(PGPASSWORD) APP_POSTGRES_SERVER=$(PGHOST) APP_POSTGRES_USER=$(PGUSER) APP_SECRET_KEY=$(SECRET_KEY)
+        missing: app/config.py:10 needs the variable APP_MAIL_FROM, and nothing says its value"#]]
+    .assert_eq(&told(&found));
+}
+
+#[test]
+fn alembic_with_an_address_of_its_own_gets_a_patch() {
+    let env = "\"\"\"Migrations.\"\"\"\nfrom alembic import context\n\nconfig = context.config\n";
+    let files = |url: &'static str| {
+        app(&[
+            ("requirements.txt", "fastapi\nsqlalchemy\nalembic\npsycopg2-binary\nuvicorn\n"),
+            (
+                "main.py",
+                "import os\nfrom fastapi import FastAPI\nfrom sqlalchemy import create_engine\napp = FastAPI()\nDATABASE_URL = os.environ['DATABASE_URL']\n",
+            ),
+            ("alembic.ini", url),
+            ("alembic/env.py", env),
+        ])
+    };
+    let found = files("[alembic]\nscript_location = %(here)s/alembic\nsqlalchemy.url = sqlite:///./x.db\n");
+    let change = Change::Alembic {
+        file: "alembic/env.py".to_owned(),
+        after: 4,
+        variable: "DATABASE_URL".to_owned(),
+        is_imported: false,
+        import_after: 1,
+    };
+    assert_eq!(found.changes, [change]);
+    assert_eq!(files("[alembic]\nscript_location = alembic\n").changes, []);
+}
+
+#[test]
+fn starlette_and_plain_interfaces_are_served() {
+    let starlette = "from starlette.applications import Starlette\nfrom starlette.routing import Route\nroutes = [Route('/', home), Route('/ping', ping)]\napp = Starlette(routes=routes)\n";
+    let found = app(&[("requirements.txt", "starlette\n"), ("src/site/main.py", starlette), ("src/site/__init__.py", "")]);
+    assert_eq!(found.start.as_ref().unwrap().to_string(), "python3 -m uvicorn --host 0.0.0.0 --port 8000 --app-dir src site.main:app");
+    assert_eq!((found.framework, found.health.as_deref()), (Framework::Starlette, Some("/ping")));
+    assert_eq!(found.extra, BTreeSet::from(["uvicorn".to_owned()]));
+    let asgi = app(&[("app.py", "async def app(scope, receive, send):\n    pass\n")]);
+    assert_eq!((asgi.framework, asgi.start.unwrap().to_string().ends_with("app:app")), (Framework::Asgi, true));
+    let wsgi = app(&[("wsgi.py", "def application(environ, start_response):\n    return []\n")]);
+    assert_eq!((wsgi.framework, wsgi.start.unwrap().to_string().ends_with("wsgi:application")), (Framework::Wsgi, true));
+}
+
+#[test]
+fn a_factory_of_fastapi_is_called_by_uvicorn() {
+    let found = app(&[("api.py", "from fastapi import FastAPI\n\ndef create_app():\n    app = FastAPI()\n    return app\n")]);
+    assert!(found.start.unwrap().to_string().ends_with("--factory api:create_app"));
+}
+
+#[test]
+fn names_of_distributions_are_pips() {
+    let found = app(&[
+        ("requirements.txt", "-r base/one.txt\nGunicorn==23.0\n"),
+        ("base/one.txt", "Flask[async] == 3.1.1 ; python_version > '3'\n--hash=x\n"),
+        ("app.py", "from flask import Flask\napp = Flask('x')\n"),
+    ]);
+    assert_eq!((found.version.as_deref(), found.extra.len()), (Some("3.1.1"), 0));
+}
