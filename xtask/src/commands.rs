@@ -11,6 +11,7 @@ mod explain;
 mod forward;
 mod graph;
 mod history;
+mod init;
 pub mod install;
 mod instance;
 mod logs;
@@ -118,6 +119,7 @@ fn run_without_project(command: Command, global: &Global) -> Result<()> {
         Command::Config(_) => config::schema(),
         Command::Install(it) => install::run(&it, global.project.as_deref(), global.dry_run),
         Command::Eject(it) => eject::run(&it, global.project.as_deref(), global.dry_run),
+        Command::Init(it) => init::run(&it, global.project.as_deref(), global.dry_run),
         _ => Err(Problem::new("this command needs a project").into()),
     }
 }
@@ -169,7 +171,7 @@ fn run_in_project(mut env: Env, command: Command, resolved: &Resolved, complaint
             _ => explain::run(&env, &env.graph.ids(), it.output),
         },
         // These have run already.
-        Command::Config(_) | Command::Install(_) | Command::Eject(_) => Ok(()),
+        Command::Config(_) | Command::Install(_) | Command::Eject(_) | Command::Init(_) => Ok(()),
     }
 }
 

@@ -80,6 +80,8 @@ pub struct Global {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Recognise the application in this folder, and write what it needs
+    Init(Init),
     /// Do everything: patch, requirements, image, cluster, deploy; print the URL
     Create(Create),
     /// Show what create would do, down to the fields of the cluster's objects
@@ -150,6 +152,13 @@ pub enum Command {
     Install(Install),
     /// Write the files that an installed pocdeploy contains into the project
     Eject(Eject),
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Init {
+    /// Show every file and line that was looked at and what follows from it, and write nothing
+    #[arg(long)]
+    pub explain: bool,
 }
 
 #[derive(Clone, Debug, Args)]

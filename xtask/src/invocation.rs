@@ -8,7 +8,7 @@ use crate::embedded;
 /// The name in a checkout, which all texts in the code use.
 const IN_CHECKOUT: &str = "cargo xtask";
 /// Commands that concern no instance, or all.
-const OF_NO_INSTANCE: [&str; 6] = ["doctor", "eject", "explain", "help", "install", "ls"];
+const OF_NO_INSTANCE: [&str; 7] = ["doctor", "eject", "explain", "help", "init", "install", "ls"];
 
 /// The value of `--name`.
 static INSTANCE: OnceLock<String> = OnceLock::new();

@@ -36,6 +36,7 @@ pub mod regular;
 pub mod report;
 pub mod requirements;
 pub mod runner;
+pub mod scaffold;
 pub mod setup;
 pub mod snapshot;
 pub mod tasks;

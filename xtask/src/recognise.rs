@@ -5,6 +5,7 @@
 
 mod asgi;
 mod compose;
+mod distributions;
 mod django;
 mod dockerfile;
 mod facts;
@@ -52,6 +53,7 @@ impl Recognised {
             start: None,
             port,
             health: None,
+            page: None,
             migrate: None,
             release: None,
             build: Vec::new(),
@@ -94,32 +96,33 @@ impl Recognised {
         }
     }
 
-    /// One line: what it is, and the first reasons.
+    /// One line: what it is and why, how it is served, what happens before a rollout.
     pub fn summary(&self) -> String {
-        let mut parts = Vec::new();
         let mut files: Vec<&str> = Vec::new();
-        for it in &self.signals {
+        for it in self.signals.iter().filter(|it| it.file != "requirements.txt") {
             if !files.contains(&it.file.as_str()) && files.len() < 3 {
                 files.push(&it.file);
             }
         }
-        if !files.is_empty() {
-            parts.push(format!("{}: {}", self.name(), files.join(", ")));
-        } else {
-            parts.push(self.name());
+        let mut parts = vec![if files.is_empty() { self.name() } else { format!("{}: {}", self.name(), files.join(", ")) }];
+        let start = self.start.as_ref().map(ToString::to_string).unwrap_or_default();
+        let server = ["gunicorn", "uvicorn"].into_iter().find(|it| start.split(' ').any(|word| word == *it));
+        match (server, start.rsplit(' ').next()) {
+            (Some(server), Some(target)) => parts.push(format!("{server} serves {target}")),
+            _ if !start.is_empty() => parts.push(format!("started by `{start}`")),
+            _ => {}
         }
-        if let Some(start) = &self.start {
-            parts.push(format!("started by `{start}`"));
-        }
-        parts.push(format!("port {}", self.port));
         if let Some(by) = &self.files.served_by {
             parts.push(format!("static files by {by}"));
         }
+        parts.push(format!("port {}", self.port));
+        parts.push(self.health.as_ref().map_or("probes by TCP".to_owned(), |it| format!("probes ask {it}")));
         if let Some(migrate) = &self.migrate {
-            parts.push(format!("`{migrate}` before a rollout"));
+            let text = migrate.to_string();
+            parts.push(format!("`{}` before a rollout", text.strip_prefix("python3 -m ").unwrap_or(&text)));
         }
         if let Some(packages) = &self.packages {
-            parts.push(format!("dependencies from {}", packages.lock.as_deref().unwrap_or(&packages.manager)));
+            parts.push(format!("dependencies from {}", packages.lock.as_deref().unwrap_or("its imports")));
         }
         parts.join("; ")
     }
@@ -145,6 +148,7 @@ pub fn recognise(folder: &Path) -> Result<Option<Recognised>> {
     compose.add(&mut found);
     hints::add(&tree, &mut found);
     variables::settle(&mut found);
+    distributions::requirements(&tree, &mut found);
     if tree.is_cut() {
         found.assume("the folder holds more files than are looked at: deep ones were left out");
     }

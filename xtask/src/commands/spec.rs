@@ -103,6 +103,8 @@ impl Command {
             // An installed program needs no project for these.
             Command::Install(_) => Spec { dry_run: DryRun::Own, ..looks("install").needs(Nothing) },
             Command::Eject(_) => Spec { dry_run: DryRun::Own, ..looks("eject").needs(Nothing) },
+            // The folder becomes a project by it.
+            Command::Init(_) => Spec { dry_run: DryRun::Own, ..looks("init").needs(Nothing) },
         }
     }
 }
@@ -218,6 +220,7 @@ mod tests {
         }
         expect![[r#"
             command         needs          locks  events  dry run
+            init            Nothing        -      -       Own
             create          Configuration  yes    yes     Plan([Deploy])
             plan            Configuration  -      -       Refused
             update          Configuration  yes    yes     Plan([Deploy])

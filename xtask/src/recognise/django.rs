@@ -58,8 +58,10 @@ fn named(facts: &Facts) -> Option<(String, usize, bool)> {
 /// development that lies beside it.
 fn choose(python: &Python<'_>, base: &str, path: &str, facts: &Facts, has_manage: bool, out: &mut Recognised) -> Option<Settings> {
     let mut found: Option<(String, String, usize)> = None;
-    let entries = python.each().into_iter().filter(|(it, _)| it.starts_with(base) && (it.ends_with("wsgi.py") || it.ends_with("asgi.py")));
-    for (file, facts) in entries.chain(has_manage.then_some((path, facts))) {
+    let mut entries: Vec<_> =
+        python.each().into_iter().filter(|(it, _)| it.starts_with(base) && (it.ends_with("wsgi.py") || it.ends_with("asgi.py"))).collect();
+    entries.sort_by_key(|(it, _)| it.ends_with("asgi.py"));
+    for (file, facts) in entries.into_iter().chain(has_manage.then_some((path, facts))) {
         let Some((module, line, is_default)) = named(facts) else { continue };
         if python.file_of(base, &module).is_none() {
             continue;

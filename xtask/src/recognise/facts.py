@@ -258,6 +258,10 @@ class Reader:
             return {"mix": [self.value(node.body, deeper), self.value(node.test, deeper), self.value(node.orelse, deeper)]}
         if isinstance(node, (ast.ListComp, ast.GeneratorExp, ast.SetComp)):
             return {"mix": [self.value(node.generators[0].iter, deeper)]}
+        if isinstance(node, ast.Attribute):
+            return {"name": dotted(node)}
+        if isinstance(node, ast.Starred):
+            return {"call": "*", "args": []}
         if isinstance(node, ast.UnaryOp):
             return {"mix": [self.value(node.operand, deeper)]}
         return {}

@@ -274,13 +274,7 @@ fn migrations(python: &Python<'_>, target: &Target, out: &mut Recognised) {
         } else {
             out.assume("Flask-Migrate is used, and its migrations are not in `migrations/`: `flask db upgrade` finds them by itself");
         }
-        let mut words = vec!["python3", "-m", "flask", "--app", &app, "db", "upgrade"];
-        if target.chdir.is_some() {
-            words.insert(0, "PYTHONPATH=src");
-            out.migrate = Some(Command::Shell(words.join(" ").replace(&app, &format!("'{app}'"))));
-        } else {
-            out.migrate = Some(Command::words(&words));
-        }
+        out.migrate = Some(Command::words(&["python3", "-m", "flask", "--app", &app, "db", "upgrade"]));
     } else {
         crate::recognise::asgi::alembic(python, out, false);
     }

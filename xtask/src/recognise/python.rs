@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     recognise::{
-        Database, Framework, Packages, Recognised, Service, ServiceKind, Stack, asgi, django, facts,
+        Database, Framework, Packages, Recognised, Service, ServiceKind, Stack, asgi,
+        distributions::wanted,
+        django, facts,
         facts::{All, Facts, Value},
         flask,
         tree::{Tree, is_aside},
         variables,
     },
-    requirements::source::{Source, lines},
+    requirements::source::Source,
 };
 
 /// A Python application, as far as it is read.
@@ -283,95 +285,4 @@ impl Python<'_> {
 pub(super) fn last_text(value: &Value) -> Option<&str> {
     let inner = value.mix.iter().rev().chain(value.args.iter().rev());
     value.text().or_else(|| inner.filter_map(last_text).next())
-}
-
-/// pip's rule for names: case, `_` and `.` do not matter.
-pub(super) fn normal(name: &str) -> String {
-    let mut out = String::new();
-    for sign in name.trim().chars() {
-        let sign = if matches!(sign, '_' | '.') { '-' } else { sign.to_ascii_lowercase() };
-        if !(sign == '-' && out.ends_with('-')) {
-            out.push(sign);
-        }
-    }
-    out
-}
-
-/// Distributions that the application's files ask for. A lock's versions go before those of loose requirements.
-fn wanted(tree: &Tree) -> BTreeMap<String, Option<String>> {
-    let mut out = BTreeMap::new();
-    let mut add = |text: &str| {
-        let end = text.find(|it: char| !it.is_alphanumeric() && !matches!(it, '-' | '_' | '.')).unwrap_or(text.len());
-        let (name, rest) = text.split_at(end);
-        let rest = rest.trim_start().trim_start_matches('[').split(']').next_back().unwrap_or_default();
-        let pin = rest.trim().strip_prefix("==").map(|it| it.trim().split([' ', ';', ',', '\\']).next().unwrap_or_default().to_owned());
-        let pin = pin.filter(|it| !it.is_empty() && !it.contains('*'));
-        if !name.is_empty() {
-            let known = out.entry(normal(name)).or_insert(None);
-            *known = known.take().or(pin);
-        }
-    };
-    let mut files = vec!["requirements.txt".to_owned()];
-    let mut next = 0;
-    while next < files.len() && files.len() < 50 {
-        let file = files[next].clone();
-        next += 1;
-        let folder = file.rsplit_once('/').map_or(String::new(), |it| format!("{}/", it.0));
-        for line in lines(&tree.text(&file).unwrap_or_default()) {
-            match line.strip_prefix("-r").or_else(|| line.strip_prefix("--requirement")) {
-                Some(name) => {
-                    let name = joined(&folder, name.trim_start_matches([' ', '=']));
-                    if !files.contains(&name) {
-                        files.push(name);
-                    }
-                }
-                None if !line.starts_with('-') => add(&line),
-                None => {}
-            }
-        }
-    }
-    let project = tree.toml("pyproject.toml").unwrap_or_default();
-    let list = project.get("project").and_then(|it| it.get("dependencies")).and_then(|it| it.as_array());
-    list.into_iter().flatten().filter_map(|it| it.as_str()).for_each(&mut add);
-    let poetry = project.get("tool").and_then(|it| it.get("poetry")?.get("dependencies")).and_then(|it| it.as_table());
-    poetry.into_iter().flatten().filter(|(name, _)| *name != "python").for_each(|(name, _)| add(name));
-    if let Some(pipfile) = tree.toml("Pipfile") {
-        pipfile.get("packages").and_then(|it| it.as_table()).into_iter().flatten().for_each(|(name, _)| add(name));
-    }
-    if let Some(text) = tree.text("setup.cfg") {
-        let inside = text
-            .lines()
-            .skip_while(|it| !it.trim_start().starts_with("install_requires"))
-            .skip(1)
-            .take_while(|it| it.starts_with([' ', '\t']));
-        inside.for_each(|it| add(it.trim()));
-    }
-    for (file, list) in [("uv.lock", "package"), ("poetry.lock", "package"), ("pylock.toml", "packages")] {
-        for package in tree.toml(file).and_then(|it| it.get(list)?.as_array().cloned()).unwrap_or_default() {
-            if let (Some(name), Some(version)) =
-                (package.get("name").and_then(|it| it.as_str()), package.get("version").and_then(|it| it.as_str()))
-            {
-                out.insert(normal(name), Some(version.to_owned()));
-            }
-        }
-    }
-    if let Some(lock) = tree.json("Pipfile.lock") {
-        for (name, package) in lock["default"].as_object().into_iter().flatten() {
-            out.insert(normal(name), package["version"].as_str().map(|it| it.trim_start_matches("==").to_owned()));
-        }
-    }
-    out
-}
-
-/// A path beside another, without its `..`.
-fn joined(folder: &str, name: &str) -> String {
-    let mut out: Vec<&str> = Vec::new();
-    for part in folder.split('/').chain(name.split('/')) {
-        match part {
-            "" | "." => {}
-            ".." => drop(out.pop()),
-            part => out.push(part),
-        }
-    }
-    out.join("/")
 }

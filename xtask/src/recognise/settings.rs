@@ -50,6 +50,7 @@ pub(super) fn decide(python: &Python<'_>, base: &str, settings: &Settings, out: 
         out.signal(&settings.file, 0, format!("the URLs hold {path}"), "probes ask it");
         out.health = Some(path);
     }
+    page(python, settings, out);
     let needed = change.database
         || change.hosts
         || change.secret_key
@@ -228,14 +229,45 @@ fn files(python: &Python<'_>, base: &str, settings: &Settings, change: &mut Djan
     }
 }
 
-fn health(python: &Python<'_>, settings: &Settings) -> Option<(String, usize)> {
+/// Without debug mode a project whose URLs have no root answers 404 there.
+fn page(python: &Python<'_>, settings: &Settings, out: &mut Recognised) {
+    let Some((urls, file, line)) = urls(python, settings) else { return };
+    let mut all = Vec::new();
+    entries(urls, &mut all);
+    let first = |it: &&Value| it.args.first().and_then(Value::text).map(|it| it.trim_start_matches('^').trim_end_matches('$').to_owned());
+    // A call that is no path, such as i18n_patterns or a star, may bring a root.
+    let has_root = all.iter().any(|it| first(it).is_none_or(|it| it.is_empty()));
+    let admin = all
+        .iter()
+        .find(|it| it.args.get(1).and_then(|it| it.name.as_deref().or(it.call.as_deref())) == Some("admin.site.urls"))
+        .and_then(first);
+    if let Some(admin) = admin.filter(|_| !has_root && !all.is_empty()) {
+        let page = format!("/{}login/", admin);
+        out.signal(file, line, "the URLs have no root", format!("{page} is the page to look at"));
+        out.page = Some(page);
+    }
+}
+
+fn urls<'a>(python: &'a Python<'_>, settings: &Settings) -> Option<(&'a Value, &'a str, usize)> {
     let module = settings.get("ROOT_URLCONF")?.0.text()?.to_owned();
-    let (_, facts) = python.facts.iter().find(|(path, _)| path.trim_end_matches(".py").replace('/', ".").ends_with(&module))?;
+    let (file, facts) = python.facts.iter().find(|(path, _)| path.trim_end_matches(".py").replace('/', ".").ends_with(&module))?;
     let (urls, line) = facts.names.get("urlpatterns")?;
+    Some((urls, file, *line))
+}
+
+fn entries<'a>(value: &'a Value, out: &mut Vec<&'a Value>) {
+    if value.call.is_some() {
+        out.push(value);
+    }
+    value.list.iter().flatten().chain(&value.mix).for_each(|it| entries(it, out));
+}
+
+fn health(python: &Python<'_>, settings: &Settings) -> Option<(String, usize)> {
+    let (urls, _, line) = urls(python, settings)?;
     let mut all = Vec::new();
     paths(urls, &mut all);
     // A path with a view of its own: what is included has paths below it.
-    Python::health_of(all.into_iter().map(|it| (it, *line)))
+    Python::health_of(all.into_iter().map(|it| (it, line)))
 }
 
 fn paths<'a>(value: &'a Value, out: &mut Vec<&'a str>) {

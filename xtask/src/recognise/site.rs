@@ -3,6 +3,8 @@
 use crate::recognise::{Framework, Recognised, Stack, tree::Tree};
 
 pub(super) const PORT: u16 = 8080;
+/// What serves pages: wheels that every package index has.
+pub(super) const SERVER: [&str; 2] = ["gunicorn", "whitenoise"];
 
 pub(super) fn recognise(tree: &Tree) -> Option<Recognised> {
     let file =
@@ -16,5 +18,6 @@ pub(super) fn recognise(tree: &Tree) -> Option<Recognised> {
         format!("{} is served", if folder == "." { "the folder" } else { folder }),
     );
     out.target = Some(folder.to_owned());
+    out.extra.extend(SERVER.map(str::to_owned));
     Some(out)
 }

@@ -196,8 +196,9 @@ pub enum Change {
     FromVariable { file: String, span: Span, variable: String, is_imported: bool, import_after: usize },
     /// Alembic's env.py sets the address from a variable.
     Alembic { file: String, after: usize, variable: String, is_imported: bool, import_after: usize },
-    /// Requirements that the deployment needs and the application's requirements.txt does not name.
-    Requirements(Vec<String>),
+    /// Requirements that the deployment needs and the application does not name: lines behind those of its requirements.txt, or such a
+    /// file where it has none.
+    Requirements { file: String, text: String },
 }
 
 /// What a settings module of the deployment sets over that of the application.
@@ -234,6 +235,8 @@ pub struct Recognised {
     pub port: u16,
     /// A path that answers 200 without a login, for probes.
     pub health: Option<String>,
+    /// The page to look at, where `/` is none.
+    pub page: Option<String>,
     pub migrate: Option<Command>,
     /// What runs after the migration and before pods are replaced.
     pub release: Option<Command>,

@@ -31,14 +31,15 @@ fn a_fresh_project_needs_a_patch_for_everything_that_a_deployment_sets() {
         build: python3 manage.py collectstatic --noinput --verbosity 0
         env: DJANGO_SETTINGS_MODULE=mysite.pocdeploy_settings
         extra: gunicorn psycopg[binary] whitenoise
-        changes: DjangoSettings"#]]
+        changes: DjangoSettings Requirements
+        assumed: the deployment needs gunicorn, psycopg[binary], whitenoise, which nothing names: a patch adds them to requirements.txt"#]]
     .assert_eq(&told(&found));
     let change = change(&found).unwrap();
     assert_eq!((change.base.as_str(), change.file.as_str()), ("mysite.settings", "mysite/pocdeploy_settings.py"));
     assert!(change.database && change.hosts && change.secret_key && change.debug && change.whitenoise && change.static_root);
     assert_eq!(
         found.summary(),
-        "Django 6.1: manage.py, mysite/wsgi.py, mysite/settings.py; started by `python3 -m gunicorn --bind 0.0.0.0:8000 --worker-tmp-dir /tmp --access-logfile=- mysite.wsgi:application`; port 8000; static files by WhiteNoise, which a patch adds; `python3 manage.py migrate --noinput` before a rollout; dependencies from requirements.txt"
+        "Django 6.1: manage.py, mysite/wsgi.py, mysite/settings.py; gunicorn serves mysite.wsgi:application; static files by WhiteNoise, which a patch adds; port 8000; probes by TCP; `python3 manage.py migrate --noinput` before a rollout; dependencies from requirements.txt"
     );
 }
 
@@ -203,4 +204,17 @@ fn debug_mode_is_switched_off_in_the_variables_own_words() {
         assert_eq!(project(&settings, &[]).env["DEBUG"], off, "{debug}");
     }
     assert!(!project("ROOT_URLCONF = 'x'\nDEBUG = False\n", &[]).env.contains_key("DEBUG"));
+}
+
+#[test]
+fn the_page_to_look_at_is_the_admins_where_the_urls_have_no_root() {
+    let page = |urls: &str| {
+        let urls = format!("from django.contrib import admin\nfrom django.urls import include, path\nurlpatterns = [{urls}]\n");
+        project(SETTINGS, &[("mysite/urls.py", &urls)]).page
+    };
+    assert_eq!(page("path('admin/', admin.site.urls)"), Some("/admin/login/".to_owned()));
+    assert_eq!(page("path('manage/', admin.site.urls), path('polls/', include('polls.urls'))"), Some("/manage/login/".to_owned()));
+    assert_eq!(page("path('admin/', admin.site.urls), path('', include('polls.urls'))"), None);
+    assert_eq!(page("path('admin/', admin.site.urls), *more()"), None);
+    assert_eq!(page("path('polls/', include('polls.urls'))"), None);
 }

@@ -59,7 +59,8 @@ fn a_constant_address_becomes_a_variables_by_a_patch() {
         is_imported: false,
         import_after: 0,
     };
-    assert_eq!(found.changes, [change]);
+    let added = Change::Requirements { file: "requirements.txt".to_owned(), text: "gunicorn\npsycopg[binary]\n".to_owned() };
+    assert_eq!(found.changes, [change, added]);
     assert_eq!(found.env["DATABASE_URL"], "postgresql+psycopg://$(PGUSER):$(PGPASSWORD)@$(PGHOST):$(PGPORT)/$(PGDATABASE)");
     assert!(found.extra.contains("psycopg[binary]"));
 }
@@ -71,8 +72,11 @@ fn sqlite_that_the_code_opens_itself_is_told_and_not_guessed_away() {
         "import sqlite3\nfrom flask import Flask\napp = Flask(__name__)\n\ndef db():\n    return sqlite3.connect('x.db')\n",
     )]);
     assert_eq!(found.missing.len(), 1);
+    // Where imports name the requirements, a file of imports brings the server.
+    let Change::Requirements { file, text } = &found.changes[0] else { panic!("{:?}", found.changes) };
+    assert!(file == "pocdeploy_imports.py" && text.ends_with("import gunicorn  # noqa: F401\n"), "{text}");
     assert!(found.missing[0].what.starts_with("app.py:1 opens SQLite by itself"), "{:?}", found.missing);
-    assert_eq!(found.changes, []);
+    assert_eq!(found.changes.len(), 1);
 }
 
 #[test]
@@ -165,4 +169,23 @@ fn names_of_distributions_are_pips() {
         ("app.py", "from flask import Flask\napp = Flask('x')\n"),
     ]);
     assert_eq!((found.version.as_deref(), found.extra.len()), (Some("3.1.1"), 0));
+}
+
+#[test]
+fn what_a_lock_names_is_kept_to_the_lock_where_something_is_added() {
+    let text = |files: &[(&str, &str)]| {
+        let found = app(&[&[("app.py", "from flask import Flask\napp = Flask('x')\n")], files].concat());
+        let change = found.changes.into_iter().next();
+        if let Some(Change::Requirements { file, text }) = change { format!("{file}: {text}") } else { String::new() }
+    };
+    let project = "[project]\nname = \"x\"\ndependencies = [\"Flask[async]>=3\", \"tzdata; sys_platform == 'win32'\", \"rich>1\"]\n";
+    let lock = "[[package]]\nname = \"flask\"\nversion = \"3.1.2\"\n[[package]]\nname = \"tzdata\"\nversion = \"2026.1\"\n";
+    assert_eq!(
+        text(&[("pyproject.toml", project), ("uv.lock", lock)]),
+        "requirements.txt: Flask[async]==3.1.2\ntzdata==2026.1 ; sys_platform == 'win32'\nrich>1\ngunicorn\n"
+    );
+    let poetry = "[tool.poetry.dependencies]\npython = \"^3.12\"\nflask = {version = \"^3\", extras = [\"async\"]}\n";
+    assert_eq!(text(&[("pyproject.toml", poetry), ("poetry.lock", lock)]), "requirements.txt: flask[async]==3.1.2\ngunicorn\n");
+    // What has its server needs nothing.
+    assert_eq!(text(&[("requirements.txt", "flask\ngunicorn\n")]), "");
 }

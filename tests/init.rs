@@ -1,0 +1,187 @@
+//! `init` from outside: what it writes for whole small applications, that its patches fit, and that it overwrites nothing.
+
+use std::{fs, os::unix::fs::symlink};
+
+use crate::support::{Project, Ran, command, content, tool};
+
+/// An application of one file with its address as a constant, and one whose last line has no end.
+const FLASK: &str = "\"\"\"Notes.\"\"\"\nfrom flask import Flask\nfrom flask_sqlalchemy import SQLAlchemy\n\napp = Flask(__name__)\n\
+    app.config[\"SQLALCHEMY_DATABASE_URI\"] = \"sqlite:///notes.db\"\ndb = SQLAlchemy(app)\n\n\n@app.route(\"/healthz\")\ndef health():\n    return \"ok\"\n";
+
+/// A folder with these files and nothing else.
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    dir
+}
+
+fn init(dir: &tempfile::TempDir, flags: &[&str]) -> Ran {
+    Ran::from(command(tool(), dir.path(), &[&["init"], flags].concat()).output().unwrap())
+}
+
+fn read(dir: &tempfile::TempDir, path: &str) -> String {
+    fs::read_to_string(dir.path().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn flask() -> tempfile::TempDir {
+    folder(&[("app.py", FLASK), ("requirements.txt", "flask==3.1.1\nflask-sqlalchemy==3.1.1")])
+}
+
+#[test]
+fn what_is_recognised_assumed_and_written_is_told() {
+    let dir = flask();
+    let ran = init(&dir, &[]);
+    ran.ends_with(0);
+    expect_test::expect![[r#"
+        Flask 3.1.1: app.py; gunicorn serves app:app; port 8000; probes ask /healthz;
+          dependencies from requirements.txt
+
+        Assumed:
+          the deployment needs gunicorn, psycopg[binary], which nothing names: a patch
+            adds them to requirements.txt
+
+        Written:
+          Pocdeploy.toml
+          Dockerfile
+          build/patches/0001-database.patch
+          build/patches/0002-requirements.patch
+
+        Next: cargo xtask create
+    "#]]
+    .assert_eq(&ran.stdout);
+    expect_test::expect![[r#"
+        # Flask 3.1.1.
+        # Written by `pocdeploy init`, which says why with --explain; yours to change.
+
+        [frontend]
+        path = "."
+        dockerfile = "Dockerfile"
+        health = "/healthz"
+
+        [frontend.env]
+        DATABASE_URL = "postgresql+psycopg://$(PGUSER):$(PGPASSWORD)@$(PGHOST):$(PGPORT)/$(PGDATABASE)"
+    "#]]
+    .assert_eq(&read(&dir, "Pocdeploy.toml"));
+    // The source is as it was.
+    assert_eq!(read(&dir, "app.py"), FLASK);
+}
+
+#[test]
+fn the_patches_fit_and_change_what_they_say() {
+    let dir = flask();
+    init(&dir, &[]).ends_with(0);
+    // Only what every version of the configuration knows is needed to stage and patch.
+    fs::write(dir.path().join("Pocdeploy.toml"), "[frontend]\npath = \".\"\ndockerfile = \"Dockerfile\"\n").unwrap();
+    let project = Project::new();
+    let root = dir.path().to_str().unwrap();
+    project.run(&["patch", "--project", root]).ends_with(0);
+    let app = read(&dir, "target/pocdeploy/app/app.py");
+    assert!(app.starts_with("\"\"\"Notes.\"\"\"\n\nimport os\nfrom flask"), "{app}");
+    let line = "app.config[\"SQLALCHEMY_DATABASE_URI\"] = os.environ.get(\"DATABASE_URL\", \"sqlite:///notes.db\")\n";
+    assert!(app.contains(line), "{app}");
+    assert_eq!(read(&dir, "target/pocdeploy/app/requirements.txt"), "flask==3.1.1\nflask-sqlalchemy==3.1.1\ngunicorn\npsycopg[binary]\n");
+}
+
+#[test]
+fn nothing_is_overwritten_and_nothing_is_half_written() {
+    for name in ["Pocdeploy.toml", "build/patches/0002-requirements.patch"] {
+        let dir = flask();
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, "mine").unwrap();
+        let before = content(dir.path());
+        init(&dir, &[]).ends_with(1).says(&format!("these are there already, and nothing was written:\n  {name}\n"));
+        assert_eq!(content(dir.path()), before, "{name}");
+    }
+    // A link that leads nowhere has the name too.
+    let dir = flask();
+    symlink("nowhere", dir.path().join("Dockerfile")).unwrap();
+    init(&dir, &[]).ends_with(1).says("Dockerfile");
+    // A file stands where a folder must be: the files that were placed before go again.
+    let dir = flask();
+    fs::write(dir.path().join("build"), "a file").unwrap();
+    let before = content(dir.path());
+    init(&dir, &[]).ends_with(1);
+    assert_eq!(content(dir.path()), before);
+}
+
+#[test]
+fn looking_writes_nothing() {
+    let dir = flask();
+    let before = content(dir.path());
+    let ran = init(&dir, &["--dry-run"]);
+    ran.ends_with(0);
+    assert!(ran.stdout.contains("Would be written:\n  Pocdeploy.toml\n  Dockerfile\n"), "{}", ran.stdout);
+    let ran = init(&dir, &["--explain"]);
+    ran.ends_with(0);
+    let lines = [
+        "  app.py:5: Flask: app:app → gunicorn serves it\n",
+        "  app.py:6: the database is sqlite:///notes.db → a patch reads DATABASE_URL in its place\n",
+    ];
+    lines.iter().for_each(|it| assert!(ran.stdout.contains(it), "{it}: {}", ran.stdout));
+    assert_eq!(content(dir.path()), before);
+}
+
+#[test]
+fn what_cannot_be_recognised_names_the_lines_that_would_say_it() {
+    let ran = init(&folder(&[("README.md", "words")]), &[]);
+    ran.ends_with(3).says("error[E0217]: nothing in ").says("[frontend]\n      path = \".\"");
+    let go = [
+        ("go.mod", "module example.com/x\n\ngo 1.25\n"),
+        ("cmd/a/main.go", "package main\n\nfunc main() {}\n"),
+        ("cmd/b/main.go", "package main\n\nfunc main() {}\n"),
+    ];
+    let dir = folder(&go);
+    let before = content(dir.path());
+    init(&dir, &[])
+        .ends_with(3)
+        .says("several programs, and none says that it is the server: ./cmd/a, ./cmd/b")
+        .says("command = [\"/srv/app/bin/a\"]");
+    assert_eq!(content(dir.path()), before);
+}
+
+#[test]
+fn a_dockerfile_of_the_applications_own_is_taken_and_none_is_written() {
+    let dir =
+        folder(&[("Dockerfile", "FROM scratch\nEXPOSE 9000\nUSER 1000\nCMD [\"/app\"]\n"), (".env.example", "DB_HOST=x\nDB_NAME=x\n")]);
+    init(&dir, &[]).ends_with(0);
+    expect_test::expect![[r#"
+        # Dockerfile.
+        # Written by `pocdeploy init`, which says why with --explain; yours to change.
+
+        [frontend]
+        path = "."
+        dockerfile = "Dockerfile"
+        port = 9000
+
+        [frontend.env]
+        DB_HOST = "$(PGHOST)"
+        DB_NAME = "$(PGDATABASE)"
+    "#]]
+    .assert_eq(&read(&dir, "Pocdeploy.toml"));
+    assert!(!dir.path().join("build").exists());
+}
+
+#[test]
+fn processes_caches_and_volumes_are_written_as_services() {
+    let settings = "import os\nROOT_URLCONF = 'site.urls'\nSECRET_KEY = os.environ['SECRET_KEY']\nALLOWED_HOSTS = ['*']\nMEDIA_ROOT = 'media'\n\
+        CELERY_BROKER_URL = os.environ['CELERY_BROKER_URL']\nDATABASES = {'default': env.db()}\n";
+    let dir = folder(&[
+        ("manage.py", "import os, django\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'site.settings')\n"),
+        ("site/settings.py", settings),
+        ("site/celery.py", "from celery import Celery\napp = Celery('site')\n"),
+        ("requirements.txt", "django\ncelery\npsycopg\ngunicorn\nwhitenoise\n"),
+        ("Procfile", "urgent: celery -A site worker -Q \"urgent\"\n"),
+    ]);
+    init(&dir, &[]).ends_with(0);
+    let text = read(&dir, "Pocdeploy.toml");
+    let part = "\n[frontend.volumes.media]\npath = \"/srv/app/media\"\nsize = \"1Gi\"\n\n[services.worker]\nuses = \"frontend\"\ncommand = [\"python3\", \
+        \"-m\", \"celery\", \"-A\", \"site\", \"worker\", \"--loglevel\", \"INFO\"]\n\n[services.cache]\nkind = \"valkey\"\n\n[services.urgent]\n\
+        uses = \"frontend\"\ncommand = 'celery -A site worker -Q \"urgent\"'\n";
+    assert!(text.ends_with(part), "{text}");
+    assert!(text.contains("CELERY_BROKER_URL = \"$(REDIS_URL)\"\n"), "{text}");
+}

@@ -1,0 +1,76 @@
+//! Pocdeploy.toml: only what is not the default.
+
+use crate::{
+    recognise::{Command, Recognised, ServiceKind, Stack},
+    scaffold::DOCKERFILE,
+};
+
+/// The port that is asked without a key.
+const PORT: u16 = 8000;
+
+pub(super) fn text(found: &Recognised) -> String {
+    let mut out = format!(
+        "# {}.\n# Written by `pocdeploy init`, which says why with --explain; yours to change.\n\n[frontend]\npath = \".\"\n",
+        found.name()
+    );
+    let dockerfile = if found.stack == Stack::Dockerfile { found.target.as_deref().unwrap_or(DOCKERFILE) } else { DOCKERFILE };
+    out.push_str(&format!("dockerfile = {}\n", quoted(dockerfile)));
+    if found.port != PORT {
+        out.push_str(&format!("port = {}\n", found.port));
+    }
+    if let Some(page) = &found.page {
+        out.push_str(&format!("page = {}\n", quoted(page)));
+    }
+    if let Some(health) = &found.health {
+        out.push_str(&format!("health = {}\n", quoted(health)));
+    }
+    // The image's own command is the default: only what was said beside a Dockerfile of the user's must stand here.
+    if let Some(start) = found.start.as_ref().filter(|_| found.stack == Stack::Dockerfile) {
+        out.push_str(&format!("command = {}\n", command(start)));
+    }
+    for (key, value) in [("migrate", &found.migrate), ("release", &found.release)] {
+        if let Some(value) = value {
+            out.push_str(&format!("{key} = {}\n", command(value)));
+        }
+    }
+    if !found.writable.is_empty() {
+        let all: Vec<String> = found.writable.iter().map(|it| quoted(it)).collect();
+        out.push_str(&format!("writable = [{}]\n", all.join(", ")));
+    }
+    if !found.env.is_empty() {
+        out.push_str("\n[frontend.env]\n");
+        out.extend(found.env.iter().map(|(name, value)| format!("{} = {}\n", key(name), quoted(value))));
+    }
+    if let Some(media) = &found.files.media {
+        out.push_str(&format!("\n[frontend.volumes.media]\npath = {}\nsize = \"1Gi\"\n", quoted(media)));
+    }
+    for service in &found.services {
+        let name = key(&service.name);
+        match &service.kind {
+            ServiceKind::Process(run) => out.push_str(&format!("\n[services.{name}]\nuses = \"frontend\"\ncommand = {}\n", command(run))),
+            ServiceKind::Cache(_) => out.push_str(&format!("\n[services.{name}]\nkind = \"valkey\"\n")),
+        }
+    }
+    for missing in &found.missing {
+        out.push_str(&format!("\n# Missing: {}\n", missing.what));
+        missing.lines.lines().for_each(|it| out.push_str(&format!("# {}\n", it.trim_start_matches("# "))));
+    }
+    out
+}
+
+/// A list is run as it is; a text by `sh -c`. So it is in a Dockerfile too.
+fn command(command: &Command) -> String {
+    match command {
+        Command::Words(words) => format!("[{}]", words.iter().map(|it| quoted(it)).collect::<Vec<_>>().join(", ")),
+        Command::Shell(line) => quoted(line),
+    }
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+fn key(name: &str) -> String {
+    let is_bare = !name.is_empty() && name.chars().all(|it| it.is_ascii_alphanumeric() || it == '_' || it == '-');
+    if is_bare { name.to_owned() } else { quoted(name) }
+}

@@ -1,0 +1,146 @@
+//! Dockerfiles for each stack: in stages, without a network, as a user that is not root, and without a compiler in the result.
+
+use crate::recognise::{Command, Framework, Recognised, Stack};
+
+const PYTHON: &str = include_str!("python.Dockerfile");
+const NODE: &str = include_str!("node.Dockerfile");
+const PAGES: &str = include_str!("pages.Dockerfile");
+const PROGRAM: &str = include_str!("program.Dockerfile");
+
+pub(super) fn text(found: &Recognised) -> String {
+    let template = match (found.stack, found.framework) {
+        (Stack::Python | Stack::Site | Stack::Dockerfile, _) => PYTHON,
+        (Stack::Node, Framework::Site) => PAGES,
+        (Stack::Node, _) => NODE,
+        (Stack::Go | Stack::Rust, _) => PROGRAM,
+    };
+    let site = found.target.as_deref().unwrap_or(".");
+    let start = match found.stack {
+        Stack::Site => Some(server()),
+        Stack::Node if found.framework == Framework::Site => Some(server()),
+        _ => found.start.clone(),
+    };
+    let mut out = String::new();
+    for line in template.lines() {
+        let line = line
+            .replace("{name}", &found.name())
+            .replace("{port}", &found.port.to_string())
+            .replace("{cmd}", &start.as_ref().map_or("[]".to_owned(), cmd))
+            .replace("{manager}", found.packages.as_ref().map_or("npm", |it| it.manager.as_str()))
+            .replace("{site}", site);
+        match line.as_str() {
+            "{build}" => {
+                for step in steps(found) {
+                    out.push_str(&step);
+                    out.push('\n');
+                }
+            }
+            "{folders}" => folders(found, &mut out),
+            "{path}" => out.push_str(&path(found)),
+            "{environment}" => environment(found, &mut out),
+            "{bases}" => bases(found, &mut out),
+            "{install}" => install(found, &mut out),
+            _ => {
+                out.push_str(&line);
+                out.push('\n');
+            }
+        }
+    }
+    out
+}
+
+fn server() -> Command {
+    let words = ["python3", "-m", "gunicorn", "--bind", "0.0.0.0:8080", "--worker-tmp-dir", "/tmp", "pocdeploy_site"];
+    Command::Words(words.map(str::to_owned).to_vec())
+}
+
+/// In the form of CMD.
+fn cmd(command: &Command) -> String {
+    match command {
+        Command::Words(words) => serde_json::Value::from(words.clone()).to_string().replace("\",\"", "\", \""),
+        Command::Shell(line) => line.clone(),
+    }
+}
+
+/// Steps of the build, with values in place of what only a deployment knows.
+fn steps(found: &Recognised) -> Vec<String> {
+    let line = |command: &Command| match command {
+        Command::Words(words) => words.join(" "),
+        Command::Shell(line) => line.clone(),
+    };
+    if found.stack != Stack::Python {
+        return found.build.iter().map(|it| format!("RUN {}", line(it))).collect();
+    }
+    // Settings are loaded to collect files: they find what they ask for, and nothing answers there.
+    let fixed = [
+        ("DATABASE_URL", "postgresql://none:none@127.0.0.1/none"),
+        ("PGHOST", "127.0.0.1"),
+        ("PGPORT", "5432"),
+        ("PGDATABASE", "none"),
+        ("PGUSER", "none"),
+        ("PGPASSWORD", "none"),
+        ("SECRET_KEY", "only-while-the-image-is-built"),
+        ("ALLOWED_HOSTS", "localhost"),
+    ];
+    let mut words: Vec<String> = fixed.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    for (name, value) in &found.env {
+        let mut value = value.clone();
+        for (known, fixed) in fixed.iter().chain(&[("REDIS_URL", "redis://127.0.0.1:6379")]) {
+            value = value.replace(&format!("$({known})"), fixed);
+        }
+        words.push(format!("{name}='{}'", value.replace('\'', "'\\''")));
+    }
+    let before = words.join(" \\\n        ");
+    found.build.iter().map(|it| format!("RUN {before} \\\n    {}", line(it))).collect()
+}
+
+/// Where Python finds modules besides the packages.
+fn path(found: &Recognised) -> String {
+    let mut out = "/srv/packages:/srv/app".to_owned();
+    let start = found.start.as_ref().map(ToString::to_string).unwrap_or_default();
+    let mut words = start.split(' ');
+    if words.any(|it| it == "--chdir" || it == "--app-dir")
+        && let Some(folder) = words.next()
+    {
+        out.push_str(&format!(":/srv/app/{folder}"));
+    }
+    format!("ENV PYTHONPATH={out} \\\n    PATH=/srv/packages/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOME=/tmp\n")
+}
+
+fn environment(found: &Recognised, out: &mut String) {
+    if found.stack == Stack::Site {
+        let site = found.target.as_deref().filter(|it| *it != ".");
+        out.push_str(&format!("ENV SITE=/srv/app{}\n", site.map(|it| format!("/{it}")).unwrap_or_default()));
+    }
+}
+
+/// Folders outside the application that steps filled, and empty ones that volumes are mounted at.
+fn folders(found: &Recognised, out: &mut String) {
+    let outside = found.changes.iter().any(|it| matches!(it, crate::recognise::Change::DjangoSettings(it) if it.static_root));
+    if outside && found.files.is_collected {
+        out.push_str("COPY --from=app /srv/static /srv/static\n");
+    }
+}
+
+/// A line for a shell needs one; a program alone needs nothing but itself and the authorities of the world.
+fn bases(found: &Recognised, out: &mut String) {
+    let is_shell = |it: &Option<Command>| matches!(it, Some(Command::Shell(_)));
+    if found.stack == Stack::Go && !is_shell(&found.start) && !is_shell(&found.migrate) && !is_shell(&found.release) {
+        out.push_str("FROM scratch\nCOPY --from=app /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/\nCOPY --from=app /usr/share/zoneinfo /usr/share/zoneinfo\nENV PATH=/srv/app/bin HOME=/tmp\n");
+    } else {
+        out.push_str("FROM ${BASE_IMAGE}\nENV PATH=/srv/app/bin:$PATH HOME=/tmp\n");
+    }
+}
+
+/// The dependencies of Node, from the cache that the tool filled beside the context.
+fn install(found: &Recognised, out: &mut String) {
+    let packages = found.packages.as_ref();
+    let lock = packages.and_then(|it| it.lock.as_deref());
+    let (files, run) = match packages.map_or("npm", |it| it.manager.as_str()) {
+        "pnpm" => ("package.json pnpm-lock.yaml", "pnpm install --offline --frozen-lockfile --store-dir /opt/artifacts/store"),
+        "yarn" => ("package.json yarn.lock", "yarn install --offline --frozen-lockfile --non-interactive"),
+        _ if lock.is_some() => ("package.json package-lock.json", "npm ci --offline --no-audit --no-fund"),
+        _ => ("package.json", "npm install --offline --no-audit --no-fund"),
+    };
+    out.push_str(&format!("COPY {files} ./\nRUN {run}\n"));
+}

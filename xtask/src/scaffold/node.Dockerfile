@@ -1,0 +1,23 @@
+# {name}; written by `pocdeploy init`, yours to change. Built without a network.
+#
+# The context holds the application, patched, and artifacts/: Node.js, the package manager, and a cache of the locked packages.
+ARG BASE_IMAGE=python:3.13-slim-trixie
+
+FROM ${BASE_IMAGE} AS app
+ENV PATH=/opt/artifacts/bin:$PATH npm_config_cache=/opt/artifacts/cache npm_config_update_notifier=false CI=true
+COPY artifacts /opt/artifacts/
+WORKDIR /srv/app
+{install}
+COPY . ./
+RUN rm -rf artifacts
+{build}
+
+FROM ${BASE_IMAGE}
+ENV NODE_ENV=production HOME=/tmp
+COPY --from=app /opt/artifacts/bin/node /usr/local/bin/node
+# By number: Kubernetes cannot tell whether a name is root's.
+USER 10001:10001
+WORKDIR /srv/app
+EXPOSE {port}
+COPY --from=app /srv/app /srv/app
+CMD {cmd}
