@@ -10,7 +10,7 @@ const LAYERS: [&[&str]; 20] = [
     &["commands"],
     &["flags"],
     &["runner", "doctor"],
-    &["scaffold", "tasks"],
+    &["artifacts", "scaffold", "tasks"],
     &["provider", "recognise"],
     &["images", "requirements", "snapshot"],
     &["cluster", "deploy", "engines", "record"],

@@ -122,7 +122,10 @@ impl Recognised {
             parts.push(format!("`{}` before a rollout", text.strip_prefix("python3 -m ").unwrap_or(&text)));
         }
         if let Some(packages) = &self.packages {
-            parts.push(format!("dependencies from {}", packages.lock.as_deref().unwrap_or("its imports")));
+            parts.push(format!(
+                "dependencies from {}",
+                packages.lock.as_deref().unwrap_or(if self.stack == Stack::Node { "package.json" } else { "the imports" })
+            ));
         }
         parts.join("; ")
     }

@@ -174,9 +174,6 @@ codes! {
     Kubeconfig "E0216" "the kubeconfig or its context is not valid"
         causes ["the kubeconfig has no context with the name in `cluster.context`" "kubectl reads another kubeconfig than the tool" "the kubeconfig names certificate files that do not exist"]
         steps ["kubectl config get-contexts" "set `cluster.kubeconfig` and `cluster.context` in Pocdeploy.toml"]
-    Unrecognised "E0217" "it is not known what application the folder holds, or how it is started"
-        causes ["the application lies in another folder" "it is of a kind that the tool does not know" "several programs fit, and nothing says which one answers requests"]
-        steps ["cargo xtask init --explain" "write a Dockerfile of your own: its EXPOSE, USER and CMD are read" "say `path`, `dockerfile` and `command` in Pocdeploy.toml, as the hint shows"]
     Unrecognised "E0217" "the tool cannot tell what application the folder contains, or how to start it"
         causes ["the application is in another folder" "the tool does not know this kind of application" "several programs could answer requests, and no file says which one does"]
         steps ["cargo xtask init --explain" "write a Dockerfile: the tool reads its EXPOSE, USER and CMD" "set `path`, `dockerfile` and `command` in Pocdeploy.toml, as the hint shows"]

@@ -21,10 +21,16 @@ pub(super) fn recognise(python: &Python<'_>) -> Option<Recognised> {
         path.rsplit('/').next() == Some("manage.py")
             && (facts.imports("django") || facts.sets.iter().any(|it| is_settings_variable(it.0.as_deref())))
     });
+    let by_entry = || {
+        let is_entry = |path: &str, it: &Facts| {
+            (path.ends_with("wsgi.py") || path.ends_with("asgi.py")) && it.imports("django") && named(it).is_some()
+        };
+        python.each().into_iter().find(|(path, it)| is_entry(path, it))
+    };
     // Without a manage.py a project may still have its settings.
     let by_settings =
         || python.each().into_iter().find(|(_, it)| it.names.contains_key("INSTALLED_APPS") && it.names.contains_key("ROOT_URLCONF"));
-    let (path, facts) = manage.or_else(by_settings)?;
+    let (path, facts) = manage.or_else(by_entry).or_else(by_settings)?;
     let has_manage = path.rsplit('/').next() == Some("manage.py");
     let base = if has_manage { path.strip_suffix("manage.py").unwrap_or_default().to_owned() } else { String::new() };
     let mut out = Recognised::new(Stack::Python, Framework::Django, PORT);

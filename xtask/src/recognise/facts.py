@@ -23,7 +23,7 @@ import sys
 import warnings
 
 LIMIT = 1_000_000
-READERS = {"os.environ.get": None, "environ.get": None, "os.getenv": None, "getenv": None}
+READERS = {"os.getenv", "getenv"}
 CASTS = {"str", "bool", "int", "float", "list", "tuple", "dict", "json", "url", "db", "db_url", "dj_db_url", "cache", "cache_url", "dj_cache_url", "path", "email_url"}
 
 
@@ -65,6 +65,14 @@ class Reader:
     def __init__(self, source):
         tree = ast.parse(source)
         self.assigned = {}
+        # A bare `environ` is also the name of what WSGI hands over.
+        froms = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == "os"]
+        self.environs = {"os.environ"} | {it.asname or it.name for node in froms for it in node.names if it.name == "environ"}
+        # A name that is asked for with `in` is not needed.
+        asked = [node for node in ast.walk(tree) if isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.In, ast.NotIn))]
+        self.asked = {node.left.value for node in asked if isinstance(node.left, ast.Constant)}
+        inside = [it for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Try, ast.If)) for it in ast.walk(node)]
+        self.later = {id(it) for it in inside}
         self.facts = {
             "imports": [], "stars": [], "names": {}, "calls": [], "functions": [], "classes": [], "routes": [], "sets": [], "env": [],
             "main": None, "doc": self.doc(tree),
@@ -177,7 +185,8 @@ class Reader:
         elif isinstance(node, (ast.Call, ast.Subscript)):
             seen = self.value(node, 4)
             if "env" in seen:
-                facts["env"].append([seen["env"], node.lineno, bool(seen.get("required"))])
+                needed = bool(seen.get("required")) and id(node) not in self.later and seen["env"] not in self.asked
+                facts["env"].append([seen["env"], node.lineno, needed])
         if isinstance(node, ast.Call) and dotted(node.func) in ("os.environ.setdefault", "environ.setdefault") and len(node.args) == 2:
             name, value = self.value(node.args[0]), self.value(node.args[1])
             facts["sets"].append([name.get("lit"), value, True, node.lineno])
@@ -187,7 +196,7 @@ class Reader:
 
     def function(self, node):
         made, returned = {}, None
-        for it in ast.walk(node):
+        for it in self.own(node):
             if isinstance(it, ast.Assign) and isinstance(it.value, ast.Call) and isinstance(it.targets[0], ast.Name):
                 made[it.targets[0].id] = dotted(it.value.func)
             if isinstance(it, ast.Return) and it.value is not None:
@@ -202,6 +211,13 @@ class Reader:
             if isinstance(it, ast.Call) and it.args and isinstance(it.args[0], ast.Constant) and isinstance(it.args[0].value, str):
                 if it.args[0].value.startswith("/") and dotted(it.func).rpartition(".")[2] in ("route", "get", "api_route"):
                     self.facts["routes"].append([it.args[0].value, it.lineno])
+
+    def own(self, node):
+        """A function's nodes without those of the functions and classes inside it."""
+        for it in ast.iter_child_nodes(node):
+            if not isinstance(it, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+                yield it
+                yield from self.own(it)
 
     def inner(self, tree):
         """Calls and settings inside functions: an application factory's, mostly."""
@@ -240,9 +256,10 @@ class Reader:
             known = self.assigned.get(node.id)
             return self.value(known, deeper) if known is not None and depth < 5 else {"name": node.id}
         if isinstance(node, ast.Subscript):
-            if dotted(node.value) in ("os.environ", "environ"):
+            if dotted(node.value) in self.environs:
                 name = self.value(node.slice, deeper).get("lit")
-                return {"env": name, "required": True} if isinstance(name, str) else {}
+                is_read = isinstance(node.ctx, ast.Load) and isinstance(name, str)
+                return {"env": name, "required": True} if is_read else {}
             return {"mix": [self.value(node.value, deeper)]}
         if isinstance(node, ast.Call):
             return self.called(node, deeper)
@@ -274,7 +291,8 @@ class Reader:
         arguments = [self.value(it, depth) for it in node.args[:6]]
         keywords = {it.arg: self.value(it.value, depth) for it in node.keywords if it.arg}
         first = arguments[0].get("lit") if arguments else None
-        if callee in READERS and isinstance(first, str):
+        reader = callee[: -len(".get")] if callee.endswith(".get") else callee
+        if (reader in self.environs or callee in READERS) and isinstance(first, str):
             return {"env": first, "default": arguments[1] if len(arguments) > 1 else keywords.get("default")}
         head, _, last = callee.rpartition(".")
         # decouple, django-environ and environs: all take the variable's name first.

@@ -255,6 +255,10 @@ pub(super) fn sqlite(python: &Python<'_>, out: &mut Recognised) {
     if out.database != Database::None || !python.variables().iter().all(|it| variables::part_of(it).is_none()) {
         return;
     }
+    let drivers = ["psycopg", "psycopg2", "asyncpg", "pg8000"];
+    if python.each().iter().any(|(_, it)| drivers.iter().any(|name| it.imports(name))) || drivers.iter().any(|it| python.wants(it)) {
+        return;
+    }
     let opened =
         python.each().into_iter().find_map(|(path, it)| Some((path.to_owned(), it.imports.iter().find(|it| it.0 == "sqlite3")?.1)));
     if let Some((file, line)) = opened {

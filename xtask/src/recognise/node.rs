@@ -46,6 +46,7 @@ pub(super) fn recognise(tree: &Tree) -> Option<Recognised> {
     }
     language(tree, &package, &mut out);
     build_and_start(tree, &package, framework, &mut out);
+    built(tree, &mut out);
     migrations(tree, &package, &mut out);
     script::read(tree, &mut out);
     if wants("pg") || wants("sequelize") || wants("knex") || wants("typeorm") || wants("drizzle-orm") || wants("@prisma/client") {
@@ -165,8 +166,7 @@ fn build_and_start(tree: &Tree, package: &Value, framework: Framework, out: &mut
         }
         Some((name, text)) => {
             out.signal("package.json", line(name), format!("script {name}: {text}"), "that is the start command");
-            // Without npm between: signals reach the server, and npm writes no cache.
-            out.start = Some(direct(text).unwrap_or_else(|| Command::words(&[&manager, "run", name])));
+            out.start = Some(direct(package, text, 0).unwrap_or_else(|| Command::words(&[&manager, "run", name])));
         }
         None => match of_main().or_else(|| tree.first(&ENTRIES).map(str::to_owned)) {
             Some(file) => {
@@ -181,15 +181,54 @@ fn build_and_start(tree: &Tree, package: &Value, framework: Framework, out: &mut
     }
 }
 
-/// A script that only runs `node` or a program of node_modules; what sets variables or chains commands stays npm's.
-fn direct(script: &str) -> Option<Command> {
+/// What a script runs in the end, where that is `node` itself, perhaps behind variables that it sets; scripts that only call another are
+/// followed. Without npm between, signals reach the server, and npm writes no cache.
+fn direct(package: &Value, script: &str, depth: usize) -> Option<Command> {
     let words: Vec<&str> = script.split_whitespace().collect();
-    if script.contains(['&', '|', ';', '$', '"', '\'', '<', '>', '`', '*']) || words.first().is_none_or(|it| it.contains('=')) {
+    if let [manager, rest @ ..] = words.as_slice()
+        && ["npm", "yarn", "pnpm"].contains(manager)
+        && depth < 4
+    {
+        let name = match rest {
+            ["run", name] | ["run-script", name] => name,
+            [name] => name,
+            _ => return None,
+        };
+        return direct(package, package["scripts"][*name].as_str()?, depth + 1);
+    }
+    if script.contains(['&', '|', ';', '$', '"', '\'', '<', '>', '`', '*', '(']) {
         return None;
     }
-    match words[0] {
-        "node" => Some(Command::words(&words)),
-        _ => None,
+    let sets = words.iter().take_while(|it| it.contains('=')).count();
+    if words.get(sets) != Some(&"node") {
+        return None;
+    }
+    Some(if sets == 0 {
+        Command::words(&words)
+    } else {
+        Command::Shell(format!("{} exec {}", words[..sets].join(" "), words[sets..].join(" ")))
+    })
+}
+
+/// The file that `node` is given: nothing where it is a flag's.
+fn started(command: &Command) -> Option<String> {
+    let text = command.to_string();
+    let file = text.split(' ').skip_while(|it| *it != "node").skip(1).find(|it| !it.starts_with('-'))?;
+    Some(file.trim_start_matches("./").to_owned())
+}
+
+/// A published package brings what its build made, and not what it is made from.
+fn built(tree: &Tree, out: &mut Recognised) {
+    let Some(file) = out.start.as_ref().and_then(started) else { return };
+    let file = [file.clone(), format!("{file}.js"), format!("{file}/index.js")].into_iter().find(|it| tree.has(it));
+    let Some(file) = file.filter(|it| script::is_made(it)) else { return };
+    let folder = file.split('/').next().unwrap_or_default();
+    let has_source =
+        tree.files().iter().any(|it| it.starts_with("src/") && (it.ends_with(".ts") || it.ends_with(".js")) && !it.ends_with(".d.ts"));
+    if !has_source && !out.build.is_empty() {
+        out.signal(&file, 0, "is what the build would make, and its source is not here", "the build script does not run");
+        out.assume(format!("{folder}/ is the built application: its build script does not run"));
+        out.build.clear();
     }
 }
 
@@ -252,7 +291,7 @@ fn migrations(tree: &Tree, package: &Value, out: &mut Recognised) {
                     format!("script {name}: {script}"),
                     "it runs before a rollout",
                 );
-                out.migrate = Some(direct(script).unwrap_or_else(|| Command::words(&[&manager, "run", name])));
+                out.migrate = Some(direct(package, script, 0).unwrap_or_else(|| Command::words(&[&manager, "run", name])));
                 break;
             }
         }

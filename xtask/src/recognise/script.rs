@@ -10,15 +10,22 @@ use crate::recognise::{
     variables,
 };
 
+/// Whether the file lies where builds put their products.
+pub(super) fn is_made(file: &str) -> bool {
+    ["dist/", "build/", "public/", "static/", "coverage/"].iter().any(|it| file.starts_with(it))
+}
+
 fn sources(tree: &Tree) -> impl Iterator<Item = &str> {
     let endings = [".js", ".mjs", ".cjs", ".ts", ".mts", ".jsx", ".tsx"];
-    let made = ["dist/", "build/", "public/", "static/", "coverage/"];
+    // What was built says something where nothing else is there.
+    let has_source = tree
+        .files()
+        .iter()
+        .any(|it| endings.iter().any(|end| it.ends_with(end)) && !is_made(it) && it.contains('/') && !it.ends_with(".d.ts"));
     let all = tree.files().iter().map(String::as_str);
     all.filter(move |it| {
-        endings.iter().any(|end| it.ends_with(end))
-            && !made.iter().any(|m| it.starts_with(m))
-            && !it.ends_with(".min.js")
-            && !crate::recognise::tree::is_aside(it)
+        let is_product = it.starts_with("public/") || it.ends_with(".min.js") || has_source && is_made(it);
+        endings.iter().any(|end| it.ends_with(end)) && !is_product && !crate::recognise::tree::is_aside(it)
     })
     .take(400)
 }

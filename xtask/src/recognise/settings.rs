@@ -218,6 +218,7 @@ fn files(python: &Python<'_>, base: &str, settings: &Settings, change: &mut Djan
     }
     if let Some((value, file, line)) = settings.get("MEDIA_ROOT") {
         let folder = last_text(value)
+            .filter(|it| !it.trim_matches(['/', '.']).is_empty())
             .map(|it| if it.starts_with('/') { it.to_owned() } else { format!("{HOME}{base}{}", it.trim_end_matches('/')) });
         if folder.is_none() {
             change.media = Some("/srv/media".to_owned());

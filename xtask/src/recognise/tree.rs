@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::Read as _,
     path::{Path, PathBuf},
@@ -54,6 +54,7 @@ pub(super) struct Tree {
     root: PathBuf,
     /// Relative, with `/`, in an order that does not depend on the file system; the shallow ones first.
     files: Vec<String>,
+    names: BTreeSet<String>,
     is_cut: Cell<bool>,
     bytes: Cell<u64>,
     texts: RefCell<BTreeMap<String, Option<String>>>,
@@ -88,7 +89,8 @@ impl Tree {
             }
         }
         files.sort_by_key(|it| (it.matches('/').count(), it.clone()));
-        Ok(Tree { root, files, is_cut: Cell::new(is_cut), bytes: Cell::new(0), texts: RefCell::default() })
+        let names = files.iter().cloned().collect();
+        Ok(Tree { root, files, names, is_cut: Cell::new(is_cut), bytes: Cell::new(0), texts: RefCell::default() })
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -104,7 +106,7 @@ impl Tree {
     }
 
     pub(super) fn has(&self, path: &str) -> bool {
-        self.files.iter().any(|it| it == path)
+        self.names.contains(path)
     }
 
     /// The first of the paths that is there.

@@ -50,7 +50,8 @@ pub(super) fn text(found: &Recognised) -> String {
 }
 
 fn server() -> Command {
-    let words = ["python3", "-m", "gunicorn", "--bind", "0.0.0.0:8080", "--worker-tmp-dir", "/tmp", "pocdeploy_site"];
+    // gunicorn listens on every address at PORT, where that is set.
+    let words = ["python3", "-m", "gunicorn", "--worker-tmp-dir", "/tmp", "pocdeploy_site"];
     Command::Words(words.map(str::to_owned).to_vec())
 }
 
@@ -110,7 +111,7 @@ fn path(found: &Recognised) -> String {
 fn environment(found: &Recognised, out: &mut String) {
     if found.stack == Stack::Site {
         let site = found.target.as_deref().filter(|it| *it != ".");
-        out.push_str(&format!("ENV SITE=/srv/app{}\n", site.map(|it| format!("/{it}")).unwrap_or_default()));
+        out.push_str(&format!("ENV PORT=8080 SITE=/srv/app{}\n", site.map(|it| format!("/{it}")).unwrap_or_default()));
     }
 }
 
@@ -138,9 +139,12 @@ fn install(found: &Recognised, out: &mut String) {
     let lock = packages.and_then(|it| it.lock.as_deref());
     let (files, run) = match packages.map_or("npm", |it| it.manager.as_str()) {
         "pnpm" => ("package.json pnpm-lock.yaml", "pnpm install --offline --frozen-lockfile --store-dir /opt/artifacts/store"),
-        "yarn" => ("package.json yarn.lock", "yarn install --offline --frozen-lockfile --non-interactive"),
+        "yarn" => (
+            "package.json yarn.lock",
+            "YARN_YARN_OFFLINE_MIRROR=/opt/artifacts/mirror yarn install --offline --frozen-lockfile --non-interactive",
+        ),
         _ if lock.is_some() => ("package.json package-lock.json", "npm ci --offline --no-audit --no-fund"),
-        _ => ("package.json", "npm install --offline --no-audit --no-fund"),
+        _ => ("package.json", "cp /opt/artifacts/package-lock.json ./ && npm ci --offline --no-audit --no-fund"),
     };
     out.push_str(&format!("COPY {files} ./\nRUN {run}\n"));
 }

@@ -4,7 +4,8 @@
 ARG BASE_IMAGE=python:3.13-slim-trixie
 
 FROM ${BASE_IMAGE} AS app
-ENV PATH=/opt/artifacts/bin:$PATH npm_config_cache=/opt/artifacts/cache npm_config_update_notifier=false CI=true
+ENV PATH=/opt/artifacts/bin:$PATH \
+    npm_config_cache=/opt/artifacts/cache npm_config_userconfig=/opt/artifacts/npmrc npm_config_update_notifier=false CI=true
 COPY artifacts /opt/artifacts/
 WORKDIR /srv/app
 {install}

@@ -4,7 +4,8 @@
 ARG BASE_IMAGE=python:3.13-slim-trixie
 
 FROM ${BASE_IMAGE} AS pages
-ENV PATH=/opt/artifacts/bin:$PATH npm_config_cache=/opt/artifacts/cache npm_config_update_notifier=false CI=true
+ENV PATH=/opt/artifacts/bin:$PATH \
+    npm_config_cache=/opt/artifacts/cache npm_config_userconfig=/opt/artifacts/npmrc npm_config_update_notifier=false CI=true
 COPY artifacts /opt/artifacts/
 WORKDIR /srv/app
 {install}
@@ -21,7 +22,7 @@ RUN PYTHONPATH="$(ls wheels/pip-*.whl)" PIP_ROOT_USER_ACTION=ignore python3 -m p
     && chmod -R u=rwX,go=rX /srv/packages
 
 FROM ${BASE_IMAGE}
-ENV PYTHONPATH=/srv/packages PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 SITE=/srv/site HOME=/tmp
+ENV PYTHONPATH=/srv/packages PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PORT=8080 SITE=/srv/site HOME=/tmp
 USER 10001:10001
 WORKDIR /srv
 EXPOSE {port}

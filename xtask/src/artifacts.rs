@@ -1,0 +1,231 @@
+//! What an image build needs and a package registry has: Node's own programs with a cache of locked packages, or programs that this
+//! machine's compiler makes. The build itself has no network.
+//!
+//! `prepare` fills a folder that the build's context holds as `artifacts/`, as the Dockerfiles of `scaffold/` copy it:
+//! - Node.js: `bin/` with `node` and the package manager, its package in `lib/`, and `cache/` (npm), `store/` (pnpm) or `mirror/` (yarn);
+//!   `package-lock.json` where the application has no lock.
+//! - Go and Rust: `bin/` with the programs.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use xshell::cmd;
+
+use crate::{
+    errors::Problem,
+    graph::TaskId,
+    recognise::{Recognised, ServiceKind, Stack},
+    tool::{self, BUILD_LIMIT, Tools},
+};
+
+/// The folder's name in the context.
+pub const FOLDER: &str = "artifacts";
+
+/// Where the application asks for no version of Node.js: the line with long support, by its npm package of prebuilt binaries.
+const NODE: &str = "24.9.0";
+/// npm 11 is the line that Node.js 24 brings.
+const NPM: &str = "11.6.0";
+const PNPM: &str = "10.18.0";
+const YARN: &str = "1.22.22";
+
+/// Whether builds of this stack need the folder.
+pub fn are_needed(stack: Stack) -> bool {
+    matches!(stack, Stack::Node | Stack::Go | Stack::Rust)
+}
+
+/// Fills `into`, which is made anew, for the application in `app`.
+pub fn prepare(tools: &Tools, task: TaskId, found: &Recognised, app: &Path, into: &Path) -> Result<()> {
+    if into.exists() {
+        fs::remove_dir_all(into).with_context(|| format!("remove {}", into.display()))?;
+    }
+    fs::create_dir_all(into.join("bin")).with_context(|| format!("make {}", into.display()))?;
+    match found.stack {
+        Stack::Node => node(tools, task, found, app, into),
+        Stack::Go => go(tools, task, found, app, into),
+        Stack::Rust => rust(tools, task, found, app, into),
+        Stack::Python | Stack::Site | Stack::Dockerfile => Ok(()),
+    }
+}
+
+/// A program that the machine must have, with the command that brings it.
+fn need(program: &str, why: &str, hint: &str) -> Result<()> {
+    if tool::find(program).is_some() {
+        return Ok(());
+    }
+    Err(Problem::requirement(format!("{why} needs `{program}`, which is not on this machine")).hint(hint).into())
+}
+
+fn node(tools: &Tools, task: TaskId, found: &Recognised, app: &Path, into: &Path) -> Result<()> {
+    need("npm", "an application of Node.js", "install it, on Debian with: sudo apt-get install --no-install-recommends npm")?;
+    let machine = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
+    let version = found.language.clone().unwrap_or_else(|| NODE.to_owned());
+    let node = fetch(tools, task, app, &format!("node-linux-{machine}@{version}"), &into.join("lib/node"))?;
+    fs::rename(node.join("bin/node"), into.join("bin/node")).context("take the program node out of its package")?;
+    fs::remove_dir_all(&node).context("remove what the program node does not need")?;
+    // Only what decides about the packages goes to the package manager: nothing of the application runs on this machine.
+    let lone = tempfile::tempdir().context("make a folder for the package manager")?;
+    for name in [
+        "package.json",
+        "package-lock.json",
+        "npm-shrinkwrap.json",
+        "pnpm-lock.yaml",
+        "pnpm-workspace.yaml",
+        "yarn.lock",
+        ".npmrc",
+        ".yarnrc",
+    ] {
+        if app.join(name).is_file() {
+            fs::copy(app.join(name), lone.path().join(name)).with_context(|| format!("copy {name}"))?;
+        }
+    }
+    let sh = tools.shell(lone.path())?;
+    let packages = found.packages.as_ref();
+    let program = into.join("bin/node");
+    match packages.map_or("npm", |it| it.manager.as_str()) {
+        "pnpm" => {
+            let pnpm = manager(tools, task, app, into, "pnpm", PNPM, "bin/pnpm.cjs")?;
+            let store = into.join("store");
+            tools.run_watched(task, cmd!(sh, "{program} {pnpm} fetch --store-dir {store}").env("CI", "true"), BUILD_LIMIT, |_| ())
+        }
+        "yarn" => {
+            let yarn = manager(tools, task, app, into, "yarn", YARN, "bin/yarn.js")?;
+            let mirror = into.join("mirror");
+            let command = cmd!(sh, "{program} {yarn} install --frozen-lockfile --ignore-scripts --ignore-engines --non-interactive");
+            tools.run_watched(task, command.env("YARN_YARN_OFFLINE_MIRROR", mirror), BUILD_LIMIT, |_| ())
+        }
+        _ => {
+            let npm = manager(tools, task, app, into, "npm", NPM, "bin/npm-cli.js")?;
+            let cache = into.join("cache");
+            let flags = ["--ignore-scripts", "--no-audit", "--no-fund", "--cache"];
+            if packages.is_none_or(|it| it.lock.is_none()) {
+                let lock = cmd!(sh, "{program} {npm} install --package-lock-only {flags...} {cache}");
+                tools.run_watched(task, lock, BUILD_LIMIT, |_| ())?;
+                fs::copy(lone.path().join("package-lock.json"), into.join("package-lock.json")).context("keep the lock")?;
+            }
+            tools.run_watched(task, cmd!(sh, "{program} {npm} ci {flags...} {cache}"), BUILD_LIMIT, |_| ())?;
+            let settings = tools.read(task, cmd!(sh, "{program} {npm} config list --json")).context("read npm's settings")?;
+            fs::write(into.join("npmrc"), registries(&settings)).context("write npm's registries")
+        }
+    }
+}
+
+/// Which registries npm was told, and nothing else of its settings: answers are found in the cache by the address that they came from. What
+/// an address says of a user stays behind.
+fn registries(settings: &str) -> String {
+    let all: serde_json::Map<String, serde_json::Value> = serde_json::from_str(settings).unwrap_or_default();
+    let mut out = String::new();
+    for (name, value) in all.iter().filter(|(name, _)| *name == "registry" || name.starts_with('@') && name.ends_with(":registry")) {
+        let address = value.as_str().unwrap_or_default();
+        let (scheme, rest) = address.split_once("://").unwrap_or(("https", address));
+        let place = rest.split_once('/').map_or((rest, ""), |it| it);
+        let host = place.0.rsplit('@').next().unwrap_or_default();
+        out.push_str(&format!("{name}={scheme}://{host}/{}\n", place.1));
+    }
+    out
+}
+
+/// A package of npm's registry, unpacked, by the user's own npm and its settings.
+fn fetch(tools: &Tools, task: TaskId, app: &Path, spec: &str, to: &Path) -> Result<PathBuf> {
+    let dir = tempfile::tempdir().context("make a folder for a package")?;
+    let npmrc = app.join(".npmrc");
+    if npmrc.is_file() {
+        fs::copy(&npmrc, dir.path().join(".npmrc")).context("copy .npmrc")?;
+    }
+    let sh = tools.shell(dir.path())?;
+    tools.run_watched(task, cmd!(sh, "npm pack --silent {spec}"), BUILD_LIMIT, |_| ()).with_context(|| format!("fetch {spec}"))?;
+    let archives = fs::read_dir(dir.path()).context("look for the package")?.flatten().map(|it| it.path());
+    let archive = archives
+        .into_iter()
+        .find(|it| it.extension().is_some_and(|it| it == "tgz"))
+        .with_context(|| format!("npm fetched nothing for {spec}"))?;
+    let file = fs::File::open(&archive).with_context(|| format!("read {}", archive.display()))?;
+    let unpacked = dir.path().join("unpacked");
+    tar::Archive::new(flate2::read::GzDecoder::new(file)).unpack(&unpacked).with_context(|| format!("unpack {spec}"))?;
+    fs::create_dir_all(to.parent().unwrap_or(to)).with_context(|| format!("make {}", to.display()))?;
+    copy_tree(&unpacked.join("package"), to)?;
+    Ok(to.to_owned())
+}
+
+/// The package manager's package, and a program of its name that runs it.
+fn manager(tools: &Tools, task: TaskId, app: &Path, into: &Path, name: &str, version: &str, file: &str) -> Result<PathBuf> {
+    let package = fetch(tools, task, app, &format!("{name}@{version}"), &into.join("lib").join(name))?;
+    let program = into.join("bin").join(name);
+    let text = format!("#!/bin/sh\nexec node /opt/{FOLDER}/lib/{name}/{file} \"$@\"\n");
+    fs::write(&program, text).with_context(|| format!("write {}", program.display()))?;
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).with_context(|| format!("write {}", program.display()))?;
+    Ok(package.join(file))
+}
+
+fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    for entry in walkdir::WalkDir::new(from) {
+        let entry = entry.with_context(|| format!("read {}", from.display()))?;
+        let target = to.join(entry.path().strip_prefix(from)?);
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(&target).with_context(|| format!("make {}", target.display()))?;
+        } else if entry.file_type().is_file() {
+            fs::copy(entry.path(), &target).with_context(|| format!("write {}", target.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Programs beside the server that services of the same module are.
+fn beside(found: &Recognised) -> impl Iterator<Item = &str> {
+    found.services.iter().filter(|it| matches!(it.kind, ServiceKind::Process(_))).map(|it| it.name.as_str())
+}
+
+fn go(tools: &Tools, task: TaskId, found: &Recognised, app: &Path, into: &Path) -> Result<()> {
+    need("go", "an application of Go", "install it: https://go.dev/doc/install")?;
+    let sh = tools.shell(app)?;
+    let target = found.target.clone().unwrap_or_else(|| ".".to_owned());
+    let name = found.start.as_ref().map(ToString::to_string).and_then(|it| it.split(' ').next()?.rsplit('/').next().map(str::to_owned));
+    let mut programs = vec![(target.clone(), name.unwrap_or_else(|| "app".to_owned()))];
+    for service in beside(found) {
+        let folder = target.rsplit_once('/').map_or(".", |it| it.0);
+        if app.join(folder).join(service).is_dir() {
+            programs.push((format!("{folder}/{service}"), service.to_owned()));
+        }
+    }
+    for (package, name) in programs {
+        let out = into.join("bin").join(name);
+        // Static, so that it runs in an empty image; times of the world are in it.
+        let flags = ["-trimpath", "-buildvcs=false", "-tags=timetzdata", "-ldflags=-s -w"];
+        let command = cmd!(sh, "go build {flags...} -o {out} {package}").env("CGO_ENABLED", "0").env("GOOS", "linux");
+        tools.run_watched(task, command, BUILD_LIMIT, |_| ()).with_context(|| format!("compile {package}"))?;
+    }
+    Ok(())
+}
+
+fn rust(tools: &Tools, task: TaskId, found: &Recognised, app: &Path, into: &Path) -> Result<()> {
+    need("cargo", "an application of Rust", "install it: https://rustup.rs")?;
+    let sh = tools.shell(app)?;
+    let (package, program) = found.target.as_deref().and_then(|it| it.split_once('/')).context("the program to build is not known")?;
+    let triple = if cfg!(target_arch = "aarch64") { "aarch64-unknown-linux-gnu" } else { "x86_64-unknown-linux-gnu" };
+    // Not below the staged source, which is made anew: what is compiled already stays compiled.
+    let made = into.with_file_name("cargo");
+    let locked: &[&str] = if app.join("Cargo.lock").is_file() { &["--locked"] } else { &[] };
+    // With the C library in it, the program needs none of the image's, which may be older. A target is named so that this does not
+    // hold for build scripts and macros.
+    let flags = format!("{} -C target-feature=+crt-static", std::env::var("RUSTFLAGS").unwrap_or_default());
+    let command = cmd!(sh, "cargo build --release {locked...} --target {triple} --target-dir {made} --package {package} --bin {program}");
+    tools.run_watched(task, command.env("RUSTFLAGS", flags.trim()), BUILD_LIMIT, |_| ()).with_context(|| format!("compile {program}"))?;
+    let built = made.join(triple).join("release").join(program);
+    fs::copy(&built, into.join("bin").join(program)).with_context(|| format!("take {}", built.display()))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_places_of_registries_leave_npms_settings() {
+        let settings = r#"{"registry": "https://me:secret@mirror.example.com/npm/", "@team:registry": "http://team.example.com/", "//mirror.example.com/:_authToken": "(protected)", "cache": "/root"}"#;
+        assert_eq!(registries(settings), "registry=https://mirror.example.com/npm/\n@team:registry=http://team.example.com/\n");
+        assert_eq!(registries("no JSON"), "");
+    }
+}
