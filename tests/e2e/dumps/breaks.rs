@@ -70,7 +70,7 @@ pub(crate) fn everywhere(bench: &Bench) {
             let mut child = bench.start(&["db", "restore", "--yes", &text(&good)]);
             // No query could tell: a new connection reads the list of databases, and waits behind the exchange.
             let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-            assert!(lines.any(|it| it.contains("waiting up to 30 s for psql of postgres")), "it ended without a wait");
+            assert!(lines.any(|it| it.contains("held by psql of postgres")), "it ended without a wait");
             ended_by(bench, child, Signal::TERM);
         });
         same(&before, &facts(bench));

@@ -9,9 +9,9 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use crate::{
-    called,
     errors::{Code, Problem},
     flags::Init,
+    invocation,
     recognise::{self, Recognised, Stack},
     scaffold::{self, Planned},
 };
@@ -34,7 +34,7 @@ pub(crate) fn run(flags: &Init, project: Option<&Path>, dry_run: bool) -> Result
     out.push_str(if dry_run { "\nWould be written:\n" } else { "\nWritten:\n" });
     planned.iter().for_each(|it| out.push_str(&format!("  {}\n", it.path)));
     if !dry_run {
-        out.push_str(&format!("\nNext: {} create\n", called::program()));
+        out.push_str(&format!("\nNext: {} create\n", invocation::program()));
     }
     print(&out)
 }
@@ -120,7 +120,7 @@ fn refuse_present(folder: &Path, planned: &[Planned]) -> Result<()> {
         return Ok(());
     }
     let what = format!("these are there already, and nothing was written:\n{}", present.join("\n"));
-    let hint = format!("move them away, or look at what would be written with {} init --explain", called::program());
+    let hint = format!("move them away, or look at what would be written with {} init --explain", invocation::program());
     Err(Problem::new(what).code(Code::WouldOverwrite).hint(hint).into())
 }
 

@@ -56,7 +56,6 @@ pub fn restore(env: &Env, task: TaskId, cluster: &Cluster, database: &ObjectId, 
 
 fn exchange(env: &Env, task: TaskId, scratch: &Scratch<'_>) -> Result<()> {
     let began = Instant::now();
-    let mut told = false;
     loop {
         let error = match scratch.exchange() {
             Ok(ended) => {
