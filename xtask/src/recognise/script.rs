@@ -17,11 +17,13 @@ pub(super) fn is_made(file: &str) -> bool {
 
 fn sources(tree: &Tree) -> impl Iterator<Item = &str> {
     let endings = [".js", ".mjs", ".cjs", ".ts", ".mts", ".jsx", ".tsx"];
-    // What was built says something where nothing else is there.
-    let has_source = tree
-        .files()
-        .iter()
-        .any(|it| endings.iter().any(|end| it.ends_with(end)) && !is_made(it) && it.contains('/') && !it.ends_with(".d.ts"));
+    // What was built says something where what it is made from is not there: in a published package.
+    let is_source = |it: &String| {
+        let is_home =
+            ["src/", "server/", "app/", "lib/"].iter().any(|home| it.starts_with(home)) || !it.contains('/') && !it.contains(".config.");
+        is_home && endings.iter().any(|end| it.ends_with(end)) && !it.ends_with(".d.ts")
+    };
+    let has_source = tree.files().iter().any(is_source);
     let all = tree.files().iter().map(String::as_str);
     all.filter(move |it| {
         let is_product = it.starts_with("public/") || it.ends_with(".min.js") || has_source && is_made(it);

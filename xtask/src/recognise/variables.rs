@@ -72,8 +72,8 @@ pub(super) fn part_of(name: &str) -> Option<Part> {
     if words.iter().any(|it| ["TEST", "TESTING", "MYSQL", "MONGO", "MONGODB", "REDIS", "SQLITE", "REPLICA"].contains(it)) {
         return None;
     }
-    let before = &words[..words.len() - 1];
-    let is_database = before.iter().any(|it| DATABASE.contains(it));
+    // The word before: DB_ROOT_PASSWORD and DATABASE_APPLICATION_NAME are of something else.
+    let is_database = words.iter().rev().nth(1).is_some_and(|it| DATABASE.contains(it));
     match last {
         "URL" | "URI" | "DSN" if is_database => Some(Part::Url),
         _ if !is_database => None,
@@ -201,6 +201,8 @@ mod tests {
             ("REDIS_URL", None),
             ("MYSQL_DB_HOST", None),
             ("EMAIL_HOST", None),
+            ("DB_ROOT_PASSWORD", None),
+            ("DATABASE_APPLICATION_NAME", None),
             ("DB", None),
             ("", None),
         ] {
