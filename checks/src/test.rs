@@ -41,7 +41,8 @@ pub(crate) fn run(env: &Env) -> Result<()> {
     check(
         "end to end",
         setup::ensure(env, TaskId::Engine, &NEEDS, "the end-to-end test")
-            .and_then(|()| attached(cmd!(sh, "cargo test --package xtask --test e2e -- --nocapture --test-threads=1"))),
+            .and_then(|()| attached(cmd!(sh, "cargo test --package xtask --test e2e -- --nocapture --test-threads=1")))
+            .and_then(|()| attached(cmd!(sh, "cargo test --package xtask --test applications -- --nocapture --test-threads=1"))),
     );
     // After the clusters, since these download and compile Go's modules.
     headline("the node's own programs");
