@@ -105,7 +105,7 @@ fn uninstalling_leaves_nothing_but_what_is_not_ours() {
     checkout.run(&["install", "--uninstall"]).ends_with(0);
     // Another program with that name.
     checkout.write("home/.cargo/bin/pocdeploy", "#!/bin/sh\n");
-    checkout.run(&["install"]).ends_with(1).says("another program of that name");
+    checkout.run(&["install"]).ends_with(1).says("is another program with this name");
     assert_eq!(fs::read_to_string(program).unwrap(), "#!/bin/sh\n");
 }
 
@@ -122,9 +122,7 @@ fn eject_passes_over_the_pins_that_are_generated() {
         if let Some(own) = own {
             elsewhere.write("build/requirements.txt", own);
         }
-        run(&elsewhere, &program, &["eject"])
-            .ends_with(0)
-            .says("passed over: build/requirements.txt, which `pocdeploy requirements` writes");
+        run(&elsewhere, &program, &["eject"]).ends_with(0).says("skipped: build/requirements.txt, which `pocdeploy requirements` writes");
         let left = fs::read_to_string(elsewhere.root.join("build/requirements.txt")).ok();
         assert_eq!(left.as_deref(), own);
     }

@@ -94,7 +94,7 @@ fn a_wait_is_an_event_with_what_is_waited_for_what_was_seen_for_how_long_and_the
     let world = World::new();
     world.cluster.page(503);
     // The page never answers; the limit of the whole run ends the wait.
-    let ran = world.run(&["create", "--yes", "--events", "--timeout", "5s"]);
+    let ran = world.run(&["create", "--yes", "--events", "--timeout", "12s"]);
     ran.ends_with(6);
     let events: Vec<Value> = ran.stdout.lines().map(|it| serde_json::from_str(it).unwrap()).collect();
     let of_page: Vec<&Value> =
@@ -110,7 +110,7 @@ fn a_wait_is_an_event_with_what_is_waited_for_what_was_seen_for_how_long_and_the
     // The error of an interrupted wait also names its subject and the last state.
     let error = events.iter().find(|it| it["event"] == "run-ended").unwrap()["error"].to_string();
     assert!(error.contains("waiting for pod polls-frontend-") && error.contains("last seen: status 503"), "{error}");
-    let page = world.run(&["create", "--yes", "--output", "json", "--timeout", "5s"]);
+    let page = world.run(&["create", "--yes", "--output", "json", "--timeout", "12s"]);
     let page: Value = serde_json::from_str(&page.stdout).unwrap();
     let waits: Vec<&Value> = page["tasks"].as_array().unwrap().iter().flat_map(|it| it["waits"].as_array().unwrap()).collect();
     assert!(waits.iter().any(|it| it["seen"] == "status 503" && it["limit"] == 15), "{page:#}");

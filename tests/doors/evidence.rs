@@ -100,7 +100,7 @@ fn commands_that_look_inside_work_on_what_answers() {
     kubectl.ends_with(0).says("cluster doors is not finished");
     assert_eq!(kubectl.stdout, "pods by the node's kubectl\n");
     let psql = world.run(&["psql"]);
-    psql.ends_with(5).says("error[E0304]").says("`cargo xtask shell node` opens a shell in it");
+    psql.ends_with(5).says("error[E0304]").says("open a shell in it: cargo xtask shell node");
     let status = world.run(&["status"]);
     status.ends_with(0);
     assert!(status.stdout.contains("is not finished") && status.stdout.contains("logs node"), "{}", status.stdout);

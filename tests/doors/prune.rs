@@ -37,7 +37,7 @@ fn what_leaves_the_manifests_goes_with_the_next_update_and_data_stays() {
     world
         .run(&["update"])
         .ends_with(0)
-        .says("removed, since revision 2 does not have it:")
+        .says("deleted, since revision 2 does not have it:")
         .says("  CronJob nightly in polls")
         .says("PersistentVolumeClaim media in polls: cargo xtask kubectl delete -n polls persistentvolumeclaim media");
     assert!(!is_there("CronJob", "nightly") && !is_there("Deployment", "worker") && !is_there("Secret", "mail"));

@@ -49,7 +49,7 @@ fn a_service_runs_the_image_of_another_with_its_own_number_of_pods() {
 fn what_a_service_lacks_or_has_twice_is_refused_before_anything_is_made() {
     let worker = "[services.worker]\nuses = \"frontend\"\n";
     let world = with_worker(worker, "");
-    world.run(&["create", "--yes"]).ends_with(3).says("services.worker has no manifests: there is no folder deploy/worker");
+    world.run(&["create", "--yes"]).ends_with(3).says("services.worker has neither a command nor a workload in deploy/worker");
     let twin = WORKER.replace("name: worker}\nspec", "name: polls-frontend}\nspec");
     let world = with_worker(worker, &twin);
     world.run(&["create", "--yes"]).ends_with(3).says("a duplicate object").says("deploy/worker/all.yaml");

@@ -78,7 +78,7 @@ fn changes_reach_a_running_instance_and_broken_ones_do_not() {
     });
 
     bench.step("rollback puts the version before back, and the history tells it all", || {
-        bench.run(&["rollback"]).ends_with(0).says("the database stays as it is");
+        bench.run(&["rollback"]).ends_with(0).says("the database does not change");
         web::wait_for(&url, &format!("update-{}", UPDATES - 2), Instant::now(), Duration::from_secs(20));
         let history = bench.run(&["history", "--output", "json"]);
         let history: serde_json::Value = serde_json::from_str(&history.stdout).unwrap();
@@ -122,7 +122,7 @@ fn changes_reach_a_running_instance_and_broken_ones_do_not() {
         let cut = path.with_extension("cut");
         let bytes = fs::read(&path).unwrap();
         fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
-        bench.run(&["db", "restore", "--yes", cut.to_str().unwrap()]).ends_with(2).says("it is cut short");
+        bench.run(&["db", "restore", "--yes", cut.to_str().unwrap()]).ends_with(2).says("is truncated");
         assert_eq!(bench.votes_by_sql(), 21);
         bench.sql("UPDATE polls_choice SET votes = 0");
         bench.run(&["db", "restore", "--yes", path.to_str().unwrap()]).ends_with(0).says("and the page answers");
@@ -136,11 +136,11 @@ fn changes_reach_a_running_instance_and_broken_ones_do_not() {
         bench.run(&["delete", "--yes"]).ends_with(0);
         let created = bench.run(&["create", "--yes", "--restore", snapshot.to_str().unwrap()]);
         // A new cluster has the application's own user only.
-        created.ends_with(0).says("the snapshot names roles that were not here: made");
+        created.ends_with(0).says("created the roles that the snapshot needs");
         assert_eq!(bench.sql("SELECT tableowner FROM pg_tables WHERE tablename = 'odd'").trim(), "dump \"odd");
         assert_eq!(bench.votes_by_sql(), 21);
         web::get(created.stdout.trim_end()).unwrap();
-        bench.run(&["create", "--yes", "--restore", snapshot.to_str().unwrap()]).ends_with(2).says("is there already");
+        bench.run(&["create", "--yes", "--restore", snapshot.to_str().unwrap()]).ends_with(2).says("exists already");
         bench.run(&["delete", "--yes"]).ends_with(0);
         assert_eq!(bench.traces(), Vec::<String>::new());
     });

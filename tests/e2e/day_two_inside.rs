@@ -71,8 +71,8 @@ fn unwell_database(bench: &Bench) {
         bench.kubectl(&format!("patch {cluster} --type merge -p {patch}"));
     };
     parameter("\"banana\"");
-    until(bench, |ran| ran.code == 5 && ran.stdout.contains("work_mem = banana is not in force"));
-    bench.run(&["create", "--yes"]).ends_with(1).says("work_mem = banana is not in force");
+    until(bench, |ran| ran.code == 5 && ran.stdout.contains("work_mem = banana is not in effect"));
+    bench.run(&["create", "--yes"]).ends_with(1).says("work_mem = banana is not in effect");
     parameter("null");
     until_healthy(bench);
     bench.kubectl(&format!("annotate {cluster} cnpg.io/fencedInstances=[\"polls-db-1\"]"));

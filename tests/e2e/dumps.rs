@@ -22,7 +22,7 @@ pub(crate) fn round_trip(bench: &Bench) -> PathBuf {
         assert!(before.contains(part), "no {part:?} in\n{before}");
     }
     let taken = bench.run(&["db", "snapshot"]);
-    taken.ends_with(0).says("proven by a restore into a scratch database");
+    taken.ends_with(0).says("checked by a restore into a scratch database");
     let snapshot = PathBuf::from(taken.stdout.trim_end());
     same(&before, &facts(bench));
 

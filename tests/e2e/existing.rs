@@ -22,7 +22,7 @@ pub(crate) fn another_project_deploys_to_a_cluster_that_is_there(owner: &Bench, 
     // One pod, since the node has no room for more pods during a rollout.
     let before = owner.world();
     let url = guest.step("nothing is made there without consent", || {
-        guest.run(&["create"]).ends_with(4).says("makes namespace guest, uses CloudNativePG");
+        guest.run(&["create"]).ends_with(4).says("creates namespace guest, uses CloudNativePG");
         assert!(owner.kubectl_fails("get namespace guest").contains("not found"));
         let created = guest.run(&["create", "--yes"]);
         created.ends_with(0);

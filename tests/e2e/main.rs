@@ -27,7 +27,7 @@ fn from_nothing_to_a_vote_and_back_to_nothing() {
     let foreign = bench.foreign_settings();
     bench.step("a foreign cluster of the same name is left alone", || {
         bench.start_foreign_node();
-        bench.run(&["create", "--yes"]).ends_with(1).says("did not create; it is left alone");
+        bench.run(&["create", "--yes"]).ends_with(1).says("did not create; it was not changed");
         bench.run(&["delete", "--yes"]).ends_with(0).says("is not this tool's: left alone");
         assert!(bench.node_exists(), "the foreign container is gone");
         bench.remove_foreign_node();

@@ -37,7 +37,7 @@ pub fn are_needed(stack: Stack) -> bool {
     matches!(stack, Stack::Node | Stack::Go | Stack::Rust)
 }
 
-/// Fills `into`, which is made anew, for the application in `app`.
+/// Fills `into`, which is emptied first, for the application in `app`.
 pub fn prepare(tools: &Tools, task: TaskId, found: &Recognised, app: &Path, into: &Path) -> Result<()> {
     if into.exists() {
         fs::remove_dir_all(into).with_context(|| format!("remove {}", into.display()))?;
@@ -205,7 +205,7 @@ fn rust(tools: &Tools, task: TaskId, found: &Recognised, app: &Path, into: &Path
     let sh = tools.shell(app)?;
     let (package, program) = found.target.as_deref().and_then(|it| it.split_once('/')).context("the program to build is not known")?;
     let triple = if cfg!(target_arch = "aarch64") { "aarch64-unknown-linux-gnu" } else { "x86_64-unknown-linux-gnu" };
-    // Not below the staged source, which is made anew: what is compiled already stays compiled.
+    // Not below the staged source, which is replaced: what is compiled already stays compiled.
     let made = into.with_file_name("cargo");
     let locked: &[&str] = if app.join("Cargo.lock").is_file() { &["--locked"] } else { &[] };
     // With the C library in it, the program needs none of the image's, which may be older. A target is named so that this does not

@@ -127,25 +127,28 @@ impl Cluster {
     /// yet", since API servers restart.
     pub fn wait_for(&self, env: &Env, task: TaskId, wait: &Wait<'_>, look: impl Fn() -> Result<Verdict>) -> Result<()> {
         let began = Instant::now();
+        let mut seen = "nothing yet".to_owned();
         loop {
-            env.task_progress.check(task).with_context(|| format!("waiting for {}", wait.what))?;
-            let last = match look() {
+            let waiting = || format!("waiting for {}; last seen: {seen}", wait.what);
+            env.task_progress.check(task).with_context(waiting)?;
+            seen = match look() {
                 Ok(Verdict::Yes) => return Ok(()),
                 Ok(Verdict::NotYet(why)) => why,
                 Ok(Verdict::Never(why)) => {
                     return Err(Problem::new(format!("{}: {why}", wait.what)).code(Code::NeverReady).hint(&wait.hint).into());
                 }
                 Err(error) => {
-                    self.interrupt.check().with_context(|| format!("waiting for {}", wait.what))?;
+                    // A signal also ends the call: its error says nothing about the cluster.
+                    self.interrupt.check().with_context(waiting)?;
                     format!("{error:#}")
                 }
             };
-            let waiting = Waiting::new(wait.what, &last, began.elapsed(), wait.limit);
+            let waiting = Waiting::new(wait.what, &seen, began.elapsed(), wait.limit);
             if began.elapsed() > wait.limit {
                 return Err(Problem::timed_out(waiting.timed_out()).hint(&wait.hint).into());
             }
             env.waiting(task, waiting);
-            self.interrupt.sleep(wait.pause).with_context(|| format!("waiting for {}; last seen: {last}", wait.what))?;
+            self.interrupt.sleep(wait.pause).with_context(|| format!("waiting for {}; last seen: {seen}", wait.what))?;
         }
     }
 

@@ -93,7 +93,7 @@ fn choose(python: &Python<'_>, base: &str, path: &str, facts: &Facts, has_manage
         Some((python.module_of(file).0, file.to_owned(), 0))
     };
     let (mut module, of, line) = found.or_else(by_names)?;
-    out.signal(&of, line, format!("names the settings {module}"), "the deployment stands on them");
+    out.signal(&of, line, format!("names the settings {module}"), "the deployment imports them");
     let (package, last) = module.rsplit_once('.').map_or(("", module.as_str()), |(a, b)| (a, b));
     if ["dev", "development", "local", "debug", "base", "common"].contains(&last) {
         let mut beside = ["production", "prod", "deploy", "deployment", "live"].iter().map(|it| format!("{package}.{it}"));

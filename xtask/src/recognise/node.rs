@@ -11,7 +11,7 @@ use crate::recognise::{
 /// Where most of Node's frameworks listen by habit.
 pub(super) const PORT: u16 = 3000;
 
-/// Frameworks that serve requests, the more special first: Nest stands on Express.
+/// Frameworks that serve requests, the more special first: Nest uses Express.
 const SERVERS: [(&str, Framework); 6] = [
     ("next", Framework::Next),
     ("@nestjs/core", Framework::Nest),

@@ -17,7 +17,7 @@ pub(super) fn is_made(file: &str) -> bool {
 
 fn sources(tree: &Tree) -> impl Iterator<Item = &str> {
     let endings = [".js", ".mjs", ".cjs", ".ts", ".mts", ".jsx", ".tsx"];
-    // What was built says something where what it is made from is not there: in a published package.
+    // Built files count only where their sources are missing, as in a published package.
     let is_source = |it: &String| {
         let is_home =
             ["src/", "server/", "app/", "lib/"].iter().any(|home| it.starts_with(home)) || !it.contains('/') && !it.contains(".config.");

@@ -152,7 +152,7 @@ fn hosts(settings: &Settings, out: &mut Recognised) -> bool {
         out.signal(file, line, "every host is answered", "nothing is set");
         return false;
     }
-    out.signal(file, line, "the hosts stand in the source", "a patch reads them from the environment");
+    out.signal(file, line, "the hosts are written in the source", "a patch reads them from the environment");
     out.hosts = Hosts::Fixed { file: file.to_owned(), line };
     true
 }
@@ -164,7 +164,7 @@ fn secret(settings: &Settings, out: &mut Recognised) -> bool {
         out.secret_key = Some((*name).to_owned());
         return false;
     }
-    out.signal(file, line, "the secret key stands in the source", "a patch reads it from the environment");
+    out.signal(file, line, "the secret key is written in the source", "a patch reads it from the environment");
     true
 }
 

@@ -119,7 +119,7 @@ impl Tree {
         self.files.iter().map(String::as_str).filter(move |it| it.ends_with(ending) && !is_aside(it))
     }
 
-    /// The text of a file; nothing where it is not there, too large, or no text.
+    /// The text of a file; nothing if it is missing, too large, or not text.
     pub(super) fn text(&self, path: &str) -> Option<String> {
         if let Some(known) = self.texts.borrow().get(path) {
             return known.clone();

@@ -78,7 +78,7 @@ impl Command {
         Command::Words(words.iter().map(|it| (*it).to_owned()).collect())
     }
 
-    /// A line that somebody wrote for a shell: without a shell where it needs none.
+    /// A line that the user wrote for a shell: without a shell where it needs none.
     pub(super) fn line(line: &str) -> Command {
         let needs_shell = line.contains(['$', '|', '&', ';', '<', '>', '*', '`', '(', '"', '\'', '\\', '~', '#']);
         // A first word such as `A=1` sets a variable.
@@ -131,7 +131,7 @@ pub enum Hosts {
 /// Static and uploaded files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Files {
-    /// Who serves static files in a deployment, where the framework needs somebody for it.
+    /// Who serves static files in a deployment, if the framework needs a server for them.
     pub served_by: Option<String>,
     /// A step of the build collects them.
     pub is_collected: bool,
@@ -190,7 +190,7 @@ pub struct Missing {
 /// A change of the source that the deployment needs, made as a patch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A settings module of Django that stands on the application's own.
+    /// A settings module of Django that imports the application's own.
     DjangoSettings(DjangoSettings),
     /// A constant becomes what a variable says, with the constant as its default.
     FromVariable { file: String, span: Span, variable: String, is_imported: bool, import_after: usize },

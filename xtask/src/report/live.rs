@@ -271,8 +271,8 @@ mod tests {
                   20.10)
                 + patch ran in 0.4 s: patch 0002
                   changed
-                  the staged application is as it was
-                  made (31 files)
+                  the patched application is unchanged
+                  (31 files)
                 + base-image ran in 4.6 s: not done yet
                   python:3.12.3 is in the engine (120
                   MB)
@@ -295,8 +295,8 @@ mod tests {
                   20.10)
                 + patch ran in 0.4 s: patch 0002
                   changed
-                  the staged application is as it was
-                  made (31 files)
+                  the patched application is unchanged
+                  (31 files)
                 + base-image ran in 4.6 s: not done yet
                   python:3.12.3 is in the engine (120
                   MB)

@@ -56,7 +56,7 @@ impl Target {
         let libc = images.last().map_or(UNNAMED, |it| libc(&it.reference));
         let mut named: Vec<&str> = images.iter().map(|it| it.reference.as_str()).collect();
         named.dedup();
-        let doubt = (!named.is_empty()).then(|| format!("{} does not tell its Python by its name", named.join(", ")));
+        let doubt = (!named.is_empty()).then(|| format!("{} has no Python version in its name", named.join(", ")));
         Target { python: python.to_owned(), libc, arch, doubt }
     }
 

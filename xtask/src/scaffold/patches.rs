@@ -63,7 +63,7 @@ fn read(folder: &Path, file: &str) -> Result<String> {
     regular::read_to_string(&path).with_context(|| format!("read {}", path.display()))
 }
 
-/// Pages from a folder: WhiteNoise alone, and 404 for what is not there.
+/// Pages from a folder: WhiteNoise alone, and 404 for missing files.
 const SITE: &str = r#""""Serves the folder that SITE names."""
 
 import os
@@ -79,7 +79,7 @@ def not_found(environ, start_response):
 application = WhiteNoise(not_found, root=os.environ["SITE"], index_file=True)
 "#;
 
-/// A settings module that stands on the application's own.
+/// A settings module that imports the application's own.
 fn django(it: &DjangoSettings) -> String {
     let mut out = format!(
         "\"\"\"Settings of the deployment: {}, with what the platform gives in place of what stands there.\"\"\"\n\nimport os\n\n",
@@ -146,7 +146,7 @@ fn from_variable(text: &str, span: (usize, usize, usize, usize), variable: &str,
     out
 }
 
-/// `import os` where it may stand, if it is not there.
+/// `import os` at a place where it is allowed, if it is missing.
 fn import(text: &str, is_imported: bool, after: usize) -> Option<Edit> {
     let at = after.min(text.lines().count());
     let mut lines = vec!["import os".to_owned()];

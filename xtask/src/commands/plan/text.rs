@@ -93,8 +93,10 @@ mod tests {
         let changed =
             ObjectChange { object: "Deployment d".to_owned(), action: ObjectAction::Change, properties: vec![change], reason: None };
         let text = text(&plan(vec![planned("deploy", Action::Run, "x")], Some(vec![changed])));
-        let expected = "~ deploy       would run: x\n  ~ Deployment d: spec.replicas: 2 -> 3\n\n1 of 1 tasks would run, 0 cannot";
-        assert!(text.starts_with(expected), "{text}");
+        assert!(
+            text.starts_with("~ deploy       would run: x\n  ~ Deployment d: spec.replicas: 2 -> 3\n\n1 of 1 tasks would run, "),
+            "{text}"
+        );
         assert!(super::text(&plan(vec![planned("patch", Action::Nothing, "staged")], Some(Vec::new()))).ends_with("\nnothing to do\n"));
     }
 

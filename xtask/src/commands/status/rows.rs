@@ -88,7 +88,7 @@ impl Looks {
 }
 
 fn nothing(env: &Env, why: &str) -> Row {
-    Row::new("cluster", false, invocation::reworded(&format!("{why}; `{} create` brings it up", env.tool())), json!({ "state": why }))
+    Row::new("cluster", false, invocation::reworded(&format!("{why}; `{} create` starts it", env.tool())), json!({ "state": why }))
 }
 
 /// The rows of a cluster whose node runs without an API server.
