@@ -23,8 +23,14 @@ fn init(dir: &tempfile::TempDir, flags: &[&str]) -> Ran {
     Ran::from(command(tool(), dir.path(), &[&["init"], flags].concat()).output().unwrap())
 }
 
+/// A written file. A configuration is one that `create` takes, and is compared without the name of the test's folder.
 fn read(dir: &tempfile::TempDir, path: &str) -> String {
-    fs::read_to_string(dir.path().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    let text = fs::read_to_string(dir.path().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    if path != "Pocdeploy.toml" {
+        return text;
+    }
+    let config = pocdeploy::config::Config::parse(&text).unwrap_or_else(|error| panic!("{error:#}\n{text}"));
+    text.replace(&config.namespace, "NAME")
 }
 
 fn flask() -> tempfile::TempDir {
@@ -53,18 +59,26 @@ fn what_is_recognised_assumed_and_written_is_told() {
         Next: cargo xtask create
     "#]]
     .assert_eq(&ran.stdout);
-    expect_test::expect![[r#"
+    expect_test::expect![[r##"
         # Flask 3.1.1.
         # Written by `pocdeploy init`, which says why with --explain; yours to change.
 
+        namespace = "NAME"
+
         [frontend]
         path = "."
+        image = "NAME"
+        host = "NAME.localhost"
         dockerfile = "Dockerfile"
         health = "/healthz"
 
         [frontend.env]
         DATABASE_URL = "postgresql+psycopg://$(PGUSER):$(PGPASSWORD)@$(PGHOST):$(PGPORT)/$(PGDATABASE)"
-    "#]]
+
+        [database]
+        name = "app"
+        user = "app"
+    "##]]
     .assert_eq(&read(&dir, "Pocdeploy.toml"));
     // The source is as it was.
     assert_eq!(read(&dir, "app.py"), FLASK);
@@ -149,19 +163,27 @@ fn a_dockerfile_of_the_applications_own_is_taken_and_none_is_written() {
     let dir =
         folder(&[("Dockerfile", "FROM scratch\nEXPOSE 9000\nUSER 1000\nCMD [\"/app\"]\n"), (".env.example", "DB_HOST=x\nDB_NAME=x\n")]);
     init(&dir, &[]).ends_with(0);
-    expect_test::expect![[r#"
+    expect_test::expect![[r##"
         # Dockerfile.
         # Written by `pocdeploy init`, which says why with --explain; yours to change.
 
+        namespace = "NAME"
+
         [frontend]
         path = "."
+        image = "NAME"
+        host = "NAME.localhost"
         dockerfile = "Dockerfile"
         port = 9000
 
         [frontend.env]
         DB_HOST = "$(PGHOST)"
         DB_NAME = "$(PGDATABASE)"
-    "#]]
+
+        [database]
+        name = "app"
+        user = "app"
+    "##]]
     .assert_eq(&read(&dir, "Pocdeploy.toml"));
     assert!(!dir.path().join("build").exists());
 }
@@ -180,8 +202,8 @@ fn processes_caches_and_volumes_are_written_as_services() {
     init(&dir, &[]).ends_with(0);
     let text = read(&dir, "Pocdeploy.toml");
     let part = "\n[frontend.volumes.media]\npath = \"/srv/app/media\"\nsize = \"1Gi\"\n\n[services.worker]\nuses = \"frontend\"\ncommand = [\"python3\", \
-        \"-m\", \"celery\", \"-A\", \"site\", \"worker\", \"--loglevel\", \"INFO\"]\n\n[services.cache]\nkind = \"valkey\"\n\n[services.urgent]\n\
-        uses = \"frontend\"\ncommand = 'celery -A site worker -Q \"urgent\"'\n";
+        \"-m\", \"celery\", \"-A\", \"site\", \"worker\", \"--loglevel\", \"INFO\"]\n\n# Missing: cache: write the manifests of a Redis into deploy/frontend, and give its address as REDIS_URL in [frontend.env].\n\n[services.urgent]\n\
+        uses = \"frontend\"\ncommand = [\"sh\", \"-c\", 'celery -A site worker -Q \"urgent\"']\n\n[database]\nname = \"app\"\nuser = \"app\"\n";
     assert!(text.ends_with(part), "{text}");
     assert!(text.contains("CELERY_BROKER_URL = \"$(REDIS_URL)\"\n"), "{text}");
 }

@@ -3,14 +3,15 @@
 use crate::sources;
 
 /// A module uses only modules of lower rows, so there are no cycles.
-const LAYERS: [&[&str]; 20] = [
+const LAYERS: [&[&str]; 21] = [
     &["main"],
     &["checkout"],
     &["lib"],
     &["commands"],
     &["flags"],
     &["runner", "doctor"],
-    &["artifacts", "scaffold", "tasks"],
+    &["tasks"],
+    &["artifacts", "scaffold"],
     &["provider", "recognise"],
     &["images", "requirements", "snapshot"],
     &["cluster", "deploy", "engines", "record"],

@@ -55,6 +55,8 @@ pub const ENTRIES: &[Entry] = &[
     removed("requirements.wanted", "the pins that pip downloads"),
     removed("lock.in", "a lock file and its project file, for the program that wrote them"),
     removed("wheels", "the wheels of the requirements, and the pins"),
+    removed("artifacts", "programs and packages for an image's build, of Node.js, Go or Rust"),
+    removed("cargo", "what Rust's compiler keeps for the next build"),
     removed("wheels.new", "the next `wheels` while pip downloads them"),
     removed("Dockerfile", "the Dockerfile of the last build"),
     removed("Dockerfile.dockerignore", "an empty file for docker's client"),

@@ -8,11 +8,10 @@ use crate::{
 /// The port that is asked without a key.
 const PORT: u16 = 8000;
 
-pub(super) fn text(found: &Recognised) -> String {
-    let mut out = format!(
-        "# {}.\n# Written by `pocdeploy init`, which says why with --explain; yours to change.\n\n[frontend]\npath = \".\"\n",
-        found.name()
-    );
+/// `name` is a DNS label: namespace, image and host are called so.
+pub(super) fn text(name: &str, found: &Recognised) -> String {
+    let mut out = format!("# {}.\n# Written by `pocdeploy init`, which says why with --explain; yours to change.\n\n", found.name());
+    out.push_str(&format!("namespace = \"{name}\"\n\n[frontend]\npath = \".\"\nimage = \"{name}\"\nhost = \"{name}.localhost\"\n"));
     let dockerfile = if found.stack == Stack::Dockerfile { found.target.as_deref().unwrap_or(DOCKERFILE) } else { DOCKERFILE };
     out.push_str(&format!("dockerfile = {}\n", quoted(dockerfile)));
     if found.port != PORT {
@@ -28,10 +27,14 @@ pub(super) fn text(found: &Recognised) -> String {
     if let Some(start) = found.start.as_ref().filter(|_| found.stack == Stack::Dockerfile) {
         out.push_str(&format!("command = {}\n", command(start)));
     }
-    for (key, value) in [("migrate", &found.migrate), ("release", &found.release)] {
-        if let Some(value) = value {
-            out.push_str(&format!("{key} = {}\n", command(value)));
+    match (&found.migrate, &found.release) {
+        (Some(one), None) | (None, Some(one)) => out.push_str(&format!("migrate = {}\n", command(one))),
+        // One Job runs both, one after the other.
+        (Some(first), Some(then)) if first != then => {
+            out.push_str(&format!("migrate = {}\n", command(&Command::Shell(format!("{first} && {then}")))));
         }
+        (Some(one), Some(_)) => out.push_str(&format!("migrate = {}\n", command(one))),
+        (None, None) => {}
     }
     if !found.writable.is_empty() {
         let all: Vec<String> = found.writable.iter().map(|it| quoted(it)).collect();
@@ -48,9 +51,12 @@ pub(super) fn text(found: &Recognised) -> String {
         let name = key(&service.name);
         match &service.kind {
             ServiceKind::Process(run) => out.push_str(&format!("\n[services.{name}]\nuses = \"frontend\"\ncommand = {}\n", command(run))),
-            ServiceKind::Cache(_) => out.push_str(&format!("\n[services.{name}]\nkind = \"valkey\"\n")),
+            ServiceKind::Cache(_) => out.push_str(&format!(
+                "\n# Missing: {name}: write the manifests of a Redis into deploy/frontend, and give its address as REDIS_URL in [frontend.env].\n"
+            )),
         }
     }
+    out.push_str("\n[database]\nname = \"app\"\nuser = \"app\"\n");
     for missing in &found.missing {
         out.push_str(&format!("\n# Missing: {}\n", missing.what));
         missing.lines.lines().for_each(|it| out.push_str(&format!("# {}\n", it.trim_start_matches("# "))));
@@ -58,11 +64,11 @@ pub(super) fn text(found: &Recognised) -> String {
     out
 }
 
-/// A list is run as it is; a text by `sh -c`. So it is in a Dockerfile too.
+/// The words of a command; a line for a shell is given to one.
 fn command(command: &Command) -> String {
     match command {
         Command::Words(words) => format!("[{}]", words.iter().map(|it| quoted(it)).collect::<Vec<_>>().join(", ")),
-        Command::Shell(line) => quoted(line),
+        Command::Shell(line) => format!("[\"sh\", \"-c\", {}]", quoted(line)),
     }
 }
 

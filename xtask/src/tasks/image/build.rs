@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Mutex,
 };
 
@@ -11,13 +11,14 @@ use anyhow::{Context as _, Result};
 use xshell::cmd;
 
 use crate::{
+    artifacts,
     dockerfile::{self, Dockerfile},
     engine::{BuildRequest, Engine, Root},
     env::Scope,
     errors::{Code, Problem},
     fingerprint::Fingerprint,
     images::{self, Role},
-    record,
+    recognise, record,
     tasks::image::{
         INPUTS_LABEL,
         choice::{self, Choice},
@@ -48,6 +49,7 @@ pub(super) fn build(env: &Scope<'_>, want: &Fingerprint, reference: &str) -> Res
     if env.service.build_network {
         args.extend(engine.proxies()?);
     }
+    prepare(env, &text)?;
     let labels = BTreeMap::from([
         (INPUTS_LABEL.to_owned(), want.digest()),
         ("org.opencontainers.image.version".to_owned(), env.service.version.clone()),
@@ -88,6 +90,27 @@ pub(super) fn build(env: &Scope<'_>, want: &Fingerprint, reference: &str) -> Res
     })
 }
 
+/// Fills the folder `artifacts` of the context with what the build needs and has no network for, if the Dockerfile copies it: Node.js with
+/// the locked packages, or the programs that this machine's compiler builds.
+fn prepare(env: &Scope<'_>, dockerfile: &str) -> Result<()> {
+    let copies = |line: &str| line.trim_start().to_ascii_uppercase().starts_with("COPY") && line.contains(artifacts::FOLDER);
+    let folder = artifacts_of(env);
+    if !dockerfile.lines().any(copies) {
+        return if folder.exists() { fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display())) } else { Ok(()) };
+    }
+    match recognise::recognise(&env.stage())? {
+        Some(found) if artifacts::are_needed(found.stack) => {
+            env.progress(env.id, format!("preparing {} for the build", found.name()));
+            artifacts::prepare(&env.tools, env.id, &found, &env.stage(), &folder)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn artifacts_of(env: &Scope<'_>) -> PathBuf {
+    env.own(artifacts::FOLDER)
+}
+
 fn request(
     env: &Scope<'_>,
     context: Vec<Root>,
@@ -110,6 +133,9 @@ fn context(env: &Scope<'_>, dockerfile: &str) -> Result<Vec<Root>> {
     let mut out = vec![Root { path: env.stage(), name: String::new(), ignore: ignore(env)? }];
     if env.wheels().is_dir() {
         out.push(Root::whole(env.wheels(), "wheels"));
+    }
+    if artifacts_of(env).is_dir() {
+        out.push(Root::whole(artifacts_of(env), artifacts::FOLDER));
     }
     let pins = env.stage().join("requirements.txt");
     if pins.is_file() {
@@ -203,6 +229,9 @@ fn lay_out(env: &Scope<'_>, folder: &Path) -> Result<()> {
     let mut roots = vec![(env.stage(), folder.to_owned(), ignore(env)?)];
     if env.wheels().is_dir() {
         roots.push((env.wheels(), folder.join("wheels"), None));
+    }
+    if artifacts_of(env).is_dir() {
+        roots.push((artifacts_of(env), folder.join(artifacts::FOLDER), None));
     }
     for (from, to, ignore) in roots {
         for entry in dockerfile::walk(&from, ignore.as_ref())? {

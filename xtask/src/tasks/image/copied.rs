@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use crate::{
+    artifacts,
     dockerfile::{Dockerfile, Instruction},
     fingerprint::Fingerprint,
 };
 
 /// The tool's own files in a context.
-const ADDED: [&str; 2] = ["wheels", "requirements.txt"];
+const ADDED: [&str; 3] = ["wheels", "requirements.txt", artifacts::FOLDER];
 
 /// A missing source of a COPY or ADD.
 #[derive(Debug, PartialEq, Eq)]
