@@ -58,3 +58,39 @@ fn what_a_service_lacks_or_has_twice_is_refused_before_anything_is_made() {
     world.run(&["create", "--yes", "--from", "image/api"]).ends_with(2).says("there is no task image/api; there is image");
     world.run(&["logs", "api"]).ends_with(2).says("no service api has pods that run; there is app, worker");
 }
+
+#[test]
+fn an_application_without_manifests_gets_the_tools_own_and_an_object_of_the_users_beside_them() {
+    let world = World::new();
+    std::fs::remove_dir_all(world.project.root.join("deploy/frontend")).unwrap();
+    let before = world.project.read("Pocdeploy.toml");
+    let worker = "[services.worker]\nuses = \"frontend\"\ncommand = [\"./work\"]\n";
+    world.project.write("Pocdeploy.toml", &format!("{before}[frontend]\nport = 9000\n[frontend.env]\nDB = \"$(PGHOST)\"\n{worker}"));
+    let own = "{apiVersion: v1, kind: ConfigMap, metadata: {name: own}, data: {a: b}}\n---\n\
+               {apiVersion: v1, kind: Service, metadata: {name: frontend, annotations: {mine: 'yes'}}, spec: {selector: {app.kubernetes.io/name: frontend}, \
+               ports: [{port: 80, targetPort: http}]}}\n";
+    world.project.write("deploy/frontend/own.yaml", own);
+    world.create();
+    let writes = world.cluster.writes();
+    for what in [
+        "Cluster polls-db",
+        "Deployment frontend",
+        "Deployment worker",
+        "ConfigMap own",
+        "Service frontend",
+        "Ingress frontend",
+        "Secret polls-app",
+    ] {
+        assert!(writes.iter().any(|it| it == &format!("apply {what}")), "no {what} in {writes:#?}");
+    }
+    let deployment = world.cluster.get("Deployment", "polls", "frontend").unwrap();
+    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["ports"][0]["containerPort"], 9000);
+    let settings = world.cluster.get("ConfigMap", "polls", "frontend").unwrap();
+    assert_eq!(settings["data"]["APP_URL"], format!("http://localhost:{}", world.cluster.port));
+    let service = world.cluster.get("Service", "polls", "frontend").unwrap();
+    assert_eq!((&service["metadata"]["annotations"]["mine"], &service["spec"]["type"]), (&"yes".into(), &"NodePort".into()));
+    // A key that a workload of the user's would not follow is an error.
+    world.project.write("deploy/worker/own.yaml", WORKER);
+    world.run(&["create", "--yes"]).ends_with(3).says("services.worker.command means nothing: deploy/worker has a workload of its own");
+}
