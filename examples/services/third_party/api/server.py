@@ -2,7 +2,7 @@ import http.server, os
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        body = f"key of {len(os.environ['KEY'])} signs\n".encode()
+        body = f"key of {len(os.environ['KEY'])} characters\n".encode()
         self.send_response(200)
         self.end_headers()
         self.wfile.write(body)
