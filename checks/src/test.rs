@@ -15,11 +15,12 @@ use xshell::cmd;
 /// The limit of all checks in CI.
 const LIMIT: Duration = Duration::from_secs(85 * 60);
 
-/// The browser and its driver; a registry for images.
-const NEEDS: [Need; 3] = [
+/// The browser and its driver; a registry for images; the client that fetches packages of Node.js.
+const NEEDS: [Need; 4] = [
     Need { program: "chromium", package: "chromium" },
     Need { program: "chromedriver", package: "chromium-driver" },
     Need { program: "docker-registry", package: "docker-registry" },
+    Need { program: "npm", package: "npm" },
 ];
 
 pub(crate) fn run(env: &Env) -> Result<()> {
