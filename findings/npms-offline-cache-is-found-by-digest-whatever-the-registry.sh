@@ -13,9 +13,10 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-for version in 11.6.0 10.9.4; do
+for package in npm@11.6.0 npm@10.9.4; do
+    version=${package#npm@}
     mkdir -p "npm-$version" "app-$version"
-    (cd "npm-$version" && npm pack --silent "npm@$version" > /dev/null && tar xzf ./*.tgz)
+    (cd "npm-$version" && npm pack --silent "$package" > /dev/null && tar xzf ./*.tgz)
     npm() { node "$work/npm-$version/package/bin/npm-cli.js" --cache "$work/cache-$version" --no-audit --no-fund --no-update-notifier "$@"; }
     cd "app-$version"
     echo '{"name": "a", "version": "1.0.0", "dependencies": {"is-number": "7.0.0"}}' > package.json
