@@ -12,6 +12,7 @@ use anyhow::Result;
 use clap::Parser as _;
 use pocdeploy::{
     commands,
+    engine::capabilities,
     env::Options,
     errors::{self, Problem},
     flags::Output,
@@ -21,6 +22,10 @@ use pocdeploy::{
 use crate::flags::{Command, Flags};
 
 fn main() -> ExitCode {
+    // `bench` may be the first to start the engine, which then uses a copy of this program as its runtime.
+    if let Some(arguments) = capabilities::runtime_arguments() {
+        return errors::finish(capabilities::act_as_runtime(&arguments));
+    }
     errors::finish(run(Flags::parse()))
 }
 

@@ -138,6 +138,7 @@ impl Bench {
         Env::new(self.root.clone(), config, Options::default(), Arc::new(Recorder::default())).unwrap()
     }
 
+    /// The engine that the tool uses. On a fresh machine it answers only after the tool has started it.
     pub(crate) fn engine(&self) -> Engine {
         engines::find(&self.env()).unwrap().expect("no engine answers")
     }
@@ -301,13 +302,17 @@ impl Bench {
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        if std::thread::panicking() && self.node_exists() {
-            let pods = self.administrator("get pods,events -A").1;
-            eprintln!("{}", pods.lines().rev().take(60).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n"));
+        // A panic here, after another one, would end the process and with it all further tests.
+        if let Ok(Some(engine)) = engines::find(&self.env()) {
+            let node = self.node();
+            if std::thread::panicking() && engine.container(&node).is_ok_and(|it| it.is_some()) {
+                let command = ["kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", "get", "pods,events", "-A"];
+                let pods = engine.exec(&node, &command).map(|it| it.stdout).unwrap_or_default();
+                eprintln!("{}", pods.lines().rev().take(60).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n"));
+            }
+            engine.remove_container(&node, |_| ()).ok();
+            engine.remove_network(&format!("pocdeploy-{}", self.instance)).ok();
         }
-        let engine = self.engine();
-        engine.remove_container(&self.node(), |_| ()).ok();
-        engine.remove_network(&format!("pocdeploy-{}", self.instance)).ok();
         fs::remove_dir_all(&self.root).ok();
     }
 }

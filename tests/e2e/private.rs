@@ -51,8 +51,8 @@ pub(crate) fn images_are_built_from_a_private_one(bench: &Bench) {
     fs::write(&program, HELPER).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
 
-    let (engine, name) = (bench.engine(), format!("{place}/team/base"));
     bench.run(&["image", "--yes"]).ends_with(0);
+    let (engine, name) = (bench.engine(), format!("{place}/team/base"));
     engine.tag(&images::reference(&bench.env(), TaskId::Image, Role::Python).unwrap(), &name, "1").unwrap();
     push(&engine.host, &right, &format!("{name}:1"));
     let dockerfile = bench.path("build/Dockerfile.frontend");

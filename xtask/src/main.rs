@@ -2,7 +2,7 @@
 
 mod checkout;
 
-use std::{path::Path, process::ExitCode};
+use std::process::ExitCode;
 
 use pocdeploy::{
     commands::{self, install},
@@ -12,11 +12,8 @@ use pocdeploy::{
 };
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args();
-    let name = arguments.next().unwrap_or_default();
-    // A copy of this program with that name runs instead of runc, see `engine/capabilities.rs`.
-    if Path::new(&name).file_name().is_some_and(|it| it == capabilities::RUNTIME) {
-        let arguments: Vec<String> = arguments.collect();
+    // A copy of this program runs instead of runc, see `engine/capabilities.rs`.
+    if let Some(arguments) = capabilities::runtime_arguments() {
         return errors::finish(capabilities::act_as_runtime(&arguments));
     }
     if embedded::is_installed() {

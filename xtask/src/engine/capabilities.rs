@@ -74,6 +74,15 @@ fn missing_from(status: &str, last: usize) -> Vec<&'static str> {
     NAMES.iter().enumerate().filter(|(bit, _)| *bit <= last && bounding & (1 << bit) == 0).map(|(_, name)| *name).collect()
 }
 
+/// The arguments of an OCI runtime, if this process was started as [`RUNTIME`].
+///
+/// A program that may start the tool's own engine asks this first, since the engine then uses a copy of that program as its runtime.
+pub fn runtime_arguments() -> Option<Vec<String>> {
+    let mut arguments = std::env::args();
+    let name = arguments.next()?;
+    Path::new(&name).file_name().is_some_and(|it| it == RUNTIME).then(|| arguments.collect())
+}
+
 /// Acts as the OCI runtime: edits the bundle or process file in the arguments, then becomes runc. Returns only if runc cannot be started.
 pub fn act_as_runtime(arguments: &[String]) -> Result<()> {
     let missing = missing();
