@@ -21,7 +21,14 @@ pub(crate) enum Command {
     /// Compare the time of this tool with a script of kind, docker and kubectl
     Bench(Bench),
     /// Check the project: format, lints, tests, and a real cluster from create to delete
-    Test,
+    Test(Test),
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Test {
+    /// Run the long tests too
+    #[arg(long)]
+    pub(crate) full: bool,
 }
 
 #[derive(Clone, Debug, Args)]

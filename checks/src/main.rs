@@ -38,13 +38,13 @@ fn run(flags: Flags) -> Result<()> {
     }
     let options = Options {
         // `test` implies consent, since it needs a browser and a registry.
-        yes: global.yes || matches!(command, Command::Test),
+        yes: global.yes || matches!(command, Command::Test(_)),
         never_ask: matches!(&command, Command::Bench(it) if it.output == Output::Json),
         ..Options::default()
     };
     let env = commands::surroundings(&Hub::new(), &global, options)?;
     match command {
         Command::Bench(it) => bench::run(&env, &it, global.quiet),
-        Command::Test => test::run(&env),
+        Command::Test(it) => test::run(&env, it),
     }
 }

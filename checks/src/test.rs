@@ -1,4 +1,6 @@
 //! `test`: every check of the project, including a real cluster. Runs all checks and fails at the end.
+//!
+//! Tests that take minutes and whose subject changes rarely have `#[ignore]`: only `--full` runs them.
 
 use std::{io::Write as _, time::Duration};
 
@@ -12,8 +14,16 @@ use pocdeploy::{
 };
 use xshell::cmd;
 
+use crate::flags::Test;
+
 /// The limit of all checks in CI.
 const LIMIT: Duration = Duration::from_secs(85 * 60);
+
+/// The limit of one program with `--full`.
+const FULL_LIMIT: Duration = Duration::from_secs(3 * 60 * 60);
+
+/// Test programs that need an engine.
+const ON_AN_ENGINE: [(&str, &str); 2] = [("end to end on a real cluster", "e2e"), ("images of applications", "applications")];
 
 /// The browser and its driver; a registry for images; the client that fetches packages of Node.js.
 const NEEDS: [Need; 4] = [
@@ -23,7 +33,7 @@ const NEEDS: [Need; 4] = [
     Need { program: "npm", package: "npm" },
 ];
 
-pub(crate) fn run(env: &Env) -> Result<()> {
+pub(crate) fn run(env: &Env, Test { full }: Test) -> Result<()> {
     let sh = env.tools.shell(&env.project)?;
     let mut failed = Vec::new();
     let mut check = |name: &str, result: Result<()>| {
@@ -31,27 +41,28 @@ pub(crate) fn run(env: &Env) -> Result<()> {
             failed.push(format!("{name}: {error:#}"));
         }
     };
-    let attached = |command| env.tools.run_attached(command, LIMIT);
+    let attached = |command| env.tools.run_attached(command, if full { FULL_LIMIT } else { LIMIT });
     headline("format");
     check("format", attached(cmd!(sh, "cargo fmt --all --check")));
     headline("lints");
     check("lints", attached(cmd!(sh, "cargo clippy --quiet --workspace --all-targets -- --deny warnings")));
     headline("tests without an engine");
     check("tests", attached(cmd!(sh, "cargo test --workspace")));
-    headline("end to end on a real cluster");
-    check(
-        "end to end",
-        setup::ensure(env, TaskId::Engine, &NEEDS, "the end-to-end test")
-            .and_then(|()| attached(cmd!(sh, "cargo test --package xtask --test e2e -- --nocapture --test-threads=1")))
-            .and_then(|()| attached(cmd!(sh, "cargo test --package xtask --test applications -- --nocapture --test-threads=1"))),
-    );
+    let ready = setup::ensure(env, TaskId::Engine, &NEEDS, "the tests on a cluster");
+    let installed = ready.is_ok();
+    check("programs of the tests", ready);
+    for (name, target) in ON_AN_ENGINE.into_iter().filter(|_| installed) {
+        headline(name);
+        let long = full.then_some("--include-ignored");
+        check(name, attached(cmd!(sh, "cargo test --package xtask --test {target} -- --nocapture --test-threads=1 {long...}")));
+    }
     // After the clusters, since these download and compile Go's modules.
     headline("the node's own programs");
     check("the node's own programs", packages::test_programs(env, LIMIT));
     headline("bench, short form: figures to compare with earlier ones, never a verdict");
     check("bench", attached(cmd!(sh, "cargo xtask bench --runs 1 --short --yes")));
     if failed.is_empty() {
-        headline("all checks passed");
+        headline(if full { "all checks passed" } else { "all checks passed; --full runs the long ones too" });
         return Ok(());
     }
     Err(Problem::new(format!("{} of the checks failed\n{}", failed.len(), failed.join("\n"))).code(Code::ChecksFailed).into())

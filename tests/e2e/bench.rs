@@ -257,6 +257,13 @@ impl Bench {
         self.engine().start_new(spec).unwrap();
     }
 
+    pub(crate) fn try_a_node_that_does_not_start(&self) {
+        let command = vec!["/no/such/program".to_owned()];
+        let spec = ContainerSpec { name: self.node(), image: "polls:1.0.0".to_owned(), command, ..ContainerSpec::default() };
+        let error = format!("{:#}", self.engine().start_new(spec).unwrap_err());
+        assert!(error.contains("/no/such/program"), "{error}");
+    }
+
     pub(crate) fn node_exists(&self) -> bool {
         self.engine().container(&self.node()).unwrap().is_some()
     }

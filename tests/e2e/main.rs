@@ -33,6 +33,11 @@ fn from_nothing_to_a_vote_and_back_to_nothing() {
         bench.remove_foreign_node();
     });
 
+    bench.step("a container that does not start is removed", || {
+        bench.try_a_node_that_does_not_start();
+        assert!(!bench.node_exists());
+    });
+
     let url = bench.step("create ends with the URL alone on standard output", || {
         let began = Instant::now();
         let created = bench.run(&["create", "--yes"]);
@@ -126,6 +131,7 @@ fn similar(before: &[String], after: &[String]) {
 }
 
 #[test]
+#[ignore = "long: `cargo xtask test --full` runs it"]
 fn a_restore_that_breaks_anywhere_leaves_all_as_it_was() {
     let bench = Bench::new("dumps");
     bench.run(&["create", "--yes"]).ends_with(0);

@@ -9,7 +9,7 @@ use bollard::{
     models::{ContainerCreateBody, ContainerState, HostConfig, MountPoint, NetworkCreateRequest},
     query_parameters::{
         ContainerArchiveInfoOptions, CreateContainerOptions, InspectContainerOptions, InspectNetworkOptions, ListContainersOptions,
-        ListNetworksOptions, ListVolumesOptions, StartContainerOptions, StopContainerOptions,
+        ListNetworksOptions, ListVolumesOptions, RemoveContainerOptions, StartContainerOptions, StopContainerOptions,
     },
 };
 use bytes::Bytes;
@@ -66,6 +66,8 @@ pub struct ContainerSpec {
     pub binds: Vec<String>,
     /// Paths that become anonymous volumes.
     pub volumes: Vec<String>,
+    /// Whether the engine removes the container when its command ends, also after the tool was killed.
+    pub temporary: bool,
 }
 
 /// The output of a command in a container, and its exit code.
@@ -149,13 +151,14 @@ impl Engine {
         Ok(found.into_iter().filter_map(|it| name(it.names)).collect())
     }
 
-    /// Creates and starts a container; its name must be free.
+    /// Creates and starts a container; its name must be free. A container that does not start is removed.
     pub fn start_new(&self, spec: ContainerSpec) -> Result<()> {
         let name = spec.name.clone();
         let host = HostConfig {
             privileged: Some(spec.privileged),
             binds: Some(spec.binds),
             network_mode: Some("none".to_owned()),
+            auto_remove: Some(spec.temporary),
             ..HostConfig::default()
         };
         let body = ContainerCreateBody {
@@ -170,7 +173,11 @@ impl Engine {
         let options = CreateContainerOptions { name: Some(name.clone()), ..CreateContainerOptions::default() };
         self.wait(async {
             self.docker.create_container(Some(options), body).await.map_err(|error| self.explain(error))?;
-            self.docker.start_container(&name, None::<StartContainerOptions>).await.map_err(|error| self.explain(error))
+            let started = self.docker.start_container(&name, None::<StartContainerOptions>).await;
+            if started.is_err() {
+                self.docker.remove_container(&name, Some(RemoveContainerOptions { force: true, v: true, ..Default::default() })).await.ok();
+            }
+            started.map_err(|error| self.explain(error))
         })
         .with_context(|| format!("start container {name}"))
     }

@@ -48,7 +48,8 @@ fn layer_with(env: &Env, node: &str, file: &str) -> Result<String> {
     let engine = env.engine()?;
     let name = format!("pocdeploy-look-{}", std::process::id());
     let command = ["sleep", "60"].map(str::to_owned).to_vec();
-    engine.start_new(ContainerSpec { name: name.clone(), image: node.to_owned(), command, ..ContainerSpec::default() })?;
+    let spec = ContainerSpec { name: name.clone(), image: node.to_owned(), command, temporary: true, ..ContainerSpec::default() };
+    engine.start_new(spec)?;
     let found = engine.exec(&name, &["sh", "-c", &format!("ls -d /opt/pocdeploy/layers/*/fs/{file}")]);
     engine.remove_container(&name, |it| env.waiting(TaskId::NodeImage, it))?;
     let found = found?.ok("look into the node image")?;
