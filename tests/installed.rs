@@ -52,7 +52,10 @@ fn an_installed_program_says_its_own_name() {
     let help = run(&elsewhere, &program, &["image", "--help"]);
     assert!(help.stdout.contains("Usage: pocdeploy image"), "{}", help.stdout);
     run(&elsewhere, &program, &["eject", "nothing/there"]).ends_with(2).says("`pocdeploy eject --dry-run` lists them");
-    elsewhere.run(&["eject"]).ends_with(2).says("in a checkout they are in deploy/ and build/");
+    // A checkout's program embeds nothing; it has the manifests that it would apply.
+    elsewhere.run(&["eject"]).ends_with(0);
+    assert!(elsewhere.read("deploy/frontend/deployment.yaml").contains("kind: Deployment"));
+    elsewhere.run(&["eject"]).ends_with(2).says("there is nothing to write: deploy/ has all manifests");
 }
 
 #[test]

@@ -30,12 +30,12 @@ fn create_applies_what_others_need_first_and_ends_with_the_url() {
         ("apply PersistentVolumeClaim polls-db-1", "apply Cluster polls-db"),
         ("apply Cluster polls-db", "apply Job polls-migration"),
         ("apply ConfigMap polls-frontend", "apply Job polls-migration"),
-        ("apply Secret polls-app", "apply Job polls-migration"),
-        ("apply Secret polls-app", "apply Deployment polls-frontend"),
+        ("apply Secret frontend-app", "apply Job polls-migration"),
+        ("apply Secret frontend-app", "apply Deployment polls-frontend"),
     ] {
         assert!(place(&writes, first) < place(&writes, then), "{first}, then {then}: {writes:#?}");
     }
-    let secret = world.cluster.get("Secret", "polls", "polls-app").unwrap()["data"]["secret-key"].as_str().unwrap().to_owned();
+    let secret = world.cluster.get("Secret", "polls", "frontend-app").unwrap()["data"]["secret-key"].as_str().unwrap().to_owned();
     assert!(secret.len() > 60 && !format!("{}{}", ran.stdout, ran.stderr).contains(&secret));
 }
 
@@ -280,7 +280,7 @@ fn a_plan_shows_each_property_and_no_secret_and_writes_nothing() {
     assert!(ran.stdout.contains("spec.replicas: 2 -> 3\n"), "{}", ran.stdout);
     // The pods read the key when they start.
     assert!(ran.stdout.contains("spec.template.metadata.annotations.dev.pocdeploy/settings: "), "{}", ran.stdout);
-    assert!(ran.stdout.contains("~ Secret polls-app in polls: data.secret-key: [redacted] -> [redacted]\n"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("~ Secret frontend-app in polls: data.secret-key: [redacted] -> [redacted]\n"), "{}", ran.stdout);
     assert!(!world.project.read("plan.json").contains(&secret) && !ran.stdout.contains(&secret));
     assert_eq!(world.cluster.writes(), Vec::<String>::new());
     world.cluster.page(503);

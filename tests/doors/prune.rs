@@ -41,7 +41,7 @@ fn what_leaves_the_manifests_goes_with_the_next_update_and_data_stays() {
         .says("  CronJob nightly in polls")
         .says("PersistentVolumeClaim media in polls: cargo xtask kubectl delete -n polls persistentvolumeclaim media");
     assert!(!is_there("CronJob", "nightly") && !is_there("Deployment", "worker") && !is_there("Secret", "mail"));
-    assert!(is_there("PersistentVolumeClaim", "media") && is_there("ConfigMap", "more") && is_there("Secret", "polls-app"));
+    assert!(is_there("PersistentVolumeClaim", "media") && is_there("ConfigMap", "more") && is_there("Secret", "frontend-app"));
     world.run(&["update"]).ends_with(0).says("nothing to do");
     // A rollback creates it again, and the next one deletes it.
     world.run(&["rollback"]).ends_with(0);

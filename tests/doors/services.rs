@@ -79,7 +79,7 @@ fn an_application_without_manifests_gets_the_tools_own_and_an_object_of_the_user
         "ConfigMap own",
         "Service frontend",
         "Ingress frontend",
-        "Secret polls-app",
+        "Secret frontend-app",
     ] {
         assert!(writes.iter().any(|it| it == &format!("apply {what}")), "no {what} in {writes:#?}");
     }
@@ -92,5 +92,101 @@ fn an_application_without_manifests_gets_the_tools_own_and_an_object_of_the_user
     assert_eq!((&service["metadata"]["annotations"]["mine"], &service["spec"]["type"]), (&"yes".into(), &"NodePort".into()));
     // A key that a workload of the user's would not follow is an error.
     world.project.write("deploy/worker/own.yaml", WORKER);
-    world.run(&["create", "--yes"]).ends_with(3).says("services.worker.command means nothing: deploy/worker has a workload of its own");
+    world.run(&["create", "--yes"]).ends_with(3).says("services.worker.command has no effect: deploy/worker has its own manifest for that");
+}
+
+/// An application without manifests, with files of the user's in `deploy/frontend`.
+fn plain(configuration: &str, files: &[(&str, &str)]) -> World {
+    let world = World::new();
+    std::fs::remove_dir_all(world.project.root.join("deploy/frontend")).unwrap();
+    let before = world.project.read("Pocdeploy.toml");
+    world.project.write("Pocdeploy.toml", &format!("{before}[frontend]\n{configuration}"));
+    files.iter().for_each(|(name, text)| world.project.write(&format!("deploy/frontend/{name}"), text));
+    world
+}
+
+const MARK: &str = "annotations: {dev.pocdeploy/merge: 'true'}";
+
+#[test]
+fn a_file_amends_the_object_that_the_tool_writes() {
+    let more = format!(
+        "{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: frontend, {MARK}}}, spec: {{template: {{spec: {{containers: [\
+         {{name: frontend, env: [{{name: MORE, value: $(PORT)}}], resources: {{limits: {{cpu: null}}}}}}]}}}}}}}}\n"
+    );
+    let database = format!(
+        "{{apiVersion: postgresql.cnpg.io/v1, kind: Cluster, metadata: {{name: polls-db, {MARK}}}, spec: {{postgresql: {{parameters: \
+         {{work_mem: 8MB}}}}}}}}\n"
+    );
+    let world = plain("port = 9000\n", &[("more.yaml", &more)]);
+    world.project.write("deploy/database/more.yaml", &database);
+    world.create();
+    let deployment = world.cluster.get("Deployment", "polls", "frontend").unwrap();
+    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+    let env = container["env"].as_array().unwrap();
+    assert_eq!((&env[0]["name"], &env.last().unwrap()["name"]), (&"PORT".into(), &"MORE".into()));
+    assert_eq!(container["resources"]["limits"].get("cpu"), None);
+    assert_eq!(deployment["metadata"]["annotations"].get("dev.pocdeploy/merge"), None);
+    let cluster = world.cluster.get("Cluster", "polls", "polls-db").unwrap();
+    assert_eq!(cluster["spec"]["postgresql"]["parameters"]["work_mem"], "8MB");
+}
+
+#[test]
+fn what_amends_nothing_or_cannot_be_merged_is_refused_with_its_place() {
+    let of =
+        |name: &str, spec: &str| format!("{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: {name}, {MARK}}}, spec: {spec}}}\n");
+    for (file, expected) in [
+        (of("fronted", "{}"), "deploy/frontend/more.yaml:1: Deployment fronted amends no object: there is frontend"),
+        (of("frontend", "{$retainKeys: [a]}"), "deploy/frontend/more.yaml:1: spec.$retainKeys is not supported"),
+        (of("frontend", "{}") + "---\n" + &of("frontend", "{}"), "a duplicate object"),
+    ] {
+        let world = plain("", &[("more.yaml", &file)]);
+        world.run(&["create", "--yes"]).ends_with(3).says(expected);
+        assert_eq!(world.cluster.writes(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_workload_beside_the_application_is_added_and_a_deployment_of_its_name_replaces_it() {
+    let pods = |name: &str, image: &str| {
+        format!(
+            "{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: {name}}}, spec: {{selector: {{matchLabels: {{app: {name}}}}}, template: \
+             {{metadata: {{labels: {{app: {name}, app.kubernetes.io/name: {name}, app.kubernetes.io/component: {name}}}}}, spec: {{containers: \
+             [{{name: c, image: '{image}', ports: [{{name: http, containerPort: 8000}}]}}]}}}}}}}}\n"
+        )
+    };
+    let world = plain("port = 9000\n", &[("redis.yaml", &pods("redis", "redis:7"))]);
+    world.create();
+    for name in ["frontend", "redis"] {
+        assert!(world.cluster.get("Deployment", "polls", name).is_some(), "{name}");
+    }
+    let world = plain("port = 9000\n", &[("own.yaml", &pods("frontend", "polls:set-by-pocdeploy"))]);
+    world.create();
+    assert_eq!(world.cluster.get("Deployment", "polls", "frontend").unwrap()["spec"]["template"]["spec"]["containers"][0]["name"], "c");
+    assert!(world.cluster.get("Ingress", "polls", "frontend").is_some());
+    let world = plain("health = \"/up\"\n", &[("own.yaml", &pods("frontend", "polls:set-by-pocdeploy"))]);
+    world.run(&["create", "--yes"]).ends_with(3).says("frontend.health has no effect: deploy/frontend has its own manifest for that");
+}
+
+#[test]
+fn eject_writes_what_the_tool_would_apply_and_says_which_keys_it_replaces() {
+    let world = plain("port = 9000\nmigrate = [\"./migrate\"]\n[frontend.env]\nA = \"012\"\nB = \"no\"\n", &[]);
+    world.create();
+    let before = world.cluster.get("Deployment", "polls", "frontend").unwrap();
+    let said = world.run(&["eject", "deploy/frontend/service.yaml"]);
+    assert!(said.ends_with(0).stdout.trim_end().ends_with("deploy/frontend/service.yaml"), "{}", said.stdout);
+    let said = world.run(&["eject", "--dry-run", "deploy/frontend"]);
+    said.ends_with(0);
+    assert!(!world.project.root.join("deploy/frontend/deployment.yaml").exists());
+    world
+        .run(&["eject", "deploy/frontend"])
+        .ends_with(0)
+        .says("remove from [frontend]: port, migrate, env; deploy/frontend has them from now on");
+    let file = world
+        .project
+        .read("Pocdeploy.toml")
+        .replace("port = 9000\nmigrate = [\"./migrate\"]\n[frontend.env]\nA = \"012\"\nB = \"no\"\n", "");
+    world.project.write("Pocdeploy.toml", &file);
+    world.run(&["create", "--yes"]).ends_with(0).says("nothing to do");
+    assert_eq!(world.cluster.get("Deployment", "polls", "frontend").unwrap()["spec"], before["spec"]);
+    world.run(&["eject", "deploy/frontend"]).ends_with(2).says("there is nothing to write");
 }

@@ -101,7 +101,7 @@ impl World {
     /// The products that take minutes to build: images, wheels, the operator's manifest and `kind`.
     pub(crate) fn build(&self) {
         let root = &self.project.root;
-        let config = Config::read(&root.join("Pocdeploy.toml")).unwrap().config;
+        let config = Config::read(&root.join("Pocdeploy.toml"), &root).unwrap().config;
         let env = Env::new(root.clone(), config, Options::default(), Arc::new(Recorder::default())).unwrap();
         let versions = packages::versions(&env).unwrap();
         for role in [Role::Python, Role::Node] {
@@ -134,7 +134,7 @@ impl World {
 
     /// The names of the images of operator and database that are imported from the node image.
     pub(crate) fn upstream(&self) -> [String; 2] {
-        let config = Config::read(&self.project.root.join("Pocdeploy.toml")).unwrap().config;
+        let config = Config::read(&self.project.root.join("Pocdeploy.toml"), &self.project.root).unwrap().config;
         let env = Env::new(self.project.root.clone(), config, Options::default(), Arc::new(Recorder::default())).unwrap();
         [Role::Operator, Role::Postgresql].map(|it| packages::reference(&env, it).unwrap())
     }

@@ -134,7 +134,7 @@ impl Bench {
     }
 
     pub(crate) fn env(&self) -> Env {
-        let config = Config::read(&self.root.join("Pocdeploy.toml")).unwrap().config;
+        let config = Config::read(&self.root.join("Pocdeploy.toml"), &self.root).unwrap().config;
         Env::new(self.root.clone(), config, Options::default(), Arc::new(Recorder::default())).unwrap()
     }
 
@@ -208,7 +208,7 @@ impl Bench {
             let ByteString(bytes) = serde_json::from_value(encoded.into()).unwrap();
             String::from_utf8(bytes).unwrap()
         };
-        let (key, password) = (read("polls-app", "secret-key"), read("polls-db-app", "password"));
+        let (key, password) = (read("frontend-app", "secret-key"), read("polls-db-app", "password"));
         assert!(key.len() >= 50 && password.len() >= 16, "the secrets could not be read");
         vec![key, password]
     }

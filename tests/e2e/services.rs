@@ -4,6 +4,24 @@ use std::{fs, path::Path};
 
 use crate::bench::Bench;
 
+/// Two cluster-wide objects, and a change of the application's Deployment that uses one of them.
+const CLUSTER_WIDE: &str = "\
+apiVersion: scheduling.k8s.io/v1
+kind: PriorityClass
+metadata: {name: e2e-important}
+value: 1000
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: e2e-reader}
+rules: [{apiGroups: [''], resources: [nodes], verbs: [get, list]}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: polls-frontend, annotations: {dev.pocdeploy/merge: 'true'}}
+spec: {template: {spec: {priorityClassName: e2e-important}}}
+";
+
 const ASK: &str = "import urllib.request as it; print(it.urlopen('http://api/health').read().decode())";
 
 /// Adds the services, changes one of them, goes back, and takes them away.
@@ -52,9 +70,21 @@ pub(crate) fn come_and_go(bench: &Bench) {
         assert_eq!(images(bench), before);
     });
 
-    bench.step("services that left the configuration go with the next update", || {
-        bench.configure("[frontend]\ntext = \"Polls\"\n");
+    bench.step("cluster-wide objects come with an update, and an amended Deployment uses one", || {
+        fs::write(bench.path("deploy/frontend/cluster-wide.yaml"), CLUSTER_WIDE).unwrap();
         bench.run(&["update"]).ends_with(0);
+        let classes = "-n polls get pods -l app.kubernetes.io/component=frontend -o jsonpath={.items[*].spec.priority}";
+        assert_eq!(bench.kubectl(classes), "1000 1000");
+        assert_eq!(bench.kubectl("get clusterrole e2e-reader -o jsonpath={.rules[0].resources[0]}"), "nodes");
+        bench.run(&["plan", "--detailed-exitcode"]).ends_with(0);
+    });
+
+    bench.step("services and objects that were removed go with the next update", || {
+        bench.configure("[frontend]\ntext = \"Polls\"\n");
+        fs::remove_file(bench.path("deploy/frontend/cluster-wide.yaml")).unwrap();
+        bench.run(&["update"]).ends_with(0);
+        bench.kubectl_fails("get priorityclass e2e-important");
+        bench.kubectl_fails("get clusterrole e2e-reader");
         assert_eq!(bench.kubectl("-n polls get deployments -o name").trim(), "deployment.apps/polls-frontend");
     });
 }

@@ -74,7 +74,7 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
     let spec = command.spec();
     spec.check(&global)?;
     if spec.needs == Needs::Nothing {
-        return run_without_project(command, &global);
+        return run_without_project(hub, command, &global);
     }
     let project = match surroundings::project(&global) {
         Err(_) if spec.needs == Needs::AnyFolder && global.project.is_none() => {
@@ -113,12 +113,12 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
 }
 
 /// Commands that need no project, or that find it themselves.
-fn run_without_project(command: Command, global: &Global) -> Result<()> {
+fn run_without_project(hub: &Arc<Hub>, command: Command, global: &Global) -> Result<()> {
     match command {
         Command::Explain(flags::Explain { topic: Some(Topic::Code(code)), output }) => explain::code(code, output),
         Command::Config(_) => config::schema(),
         Command::Install(it) => install::run(&it, global.project.as_deref(), global.dry_run),
-        Command::Eject(it) => eject::run(&it, global.project.as_deref(), global.dry_run),
+        Command::Eject(it) => eject::run(hub, &it, global),
         Command::Init(it) => init::run(&it, global.project.as_deref(), global.dry_run),
         _ => Err(Problem::new("this command needs a project").into()),
     }

@@ -24,9 +24,10 @@ use serde::Deserialize;
 use crate::errors::Problem;
 
 pub use crate::config::cluster_type::ClusterType;
+pub use crate::config::form::slug;
 pub use crate::config::origin::{Origin, Resolved};
 pub use crate::config::service::{Service, Volume};
-pub use crate::config::service_name::ServiceName;
+pub use crate::config::service_name::{FIRST, ServiceName, name_of, table_of};
 
 /// The whole file. Every key has a working default.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -36,7 +37,8 @@ pub struct Config {
     /// The instance's name, used for the kind cluster, the network and the label. Default: the name of the project's folder and six hex
     /// digits of a hash of its path.
     pub name: Option<String>,
-    /// The namespace of the services and their database.
+    /// The namespace of the services and their database. Default: `polls` for the example, whose `frontend.path` is the default, else the
+    /// name of the project's folder; so are `frontend.image`, `frontend.host` and the names in `database`.
     pub namespace: String,
     /// The first service, which the URL leads to.
     pub frontend: Service,
@@ -222,8 +224,9 @@ impl fmt::Debug for Secret {
 pub const FILE: &str = "Pocdeploy.toml";
 
 impl Config {
-    /// Reads a file, or uses the defaults if there is none; then applies environment variables.
-    pub fn read(path: &Path) -> Result<Resolved> {
+    /// Reads a file, or uses the defaults if there is none; then applies environment variables. Names that are not set follow from the
+    /// project's folder.
+    pub fn read(path: &Path, project: &Path) -> Result<Resolved> {
         let text = source::read(path)?;
         let foreign = keys::variables().find(|it| std::env::var_os(it).is_some_and(|value| value.to_str().is_none()));
         if let Some(name) = foreign {
@@ -232,6 +235,10 @@ impl Config {
         let names: Vec<String> = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
         let unknown = keys::unknown_variables(&names);
         let resolved = Config::resolve(&text, &|name| std::env::var(name).ok().filter(|it| !it.is_empty()));
+        let resolved = resolved.map(|mut it| {
+            it.name_after(project);
+            it
+        });
         match resolved {
             _ if unknown.is_empty() => resolved,
             Ok(_) => Err(all(&unknown)),
@@ -319,6 +326,20 @@ mod broken;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_are_not_set_follow_from_the_projects_folder_but_for_the_example() {
+        let named = |text: &str, folder: &str| {
+            let mut resolved = Config::resolve(text, &|_| None).unwrap();
+            resolved.name_after(Path::new(folder));
+            let Config { namespace, frontend, database, .. } = resolved.config;
+            [namespace, frontend.image, frontend.host, database.name, database.user].join(" ")
+        };
+        let own = "[frontend]\npath = \".\"\nimage = \"own\"\n";
+        assert_eq!(named(own, "/x/My Shop 2"), "my-shop-2 own my-shop-2.localhost my_shop_2 my_shop_2");
+        assert_eq!(named("[frontend]\npath = \"src\"\n", "/x/2-3"), "app app app.localhost app app");
+        assert_eq!(named("", "/x/shop"), "polls polls polls.localhost polls polls");
+    }
 
     #[test]
     fn a_secret_never_prints() {

@@ -4,8 +4,10 @@
 
 pub mod components;
 pub mod development;
+pub mod folder;
 pub mod image;
 pub mod manifests;
+mod merge;
 pub mod objects;
 pub mod operator;
 pub mod plain;

@@ -150,7 +150,7 @@ pub enum Command {
     Config(Config),
     /// Install a program `pocdeploy` that works in any project's folder, with completions
     Install(Install),
-    /// Write the files that an installed pocdeploy contains into the project
+    /// Write into the project what it lacks and the tool has: manifests, recipes, patches
     Eject(Eject),
 }
 
@@ -369,7 +369,7 @@ pub struct Install {
 
 #[derive(Clone, Debug, Args)]
 pub struct Eject {
-    /// Files and folders, for example deploy/frontend [default: all]
+    /// Files and folders, for example deploy/frontend or deploy/frontend/deployment.yaml [default: all]
     pub paths: Vec<PathBuf>,
     /// Overwrite files with other content
     #[arg(long)]

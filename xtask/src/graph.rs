@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ClusterType, ServiceName};
+use crate::config::{ClusterType, FIRST, ServiceName};
 pub use crate::graph::selection::{Mode, Selection};
 
 /// The kinds of tasks. An enum, so that a typo does not compile.
@@ -139,9 +139,6 @@ impl TaskId {
         }
     }
 }
-
-/// The name of the first service, where a name is necessary.
-const FIRST: &str = "frontend";
 
 impl fmt::Debug for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -11,7 +11,10 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::recognise::{Recognised, Stack};
+use crate::{
+    config,
+    recognise::{Recognised, Stack},
+};
 
 /// A file to write, relative to the project.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,17 +26,9 @@ pub struct Planned {
 /// The Dockerfile's name where the application has none.
 pub const DOCKERFILE: &str = "Dockerfile";
 
-/// The name of the folder as a DNS label: the application's name wherever it needs one.
-fn slug(folder: &Path) -> String {
-    let name = folder.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    let name: String = name.chars().map(|it| if it.is_ascii_alphanumeric() { it } else { '-' }).take(30).collect();
-    let name = name.trim_matches(|it: char| it == '-' || it.is_ascii_digit());
-    if name.is_empty() { "app".to_owned() } else { name.to_owned() }
-}
-
 /// All files for an application that lies in `folder`, which is the project.
 pub fn files(folder: &Path, found: &Recognised) -> Result<Vec<Planned>> {
-    let mut out = vec![Planned { path: crate::config::FILE.to_owned(), text: configuration::text(&slug(folder), found) }];
+    let mut out = vec![Planned { path: config::FILE.to_owned(), text: configuration::text(&config::slug(folder), found) }];
     if found.stack != Stack::Dockerfile {
         out.push(Planned { path: DOCKERFILE.to_owned(), text: dockerfile::text(found) });
     }

@@ -112,7 +112,7 @@ impl<'a> Fixture<'a> {
 
     /// The environment of the copy's instance.
     pub(super) fn surroundings(&self) -> Result<Env> {
-        let config = Config::read(&self.root.join(FILE))?.config;
+        let config = Config::read(&self.root.join(FILE), &self.root)?.config;
         let env = Env::new(self.root.clone(), config, Options { yes: true, ..Options::default() }, self.env.report.clone())?;
         env.set_engine(self.env.engine()?.clone());
         Ok(env)

@@ -45,7 +45,7 @@ pub(super) fn configure(project: &Path, flags: &Global) -> Result<Resolved> {
         Some(path) => path.clone(),
         None => project.join(FILE),
     };
-    let mut resolved = Config::read(&path)?;
+    let mut resolved = Config::read(&path, project)?;
     if let Some(kind) = flags.cluster_type {
         resolved.config.cluster.kind = kind;
         resolved.origins.insert("cluster.type".to_owned(), Origin::Flag("--type"));

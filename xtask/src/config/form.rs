@@ -2,6 +2,14 @@
 
 use std::{net::IpAddr, path::Component, path::Path};
 
+/// The name of a folder as a DNS label of at most 30 characters that starts with a letter: the application's name wherever it needs one.
+pub fn slug(folder: &Path) -> String {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let name: String = name.chars().map(|it| if it.is_ascii_alphanumeric() { it } else { '-' }).take(30).collect();
+    let name = name.trim_matches('-').trim_start_matches(|it: char| it == '-' || it.is_ascii_digit());
+    if name.is_empty() { "app".to_owned() } else { name.to_owned() }
+}
+
 /// A DNS label as in Kubernetes (RFC 1123), with at most `longest` characters.
 pub(super) fn label(name: &str, longest: usize) -> Option<String> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';

@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, path::PathBuf, str::FromStr};
 
-use crate::config::{Config, Secret, Service, Source};
+use crate::config::{Config, FIRST, Secret, Service, Source};
 
 /// A key of a table: how to show it, and how to set it from text.
 struct Field<T> {
@@ -82,7 +82,7 @@ pub fn all(config: &Config) -> Vec<Key> {
     let mut out: Vec<Key> = BEFORE.iter().map(of_file).collect();
     // The first service cannot use another service's image.
     let frontend = SERVICE.iter().filter(|it| it.name != USES);
-    out.extend(frontend.map(|it| Key::of_service("frontend", Of::Frontend(it), it.name)));
+    out.extend(frontend.map(|it| Key::of_service(FIRST, Of::Frontend(it), it.name)));
     for (name, service) in &config.services {
         let means = SERVICE.iter().filter(|it| service.uses.is_none() || !OF_IMAGE.contains(&it.name));
         out.extend(means.map(|it| Key::of_service(&format!("services.{name}"), Of::Further(it), it.name)));

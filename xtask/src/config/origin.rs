@@ -1,10 +1,10 @@
 //! The origin of each value: flag, environment, file or default, in this order of priority.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, path::Path};
 
 use toml::de::{DeTable, DeValue};
 
-use crate::config::{Config, FILE, Service, check::Complaint, keys};
+use crate::config::{Config, FILE, Service, check::Complaint, keys, slug};
 
 /// What set a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,28 @@ pub struct Resolved {
 impl Resolved {
     pub fn origin(&self, path: &str) -> &Origin {
         self.origins.get(path).unwrap_or(&Origin::Default)
+    }
+
+    /// Names an application other than the example after the project's folder, as the instance is named, where no name is set: a value that
+    /// people edit, such as `frontend.path`, must not change the namespace of a database that exists.
+    pub(super) fn name_after(&mut self, project: &Path) {
+        let Resolved { config, origins } = self;
+        if config.frontend.path == Service::default().path {
+            return;
+        }
+        let name = slug(project);
+        let of_database = name.replace('-', "_");
+        for (key, value, default) in [
+            ("namespace", &mut config.namespace, name.clone()),
+            ("frontend.image", &mut config.frontend.image, name.clone()),
+            ("frontend.host", &mut config.frontend.host, format!("{name}.localhost")),
+            ("database.name", &mut config.database.name, of_database.clone()),
+            ("database.user", &mut config.database.user, of_database),
+        ] {
+            if !origins.contains_key(key) {
+                *value = default;
+            }
+        }
     }
 
     /// Sets the defaults of further services that contain their names, which serde does not know.

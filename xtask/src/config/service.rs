@@ -35,7 +35,7 @@ pub struct Service {
     /// The number of pods of the service's Deployment, unless a HorizontalPodAutoscaler in the manifests decides it.
     #[schemars(range(min = 1, max = 50))]
     pub replicas: u16,
-    /// The value of `secret-key` in the service's Secret: `polls-app` for the first one, `NAME-app` for others. Not set: generated once,
+    /// The value of `secret-key` in the service's Secret: `frontend-app` for the first one, `NAME-app` for others. Not set: generated once,
     /// and stored only in the cluster. `POCDEPLOY_SECRET_KEY` overrides it for the first service.
     pub secret_key: Option<Secret>,
     /// The host name of the service's Ingress.

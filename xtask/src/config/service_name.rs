@@ -5,6 +5,19 @@ use std::fmt;
 /// The maximum length in bytes. It is part of names and labels, which have at most 63 characters.
 const LONGEST: usize = 30;
 
+/// The name of the first service, where a name is necessary.
+pub const FIRST: &str = "frontend";
+
+/// A service's name in messages, names of objects and folders; nothing is the first service.
+pub fn name_of(service: Option<ServiceName>) -> String {
+    service.map_or_else(|| FIRST.to_owned(), |it| it.to_string())
+}
+
+/// A service's table in the configuration: `frontend`, `services.worker`.
+pub fn table_of(service: Option<ServiceName>) -> String {
+    service.map_or_else(|| FIRST.to_owned(), |it| format!("services.{it}"))
+}
+
 /// A DNS label of at most [`LONGEST`] bytes. It is `Copy`, since every event of a run contains one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceName {

@@ -5,11 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     config::ServiceName,
-    deploy::{
-        manifests::{self, Manifest},
-        operator,
-        roles::Roles,
-    },
+    deploy::{folder, manifests::Manifest, operator, roles::Roles},
     env::Env,
     errors::Problem,
 };
@@ -60,12 +56,12 @@ const POSTGRES: &str = "postgres";
 
 impl Components {
     pub fn read(env: &Env) -> Result<Components> {
-        let database = manifests::of_database(env)?;
-        let frontend = manifests::of_service(env, None)?;
+        let database = folder::of_database(env)?;
+        let frontend = folder::of_service(env, None)?;
         let mut components = Components::of(&env.config.namespace, &env.config.frontend.image, &database, &frontend)?;
         for (service, config) in env.config.all_services() {
             let Some(name) = service else { continue };
-            let manifests = manifests::of_service(env, service)?;
+            let manifests = folder::of_service(env, service)?;
             let image = &env.config.service(env.config.image_of(service)).image;
             components.services.extend(further(&env.config.namespace, name, &manifests, (image, u64::from(config.replicas)))?);
         }
@@ -176,6 +172,7 @@ fn manage(job: Option<&Value>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deploy::manifests;
 
     #[test]
     fn parts_follow_from_the_manifests() {

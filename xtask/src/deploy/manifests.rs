@@ -1,23 +1,13 @@
 //! Manifests as data: the files that `kubectl apply -f` would read in a folder, sorted by name, with the place of every object.
 
-use std::{
-    fmt, fs,
-    path::{Path, PathBuf},
-};
+use std::{fmt, fs, path::Path};
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::{
-    config::{Service, ServiceName},
-    deploy::{
-        plain::{self, Plain},
-        secrets,
-        yaml::{self, Document},
-    },
-    env::Env,
+    deploy::yaml::{self, Document},
     errors::{Code, Problem},
-    patch::{self, queue},
     regular,
 };
 
@@ -49,6 +39,16 @@ impl fmt::Display for Manifest {
     }
 }
 
+/// The annotation of an object that amends another one of the same kind and name: "true".
+pub const MERGE: &str = "dev.pocdeploy/merge";
+
+impl Manifest {
+    /// Whether the object amends another one.
+    pub fn amends(&self) -> bool {
+        self.object.pointer("/metadata/annotations").is_some_and(|it| it[MERGE] == "true")
+    }
+}
+
 /// All objects in the folder's `.yaml`, `.yml` and `.json` files; lists are expanded. An object without a name, or a duplicate, is an error
 /// with its place.
 pub fn read_folder(dir: &Path) -> Result<Vec<Manifest>> {
@@ -68,7 +68,8 @@ pub fn read_folder(dir: &Path) -> Result<Vec<Manifest>> {
 pub fn refuse_twins<'a>(folders: impl Iterator<Item = &'a Vec<Manifest>>, home: &str) -> Result<()> {
     let all: Vec<&Manifest> = folders.flatten().collect();
     for (index, one) in all.iter().enumerate() {
-        if let Some(earlier) = all[..index].iter().find(|it| identity(&it.object, home) == identity(&one.object, home)) {
+        let is_twin = |it: &&&Manifest| it.amends() == one.amends() && identity(&it.object, home) == identity(&one.object, home);
+        if let Some(earlier) = all[..index].iter().find(is_twin) {
             // Every service may define its namespace.
             if one.object["kind"] == "Namespace" && earlier.place.file != one.place.file {
                 continue;
@@ -78,81 +79,6 @@ pub fn refuse_twins<'a>(folders: impl Iterator<Item = &'a Vec<Manifest>>, home: 
         }
     }
     Ok(())
-}
-
-/// The manifests of a service: `deploy/NAME`, or `deploy/frontend` for the first one.
-pub fn of_service(env: &Env, service: Option<ServiceName>) -> Result<Vec<Manifest>> {
-    let name = service.map_or_else(|| "frontend".to_owned(), |it| it.to_string());
-    let own = own_folder(env, service)?.map_or_else(|| Ok(Vec::new()), |it| read_folder(&it))?;
-    let config = env.config.service(service);
-    if own.iter().any(|it| WORKLOADS.iter().any(|kind| it.object["kind"] == *kind)) {
-        let Some(key) = config.for_plain_manifests().into_iter().next() else { return Ok(own) };
-        let table = service.map_or_else(|| "frontend".to_owned(), |it| format!("services.{it}"));
-        let what = format!("{table}.{key} means nothing: deploy/{name} has a workload of its own, which says it itself");
-        return Err(Problem::config(what)
-            .code(Code::Manifest)
-            .hint("take the key out of Pocdeploy.toml, or the workload out of the folder")
-            .into());
-    }
-    if service.is_some() && config.uses.is_some() && config.command.is_none() {
-        let what = format!(
-            "services.{name} has neither a command nor a workload in deploy/{name}: it would be a second copy of the service that it uses"
-        );
-        let hint = format!("write `command = [\"…\"]` into [services.{name}], or its Deployment into deploy/{name}");
-        return Err(Problem::config(what).code(Code::Manifest).hint(hint).into());
-    }
-    let database = database_name(env)?;
-    // A service that runs the image of another shares its key, unless it has one of its own.
-    let secret = secrets::key_name(if config.secret_key.is_some() { service } else { env.config.image_of(service) });
-    let plain = Plain { config: &env.config, service, database: &database, secret: &secret };
-    let mut out: Vec<Manifest> = plain.objects().into_iter().map(|object| written(&name, object)).collect();
-    let namespace = &env.config.namespace;
-    out.retain(|it| !own.iter().any(|one| identity(&one.object, namespace) == identity(&it.object, namespace)));
-    out.extend(own);
-    Ok(out)
-}
-
-/// The database's manifests: of `deploy/database`, else those that the tool writes.
-pub fn of_database(env: &Env) -> Result<Vec<Manifest>> {
-    let own = env.path("deploy/database");
-    if own.is_dir() || (is_example(env)? && env.files.embedded_folder("deploy/database")?.is_some()) {
-        return read_folder(&env.files.folder("deploy/database")?);
-    }
-    Ok(plain::database(&env.config).into_iter().map(|object| written("database", object)).collect())
-}
-
-/// The name of the `Cluster`.
-fn database_name(env: &Env) -> Result<String> {
-    let found = of_database(env)?.into_iter().find(|it| it.object["kind"] == "Cluster");
-    Ok(found.and_then(|it| it.object["metadata"]["name"].as_str().map(str::to_owned)).unwrap_or_default())
-}
-
-/// The kinds that run pods.
-const WORKLOADS: [&str; 5] = ["Deployment", "StatefulSet", "DaemonSet", "CronJob", "Pod"];
-
-/// An object of the tool's own.
-fn written(name: &str, object: Value) -> Manifest {
-    Manifest { object, place: Place { file: format!("written by the tool for {name}"), line: 1 } }
-}
-
-/// The folder of a service's own manifests; for the example, what an installed program embeds.
-fn own_folder(env: &Env, service: Option<ServiceName>) -> Result<Option<PathBuf>> {
-    let name = service.map_or_else(|| "frontend".to_owned(), |it| it.to_string());
-    let own = env.path(format!("deploy/{name}"));
-    if service.is_none() && is_example(env)? {
-        return env.files.folder("deploy/frontend").map(Some);
-    }
-    Ok(own.is_dir().then_some(own))
-}
-
-/// Whether the first service is the example for which an installed program embeds manifests and patches: its patches fit. In a checkout
-/// everything is the project's own.
-fn is_example(env: &Env) -> Result<bool> {
-    let service = &env.config.frontend;
-    let Some(patches) = env.files.embedded_folder(Service::default().patch_dir)? else { return Ok(false) };
-    let source = env.path(&service.path);
-    let exists = |name: &str| source.join(name).symlink_metadata().is_ok();
-    Ok(patch::absent(&queue::read(&patches, &exists)?.patches, &source).is_none())
 }
 
 /// The objects of a file; `file` is its name in messages.
@@ -240,12 +166,13 @@ fn check(manifest: &Manifest, text: &str) -> Result<()> {
     Ok(())
 }
 
-fn bad(place: &Place, what: &str) -> anyhow::Error {
+/// The error of a manifest that cannot be applied.
+pub fn bad(place: &Place, what: &str) -> anyhow::Error {
     Problem::config(format!("{place}: {what}")).code(Code::Manifest).into()
 }
 
-/// Group, kind, namespace and name.
-fn identity(object: &Value, home: &str) -> (String, String, String, String) {
+/// Group, kind, namespace and name; no namespace is `home`.
+pub fn identity(object: &Value, home: &str) -> (String, String, String, String) {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     let group = text("/apiVersion").rsplit_once('/').map(|(group, _)| group.to_owned()).unwrap_or_default();
     let namespace = text("/metadata/namespace");

@@ -305,6 +305,14 @@ pub fn set_images(object: &mut Value, ours: &str, image: &str) {
     }
 }
 
+/// Whether a container of the object refers to the application's image `ours`, see [`set_images`].
+pub fn runs(object: &Value, ours: &str) -> bool {
+    let mut object = object.clone();
+    let Some(pod) = pod_of(&mut object) else { return false };
+    let is_ours = |it: &Value| it["image"].as_str().is_some_and(|named| roles::is_ours(named, ours));
+    ["initContainers", "containers"].iter().any(|list| pod[*list].as_array().is_some_and(|it| it.iter().any(is_ours)))
+}
+
 /// Whether a container of the object has exactly this image.
 pub fn has_image(object: &Value, image: &str) -> bool {
     let mut object = object.clone();

@@ -1,24 +1,24 @@
-//! The manifests that the tool writes itself, for a service whose folder in `deploy/` holds no workload, and for a database without a
-//! folder: one plain set for any application. What a pod is told of its surroundings is the contract of docs/contract.md.
+//! The manifests that the tool writes for a service and for the database: one set for any application. The variables of a pod are
+//! documented in docs/contract.md. `folder.rs` says how the user's files change these objects.
 
 use serde_json::{Value, json};
 
 use crate::{
-    config::{Config, Service, ServiceName},
+    config::{Config, Service, ServiceName, name_of},
     deploy::yaml,
 };
 
 /// The port of the first service where it names none.
 const PORT: u16 = 8000;
-/// The user and group of every pod: the `restricted` standard forbids root, and a name cannot be told from it.
+/// The user and group of every pod: the standard `restricted` forbids root, and the kubelet cannot check a user that an image names.
 const USER: u32 = 10001;
 /// The name of the rendered database.
 const DATABASE: &str = "db";
-/// On pods that may reach the database.
+/// The label of pods that may connect to the database.
 const CLIENT: &str = "dev.pocdeploy/database-client";
 /// Where the database's certificate authority is mounted.
 const AUTHORITY: &str = "/run/secrets/database/ca.crt";
-/// The project's own manifests of a database. Names and labels are replaced.
+/// The example's manifests of a database. Its names are replaced.
 const DATABASE_FILES: [&str; 3] = [
     include_str!("../../../deploy/database/cluster.yaml"),
     include_str!("../../../deploy/database/networkpolicy.yaml"),
@@ -28,7 +28,7 @@ const DATABASE_FILES: [&str; 3] = [
 /// What the objects of a service depend on.
 pub struct Plain<'a> {
     pub config: &'a Config,
-    /// Nothing is the first one.
+    /// `None` is the first one.
     pub service: Option<ServiceName>,
     /// The name of the `Cluster`.
     pub database: &'a str,
@@ -36,13 +36,13 @@ pub struct Plain<'a> {
     pub secret: &'a str,
 }
 
-/// The port that the service's container listens on; nothing for one that nobody asks, such as a worker.
+/// The port that the service's container listens on; `None` for a service without a port, such as a worker.
 pub fn port(config: &Config, service: Option<ServiceName>) -> Option<u16> {
     let it = config.service(service);
     it.port.or_else(|| (service.is_none() && it.schedule.is_none()).then_some(PORT))
 }
 
-/// The database: the project's own set, with neutral names.
+/// The database: the example's manifests, with the name `db`.
 pub fn database(config: &Config) -> Vec<Value> {
     let mut out = Vec::new();
     for text in DATABASE_FILES {
@@ -55,7 +55,7 @@ pub fn database(config: &Config) -> Vec<Value> {
     out
 }
 
-/// Takes the example's name out of an object.
+/// Replaces the example's names in an object.
 fn neutral(value: Value, app: &str) -> Value {
     match value {
         Value::String(text) => match text.strip_prefix("polls-db") {
@@ -70,7 +70,7 @@ fn neutral(value: Value, app: &str) -> Value {
 }
 
 impl Plain<'_> {
-    /// Every object of the service: what it needs, its workload, and what leads to it.
+    /// Every object of the service: what its pods need, its workload, its Service and Ingress.
     pub fn objects(&self) -> Vec<Value> {
         let mut out = Vec::new();
         if self.service.is_none() {
@@ -93,7 +93,7 @@ impl Plain<'_> {
     }
 
     fn name(&self) -> String {
-        self.service.map_or_else(|| "frontend".to_owned(), |it| it.to_string())
+        name_of(self.service)
     }
 
     fn port(&self) -> Option<u16> {
@@ -125,7 +125,7 @@ impl Plain<'_> {
         json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": self.config.namespace, "labels": labels } })
     }
 
-    /// Nobody reaches a pod but by a policy of its own. What pods ask is left open: an application may call any service.
+    /// Denies ingress, so each pod needs a NetworkPolicy of its own. Egress is open, since an application may call any service.
     fn default_deny(&self) -> Value {
         let mut out = self.object("networking.k8s.io/v1", "NetworkPolicy", "default-deny");
         out["spec"] = json!({ "podSelector": {}, "policyTypes": ["Ingress"] });
@@ -138,7 +138,7 @@ impl Plain<'_> {
         out
     }
 
-    /// Settings that follow from the address: the tool sets their values.
+    /// Settings that depend on the application's address: the tool sets their values.
     fn settings(&self) -> Value {
         let mut out = self.object("v1", "ConfigMap", &self.name());
         out["data"] = json!({ "ALLOWED_HOSTS": "", "TRUSTED_ORIGINS": "", "PLAIN_HTTP_HOSTS": "", "APP_URL": "" });
@@ -156,7 +156,7 @@ impl Plain<'_> {
 
     fn policy(&self) -> Value {
         let mut out = self.object("networking.k8s.io/v1", "NetworkPolicy", &self.name());
-        // The first service is asked from outside, others by pods of the namespace.
+        // The first service gets requests from outside the cluster, others from pods of the namespace.
         let from = if self.service.is_none() { json!([]) } else { json!([{ "podSelector": {} }]) };
         let ingress = self.port().map(|port| {
             let mut rule = json!({ "ports": [{ "port": port, "protocol": "TCP" }] });
@@ -179,7 +179,7 @@ impl Plain<'_> {
 
     fn deployment(&self) -> Value {
         let mut out = self.object("apps/v1", "Deployment", &self.name());
-        // A volume that one node at a time mounts cannot be in an old pod and a new one.
+        // A ReadWriteOnce volume cannot be mounted by an old and a new pod on different nodes.
         let strategy = if self.config().volumes.is_empty() {
             json!({ "type": "RollingUpdate", "rollingUpdate": { "maxSurge": "100%", "maxUnavailable": 0 } })
         } else {
@@ -191,7 +191,7 @@ impl Plain<'_> {
             container["ports"] = json!([{ "name": "http", "containerPort": port, "protocol": "TCP" }]);
             container["readinessProbe"] = self.probe(2, 3);
             container["livenessProbe"] = self.probe(10, 6);
-            // Requests arrive until every node has learned that the pod is leaving.
+            // Requests arrive until every node has removed the pod from the Service's endpoints.
             container["lifecycle"] = json!({ "preStop": { "sleep": { "seconds": 5 } } });
         }
         out["spec"] = json!({
@@ -205,7 +205,7 @@ impl Plain<'_> {
         out
     }
 
-    /// HTTP with a host name that the application takes, or a connection where no path is named.
+    /// An HTTP request with the service's host name, or a TCP connection if there is no health path.
     fn probe(&self, period: u32, failures: u32) -> Value {
         let mut out = json!({ "periodSeconds": period, "timeoutSeconds": 5, "failureThreshold": failures });
         match &self.config().health {
@@ -333,7 +333,7 @@ impl Plain<'_> {
         })
     }
 
-    /// The contract's variables, then the user's own: Kubernetes expands `$(NAME)` of what stands before.
+    /// The variables of docs/contract.md, then the user's: Kubernetes expands `$(NAME)` only for earlier variables.
     fn environment(&self) -> Vec<Value> {
         let value = |name: &str, text: &str| json!({ "name": name, "value": text });
         let of_secret =
@@ -352,7 +352,7 @@ impl Plain<'_> {
         out.extend([
             value("PGSSLMODE", "verify-full"),
             value("PGSSLROOTCERT", AUTHORITY),
-            // Node trusts no authority of a file by any other way that every driver follows.
+            // The only setting that every driver for Node.js respects.
             value("NODE_EXTRA_CA_CERTS", AUTHORITY),
             value("DATABASE_URL", "$(DATABASE_URI)?sslmode=require"),
             of_secret("SECRET_KEY", self.secret, "secret-key"),

@@ -5,7 +5,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::{
-    config::ServiceName,
+    config::{FIRST, ServiceName},
     deploy::manifests::Manifest,
     errors::{Code, Problem},
 };
@@ -123,7 +123,7 @@ pub fn name_of(image: &str) -> &str {
 /// The Deployment with the annotation; else with the component label; else with the service's image; else with the service's name.
 fn application(manifests: &[Manifest], image: &str, service: Option<ServiceName>) -> Result<Option<usize>> {
     let short = image.rsplit('/').next().unwrap_or(image);
-    let service = service.as_ref().map_or("frontend", ServiceName::as_str);
+    let service = service.as_ref().map_or(FIRST, ServiceName::as_str);
     let names = [short.to_owned(), format!("{short}-{service}"), service.to_owned()];
     let rules: [&dyn Fn(&Value) -> bool; 4] = [
         &|it| annotation(it, APPLICATION).is_some_and(|it| it != "false"),

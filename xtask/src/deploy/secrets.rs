@@ -9,16 +9,16 @@ use serde_json::{Value, json};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{
-    config::{Database, Secret, ServiceName},
+    config::{Database, Secret, ServiceName, name_of},
     deploy::objects::INSTANCE,
 };
 
 /// The Secret with the first service's secret key, under the key `secret-key`.
-pub const APP_SECRET: &str = "polls-app";
+pub const APP_SECRET: &str = "frontend-app";
 
 /// The Secret with a service's secret key, under the key `secret-key`; nothing is the first service.
 pub fn key_name(service: Option<ServiceName>) -> String {
-    service.map_or_else(|| APP_SECRET.to_owned(), |name| format!("{name}-app"))
+    format!("{}-app", name_of(service))
 }
 
 /// The URI of the database, as CloudNativePG writes one for a password that it generates: `postgresql://user:password@host:5432/name`.

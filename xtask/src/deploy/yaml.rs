@@ -23,6 +23,15 @@ pub struct Document {
     pub value: Value,
 }
 
+/// An object as text. The error is that kubectl would read another value from the text.
+pub fn text(value: &Value) -> Result<String, String> {
+    let text = serde_saphyr::to_string(value).map_err(|error| error.to_string())?;
+    match documents(&text) {
+        Ok(found) if found.len() == 1 && found[0].value == *value => Ok(text),
+        _ => Err(format!("kubectl would read another value from: {text}")),
+    }
+}
+
 /// Why a stream cannot be parsed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fault {

@@ -2,7 +2,11 @@
 
 use std::{ops::Deref, path::PathBuf};
 
-use crate::{config::Service, env::Env, graph::TaskId};
+use crate::{
+    config::{Service, table_of},
+    env::Env,
+    graph::TaskId,
+};
 
 /// A run's surroundings as one task of one service sees them. All of [`Env`] is there; folders are the service's own, because the tasks
 /// of two services run at the same time.
@@ -50,6 +54,6 @@ impl Scope<'_> {
 
     /// The table of the service in the configuration, as messages name it: `frontend`, `services.worker`.
     pub fn table(&self) -> String {
-        self.id.service.map_or_else(|| "frontend".to_owned(), |name| format!("services.{name}"))
+        table_of(self.id.service)
     }
 }

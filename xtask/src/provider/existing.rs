@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::{
     cluster::{Cluster, ObjectId, Verdict, Wait, certificate::Certificate, verdict},
     config::{Expose, Secret},
-    deploy::{image::PublishedImage, manifests, objects::INSTANCE},
+    deploy::{folder, image::PublishedImage, objects::INSTANCE},
     env::Env,
     errors::{Code, Problem},
     exposure::{Address, Exposure, ServiceType},
@@ -150,7 +150,7 @@ impl Provider for Existing {
 
     fn address(&self, env: &Env) -> Result<Option<Address>> {
         if expose(env) == Expose::Ingress {
-            let objects = manifests::of_service(env, None)?;
+            let objects = folder::of_service(env, None)?;
             let has_tls = objects.iter().any(|it| it.object["kind"] == "Ingress" && it.object.pointer("/spec/tls/0").is_some());
             return Ok(Some(Address::new(format!("{}://{}", if has_tls { "https" } else { "http" }, env.config.frontend.host))));
         }

@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use crate::{
     cluster::{ObjectId, kinds::is_built_in},
-    config::{Secret, ServiceName},
+    config::{Secret, ServiceName, name_of},
     deploy::{
+        folder,
         image::PublishedImage,
         manifests::{self, Manifest},
         objects::{self, Values},
@@ -240,11 +241,6 @@ pub(super) fn key_secret(env: &Env, name: &str, key: &Secret) -> Result<Value> {
     secrets::object(&env.config.namespace, name, "Opaque", &env.instance, &[("secret-key", key.expose())])
 }
 
-/// The name of a service in messages: `frontend`, `worker`.
-pub fn name_of(service: Option<ServiceName>) -> String {
-    service.map_or_else(|| "frontend".to_owned(), |it| it.to_string())
-}
-
 /// Database and application as files for `kubectl apply` with other images, for use without this tool.
 pub fn plain(env: &Env, app: &str, postgresql: &str) -> Result<(Vec<Value>, Vec<Value>)> {
     let address = provider(env).address(env)?;
@@ -287,7 +283,7 @@ pub fn credentials(env: &Env) -> Result<String> {
 
 /// The `Cluster` in the manifests.
 fn cluster_manifest(env: &Env) -> Result<Value> {
-    let objects = manifests::of_database(env)?;
+    let objects = folder::of_database(env)?;
     let is_database = |it: &Value| it["kind"] == "Cluster" && scope::group(it) == "postgresql.cnpg.io";
     Ok(objects.into_iter().map(|it| it.object).find(is_database).unwrap_or_default())
 }
@@ -331,10 +327,10 @@ struct Folder {
 
 impl Folders {
     fn read(env: &Env) -> Result<Folders> {
-        let database = manifests::of_database(env)?;
+        let database = folder::of_database(env)?;
         let mut services: Vec<Folder> = Vec::new();
         for (service, _) in env.config.all_services() {
-            let manifests = manifests::of_service(env, service)?;
+            let manifests = folder::of_service(env, service)?;
             let image = &env.config.service(env.config.image_of(service)).image;
             let mut roles = Roles::of(&manifests, image, service)?;
             if let Some(first) = services.first().filter(|_| roles.home.is_empty()) {

@@ -5,7 +5,7 @@ use super::*;
 fn objects(text: &str, service: Option<&str>) -> Vec<Value> {
     let config = Config::parse(text).unwrap();
     let service = service.and_then(ServiceName::new);
-    Plain { config: &config, service, database: DATABASE, secret: "polls-app" }.objects()
+    Plain { config: &config, service, database: DATABASE, secret: "frontend-app" }.objects()
 }
 
 fn kinds(objects: &[Value]) -> Vec<&str> {

@@ -10,10 +10,11 @@ use std::{
 use walkdir::WalkDir;
 
 use crate::{
+    config::name_of,
     dockerfile::Ignore,
     env::Env,
     graph::{TaskId, TaskKind},
-    tasks::{desired::name_of, patch::source},
+    tasks::patch::source,
 };
 
 /// The modification time and size of each file.
