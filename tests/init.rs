@@ -207,3 +207,46 @@ fn processes_caches_and_volumes_are_written_as_services() {
     assert!(text.ends_with(part), "{text}");
     assert!(text.contains("CELERY_BROKER_URL = \"$(REDIS_URL)\"\n"), "{text}");
 }
+
+fn create(dir: &tempfile::TempDir, flags: &[&str]) -> Ran {
+    let mut command = command(tool(), dir.path(), &[&["create"], flags].concat());
+    Ran::from(command.env("DOCKER_HOST", "unix:///nonexistent/docker.sock").output().unwrap())
+}
+
+#[test]
+fn create_without_a_project_says_the_same_and_writes_the_same_after_consent() {
+    let (with_init, with_create) = (flask(), flask());
+    let said = init(&with_init, &[]);
+    let said = said.stdout.split("\nNext: ").next().unwrap();
+    // This kind of cluster is refused, so that the run ends after its first step.
+    let ran = create(&with_create, &["--yes", "--type", "gke"]);
+    ran.ends_with(3).says(said).says("error[E0203]");
+    assert_eq!(ran.stdout, "");
+    for name in ["Pocdeploy.toml", "Dockerfile", "build/patches/0001-database.patch", "build/patches/0002-requirements.patch"] {
+        assert_eq!(read(&with_create, name), read(&with_init, name), "{name}");
+    }
+    // Now the folder is a project.
+    let again = create(&with_create, &["--yes", "--type", "gke"]);
+    assert!(!again.ends_with(3).stderr.contains("Written"), "{}", again.stderr);
+}
+
+#[test]
+fn create_without_consent_or_without_an_application_changes_nothing() {
+    let dir = flask();
+    let before = content(dir.path());
+    create(&dir, &[]).ends_with(4).says("gunicorn serves app:app").says("error[E0105]: create would write Pocdeploy.toml, Dockerfile, ");
+    create(&dir, &["--dry-run"]).ends_with(0).says("Would be written:\n  Pocdeploy.toml\n");
+    assert_eq!(content(dir.path()), before);
+    let empty = folder(&[("README.md", "words")]);
+    create(&empty, &["--yes"])
+        .ends_with(3)
+        .says("error[E0217]: there is no Pocdeploy.toml here or above, and nothing in ")
+        .says("[frontend]\n      path = \".\"");
+    assert_eq!(content(empty.path()).len(), 1);
+    // Files of the same names are the user's.
+    fs::create_dir_all(dir.path().join("build/patches")).unwrap();
+    fs::write(dir.path().join("build/patches/0001-database.patch"), "mine").unwrap();
+    let before = content(dir.path());
+    create(&dir, &["--yes"]).ends_with(1).says("error[E0215]: these are there already, and nothing was written:");
+    assert_eq!(content(dir.path()), before);
+}

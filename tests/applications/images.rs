@@ -123,6 +123,37 @@ fn node_without_a_lock_is_installed_from_the_cache_and_serves() {
     assert_eq!(page("node", &[("package.json", package), ("server.js", server)], "/"), "node 10001");
 }
 
+/// A server that says which of its packages are there: `ms` is needed, `isarray` only while it is developed.
+fn locked(name: &str, manager: &str, lock: &str, text: &str) {
+    let server = "const ms = require('ms');\nlet developed = 'no';\ntry { developed = require.resolve('isarray'); } catch {}\n\
+        const built = require('fs').readFileSync('built.txt', 'utf8');\n\
+        require('http').createServer((_, answer) => answer.end(`${ms(60000)} ${built} ${developed}`)).listen(process.env.PORT || 3000);\n";
+    let build = "node -e \\\"require('fs').writeFileSync('built.txt', String(typeof require('isarray')))\\\"";
+    let package = format!(
+        "{{\"name\": \"small\", \"version\": \"1.0.0\", \"dependencies\": {{\"ms\": \"2.1.3\"}}, \"devDependencies\": {{\"isarray\": \"2.0.5\"}}, \
+         \"scripts\": {{\"start\": \"{manager} run serve\", \"serve\": \"node server.js\", \"build\": \"{build}\"}}}}"
+    );
+    assert_eq!(page(name, &[("package.json", &package), ("server.js", server), (lock, text)], "/"), "1m function no");
+}
+
+#[test]
+fn what_npm_locked_is_built_with_all_and_runs_without_what_only_development_needs() {
+    locked("locked-npm", "npm", "package-lock.json", include_str!("locks/package-lock.json"));
+}
+
+#[test]
+fn what_pnpm_locked_is_built_with_all_and_runs_without_what_only_development_needs() {
+    locked("locked-by-pnpm", "pnpm", "pnpm-lock.yaml", include_str!("locks/pnpm-lock.yaml"));
+}
+
+#[test]
+fn what_yarn_locked_is_built_with_all_and_runs_without_what_only_development_needs() {
+    // Yarn writes the registry's address into its lock: here the one that npm has on this machine.
+    let registry = ran(&mut command("npm", &["config", "get", "registry"]));
+    let lock = include_str!("locks/yarn.lock").replace("{registry}", registry.trim());
+    locked("locked-by-yarn-1", "yarn", "yarn.lock", &lock);
+}
+
 #[test]
 fn go_serves_from_an_empty_image_with_the_files_of_its_source() {
     let main = "package main\n\nimport (\n\t\"net/http\"\n\t\"os\"\n)\n\nfunc main() {\n\thttp.HandleFunc(\"/\", func(w http.ResponseWriter, r *http.Request) {\n\t\ttext, _ := os.ReadFile(\"pages/index.txt\")\n\t\tw.Write(text)\n\t})\n\thttp.ListenAndServe(\":\"+os.Getenv(\"PORT\"), nil)\n}\n";

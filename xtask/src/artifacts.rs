@@ -17,6 +17,7 @@ use xshell::cmd;
 
 use crate::{
     errors::Problem,
+    fingerprint::Fingerprint,
     graph::TaskId,
     recognise::{Recognised, ServiceKind, Stack},
     tool::{self, BUILD_LIMIT, Tools},
@@ -24,6 +25,8 @@ use crate::{
 
 /// The folder's name in the context.
 pub const FOLDER: &str = "artifacts";
+/// The ending of the file beside it that says what its packages are for.
+const KEY: &str = "key";
 
 /// Where the application asks for no version of Node.js: the line with long support, by its npm package of prebuilt binaries.
 const NODE: &str = "24.9.0";
@@ -37,8 +40,37 @@ pub fn are_needed(stack: Stack) -> bool {
     matches!(stack, Stack::Node | Stack::Go | Stack::Rust)
 }
 
-/// Fills `into`, which is emptied first, for the application in `app`.
+/// The files that decide which packages of Node.js are installed, and how.
+const NODE_FILES: [&str; 8] =
+    ["package.json", "package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "pnpm-workspace.yaml", "yarn.lock", ".npmrc", ".yarnrc"];
+
+/// Fills `into`, which is emptied first, for the application in `app`. Packages of Node.js stay where nothing that decides about them has
+/// changed, so that an update of the source fetches none: `into` with the ending `key` says what they are for.
 pub fn prepare(tools: &Tools, task: TaskId, found: &Recognised, app: &Path, into: &Path) -> Result<()> {
+    let key = into.with_extension(KEY);
+    let wanted = if found.stack == Stack::Node { node_key(found, app)? } else { String::new() };
+    if !wanted.is_empty() && into.is_dir() && fs::read_to_string(&key).is_ok_and(|it| it == wanted) {
+        return Ok(());
+    }
+    if key.exists() {
+        fs::remove_file(&key).with_context(|| format!("remove {}", key.display()))?;
+    }
+    fill(tools, task, found, app, into)?;
+    if wanted.is_empty() { Ok(()) } else { fs::write(&key, wanted).with_context(|| format!("write {}", key.display())) }
+}
+
+fn node_key(found: &Recognised, app: &Path) -> Result<String> {
+    let mut key = Fingerprint::new();
+    key.add("versions", format!("{NODE} {NPM} {PNPM} {YARN} {:?} {:?}", found.language, found.packages));
+    for name in NODE_FILES {
+        if app.join(name).is_file() {
+            key.add_file(name, &app.join(name))?;
+        }
+    }
+    Ok(key.digest())
+}
+
+fn fill(tools: &Tools, task: TaskId, found: &Recognised, app: &Path, into: &Path) -> Result<()> {
     if into.exists() {
         fs::remove_dir_all(into).with_context(|| format!("remove {}", into.display()))?;
     }
@@ -68,16 +100,7 @@ fn node(tools: &Tools, task: TaskId, found: &Recognised, app: &Path, into: &Path
     fs::remove_dir_all(&node).context("remove what the program node does not need")?;
     // Only what decides about the packages goes to the package manager: nothing of the application runs on this machine.
     let lone = tempfile::tempdir().context("make a folder for the package manager")?;
-    for name in [
-        "package.json",
-        "package-lock.json",
-        "npm-shrinkwrap.json",
-        "pnpm-lock.yaml",
-        "pnpm-workspace.yaml",
-        "yarn.lock",
-        ".npmrc",
-        ".yarnrc",
-    ] {
+    for name in NODE_FILES {
         if app.join(name).is_file() {
             fs::copy(app.join(name), lone.path().join(name)).with_context(|| format!("copy {name}"))?;
         }
@@ -89,7 +112,14 @@ fn node(tools: &Tools, task: TaskId, found: &Recognised, app: &Path, into: &Path
         "pnpm" => {
             let pnpm = manager(tools, task, app, into, "pnpm", PNPM, "bin/pnpm.cjs")?;
             let store = into.join("store");
-            tools.run_watched(task, cmd!(sh, "{program} {pnpm} fetch --store-dir {store}").env("CI", "true"), BUILD_LIMIT, |_| ())
+            tools.run_watched(
+                task,
+                cmd!(sh, "{program} {pnpm} fetch --store-dir {store}")
+                    .env("CI", "true")
+                    .env("npm_config_manage_package_manager_versions", "false"),
+                BUILD_LIMIT,
+                |_| (),
+            )
         }
         "yarn" => {
             let yarn = manager(tools, task, app, into, "yarn", YARN, "bin/yarn.js")?;

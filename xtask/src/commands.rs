@@ -76,6 +76,12 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
     if spec.needs == Needs::Nothing {
         return run_without_project(hub, command, &global);
     }
+    if let Command::Create(it) = &command
+        && let Some(folder) = surroundings::without_project(&global)?
+        && !init::before_create(it, &global, &folder)?
+    {
+        return Ok(());
+    }
     let project = match surroundings::project(&global) {
         Err(_) if spec.needs == Needs::AnyFolder && global.project.is_none() => {
             std::env::current_dir().context("find the current folder")?

@@ -282,17 +282,30 @@ pub fn cache_dir() -> Result<PathBuf> {
 
 /// The nearest folder upwards with a `Pocdeploy.toml`, or else cargo's workspace.
 pub fn find_project(from: &Path) -> Result<PathBuf> {
-    // Any file type with this name makes the folder a project. If it cannot be read, that is an error, and no folder above is used.
-    let found = from.ancestors().find(|it| it.join(crate::config::FILE).symlink_metadata().is_ok());
-    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).filter(|_| !embedded::is_installed());
-    let workspace = manifest.as_deref().and_then(Path::parent);
-    match found.or(workspace) {
+    match nearest_project(from) {
         Some(dir) => dir.canonicalize().with_context(|| format!("find {}", dir.display())),
-        None => Err(Problem::config(format!("no {} here or above", crate::config::FILE))
-            .code(Code::NoProject)
-            .hint("change into the project's folder; an empty file makes a folder one")
-            .into()),
+        None => {
+            let tool = invocation::program();
+            Err(Problem::config(format!("no {} here or above", crate::config::FILE))
+                .code(Code::NoProject)
+                .hint(format!(
+                    "change into the project's folder; in an application's folder `{tool} create` or `{tool} init` writes the file"
+                ))
+                .into())
+        }
     }
+}
+
+/// Whether a folder belongs to no project.
+pub fn is_outside(folder: &Path) -> bool {
+    nearest_project(folder).is_none()
+}
+
+fn nearest_project(from: &Path) -> Option<PathBuf> {
+    // Any file type with this name makes the folder a project. If it cannot be read, that is an error, and no folder above is used.
+    let found = from.ancestors().find(|it| it.join(crate::config::FILE).symlink_metadata().is_ok()).map(Path::to_owned);
+    let manifest = || std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).filter(|_| !embedded::is_installed());
+    found.or_else(|| Some(manifest()?.parent()?.to_owned()))
 }
 
 /// A short hash of a path, for names of limited length.

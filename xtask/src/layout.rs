@@ -56,6 +56,7 @@ pub const ENTRIES: &[Entry] = &[
     removed("lock.in", "a lock file and its project file, for the program that wrote them"),
     removed("wheels", "the wheels of the requirements, and the pins"),
     removed("artifacts", "programs and packages for an image's build, of Node.js, Go or Rust"),
+    removed("artifacts.key", "what `artifacts` was fetched for"),
     removed("cargo", "what Rust's compiler keeps for the next build"),
     removed("wheels.new", "the next `wheels` while pip downloads them"),
     removed("Dockerfile", "the Dockerfile of the last build"),

@@ -13,6 +13,7 @@ mod flask;
 mod golang;
 mod hints;
 mod node;
+mod node_commands;
 mod procfile;
 mod python;
 mod rust;
@@ -34,8 +35,8 @@ use anyhow::Result;
 pub use crate::recognise::{
     facts::Span,
     types::{
-        Change, Command, Database, DjangoSettings, Files, Framework, Hosts, Missing, Packages, Recognised, Service, ServiceKind, Signal,
-        Stack,
+        Change, Command, Database, DjangoSettings, Files, Framework, Hosts, Install, Missing, Packages, Recognised, Service, ServiceKind,
+        Signal, Stack,
     },
     variables::Part,
 };
@@ -50,6 +51,7 @@ impl Recognised {
             version: None,
             language: None,
             packages: None,
+            install: Install::default(),
             start: None,
             port,
             health: None,
@@ -137,25 +139,34 @@ impl Recognised {
 pub fn recognise(folder: &Path) -> Result<Option<Recognised>> {
     let tree = Tree::read(folder)?;
     let compose = Compose::read(&tree);
-    let mut found = None;
-    // The order decides where several fit: a server's language before that of its pages, which often have a package.json too.
-    for look in [python::recognise, golang::recognise, rust::recognise, node::recognise] {
-        if found.is_none() {
-            found = look(&tree);
-        }
-    }
     // An own Dockerfile says how the image is made; what the source says of migrations and variables still counts.
-    let found = dockerfile::add(&tree, found, &compose).or_else(|| site::recognise(&tree));
-    let Some(mut found) = found else { return Ok(None) };
-    procfile::add(&tree, &mut found);
+    let found = dockerfile::add(&tree, by_language(&tree), &compose).or_else(|| site::recognise(&tree));
+    Ok(completed(&tree, &compose, found))
+}
+
+/// What the source says, whatever Dockerfile lies beside it: for a build by the Dockerfile that `init` wrote.
+pub fn recognise_source(folder: &Path) -> Result<Option<Recognised>> {
+    let tree = Tree::read(folder)?;
+    Ok(completed(&tree, &Compose::read(&tree), by_language(&tree)))
+}
+
+fn by_language(tree: &Tree) -> Option<Recognised> {
+    // The order decides where several fit: a server's language before that of its pages, which often have a package.json too.
+    [python::recognise, golang::recognise, rust::recognise, node::recognise].into_iter().find_map(|look| look(tree))
+}
+
+fn completed(tree: &Tree, compose: &Compose, found: Option<Recognised>) -> Option<Recognised> {
+    let mut found = found?;
+    procfile::add(tree, &mut found);
     compose.add(&mut found);
-    hints::add(&tree, &mut found);
+    node_commands::settle(tree, &mut found);
+    hints::add(tree, &mut found);
     variables::settle(&mut found);
-    distributions::requirements(&tree, &mut found);
+    distributions::requirements(tree, &mut found);
     if tree.is_cut() {
         found.assume("the folder holds more files than are looked at: deep ones were left out");
     }
-    Ok(Some(found))
+    Some(found)
 }
 
 #[cfg(test)]

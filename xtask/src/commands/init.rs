@@ -1,16 +1,19 @@
 //! `init`: looks at an application and writes what a deployment of it needs. The source is never edited, and nothing is overwritten.
+//!
+//! `create` does the same first where a folder has no Pocdeploy.toml, so that both make the same decisions and say them in the same words.
 
 use std::{
     fs,
-    io::Write as _,
+    io::{IsTerminal as _, Write as _},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
 
 use crate::{
+    config::FILE,
     errors::{Code, Problem},
-    flags::Init,
+    flags::{Create, Global, Init, Output},
     invocation,
     recognise::{self, Recognised, Stack},
     scaffold::{self, Planned},
@@ -18,7 +21,7 @@ use crate::{
 
 pub(crate) fn run(flags: &Init, project: Option<&Path>, dry_run: bool) -> Result<()> {
     let folder = folder(project)?;
-    let found = recognise::recognise(&folder)?.ok_or_else(|| unrecognised(&folder))?;
+    let found = recognise::recognise(&folder)?.ok_or_else(|| unrecognised(&nothing_in(&folder)))?;
     let mut out = told(&found);
     if flags.explain {
         out.push_str("\nWhat was looked at:\n");
@@ -31,12 +34,62 @@ pub(crate) fn run(flags: &Init, project: Option<&Path>, dry_run: bool) -> Result
     if !dry_run {
         write(&folder, &planned)?;
     }
-    out.push_str(if dry_run { "\nWould be written:\n" } else { "\nWritten:\n" });
-    planned.iter().for_each(|it| out.push_str(&format!("  {}\n", it.path)));
+    out.push_str(&listed(&planned, !dry_run));
     if !dry_run {
         out.push_str(&format!("\nNext: {} create\n", invocation::program()));
     }
     print(&out)
+}
+
+/// The first step of `create` in a folder without a Pocdeploy.toml. Everything is said on standard error, since the URL alone is on standard
+/// output. Returns whether the files are there now; a dry run ends without them.
+///
+/// # Errors Nothing is recognised, files would be overwritten, or there is no consent. Nothing was changed then.
+pub(super) fn before_create(flags: &Create, global: &Global, folder: &Path) -> Result<bool> {
+    let found = recognise::recognise(folder)?
+        .ok_or_else(|| unrecognised(&format!("there is no {FILE} here or above, and {}", nothing_in(folder))))?;
+    let say =
+        |text: &str| if global.quiet { Ok(()) } else { std::io::stderr().write_all(text.as_bytes()).context("say what was recognised") };
+    say(&told(&found))?;
+    stops(&found)?;
+    let planned = scaffold::files(folder, &found)?;
+    refuse_present(folder, &planned)?;
+    if global.dry_run {
+        say(&listed(&planned, false))?;
+        return Ok(false);
+    }
+    if !global.yes {
+        let can_ask = !global.events && flags.output == Output::Text && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+        if !can_ask || !agreed(&planned)? {
+            return Err(without_consent(folder, &planned));
+        }
+    }
+    write(folder, &planned)?;
+    say(&format!("{}\n", listed(&planned, true)))?;
+    Ok(true)
+}
+
+/// Asks on the terminal. Ctrl-C ends the program here, before anything was written.
+fn agreed(planned: &[Planned]) -> Result<bool> {
+    let question = format!("{}\nWrite these files, and deploy? [y/N] ", listed(planned, false));
+    std::io::stderr().write_all(question.as_bytes()).context("ask")?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).context("read the answer")?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+fn without_consent(folder: &Path, planned: &[Planned]) -> anyhow::Error {
+    let tool = invocation::program();
+    let names: Vec<&str> = planned.iter().map(|it| it.path.as_str()).collect();
+    Problem::requirement(format!("create would write {} into {}: not done without consent", names.join(", "), folder.display()))
+        .code(Code::NoConsent)
+        .hint(format!("`{tool} create --yes` writes them and deploys; `{tool} init` writes them only"))
+        .into()
+}
+
+fn listed(planned: &[Planned], is_written: bool) -> String {
+    let names: String = planned.iter().map(|it| format!("  {}\n", it.path)).collect();
+    format!("\n{}:\n{names}", if is_written { "Written" } else { "Would be written" })
 }
 
 fn folder(project: Option<&Path>) -> Result<PathBuf> {
@@ -82,13 +135,16 @@ fn wrapped(text: &str, indent: &str) -> String {
     out
 }
 
-fn unrecognised(folder: &Path) -> anyhow::Error {
-    let what = format!(
+fn nothing_in(folder: &Path) -> String {
+    format!(
         "nothing in {} is known as an application: no Dockerfile, no manage.py, no Python file that makes an application, no package.json \
          with a server, no go.mod or Cargo.toml with a program, no index.html, no compose file that builds one",
         folder.display()
-    );
-    Problem::config(what)
+    )
+}
+
+fn unrecognised(what: &str) -> anyhow::Error {
+    Problem::config(what.to_owned())
         .code(Code::Unrecognised)
         .hint("write a Dockerfile, or change into the application's own folder; then Pocdeploy.toml needs these lines:\n[frontend]\npath = \".\"\ndockerfile = \"Dockerfile\"")
         .into()

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     config::{Config, FILE, Origin, Resolved},
-    env::{Env, Options, find_project},
+    env::{Env, Options, find_project, is_outside},
     errors::{Code, Problem},
     flags::Global,
     report::{
@@ -33,6 +33,20 @@ pub(super) fn project(flags: &Global) -> Result<PathBuf> {
             .canonicalize()
             .map_err(|error| Problem::config(format!("--project {}: {error}", dir.display())).code(Code::NoProject).into()),
         None => find_project(&std::env::current_dir().context("find the current folder")?),
+    }
+}
+
+/// The folder to recognise an application in: that of `--project`, or the current one, if it is in no project.
+pub(super) fn without_project(flags: &Global) -> Result<Option<PathBuf>> {
+    if flags.config.is_some() {
+        return Ok(None);
+    }
+    match &flags.project {
+        Some(_) => Ok(Some(project(flags)?).filter(|it| it.is_dir() && it.join(FILE).symlink_metadata().is_err())),
+        None => {
+            let here = std::env::current_dir().context("find the current folder")?;
+            Ok(is_outside(&here).then_some(here))
+        }
     }
 }
 

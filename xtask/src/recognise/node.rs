@@ -3,7 +3,9 @@
 use serde_json::Value;
 
 use crate::recognise::{
-    Command, Database, Framework, Packages, Recognised, Stack, script,
+    Command, Database, Framework, Packages, Recognised, Stack,
+    node_commands::direct,
+    script,
     tokens::{Language, find, tokens},
     tree::Tree,
 };
@@ -94,7 +96,8 @@ fn manager(tree: &Tree, package: &Value, out: &mut Recognised) {
         let all: Vec<&str> = there.iter().map(|it| it.0).collect();
         out.assume(format!("{lock} counts among {}", all.join(", ")));
     }
-    let name = chosen.map(|it| it.1).or(stated).unwrap_or("npm").to_owned();
+    // Without a lock there is nothing that another manager would do otherwise.
+    let name = chosen.map(|it| it.1).or(stated.filter(|it| *it == "bun")).unwrap_or("npm").to_owned();
     if name == "bun" {
         out.lacks("bun.lock is Bun's, which no package registry brings as this tool needs it", "# npm install --package-lock-only");
     }
@@ -147,9 +150,13 @@ fn build_and_start(tree: &Tree, package: &Value, framework: Framework, out: &mut
         let standalone = find(&all, &["output", ":", "_"]).find(|it| it.0 == Some("standalone"));
         out.env.insert("NEXT_TELEMETRY_DISABLED".to_owned(), "1".to_owned());
         out.env.insert("HOSTNAME".to_owned(), "0.0.0.0".to_owned());
+        out.writable.insert("/srv/app/.next/cache".to_owned());
         if let (Some(file), Some((_, line))) = (config, standalone) {
             out.signal(file, line, "output is standalone", "the image holds the traced files alone");
             out.target = Some("standalone".to_owned());
+            // The server answers for these files only if they lie beside it.
+            let copy = "cp -R .next/static .next/standalone/.next/ && if [ -d public ]; then cp -R public .next/standalone/; fi";
+            out.build.push(Command::Shell(copy.to_owned()));
             out.start = Some(Command::words(&["node", "server.js"]));
         } else {
             out.start = Some(Command::words(&["node", "node_modules/next/dist/bin/next", "start"]));
@@ -179,35 +186,6 @@ fn build_and_start(tree: &Tree, package: &Value, framework: Framework, out: &mut
             ),
         },
     }
-}
-
-/// What a script runs in the end, where that is `node` itself, perhaps behind variables that it sets; scripts that only call another are
-/// followed. Without npm between, signals reach the server, and npm writes no cache.
-fn direct(package: &Value, script: &str, depth: usize) -> Option<Command> {
-    let words: Vec<&str> = script.split_whitespace().collect();
-    if let [manager, rest @ ..] = words.as_slice()
-        && ["npm", "yarn", "pnpm"].contains(manager)
-        && depth < 4
-    {
-        let name = match rest {
-            ["run", name] | ["run-script", name] => name,
-            [name] => name,
-            _ => return None,
-        };
-        return direct(package, package["scripts"][*name].as_str()?, depth + 1);
-    }
-    if script.contains(['&', '|', ';', '$', '"', '\'', '<', '>', '`', '*', '(']) {
-        return None;
-    }
-    let sets = words.iter().take_while(|it| it.contains('=')).count();
-    if words.get(sets) != Some(&"node") {
-        return None;
-    }
-    Some(if sets == 0 {
-        Command::words(&words)
-    } else {
-        Command::Shell(format!("{} exec {}", words[..sets].join(" "), words[sets..].join(" ")))
-    })
 }
 
 /// The file that `node` is given: nothing where it is a flag's.

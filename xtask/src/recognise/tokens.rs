@@ -16,8 +16,15 @@ pub(super) enum Language {
     Rust,
 }
 
+/// How deep texts and code are read within one another; what nests deeper was written against a reader.
+const DEEPEST: usize = 20;
+
 /// The tokens with the numbers of their lines, from 1.
 pub(super) fn tokens(text: &str, language: Language) -> Vec<(Token, usize)> {
+    tokens_within(text, language, 0)
+}
+
+fn tokens_within(text: &str, language: Language, depth: usize) -> Vec<(Token, usize)> {
     let signs: Vec<char> = text.chars().collect();
     let mut out: Vec<(Token, usize)> = Vec::new();
     let (mut at, mut line) = (0, 1);
@@ -52,9 +59,25 @@ pub(super) fn tokens(text: &str, language: Language) -> Vec<(Token, usize)> {
             '"' | '`' | '\'' if is_quote(sign, &signs[at..], language) => {
                 let begin = line;
                 let mut inner = String::new();
+                let mut code = Vec::new();
                 let escapes = !(sign == '`' && language == Language::Go);
                 at += 1;
                 while at < signs.len() && signs[at] != sign {
+                    if sign == '`'
+                        && language == Language::JavaScript
+                        && depth < DEEPEST
+                        && signs[at] == '$'
+                        && signs.get(at + 1) == Some(&'{')
+                    {
+                        // What stands between the braces is code, with texts of its own.
+                        let end = braces_end(&signs, at + 1, depth);
+                        let inside: String = signs[at + 2..end].iter().collect();
+                        code.extend(tokens_within(&inside, language, depth + 1).into_iter().map(|(token, at)| (token, line + at - 1)));
+                        line += inside.matches('\n').count();
+                        inner.extend(&signs[at..(end + 1).min(signs.len())]);
+                        at = end + 1;
+                        continue;
+                    }
                     if signs[at] == '\\' && escapes {
                         at += 1;
                     }
@@ -66,6 +89,7 @@ pub(super) fn tokens(text: &str, language: Language) -> Vec<(Token, usize)> {
                 }
                 at += 1;
                 out.push((Token::Text(inner), begin));
+                out.append(&mut code);
             }
             _ if sign.is_alphanumeric() || sign == '_' || sign == '$' => {
                 let begin = at;
@@ -87,6 +111,35 @@ pub(super) fn tokens(text: &str, language: Language) -> Vec<(Token, usize)> {
 
 fn until(signs: &[char], from: usize, end: char) -> usize {
     signs[from..].iter().position(|it| *it == end).map_or(signs.len(), |it| from + it)
+}
+
+/// Where the brace that opens at `at` is closed: braces in texts do not count, and a text between backticks has such braces itself.
+fn braces_end(signs: &[char], mut at: usize, level: usize) -> usize {
+    let mut depth = 0_usize;
+    while at < signs.len() {
+        match signs[at] {
+            '{' => depth += 1,
+            '}' => {
+                depth -= 1;
+                if depth == 0 {
+                    return at;
+                }
+            }
+            quote @ ('"' | '\'' | '`') => {
+                at += 1;
+                while at < signs.len() && signs[at] != quote {
+                    at = match signs[at] {
+                        '\\' => at + 1,
+                        '$' if quote == '`' && level < DEEPEST && signs.get(at + 1) == Some(&'{') => braces_end(signs, at + 1, level + 1),
+                        _ => at,
+                    } + 1;
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    signs.len()
 }
 
 /// In Rust a single quote also begins a lifetime.
@@ -135,6 +188,17 @@ mod tests {
         let tokens = tokens(text, Language::JavaScript);
         let found: Vec<_> = find(&tokens, &["process", ".", "env", ".", "_word"]).collect();
         assert_eq!(found, [(Some("D"), 5)]);
+    }
+
+    #[test]
+    fn a_text_with_code_in_it_ends_where_it_ends() {
+        let text =
+            "a = `<ul>${rows.map((row) => `<li>${row[`a}`]}</li>`).join(\"}\")}</ul>\n${process.env.A}`;\nb = process.env.B;\nc = `${";
+        let tokens = tokens(text, Language::JavaScript);
+        let found: Vec<_> = find(&tokens, &["process", ".", "env", ".", "_word"]).collect();
+        assert_eq!(found, [(Some("A"), 2), (Some("B"), 3)]);
+        // Against a reader: it ends, and soon.
+        assert!(!super::tokens(&"`${".repeat(100_000), Language::JavaScript).is_empty());
     }
 
     #[test]

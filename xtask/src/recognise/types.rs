@@ -161,6 +161,15 @@ pub struct Packages {
     pub lock: Option<String>,
 }
 
+/// How the packages of Node.js come into the image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Install {
+    /// A script of the application's own runs after the installation, and may need its source.
+    pub with_source: bool,
+    /// What only development needs is removed after the build.
+    pub is_pruned: bool,
+}
+
 /// One thing that was looked at and said something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signal {
@@ -229,6 +238,7 @@ pub struct Recognised {
     /// The language's version as the application asks for it.
     pub language: Option<String>,
     pub packages: Option<Packages>,
+    pub install: Install,
     /// The program that answers requests. Not there: `missing` says why.
     pub start: Option<Command>,
     /// Where it listens.

@@ -20,6 +20,7 @@ pub(super) fn text(found: &Recognised) -> String {
         Stack::Node if found.framework == Framework::Site => Some(server()),
         _ => found.start.clone(),
     };
+    let is_traced = found.framework == Framework::Next && found.target.as_deref() == Some("standalone");
     let mut out = String::new();
     for line in template.lines() {
         let line = line
@@ -27,7 +28,8 @@ pub(super) fn text(found: &Recognised) -> String {
             .replace("{port}", &found.port.to_string())
             .replace("{cmd}", &start.as_ref().map_or("[]".to_owned(), cmd))
             .replace("{manager}", found.packages.as_ref().map_or("npm", |it| it.manager.as_str()))
-            .replace("{site}", site);
+            .replace("{site}", site)
+            .replace("{result}", if is_traced { "/.next/standalone" } else { "" });
         match line.as_str() {
             "{build}" => {
                 for step in steps(found) {
@@ -40,6 +42,7 @@ pub(super) fn text(found: &Recognised) -> String {
             "{environment}" => environment(found, &mut out),
             "{bases}" => bases(found, &mut out),
             "{install}" => install(found, &mut out),
+            "{prune}" => prune(found, &mut out),
             _ => {
                 out.push_str(&line);
                 out.push('\n');
@@ -133,18 +136,32 @@ fn bases(found: &Recognised, out: &mut String) {
     }
 }
 
-/// The dependencies of Node, from the cache that the tool filled beside the context.
+/// The dependencies of Node, from the cache that the tool filled beside the context. Files that may be absent are named by a pattern, since
+/// a COPY of a missing file is an error.
 fn install(found: &Recognised, out: &mut String) {
     let packages = found.packages.as_ref();
     let lock = packages.and_then(|it| it.lock.as_deref());
     let (files, run) = match packages.map_or("npm", |it| it.manager.as_str()) {
-        "pnpm" => ("package.json pnpm-lock.yaml", "pnpm install --offline --frozen-lockfile --store-dir /opt/artifacts/store"),
-        "yarn" => (
-            "package.json yarn.lock",
-            "YARN_YARN_OFFLINE_MIRROR=/opt/artifacts/mirror yarn install --offline --frozen-lockfile --non-interactive",
-        ),
-        _ if lock.is_some() => ("package.json package-lock.json", "npm ci --offline --no-audit --no-fund"),
-        _ => ("package.json", "cp /opt/artifacts/package-lock.json ./ && npm ci --offline --no-audit --no-fund"),
+        "pnpm" => ("pnpm-lock.yaml pnpm-workspace.yam[l] .npmr[c]".to_owned(), "pnpm install --offline --frozen-lockfile"),
+        "yarn" => ("yarn.lock .yarnr[c] .npmr[c]".to_owned(), "yarn install --offline --frozen-lockfile --non-interactive"),
+        _ => match lock {
+            Some(lock) => (format!("{lock} .npmr[c]"), "npm ci --offline --no-audit --no-fund"),
+            None => (".npmr[c]".to_owned(), "cp /opt/artifacts/package-lock.json ./ && npm ci --offline --no-audit --no-fund"),
+        },
     };
+    let files = if found.install.with_source { ".".to_owned() } else { format!("package.json {files}") };
     out.push_str(&format!("COPY {files} ./\nRUN {run}\n"));
+}
+
+/// What only development needs goes again, after the build.
+fn prune(found: &Recognised, out: &mut String) {
+    if !found.install.is_pruned {
+        return;
+    }
+    let run = match found.packages.as_ref().map_or("npm", |it| it.manager.as_str()) {
+        "pnpm" => "pnpm prune --prod --ignore-scripts",
+        "yarn" => "yarn install --offline --frozen-lockfile --non-interactive --production --ignore-scripts",
+        _ => "npm prune --offline --omit=dev --ignore-scripts --no-audit --no-fund",
+    };
+    out.push_str(&format!("RUN {run}\n"));
 }

@@ -4,21 +4,23 @@
 ARG BASE_IMAGE=python:3.13-slim-trixie
 
 FROM ${BASE_IMAGE} AS app
-ENV PATH=/opt/artifacts/bin:$PATH \
-    npm_config_cache=/opt/artifacts/cache npm_config_userconfig=/opt/artifacts/npmrc npm_config_update_notifier=false CI=true
+ENV PATH=/opt/artifacts/bin:$PATH CI=true \
+    npm_config_cache=/opt/artifacts/cache npm_config_userconfig=/opt/artifacts/npmrc npm_config_update_notifier=false \
+    npm_config_store_dir=/opt/artifacts/store npm_config_manage_package_manager_versions=false YARN_YARN_OFFLINE_MIRROR=/opt/artifacts/mirror
 COPY artifacts /opt/artifacts/
 WORKDIR /srv/app
 {install}
 COPY . ./
 RUN rm -rf artifacts
 {build}
+{prune}
 
 FROM ${BASE_IMAGE}
-ENV NODE_ENV=production HOME=/tmp
+ENV PATH=/srv/app/node_modules/.bin:$PATH NODE_ENV=production HOME=/tmp
 COPY --from=app /opt/artifacts/bin/node /usr/local/bin/node
 # By number: Kubernetes cannot tell whether a name is root's.
 USER 10001:10001
 WORKDIR /srv/app
 EXPOSE {port}
-COPY --from=app /srv/app /srv/app
+COPY --from=app /srv/app{result} /srv/app
 CMD {cmd}

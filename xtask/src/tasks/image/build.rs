@@ -98,7 +98,8 @@ fn prepare(env: &Scope<'_>, dockerfile: &str) -> Result<()> {
     if !dockerfile.lines().any(copies) {
         return if folder.exists() { fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display())) } else { Ok(()) };
     }
-    match recognise::recognise(&env.stage())? {
+    // The Dockerfile is that of `init`, or made from it: only the source says what it is built from.
+    match recognise::recognise_source(&env.stage())? {
         Some(found) if artifacts::are_needed(found.stack) => {
             env.progress(env.id, format!("preparing {} for the build", found.name()));
             artifacts::prepare(&env.tools, env.id, &found, &env.stage(), &folder)
