@@ -94,8 +94,12 @@ fn need(program: &str, why: &str, hint: &str) -> Result<()> {
 fn node(tools: &Tools, task: TaskId, found: &Recognised, app: &Path, into: &Path) -> Result<()> {
     need("npm", "an application of Node.js", "install it, on Debian with: sudo apt-get install --no-install-recommends npm")?;
     let machine = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
-    let version = found.language.clone().unwrap_or_else(|| NODE.to_owned());
-    let node = fetch(tools, task, app, &format!("node-linux-{machine}@{version}"), &into.join("lib/node"))?;
+    let package = format!("node-linux-{machine}");
+    let version = match &found.language {
+        Some(range) => fitting(tools, task, &package, range)?,
+        None => NODE.to_owned(),
+    };
+    let node = fetch(tools, task, app, &format!("{package}@{version}"), &into.join("lib/node"))?;
     fs::rename(node.join("bin/node"), into.join("bin/node")).context("take the program node out of its package")?;
     fs::remove_dir_all(&node).context("remove what the program node does not need")?;
     // Only what decides about the packages goes to the package manager: nothing of the application runs on this machine.
@@ -141,6 +145,26 @@ fn node(tools: &Tools, task: TaskId, found: &Recognised, app: &Path, into: &Path
             fs::write(into.join("npmrc"), registries(&settings)).context("write npm's registries")
         }
     }
+}
+
+/// The release of Node.js for a range such as `>=20`, which npm reads: the line with long support where it fits, since the newest line may
+/// need libraries that the base image lacks; else the newest release that fits.
+fn fitting(tools: &Tools, task: TaskId, package: &str, range: &str) -> Result<String> {
+    let sh = tools.shell(&std::env::temp_dir())?;
+    let text =
+        tools.read(task, cmd!(sh, "npm view {package}@{range} version --json")).with_context(|| format!("ask for Node.js {range}"))?;
+    choice(&text).ok_or_else(|| {
+        let what = format!("no release of Node.js fits `{range}`, which the application asks for");
+        Problem::new(what).hint("change `engines.node` in package.json, or .nvmrc, by a patch").into()
+    })
+}
+
+/// Of npm's answer: one version, or a list that rises.
+fn choice(answer: &str) -> Option<String> {
+    let answer: serde_json::Value = serde_json::from_str(answer).ok()?;
+    let list: Vec<&str> =
+        answer.as_array().map_or_else(|| answer.as_str().into_iter().collect(), |it| it.iter().filter_map(|it| it.as_str()).collect());
+    list.iter().find(|it| **it == NODE).or(list.last()).map(|it| (*it).to_owned())
 }
 
 /// Which registries npm was told, and nothing else of its settings: answers are found in the cache by the address that they came from. What
@@ -251,6 +275,14 @@ fn rust(tools: &Tools, task: TaskId, found: &Recognised, app: &Path, into: &Path
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_line_with_long_support_is_taken_where_it_fits() {
+        assert_eq!(choice(&format!("[\"20.1.0\", \"{NODE}\", \"26.0.0\"]")).as_deref(), Some(NODE));
+        assert_eq!(choice("[\"20.1.0\", \"22.3.0\"]").as_deref(), Some("22.3.0"));
+        assert_eq!(choice("\"18.0.0\"").as_deref(), Some("18.0.0"));
+        assert_eq!((choice("[]"), choice("")), (None, None));
+    }
 
     #[test]
     fn only_the_places_of_registries_leave_npms_settings() {

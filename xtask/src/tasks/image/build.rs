@@ -90,12 +90,11 @@ pub(super) fn build(env: &Scope<'_>, want: &Fingerprint, reference: &str) -> Res
     })
 }
 
-/// Fills the folder `artifacts` of the context with what the build needs and has no network for, if the Dockerfile copies it: Node.js with
+/// Fills the folder `artifacts` of the context with what the build needs and has no network for, if the Dockerfile names it: Node.js with
 /// the locked packages, or the programs that this machine's compiler builds.
 fn prepare(env: &Scope<'_>, dockerfile: &str) -> Result<()> {
-    let copies = |line: &str| line.trim_start().to_ascii_uppercase().starts_with("COPY") && line.contains(artifacts::FOLDER);
     let folder = artifacts_of(env);
-    if !dockerfile.lines().any(copies) {
+    if !names_artifacts(dockerfile) {
         return if folder.exists() { fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display())) } else { Ok(()) };
     }
     // The Dockerfile is that of `init`, or made from it: only the source says what it is built from.
@@ -106,6 +105,11 @@ fn prepare(env: &Scope<'_>, dockerfile: &str) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether an instruction names the folder: `COPY . ./` takes it too, and only a later step says so.
+fn names_artifacts(dockerfile: &str) -> bool {
+    dockerfile.lines().any(|it| !it.trim_start().starts_with('#') && it.contains(artifacts::FOLDER))
 }
 
 fn artifacts_of(env: &Scope<'_>) -> PathBuf {
@@ -280,6 +284,13 @@ mod tests {
         let expected = "buildx build --builder default --load --progress plain --tag polls:1-0f --file /w/Dockerfile --network=none \
                         --build-arg HTTP_PROXY --label a=b c /w/context";
         assert_eq!(told.join(" "), expected);
+    }
+
+    #[test]
+    fn artifacts_are_made_for_a_file_that_uses_them_in_any_instruction() {
+        assert!(names_artifacts("FROM x\nCOPY . ./\nRUN mv artifacts/bin bin\n"));
+        assert!(names_artifacts("FROM x\nCOPY artifacts /opt/artifacts/\n"));
+        assert!(!names_artifacts("# artifacts/ is not here\nFROM x\nCOPY . ./\n"));
     }
 
     #[test]
