@@ -38,7 +38,7 @@ pub(super) fn recognise(tree: &Tree) -> Option<Recognised> {
     let programs = programs(tree, &sources);
     choose(&programs, name.as_ref().map_or("", |it| it.0.as_str()), &mut out)?;
     code(tree, &sources, &mut out);
-    goose(tree, &mut out);
+    migration(tree, &sources, &programs, &mut out);
     Some(out)
 }
 
@@ -194,8 +194,42 @@ fn code(tree: &Tree, sources: &[&str], out: &mut Recognised) {
     }
 }
 
-/// Migrations in files that a program beside would run; most Go programs run theirs when they start.
-fn goose(tree: &Tree, out: &mut Recognised) {
+/// The program's own command for migrations: a flag `-migrate`, or a subcommand `migrate`, perhaps with `up` below it.
+fn migration(tree: &Tree, sources: &[&str], programs: &BTreeMap<String, bool>, out: &mut Recognised) {
+    let Some(Command::Words(start)) = out.start.clone() else { return };
+    let own = out.target.clone().unwrap_or_default();
+    // The flags of another program are not this one's.
+    let is_foreign = |file: &str| {
+        let folder = file.rsplit_once('/').map_or("", |it| it.0);
+        programs.contains_key(folder) && !folder.is_empty() && own != format!("./{folder}")
+    };
+    let mut found: Option<(&str, usize, Vec<&str>, String)> = None;
+    let mut has_up = false;
+    for file in sources.iter().filter(|it| !is_foreign(it)) {
+        let Some(text) = tree.text(file).filter(|it| it.contains("\"migrate\"") || it.contains("\"up\"")) else { continue };
+        let all = tokens(&text, Language::Go);
+        has_up |= find(&all, &["Use", ":", "_"]).any(|it| it.0 == Some("up"));
+        let flag = [&["flag", ".", "Bool", "(", "_"][..], &["flag", ".", "BoolVar", "(", "&", "_word", ",", "_"]]
+            .iter()
+            .find_map(|pattern| find(&all, pattern).find(|it| it.0 == Some("migrate")));
+        let subcommand = || find(&all, &["Use", ":", "_"]).find(|it| it.0 == Some("migrate"));
+        if let Some((_, line)) = flag {
+            found = Some((file, line, vec!["-migrate"], "has a flag -migrate".to_owned()));
+            break;
+        }
+        if let Some((_, line)) = subcommand().filter(|_| found.is_none()) {
+            found = Some((file, line, vec!["migrate"], "has a subcommand migrate".to_owned()));
+        }
+    }
+    if let Some((file, line, mut words, says)) = found {
+        if has_up && words == ["migrate"] {
+            words.push("up");
+        }
+        out.signal(file, line, says, format!("`{}` runs before a rollout", words.join(" ")));
+        out.migrate = Some(Command::Words(start.into_iter().take(1).chain(words.into_iter().map(str::to_owned)).collect()));
+        return;
+    }
+    // Migrations in files that a program beside would run; most Go programs run theirs when they start.
     let Some(file) = tree.files().iter().find(|it| it.contains("migrations/") && it.ends_with(".sql")).cloned() else { return };
     out.signal(&file, 0, "is a migration", "no command runs it unless the configuration says one");
     out.assume("the program runs its migrations itself when it starts; say `migrate` where a command does");

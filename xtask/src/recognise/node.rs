@@ -195,15 +195,32 @@ fn started(command: &Command) -> Option<String> {
     Some(file.trim_start_matches("./").to_owned())
 }
 
+fn has_source(tree: &Tree) -> bool {
+    tree.files().iter().any(|it| it.starts_with("src/") && (it.ends_with(".ts") || it.ends_with(".js")) && !it.ends_with(".d.ts"))
+}
+
 /// A published package brings what its build made, and not what it is made from.
 fn built(tree: &Tree, out: &mut Recognised) {
-    let Some(file) = out.start.as_ref().and_then(started) else { return };
-    let file = [file.clone(), format!("{file}.js"), format!("{file}/index.js")].into_iter().find(|it| tree.has(it));
-    let Some(file) = file.filter(|it| script::is_made(it)) else { return };
+    let Some(stated) = out.start.as_ref().and_then(started) else { return };
+    let endings = ["", ".js", ".mjs", ".cjs", ".ts", "/index.js"];
+    let Some(file) = endings.iter().map(|end| format!("{stated}{end}")).find(|it| tree.has(it)) else {
+        // Where no source is there, no build makes it either.
+        if !has_source(tree) && out.framework != Framework::Next {
+            out.signal("package.json", 0, format!("starts {stated}, which is not in this folder"), "the start command must be said");
+            out.lacks(
+                format!("package.json starts {stated}, and neither that file nor the source that it would be built from is here"),
+                "[frontend]\ncommand = [\"node\", \"path/to/server.js\"]",
+            );
+            out.start = None;
+            out.build.clear();
+        }
+        return;
+    };
+    if !script::is_made(&file) {
+        return;
+    }
     let folder = file.split('/').next().unwrap_or_default();
-    let has_source =
-        tree.files().iter().any(|it| it.starts_with("src/") && (it.ends_with(".ts") || it.ends_with(".js")) && !it.ends_with(".d.ts"));
-    if !has_source && !out.build.is_empty() {
+    if !has_source(tree) && !out.build.is_empty() {
         out.signal(&file, 0, "is what the build would make, and its source is not here", "the build script does not run");
         out.assume(format!("{folder}/ is the built application: its build script does not run"));
         out.build.clear();

@@ -44,6 +44,7 @@ pub(super) fn read(tree: &Tree, out: &mut Recognised) {
     let mut read: BTreeMap<String, (String, usize)> = BTreeMap::new();
     let mut port = None;
     let mut health: Option<(String, String, usize)> = None;
+    let mut named_ports: BTreeMap<String, (u16, String, usize)> = BTreeMap::new();
     for file in sources(tree) {
         let Some(text) = tree.text(file).filter(|it| it.contains("process") || it.contains("listen") || it.contains(".get(")) else {
             continue;
@@ -71,25 +72,28 @@ pub(super) fn read(tree: &Tree, out: &mut Recognised) {
                     .map(|it| (it.0, file.to_owned(), *line));
             }
         }
-        // `const port = process.env.PORT || 3000`
-        if port.is_none() {
-            for (at, window) in all.windows(5).enumerate() {
-                if matches!(&window[4].0, Token::Word(it) if it == "PORT") && matches!(&window[2].0, Token::Word(it) if it == "env") {
-                    let number = all[at + 5..].iter().take(4).find_map(|it| number(&it.0));
-                    port = number.map(|it| (it, file.to_owned(), window[4].1));
-                }
+        // `const port = process.env.PORT || 3000`, or another variable of the application's own
+        for (at, window) in all.windows(5).enumerate() {
+            let (Token::Word(env), (Token::Word(name), line)) = (&window[2].0, &window[4]) else { continue };
+            if env != "env" {
+                continue;
+            }
+            let number = all[at + 5..].iter().take(4).find_map(|it| number(&it.0));
+            if name == "PORT" && port.is_none() {
+                port = number.map(|it| (it, file.to_owned(), *line));
+            } else if let Some(number) = number.filter(|_| variables::is_port(name)) {
+                named_ports.entry(name.clone()).or_insert((number, file.to_owned(), *line));
             }
         }
     }
-    if let Some((file, line)) = read.get("PORT") {
-        out.signal(file, *line, "the port is the variable PORT", "it is given");
-    } else if let Some((number, file, line)) = &port {
-        out.signal(file, *line, format!("listens on port {number}"), "requests go there");
-    } else if out.framework != Framework::Next {
-        out.assume(format!("the port is {PORT}: the code names none"));
-    }
-    if let Some((number, _, _)) = port {
+    if !read.contains_key("PORT")
+        && let Some((name, (number, file, line))) = variables::shortest(&named_ports)
+    {
+        out.signal(&file, line, format!("the port is the variable {name}, {number} without it"), "it is given");
+        out.env.insert(name, "$(PORT)".to_owned());
         out.port = number;
+    } else {
+        told_port(read.get("PORT"), port, out);
     }
     if let Some((path, file, line)) = health {
         out.signal(&file, line, format!("there is a route {path}"), "probes ask it");
@@ -113,6 +117,20 @@ pub(super) fn read(tree: &Tree, out: &mut Recognised) {
         let (file, line) = &read[&first];
         out.signal(file, *line, format!("reads {first}"), "a cache is given");
         out.services.push(Service { name: "cache".to_owned(), kind: ServiceKind::Cache(caches) });
+    }
+}
+
+/// The port that PORT says, that the code names, or that is usual.
+fn told_port(variable: Option<&(String, usize)>, port: Option<(u16, String, usize)>, out: &mut Recognised) {
+    if let Some((file, line)) = variable {
+        out.signal(file, *line, "the port is the variable PORT", "it is given");
+    } else if let Some((number, file, line)) = &port {
+        out.signal(file, *line, format!("listens on port {number}"), "requests go there");
+    } else if out.framework != Framework::Next {
+        out.assume(format!("the port is {PORT}: the code names none"));
+    }
+    if let Some((number, _, _)) = port {
+        out.port = number;
     }
 }
 

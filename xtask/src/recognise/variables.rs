@@ -127,6 +127,54 @@ pub(super) fn is_cache(name: &str) -> bool {
         || name.ends_with("_REDIS_URL")
 }
 
+/// Whether a variable of that name holds the port that the application listens on, and not that of something that it asks.
+pub(super) fn is_port(name: &str) -> bool {
+    let upper = name.to_uppercase();
+    let words: Vec<&str> = upper.split('_').collect();
+    let foreign = [
+        "REDIS",
+        "VALKEY",
+        "SMTP",
+        "MAIL",
+        "EMAIL",
+        "IMAP",
+        "LDAP",
+        "KAFKA",
+        "AMQP",
+        "RABBITMQ",
+        "MONGO",
+        "MONGODB",
+        "MYSQL",
+        "ELASTIC",
+        "ELASTICSEARCH",
+        "PROXY",
+        "DEBUG",
+        "INSPECT",
+        "METRICS",
+        "PROMETHEUS",
+        "STATSD",
+        "ADMIN",
+        "TEST",
+        "GRPC",
+        "HTTPS",
+        "SSL",
+        "TLS",
+        "PUBLIC",
+        "EXTERNAL",
+        "CLIENT",
+        "WORKER",
+    ];
+    words.len() > 1 && words.last() == Some(&"PORT") && part_of(name).is_none() && !words.iter().any(|it| foreign.contains(it))
+}
+
+/// The one with the shortest name; nothing where two are equally short.
+pub(super) fn shortest<T: Clone>(names: &BTreeMap<String, T>) -> Option<(String, T)> {
+    let least = names.keys().map(String::len).min()?;
+    let mut found = names.iter().filter(|it| it.0.len() == least);
+    let (name, it) = found.next()?;
+    found.next().is_none().then(|| (name.clone(), it.clone()))
+}
+
 /// The database of an application that reads these variables.
 pub(super) fn database(names: &[&str]) -> Database {
     let has = |it: &str| names.contains(&it);
@@ -214,6 +262,15 @@ mod tests {
     fn a_secret_of_the_applications_own_is_told_from_a_key_for_others() {
         assert!(["SECRET_KEY", "DJANGO_SECRET_KEY", "SESSION_SECRET", "NEXTAUTH_SECRET"].iter().all(|it| is_secret(it)));
         assert!(!["AWS_SECRET_KEY", "CLIENT_SECRET", "STRIPE_SECRET_KEY", "KEY"].iter().any(|it| is_secret(it)));
+    }
+
+    #[test]
+    fn a_port_of_its_own_is_told_from_one_of_something_that_it_asks() {
+        assert!(["APP_PORT", "SERVER_PORT", "PG_META_PORT", "http_port"].iter().all(|it| is_port(it)));
+        assert!(!["PORT", "DB_PORT", "SMTP_PORT", "REDIS_PORT", "APP_ADMIN_PORT", "PORTS", "APP_PORT_NAME"].iter().any(|it| is_port(it)));
+        let one = |names: &[&str]| shortest(&names.iter().map(|it| ((*it).to_owned(), ())).collect()).map(|it| it.0);
+        assert_eq!(one(&["APP_HTTP_PORT", "APP_PORT"]).as_deref(), Some("APP_PORT"));
+        assert_eq!(one(&["APP_PORT", "WEB_PORT"]), None);
     }
 
     #[test]

@@ -59,10 +59,13 @@ fn next_nest_and_pages_have_their_own_starts() {
         ("Next.js 16.0.0", "node server.js", Some("standalone"))
     );
     assert!(next("// output: 'standalone'\nexport default {}").start.unwrap().to_string().ends_with("next start"));
-    let nest = app(&[(
-        "package.json",
-        "{\"dependencies\": {\"@nestjs/core\": \"11.1.0\", \"express\": \"5\"}, \"scripts\": {\"build\": \"nest build\", \"start\": \"nest start\"}}",
-    )]);
+    let nest = app(&[
+        (
+            "package.json",
+            "{\"dependencies\": {\"@nestjs/core\": \"11.1.0\", \"express\": \"5\"}, \"scripts\": {\"build\": \"nest build\", \"start\": \"nest start\"}}",
+        ),
+        ("src/main.ts", ""),
+    ]);
     assert_eq!((nest.framework, nest.start.unwrap().to_string().as_str()), (Framework::Nest, "node dist/main.js"));
     assert_eq!(nest.build, [Command::words(&["npm", "run", "build"])]);
     let vite =
@@ -114,6 +117,52 @@ fn one_program_of_go_is_the_application_and_several_must_be_told_apart() {
     assert_eq!(target(&[("cmd/shop/main.go", PLAIN), ("cmd/b/main.go", PLAIN)]), (Some("./cmd/shop".to_owned()), 0, 0));
     assert_eq!(target(&[("cmd/server/main.go", SERVER), ("cmd/worker/main.go", PLAIN)]), (Some("./cmd/server".to_owned()), 0, 1));
     assert_eq!(target(&[("cmd/a/main.go", PLAIN), ("cmd/b/main.go", PLAIN)]), (None, 1, 0));
+}
+
+#[test]
+fn gos_own_command_for_migrations_runs_before_a_rollout() {
+    let module = ("go.mod", "module example.com/shop\n\ngo 1.25.0\n");
+    let migrate = |files: &[(&str, &str)]| app(&[&[module, ("main.go", SERVER)], files].concat()).migrate.map(|it| it.to_string());
+    let flag = "package cli\n\nfunc Parse() {\n\tflag.BoolVar(&migrate, \"migrate\", false, \"run migrations\")\n}\n";
+    assert_eq!(migrate(&[("internal/cli/cli.go", flag)]).as_deref(), Some("/srv/app/bin/shop -migrate"));
+    let short = "package main\n\nvar migrate = flag.Bool(\"migrate\", false, \"\")\n";
+    assert_eq!(migrate(&[("flags.go", short)]).as_deref(), Some("/srv/app/bin/shop -migrate"));
+    let command = "package cmd\n\nvar c = &cobra.Command{\n\tUse: \"migrate\",\n}\n";
+    assert_eq!(migrate(&[("cmd/root.go", command)]).as_deref(), Some("/srv/app/bin/shop migrate"));
+    let up = ("cmd/up.go", "package cmd\n\nvar u = &cobra.Command{Use: \"up\"}\n");
+    assert_eq!(migrate(&[("cmd/root.go", command), up]).as_deref(), Some("/srv/app/bin/shop migrate up"));
+    // Another program's flag, a text elsewhere and a comment are nothing.
+    let other = "package main\n\nfunc main() {\n\tflag.Bool(\"migrate\", false, \"\")\n}\n";
+    assert_eq!(migrate(&[("cmd/tool/main.go", other)]), None);
+    assert_eq!(migrate(&[("x.go", "package main\n\n// flag.Bool(\"migrate\")\nvar x = \"migrate\"\n")]), None);
+}
+
+#[test]
+fn nodes_port_may_have_a_name_of_its_own() {
+    let package = ("package.json", "{\"dependencies\": {\"express\": \"5\"}, \"scripts\": {\"start\": \"node server.js\"}}");
+    let port = |text: &str| {
+        let found = app(&[package, ("server.js", text)]);
+        (found.port, found.env.get("APP_PORT").cloned())
+    };
+    let own = Some("$(PORT)".to_owned());
+    assert_eq!(port("const port = Number(process.env.APP_PORT || 1337);\napp.listen(port);\n"), (1337, own.clone()));
+    let more = "const a = process.env.APP_PORT || 1337, b = process.env.APP_ADMIN_PORT || 1338, c = process.env.SMTP_PORT || 25;\n";
+    assert_eq!(port(more), (1337, own));
+    // PORT itself goes before, and two of equal right are not chosen between.
+    assert_eq!(port("const a = process.env.PORT || 80, b = process.env.APP_PORT || 81;\n"), (80, None));
+    assert_eq!(port("const a = process.env.APP_PORT || 80, b = process.env.WEB_PORT || 81;\n"), (3000, None));
+}
+
+#[test]
+fn a_start_file_that_nothing_makes_must_be_said() {
+    let package = "{\"dependencies\": {\"express\": \"5\"}, \"scripts\": {\"start\": \"node docker/main\", \"build\": \"make\"}}";
+    let found = app(&[("package.json", package), ("dist/bundle.js", "x")]);
+    assert_eq!((found.start, found.build.len(), found.missing.len()), (None, 0, 1));
+    assert!(found.missing[0].what.starts_with("package.json starts docker/main"), "{:?}", found.missing);
+    // What a build makes is not there yet.
+    let found = app(&[("package.json", package), ("src/main.ts", "x")]);
+    assert_eq!((found.start.unwrap().to_string(), found.missing.len()), ("node docker/main".to_owned(), 0));
+    assert!(app(&[("package.json", package), ("docker/main.js", "x")]).start.is_some());
 }
 
 #[test]
