@@ -1,6 +1,6 @@
 //! Django: the settings module that a deployment uses, and what it takes from the environment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::recognise::{
     Command, Framework, Recognised, Stack,
@@ -14,9 +14,12 @@ pub(super) struct Settings {
     pub(super) module: String,
     pub(super) file: String,
     names: BTreeMap<String, (Value, String, usize)>,
+    /// Files that the module takes in, itself among them.
+    read: BTreeSet<String>,
 }
 
-pub(super) fn recognise(python: &Python<'_>) -> Option<Recognised> {
+/// The application, and the settings modules beside the chosen one, which the deployment does not read.
+pub(super) fn recognise(python: &Python<'_>) -> Option<(Recognised, Vec<String>)> {
     let manage = python.each().into_iter().find(|(path, facts)| {
         path.rsplit('/').next() == Some("manage.py")
             && (facts.imports("django") || facts.sets.iter().any(|it| is_settings_variable(it.0.as_deref())))
@@ -46,7 +49,21 @@ pub(super) fn recognise(python: &Python<'_>) -> Option<Recognised> {
         out.migrate = Some(Command::words(&["python3", "-m", "django", "migrate", "--noinput"]));
     }
     settings::decide(python, &base, &settings, &mut out);
-    Some(out)
+    let folder = settings.file.rsplit_once('/').map_or("", |it| it.0);
+    let is_unread = |path: &str| path.rsplit_once('/').map_or("", |it| it.0) == folder && !settings.read.contains(path);
+    let is_package = folder.rsplit('/').next().is_some_and(|it| it == "settings" || it == "conf" || it == "config");
+    let unread: Vec<String> = python
+        .each()
+        .into_iter()
+        .filter(|(it, facts)| is_package && is_unread(it) && is_settings(facts))
+        .map(|it| it.0.to_owned())
+        .collect();
+    Some((out, unread))
+}
+
+/// A module that takes in another's names, or has names of Django's settings itself.
+fn is_settings(facts: &Facts) -> bool {
+    !facts.stars.is_empty() || ["INSTALLED_APPS", "DATABASES", "ROOT_URLCONF"].iter().any(|it| facts.names.contains_key(*it))
 }
 
 fn is_settings_variable(name: Option<&str>) -> bool {
@@ -103,14 +120,22 @@ fn choose(python: &Python<'_>, base: &str, path: &str, facts: &Facts, has_manage
         }
     }
     let file = python.file_of(base, &module)?;
-    let mut names = BTreeMap::new();
-    merge(python, base, &file, &mut names, 0);
-    Some(Settings { module, file, names })
+    let (mut names, mut read) = (BTreeMap::new(), BTreeSet::new());
+    merge(python, base, &file, &mut names, &mut read, 0);
+    Some(Settings { module, file, names, read })
 }
 
 /// A module's names over those of the modules that it imports with a star.
-fn merge(python: &Python<'_>, base: &str, file: &str, names: &mut BTreeMap<String, (Value, String, usize)>, depth: usize) {
+fn merge(
+    python: &Python<'_>,
+    base: &str,
+    file: &str,
+    names: &mut BTreeMap<String, (Value, String, usize)>,
+    read: &mut BTreeSet<String>,
+    depth: usize,
+) {
     let Some(facts) = python.facts.get(file).filter(|_| depth < 6) else { return };
+    read.insert(file.to_owned());
     for (module, level, _) in &facts.stars {
         let folder = file.rsplit_once('/').map_or("", |it| it.0);
         let inner = match level {
@@ -119,7 +144,7 @@ fn merge(python: &Python<'_>, base: &str, file: &str, names: &mut BTreeMap<Strin
             _ => folder.rsplit_once('/').and_then(|it| python.file_of(&format!("{}/", it.0), module)),
         };
         if let Some(inner) = inner {
-            merge(python, base, &inner, names, depth + 1);
+            merge(python, base, &inner, names, read, depth + 1);
         }
     }
     for (name, (value, line)) in &facts.names {

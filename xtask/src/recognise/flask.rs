@@ -62,9 +62,6 @@ pub(super) fn find(python: &Python<'_>, class: &str, is_it: impl Fn(&Facts) -> b
         let (module, chdir) = python.module_of(path);
         Target { name: format!("{module}:{object}"), chdir, file: path.to_owned(), line }
     };
-    if let Some((path, object, line)) = objects.into_iter().next() {
-        return Some(target(path, object, line));
-    }
     let factories: Vec<(&str, String, usize)> = files
         .iter()
         .flat_map(|(path, facts)| {
@@ -76,17 +73,31 @@ pub(super) fn find(python: &Python<'_>, class: &str, is_it: impl Fn(&Facts) -> b
         .collect();
     let names: Vec<&str> = factories.iter().map(|it| it.1.as_str()).collect();
     // A module that calls the factory at its top has the object itself.
-    for (path, facts) in python.each() {
-        let call = facts
-            .calls
-            .iter()
-            .find(|it| it.5 && names.contains(&it.last()) && it.0.as_deref().is_some_and(|it| ["app", "application"].contains(&it)));
-        if let Some(call) = call {
-            return Some(target(path, call.0.clone()?, call.2));
-        }
-    }
-    let best = factories.iter().find(|it| ["create_app", "make_app", "get_app"].contains(&it.1.as_str())).or_else(|| factories.first())?;
-    Some(target(best.0, format!("{}()", best.1), best.2))
+    let called = python.each().into_iter().find_map(|(path, facts)| {
+        let is_it =
+            |it: &&Call| it.5 && names.contains(&it.last()) && it.0.as_deref().is_some_and(|it| ["app", "application"].contains(&it));
+        let call = facts.calls.iter().find(is_it)?;
+        Some((path, call.0.clone()?, call.2))
+    });
+    // Each kind by its own rank; within a rank the shallow files come first.
+    let mut all: Vec<(u8, &str, String, usize)> = Vec::new();
+    all.extend(objects.map(|(path, object, line)| (if is_aside_of_server(path) { 4 } else { 0 }, path, object, line)));
+    all.extend(called.map(|(path, object, line)| (1, path, object, line)));
+    all.extend(factories.iter().map(|(path, name, line)| {
+        let is_usual = ["create_app", "make_app", "get_app", "build_app", "create_application"].contains(&name.as_str());
+        let rank = if is_aside_of_server(path) { 5 } else { 3 - u8::from(is_usual) };
+        (rank, *path, format!("{name}()"), *line)
+    }));
+    let (_, path, object, line) = all.into_iter().min_by_key(|it| it.0)?;
+    Some(target(path, object, line))
+}
+
+/// Whether a file is for something beside the server: a private module, or a command's own small server.
+fn is_aside_of_server(path: &str) -> bool {
+    let mut parts = path.trim_end_matches(".py").split('/');
+    let name = parts.next_back().unwrap_or_default();
+    let is_private = |it: &str| it.starts_with('_') && !it.starts_with("__") && it != "_app";
+    is_private(name) || parts.any(|it| is_private(it) || ["cli", "commands", "scripts", "testing", "utilities", "utils"].contains(&it))
 }
 
 /// What `.flaskenv` says as FLASK_APP.

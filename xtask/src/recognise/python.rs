@@ -55,14 +55,19 @@ pub(super) fn recognise(tree: &Tree) -> Option<Recognised> {
     }
     let facts = facts::read(tree).ok().flatten();
     let source = Source::of(tree.root(), tree.has("requirements.txt"), &[]);
-    let python = Python { tree, wanted: wanted(tree), source, facts: facts.clone().unwrap_or_default() };
+    let mut python = Python { tree, wanted: wanted(tree), source, facts: facts.clone().unwrap_or_default() };
     if facts.is_none() {
         // Without a parser nothing is guessed from Python's text.
         let mut out = Recognised::new(Stack::Python, Framework::Wsgi, PORT);
         out.lacks("Python files cannot be read: there is no `python3` on PATH that runs", "# apt-get install python3");
         return Some(out);
     }
-    let mut out = django::recognise(&python).or_else(|| asgi::recognise(&python)).or_else(|| flask::recognise(&python))?;
+    let (mut out, unread) = match django::recognise(&python) {
+        Some(found) => found,
+        None => (asgi::recognise(&python).or_else(|| flask::recognise(&python))?, Vec::new()),
+    };
+    // What the deployment does not read needs no variables.
+    python.facts.retain(|path, _| !unread.contains(path));
     python.finish(&mut out);
     Some(out)
 }

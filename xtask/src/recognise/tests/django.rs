@@ -218,3 +218,19 @@ fn the_page_to_look_at_is_the_admins_where_the_urls_have_no_root() {
     assert_eq!(page("path('admin/', admin.site.urls), *more()"), None);
     assert_eq!(page("path('polls/', include('polls.urls'))"), None);
 }
+
+#[test]
+fn variables_of_settings_that_the_deployment_does_not_read_are_not_asked_for() {
+    let manage = "import os\nimport django\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings.production')\n";
+    let base = "import os\nINSTALLED_APPS = []\nROOT_URLCONF = 'shop.urls'\nKEY = os.environ['NEEDED']\n";
+    let found = app(&[
+        ("requirements.txt", "django==6.1\n"),
+        ("manage.py", manage),
+        ("shop/settings/__init__.py", ""),
+        ("shop/settings/base.py", base),
+        ("shop/settings/production.py", "from .base import *\n"),
+        ("shop/settings/aws.py", "import os\nfrom .base import *\nBUCKET = os.environ['AWS_BUCKET']\n"),
+    ]);
+    let missing: Vec<&str> = found.missing.iter().map(|it| it.lines.as_str()).collect();
+    assert_eq!(missing, ["[frontend.env]\nNEEDED = \"…\""]);
+}

@@ -162,6 +162,22 @@ fn a_factory_of_fastapi_is_called_by_uvicorn() {
 }
 
 #[test]
+fn a_small_server_of_a_command_is_not_the_application() {
+    let start = |files: &[(&str, &str)]| app(files).start.unwrap().to_string().rsplit(' ').next().unwrap().to_owned();
+    let small = ("shop/cli/_login.py", "from fastapi import FastAPI\nlogin_api = FastAPI()\n");
+    let factory = (
+        "shop/server/api/server.py",
+        "from fastapi import FastAPI\n\ndef create_app(settings=None):\n    app = FastAPI()\n    return app\n",
+    );
+    assert_eq!(start(&[small, factory]), "shop.server.api.server:create_app");
+    let helper = ("shop/server/api/a.py", "from fastapi import FastAPI\n\ndef create_api_app():\n    api = FastAPI()\n    return api\n");
+    assert_eq!(start(&[small, helper, factory]), "shop.server.api.server:create_app");
+    // Alone it is all that there is.
+    assert_eq!(start(&[small]), "shop.cli._login:login_api");
+    assert_eq!(start(&[("shop/_app.py", "from fastapi import FastAPI\napp = FastAPI()\n"), factory]), "shop._app:app");
+}
+
+#[test]
 fn names_of_distributions_are_pips() {
     let found = app(&[
         ("requirements.txt", "-r base/one.txt\nGunicorn==23.0\n"),
