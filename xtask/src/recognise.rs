@@ -65,6 +65,7 @@ impl Recognised {
             secret_key: None,
             env: BTreeMap::new(),
             writable: BTreeSet::new(),
+            replicas: None,
             services: Vec::new(),
             extra: BTreeSet::new(),
             changes: Vec::new(),
@@ -162,11 +163,26 @@ fn completed(tree: &Tree, compose: &Compose, found: Option<Recognised>) -> Optio
     node_commands::settle(tree, &mut found);
     hints::add(tree, &mut found);
     variables::settle(&mut found);
+    alone(tree, &mut found);
     distributions::requirements(tree, &mut found);
     if tree.is_cut() {
         found.assume("the folder holds more files than are looked at: deep ones were left out");
     }
     Some(found)
+}
+
+/// Without a command for migrations the program makes its tables when it starts, and two that start together collide.
+fn alone(tree: &Tree, found: &mut Recognised) {
+    let is_known = found.migrate.is_some() || found.release.is_some();
+    if is_known || matches!(found.stack, Stack::Site | Stack::Dockerfile) || found.framework == Framework::Site {
+        return;
+    }
+    let file = tree.files().iter().find(|it| it.contains("migrations/") && !tree::is_aside(it));
+    if found.database == Database::None && file.is_none() {
+        return;
+    }
+    found.replicas = Some(1);
+    found.assume("no command for migrations is known: one pod runs, since several that make their tables at their start would collide");
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ fn told(it: &Recognised) -> String {
     add("start", command(&it.start));
     add("migrate", command(&it.migrate));
     add("release", command(&it.release));
+    add("replicas", it.replicas.map(|it| it.to_string()).unwrap_or_default());
     add("health", it.health.clone().unwrap_or_default());
     add("build", it.build.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
     add("env", it.env.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" "));
@@ -87,6 +88,20 @@ fn files_that_cannot_be_read_end_nothing() {
         "{:?}",
         found.signals
     );
+}
+
+#[test]
+fn a_program_that_makes_its_tables_when_it_starts_runs_alone() {
+    let server = ("server.js", "app.listen(process.env.PORT || 80);\n");
+    let pods = |dependency: &str, files: &[(&str, &str)]| {
+        let package = format!("{{\"dependencies\": {{\"express\": \"5\", {dependency}}}}}");
+        app(&[&[("package.json", package.as_str()), server], files].concat()).replicas
+    };
+    assert_eq!(pods("\"pg\": \"8\"", &[]), Some(1));
+    assert_eq!(pods("\"x\": \"1\"", &[("lib/migrations/1.js", "")]), Some(1));
+    assert_eq!(pods("\"x\": \"1\"", &[("tests/migrations/1.js", "")]), None);
+    assert_eq!(pods("\"knex\": \"1\"", &[("knexfile.js", "")]), None);
+    assert_eq!(app(&[("index.html", "")]).replicas, None);
 }
 
 #[test]

@@ -261,6 +261,8 @@ pub struct Recognised {
     pub env: BTreeMap<String, String>,
     /// Folders that the application writes, relative to it.
     pub writable: BTreeSet<String>,
+    /// The number of pods, where it must not be the default.
+    pub replicas: Option<u16>,
     pub services: Vec<Service>,
     /// Requirements of Python that a deployment needs and the application does not name.
     pub extra: BTreeSet<String>,

@@ -36,6 +36,9 @@ pub(super) fn text(name: &str, found: &Recognised) -> String {
         (Some(one), Some(_)) => out.push_str(&format!("migrate = {}\n", command(one))),
         (None, None) => {}
     }
+    if let Some(replicas) = found.replicas {
+        out.push_str(&format!("replicas = {replicas}\n"));
+    }
     if !found.writable.is_empty() {
         let all: Vec<String> = found.writable.iter().map(|it| quoted(it)).collect();
         out.push_str(&format!("writable = [{}]\n", all.join(", ")));
