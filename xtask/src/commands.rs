@@ -104,7 +104,7 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
         never_ask: global.events || spec.output == Output::Json,
         events: global.events,
         refresh: matches!(&command, Command::Requirements(it) if it.refresh),
-        selection: spec.selection(&tasks_graph::graph(resolved.config.cluster.kind, &resolved.config.built().collect::<Vec<_>>()))?,
+        selection: spec.selection(&tasks_graph::of(&resolved.config))?,
         ..Options::default()
     };
     let env = surroundings::environment(hub, &global, project, resolved.config.clone(), options)?;

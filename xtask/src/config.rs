@@ -6,6 +6,7 @@ mod check;
 mod cluster_type;
 mod form;
 pub mod keys;
+mod kind;
 mod locate;
 pub mod origin;
 pub mod schema;
@@ -25,6 +26,7 @@ use crate::errors::Problem;
 
 pub use crate::config::cluster_type::ClusterType;
 pub use crate::config::form::slug;
+pub use crate::config::kind::Kind;
 pub use crate::config::origin::{Origin, Resolved};
 pub use crate::config::service::{Service, Volume};
 pub use crate::config::service_name::{FIRST, ServiceName, name_of, table_of};
@@ -194,6 +196,8 @@ pub struct Images {
     pub operator: Option<String>,
     pub postgresql: Option<String>,
     pub python: Option<String>,
+    pub valkey: Option<String>,
+    pub mailpit: Option<String>,
     /// Registry host -> its mirror, `http://host:port` or `https://host/path`.
     pub mirrors: BTreeMap<String, String>,
 }
@@ -297,17 +301,40 @@ impl Config {
         std::iter::once((None, &self.frontend)).chain(further)
     }
 
-    /// The service whose image this one runs: itself, or the one in `uses`.
+    /// The service whose image this one runs: itself, the one in `uses`, or the first one of its kind.
     pub fn image_of(&self, name: Option<ServiceName>) -> Option<ServiceName> {
-        match self.service(name).uses.as_deref() {
+        let service = self.service(name);
+        if let Some(kind) = service.kind {
+            return self.of_kind(kind).next();
+        }
+        match service.uses.as_deref() {
             Some(used) => ServiceName::new(used).filter(|it| self.services.contains_key(it.as_str())),
             None => name,
         }
     }
 
-    /// The services with their own image; the first one has no name.
+    /// The services whose image is built from the application's source; the first one has no name.
     pub fn built(&self) -> impl Iterator<Item = Option<ServiceName>> {
-        self.all_services().filter(|(_, it)| it.uses.is_none()).map(|(name, _)| name)
+        self.all_services().filter(|(_, it)| it.uses.is_none() && it.kind.is_none()).map(|(name, _)| name)
+    }
+
+    /// The services of a kind, sorted by name.
+    pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = ServiceName> {
+        self.services.iter().filter(move |(_, it)| it.kind == Some(kind)).filter_map(|(name, _)| ServiceName::new(name))
+    }
+
+    /// The first service of each kind, which brings the kind's image.
+    pub fn brought(&self) -> impl Iterator<Item = ServiceName> {
+        Kind::ALL.into_iter().filter_map(|it| self.of_kind(it).next())
+    }
+
+    /// The service of a kind whose address the application gets under the usual names: the only one, or the one with the usual name.
+    pub fn usual(&self, kind: Kind) -> Option<ServiceName> {
+        let mut all = self.of_kind(kind);
+        match (all.next(), all.next()) {
+            (Some(one), None) => Some(one),
+            _ => self.of_kind(kind).find(|it| it.as_str() == kind.usual_service()),
+        }
     }
 
     /// Parses the text without environment variables.

@@ -99,7 +99,7 @@ impl Env {
         let run = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S.%3fZ").to_string();
         let tools = Tools::new(work.join(RUNS).join(&run), interrupt.clone(), report.clone());
         let program = if embedded::is_installed() { Some(std::env::current_exe().context("find the running program")?) } else { None };
-        let graph = graph::graph(config.cluster.kind, &config.built().collect::<Vec<_>>());
+        let graph = graph::of(&config);
         let config_early = config.cluster.shortcuts;
         let files = Files::new(project.clone(), cache.join(EMBEDDED), program);
         Ok(Env {

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ClusterType, FIRST, ServiceName};
+use crate::config::{ClusterType, Config, FIRST, ServiceName};
 pub use crate::graph::selection::{Mode, Selection};
 
 /// The kinds of tasks. An enum, so that a typo does not compile.
@@ -183,13 +183,19 @@ pub struct Graph {
     nodes: Vec<Node>,
 }
 
+/// The tasks of `create` for a configuration.
+pub fn of(config: &Config) -> Graph {
+    graph(config.cluster.kind, &config.built().collect::<Vec<_>>(), &config.brought().collect::<Vec<_>>())
+}
+
 /// The tasks of `create`, one line each: its needs, and those of them on which it starts early. `built` are the services with their own
-/// image; `None` is the first one.
-pub fn graph(cluster: ClusterType, built: &[Option<ServiceName>]) -> Graph {
+/// image; `None` is the first one. `brought` are those whose image is upstream's.
+pub fn graph(cluster: ClusterType, built: &[Option<ServiceName>], brought: &[ServiceName]) -> Graph {
     use TaskKind::{Image, Load, Patch, Requirements};
     let mut out = Graph::default();
+    let loaded: Vec<Option<ServiceName>> = built.iter().copied().chain(brought.iter().map(|it| Some(*it))).collect();
     out.add(TaskId::Engine, &[], &[]);
-    let of = |kind| built.iter().map(|it| TaskId::for_service(kind, *it)).collect::<Vec<TaskId>>();
+    let of = |kind| loaded.iter().map(|it| TaskId::for_service(kind, *it)).collect::<Vec<TaskId>>();
     for service in built.iter().copied() {
         let of_it = |kind| TaskId::for_service(kind, service);
         out.add(of_it(Patch), &[], &[]);
@@ -199,6 +205,9 @@ pub fn graph(cluster: ClusterType, built: &[Option<ServiceName>]) -> Graph {
     for service in built.iter().copied() {
         let of_it = |kind| TaskId::for_service(kind, service);
         out.add(of_it(Image), &[of_it(Requirements), TaskId::BaseImage], &[]);
+    }
+    for service in brought.iter().copied() {
+        out.add(TaskId::for_service(Image, Some(service)), &[TaskId::Engine], &[]);
     }
     match cluster {
         // The node image contains every image that the cluster needs.
@@ -219,7 +228,7 @@ pub fn graph(cluster: ClusterType, built: &[Option<ServiceName>]) -> Graph {
         }
     }
     out.add(TaskId::Database, &[TaskId::Operator], &[TaskId::Operator]);
-    for service in built.iter().copied() {
+    for service in loaded.iter().copied() {
         let of_it = |kind| TaskId::for_service(kind, service);
         out.add(of_it(Load), &[of_it(Image), TaskId::Cluster], &[]);
     }
@@ -298,7 +307,8 @@ mod tests {
     }
 
     fn all() -> Vec<Graph> {
-        TYPES.iter().flat_map(|it| [graph(*it, &[None]), graph(*it, &[None, worker()])]).collect()
+        let cache = ServiceName::new("cache").unwrap();
+        TYPES.iter().flat_map(|it| [graph(*it, &[None], &[]), graph(*it, &[None, worker()], &[cache])]).collect()
     }
 
     #[test]
@@ -336,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_task_alone_brings_only_what_it_needs() {
-        let graph = graph(ClusterType::Kind, &[None, worker()]);
+        let graph = graph(ClusterType::Kind, &[None, worker()], &[]);
         assert_eq!(graph.closure(&[TaskId::Requirements]), [TaskId::Patch, TaskId::Requirements]);
         let names: Vec<String> = graph.closure(&[TaskId::for_service(TaskKind::Load, worker())]).into_iter().map(TaskId::name).collect();
         let expected =
@@ -345,8 +355,19 @@ mod tests {
     }
 
     #[test]
+    fn an_image_of_upstreams_needs_no_source_and_is_loaded_like_the_others() {
+        let graph = of(&Config::parse("[services.queue]\nkind = \"valkey\"\n[services.cache]\nkind = \"valkey\"\n").unwrap());
+        let image = TaskId::for_service(TaskKind::Image, ServiceName::new("cache"));
+        let load = TaskId::for_service(TaskKind::Load, ServiceName::new("cache"));
+        assert_eq!(graph.needs(image), [TaskId::Engine]);
+        assert_eq!(graph.needs(load), [image, TaskId::Cluster]);
+        assert!(graph.needs(TaskId::Deploy).contains(&load));
+        assert!(graph.named(TaskId::parse("image/queue").unwrap()).is_empty());
+    }
+
+    #[test]
     fn a_name_without_a_service_means_the_task_of_all_of_them() {
-        let graph = graph(ClusterType::Kind, &[None, worker()]);
+        let graph = graph(ClusterType::Kind, &[None, worker()], &[]);
         let named = |text: &str| graph.named(TaskId::parse(text).unwrap()).into_iter().map(TaskId::name).collect::<Vec<_>>().join(" ");
         assert_eq!(named("image"), "image image/worker");
         assert_eq!(named("image/worker"), "image/worker");

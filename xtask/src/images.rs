@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use xshell::cmd;
 
-use crate::{env::Env, graph::TaskId, probe::Probe, tool};
+use crate::{config::Kind, env::Env, graph::TaskId, probe::Probe, tool};
 
 pub use crate::images::source::{Chosen, chosen};
 
@@ -27,9 +27,22 @@ pub enum Role {
     Operator,
     /// The instances of the database.
     Postgresql,
+    /// A service of this kind.
+    Valkey,
+    /// A service of this kind.
+    Mailpit,
 }
 
-/// The reference of the image for the engine (Python, Node) or the cluster (Operator, Postgresql).
+impl From<Kind> for Role {
+    fn from(kind: Kind) -> Role {
+        match kind {
+            Kind::Valkey => Role::Valkey,
+            Kind::Mailpit => Role::Mailpit,
+        }
+    }
+}
+
+/// The reference of the image for the engine (Python, Node) or the cluster (the others).
 pub fn reference(env: &Env, task: TaskId, role: Role) -> Result<String> {
     match chosen(env, task)? {
         Chosen::Registry => registry::reference(env, role),

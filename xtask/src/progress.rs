@@ -136,7 +136,7 @@ mod tests {
     use crate::{config::ClusterType, graph::graph};
 
     fn standing_with(early: bool) -> Progress {
-        let graph = graph(ClusterType::Kind, &[None]);
+        let graph = graph(ClusterType::Kind, &[None], &[]);
         let ids = graph.ids();
         let task_progress = Progress::new(graph, early);
         task_progress.begin(&ids);

@@ -10,6 +10,7 @@ use crate::{
 };
 
 pub mod base_image;
+pub mod brought;
 pub mod cluster;
 pub mod database;
 pub mod deploy;

@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result};
 use crate::{
     cluster::Target,
     commands::instance,
+    config::{Kind, Service},
     deploy::components::Components,
     env::Env,
     errors::Problem,
@@ -37,7 +38,10 @@ pub(crate) fn run(env: &Env, flags: &Forward) -> Result<()> {
     let local = listener.local_addr().context("ask for the local port")?.port();
     let address = match flags.to {
         ComponentName::App => format!("http://localhost:{local}{}", env.config.frontend.page),
-        ComponentName::Service(name) => format!("http://localhost:{local}{}", env.config.service(Some(name)).page),
+        ComponentName::Service(name) => match env.config.service(Some(name)) {
+            Service { kind: Some(Kind::Valkey), .. } => format!("redis://localhost:{local}/0"),
+            it => format!("http://localhost:{local}{}", it.page),
+        },
         _ => {
             format!("postgresql://{}@localhost:{local}/{}?sslmode=require", env.config.database.user, env.config.database.name)
         }

@@ -134,7 +134,7 @@ mod tests {
             TaskId::Patch => State::Fresh("staged".to_owned()),
             _ => State::After(TaskId::Engine),
         };
-        let graph = graph(ClusterType::Kind, &[None]);
+        let graph = graph(ClusterType::Kind, &[None], &[]);
         graph.ids().into_iter().map(|id| Seen { id, needs: graph.needs(id).to_vec(), state: of(id), inputs: None }).collect()
     }
 
@@ -142,7 +142,7 @@ mod tests {
     fn each_task_has_its_needs_and_its_state() {
         let text = text(&seen());
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines.len(), graph(ClusterType::Kind, &[None]).ids().len());
+        assert_eq!(lines.len(), graph(ClusterType::Kind, &[None], &[]).ids().len());
         assert_eq!(lines[0], format!("{:<13}{:<32}stale   no engine answers", "engine", "needs -"));
         assert_eq!(lines[4], format!("{:<13}{:<32}waits   engine comes first", "image", "needs requirements, base-image"));
     }

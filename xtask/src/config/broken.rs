@@ -53,6 +53,35 @@ const FILES: &[(&str, &[&str])] = &[
             "4:1: services.worker.replicas: must be between 1 and 50",
         ],
     ),
+    (
+        "[services.cache]\nkind = \"valky\"\n",
+        &["2:8: services.cache.kind: unknown variant `valky`, expected `valkey` or `mailpit`; did you mean `valkey`?"],
+    ),
+    ("[frontend]\nkind = \"valkey\"", &["2:1: unknown key `frontend.kind`"]),
+    (
+        "[services.cache]\nkind = \"valkey\"\nport = 1\nreplicas = 2\ndockerfile = \"x\"\nmigrate = [\"x\"]\nuses = \"frontend\"\n[services.cache.env]\nA = \"b\"",
+        &[
+            "7:1: services.cache.uses: means nothing here: the tool brings the image of valkey",
+            "5:1: services.cache.dockerfile: means nothing here: the tool brings the image of valkey",
+            "4:1: services.cache.replicas: means nothing here: valkey runs in one pod, which has all its data",
+            "3:1: services.cache.port: means nothing here: valkey has ports of its own",
+            "6:1: services.cache.migrate: means nothing here: the tool knows how valkey is started and probed",
+            "services.cache.env: means nothing here: valkey reads no variables",
+        ],
+    ),
+    (
+        "[services.mail]\nkind = \"mailpit\"\n[services.mail.volumes.data]\npath = \"/x\"",
+        &["services.mail.volumes: data: `path` means nothing here: mailpit keeps its data in one place"],
+    ),
+    (
+        "[services.mail]\nkind = \"mailpit\"\n[services.mail.volumes]\na.size = \"1Gi\"\nb.size = \"1Gi\"",
+        &["services.mail.volumes: mailpit keeps its data in one volume"],
+    ),
+    ("[frontend.volumes.media]\nsize = \"1Gi\"", &["frontend.volumes: media: lacks `path`, where it is in the container"]),
+    (
+        "[services.cache]\nkind = \"valkey\"\n[services.worker]\nuses = \"cache\"\ncommand = [\"x\"]",
+        &["4:1: services.worker.uses: `cache` runs valkey, which has no image of the application"],
+    ),
     ("services = 5", &["1:12: services: invalid type: integer `5`, expected a map"]),
     ("namespace = \"kube-system\"", &["1:1: namespace: `kube-system` belongs to others"]),
     (

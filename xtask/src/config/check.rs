@@ -71,7 +71,13 @@ pub(crate) fn complaints(config: &Config) -> Vec<Complaint> {
     }
     check("database.storage", quantity(&database.storage));
     let images = &config.images;
-    for (key, image) in [("images.python", &images.python), ("images.node", &images.node), ("images.operator", &images.operator)] {
+    for (key, image) in [
+        ("images.python", &images.python),
+        ("images.node", &images.node),
+        ("images.operator", &images.operator),
+        ("images.valkey", &images.valkey),
+        ("images.mailpit", &images.mailpit),
+    ] {
         check(key, image.as_deref().and_then(image_reference));
     }
     check("images.postgresql", images.postgresql.as_deref().and_then(postgresql_image));
@@ -120,8 +126,19 @@ fn service(service: &Service, table: &str, check: &mut impl FnMut(&str, Option<S
     check("memory", quantity(&service.memory));
     check("writable", service.writable.iter().find_map(|it| container_path(it)));
     check("env", service.env.keys().find_map(|it| variable(it)));
-    let volume = |(name, it): (&String, &Volume)| label(name, 30).or_else(|| container_path(&it.path)).or_else(|| quantity(&it.size));
+    let place = |it: &Volume| match service.kind {
+        Some(kind) => (!it.path.is_empty()).then(|| format!("`path` means nothing here: {kind} keeps its data in one place")),
+        None if it.path.is_empty() => Some("lacks `path`, where it is in the container".to_owned()),
+        None => container_path(&it.path),
+    };
+    let volume = |(name, it): (&String, &Volume)| {
+        let wrong = label(name, 30).or_else(|| quantity(&it.size));
+        wrong.or_else(|| place(it).map(|why| format!("{name}: {why}")))
+    };
     check("volumes", service.volumes.iter().find_map(volume));
+    if let Some(kind) = service.kind {
+        check("volumes", (service.volumes.len() > 1).then(|| format!("{kind} keeps its data in one volume")));
+    }
     if !service.text.is_empty() && service.text.trim().is_empty() {
         check("text", Some("is blank, which every page holds; leave the key out to ask for no text".to_owned()));
     }
@@ -168,15 +185,16 @@ fn uses(config: &Config, name: &str, used: &str) -> Option<String> {
                 std::iter::once("frontend").chain(config.services.keys().map(String::as_str)).filter(|it| *it != name).collect();
             Some(format!("there is no service `{used}`; there are {}", all.join(", ")))
         }
+        Some(Service { kind: Some(kind), .. }) => Some(format!("`{used}` runs {kind}, which has no image of the application")),
         Some(it) => it.uses.as_ref().map(|of| format!("`{used}` has no image of its own: it uses that of `{of}`, and so can this one")),
     }
 }
 
 /// Two services must not build different images with the same name.
 fn taken(config: &Config, name: &str) -> Option<String> {
-    let own = config.services.get(name).filter(|it| it.uses.is_none())?;
-    let others =
-        config.services.iter().filter(|(other, it)| other.as_str() < name && it.uses.is_none()).map(|(other, it)| (other.as_str(), it));
+    let is_built = |it: &&Service| it.uses.is_none() && it.kind.is_none();
+    let own = config.services.get(name).filter(is_built)?;
+    let others = config.services.iter().filter(|(other, it)| other.as_str() < name && is_built(it)).map(|(other, it)| (other.as_str(), it));
     let (other, _) = std::iter::once(("frontend", &config.frontend)).chain(others).find(|(_, it)| it.image == own.image)?;
     Some(format!("`{}` is the image of `{other}`; give this one another name, or write uses = \"{other}\"", own.image))
 }

@@ -80,11 +80,14 @@ impl Key {
 /// All keys of this configuration, in the order of the file, without mirrors and packages, whose names are user-defined.
 pub fn all(config: &Config) -> Vec<Key> {
     let mut out: Vec<Key> = BEFORE.iter().map(of_file).collect();
-    // The first service cannot use another service's image.
-    let frontend = SERVICE.iter().filter(|it| it.name != USES);
+    // The first service is the application itself.
+    let frontend = SERVICE.iter().filter(|it| it.name != USES && it.name != KIND);
     out.extend(frontend.map(|it| Key::of_service(FIRST, Of::Frontend(it), it.name)));
     for (name, service) in &config.services {
-        let means = SERVICE.iter().filter(|it| service.uses.is_none() || !OF_IMAGE.contains(&it.name));
+        let means = SERVICE.iter().filter(|it| match service.kind {
+            Some(kind) => kind.takes(it.name),
+            None => service.uses.is_none() || !OF_IMAGE.contains(&it.name),
+        });
         out.extend(means.map(|it| Key::of_service(&format!("services.{name}"), Of::Further(it), it.name)));
     }
     out.extend(AFTER.iter().map(of_file));
@@ -153,6 +156,7 @@ macro_rules! key {
 }
 
 const USES: &str = "uses";
+const KIND: &str = "kind";
 
 /// The keys of source and image: they mean nothing to a service that uses the image of another.
 pub(super) const OF_IMAGE: [&str; 8] = ["path", "patch_dir", "dockerfile", "requirements", "groups", "image", "version", "build_network"];
@@ -161,8 +165,17 @@ pub(super) const OF_IMAGE: [&str; 8] = ["path", "patch_dir", "dockerfile", "requ
 const BEFORE: [Field<Config>; 2] = [key!("name", optional name), key!("namespace", text namespace)];
 
 /// The keys of a service.
-const SERVICE: [Field<Service>; 21] = [
+const SERVICE: [Field<Service>; 22] = [
     key!("uses", optional uses),
+    Field {
+        name: "kind",
+        show: |it| shown(it.kind.as_ref()),
+        text: |_| None,
+        set: |it, text| {
+            it.kind = Some(text.parse()?);
+            Ok(())
+        },
+    },
     key!("path", path path),
     key!("patch_dir", path patch_dir),
     key!("dockerfile", path dockerfile),
@@ -202,7 +215,7 @@ const SERVICE: [Field<Service>; 21] = [
 ];
 
 /// The keys after the services.
-const AFTER: [Field<Config>; 18] = [
+const AFTER: [Field<Config>; 20] = [
     Field {
         name: "cluster.type",
         show: |it| it.cluster.kind.to_string(),
@@ -250,6 +263,8 @@ const AFTER: [Field<Config>; 18] = [
     key!("images.node", optional images.node),
     key!("images.operator", optional images.operator),
     key!("images.postgresql", optional images.postgresql),
+    key!("images.valkey", optional images.valkey),
+    key!("images.mailpit", optional images.mailpit),
 ];
 
 /// Other variables of the tool: the cache folder, shell completions, and two for its own child programs.
@@ -279,7 +294,7 @@ mod tests {
     fn every_key_takes_its_own_words_back() {
         let one = || Config::parse("[services.worker]\nversion = \"7\"\n").unwrap();
         let keys = all(&one());
-        assert_eq!(keys.len(), BEFORE.len() + 2 * SERVICE.len() - 1 + AFTER.len());
+        assert_eq!(keys.len(), BEFORE.len() + 2 * SERVICE.len() - 2 + AFTER.len());
         for key in keys {
             let mut config = one();
             let before = key.show(&config);

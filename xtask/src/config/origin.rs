@@ -90,13 +90,22 @@ impl Resolved {
 }
 
 impl Resolved {
-    /// Keys of source and image that a service sets and that uses the image of another.
+    /// Keys of source and image that a service sets and that uses the image of another, and keys that its kind has no use for.
     pub(super) fn without_meaning(&self) -> Vec<Complaint> {
         let mut out = Vec::new();
-        for (name, service) in self.config.services.iter().filter(|(_, it)| it.uses.is_some()) {
+        for (name, service) in self.config.services.iter().filter(|(_, it)| it.uses.is_some() && it.kind.is_none()) {
             let set = keys::OF_IMAGE.into_iter().map(|key| format!("services.{name}.{key}")).filter(|it| self.origins.contains_key(it));
             let used = service.uses.as_deref().unwrap_or_default();
             out.extend(set.map(|key| Complaint { key, entry: None, text: format!("means nothing here: {name} uses the image of {used}") }));
+        }
+        for (name, service) in &self.config.services {
+            let Some(kind) = service.kind else { continue };
+            let tables =
+                [("env", service.env.is_empty()), ("packages", service.packages.is_empty()), ("volumes", service.volumes.is_empty())];
+            let tables = tables.into_iter().filter(|(_, is_empty)| !is_empty).map(|(key, _)| key);
+            let keys = keys::of_service().filter(|key| self.origins.contains_key(&format!("services.{name}.{key}")));
+            let set = keys.chain(tables).filter(|key| !kind.takes(key));
+            out.extend(set.map(|key| Complaint { key: format!("services.{name}.{key}"), entry: None, text: kind.has_no(key) }));
         }
         out
     }

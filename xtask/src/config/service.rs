@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::config::Secret;
+use crate::config::{Kind, Secret};
 
 /// A service of the application: its source, patches and image, and how it runs.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -15,6 +15,9 @@ pub struct Service {
     /// `[services.NAME]` only: the service whose image this one runs; then it needs no source, no patches and no Dockerfile. `frontend`, or
     /// the name of a service with its own image.
     pub uses: Option<String>,
+    /// `[services.NAME]` only: a program that the tool brings: `valkey`, a cache and queue with Redis' protocol, or `mailpit`, which catches
+    /// all mail. Of the other keys only `memory` and `[….volumes.NAME]`, and for mailpit `[….env]`, have a meaning then.
+    pub kind: Option<Kind>,
     /// The application's source. The tool never changes it.
     pub path: PathBuf,
     /// Patches in git format, applied in the order of their names. The folder may be empty or missing.
@@ -70,7 +73,8 @@ pub struct Service {
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Volume {
-    /// Where it is in the container.
+    /// Where it is in the container. A service with a `kind` needs none.
+    #[serde(default)]
     pub path: String,
     /// As Kubernetes writes quantities.
     #[serde(default = "Volume::size")]
@@ -87,6 +91,7 @@ impl Default for Service {
     fn default() -> Service {
         Service {
             uses: None,
+            kind: None,
             path: "third_party/django-polls".into(),
             patch_dir: "build/patches".into(),
             dockerfile: "build/Dockerfile.frontend".into(),
@@ -118,6 +123,7 @@ impl Service {
     /// The keys that are set and that only manifests of the tool's own follow.
     pub fn for_plain_manifests(&self) -> Vec<&'static str> {
         let set = [
+            ("kind", self.kind.is_some()),
             ("port", self.port.is_some()),
             ("health", self.health.is_some()),
             ("command", self.command.is_some()),

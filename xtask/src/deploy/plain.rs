@@ -1,6 +1,10 @@
 //! The manifests that the tool writes for a service and for the database: one set for any application. The variables of a pod are
 //! documented in docs/contract.md. `folder.rs` says how the user's files change these objects.
 
+pub mod brought;
+
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -42,6 +46,11 @@ pub fn port(config: &Config, service: Option<ServiceName>) -> Option<u16> {
     it.port.or_else(|| (service.is_none() && it.schedule.is_none()).then_some(PORT))
 }
 
+/// The variable with the address of another service: `API_URL`.
+fn url_variable(name: ServiceName) -> String {
+    format!("{}_URL", name.as_str().replace('-', "_").to_uppercase())
+}
+
 /// The database: the example's manifests, with the name `db`.
 pub fn database(config: &Config) -> Vec<Value> {
     let mut out = Vec::new();
@@ -72,6 +81,9 @@ fn neutral(value: Value, app: &str) -> Value {
 impl Plain<'_> {
     /// Every object of the service: what its pods need, its workload, its Service and Ingress.
     pub fn objects(&self) -> Vec<Value> {
+        if let Some(kind) = self.config().kind {
+            return self.brought(kind);
+        }
         let mut out = Vec::new();
         if self.service.is_none() {
             out.extend([self.namespace(), self.default_deny()]);
@@ -286,7 +298,9 @@ impl Plain<'_> {
                 } }),
             ],
         );
-        for (index, path) in it.writable.iter().enumerate() {
+        let used = self.config.service(self.config.image_of(self.service));
+        let writable: BTreeSet<&String> = used.writable.iter().chain(&it.writable).collect();
+        for (index, path) in writable.into_iter().enumerate() {
             mounts.push(json!({ "name": format!("writable-{index}"), "mountPath": path }));
             volumes.push(json!({ "name": format!("writable-{index}"), "emptyDir": { "sizeLimit": "256Mi" } }));
         }
@@ -363,11 +377,14 @@ impl Plain<'_> {
         out.push(value("HOME", "/tmp"));
         for (other, _) in self.config.all_services() {
             if let (Some(name), true, Some(_)) = (other, other != self.service, port(self.config, other)) {
-                out.push(value(&format!("{}_URL", name.as_str().replace('-', "_").to_uppercase()), &format!("http://{name}")));
+                out.push(value(&url_variable(name), &format!("http://{name}")));
             }
         }
-        let own = &self.config().env;
-        out.retain(|it| it["name"].as_str().is_none_or(|name| !own.contains_key(name)));
+        out.extend(brought::variables(self.config).iter().map(|(name, text)| value(name, text)));
+        // The same program wants to be told the same; what the service says itself goes first.
+        let used = self.config.service(self.config.image_of(self.service));
+        let own: BTreeMap<&String, &String> = used.env.iter().chain(&self.config().env).collect();
+        out.retain(|it| it["name"].as_str().is_none_or(|name| !own.keys().any(|it| *it == name)));
         out.extend(own.iter().map(|(name, text)| value(name, text)));
         out
     }

@@ -65,7 +65,7 @@ mod tests {
 
     #[track_caller]
     fn check(selection: &Selection, expected: &[(TaskId, Mode)]) {
-        let graph = graph(ClusterType::Kind, &[None, ServiceName::new("worker")]);
+        let graph = graph(ClusterType::Kind, &[None, ServiceName::new("worker")], &[]);
         for (id, mode) in expected {
             assert_eq!(selection.mode(&graph, *id), *mode, "{selection:?}: {}", id.name());
         }

@@ -6,6 +6,7 @@
 mod archive;
 mod golang;
 mod keys;
+mod mailpit;
 mod node;
 mod node_contents;
 mod products;
@@ -60,6 +61,8 @@ pub fn reference(env: &Env, role: Role) -> Result<String> {
         Role::Node => node_name(&recipes, &keys),
         Role::Operator => inside(&recipes, &keys, "localhost/pocdeploy/cloudnative-pg:")?,
         Role::Postgresql => inside(&recipes, &keys, "localhost/pocdeploy/postgresql:")?,
+        Role::Valkey => valkey_name(&recipes, &keys),
+        Role::Mailpit => mailpit_name(&recipes, &keys),
     })
 }
 
@@ -71,6 +74,8 @@ pub fn ensure(env: &Env, task: TaskId, role: Role) -> Result<()> {
     match role {
         Role::Python => python(env, task, &recipes, &keys),
         Role::Node => whole_node(env, task, &recipes, &keys),
+        Role::Valkey => valkey(env, task, &recipes, &keys),
+        Role::Mailpit => mailpit(env, task, &recipes, &keys),
         Role::Operator | Role::Postgresql => Err(Problem::new("this image is inside the node image").into()),
     }
 }
@@ -106,7 +111,7 @@ pub fn operator_manifest(env: &Env, task: TaskId) -> Result<String> {
     let version = &recipes.versions.cloudnative_pg;
     let module = "github.com/cloudnative-pg/cloudnative-pg";
     let file = products::product(env, task, "operator-objects", version, |part| {
-        let folder = golang::module_folder(env, task, &recipes, module)?;
+        let folder = golang::module_folder(env, task, &recipes, "go", module)?;
         let from = folder.join(format!("releases/cnpg-{version}.yaml"));
         let text = std::fs::read_to_string(&from).with_context(|| format!("read {}", from.display()))?;
         let objects = serde_json::to_vec(&manifests::parse(&text)?)?;
@@ -121,6 +126,14 @@ fn python_name(recipes: &Recipes, keys: &Keys) -> Result<String> {
 
 fn node_name(recipes: &Recipes, keys: &Keys) -> String {
     format!("localhost/pocdeploy/node:v{}-{}", recipes.versions.kubernetes, keys.node_image)
+}
+
+fn valkey_name(recipes: &Recipes, keys: &Keys) -> String {
+    format!("localhost/pocdeploy/valkey:{}-{}", recipes.versions.valkey, keys.valkey_image)
+}
+
+fn mailpit_name(recipes: &Recipes, keys: &Keys) -> String {
+    format!("localhost/pocdeploy/mailpit:{}-{}", recipes.versions.mailpit, keys.mailpit_image)
 }
 
 /// The only image name in the node with this prefix.
@@ -138,6 +151,18 @@ fn python(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys) -> Result<()>
     let files = rootfs::make(env, task, recipes, keys, "python", &steps)?;
     let name = python_name(recipes, keys)?;
     import(env, task, "python", &name, &keys.python_image, &steps, |out| out.rootfs(&files, "", &WITHOUT))
+}
+
+fn valkey(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys) -> Result<()> {
+    let steps = Steps::new(env, task, 2);
+    let files = rootfs::make(env, task, recipes, keys, "valkey", &steps)?;
+    import(env, task, "valkey", &valkey_name(recipes, keys), &keys.valkey_image, &steps, |out| out.rootfs(&files, "", &WITHOUT))
+}
+
+fn mailpit(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys) -> Result<()> {
+    let steps = Steps::new(env, task, 2);
+    let program = mailpit::make(env, task, recipes, keys, &steps)?;
+    import(env, task, "mailpit", &mailpit_name(recipes, keys), &keys.mailpit_image, &steps, |out| out.program("mailpit", &program))
 }
 
 fn whole_node(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys) -> Result<()> {

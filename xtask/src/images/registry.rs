@@ -30,6 +30,8 @@ pub fn upstream(env: &Env, role: Role) -> Result<String> {
         Role::Node => (&images.node, format!("docker.io/{}", versions.node_image)),
         Role::Operator => (&images.operator, format!("ghcr.io/cloudnative-pg/cloudnative-pg:{}", versions.cloudnative_pg)),
         Role::Postgresql => (&images.postgresql, format!("ghcr.io/cloudnative-pg/postgresql:{}", versions.postgresql)),
+        Role::Valkey => (&images.valkey, format!("docker.io/valkey/valkey:{}", versions.valkey)),
+        Role::Mailpit => (&images.mailpit, format!("docker.io/axllent/mailpit:v{}", versions.mailpit)),
     };
     Ok(set.clone().unwrap_or(built_in))
 }
@@ -38,7 +40,7 @@ pub fn upstream(env: &Env, role: Role) -> Result<String> {
 pub fn reference(env: &Env, role: Role) -> Result<String> {
     match role {
         Role::Python | Role::Node => pull_reference(env, role),
-        Role::Operator | Role::Postgresql => upstream(env, role),
+        Role::Operator | Role::Postgresql | Role::Valkey | Role::Mailpit => upstream(env, role),
     }
 }
 

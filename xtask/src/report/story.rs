@@ -19,7 +19,7 @@ pub(super) type Story = Vec<(f64, Told)>;
 
 /// The plan of a run on kind with these tasks.
 pub(super) fn planned(tasks: &[TaskId]) -> RunEvent {
-    RunEvent::Planned { tasks: tasks.to_vec(), needs: graph(ClusterType::Kind, &[None]).needs_of(tasks) }
+    RunEvent::Planned { tasks: tasks.to_vec(), needs: graph(ClusterType::Kind, &[None], &[]).needs_of(tasks) }
 }
 
 fn task(at: f64, id: TaskId, event: Event) -> (f64, Told) {

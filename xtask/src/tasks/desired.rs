@@ -23,7 +23,7 @@ use crate::{
     graph::TaskId,
     images::{self, Chosen, Role},
     provider::provider,
-    tasks::{image, migration_key},
+    tasks::{brought, migration_key},
 };
 
 pub use crate::deploy::secrets::APP_SECRET;
@@ -157,12 +157,14 @@ const BASE: [&str; 9] = [
 
 impl App {
     pub(super) fn read(env: &Env) -> Result<App> {
-        let provider = provider(env);
-        let address = provider.address(env)?;
+        let address = provider(env).address(env)?;
         let mut out = App { first: Vec::new(), base: Vec::new(), migrations: Vec::new(), jobs: Vec::new(), app: Vec::new(), address };
         let mut images: BTreeMap<Option<ServiceName>, PublishedImage> = BTreeMap::new();
         for service in env.config.built() {
-            images.insert(service, provider.name_for_pods(env, &image::current(env, service)?)?);
+            images.insert(service, brought::name_for_pods(env, service)?);
+        }
+        for service in env.config.brought() {
+            images.insert(Some(service), brought::name_for_pods(env, Some(service))?);
         }
         for Folder { service, manifests, roles } in Folders::read(env)?.services {
             let built = env.config.image_of(service);
@@ -232,7 +234,7 @@ impl App {
 /// The Secrets with the services' secret keys, by name, each with the user's key if it is set. A service that runs another's image shares
 /// its Secret, unless its own key is set.
 fn key_secrets(env: &Env) -> Vec<(String, Option<&Secret>)> {
-    let has_one = env.config.all_services().filter(|(_, it)| it.uses.is_none() || it.secret_key.is_some());
+    let has_one = env.config.all_services().filter(|(_, it)| it.kind.is_none() && (it.uses.is_none() || it.secret_key.is_some()));
     has_one.map(|(name, it)| (secrets::key_name(name), it.secret_key.as_ref())).collect()
 }
 

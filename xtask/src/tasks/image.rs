@@ -22,7 +22,7 @@ use crate::{
     probe::Probe,
     record, regular,
     requirements::wheels::PINS,
-    tasks::Task,
+    tasks::{Task, brought},
 };
 
 /// The task of a service; `None` is the first one.
@@ -43,6 +43,11 @@ impl Task for Image {
     }
 
     fn inputs(&self, env: &Env) -> Result<Fingerprint> {
+        if let Some(role) = brought::role(env, self.0) {
+            let mut out = Fingerprint::new();
+            out.add("reference", images::reference(env, self.id(), role)?);
+            return Ok(out);
+        }
         let env = &env.scope(self.id());
         let dockerfile = env.files.file(&env.service.dockerfile)?;
         if !dockerfile.is_file() {
@@ -59,6 +64,9 @@ impl Task for Image {
     }
 
     fn probe(&self, env: &Env, want: &Fingerprint) -> Result<Probe> {
+        if let Some(role) = brought::role(env, self.0) {
+            return brought::probe(env, self.id(), role);
+        }
         let env = &env.scope(self.id());
         let engine = env.engine()?;
         let reference = reference(env, want);
@@ -82,6 +90,9 @@ impl Task for Image {
     }
 
     fn run(&self, env: &Env, want: &Fingerprint) -> Result<()> {
+        if let Some(role) = brought::role(env, self.0) {
+            return images::ensure(env, self.id(), role);
+        }
         let env = &env.scope(self.id());
         let engine = env.engine()?;
         let reference = reference(env, want);
@@ -172,6 +183,9 @@ fn choose(env: &Scope<'_>, engine: &Engine, file: &Dockerfile) -> Result<choice:
 /// The reference for the current inputs of a service with its own image, which `load` loads into the cluster.
 pub fn current(env: &Env, service: Option<ServiceName>) -> Result<String> {
     let image = Image(service);
+    if let Some(role) = brought::role(env, service) {
+        return images::reference(env, image.id(), role);
+    }
     let fingerprint = image.inputs(env).context("find the application's image")?;
     Ok(reference(&env.scope(image.id()), &fingerprint))
 }

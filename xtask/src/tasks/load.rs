@@ -10,7 +10,7 @@ use crate::{
     images::{self, Chosen, Role, packages},
     probe::Probe,
     provider::provider,
-    tasks::{Task, image},
+    tasks::{Task, brought, image},
 };
 
 /// The task of a service; `None` is the first one.
@@ -29,6 +29,9 @@ impl Task for Load {
     }
 
     fn probe(&self, env: &Env, _want: &Fingerprint) -> Result<Probe> {
+        if let Some(role) = brought::role(env, self.0) {
+            return brought::probe_load(env, self.id(), role);
+        }
         let image = image::current(env, self.0)?;
         Ok(match provider(env).published(env, &image)? {
             Some(published) => Probe::Fresh(format!("the cluster has {published}")),

@@ -160,9 +160,7 @@ fn images_in_use(env: &Env, cluster: &Cluster, components: &Components) -> Resul
         Ok(Check::new(area, "image", seen))
     };
     let provider = provider(env);
-    let planned = |service| -> Result<String> {
-        Ok(provider.name_for_pods(env, &tasks::image::current(env, env.config.image_of(service))?)?.to_string())
-    };
+    let planned = |service| -> Result<String> { Ok(tasks::brought::name_for_pods(env, service)?.to_string()) };
     let mut out = vec![
         check(Area::App, &components.app, planned(None)?)?,
         check(Area::Database, &components.database, tasks::desired::upstream(env, task, Role::Postgresql)?.to_string())?,

@@ -62,3 +62,15 @@ fn the_database_has_no_name_of_the_example() {
     let text = json!(objects).to_string();
     assert!(!text.contains("polls"), "{text}");
 }
+
+#[test]
+fn a_service_that_runs_anothers_image_is_told_the_same_and_what_it_says_itself_goes_first() {
+    let text = "[frontend]\nwritable = [\"/srv/run\"]\n[frontend.env]\nMODE = \"web\"\nDB = \"$(PGHOST)\"\n\
+        [services.worker]\nuses = \"frontend\"\ncommand = [\"x\"]\n[services.worker.env]\nMODE = \"work\"\n[services.cache]\nkind = \"valkey\"\n";
+    let worker = objects(text, Some("worker"));
+    let container = &of_kind(&worker, "Deployment")["spec"]["template"]["spec"]["containers"][0];
+    let all = container["env"].as_array().unwrap();
+    let value = |name: &str| all.iter().filter(|it| it["name"] == name).map(|it| it["value"].as_str().unwrap()).collect::<Vec<_>>();
+    assert_eq!((value("MODE"), value("DB"), value("REDIS_URL")), (vec!["work"], vec!["$(PGHOST)"], vec!["redis://cache:6379/0"]));
+    assert!(container["volumeMounts"].as_array().unwrap().iter().any(|it| it["mountPath"] == "/srv/run"));
+}

@@ -118,15 +118,15 @@ pub(super) fn test(env: &Env, folder: &Path, limit: Duration) -> Result<()> {
     env.tools.run_attached(go(env, cmd!(sh, "go test -trimpath ./..."))?, limit)
 }
 
-/// The folder of a module's source; downloads it if it is missing.
-pub(super) fn module_folder(env: &Env, task: TaskId, recipes: &Recipes, module: &str) -> Result<PathBuf> {
+/// The folder of a module's source; downloads it if it is missing. `folder` is the one of the recipes whose go.mod pins it.
+pub(super) fn module_folder(env: &Env, task: TaskId, recipes: &Recipes, folder: &str, module: &str) -> Result<PathBuf> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Downloaded {
         dir: PathBuf,
     }
     let tools = env.tools.with_log("image-go");
-    let sh = tools.shell(&recipes.folder.join("go"))?;
+    let sh = tools.shell(&recipes.folder.join(folder))?;
     let text = tools.read(task, go(env, cmd!(sh, "go mod download -json {module}"))?).with_context(|| format!("download {module}"))?;
     let downloaded: Downloaded = serde_json::from_str(&text).with_context(|| format!("download {module}"))?;
     Ok(downloaded.dir)
@@ -139,6 +139,29 @@ fn build(env: &Env, task: TaskId, recipes: &Recipes, key: &str, build: &Build<'_
     let path = path.with_context(|| format!("build {} from Go modules", build.title))?;
     steps.done();
     Ok(path)
+}
+
+/// Compiles one package of a module into the file `part`, with the module's own pins; `says` gets the progress.
+pub(super) fn compile_in(
+    env: &Env,
+    task: TaskId,
+    module: &Path,
+    package: &str,
+    flags: &str,
+    part: &Path,
+    says: impl Fn(&str) + Sync,
+) -> Result<()> {
+    let tools = env.tools.with_log("image-mailpit");
+    let sh = tools.shell(module)?;
+    says("downloading Go modules");
+    let total = count(env, &tools, task, cmd!(sh, "go list -deps {package}"))?;
+    let command = cmd!(sh, "go build -v -trimpath -ldflags {flags} -o {part} {package}");
+    let seen = AtomicUsize::new(0);
+    tools.run_watched(task, go(env, command)?, BUILD_LIMIT, |line| {
+        if is_package(line) {
+            says(&format!("compiled {} of at most {total} packages", seen.fetch_add(1, Ordering::Relaxed) + 1));
+        }
+    })
 }
 
 fn compile(env: &Env, task: TaskId, module: &Path, build: &Build<'_>, part: &Path, steps: &Steps<'_>) -> Result<()> {

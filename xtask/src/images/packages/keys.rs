@@ -25,6 +25,8 @@ pub(super) struct Keys {
     pub(super) roots: BTreeMap<String, String>,
     pub(super) python_image: String,
     pub(super) node_image: String,
+    pub(super) valkey_image: String,
+    pub(super) mailpit_image: String,
 }
 
 impl Keys {
@@ -53,9 +55,13 @@ impl Keys {
             roots,
             python_image: String::new(),
             node_image: String::new(),
+            valkey_image: String::new(),
+            mailpit_image: String::new(),
         };
         keys.python_image = keys.image_of(recipes, "python", &["python"])?;
         keys.node_image = keys.image_of(recipes, "node", &NODE_ROOTS)?;
+        keys.valkey_image = keys.image_of(recipes, "valkey", &["valkey"])?;
+        keys.mailpit_image = keys.image_of(recipes, "mailpit", &[])?;
         Ok(keys)
     }
 
@@ -89,6 +95,9 @@ impl Keys {
             key.add("kind", &recipes.versions.kind);
             key.add("programs", &self.programs);
             key.add("containerd", &self.containerd);
+        }
+        if folder == "mailpit" {
+            key.add("architecture", arch()?);
         }
         Ok(key.short())
     }

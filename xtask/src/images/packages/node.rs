@@ -106,7 +106,7 @@ impl Parts {
             let at = placed.iter().find(|it| wanted.names.first() == Some(&it.name)).context("`preload` left an image out")?;
             images.push((image.clone(), at.id.clone()));
         }
-        let kind_files = golang::module_folder(env, task, recipes, "sigs.k8s.io/kind")?.join("images/base/files");
+        let kind_files = golang::module_folder(env, task, recipes, "go", "sigs.k8s.io/kind")?.join("images/base/files");
         steps.done();
         Ok(Parts { recipes: recipes.clone(), programs, roots, kind_files, container_spec, state, images })
     }

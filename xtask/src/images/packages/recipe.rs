@@ -37,6 +37,8 @@ pub struct Versions {
     pub containerd: String,
     pub postgresql: String,
     pub python: String,
+    pub valkey: String,
+    pub mailpit: String,
     /// kind's published node image, without the registry's host.
     pub node_image: String,
 }
@@ -188,6 +190,7 @@ mod tests {
         let recipes = shipped();
         let go = fs::read_to_string(recipes.folder.join("go/go.mod")).unwrap();
         let containerd = fs::read_to_string(recipes.folder.join("containerd/go.mod")).unwrap();
+        let mailpit = fs::read_to_string(recipes.folder.join("mailpit/go.mod")).unwrap();
         let versions = &recipes.versions;
         for (text, module, version) in [
             (&go, "k8s.io/kubernetes", &versions.kubernetes),
@@ -196,6 +199,7 @@ mod tests {
             (&go, "go.etcd.io/etcd/server/v3", &versions.etcd),
             (&go, "github.com/coredns/coredns", &versions.coredns),
             (&containerd, "github.com/containerd/containerd/v2", &versions.containerd),
+            (&mailpit, "github.com/axllent/mailpit", &versions.mailpit),
         ] {
             assert!(text.contains(&format!("{module} v{version}\n")), "{module} is not at v{version} in its go.mod");
         }

@@ -49,7 +49,7 @@ fn jobs(env: &Env, cluster: &Cluster, app: &App) -> Result<Vec<Value>> {
     let Some(serving) = history::serving(&revisions) else { return Ok(jobs) };
     for image in serving.images() {
         let name = roles::name_of(&image).to_owned();
-        let of_it = |it: &(Option<ServiceName>, &Service)| it.1.image == name && it.1.uses.is_none();
+        let of_it = |it: &(Option<ServiceName>, &Service)| it.1.image == name && it.1.uses.is_none() && it.1.kind.is_none();
         let Some((service, _)) = env.config.all_services().find(of_it) else { continue };
         let present = image::current(env, service)?;
         if image == present {

@@ -35,7 +35,7 @@ pub fn stamps(env: &Env) -> Stamps {
     add(env, Path::new("Pocdeploy.toml"), &[], &mut out);
     for (name, service) in env.config.all_services() {
         add(env, Path::new(&format!("deploy/{}", name_of(name))), &[], &mut out);
-        if service.uses.is_some() {
+        if service.uses.is_some() || service.kind.is_some() {
             continue;
         }
         let own = source::own_paths(&env.scope(TaskId::for_service(TaskKind::Patch, name)));
