@@ -202,10 +202,11 @@ fn processes_caches_and_volumes_are_written_as_services() {
     init(&dir, &[]).ends_with(0);
     let text = read(&dir, "Pocdeploy.toml");
     let part = "\n[frontend.volumes.media]\npath = \"/srv/app/media\"\nsize = \"1Gi\"\n\n[services.worker]\nuses = \"frontend\"\ncommand = [\"python3\", \
-        \"-m\", \"celery\", \"-A\", \"site\", \"worker\", \"--loglevel\", \"INFO\"]\n\n# Missing: cache: write the manifests of a Redis into deploy/frontend, and give its address as REDIS_URL in [frontend.env].\n\n[services.urgent]\n\
+        \"-m\", \"celery\", \"-A\", \"site\", \"worker\", \"--loglevel\", \"INFO\"]\n\n[services.cache]\nkind = \"valkey\"\n\n[services.urgent]\n\
         uses = \"frontend\"\ncommand = [\"sh\", \"-c\", 'celery -A site worker -Q \"urgent\"']\n\n[database]\nname = \"app\"\nuser = \"app\"\n";
     assert!(text.ends_with(part), "{text}");
-    assert!(text.contains("CELERY_BROKER_URL = \"$(REDIS_URL)\"\n"), "{text}");
+    // Every pod is given it.
+    assert!(!text.contains("CELERY_BROKER_URL"), "{text}");
 }
 
 fn create(dir: &tempfile::TempDir, flags: &[&str]) -> Ran {

@@ -38,7 +38,7 @@ pub use crate::recognise::{
         Change, Command, Database, DjangoSettings, Files, Framework, Hosts, Install, Missing, Packages, Recognised, Service, ServiceKind,
         Signal, Stack,
     },
-    variables::Part,
+    variables::{OF_CACHE, Part},
 };
 
 use crate::recognise::{compose::Compose, tree::Tree};

@@ -85,7 +85,8 @@ impl Compose {
                     match command(service) {
                         Some(run) if build.as_ref() == Some(&service["build"]) || service["build"].is_null() => {
                             found.signal(&self.file, line, format!("{name} runs `{run}`"), "a process beside the web server");
-                            let name = name.to_lowercase().replace('_', "-");
+                            self.process(found, name, service);
+                            let name = service_name(name);
                             found.services.retain(|it| it.name != name);
                             found.services.push(Service { name, kind: ServiceKind::Process(run) });
                         }
@@ -111,13 +112,18 @@ impl Compose {
                 }
                 Kind::PostgreSql => found.signal(&self.file, line, format!("{name} is PostgreSQL"), "the cluster's own takes its place"),
                 Kind::Cache => {
-                    found.signal(&self.file, line, format!("{name} speaks Redis' protocol"), "the cache takes its place");
-                    let has = found.services.iter().any(|it| matches!(it.kind, ServiceKind::Cache(_)));
-                    if !has {
-                        let names =
-                            self.names(web.as_deref()).into_iter().filter(|it| variables::is_cache(it)).map(str::to_owned).collect();
-                        found.services.push(Service { name: "cache".to_owned(), kind: ServiceKind::Cache(names) });
-                    }
+                    let new = service_name(name);
+                    found.signal(&self.file, line, format!("{name} speaks Redis' protocol"), format!("the valkey {new} takes its place"));
+                    // What the source told of a cache is of this one; only its first one is.
+                    let earlier = found.services.iter().position(|it| it.name == "cache" && matches!(it.kind, ServiceKind::Cache(_)));
+                    let mut names: BTreeSet<String> = match earlier.map(|it| found.services.remove(it).kind) {
+                        Some(ServiceKind::Cache(names)) => names,
+                        _ => BTreeSet::new(),
+                    };
+                    // Those with its name need no other value: it is reached by that name here, too.
+                    names.extend(self.names(web.as_deref()).into_iter().filter(|it| variables::is_cache(it)).map(str::to_owned));
+                    self.keep(found, service, &new);
+                    found.services.push(Service { name: new, kind: ServiceKind::Cache(names) });
                 }
                 Kind::OtherDatabase => {
                     let image = service["image"].as_str().unwrap_or_default();
@@ -127,12 +133,12 @@ impl Compose {
                         "# let the application use PostgreSQL, by its configuration or a patch",
                     );
                 }
-                Kind::Mail => found.signal(
-                    &self.file,
-                    line,
-                    format!("{name} catches mail"),
-                    "`[services.mail] kind = \"mailpit\"` would take its place",
-                ),
+                Kind::Mail => {
+                    let new = service_name(name);
+                    found.signal(&self.file, line, format!("{name} catches mail"), format!("the mailpit {new} takes its place"));
+                    self.keep(found, service, &new);
+                    found.services.push(Service { name: new, kind: ServiceKind::Mail });
+                }
                 Kind::Proxy => found.signal(&self.file, line, format!("{name} is a proxy"), "the cluster's Service takes its place"),
                 Kind::Other => {
                     let image = service["image"].as_str().unwrap_or("no image");
@@ -140,6 +146,31 @@ impl Compose {
                     found.assume(format!("{name} ({image}) of {} is left out", self.file));
                 }
             }
+        }
+    }
+
+    /// What a process is told beside what the web server is told: both have the same image, and here the same variables.
+    fn process(&self, found: &mut Recognised, name: &str, service: &Value) {
+        let of_web = self.web().map(|it| environment(it.1)).unwrap_or_default();
+        let differs: Vec<&str> =
+            environment(service).into_iter().filter(|(name, value)| of_web.get(name) != Some(value)).map(|it| it.0).collect();
+        let known = |it: &&str| variables::part_of(it).is_some() || variables::CONTRACT.contains(it);
+        let differs: Vec<&str> = differs.into_iter().filter(|it| !known(it)).collect();
+        if !differs.is_empty() {
+            let what =
+                format!("{name} has other values of {} in {} than the web server, which are left out", differs.join(", "), self.file);
+            found.assume(format!("{what}; [services.{}.env] would set them", service_name(name)));
+        }
+    }
+
+    /// A volume of the file's own is kept; a folder of the machine is not looked at.
+    fn keep(&self, found: &mut Recognised, service: &Value, name: &str) {
+        let volumes = service["volumes"].as_array().into_iter().flatten();
+        let source = |it: &Value| {
+            it.as_str().and_then(|it| it.split(':').next().map(str::to_owned)).or_else(|| it["source"].as_str().map(str::to_owned))
+        };
+        if volumes.filter_map(source).any(|it| !it.starts_with(['.', '/', '~', '$'])) {
+            found.files.kept.insert(name.to_owned());
         }
     }
 
@@ -170,19 +201,26 @@ impl Compose {
         if matches!(found.database, Database::None) {
             found.database = variables::database(&names);
         }
-        let is_service = |value: &str| {
-            self.services.keys().any(|it| value.contains(&format!("{it}:")) || value == it || value.contains(&format!("@{it}")))
+        let names = |value: &str, it: &str| {
+            let rest = value.rsplit_once("://").map_or(value, |it| it.1);
+            let host = rest.rsplit('@').next().unwrap_or(rest).split([':', '/']).next().unwrap_or_default();
+            host == it
+        };
+        let is_service = |value: &str| self.services.keys().any(|it| names(value, it) || value.contains(&format!("@{it}")));
+        // A service that is taken over has the same name here. A password is for the file's own.
+        let stays = |value: &str| {
+            let taken_over = |(name, it): (&String, &Value)| {
+                names(value, name) && matches!(kind(it), Kind::Cache | Kind::Mail) && service_name(name) == *name
+            };
+            self.services.iter().any(taken_over) && !value.contains('@')
         };
         for (name, value) in given {
-            let is_known = variables::part_of(name).is_some()
-                || variables::is_secret(name)
-                || variables::is_cache(name)
-                || variables::CONTRACT.contains(&name);
+            let is_known = variables::part_of(name).is_some() || variables::is_secret(name) || variables::CONTRACT.contains(&name);
             if variables::is_secret(name) && found.secret_key.is_none() {
                 found.secret_key = Some(name.to_owned());
             }
             // Addresses of other services and what the caller's shell would fill in are no values for the cluster.
-            if !is_known && !value.is_empty() && !value.contains("${") && !is_service(&value) {
+            if stays(&value) || !is_known && !value.is_empty() && !value.contains("${") && !is_service(&value) {
                 found.env.entry(name.to_owned()).or_insert(value);
             }
         }
@@ -197,11 +235,17 @@ impl Compose {
                 if found.files.media.is_none() {
                     found.files.media = Some(target.to_owned());
                 } else if found.files.media.as_deref() != Some(target) {
-                    found.writable.insert(target.to_owned());
+                    found.files.volumes.insert(service_name(source), target.to_owned());
                 }
             }
         }
     }
+}
+
+/// The name of a service here: compose allows more characters.
+fn service_name(name: &str) -> String {
+    let name: String = name.to_lowercase().chars().map(|it| if it.is_ascii_alphanumeric() { it } else { '-' }).take(30).collect();
+    name.trim_start_matches(|it: char| !it.is_ascii_lowercase()).trim_end_matches('-').to_owned()
 }
 
 fn kind(service: &Value) -> Kind {

@@ -43,7 +43,7 @@ fn told(it: &Recognised) -> String {
     add("extra", it.extra.iter().cloned().collect::<Vec<_>>().join(" "));
     let service = |it: &Service| match &it.kind {
         ServiceKind::Process(command) => format!("{} `{command}`", it.name),
-        ServiceKind::Cache(_) => it.name.clone(),
+        ServiceKind::Cache(_) | ServiceKind::Mail => it.name.clone(),
     };
     add("services", it.services.iter().map(service).collect::<Vec<_>>().join(", "));
     add(

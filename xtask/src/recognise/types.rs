@@ -137,6 +137,10 @@ pub struct Files {
     pub is_collected: bool,
     /// The folder of uploads, relative to the application.
     pub media: Option<String>,
+    /// Further folders whose content stays, by the volume's name.
+    pub volumes: BTreeMap<String, String>,
+    /// Services that are no process of the application and keep their data on a volume.
+    pub kept: BTreeSet<String>,
 }
 
 /// A process beside the web server, or a service that the application needs.
@@ -152,6 +156,8 @@ pub enum ServiceKind {
     Process(Command),
     /// A cache that speaks Redis' protocol, and the variables that name it.
     Cache(BTreeSet<String>),
+    /// A program that catches mail.
+    Mail,
 }
 
 /// The package manager, and the lock file where there is one.

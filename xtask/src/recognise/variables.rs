@@ -48,6 +48,9 @@ pub(super) const CONTRACT: [&str; 13] = [
     "APP_URL",
 ];
 
+/// Variables that every pod gets where there is a cache; the others of a cache are given `REDIS_URL`.
+pub const OF_CACHE: [&str; 5] = ["REDIS_URL", "REDIS_HOST", "REDIS_PORT", "CELERY_BROKER_URL", "CACHE_URL"];
+
 /// Words that say that a variable is of the database.
 const DATABASE: [&str; 12] =
     ["DB", "DATABASE", "POSTGRES", "POSTGRESQL", "PG", "PSQL", "SQL", "SQLALCHEMY", "DATABASES", "RDS", "PGSQL", "TYPEORM"];
@@ -217,7 +220,7 @@ pub(super) fn settle(found: &mut Recognised) {
     }
     for service in &found.services {
         if let ServiceKind::Cache(names) = &service.kind {
-            set.extend(names.iter().filter(|it| *it != "REDIS_URL").map(|it| (it.clone(), "$(REDIS_URL)".to_owned())));
+            set.extend(names.iter().filter(|it| !OF_CACHE.contains(&it.as_str())).map(|it| (it.clone(), "$(REDIS_URL)".to_owned())));
         }
     }
     for (name, value) in set {

@@ -50,13 +50,18 @@ pub(super) fn text(name: &str, found: &Recognised) -> String {
     if let Some(media) = &found.files.media {
         out.push_str(&format!("\n[frontend.volumes.media]\npath = {}\nsize = \"1Gi\"\n", quoted(media)));
     }
+    for (name, path) in &found.files.volumes {
+        out.push_str(&format!("\n[frontend.volumes.{}]\npath = {}\nsize = \"1Gi\"\n", key(name), quoted(path)));
+    }
     for service in &found.services {
         let name = key(&service.name);
         match &service.kind {
             ServiceKind::Process(run) => out.push_str(&format!("\n[services.{name}]\nuses = \"frontend\"\ncommand = {}\n", command(run))),
-            ServiceKind::Cache(_) => out.push_str(&format!(
-                "\n# Missing: {name}: write the manifests of a Redis into deploy/frontend, and give its address as REDIS_URL in [frontend.env].\n"
-            )),
+            ServiceKind::Cache(_) => out.push_str(&format!("\n[services.{name}]\nkind = \"valkey\"\n")),
+            ServiceKind::Mail => out.push_str(&format!("\n[services.{name}]\nkind = \"mailpit\"\n")),
+        }
+        if found.files.kept.contains(&service.name) {
+            out.push_str(&format!("volumes.data.size = \"1Gi\"\n"));
         }
     }
     out.push_str("\n[database]\nname = \"app\"\nuser = \"app\"\n");

@@ -1,6 +1,6 @@
 //! Dockerfiles for each stack: in stages, without a network, as a user that is not root, and without a compiler in the result.
 
-use crate::recognise::{Command, Framework, Recognised, Stack};
+use crate::recognise::{Command, Framework, OF_CACHE, Recognised, ServiceKind, Stack};
 
 const PYTHON: &str = include_str!("python.Dockerfile");
 const NODE: &str = include_str!("node.Dockerfile");
@@ -86,10 +86,17 @@ fn steps(found: &Recognised) -> Vec<String> {
         ("SECRET_KEY", "only-while-the-image-is-built"),
         ("ALLOWED_HOSTS", "localhost"),
     ];
+    let has_cache = found.services.iter().any(|it| matches!(it.kind, ServiceKind::Cache(_)));
+    let cache = OF_CACHE.iter().filter(|_| has_cache).map(|name| match *name {
+        "REDIS_HOST" => (*name, "127.0.0.1"),
+        "REDIS_PORT" => (*name, "6379"),
+        _ => (*name, "redis://127.0.0.1:6379/0"),
+    });
+    let fixed: Vec<(&str, &str)> = fixed.into_iter().chain(cache).collect();
     let mut words: Vec<String> = fixed.iter().map(|(name, value)| format!("{name}={value}")).collect();
     for (name, value) in &found.env {
         let mut value = value.clone();
-        for (known, fixed) in fixed.iter().chain(&[("REDIS_URL", "redis://127.0.0.1:6379")]) {
+        for (known, fixed) in &fixed {
             value = value.replace(&format!("$({known})"), fixed);
         }
         words.push(format!("{name}='{}'", value.replace('\'', "'\\''")));

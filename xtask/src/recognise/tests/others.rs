@@ -233,7 +233,17 @@ fn a_compose_file_gives_its_database_and_cache_to_the_cluster() {
         app(&[("docker-compose.yml", compose), ("app.py", "from flask import Flask\napp = Flask('x')\n"), ("requirements.txt", "flask\n")]);
     assert_eq!((found.port, found.files.media.as_deref()), (5000, Some("/srv/uploads")));
     let env: Vec<String> = found.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    assert_eq!(env, ["DB_HOST=$(PGHOST)", "DB_NAME=$(PGDATABASE)", "DB_PASSWORD=$(PGPASSWORD)", "DB_USER=$(PGUSER)", "LANG_OF_PAGES=de"]);
+    assert_eq!(
+        env,
+        [
+            "DB_HOST=$(PGHOST)",
+            "DB_NAME=$(PGDATABASE)",
+            "DB_PASSWORD=$(PGPASSWORD)",
+            "DB_USER=$(PGUSER)",
+            "LANG_OF_PAGES=de",
+            "REDIS_URL=redis://cache:6379"
+        ]
+    );
     let names: Vec<&str> = found.services.iter().map(|it| it.name.as_str()).collect();
     assert_eq!(names, ["cache", "worker"]);
     assert_eq!(found.missing.iter().map(|it| it.lines.as_str()).collect::<Vec<_>>(), ["[services.api]\npath = \"api\""]);
@@ -241,6 +251,23 @@ fn a_compose_file_gives_its_database_and_cache_to_the_cluster() {
     assert!(found.start.unwrap().to_string().contains("gunicorn"));
     // Line numbers are those of the services.
     assert!(found.signals.iter().any(|it| it.line == 22 && it.says == "db is PostgreSQL"), "{:?}", found.signals);
+}
+
+#[test]
+fn caches_and_mail_of_a_compose_file_keep_their_names_and_addresses() {
+    let compose = "services:\n  web:\n    build: .\n    environment:\n      QUEUE_URL: redis://redis_queue:6379/2\n      CACHE_URL: redis://redis-cache:6379\n      LOCKED: redis://:secret@redis-cache:6379\n      EMAIL_HOST: mailhog\n      SMTP_RELAY: smtp.example.com\n    volumes: ['uploads:/srv/uploads', 'index:/srv/index', './x:/x']\n  worker:\n    build: .\n    command: ./work\n    environment: {QUEUE_URL: 'redis://redis_queue:6379/2', MODE: worker}\n  redis-cache: {image: 'redis:7', volumes: ['/srv/host:/data']}\n  redis_queue: {image: 'redis:7', volumes: ['queue:/data']}\n  mailhog: {image: mailhog/mailhog}\n";
+    let found = app(&[("compose.yaml", compose), ("Dockerfile", "FROM x\nUSER 1\nEXPOSE 80\nCMD x\n")]);
+    let services: Vec<(&str, &ServiceKind)> = found.services.iter().map(|it| (it.name.as_str(), &it.kind)).collect();
+    let of_web = ["CACHE_URL".to_owned()].into();
+    assert!(services.contains(&("redis-cache", &ServiceKind::Cache(of_web))), "{services:?}");
+    assert!(services.iter().any(|(name, kind)| *name == "redis-queue" && matches!(kind, ServiceKind::Cache(_))), "{services:?}");
+    assert!(services.contains(&("mailhog", &ServiceKind::Mail)), "{services:?}");
+    let env: Vec<String> = found.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    // Kubernetes knows no underscore in a name, and this cache has no password.
+    assert_eq!(env, ["CACHE_URL=redis://redis-cache:6379", "EMAIL_HOST=mailhog", "SMTP_RELAY=smtp.example.com"]);
+    assert_eq!(found.files.kept.iter().collect::<Vec<_>>(), ["redis-queue"]);
+    assert_eq!(found.files.volumes.get("index").map(String::as_str), Some("/srv/index"));
+    assert!(found.assumed.iter().any(|it| it.starts_with("worker has other values of MODE in compose.yaml")), "{:?}", found.assumed);
 }
 
 #[test]
