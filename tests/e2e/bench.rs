@@ -23,7 +23,8 @@ use pocdeploy::{
 mod support;
 
 pub(crate) use support::Ran;
-use support::{command, tool};
+pub(crate) use support::command;
+use support::tool;
 
 /// A separate project. Dropping the value removes everything of it, also after a failure.
 pub(crate) struct Bench {

@@ -13,6 +13,7 @@ mod existing;
 mod interruption;
 mod load;
 mod private;
+mod queue;
 mod registry;
 mod requirements;
 mod services;
@@ -137,6 +138,12 @@ fn a_restore_that_breaks_anywhere_leaves_all_as_it_was() {
     bench.run(&["create", "--yes"]).ends_with(0);
     dumps::breaks::everywhere(&bench);
     bench.run(&["delete", "--yes"]).ends_with(0);
+}
+
+#[test]
+#[ignore = "long: `cargo xtask test --full` runs it"]
+fn a_worker_answers_through_queue_and_database() {
+    queue::a_worker_answers_through_queue_and_database(&Bench::new("queue"));
 }
 
 #[test]
