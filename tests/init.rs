@@ -47,6 +47,8 @@ fn what_is_recognised_assumed_and_written_is_told() {
           dependencies from requirements.txt
 
         Assumed:
+          no command for migrations is known: one pod runs, since several that make their
+            tables at their start would collide
           the deployment needs gunicorn, psycopg[binary], which nothing names: a patch
             adds them to requirements.txt
 
@@ -71,6 +73,7 @@ fn what_is_recognised_assumed_and_written_is_told() {
         host = "NAME.localhost"
         dockerfile = "Dockerfile"
         health = "/healthz"
+        replicas = 1
 
         [frontend.env]
         DATABASE_URL = "postgresql+psycopg://$(PGUSER):$(PGPASSWORD)@$(PGHOST):$(PGPORT)/$(PGDATABASE)"

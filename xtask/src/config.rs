@@ -5,6 +5,7 @@
 mod check;
 mod cluster_type;
 mod form;
+mod images;
 pub mod keys;
 mod kind;
 mod locate;
@@ -26,6 +27,7 @@ use crate::errors::Problem;
 
 pub use crate::config::cluster_type::ClusterType;
 pub use crate::config::form::slug;
+pub use crate::config::images::{Images, Source};
 pub use crate::config::kind::Kind;
 pub use crate::config::origin::{Origin, Resolved};
 pub use crate::config::service::{Service, Volume};
@@ -161,45 +163,6 @@ impl Default for Database {
     fn default() -> Database {
         Database { name: "polls".to_owned(), user: "polls".to_owned(), password: None, instances: 1, storage: "1Gi".to_owned() }
     }
-}
-
-/// The source of upstream's images.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Source {
-    /// Their registries if these answer, else built from package registries.
-    #[default]
-    Auto,
-    /// Their registries only.
-    Registry,
-    /// Built with the recipes in build/images.
-    Packages,
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Source::Auto => "auto",
-            Source::Registry => "registry",
-            Source::Packages => "packages",
-        })
-    }
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(default)]
-#[schemars(deny_unknown_fields)]
-pub struct Images {
-    pub source: Source,
-    /// References that replace the built-in ones.
-    pub node: Option<String>,
-    pub operator: Option<String>,
-    pub postgresql: Option<String>,
-    pub python: Option<String>,
-    pub valkey: Option<String>,
-    pub mailpit: Option<String>,
-    /// Registry host -> its mirror, `http://host:port` or `https://host/path`.
-    pub mirrors: BTreeMap<String, String>,
 }
 
 /// A value that prints as `[redacted]`.

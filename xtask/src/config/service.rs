@@ -45,25 +45,25 @@ pub struct Service {
     pub host: String,
     /// The page that must answer 200. Not set for a further service: its pods must only be ready.
     pub page: String,
-    /// The port that the container listens on, also given to it as `PORT`. Not set: 8000 for the first service, none for others. This key
-    /// and those below it are for manifests that the tool writes: see docs/contract.md.
+    /// The port that the container listens on; the container gets it as `PORT`. Not set: 8000 for the first service, none for others. This key
+    /// and those below it apply to manifests that the tool writes, see docs/contract.md.
     #[schemars(range(min = 1))]
     pub port: Option<u16>,
-    /// The path that answers 200 when the service is well, for its probes. Not set: a connection to the port is enough.
+    /// The path of the readiness and liveness probes. Not set: the probes open a TCP connection.
     pub health: Option<String>,
     /// The container's command, word by word. Not set: the image's own.
     pub command: Option<Vec<String>>,
-    /// The command that brings the database's tables to the image's version, run to its end before new pods start. Not set: none.
+    /// The command of a Job that migrates the database, which ends before new pods start. Not set: no Job.
     pub migrate: Option<Vec<String>>,
-    /// When a CronJob runs the command, as cron writes it: `0 3 * * *`. Not set: it runs all the time.
+    /// The schedule of a CronJob, such as `0 3 * * *`. Not set: a Deployment.
     pub schedule: Option<String>,
-    /// The memory that a pod may use, as Kubernetes writes quantities.
+    /// The memory limit of a pod, as a Kubernetes quantity.
     pub memory: String,
-    /// Folders that the service may write to and that are empty in each new pod; `/tmp` is one anyway.
+    /// Writable folders (emptyDir) of each pod, in addition to `/tmp`. The rest of the root file system is read-only.
     pub writable: Vec<String>,
-    /// Further variables. `$(NAME)` stands for a variable of the contract: `DB_HOST = "$(PGHOST)"`.
+    /// Further environment variables. `$(NAME)` is replaced by a variable of docs/contract.md: `DB_HOST = "$(PGHOST)"`.
     pub env: BTreeMap<String, String>,
-    /// Folders whose content stays, by name: a PVC each.
+    /// Persistent folders by name, each a PVC.
     pub volumes: BTreeMap<String, Volume>,
     /// Text that `validate` looks for in the page. Not set: `validate` checks the status 200 only.
     pub text: String,
@@ -73,10 +73,10 @@ pub struct Service {
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Volume {
-    /// Where it is in the container. A service with a `kind` needs none.
+    /// The mount path in the container. A service with a `kind` has a fixed one.
     #[serde(default)]
     pub path: String,
-    /// As Kubernetes writes quantities.
+    /// The size of the PVC, as a Kubernetes quantity.
     #[serde(default = "Volume::size")]
     pub size: String,
 }
@@ -120,7 +120,7 @@ impl Default for Service {
 }
 
 impl Service {
-    /// The keys that are set and that only manifests of the tool's own follow.
+    /// The keys that are set and that apply only to manifests that the tool writes.
     pub fn for_plain_manifests(&self) -> Vec<&'static str> {
         let set = [
             ("kind", self.kind.is_some()),
