@@ -22,9 +22,7 @@ use pocdeploy::{
 #[expect(dead_code, reason = "shared with the tests that need no engine, which use more of it")]
 mod support;
 
-pub(crate) use support::Ran;
-pub(crate) use support::command;
-use support::tool;
+pub(crate) use support::{Ran, command, tool};
 
 /// A separate project. Dropping the value removes everything of it, also after a failure.
 pub(crate) struct Bench {
@@ -326,7 +324,7 @@ impl Drop for Bench {
 }
 
 /// The files that git tracks: no products, no history.
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     for entry in walkdir::WalkDir::new(from)
         .into_iter()
         .filter_entry(|it| it.depth() != 1 || (it.file_name() != "target" && it.file_name() != ".git"))

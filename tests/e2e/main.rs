@@ -9,6 +9,7 @@ mod browser;
 mod day_two_change;
 mod day_two_inside;
 mod dumps;
+mod examples;
 mod existing;
 mod interruption;
 mod load;
@@ -199,4 +200,10 @@ fn a_run_that_is_stopped_goes_on_and_two_checkouts_live_side_by_side() {
         bench.run(&["delete", "--yes"]).ends_with(0);
         assert_eq!(bench.traces(), Vec::<String>::new());
     });
+}
+
+#[test]
+#[ignore = "long: `cargo xtask test --full` runs it"]
+fn examples_come_up_from_their_files_alone() {
+    examples::come_up_from_their_files_alone();
 }

@@ -128,7 +128,11 @@ fn node(tools: &Tools, task: TaskId, found: &Recognised, app: &Path, into: &Path
         "yarn" => {
             let yarn = manager(tools, task, app, into, "yarn", YARN, "bin/yarn.js")?;
             let mirror = into.join("mirror");
-            let command = cmd!(sh, "{program} {yarn} install --frozen-lockfile --ignore-scripts --ignore-engines --non-interactive");
+            // Yarn makes no folder for it, and puts nothing there that its own cache has.
+            fs::create_dir_all(&mirror).with_context(|| format!("make {}", mirror.display()))?;
+            let cache = lone.path().join("cache");
+            let flags = ["--frozen-lockfile", "--ignore-scripts", "--ignore-engines", "--non-interactive", "--cache-folder"];
+            let command = cmd!(sh, "{program} {yarn} install {flags...} {cache}");
             tools.run_watched(task, command.env("YARN_YARN_OFFLINE_MIRROR", mirror), BUILD_LIMIT, |_| ())
         }
         _ => {

@@ -41,6 +41,7 @@ pub(super) fn text(found: &Recognised) -> String {
             "{path}" => out.push_str(&path(found)),
             "{environment}" => environment(found, &mut out),
             "{bases}" => bases(found, &mut out),
+            "{packages}" => packages(found, &mut out),
             "{install}" => install(found, &mut out),
             "{prune}" => prune(found, &mut out),
             _ => {
@@ -141,6 +142,15 @@ fn bases(found: &Recognised, out: &mut String) {
     } else {
         out.push_str("FROM ${BASE_IMAGE}\nENV PATH=/srv/app/bin:$PATH HOME=/tmp\n");
     }
+}
+
+/// Where the package manager finds what the tool fetched. Each knows its own variables alone, and npm warns of others.
+fn packages(found: &Recognised, out: &mut String) {
+    out.push_str(match found.packages.as_ref().map_or("npm", |it| it.manager.as_str()) {
+        "pnpm" => "ENV npm_config_store_dir=/opt/artifacts/store npm_config_manage_package_manager_versions=false\n",
+        "yarn" => "ENV YARN_YARN_OFFLINE_MIRROR=/opt/artifacts/mirror\n",
+        _ => "ENV npm_config_cache=/opt/artifacts/cache npm_config_userconfig=/opt/artifacts/npmrc npm_config_update_notifier=false\n",
+    });
 }
 
 /// The dependencies of Node, from the cache that the tool filled beside the context. Files that may be absent are named by a pattern, since

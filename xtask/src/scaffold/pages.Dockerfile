@@ -4,9 +4,8 @@
 ARG BASE_IMAGE=python:3.13-slim-trixie
 
 FROM ${BASE_IMAGE} AS pages
-ENV PATH=/opt/artifacts/bin:$PATH CI=true \
-    npm_config_cache=/opt/artifacts/cache npm_config_userconfig=/opt/artifacts/npmrc npm_config_update_notifier=false \
-    npm_config_store_dir=/opt/artifacts/store npm_config_manage_package_manager_versions=false YARN_YARN_OFFLINE_MIRROR=/opt/artifacts/mirror
+ENV PATH=/opt/artifacts/bin:$PATH CI=true
+{packages}
 COPY artifacts /opt/artifacts/
 WORKDIR /srv/app
 {install}

@@ -6,7 +6,8 @@ ARG BASE_IMAGE=python:3.13-slim-trixie
 FROM ${BASE_IMAGE} AS app
 WORKDIR /srv/app
 COPY . ./
-RUN mv artifacts/bin bin && rm -rf artifacts
+RUN rm -rf artifacts
+COPY artifacts/bin bin/
 
 {bases}
 # By number: Kubernetes cannot tell whether a name is root's.
