@@ -61,7 +61,7 @@ pub(super) fn text(name: &str, found: &Recognised) -> String {
             ServiceKind::Mail => out.push_str(&format!("\n[services.{name}]\nkind = \"mailpit\"\n")),
         }
         if found.files.kept.contains(&service.name) {
-            out.push_str(&format!("volumes.data.size = \"1Gi\"\n"));
+            out.push_str("volumes.data.size = \"1Gi\"\n");
         }
     }
     out.push_str("\n[database]\nname = \"app\"\nuser = \"app\"\n");

@@ -161,7 +161,7 @@ fn a_start_file_that_nothing_makes_must_be_said() {
     let found = app(&[("package.json", package), ("dist/bundle.js", "x")]);
     assert_eq!((found.start, found.build.len(), found.missing.len()), (None, 0, 1));
     assert!(found.missing[0].what.starts_with("package.json starts docker/main"), "{:?}", found.missing);
-    // A build makes this file later.
+    // What the build makes does not exist before it.
     let found = app(&[("package.json", package), ("src/main.ts", "x")]);
     assert_eq!((found.start.unwrap().to_string(), found.missing.len()), ("node docker/main".to_owned(), 0));
     assert!(app(&[("package.json", package), ("docker/main.js", "x")]).start.is_some());
