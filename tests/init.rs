@@ -1,6 +1,6 @@
 //! `init` from outside: what it writes for whole small applications, that its patches fit, and that it overwrites nothing.
 
-use std::{fs, os::unix::fs::symlink};
+use std::{fs, os::unix::fs::symlink, path::Path};
 
 use crate::support::{Project, Ran, command, content, tool};
 
@@ -253,4 +253,64 @@ fn create_without_consent_or_without_an_application_changes_nothing() {
     let before = content(dir.path());
     create(&dir, &["--yes"]).ends_with(1).says("error[E0215]: these are there already, and nothing was written:");
     assert_eq!(content(dir.path()), before);
+}
+
+/// A copy of an example without what was not written by hand.
+fn example(name: &str) -> tempfile::TempDir {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("examples").join(name);
+    let files = content(&from);
+    let files: Vec<(&str, &str)> = files
+        .iter()
+        .filter_map(|(path, bytes)| Some((Path::new(path).strip_prefix(&from).ok()?.to_str()?, std::str::from_utf8(bytes).ok()?)))
+        .collect();
+    folder(&files)
+}
+
+#[test]
+fn the_examples_of_services_get_the_lines_that_their_pages_show() {
+    let dir = example("django");
+    init(&dir, &[]).ends_with(0);
+    let (text, page) = (read(&dir, "Pocdeploy.toml"), read(&dir, "README.md"));
+    let shown = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    assert!(text.contains(shown), "{text}");
+
+    let dir = example("compose");
+    let ran = init(&dir, &[]);
+    ran.ends_with(0);
+    assert!(!ran.stdout.contains("Missing"), "{}", ran.stdout);
+    expect_test::expect![[r#"
+        # Flask.
+        # Written by `pocdeploy init`, which says why with --explain; yours to change.
+
+        namespace = "NAME"
+
+        [frontend]
+        path = "."
+        image = "NAME"
+        host = "NAME.localhost"
+        dockerfile = "Dockerfile"
+        health = "/healthz"
+
+        [frontend.env]
+        SMTP_HOST = "mailpit"
+        SMTP_PORT = "1025"
+        TITLE = "Guest book"
+        VISITS_URL = "redis://redis:6379/0"
+
+        [services.mailpit]
+        kind = "mailpit"
+
+        [services.redis]
+        kind = "valkey"
+        volumes.data.size = "1Gi"
+
+        [services.reporter]
+        uses = "frontend"
+        command = ["python3", "reporter.py"]
+
+        [database]
+        name = "app"
+        user = "app"
+    "#]]
+    .assert_eq(&read(&dir, "Pocdeploy.toml"));
 }

@@ -61,7 +61,7 @@ pub(crate) fn a_worker_answers_through_queue_and_database(bench: &Bench) {
         until(&url, "The scheduler ticked ");
     });
     bench.step("mail is caught, and shown by a page whose script is there", || {
-        let said = words.run(&["shell", "frontend", "--", "python3", "-c", MAIL]);
+        let said = words.run(&["shell", "app", "--", "python3", "-c", MAIL]);
         assert_eq!(said.ends_with(0).stdout.trim(), "counted\n200");
     });
     bench.step("the commands know the services", || {

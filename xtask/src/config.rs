@@ -281,25 +281,6 @@ impl Config {
         self.all_services().filter(|(_, it)| it.uses.is_none() && it.kind.is_none()).map(|(name, _)| name)
     }
 
-    /// The services of a kind, sorted by name.
-    pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = ServiceName> {
-        self.services.iter().filter(move |(_, it)| it.kind == Some(kind)).filter_map(|(name, _)| ServiceName::new(name))
-    }
-
-    /// The first service of each kind, which brings the kind's image.
-    pub fn brought(&self) -> impl Iterator<Item = ServiceName> {
-        Kind::ALL.into_iter().filter_map(|it| self.of_kind(it).next())
-    }
-
-    /// The service of a kind whose address the application gets under the usual names: the only one, or the one with the usual name.
-    pub fn usual(&self, kind: Kind) -> Option<ServiceName> {
-        let mut all = self.of_kind(kind);
-        match (all.next(), all.next()) {
-            (Some(one), None) => Some(one),
-            _ => self.of_kind(kind).find(|it| it.as_str() == kind.usual_service()),
-        }
-    }
-
     /// Parses the text without environment variables.
     pub fn parse(text: &str) -> Result<Config> {
         Config::resolve(text, &|_| None).map(|it| it.config)

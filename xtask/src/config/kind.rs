@@ -5,6 +5,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::config::{Config, ServiceName};
+
 /// A program of upstream's that a service runs, instead of an image of the application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -55,6 +57,27 @@ impl Kind {
             _ => format!("the tool brings the image of {self}"),
         };
         format!("means nothing here: {why}")
+    }
+}
+
+impl Config {
+    /// The services of a kind, sorted by name.
+    pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = ServiceName> {
+        self.services.iter().filter(move |(_, it)| it.kind == Some(kind)).filter_map(|(name, _)| ServiceName::new(name))
+    }
+
+    /// The first service of each kind, which brings the kind's image.
+    pub fn brought(&self) -> impl Iterator<Item = ServiceName> {
+        Kind::ALL.into_iter().filter_map(|it| self.of_kind(it).next())
+    }
+
+    /// The service of a kind whose address the application gets under the usual names: the only one, or the one with the usual name.
+    pub fn usual(&self, kind: Kind) -> Option<ServiceName> {
+        let mut all = self.of_kind(kind);
+        match (all.next(), all.next()) {
+            (Some(one), None) => Some(one),
+            _ => self.of_kind(kind).find(|it| it.as_str() == kind.usual_service()),
+        }
     }
 }
 

@@ -51,6 +51,10 @@ pub(super) const CONTRACT: [&str; 13] = [
 /// Variables that every pod gets where there is a cache; the others of a cache are given `REDIS_URL`.
 pub const OF_CACHE: [&str; 5] = ["REDIS_URL", "REDIS_HOST", "REDIS_PORT", "CELERY_BROKER_URL", "CACHE_URL"];
 
+/// Variables that every pod gets where mail is caught.
+const OF_MAIL: [&str; 9] =
+    ["SMTP_URL", "SMTP_HOST", "SMTP_PORT", "EMAIL_URL", "EMAIL_HOST", "EMAIL_PORT", "MAIL_SERVER", "MAIL_HOST", "MAIL_PORT"];
+
 /// Words that say that a variable is of the database.
 const DATABASE: [&str; 12] =
     ["DB", "DATABASE", "POSTGRES", "POSTGRESQL", "PG", "PSQL", "SQL", "SQLALCHEMY", "DATABASES", "RDS", "PGSQL", "TYPEORM"];
@@ -228,6 +232,13 @@ pub(super) fn settle(found: &mut Recognised) {
             found.env.entry(name).or_insert(value);
         }
     }
+    // A compose file or a service may say what the source alone left open.
+    let has = |is: fn(&ServiceKind) -> bool| found.services.iter().any(|it| is(&it.kind));
+    let (has_cache, has_mail) = (has(|it| matches!(it, ServiceKind::Cache(_))), has(|it| *it == ServiceKind::Mail));
+    let is_given =
+        |name: &str| found.env.contains_key(name) || (has_cache && OF_CACHE.contains(&name)) || (has_mail && OF_MAIL.contains(&name));
+    let asked = |lines: &str| lines.strip_prefix("[frontend.env]\n").and_then(|it| it.split(" = ").next()).map(str::to_owned);
+    found.missing.retain(|it| asked(&it.lines).is_none_or(|name| !is_given(&name)));
 }
 
 #[cfg(test)]

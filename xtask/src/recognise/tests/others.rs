@@ -271,6 +271,15 @@ fn caches_and_mail_of_a_compose_file_keep_their_names_and_addresses() {
 }
 
 #[test]
+fn what_a_compose_file_says_is_not_missing() {
+    let source = "import os\nfrom flask import Flask\napp = Flask('x')\nnames = [os.environ['TITLE'], os.environ['SMTP_HOST'], os.environ['TOKEN_OF_OTHERS']]\n";
+    let compose = "services:\n  web: {build: ., environment: {TITLE: book, SMTP_HOST: mail}}\n  mail: {image: axllent/mailpit}\n";
+    let found = app(&[("app.py", source), ("compose.yaml", compose), ("requirements.txt", "flask\ngunicorn\n")]);
+    assert_eq!((found.env["TITLE"].as_str(), found.env["SMTP_HOST"].as_str()), ("book", "mail"));
+    assert_eq!(found.missing.iter().map(|it| it.lines.as_str()).collect::<Vec<_>>(), ["[frontend.env]\nTOKEN_OF_OTHERS = \"…\""]);
+}
+
+#[test]
 fn a_database_that_is_not_postgresql_is_told() {
     let found = app(&[
         ("compose.yaml", "services:\n  app: {build: .}\n  db: {image: 'mysql:9'}\n"),
