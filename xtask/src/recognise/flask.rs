@@ -5,6 +5,7 @@ use crate::recognise::{
     django::GUNICORN,
     facts::{Call, Facts, Value},
     python::{PORT, Python},
+    tree::is_aside,
     variables,
 };
 
@@ -280,16 +281,30 @@ pub(super) fn sqlite(python: &Python<'_>, out: &mut Recognised) {
 }
 
 fn migrations(python: &Python<'_>, target: &Target, out: &mut Recognised) {
-    let has_folder = python.tree.has("migrations/env.py");
     if python.wants("flask-migrate") || python.each().iter().any(|(_, it)| it.imports("flask_migrate")) {
-        let folder = if has_folder { "migrations/env.py" } else { "" };
         let app = target.name.clone();
-        if has_folder {
-            out.signal(folder, 0, "Flask-Migrate keeps its migrations here", "`flask db upgrade` runs before a rollout");
-        } else {
-            out.assume("Flask-Migrate is used, and its migrations are not in `migrations/`: `flask db upgrade` finds them by itself");
+        let mut words = vec!["python3", "-m", "flask", "--app", &app, "db", "upgrade"];
+        // Without a word of the folder Flask-Migrate takes `migrations` where the command runs.
+        let is_it = |it: &&String| it.ends_with("migrations/env.py") && !is_aside(it);
+        let folder = python.tree.files().iter().filter(is_it).min_by_key(|it| it.matches('/').count());
+        let folder = folder.and_then(|it| it.strip_suffix("/env.py"));
+        let is_stated =
+            python.each().iter().any(|(_, it)| it.calls.iter().any(|it| it.last() == "Migrate" && it.4.contains_key("directory")));
+        match folder {
+            Some(folder) => {
+                out.signal(
+                    &format!("{folder}/env.py"),
+                    0,
+                    "Flask-Migrate keeps its migrations here",
+                    "`flask db upgrade` runs before a rollout",
+                );
+                if folder != "migrations" && !is_stated {
+                    words.extend(["--directory", folder]);
+                }
+            }
+            None => out.assume("Flask-Migrate is used, and its migrations are not here: `flask db upgrade` finds them by itself"),
         }
-        out.migrate = Some(Command::words(&["python3", "-m", "flask", "--app", &app, "db", "upgrade"]));
+        out.migrate = Some(Command::words(&words));
     } else {
         crate::recognise::asgi::alembic(python, out, false);
     }

@@ -106,6 +106,9 @@ fn django(it: &DjangoSettings) -> String {
             add(&format!("        \"{key}\": os.environ[\"{name}\"],\n"));
         }
         add("    },\n}\n");
+        // Packages use fields of PostgreSQL's own once the database is one, and Django refuses those without this application.
+        add("INSTALLED_APPS = list(globals().get(\"INSTALLED_APPS\", []))\n");
+        add("if \"django.contrib.postgres\" not in INSTALLED_APPS:\n    INSTALLED_APPS.append(\"django.contrib.postgres\")\n");
     }
     if it.whitenoise {
         add("MIDDLEWARE = list(globals().get(\"MIDDLEWARE\", []))\n");
@@ -154,4 +157,19 @@ fn import(text: &str, is_imported: bool, after: usize) -> Option<Edit> {
         lines.insert(0, String::new());
     }
     (!is_imported).then_some(Edit { from: at, to: at, lines })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_with_another_database_bring_its_own_application() {
+        let settings = |database| django(&DjangoSettings { base: "site.settings".to_owned(), database, ..DjangoSettings::default() });
+        let text = settings(true);
+        let (databases, apps) =
+            (text.find("DATABASES = {").unwrap(), text.find("INSTALLED_APPS.append(\"django.contrib.postgres\")").unwrap());
+        assert!(databases < apps, "{text}");
+        assert!(!settings(false).contains("INSTALLED_APPS"));
+    }
 }

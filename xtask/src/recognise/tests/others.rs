@@ -40,6 +40,8 @@ fn the_lock_says_the_package_manager() {
         manager(&[("package.json", stated), ("pnpm-lock.yaml", ""), ("yarn.lock", "")]),
         ("yarn".to_owned(), Some("yarn.lock".to_owned()), true)
     );
+    // The lock of the stated manager is not here, as in a published package: there is nothing for it to read.
+    assert_eq!(manager(&[("package.json", stated)]), ("npm".to_owned(), None, false));
 }
 
 #[test]

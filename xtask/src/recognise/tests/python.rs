@@ -49,6 +49,19 @@ fn flask_with_sqlalchemy_and_migrations_is_ready_for_a_database() {
 }
 
 #[test]
+fn flask_migrates_folder_is_said_where_it_is_not_the_usual_one() {
+    let migrate = |folder: &str, call: &str| {
+        let text = format!("from flask import Flask\nfrom flask_migrate import Migrate\napp = Flask('x')\nmigrate = {call}\n");
+        let files = [("requirements.txt", "flask\nflask-migrate\n"), ("web/__init__.py", text.as_str()), (folder, "")];
+        app(&files).migrate.unwrap().to_string().replace("python3 -m flask --app web:app db upgrade", "")
+    };
+    assert_eq!(migrate("migrations/env.py", "Migrate(app, db)"), "");
+    assert_eq!(migrate("web/migrations/env.py", "Migrate(app, db)"), " --directory web/migrations");
+    assert_eq!(migrate("web/migrations/env.py", "Migrate(app, db, directory='web/migrations')"), "");
+    assert_eq!(migrate("tests/migrations/env.py", "Migrate(app, db)"), "");
+}
+
+#[test]
 fn a_constant_address_becomes_a_variables_by_a_patch() {
     let text = "from flask import Flask\nfrom flask_sqlalchemy import SQLAlchemy\napp = Flask(__name__)\napp.config['SQLALCHEMY_DATABASE_URI'] = 'sqlite:///x.db'\n";
     let found = app(&[("requirements.txt", "flask\nflask-sqlalchemy\n"), ("app.py", text)]);
