@@ -46,6 +46,15 @@ fn a_service_runs_the_image_of_another_with_its_own_number_of_pods() {
 }
 
 #[test]
+fn pods_that_do_not_wait_for_the_database_start_after_the_migration_also_at_first() {
+    let world = with_worker("[services.worker]\nuses = \"frontend\"\ncommand = [\"python3\", \"work.py\"]\n", "");
+    world.create();
+    let writes = world.cluster.writes();
+    let place = |what: &str| writes.iter().position(|it| it.starts_with(what)).unwrap_or_else(|| panic!("no {what:?} in {writes:#?}"));
+    assert!(place("apply Job polls-migration") < place("apply Deployment worker"), "{writes:#?}");
+}
+
+#[test]
 fn what_a_service_lacks_or_has_twice_is_refused_before_anything_is_made() {
     let worker = "[services.worker]\nuses = \"frontend\"\n";
     let world = with_worker(worker, "");

@@ -154,14 +154,15 @@ impl Task for Deploy {
         change::carry_out(env, &cluster, ID, change, || {
             prepare(env, &cluster, ID, desired)?;
             images_are_there()?;
-            // On a first deployment, the pods start while the migration runs, and those that wait for the database start while it starts.
+            // On a first deployment, pods that say that they wait for the database start while it starts and the migration runs.
             let is_settled = desired.address.is_some();
             let has_begun = is_first && is_settled && begin(&cluster, desired)?;
             // The first deployment must not serve before the cluster is finished, since the next run recreates an unfinished one.
             for need in [TaskId::Cluster, TaskId::Database] {
                 env.task_progress.until_ended(&env.interrupt, ID, need)?;
             }
-            if is_first && is_settled && !has_begun {
+            // Without that, pods start after the migration: some make their tables themselves, and would collide with it.
+            if is_first && is_settled && !has_begun && desired.migrations.is_empty() {
                 cluster.apply_all(&desired.app)?;
             }
             migration::migrate_all(env, &cluster, ID, &desired.migrations, || keep(env, &cluster))?;
