@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+#[path = "applications/deployed.rs"]
+mod deployed;
 #[path = "applications/images.rs"]
 mod images;
 #[path = "applications/real.rs"]

