@@ -101,7 +101,7 @@ impl World {
     /// The products that take minutes to build: images, wheels, the operator's manifest and `kind`.
     pub(crate) fn build(&self) {
         let root = &self.project.root;
-        let config = Config::read(&root.join("Pocdeploy.toml"), &root).unwrap().config;
+        let config = Config::read(&root.join("Pocdeploy.toml"), root).unwrap().config;
         let env = Env::new(root.clone(), config, Options::default(), Arc::new(Recorder::default())).unwrap();
         let versions = packages::versions(&env).unwrap();
         for role in [Role::Python, Role::Node] {
