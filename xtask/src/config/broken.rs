@@ -41,6 +41,12 @@ const FILES: &[(&str, &[&str])] = &[
     ("[database]\nuser = \"postgres\"", &["2:1: database.user: `postgres` is PostgreSQL's superuser"]),
     ("[database]\nname = \"a;drop\"", &["2:1: database.name: `a;drop` must be lower-case letters"]),
     ("[database]\npassword = \"\"", &["2:1: database.password: must not be empty"]),
+    (
+        "[database]\npassword = \"canary@4711\"\n[frontend.env]\nA = \"x://$(PGUSER):$(PGPASSWORD)@$(PGHOST)/y\"",
+        &[
+            "2:1: database.password: has characters other than letters, digits, `-`, `.`, `_` and `~`, and frontend.env.A puts it into a URL",
+        ],
+    ),
     ("[database]\npassword = 471147114711", &["2:12: database.password: must be a string"]),
     ("[frontend]\nsecret_key = \"canary\"", &["2:1: frontend.secret_key: must have at least 50 characters"]),
     ("[frontend]\nsecret_key = [\"canary\"]", &["2:14: frontend.secret_key: must be a string"]),

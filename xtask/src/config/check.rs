@@ -8,7 +8,7 @@ use crate::config::{
         control_character, database_name, host_name, image_name, image_place, image_reference, inside, label, mirror, postgresql_image,
         quantity, registry, role, tag, url_path,
     },
-    keys,
+    keys, table_of,
 };
 
 /// A wrong value: its key and the reason.
@@ -66,6 +66,7 @@ pub(crate) fn complaints(config: &Config) -> Vec<Complaint> {
     check("database.name", database_name(&database.name));
     check("database.user", role(&database.user));
     check("database.password", database.password.as_ref().and_then(|it| secret(it.expose())));
+    check("database.password", in_a_url(config));
     if !(1..=9).contains(&database.instances) {
         check("database.instances", Some("must be between 1 and 9".to_owned()));
     }
@@ -87,6 +88,25 @@ pub(crate) fn complaints(config: &Config) -> Vec<Complaint> {
         }
     }
     out
+}
+
+/// A password that a variable of a service puts into a URL, where its characters would mean something: Kubernetes replaces `$(PGPASSWORD)` by
+/// the password as it is. RFC 3986 lists the characters that a URL need not encode. Generated passwords have letters and digits only.
+fn in_a_url(config: &Config) -> Option<String> {
+    let password = config.database.password.as_ref()?;
+    let is_plain = |it: char| it.is_ascii_alphanumeric() || "-._~".contains(it);
+    if password.expose().chars().all(is_plain) {
+        return None;
+    }
+    let is_url = |it: &str| it.contains("://") && it.contains("$(PGPASSWORD)");
+    let of_service = |(service, it): (_, &Service)| {
+        let (name, _) = it.env.iter().find(|(_, text)| is_url(text))?;
+        Some(format!("{}.env.{name}", table_of(service)))
+    };
+    let variable = config.all_services().find_map(of_service)?;
+    Some(format!(
+        "has characters other than letters, digits, `-`, `.`, `_` and `~`, and {variable} puts it into a URL, which would lead elsewhere"
+    ))
 }
 
 /// Checks the table of one service.
