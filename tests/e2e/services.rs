@@ -65,9 +65,11 @@ pub(crate) fn come_and_go(bench: &Bench) {
     bench.step("a service that does not start is named, and the others serve as before", || {
         let before = images(bench);
         let server = bench.path("third_party/api/server.py");
+        let text = fs::read_to_string(&server).unwrap();
         fs::write(&server, "raise SystemExit('broken on purpose')\n").unwrap();
         bench.run(&["update"]).ends_with(1).says("Deployment api").says("broken on purpose").says("is restored and serves as before");
         assert_eq!(images(bench), before);
+        fs::write(&server, text).unwrap();
     });
 
     bench.step("cluster-wide objects come with an update, and an amended Deployment uses one", || {

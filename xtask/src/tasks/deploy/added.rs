@@ -22,8 +22,23 @@ use crate::{
 const GONE_LIMIT: Duration = Duration::from_secs(60);
 
 /// API groups whose kinds contain no data outside the manifests. A kind of any other group may be a database.
-const GROUPS: [&str; 8] =
-    ["", "apps", "autoscaling", "batch", "gateway.networking.k8s.io", "networking.k8s.io", "policy", "rbac.authorization.k8s.io"];
+const GROUPS: [&str; 15] = [
+    "",
+    "admissionregistration.k8s.io",
+    "apps",
+    "autoscaling",
+    "batch",
+    "coordination.k8s.io",
+    "discovery.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+    "gateway.networking.k8s.io",
+    "networking.k8s.io",
+    "node.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "scheduling.k8s.io",
+    "storage.k8s.io",
+];
 /// Kinds in these groups that contain data, or other objects.
 const KEPT: [&str; 3] = ["PersistentVolumeClaim", "PersistentVolume", "Namespace"];
 
@@ -248,7 +263,12 @@ mod tests {
     #[test]
     fn what_may_hold_data_is_kept() {
         let holds = |api_version, kind| may_hold_data(&ObjectId::new(api_version, kind, "n", "x"), &json!({}));
-        for (api_version, kind) in [("v1", "PersistentVolumeClaim"), ("postgresql.cnpg.io/v1", "Cluster"), ("example.com/v1", "Queue")] {
+        for (api_version, kind) in [
+            ("v1", "PersistentVolumeClaim"),
+            ("postgresql.cnpg.io/v1", "Cluster"),
+            ("example.com/v1", "Queue"),
+            ("apiextensions.k8s.io/v1", "CustomResourceDefinition"),
+        ] {
             assert!(holds(api_version, kind), "{kind}");
         }
         for (api_version, kind) in [
@@ -260,6 +280,9 @@ mod tests {
             ("v1", "Secret"),
             ("networking.k8s.io/v1", "NetworkPolicy"),
             ("networking.k8s.io/v1", "Ingress"),
+            ("scheduling.k8s.io/v1", "PriorityClass"),
+            ("storage.k8s.io/v1", "StorageClass"),
+            ("rbac.authorization.k8s.io/v1", "ClusterRole"),
         ] {
             assert!(!holds(api_version, kind), "{kind}");
         }
