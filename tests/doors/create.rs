@@ -323,3 +323,15 @@ fn looking_asks_no_registry_and_keeps_no_decision() {
     world.run(&["cluster", "--yes"]).ends_with(0).says("the registry does not answer");
     assert_eq!(world.engine.requests().iter().filter(|it| it.contains("/distribution/")).count(), 1);
 }
+
+#[test]
+fn a_tag_that_another_checkout_moves_is_set_once_and_never_fought_for() {
+    let world = World::new();
+    world.create();
+    let of_another = || world.engine.image("polls:1.0.0", &[("of", "another checkout")]);
+    of_another();
+    // Nothing says yet that these inputs were the last ones here.
+    world.run(&["create", "--yes"]).ends_with(0).says("polls:1.0.0 is another image");
+    of_another();
+    world.run(&["create", "--yes"]).ends_with(0).says("nothing to do").says("polls:1.0.0 is another checkout's");
+}

@@ -156,7 +156,7 @@ fn bring_about(env: &Env, task: &dyn Task) -> Result<()> {
     let restores = !env.options.refresh && !env.is_forced(id) && record::changed(env, id, &want).is_none();
     env.report.event(id, if restores { Event::Restoring { reason } } else { Event::Started { reason } });
     task.run(env, &want)?;
-    match task.probe(env, &want)? {
+    match task.made(env, &want)? {
         Probe::Fresh(text) => {
             record::write(env, id, &want)?;
             env.report.event(id, Event::Done { text });

@@ -35,6 +35,10 @@ pub trait Task {
     fn probe(&self, env: &Env, want: &Fingerprint) -> Result<Probe>;
     /// Makes the product. May be called again after an interruption at any point.
     fn run(&self, env: &Env, want: &Fingerprint) -> Result<()>;
+    /// The check after `run`: whether it made the product. A part that other checkouts may take away at any time does not count.
+    fn made(&self, env: &Env, want: &Fingerprint) -> Result<Probe> {
+        self.probe(env, want)
+    }
 }
 
 /// The task with this id; `None` for tasks outside the graph.

@@ -68,24 +68,29 @@ impl Task for Image {
             return brought::probe(env, self.id(), role);
         }
         let env = &env.scope(self.id());
-        let engine = env.engine()?;
-        let reference = reference(env, want);
-        let Some(built) = engine.image(&reference)? else {
+        let found = built(env, want)?;
+        let Probe::Fresh(text) = found else {
             refuse(env, want)?;
-            let changed = record::changed(env, env.id, want);
-            return Ok(Probe::Stale(changed.unwrap_or_else(|| format!("image {reference} is gone from the engine"))));
+            return Ok(found);
         };
-        if built.labels.get(INPUTS_LABEL) != Some(&want.digest()) {
-            refuse(env, want)?;
-            return Ok(Probe::Stale(format!("{reference} was not built from these inputs")));
-        }
+        let engine = env.engine()?;
         let plain = format!("{}:{}", env.service.image, env.service.version);
-        match engine.image(&plain)? {
-            Some(tagged) if tagged.id == built.id => {
-                Ok(Probe::Fresh(format!("{reference} is in the engine ({} MB)", built.size / 1_000_000)))
-            }
-            Some(_) => Ok(Probe::Stale(format!("{plain} is another image"))),
-            None => Ok(Probe::Stale(format!("the tag {plain} is gone"))),
+        let id = |name: &str| engine.image(name).map(|it| it.map(|it| it.id));
+        Ok(match id(&plain)? {
+            tagged @ Some(_) if tagged == id(&reference(env, want))? => Probe::Fresh(text),
+            // All checkouts on this machine share this tag, and pods never use it. If these inputs were the last ones here, another checkout
+            // has moved the tag since.
+            Some(_) if record::changed(env, env.id, want).is_none() => Probe::Fresh(format!("{text}; {plain} is another checkout's")),
+            Some(_) => Probe::Stale(format!("{plain} is another image")),
+            None => Probe::Stale(format!("the tag {plain} is gone")),
+        })
+    }
+
+    /// The tag without a key is shared with other checkouts, which may move it in this moment.
+    fn made(&self, env: &Env, want: &Fingerprint) -> Result<Probe> {
+        match brought::role(env, self.0) {
+            Some(role) => brought::probe(env, self.id(), role),
+            None => built(&env.scope(self.id()), want),
         }
     }
 
@@ -102,6 +107,19 @@ impl Task for Image {
         }
         engine.tag(&reference, &env.service.image, &env.service.version)
     }
+}
+
+/// Whether the image of these inputs is in the engine.
+fn built(env: &Scope<'_>, want: &Fingerprint) -> Result<Probe> {
+    let reference = reference(env, want);
+    let Some(found) = env.engine()?.image(&reference)? else {
+        let changed = record::changed(env, env.id, want);
+        return Ok(Probe::Stale(changed.unwrap_or_else(|| format!("image {reference} is gone from the engine"))));
+    };
+    if found.labels.get(INPUTS_LABEL) != Some(&want.digest()) {
+        return Ok(Probe::Stale(format!("{reference} was not built from these inputs")));
+    }
+    Ok(Probe::Fresh(format!("{reference} is in the engine ({} MB)", found.size / 1_000_000)))
 }
 
 fn no_dockerfile(env: &Scope<'_>) -> anyhow::Error {
