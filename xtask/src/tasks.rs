@@ -35,7 +35,7 @@ pub trait Task {
     fn probe(&self, env: &Env, want: &Fingerprint) -> Result<Probe>;
     /// Makes the product. May be called again after an interruption at any point.
     fn run(&self, env: &Env, want: &Fingerprint) -> Result<()>;
-    /// The check after `run`: whether it made the product. A part that other checkouts may take away at any time does not count.
+    /// The check after `run`: whether it made the product. A part that other checkouts may change at any time does not count.
     fn made(&self, env: &Env, want: &Fingerprint) -> Result<Probe> {
         self.probe(env, want)
     }
