@@ -91,7 +91,8 @@ pub(crate) fn complaints(config: &Config) -> Vec<Complaint> {
 }
 
 /// A password that a variable of a service puts into a URL, where its characters would mean something: Kubernetes replaces `$(PGPASSWORD)` by
-/// the password as it is. RFC 3986 lists the characters that a URL need not encode. Generated passwords have letters and digits only.
+/// the password as it is. RFC 3986 lists the characters that a URL need not encode. CloudNativePG 1.30 generates letters and digits
+/// only (`password.Generate(64, 10, 0, …)` in `cluster_create.go`).
 fn in_a_url(config: &Config) -> Option<String> {
     let password = config.database.password.as_ref()?;
     let is_plain = |it: char| it.is_ascii_alphanumeric() || "-._~".contains(it);
