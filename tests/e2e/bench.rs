@@ -243,23 +243,21 @@ impl Bench {
         world
     }
 
-    /// A container with the name of the tool's node.
+    /// A container with the name of the tool's node, of the application's image, which is built where it is missing: `delete` took
+    /// it away, and no other instance may be there that kept it.
+    fn container_named_as_the_node(&self, command: &[&str]) -> anyhow::Result<()> {
+        self.run(&["image", "--yes"]).ends_with(0);
+        let command = command.iter().map(|it| (*it).to_owned()).collect();
+        let spec = ContainerSpec { name: self.node(), image: "polls:1.0.0".to_owned(), command, ..ContainerSpec::default() };
+        self.engine().start_new(spec)
+    }
+
     pub(crate) fn start_foreign_node(&self) {
-        let ran = self.run(&["image", "--yes"]);
-        ran.ends_with(0);
-        let spec = ContainerSpec {
-            name: self.node(),
-            image: "polls:1.0.0".to_owned(),
-            command: ["python3", "-c", "import time; time.sleep(600)"].map(str::to_owned).to_vec(),
-            ..ContainerSpec::default()
-        };
-        self.engine().start_new(spec).unwrap();
+        self.container_named_as_the_node(&["python3", "-c", "import time; time.sleep(600)"]).unwrap();
     }
 
     pub(crate) fn try_a_node_that_does_not_start(&self) {
-        let command = vec!["/no/such/program".to_owned()];
-        let spec = ContainerSpec { name: self.node(), image: "polls:1.0.0".to_owned(), command, ..ContainerSpec::default() };
-        let error = format!("{:#}", self.engine().start_new(spec).unwrap_err());
+        let error = format!("{:#}", self.container_named_as_the_node(&["/no/such/program"]).unwrap_err());
         assert!(error.contains("/no/such/program"), "{error}");
     }
 
