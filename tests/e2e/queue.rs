@@ -29,6 +29,18 @@ impl Words<'_> {
     fn run(&self, arguments: &[&str]) -> Ran {
         self.bench.ran(&mut command(&self.program, &self.root, arguments))
     }
+
+    /// Asks for the page until it holds the text; its absence is told with the logs of those that write it.
+    fn until(&self, url: &str, text: &str) {
+        let began = Instant::now();
+        while !body(url).contains(text) {
+            if began.elapsed() > LIMIT {
+                let logs = ["worker", "beat", "cache"].map(|it| self.run(&["logs", it]).stdout).join("\n");
+                panic!("no {text:?} in\n{}\n{logs}", body(url));
+            }
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    }
 }
 
 pub(crate) fn a_worker_answers_through_queue_and_database(bench: &Bench) {
@@ -53,12 +65,17 @@ pub(crate) fn a_worker_answers_through_queue_and_database(bench: &Bench) {
         words.run(&["validate"]).ends_with(0);
         created.stdout.trim_end().to_owned()
     });
+    bench.step("the cache was started before the migration", || {
+        let made = |what: &str| bench.kubectl(&format!("-n words get {what} -o jsonpath={{.items[0].metadata.creationTimestamp}}"));
+        let [cache, migration] = [made("deployments -l app.kubernetes.io/name=cache"), made("jobs")];
+        assert!(cache.contains('T') && cache <= migration, "{cache} {migration}");
+    });
     bench.step("the page shows the row that the worker wrote", || {
         upload(&url, "one two three four five six seven");
-        until(&url, "<td>7</td><td>worker-");
+        words.until(&url, "<td>7</td><td>worker-");
         let row = "select words, counted_by like 'worker-%' from words_text";
         assert_eq!(words.run(&["psql", "--", "-tAc", row]).stdout.trim(), "7|t");
-        until(&url, "The scheduler ticked ");
+        words.until(&url, "The scheduler ticked ");
     });
     bench.step("mail is caught, and shown by a page whose script is there", || {
         let said = words.run(&["shell", "app", "--", "python3", "-c", MAIL]);
@@ -90,15 +107,6 @@ pub(crate) fn a_worker_answers_through_queue_and_database(bench: &Bench) {
 
 fn body(url: &str) -> String {
     ureq::get(url).call().unwrap().body_mut().read_to_string().unwrap()
-}
-
-/// Asks for the page until it holds the text.
-fn until(url: &str, text: &str) {
-    let began = Instant::now();
-    while !body(url).contains(text) {
-        assert!(began.elapsed() < LIMIT, "no {text:?} in\n{}", body(url));
-        std::thread::sleep(Duration::from_millis(500));
-    }
 }
 
 /// Fills the page's form, as a browser would.

@@ -2,6 +2,7 @@
 //!
 //! The command creates it once; tasks read it and store no state of their own.
 
+mod readings;
 mod scope;
 
 use std::{
@@ -20,6 +21,7 @@ use crate::{
     config::{Config, Secret},
     embedded,
     engine::Engine,
+    env::readings::Readings,
     errors::{Code, Problem},
     files::{EMBEDDED, Files},
     fingerprint::{Fingerprint, hex},
@@ -73,6 +75,7 @@ pub struct Env {
     pub task_progress: Progress,
     /// The credentials with which nodes pull from the cluster's registry, once they were computed.
     pub(crate) pull_credentials: OnceLock<Option<Secret>>,
+    pub readings: Readings,
     /// Locked while the source of images is decided.
     pub(crate) source_turn: Mutex<()>,
     /// Held while the requirements of one service are pinned.
@@ -115,6 +118,7 @@ impl Env {
             task_progress: Progress::new(graph.clone(), config_early),
             graph,
             pull_credentials: OnceLock::new(),
+            readings: Readings::default(),
             source_turn: Mutex::new(()),
             requirements_turn: Mutex::new(()),
             work,

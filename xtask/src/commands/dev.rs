@@ -127,6 +127,7 @@ fn sync<'a>(env: &'a Env, session: &mut Session<'a>) -> Result<()> {
 
 fn rebuild<'a>(env: &'a Env, session: &mut Session<'a>, why: &str) -> Result<()> {
     env.note(TASK, format!("a new image: {why}"));
+    env.readings.forget();
     *session = prepare(env)?;
     Ok(())
 }

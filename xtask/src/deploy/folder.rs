@@ -27,14 +27,15 @@ const WORKLOADS: [&str; 5] = ["Deployment", "StatefulSet", "DaemonSet", "CronJob
 /// The folder's name of the database.
 pub const DATABASE: &str = "database";
 
-/// The manifests of a service; nothing is the first one.
+/// The manifests of a service; nothing is the first one. A run reads them once, so that all its tasks see the same objects, also if
+/// a file is edited meanwhile.
 pub fn of_service(env: &Env, service: Option<ServiceName>) -> Result<Vec<Manifest>> {
-    Folder::of_service(env, service)?.combined()
+    env.readings.once(&name_of(service), || Folder::of_service(env, service)?.combined())
 }
 
-/// The database's manifests.
+/// The database's manifests, read once like a service's.
 pub fn of_database(env: &Env) -> Result<Vec<Manifest>> {
-    Folder::of_database(env)?.combined()
+    env.readings.once(DATABASE, || Folder::of_database(env)?.combined())
 }
 
 /// The name of the folder in `deploy/`, and the objects that the tool writes for it without the user's changes: what `eject` writes.

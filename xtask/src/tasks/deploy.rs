@@ -154,6 +154,7 @@ impl Task for Deploy {
         change::carry_out(env, &cluster, ID, change, || {
             prepare(env, &cluster, ID, desired)?;
             images_are_there()?;
+            begin_brought(env, &cluster, desired)?;
             // On a first deployment, pods that say that they wait for the database start while it starts and the migration runs.
             let is_settled = desired.address.is_some();
             let has_begun = is_first && is_settled && begin(&cluster, desired)?;
@@ -218,6 +219,18 @@ fn refuse_others(env: &Env, cluster: &Cluster, desired: &App) -> Result<()> {
         {
             let hint = "give it another name in deploy/frontend, or remove it: the cluster has it already";
             return Err(Problem::config(format!("{id} is there, and not of this instance")).code(Code::Manifest).hint(hint).into());
+        }
+    }
+    Ok(())
+}
+
+/// Starts the caches and mail catchers that do not exist yet. They need no database, and a migration or a worker may need them at its
+/// start.
+fn begin_brought(env: &Env, cluster: &Cluster, desired: &App) -> Result<()> {
+    let brought: Vec<_> = env.config.all_services().filter(|(_, it)| it.kind.is_some()).filter_map(|(name, _)| name).collect();
+    for object in desired.of_services(&brought) {
+        if cluster.get(&ObjectId::of(object)?)?.is_none() {
+            cluster.apply(object)?;
         }
     }
     Ok(())

@@ -213,6 +213,14 @@ impl App {
         self.first.iter().chain(&self.base).chain(&self.migrations).chain(&self.jobs).chain(&self.app)
     }
 
+    /// The objects of further services, other than those that pods need to start, by their label.
+    pub(super) fn of_services(&self, services: &[ServiceName]) -> impl Iterator<Item = &Value> {
+        self.app.iter().filter(|it| {
+            let label = it.pointer("/metadata/labels/app.kubernetes.io~1name").and_then(Value::as_str);
+            services.iter().any(|service| label == Some(service.as_str()))
+        })
+    }
+
     /// The Secrets with keys that the user has set.
     pub(super) fn given_secrets(env: &Env) -> Result<Vec<Value>> {
         let mut out = Vec::new();
