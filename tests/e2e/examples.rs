@@ -10,15 +10,23 @@ use std::{
 
 use crate::bench::{Ran, command, copy, tool};
 
-/// An example's folder, the file that an update changes, and the text in it that the page shows.
-const EXAMPLES: [(&str, &str); 6] = [
+/// An example's folder, and the file that an update changes: it has the heading that the page shows. For the compose file, `create` writes
+/// that file.
+const EXAMPLES: [(&str, &str); 7] = [
     ("flask", "templates/index.html"),
     ("fastapi", "main.py"),
     ("express", "server.js"),
     ("nextjs", "app/page.js"),
     ("go", "main.go"),
     ("own-dockerfile", "app.py"),
+    (COMPOSE, "Pocdeploy.toml"),
 ];
+
+/// Its guest book is empty at first, and a second process sends a mail for each entry.
+const COMPOSE: &str = "compose";
+
+/// Longer than the second process waits between two looks.
+const REPORTED: Duration = Duration::from_secs(60);
 
 /// The row that every example makes, and the heading that an update changes.
 const ROW: &str = "Hello from PostgreSQL";
@@ -67,15 +75,31 @@ pub(crate) fn come_up_from_their_files_alone() {
         copy(&source.join("examples").join(name), &example.root());
         let lines = fs::read_to_string(example.root().join("Pocdeploy.toml")).unwrap_or_default().lines().count();
         assert!(lines <= 10, "{name} has {lines} lines of configuration");
-        one(&example, file);
+        let created = example.run(&["create", "--yes"]);
+        let url = created.ends_with(0).stdout.trim_end().to_owned();
+        if name == COMPOSE {
+            sign(&example, &url);
+        }
+        one(&example, file, &url);
         eprintln!("   ok ({:.1} s)", began.elapsed().as_secs_f64());
     }
 }
 
-fn one(example: &Example, file: &str) {
-    let created = example.run(&["create", "--yes"]);
-    let url = created.ends_with(0).stdout.trim_end().to_owned();
-    let page = ureq::get(&url).call().unwrap().body_mut().read_to_string().unwrap();
+/// Makes the row, and waits until the second process has sent its mail.
+fn sign(example: &Example, url: &str) {
+    ureq::post(url).send_form([("entry", ROW)]).unwrap();
+    let began = Instant::now();
+    while example.run(&["psql", "--", "-tAc", "select text from entry where reported"]).ends_with(0).stdout.trim() != ROW {
+        assert!(began.elapsed() < REPORTED, "{}", example.run(&["logs", "reporter"]).stdout);
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    let ask = "import urllib.request as web; print(web.urlopen('http://mailpit:8025/api/v1/messages').read().decode())";
+    let mails = example.run(&["shell", "app", "--", "python3", "-c", ask]);
+    assert!(mails.ends_with(0).stdout.contains("\"total\":1"), "{}", mails.stdout);
+}
+
+fn one(example: &Example, file: &str, url: &str) {
+    let page = ureq::get(url).call().unwrap().body_mut().read_to_string().unwrap();
     assert!(page.contains(ROW) && page.contains(HEADING), "{page}");
 
     let path = example.root().join(file);
@@ -86,7 +110,7 @@ fn one(example: &Example, file: &str) {
     // The Service may still lead to a pod that is about to end.
     let began = Instant::now();
     loop {
-        let page = ureq::get(&url).call().unwrap().body_mut().read_to_string().unwrap();
+        let page = ureq::get(url).call().unwrap().body_mut().read_to_string().unwrap();
         if page.contains("Visitors") {
             assert!(page.contains(ROW), "{page}");
             break;
