@@ -1,107 +1,119 @@
-//! Follows `docs/extending.md`: its task compiles and works, its lines exist in the source, and it names every method of a provider.
+//! Follows `docs/extending.md`: in a copy of the source, its task and its provider compile and work.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use anyhow::{Context as _, Result};
-use pocdeploy::{env::Env, fingerprint::Fingerprint, graph::TaskId, probe::Probe, record, tasks::Task};
+use serde_json::Value;
 
-use crate::Bench;
+use crate::{
+    support::{Ran, command, tool},
+    world::World,
+};
 
-/// The document gives its task an id of its own; here it has another task's.
-const ID: TaskId = TaskId::BaseImage;
-
-// The example of docs/extending.md begins.
-/// Writes the pinned packages to a file.
-struct Packages;
-
-fn pins(env: &Env) -> Result<String> {
-    let path = env.path(&env.config.frontend.requirements);
-    fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+/// The folder of the workspace.
+fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
-
-impl Task for Packages {
-    fn id(&self) -> TaskId {
-        ID
-    }
-
-    fn inputs(&self, env: &Env) -> Result<Fingerprint> {
-        let mut out = Fingerprint::new();
-        out.add("pins", pins(env)?);
-        Ok(out)
-    }
-
-    fn probe(&self, env: &Env, _want: &Fingerprint) -> Result<Probe> {
-        let written = fs::read_to_string(env.work("packages.txt")).unwrap_or_default();
-        Ok(match written == pins(env)? {
-            true => Probe::Fresh("packages.txt lists the pinned packages".to_owned()),
-            false => Probe::Stale("packages.txt differs from the pins".to_owned()),
-        })
-    }
-
-    fn run(&self, env: &Env, _want: &Fingerprint) -> Result<()> {
-        record::write_file(&env.work("packages.txt"), pins(env)?.as_bytes())
-    }
-}
-// The example ends.
 
 fn read(path: &str) -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    fs::read_to_string(workspace().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The code blocks of the document: the file that each names, and its lines.
-fn blocks(document: &str) -> Vec<(&str, Vec<&str>)> {
-    let mut parts = document.split("```rust");
-    parts.next();
-    parts
-        .map(|it| {
-            let (file, rest) = it.split_once('\n').unwrap();
-            (file.trim(), rest.split("\n```").next().unwrap().lines().collect())
-        })
-        .collect()
-}
-
-#[test]
-fn the_task_of_the_document_compiles_and_works() {
-    let document = read("docs/extending.md");
-    let source = include_str!("extending.rs");
-    let example =
-        source.split("// The example of docs/extending.md begins.\n").nth(1).unwrap().split("// The example ends.").next().unwrap();
-    assert!(document.contains(&format!("```rust\n{example}```\n")), "docs/extending.md must have this block:\n```rust\n{example}```");
-
-    let bench = Bench::new("");
-    let (env, file) = (&bench.env, bench.env.path(&bench.env.config.frontend.requirements));
-    record::write_file(&file, b"django==5.2\n").unwrap();
-    let stale = |want: &Fingerprint| matches!(Packages.probe(env, want).unwrap(), Probe::Stale(_));
-    let first = Packages.inputs(env).unwrap();
-    assert!(stale(&first));
-    Packages.run(env, &first).unwrap();
-    assert!(!stale(&first));
-    record::write_file(&file, b"django==5.3\n").unwrap();
-    let second = Packages.inputs(env).unwrap();
-    assert!(first.digest() != second.digest() && stale(&second));
-    assert_eq!(Packages.id(), ID);
-}
-
-#[test]
-fn each_existing_line_of_the_document_is_in_its_file_and_each_new_one_follows_it() {
-    let document = read("docs/extending.md");
-    let mut seen = 0;
-    for (file, lines) in blocks(&document).into_iter().filter(|(file, _)| !file.is_empty()) {
-        let source = read(&format!("xtask/src/{file}"));
-        let (new, existing): (Vec<&str>, Vec<&str>) = lines.into_iter().partition(|it| it.ends_with("// new"));
-        assert!(!existing.is_empty(), "a block for {file} shows no existing line");
-        assert!(
-            source.contains(&existing.join("\n")),
-            "xtask/src/{file} does not have the lines of docs/extending.md:\n{}",
-            existing.join("\n")
-        );
-        for line in new {
-            assert!(!source.contains(line.trim_end_matches("// new").trim()), "xtask/src/{file} already has {line}");
+/// The code blocks of the document with a file as title: language, file, lines.
+fn blocks(document: &str) -> Vec<(&str, &str, Vec<&str>)> {
+    let mut parts = document.split("\n```");
+    let mut out = Vec::new();
+    // Each fence opens or closes a block.
+    while let (Some(_), Some(block)) = (parts.next(), parts.next()) {
+        let (header, rest) = block.split_once('\n').unwrap();
+        if let Some((language, title)) = header.split_once(" title=") {
+            out.push((language, title.trim_matches('"'), rest.lines().collect()));
         }
-        seen += 1;
     }
-    assert!(seen >= 6, "{seen} blocks");
+    out
+}
+
+/// Makes the change of a block: its lines without `+` stand in the file once, those with `-` go, those with `+` come.
+fn change(file: &Path, lines: &[&str]) {
+    let of = |other: char| lines.iter().filter(|it| !it.starts_with(other)).map(|it| format!("{}\n", &it[1..])).collect::<String>();
+    let (before, after) = (of('+'), of('-'));
+    let source = fs::read_to_string(file).unwrap();
+    assert_eq!(source.matches(&before).count(), 1, "{} must have once:\n{before}", file.display());
+    fs::write(file, source.replace(&before, &after)).unwrap();
+}
+
+/// A copy of the workspace that followed the document, in `root`.
+fn extended(root: &Path) {
+    let skipped = [".git", "target", "third_party", "node_modules"];
+    let entries = walkdir::WalkDir::new(workspace()).into_iter();
+    for entry in entries.filter_entry(|it| !skipped.iter().any(|name| it.file_name() == *name)).flatten() {
+        let to = root.join(entry.path().strip_prefix(workspace()).unwrap());
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(to).unwrap();
+        } else if entry.file_type().is_file() {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+    let (source, document) = (root.join("xtask/src"), read("docs/extending.md"));
+    let (mut changes, mut files) = (0, 0);
+    for (language, title, lines) in blocks(&document) {
+        let file = source.join(title);
+        if language == "diff" {
+            change(&file, &lines);
+            changes += 1;
+        } else {
+            assert!(!file.exists(), "{title} exists already");
+            fs::write(file, lines.join("\n") + "\n").unwrap();
+            files += 1;
+        }
+    }
+    assert!(changes >= 10 && files == 1, "{changes} changes, {files} files");
+    // "Start with a copy of `provider/cloud.rs`, rename its type".
+    let copied = fs::read_to_string(source.join("provider/cloud.rs")).unwrap();
+    fs::write(source.join("provider/other.rs"), copied.replace("Cloud", "Other")).unwrap();
+}
+
+/// Builds the copy. Its dependencies are those that cargo built for this test.
+fn built(root: &Path) -> PathBuf {
+    let target = tool().ancestors().nth(2).unwrap();
+    let ran: Ran = command(Path::new(env!("CARGO")), root, &["build", "--offline", "--package", "xtask", "--bin", "xtask"])
+        .env("CARGO_BUILD_BUILD_DIR", target)
+        .env("CARGO_TARGET_DIR", root.join("target"))
+        .output()
+        .unwrap()
+        .into();
+    ran.ends_with(0);
+    assert!(!ran.stderr.contains("warning"), "{}", ran.stderr);
+    root.join("target/debug/xtask")
+}
+
+#[test]
+fn the_task_and_the_provider_of_the_document_compile_and_work() {
+    let copy = tempfile::tempdir().unwrap();
+    extended(copy.path());
+    let program = built(copy.path());
+
+    let world = World::new();
+    let run = |arguments: &[&str]| Ran::from(world.command_of(&program, arguments).output().unwrap());
+    let graph = run(&["graph"]);
+    graph.ends_with(0);
+    assert!(graph.stdout.contains("packages"), "{}", graph.stdout);
+    run(&["create", "--yes"]).ends_with(0).says("packages     ran in");
+    assert_eq!(world.project.read("target/pocdeploy/packages.txt"), "# nothing, by hand\n");
+    run(&["create", "--yes"]).ends_with(0).says("packages     skipped: packages.txt lists the pinned packages");
+    fs::remove_file(world.project.root.join("target/pocdeploy/packages.txt")).unwrap();
+    let plan = run(&["plan", "--output", "json"]);
+    let plan: Value = serde_json::from_str(&plan.stdout).unwrap();
+    let packages = plan["tasks"].as_array().unwrap().iter().find(|it| it["task"] == "packages").unwrap_or_else(|| panic!("{plan:#}"));
+    assert!(packages.to_string().contains("packages.txt differs from the pins"), "{packages:#}");
+
+    let graph = run(&["graph", "--type", "other"]);
+    graph.ends_with(0);
+    assert!(graph.stdout.contains("cluster") && !graph.stdout.contains("node-image"), "{}", graph.stdout);
+    run(&["create", "--yes", "--type", "other"]).ends_with(3).says("clusters of type `other` are not supported yet");
+    run(&["create", "--yes", "--type", "another"]).ends_with(2).says("kind, existing, eks, aks, gke, other");
 }
 
 #[test]
@@ -119,6 +131,4 @@ fn the_document_names_every_method_that_a_provider_must_have() {
     for method in required {
         assert!(table.contains(&format!("`{method}`")), "docs/extending.md does not name {method}");
     }
-    // The document sends readers to this file to begin with.
-    assert!(read("xtask/src/provider/cloud.rs").contains("impl Provider for Cloud"));
 }

@@ -144,10 +144,15 @@ impl World {
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        self.command_of(tool(), arguments)
+    }
+
+    /// Runs a program of this tool, for example another version.
+    pub(crate) fn command_of(&self, program: &Path, arguments: &[&str]) -> Command {
         let root = &self.project.root;
         let mut path = vec![root.join("fakes")];
         path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
-        let mut command = command(tool(), root, arguments);
+        let mut command = command(program, root, arguments);
         command
             .env("PATH", std::env::join_paths(path).unwrap())
             .env("POCDEPLOY_CACHE_DIR", root.join("cache"))

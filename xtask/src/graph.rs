@@ -300,15 +300,13 @@ impl Graph {
 mod tests {
     use super::*;
 
-    const TYPES: [ClusterType; 5] = [ClusterType::Kind, ClusterType::Existing, ClusterType::Eks, ClusterType::Aks, ClusterType::Gke];
-
     fn worker() -> Option<ServiceName> {
         ServiceName::new("worker")
     }
 
     fn all() -> Vec<Graph> {
         let cache = ServiceName::new("cache").unwrap();
-        TYPES.iter().flat_map(|it| [graph(*it, &[None], &[]), graph(*it, &[None, worker()], &[cache])]).collect()
+        ClusterType::ALL.iter().flat_map(|it| [graph(*it, &[None], &[]), graph(*it, &[None, worker()], &[cache])]).collect()
     }
 
     #[test]

@@ -113,7 +113,7 @@ pub struct Instance {
 /// cannot be read, the second value says why.
 pub fn instances(env: &Env) -> Result<(Vec<Instance>, Option<String>)> {
     let here = kind::on_this_machine(env);
-    if env.config.cluster.kind != ClusterType::Existing {
+    if env.config.cluster.kind == ClusterType::Kind {
         return here.map(|it| (sorted(it), None));
     }
     let there = provider(env).instances(env);

@@ -20,7 +20,13 @@ pub enum ClusterType {
 
 impl ClusterType {
     /// In the order of messages.
-    pub const ALL: [ClusterType; 5] = [ClusterType::Kind, ClusterType::Existing, ClusterType::Eks, ClusterType::Aks, ClusterType::Gke];
+    pub const ALL: &[ClusterType] = &[
+        ClusterType::Kind, // the default goes first
+        ClusterType::Existing,
+        ClusterType::Eks,
+        ClusterType::Aks,
+        ClusterType::Gke,
+    ];
 
     /// The name in `Pocdeploy.toml`.
     pub fn name(self) -> &'static str {
@@ -44,7 +50,7 @@ impl std::str::FromStr for ClusterType {
     type Err = String;
 
     fn from_str(text: &str) -> Result<ClusterType, String> {
-        let names = || ClusterType::ALL.map(ClusterType::name).join(", ");
-        ClusterType::ALL.into_iter().find(|it| it.name() == text).ok_or_else(|| format!("`{text}` is none of {}", names()))
+        let names = || ClusterType::ALL.iter().map(|it| it.name()).collect::<Vec<_>>().join(", ");
+        ClusterType::ALL.iter().copied().find(|it| it.name() == text).ok_or_else(|| format!("`{text}` is none of {}", names()))
     }
 }

@@ -70,7 +70,7 @@ const PARTS: [&str; 5] = ["app", "migration", "database", "operator", "node"];
 
 impl ValueEnum for ClusterType {
     fn value_variants<'a>() -> &'a [ClusterType] {
-        &ClusterType::ALL
+        ClusterType::ALL
     }
 
     fn to_possible_value(&self) -> Option<PossibleValue> {

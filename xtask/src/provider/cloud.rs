@@ -4,7 +4,6 @@ use anyhow::Result;
 
 use crate::{
     cluster::certificate::Certificate,
-    config::ClusterType,
     deploy::image::PublishedImage,
     env::Env,
     errors::{Code, Problem},
@@ -20,13 +19,7 @@ pub struct Cloud;
 
 fn not_there_yet(env: &Env) -> anyhow::Error {
     let kind = env.config.cluster.kind;
-    let name = match kind {
-        ClusterType::Eks => "Amazon EKS",
-        ClusterType::Aks => "Azure AKS",
-        ClusterType::Gke => "Google GKE",
-        ClusterType::Kind | ClusterType::Existing => "other",
-    };
-    Problem::config(format!("cluster type `{kind}`: {name} clusters are not supported yet; nothing was changed"))
+    Problem::config(format!("clusters of type `{kind}` are not supported yet; nothing was changed"))
         .code(Code::Unsupported)
         .hint("use `--type kind`, or leave `cluster.type` out of Pocdeploy.toml")
         .into()
