@@ -63,11 +63,12 @@ pub enum Proof {
     Read,
 }
 
-/// The default path: `polls-3f59e9-20261124T060000Z.dump`, or `…-before-update.dump`.
+/// The default path: `polls-3f59e9-20261124T060000.000Z.dump`, or `…-before-update.dump`. Milliseconds, since a small database is dumped
+/// more than once a second.
 pub fn default_path(env: &Env, before: Option<&str>) -> PathBuf {
-    let now: String = jiff::Timestamp::now().to_string().chars().take(19).filter(|it| !matches!(it, '-' | ':')).collect();
+    let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S.%3fZ");
     let reason = before.map(|it| format!("{BEFORE}{it}")).unwrap_or_default();
-    env.path(FOLDER).join(format!("{}-{now}Z{reason}.dump", env.instance))
+    env.path(FOLDER).join(format!("{}-{now}{reason}.dump", env.instance))
 }
 
 /// An error if the file exists, since snapshots never overwrite a file.
@@ -272,9 +273,12 @@ mod tests {
 
     #[test]
     fn only_snapshots_that_the_tool_took_by_itself_are_its_own() {
-        assert!(is_own("polls-3f59e9-20261124T060000Z-before-update.dump", "polls-3f59e9"));
+        // The first form has been written by earlier versions.
+        for name in ["polls-3f59e9-20261124T060000Z-before-update.dump", "polls-3f59e9-20261124T060000.123Z-before-update.dump"] {
+            assert!(is_own(name, "polls-3f59e9"), "{name}");
+        }
         for name in [
-            "polls-3f59e9-20261124T060000Z.dump",
+            "polls-3f59e9-20261124T060000.123Z.dump",
             "other-20261124T060000Z-before-update.dump",
             "polls-3f59e9-mine-before-lunch.dump",
             "precious.dump",
