@@ -1,4 +1,5 @@
-//! The tool's Python scripts, run by the machine's Python: the scan of imports in many trees, and the translation of pip's settings.
+//! The tool's Python scripts, run by the machine's Python: the scan of imports in many trees, the translation of
+//! pip's settings, and the supervisor of `dev`.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
@@ -19,6 +20,8 @@ const PIPREQS: &str = "google:protobuf\nversion:chartio\nfrobnicate:strange-frob
 
 #[path = "scan/settings.rs"]
 mod settings;
+#[path = "scan/supervise.rs"]
+mod supervise;
 
 /// Modules that replace the real ones.
 pub(crate) struct Stub(tempfile::TempDir);

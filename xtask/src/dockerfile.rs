@@ -1,6 +1,7 @@
 //! Reads the user's Dockerfile and `.dockerignore`, before the builder does.
 
 mod bases;
+mod development;
 pub mod ignore;
 mod needs;
 mod parse;
@@ -8,6 +9,7 @@ mod stages;
 
 pub use crate::dockerfile::{
     bases::{Base, bases},
+    development::{builds_from_source, in_development},
     ignore::{Ignore, walk},
     needs::{Ask, Need, needs},
     parse::{Dockerfile, Instruction, Syntax, parse},

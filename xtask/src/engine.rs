@@ -56,6 +56,9 @@ pub struct Engine {
     login: Login,
 }
 
+/// Where a container looks for programs if its image has no `PATH` (DefaultPathEnv in moby/pkg/system and containerd/oci).
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// The properties of an image.
 #[derive(Clone, Debug, Default)]
 pub struct ImageFacts {
@@ -66,6 +69,11 @@ pub struct ImageFacts {
     pub layers: Vec<String>,
     /// The image's working directory; empty if it sets none.
     pub folder: String,
+    pub entrypoint: Vec<String>,
+    /// The arguments (CMD).
+    pub arguments: Vec<String>,
+    /// The folders of its variable `PATH`; none if it has no such variable.
+    pub path: Vec<String>,
 }
 
 impl Engine {
@@ -117,9 +125,14 @@ impl Engine {
         let Some(image) = found.with_context(|| format!("look up image {reference}"))? else { return Ok(None) };
         let config = image.config.unwrap_or_default();
         let (labels, folder) = (config.labels.unwrap_or_default(), config.working_dir.unwrap_or_default());
+        let (entrypoint, arguments) = (config.entrypoint.unwrap_or_default(), config.cmd.unwrap_or_default());
+        let variables = config.env.unwrap_or_default();
+        let path = variables.iter().find_map(|it| it.strip_prefix("PATH=")).into_iter().flat_map(|it| it.split(':')).map(str::to_owned);
+        let path = path.collect();
         let size = image.size.and_then(|it| u64::try_from(it).ok()).unwrap_or_default();
         let layers = image.root_fs.and_then(|it| it.layers).unwrap_or_default();
-        Ok(Some(ImageFacts { id: image.id.unwrap_or_default(), labels, size, layers, folder }))
+        let id = image.id.unwrap_or_default();
+        Ok(Some(ImageFacts { id, labels, size, layers, folder, entrypoint, arguments, path }))
     }
 
     /// Adds a name `name:tag` to an image.

@@ -84,6 +84,7 @@ pub struct Env {
     cache: PathBuf,
     engine: OnceLock<Engine>,
     looks_only: AtomicBool,
+    is_developing: AtomicBool,
     /// The run's name: the UTC time, so that names sort by time.
     run: String,
 }
@@ -125,6 +126,7 @@ impl Env {
             cache,
             engine: OnceLock::new(),
             looks_only: AtomicBool::new(false),
+            is_developing: AtomicBool::new(false),
             run,
         })
     }
@@ -202,6 +204,17 @@ impl Env {
     /// An error with this message inside `only_looking`. Code that is also used for reading calls it before it changes something.
     pub fn may_change(&self, otherwise: impl FnOnce() -> String) -> Result<()> {
         if self.looks_only.load(Ordering::SeqCst) { Err(Problem::new(otherwise()).into()) } else { Ok(()) }
+    }
+
+    /// Whether images are for development, see `tasks/image.rs`.
+    pub fn is_developing(&self) -> bool {
+        self.is_developing.load(Ordering::SeqCst)
+    }
+
+    /// From now on, images are for development, or for use; what was read so far is read again.
+    pub fn develop(&self, on: bool) {
+        self.is_developing.store(on, Ordering::SeqCst);
+        self.readings.forget();
     }
 
     /// Whether the user requested to run the task even if its product exists.

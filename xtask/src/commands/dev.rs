@@ -7,9 +7,10 @@ use anyhow::{Context as _, Result};
 use crate::{
     cluster::{Cluster, Line, Source},
     commands::{instance, update},
+    config::{ServiceName, name_of},
     env::Env,
     errors::{self, Exit},
-    graph::TaskId,
+    graph::{TaskId, TaskKind},
     report::Took,
     runner,
     tasks::{
@@ -18,7 +19,6 @@ use crate::{
             Session, Synced,
             watch::{self, Decision},
         },
-        image,
     },
 };
 
@@ -35,33 +35,41 @@ pub(crate) fn run(env: &Env) -> Result<()> {
         Err(error) if errors::exit_code(&error) != Exit::Interrupted => return Err(error),
         _ => env.interrupt.answered(),
     }
+    env.develop(false);
     env.note(TASK, "stopped watching: `update` builds an image of the current source and deploys it");
     update::run(env)
 }
 
-/// Builds the image of the current source, and starts a pod whose code can be replaced.
+/// Builds the images of the current source, and starts pods whose code can be replaced.
 fn prepare(env: &Env) -> Result<Session<'_>> {
-    runner::run(env, &tasks::task, &[TaskId::Load, TaskId::Database])?;
-    env.note(TASK, "rolling out one pod whose code can be replaced");
+    env.develop(true);
+    let loads: Vec<TaskId> = env.graph.ids().into_iter().filter(|it| it.kind == TaskKind::Load).collect();
+    runner::run(env, &tasks::task, &[loads, vec![TaskId::Database]].concat())?;
+    env.note(TASK, "rolling out pods whose code can be replaced");
     let session = Session::enter(env)?;
-    let others: Vec<String> =
-        env.config.services.iter().filter(|(_, it)| it.uses.as_deref() == Some("frontend")).map(|(name, _)| name.clone()).collect();
-    if !others.is_empty() {
-        env.note(TASK, format!("{} keep the code of the image until `update`", others.join(", ")));
+    for line in session.manners() {
+        env.note(TASK, line);
     }
-    env.note(
-        TASK,
-        format!("watching {}; Ctrl-C stops it, and `update` then builds an image with all changes", env.config.frontend.path.display()),
-    );
+    let scheduled: Vec<String> = env.config.all_services().filter(|(_, it)| it.schedule.is_some()).map(|(name, _)| name_of(name)).collect();
+    if !scheduled.is_empty() {
+        env.note(TASK, format!("{}: the code of the image, until `update`, since it runs at times", scheduled.join(", ")));
+    }
+    let sources: Vec<String> = env.config.built().map(|it| env.config.service(it).path.display().to_string()).collect();
+    env.note(TASK, format!("watching {}; Ctrl-C stops it, and `update` then builds an image with all changes", sources.join(", ")));
     Ok(session)
 }
 
 /// Follows the pods' logs on standard output while it watches the files.
 fn with_logs<'a>(env: &'a Env, session: Session<'a>) -> Result<()> {
-    let (namespace, labels) = session.labels();
-    let sources = [Source { part: "app".to_owned(), namespace: namespace.to_owned(), labels: labels.to_owned() }];
+    let pods = session.pods().into_iter();
+    let sources: Vec<Source> = pods.map(|(part, namespace, labels)| Source { part, namespace, labels }).collect();
     let cluster = Cluster::open_for_streams(env, &env.kubeconfig())?;
-    let show = |line: Line| writeln!(std::io::stdout(), "{}", line.text).map(|()| true).context("print the log");
+    let is_one = sources.len() < 2;
+    let show = |line: Line| {
+        let mut out = std::io::stdout();
+        let written = if is_one { writeln!(out, "{}", line.text) } else { writeln!(out, "{} {}", line.part, line.text) };
+        written.map(|()| true).context("print the log")
+    };
     std::thread::scope(|scope| {
         // Ctrl-C ends both.
         scope.spawn(|| {
@@ -95,15 +103,10 @@ fn follow<'a>(env: &'a Env, mut session: Session<'a>) -> Result<()> {
         }
         let changed = watch::changed(&seen, &now);
         seen = now;
-        let result = match watch::decide(
-            &env.path(&env.config.frontend.path),
-            &env.project,
-            image::ignore(&env.scope(TaskId::Image))?.as_ref(),
-            &changed,
-        ) {
-            Decision::Sync => sync(env, &mut session),
+        let result = session.decide(&changed).and_then(|decision| match decision {
+            Decision::Sync(services) => sync(env, &mut session, &services),
             Decision::Rebuild(why) => rebuild(env, &mut session, &why),
-        };
+        });
         if let Err(error) = result {
             env.interrupt.check()?;
             env.note(TASK, format!("{error:#}"));
@@ -111,15 +114,15 @@ fn follow<'a>(env: &'a Env, mut session: Session<'a>) -> Result<()> {
     }
 }
 
-fn sync<'a>(env: &'a Env, session: &mut Session<'a>) -> Result<()> {
-    match session.sync()? {
+fn sync<'a>(env: &'a Env, session: &mut Session<'a>, services: &[Option<ServiceName>]) -> Result<()> {
+    match session.sync(services)? {
         Synced::Rebuild(why) => rebuild(env, session, &why),
         Synced::Done { files: 0, .. } => {
             env.note(TASK, "nothing to copy: the pods have these files");
             Ok(())
         }
         Synced::Done { files, pods, took } => {
-            env.note(TASK, format!("{files} files into {pods} pods, loaded in place ({})", Took(took)));
+            env.note(TASK, format!("{files} files into {pods} pods ({})", Took(took)));
             Ok(())
         }
     }
@@ -127,7 +130,6 @@ fn sync<'a>(env: &'a Env, session: &mut Session<'a>) -> Result<()> {
 
 fn rebuild<'a>(env: &'a Env, session: &mut Session<'a>, why: &str) -> Result<()> {
     env.note(TASK, format!("a new image: {why}"));
-    env.readings.forget();
     *session = prepare(env)?;
     Ok(())
 }

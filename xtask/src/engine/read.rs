@@ -1,4 +1,4 @@
-//! The log and the files of a container, also of a stopped one.
+//! The log and the files of a container, also of a stopped one, and the programs of an image.
 
 use std::{
     io::{self, Read},
@@ -10,17 +10,46 @@ use anyhow::{Context as _, Result};
 use bollard::{
     container::LogOutput,
     errors::Error,
-    query_parameters::{DownloadFromContainerOptions, LogsOptions},
+    models::ContainerCreateBody,
+    query_parameters::{CreateContainerOptions, DownloadFromContainerOptions, LogsOptions, RemoveContainerOptions},
 };
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 
-use crate::engine::{Engine, is_not_found};
+use crate::engine::{Engine, ImageFacts, PATH, is_not_found};
 
 /// The engine sends the next chunk of an archive within this time.
 const PIECE_LIMIT: Duration = Duration::from_secs(60);
 
 impl Engine {
+    /// The path of a program in an image: in its `PATH`, else where containers look without one. Nothing of the image is run.
+    pub fn program_in(&self, reference: &str, facts: &ImageFacts, program: &str) -> Result<Option<String>> {
+        // An image without a command cannot become a container; this one never starts.
+        let body = ContainerCreateBody { image: Some(reference.to_owned()), cmd: Some(vec![program.to_owned()]), ..Default::default() };
+        let id = self
+            .wait(async {
+                let made = self.docker.create_container(None::<CreateContainerOptions>, body).await;
+                made.map_err(|error| self.explain(error)).map(|it| it.id)
+            })
+            .with_context(|| format!("look into image {reference}"))?;
+        let folders = facts.path.iter().map(String::as_str).chain(PATH.split(':'));
+        let paths: Vec<String> = folders.map(|it| format!("{it}/{program}")).collect();
+        let mut found = Ok(None);
+        for path in paths {
+            match self.has_path(&id, &path) {
+                Ok(false) => continue,
+                Ok(true) => found = Ok(Some(path)),
+                Err(error) => found = Err(error),
+            }
+            break;
+        }
+        let options = RemoveContainerOptions { force: true, v: true, ..Default::default() };
+        self.after_the_end()
+            .wait(async { self.docker.remove_container(&id, Some(options)).await.map_err(|error| self.explain(error)) })
+            .with_context(|| format!("remove container {id}"))?;
+        found
+    }
+
     /// The last lines of the container's log, standard output and standard error in order.
     pub fn log(&self, container: &str, lines: usize) -> Result<String> {
         let options = LogsOptions { stdout: true, stderr: true, tail: lines.to_string(), ..LogsOptions::default() };

@@ -14,7 +14,7 @@ mod recipe;
 mod rootfs;
 mod steps;
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 
@@ -52,52 +52,60 @@ pub fn versions(env: &Env) -> Result<Versions> {
     recipe::versions(&env.files.folder(RECIPES)?)
 }
 
+/// The recipes with their keys; read once in a run.
+fn read(env: &Env) -> Result<Arc<(Recipes, Keys)>> {
+    env.readings.once("recipes of images", || {
+        let recipes = Recipes::read(&env.files.folder(RECIPES)?)?;
+        let keys = Keys::of(&recipes)?;
+        Ok(Arc::new((recipes, keys)))
+    })
+}
+
 /// The image's reference, with a hash of all inputs.
 pub fn reference(env: &Env, role: Role) -> Result<String> {
-    let recipes = Recipes::read(&env.files.folder(RECIPES)?)?;
-    let keys = Keys::of(&recipes)?;
+    let known = read(env)?;
+    let (recipes, keys) = &*known;
     Ok(match role {
-        Role::Python => python_name(&recipes, &keys)?,
-        Role::Node => node_name(&recipes, &keys),
-        Role::Operator => inside(&recipes, &keys, "localhost/pocdeploy/cloudnative-pg:")?,
-        Role::Postgresql => inside(&recipes, &keys, "localhost/pocdeploy/postgresql:")?,
-        Role::Valkey => valkey_name(&recipes, &keys),
-        Role::Mailpit => mailpit_name(&recipes, &keys),
+        Role::Python => python_name(recipes, keys)?,
+        Role::Node => node_name(recipes, keys),
+        Role::Operator => inside(recipes, keys, "localhost/pocdeploy/cloudnative-pg:")?,
+        Role::Postgresql => inside(recipes, keys, "localhost/pocdeploy/postgresql:")?,
+        Role::Valkey => valkey_name(recipes, keys),
+        Role::Mailpit => mailpit_name(recipes, keys),
     })
 }
 
 /// Builds the image and imports it into the engine, and reuses products in the cache.
 pub fn ensure(env: &Env, task: TaskId, role: Role) -> Result<()> {
     crate::setup::ensure(env, task, NEEDS, "building images from packages")?;
-    let recipes = Recipes::read(&env.files.folder(RECIPES)?)?;
-    let keys = Keys::of(&recipes)?;
+    let known = read(env)?;
+    let (recipes, keys) = &*known;
     match role {
-        Role::Python => python(env, task, &recipes, &keys),
-        Role::Node => whole_node(env, task, &recipes, &keys),
-        Role::Valkey => valkey(env, task, &recipes, &keys),
-        Role::Mailpit => mailpit(env, task, &recipes, &keys),
+        Role::Python => python(env, task, recipes, keys),
+        Role::Node => whole_node(env, task, recipes, keys),
+        Role::Valkey => valkey(env, task, recipes, keys),
+        Role::Mailpit => mailpit(env, task, recipes, keys),
         Role::Operator | Role::Postgresql => Err(Problem::new("this image is inside the node image").into()),
     }
 }
 
 /// The pinned `kind`, built from its Go module.
 pub fn kind_binary(env: &Env, task: TaskId) -> Result<PathBuf> {
-    let recipes = Recipes::read(&env.files.folder(RECIPES)?)?;
-    golang::kind(env, task, &recipes, &Keys::of(&recipes)?, &Steps::new(env, task, 1))
+    let known = read(env)?;
+    let (recipes, keys) = &*known;
+    golang::kind(env, task, recipes, keys, &Steps::new(env, task, 1))
 }
 
 /// The containerd client from the node image, for the host; `None` if the node image was not built here.
 pub fn containerd_client(env: &Env) -> Option<PathBuf> {
-    let recipes = Recipes::read(&env.files.folder(RECIPES).ok()?).ok()?;
-    let keys = Keys::of(&recipes).ok()?;
-    Some(products::place(env, "containerd", &keys.containerd).join("ctr")).filter(|it| it.is_file())
+    let known = read(env).ok()?;
+    Some(products::place(env, "containerd", &known.1.containerd).join("ctr")).filter(|it| it.is_file())
 }
 
 /// kubectl from the node image, for the host; `None` if the node image was not built here.
 pub fn kubectl(env: &Env) -> Option<PathBuf> {
-    let recipes = Recipes::read(&env.files.folder(RECIPES).ok()?).ok()?;
-    let keys = Keys::of(&recipes).ok()?;
-    Some(products::place(env, "cluster-programs", &keys.programs).join("kubectl")).filter(|it| it.is_file())
+    let known = read(env).ok()?;
+    Some(products::place(env, "cluster-programs", &known.1.programs).join("kubectl")).filter(|it| it.is_file())
 }
 
 /// Runs the tests of the programs among the recipes.
@@ -107,11 +115,12 @@ pub fn test_programs(env: &Env, limit: Duration) -> Result<()> {
 
 /// The operator's release manifest from its Go module, as JSON, which is much faster to read than YAML.
 pub fn operator_manifest(env: &Env, task: TaskId) -> Result<String> {
-    let recipes = Recipes::read(&env.files.folder(RECIPES)?)?;
+    let known = read(env)?;
+    let recipes = &known.0;
     let version = &recipes.versions.cloudnative_pg;
     let module = "github.com/cloudnative-pg/cloudnative-pg";
     let file = products::product(env, task, "operator-objects", version, |part| {
-        let folder = golang::module_folder(env, task, &recipes, "go", module)?;
+        let folder = golang::module_folder(env, task, recipes, "go", module)?;
         let from = folder.join(format!("releases/cnpg-{version}.yaml"));
         let text = std::fs::read_to_string(&from).with_context(|| format!("read {}", from.display()))?;
         let objects = serde_json::to_vec(&manifests::parse(&text)?)?;

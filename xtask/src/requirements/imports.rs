@@ -2,9 +2,10 @@
 //!
 //! `python/scan.py` parses the same files with Python's grammar. A key that changes too often costs one scan and no new pins.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, sync::LazyLock};
 
 use anyhow::{Context as _, Result};
+use regex::Regex;
 use walkdir::WalkDir;
 
 use crate::fingerprint::Fingerprint;
@@ -92,8 +93,8 @@ fn dotted(text: &str) -> Option<String> {
 
 /// Strings that look like a module's name.
 fn quoted(text: &str) -> Vec<String> {
-    let Ok(pattern) = regex::Regex::new(r#"["']([A-Za-z_][A-Za-z_0-9.]*)["']"#) else { return Vec::new() };
-    pattern.captures_iter(text).map(|it| it[1].to_owned()).collect()
+    static PATTERN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#"["']([A-Za-z_][A-Za-z_0-9.]*)["']"#).ok());
+    PATTERN.iter().flat_map(|it| it.captures_iter(text)).map(|it| it[1].to_owned()).collect()
 }
 
 #[cfg(test)]

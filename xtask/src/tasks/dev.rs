@@ -1,11 +1,13 @@
-//! Copies changed code into running pods: patched here, sent as an archive, reloaded by the server.
+//! Copies changed code into running pods: patched and, where necessary, compiled here, sent as an archive, and loaded by the process.
 
+mod rules;
 pub mod watch;
 
 use std::{
     collections::BTreeMap,
     fs,
-    path::Path,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -13,17 +15,24 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use crate::{
+    artifacts,
     cluster::{Cluster, Exec, ObjectId},
-    deploy::roles,
-    env::Env,
+    config::{ServiceName, name_of},
+    deploy::development::{Own, Reload},
+    env::{Env, Scope},
     errors::Problem,
     fingerprint::Fingerprint,
-    graph::TaskId,
+    graph::{TaskId, TaskKind},
     probe::Probe,
     record,
     report::Waiting,
     tasks::{
-        Task as _, deploy, image,
+        Task as _, deploy,
+        dev::{
+            rules::Rules,
+            watch::{Decision, Watched},
+        },
+        image,
         patch::Patch,
         requirements::{Requirements, UNSTAGED},
     },
@@ -37,17 +46,34 @@ const RUNS_LIMIT: Duration = Duration::from_secs(60);
 /// For copying a few files into a pod.
 const LIMIT: Duration = Duration::from_secs(20);
 
+/// The pods of a Deployment in development.
+struct Place {
+    deployment: ObjectId,
+    labels: String,
+    container: String,
+    reload: Reload,
+    /// The files of each pod, by its UID.
+    pods: BTreeMap<String, Fingerprint>,
+}
+
+/// A service with an image, and the Deployments that run it.
+struct Part {
+    service: Option<ServiceName>,
+    rules: Rules,
+    /// The words of the migration's command that its start command does not have.
+    migrate: Vec<String>,
+    /// The path of Python in its image.
+    python: String,
+    /// The files of the image, and so of each new pod.
+    image: Fingerprint,
+    places: Vec<Place>,
+}
+
 /// An instance in development.
 pub struct Session<'a> {
     env: &'a Env,
     cluster: Cluster,
-    namespace: String,
-    labels: String,
-    container: String,
-    /// The files of the image, and so of each new pod.
-    image: Fingerprint,
-    /// The files of each pod, by its UID.
-    pods: BTreeMap<String, Fingerprint>,
+    parts: Vec<Part>,
 }
 
 /// The result of a sync.
@@ -59,139 +85,263 @@ pub enum Synced {
 }
 
 impl<'a> Session<'a> {
-    /// Deploys for development. The image of the current source must be in the cluster.
+    /// Deploys for development. The images of the current source must be in the cluster.
     pub fn enter(env: &'a Env) -> Result<Session<'a>> {
         let cluster = Cluster::open(env, &env.kubeconfig())?;
-        let deployment = deploy::develop(env, &cluster, ID)?;
-        let id = ObjectId::of(&deployment)?;
-        let container = roles::page_of(&deployment).map(|(container, _)| container).unwrap_or_default();
-        Ok(Session {
-            env,
-            cluster,
-            namespace: id.namespace,
-            labels: deploy::labels(&deployment),
-            container: container.to_owned(),
-            image: staged(env)?,
-            pods: BTreeMap::new(),
-        })
+        let (mut parts, mut taking) = (Vec::new(), Vec::new());
+        for service in env.config.built() {
+            let reference = image::current(env, service)?;
+            let facts = env.engine()?.image(&reference)?.with_context(|| format!("image {reference} is gone"))?;
+            let python = env.engine()?.program_in(&reference, &facts, "python3")?;
+            let rules = Rules::of(&scope(env, service), &facts, python.as_deref())?;
+            let python = python.unwrap_or_default();
+            let own = Own { folder: facts.folder, entrypoint: facts.entrypoint, arguments: facts.arguments, python: python.clone() };
+            let migrate = migrate(env, service, &own);
+            if !matches!(rules, Rules::Image(_)) {
+                taking.push((service, own));
+            }
+            let mut part = Part { service, rules, migrate, python, image: Fingerprint::new(), places: Vec::new() };
+            part.image = part.staged(env)?;
+            parts.push(part);
+        }
+        for it in deploy::develop(env, &cluster, ID, &taking)? {
+            let place =
+                Place { deployment: it.deployment, labels: it.labels, container: it.container, reload: it.reload, pods: BTreeMap::new() };
+            if let Some(part) = parts.iter_mut().find(|part| part.service == it.service) {
+                part.places.push(place);
+            }
+        }
+        Ok(Session { env, cluster, parts })
     }
 
-    /// The labels of the pods whose logs are followed.
-    pub fn labels(&self) -> (&str, &str) {
-        (&self.namespace, &self.labels)
+    /// Name, namespace and selector of each Deployment, whose logs are followed.
+    pub fn pods(&self) -> Vec<(String, String, String)> {
+        let places = self.parts.iter().flat_map(|it| &it.places);
+        places.map(|it| (it.deployment.name.clone(), it.deployment.namespace.clone(), it.labels.clone())).collect()
     }
 
-    /// Copies and patches the source again, and copies the differences to every pod in parallel.
-    pub fn sync(&mut self) -> Result<Synced> {
+    /// What happens to each service with an image after a change, a line each.
+    pub fn manners(&self) -> Vec<String> {
+        let of_place = |part: &Part, place: &Place| {
+            let how = match (place.reload, &part.rules) {
+                (Reload::Signal, _) => "gunicorn loads changed code in place",
+                (Reload::Itself, _) => "changed code is copied, and its command watches the files itself",
+                (Reload::Restart, Rules::Program(_)) => "changed code is compiled here, swapped and started again",
+                (Reload::Restart, _) => "changed code is copied, and its command started again",
+            };
+            format!("{}: {how}", place.deployment.name)
+        };
+        let of_part = |part: &Part| match &part.rules {
+            Rules::Image(why) => vec![format!("{}: each change builds an image, since {why}", name_of(part.service))],
+            _ => part.places.iter().map(|place| of_place(part, place)).collect(),
+        };
+        self.parts.iter().flat_map(of_part).collect()
+    }
+
+    /// What the changed files need.
+    pub fn decide(&self, changed: &[PathBuf]) -> Result<Decision> {
+        let watched = self.parts.iter().map(|part| {
+            let scope = scope(self.env, part.service);
+            Ok(Watched {
+                service: part.service,
+                source: self.env.path(&scope.service.path),
+                ignore: image::ignore(&scope)?,
+                rules: &part.rules,
+                migrate: &part.migrate,
+            })
+        });
+        Ok(watch::decide(&watched.collect::<Result<Vec<_>>>()?, &self.env.project, changed))
+    }
+
+    /// Copies and patches the source of these services again, and copies the differences to every pod in parallel.
+    pub fn sync(&mut self, services: &[Option<ServiceName>]) -> Result<Synced> {
         let began = Instant::now();
-        let patch = Patch::default();
-        let want = patch.inputs(self.env)?;
-        patch.run(self.env, &want)?;
-        record::write(self.env, TaskId::Patch, &want)?;
-        let requirements = Requirements::default();
-        let found = requirements.probe(self.env, &requirements.inputs(self.env)?)?;
+        let (mut files, mut pods) = (0, 0);
+        let (env, cluster) = (self.env, &self.cluster);
+        for part in self.parts.iter_mut().filter(|it| services.contains(&it.service)) {
+            if let Some(why) = part.stage(env)? {
+                return Ok(Synced::Rebuild(why));
+            }
+            let desired = part.staged(env)?;
+            let (source, image) = (scope(env, part.service), &part.image);
+            for place in &mut part.places {
+                let running = place.running(env, cluster)?;
+                let results: Vec<(String, Result<usize>)> = std::thread::scope(|scope| {
+                    let sends: Vec<_> = running
+                        .iter()
+                        .map(|(uid, name)| {
+                            let held = place.pods.get(uid).unwrap_or(image);
+                            let change = Change::between(held, &desired);
+                            let (place, source, python) = (&*place, &source, &part.python);
+                            (uid.clone(), scope.spawn(move || place.send(source, cluster, (python, name), &change)))
+                        })
+                        .collect();
+                    let ended = |it: std::thread::ScopedJoinHandle<'_, Result<usize>>| {
+                        it.join().unwrap_or_else(|_| Err(Problem::new("the transfer to a pod ended unexpectedly").into()))
+                    };
+                    sends.into_iter().map(|(uid, send)| (uid, ended(send))).collect()
+                });
+                pods += results.len();
+                for (uid, result) in results {
+                    files = files.max(result?);
+                    place.pods.insert(uid, desired.clone());
+                }
+            }
+        }
+        Ok(Synced::Done { files, pods, took: began.elapsed() })
+    }
+}
+
+impl Part {
+    /// Copies and patches the source, and compiles what is compiled here. Returns why an image is necessary, if it is.
+    fn stage(&self, env: &Env) -> Result<Option<String>> {
+        let patch = Patch(self.service);
+        let want = patch.inputs(env)?;
+        patch.run(env, &want)?;
+        record::write(env, patch.id(), &want)?;
+        let requirements = Requirements::of(self.service);
+        let found = requirements.probe(env, &requirements.inputs(env)?)?;
         // The copied source has no pins any more; only an image needs them.
         if let Probe::Stale(why) = found
             && why != UNSTAGED
         {
-            return Ok(Synced::Rebuild(why));
+            return Ok(Some(why));
         }
-        let desired = staged(self.env)?;
-        let pods = self.running()?;
-        let results: Vec<(String, Result<usize>)> = std::thread::scope(|scope| {
-            let sends: Vec<_> = pods
-                .iter()
-                .map(|(uid, name)| {
-                    let held = self.pods.get(uid).unwrap_or(&self.image);
-                    let (session, desired) = (&*self, &desired);
-                    (uid.clone(), scope.spawn(move || session.send(name, held, desired)))
-                })
-                .collect();
-            let ended = |it: std::thread::ScopedJoinHandle<'_, Result<usize>>| {
-                it.join().unwrap_or_else(|_| Err(Problem::new("the transfer to a pod ended unexpectedly").into()))
-            };
-            sends.into_iter().map(|(uid, send)| (uid, ended(send))).collect()
-        });
-        let mut files = 0;
-        let count = results.len();
-        for (uid, result) in results {
-            files = files.max(result?);
-            self.pods.insert(uid, desired.clone());
+        if let Rules::Program(found) = &self.rules {
+            let scope = scope(env, self.service);
+            artifacts::prepare(&env.tools, ID, found, &scope.stage(), &scope.own(artifacts::FOLDER))?;
         }
-        Ok(Synced::Done { files, pods: count, took: began.elapsed() })
+        Ok(None)
     }
 
-    /// UIDs and names of the running pods. A pod whose server has exited is deleted, and its replacement is waited for.
-    fn running(&self) -> Result<Vec<(String, String)>> {
-        let began = Instant::now();
+    /// The files that are copied into pods, by their names there.
+    fn staged(&self, env: &Env) -> Result<Fingerprint> {
+        let scope = scope(env, self.service);
+        let mut tree = Fingerprint::new();
+        tree.add_context("", &scope.stage(), image::ignore(&scope)?.as_ref())?;
+        let programs = scope.own(artifacts::FOLDER).join(PROGRAMS);
+        if matches!(self.rules, Rules::Program(_)) && programs.is_dir() {
+            tree.add_context(PROGRAMS, &programs, None)?;
+        }
+        let named = |(name, digest): (String, String)| (name.trim_start_matches('/').to_owned(), digest);
+        let goes = |it: &(String, String)| self.rules.goes(Path::new(&it.0), &self.migrate);
+        Ok(Fingerprint { parts: tree.parts.into_iter().map(named).filter(goes).collect() })
+    }
+}
+
+impl Place {
+    /// UIDs and names of the running pods. A pod whose container has ended is deleted, and its replacement is waited for.
+    fn running(&self, env: &Env, cluster: &Cluster) -> Result<Vec<(String, String)>> {
+        let (began, namespace) = (Instant::now(), &self.deployment.namespace);
         loop {
             let mut out = Vec::new();
-            for pod in self.cluster.list("v1", "Pod", &self.namespace, &self.labels)? {
+            for pod in cluster.list("v1", "Pod", namespace, &self.labels)? {
                 let text = |pointer: &str| pod.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
                 let (uid, name) = (text("/metadata/uid"), text("/metadata/name"));
-                let container = pod.pointer("/status/containerStatuses/0").cloned().unwrap_or_default();
+                let containers = pod.pointer("/status/containerStatuses").and_then(Value::as_array).into_iter().flatten();
+                let container = containers.into_iter().find(|it| it["name"] == self.container.as_str()).cloned().unwrap_or_default();
                 if pod.pointer("/metadata/deletionTimestamp").is_some() {
                     continue;
                 }
                 if container["state"]["running"].is_object() {
                     out.push((uid, name));
                 } else if container["restartCount"].as_i64().unwrap_or_default() > 0 || container["state"]["terminated"].is_object() {
-                    self.env.note(ID, format!("the server of pod {name} has ended: the pod is replaced"));
-                    self.cluster.delete(&ObjectId::new("v1", "Pod", &self.namespace, &name))?;
+                    env.note(ID, format!("the container of pod {name} has ended: the pod is replaced"));
+                    cluster.delete(&ObjectId::new("v1", "Pod", namespace, &name))?;
                 }
             }
             if !out.is_empty() {
                 return Ok(out);
             }
-            let waiting = Waiting::new("a pod of the application to run", "no container runs", began.elapsed(), RUNS_LIMIT);
+            let subject = format!("a pod of {} to run", self.deployment.name);
+            let waiting = Waiting::new(&subject, "no container runs", began.elapsed(), RUNS_LIMIT);
             if began.elapsed() > RUNS_LIMIT {
                 return Err(Problem::timed_out(waiting.timed_out()).hint("start the pods again: cargo xtask update").into());
             }
-            self.env.waiting(ID, waiting);
-            self.env.interrupt.sleep(Duration::from_millis(100))?;
+            env.waiting(ID, waiting);
+            env.interrupt.sleep(Duration::from_millis(100))?;
         }
     }
 
-    fn send(&self, pod: &str, held: &Fingerprint, desired: &Fingerprint) -> Result<usize> {
-        let other = |it: &&(String, String)| !held.parts.contains(it);
-        let changed: Vec<&str> = desired.parts.iter().filter(other).map(|(name, _)| name.as_str()).collect();
-        let is_gone = |name: &str| !desired.parts.iter().any(|(other, _)| other == name);
-        let gone: Vec<&str> = held.parts.iter().map(|(name, _)| name.as_str()).filter(|it| is_gone(it)).collect();
-        if changed.is_empty() && gone.is_empty() {
+    /// Sends the change to a pod, whose Python is named, and returns the number of files.
+    fn send(&self, source: &Scope<'_>, cluster: &Cluster, (python, pod): (&str, &str), change: &Change) -> Result<usize> {
+        if change.changed.is_empty() && change.gone.is_empty() {
             return Ok(0);
         }
-        let archive = archive(&self.env.scope(TaskId::Image).stage(), &changed)?;
-        let mut command = vec!["python3", "-c", RECEIVE];
-        command.extend(&gone);
-        let exec = Exec { namespace: &self.namespace, pod, container: &self.container, command: &command, limit: LIMIT };
-        let sent = self.cluster.exec_streams(exec, Some(&mut archive.as_slice()), &mut std::io::sink());
+        let archive = archive(source, &change.changed)?;
+        let mut command = vec![python, "-c", RECEIVE];
+        command.extend(change.gone.iter().map(String::as_str));
+        let exec = Exec { namespace: &self.deployment.namespace, pod, container: &self.container, command: &command, limit: LIMIT };
+        let sent = cluster.exec_streams(exec, Some(&mut archive.as_slice()), &mut std::io::sink());
         sent.map_err(|error| {
             // The command in the error contains the script; only the text after it is shown.
             let said = format!("{error:#}");
             let said = said.rsplit(" failed: ").next().unwrap_or_default().trim().to_owned();
             Problem::new(format!("pod {pod} did not take the change and runs the code from before: {said}"))
         })?;
-        Ok(changed.len() + gone.len())
+        Ok(change.changed.len() + change.gone.len())
     }
 }
 
-/// The files of the application that are copied into pods.
-fn staged(env: &Env) -> Result<Fingerprint> {
-    let mut tree = Fingerprint::new();
-    let scope = env.scope(TaskId::Image);
-    tree.add_context("", &scope.stage(), image::ignore(&scope)?.as_ref())?;
-    let named = |(name, digest): (String, String)| (name.trim_start_matches('/').to_owned(), digest);
-    Ok(Fingerprint { parts: tree.parts.into_iter().map(named).filter(|(name, _)| watch::goes(name)).collect() })
+/// The names of new, other and gone files.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Change {
+    changed: Vec<String>,
+    gone: Vec<String>,
 }
 
-fn archive(root: &Path, names: &[&str]) -> Result<Vec<u8>> {
+impl Change {
+    fn between(held: &Fingerprint, desired: &Fingerprint) -> Change {
+        let names = |of: &Fingerprint, keep: &dyn Fn(&(String, String)) -> bool| -> Vec<String> {
+            of.parts.iter().filter(|it| keep(it)).map(|(name, _)| name.clone()).collect()
+        };
+        Change {
+            changed: names(desired, &|it| !held.parts.contains(it)),
+            gone: names(held, &|it| !desired.parts.iter().any(|(name, _)| *name == it.0)),
+        }
+    }
+}
+
+/// The words of the migration's command without those of the start command: a file that both name is the application's code.
+fn migrate(env: &Env, service: Option<ServiceName>, own: &Own) -> Vec<String> {
+    let service = env.config.service(service);
+    let start = service.command.clone().unwrap_or_else(|| [own.entrypoint.clone(), own.arguments.clone()].concat());
+    let words = service.migrate.iter().flatten().flat_map(|it| it.split_whitespace());
+    words.filter(|word| !start.iter().any(|it| it.split_whitespace().any(|it| it == *word))).map(str::to_owned).collect()
+}
+
+/// The folder of compiled programs, in the image and in the artifacts.
+const PROGRAMS: &str = "bin";
+
+fn scope(env: &Env, service: Option<ServiceName>) -> Scope<'_> {
+    env.scope(TaskId::for_service(TaskKind::Image, service))
+}
+
+/// The files, packed. One that the stage does not have is a compiled program.
+fn archive(env: &Scope<'_>, names: &[String]) -> Result<Vec<u8>> {
     let mut builder = tar::Builder::new(Vec::new());
     for name in names {
-        let content = fs::read(root.join(name)).with_context(|| format!("read {name} of the staged application"))?;
+        let staged = env.stage().join(name);
+        let path = if staged.exists() { staged } else { env.own(artifacts::FOLDER).join(name) };
+        let content = fs::read(&path).with_context(|| format!("read {name} of the staged application"))?;
+        let mode = fs::metadata(&path).with_context(|| format!("read {}", path.display()))?.permissions().mode();
         let mut header = tar::Header::new_gnu();
         header.set_size(content.len() as u64);
-        header.set_mode(0o644);
+        header.set_mode(if mode & 0o111 == 0 { 0o644 } else { 0o755 });
         builder.append_data(&mut header, name, content.as_slice()).with_context(|| format!("pack {name}"))?;
     }
     builder.into_inner().context("end the archive")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_has_new_other_and_gone_files() {
+        let of =
+            |parts: &[(&str, &str)]| Fingerprint { parts: parts.iter().map(|(name, it)| ((*name).to_owned(), (*it).to_owned())).collect() };
+        let change = Change::between(&of(&[("a", "1"), ("b", "1"), ("c", "1")]), &of(&[("a", "1"), ("b", "2"), ("d", "1")]));
+        assert_eq!(change, Change { changed: vec!["b".to_owned(), "d".to_owned()], gone: vec!["c".to_owned()] });
+    }
 }

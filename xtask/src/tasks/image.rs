@@ -56,6 +56,9 @@ impl Task for Image {
         let mut out = Fingerprint::new();
         out.add("base image", images::reference(env, env.id, Role::Python)?);
         out.add_file("Dockerfile", &dockerfile)?;
+        if env.is_developing() && dockerfile::in_development(&regular::read_to_string(&dockerfile)?).is_some() {
+            out.add("development", "true");
+        }
         out.add("name", &env.service.image);
         out.add_context("app", &env.stage(), ignore(env)?.as_ref())?;
         // If the application has its own requirements.txt, the pins are only here.
@@ -155,6 +158,7 @@ fn read(env: &Scope<'_>) -> Result<(Dockerfile, String)> {
         return Err(no_dockerfile(env));
     }
     let text = regular::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    let text = if env.is_developing() { dockerfile::in_development(&text).unwrap_or(text) } else { text };
     Ok((dockerfile::parse(&text), text))
 }
 

@@ -10,11 +10,11 @@ use std::{
 use walkdir::WalkDir;
 
 use crate::{
-    config::name_of,
+    config::{ServiceName, name_of},
     dockerfile::Ignore,
     env::Env,
     graph::{TaskId, TaskKind},
-    tasks::patch::source,
+    tasks::{dev::rules::Rules, patch::source},
 };
 
 /// The modification time and size of each file.
@@ -23,8 +23,8 @@ pub type Stamps = BTreeMap<PathBuf, (Option<SystemTime>, u64)>;
 /// What to do about changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Copy the files into the running pods.
-    Sync,
+    /// Copy the changed files of these services into their running pods.
+    Sync(Vec<Option<ServiceName>>),
     /// Build a new image; the reason.
     Rebuild(String),
 }
@@ -74,65 +74,65 @@ pub fn changed(before: &Stamps, now: &Stamps) -> Vec<PathBuf> {
     new.chain(gone).collect()
 }
 
+/// The source of a service with an image.
+pub struct Watched<'a> {
+    pub service: Option<ServiceName>,
+    pub source: PathBuf,
+    pub ignore: Option<Ignore>,
+    pub rules: &'a Rules,
+    /// The command of its migration.
+    pub migrate: &'a [String],
+}
+
 /// If one file needs an image, all do. A file that `ignore` excludes from the image needs nothing.
-pub fn decide(source: &Path, project: &Path, ignore: Option<&Ignore>, changed: &[PathBuf]) -> Decision {
+pub fn decide(watched: &[Watched<'_>], project: &Path, changed: &[PathBuf]) -> Decision {
+    let mut services = Vec::new();
     for path in changed {
-        let Ok(relative) = path.strip_prefix(source) else {
+        let of = |it: &&Watched<'_>| path.starts_with(&it.source);
+        // One source may lie inside another's.
+        let Some(it) = watched.iter().filter(of).max_by_key(|it| it.source.components().count()) else {
             let shown = path.strip_prefix(project).unwrap_or(path).display();
             return Decision::Rebuild(format!("{shown} changed, which the image or its objects are made from"));
         };
-        if ignore.is_some_and(|it| it.excludes(relative)) {
+        let relative = path.strip_prefix(&it.source).unwrap_or(path);
+        if it.ignore.as_ref().is_some_and(|it| it.excludes(relative)) {
             continue;
         }
-        let is_in = |folder: &str| relative.components().any(|it| it.as_os_str() == folder);
-        let shown = relative.display();
-        if is_in("migrations") {
-            return Decision::Rebuild(format!("{shown} changed: the database may have to be migrated"));
+        if let Some(why) = it.rules.needs_image(relative, it.migrate) {
+            return Decision::Rebuild(why);
         }
-        if relative.extension().is_none_or(|it| it != "py") && !is_in("templates") {
-            return Decision::Rebuild(format!(
-                "{shown} changed, which is no Python and no template: the image's build may collect or need it"
-            ));
+        if !services.contains(&it.service) {
+            services.push(it.service);
         }
     }
-    Decision::Sync
-}
-
-/// Whether a file can be copied into a pod.
-pub fn goes(name: &str) -> bool {
-    let path = Path::new(name);
-    let is_in = |folder: &str| path.components().any(|it| it.as_os_str() == folder);
-    !is_in("migrations") && (path.extension().is_some_and(|it| it == "py") || is_in("templates"))
+    Decision::Sync(services)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(paths: &[&str], expected: Option<&str>) {
-        let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
-        let ignore = Ignore::parse(b"notes\n.env\n", ".dockerignore").unwrap();
-        let reason = match decide(Path::new("/p/app"), Path::new("/p"), Some(&ignore), &paths) {
-            Decision::Sync => None,
-            Decision::Rebuild(why) => Some(why),
+    #[test]
+    fn a_change_concerns_the_service_of_its_source_and_all_else_needs_an_image() {
+        let worker = ServiceName::new("worker");
+        let of = |service, source: &str, ignore: &str, rules| Watched {
+            service,
+            source: PathBuf::from(source),
+            ignore: Some(Ignore::parse(ignore.as_bytes(), ".dockerignore").unwrap()),
+            rules,
+            migrate: &[],
         };
-        assert_eq!(reason.is_some(), expected.is_some(), "{reason:?}");
-        assert!(reason.unwrap_or_default().contains(expected.unwrap_or_default()));
-    }
-
-    #[test]
-    fn python_and_templates_go_into_pods_and_all_else_into_an_image() {
-        check(&["/p/app/polls/views.py", "/p/app/polls/templates/polls/index.html"], None);
-        check(&["/p/app/polls/views.py", "/p/app/polls/static/style.css"], Some("polls/static/style.css"));
-        check(&["/p/app/polls/migrations/0003_x.py"], Some("migrated"));
-        check(&["/p/build/patches/0001-a.patch"], Some("build/patches/0001-a.patch"));
-        check(&["/p/app/requirements.txt"], Some("requirements.txt"));
-    }
-
-    #[test]
-    fn what_is_kept_out_of_the_image_asks_for_nothing() {
-        check(&["/p/app/.env", "/p/app/notes/today.txt"], None);
-        check(&["/p/app/.env", "/p/app/other.txt"], Some("other.txt"));
+        // The first service is the whole project, and holds the other one.
+        let watched = [of(None, "/p", "notes\n.env\n", &Rules::Python), of(worker, "/p/worker", "", &Rules::All)];
+        let decided = |paths: &[&str]| decide(&watched, Path::new("/p"), &paths.iter().map(PathBuf::from).collect::<Vec<_>>());
+        assert_eq!(decided(&["/p/polls/views.py", "/p/a/templates/a.html"]), Decision::Sync(vec![None]));
+        assert_eq!(decided(&["/p/worker/a.css"]), Decision::Sync(vec![worker]));
+        assert_eq!(decided(&["/p/worker/a.css", "/p/views.py"]), Decision::Sync(vec![worker, None]));
+        assert_eq!(decided(&["/p/.env", "/p/notes/today.txt"]), Decision::Sync(vec![]));
+        for (path, why) in [("/p/.other", ".other changed"), ("/q/0001-a.patch", "/q/0001-a.patch changed, which the image or")] {
+            let Decision::Rebuild(reason) = decided(&["/p/views.py", path]) else { panic!("{path} needs an image") };
+            assert!(reason.contains(why), "{reason}");
+        }
     }
 
     #[test]
