@@ -35,7 +35,7 @@ fn blocks(document: &str) -> Vec<(&str, &str, Vec<&str>)> {
     out
 }
 
-/// Makes the change of a block: its lines without `+` stand in the file once, those with `-` go, those with `+` come.
+/// Makes the change of a block: the file has its lines without `+` once; those with `-` go, those with `+` come.
 fn change(file: &Path, lines: &[&str]) {
     let of = |other: char| lines.iter().filter(|it| !it.starts_with(other)).map(|it| format!("{}\n", &it[1..])).collect::<String>();
     let (before, after) = (of('+'), of('-'));

@@ -4,12 +4,12 @@
 use std::{
     fs,
     path::PathBuf,
-    process::{Child, Stdio},
     time::{Duration, Instant},
 };
 
 use crate::{
     bench::{Bench, Ran},
+    dev::Dev,
     dumps,
     load::{self as web, Load},
     services,
@@ -89,7 +89,7 @@ fn changes_reach_a_running_instance_and_broken_ones_do_not() {
     });
 
     bench.step("in development a save is there at once, and a syntax error changes nothing", || {
-        let mut dev = Dev::start(&bench);
+        let mut dev = Dev::start(bench.command(&["dev"]), bench.path("dev.log"));
         let mut times = Vec::new();
         for number in 0..UPDATES {
             let mark = format!("sync-{number}");
@@ -201,48 +201,4 @@ fn median(times: &mut [Duration]) -> String {
     times.sort();
     let seconds: Vec<String> = times.iter().map(|it| format!("{:.2}", it.as_secs_f64())).collect();
     format!("median {} s of {}", seconds[times.len() / 2], seconds.join(" "))
-}
-
-/// `dev` in the background, with its output in a file.
-struct Dev {
-    child: Option<Child>,
-    said: PathBuf,
-}
-
-impl Dev {
-    fn start(bench: &Bench) -> Dev {
-        let said = bench.path("dev.log");
-        let mut command = bench.command(&["dev"]);
-        command.stdout(Stdio::piped()).stderr(fs::File::create(&said).unwrap());
-        let mut dev = Dev { child: Some(command.spawn().unwrap()), said };
-        dev.wait_until_it_says("watching third_party/django-polls");
-        dev
-    }
-
-    fn wait_until_it_says(&mut self, text: &str) {
-        let began = Instant::now();
-        while !fs::read_to_string(&self.said).unwrap().contains(text) {
-            assert!(began.elapsed() < Duration::from_secs(120), "dev did not say {text:?}: {}", fs::read_to_string(&self.said).unwrap());
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    /// Sends SIGINT.
-    fn interrupt(mut self) -> Ran {
-        let child = self.child.take().unwrap();
-        let id = rustix::process::Pid::from_child(&child);
-        rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
-        let mut ran = Ran::from(child.wait_with_output().unwrap());
-        ran.stderr = fs::read_to_string(&self.said).unwrap();
-        ran
-    }
-}
-
-impl Drop for Dev {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill().ok();
-            child.wait().ok();
-        }
-    }
 }

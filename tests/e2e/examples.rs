@@ -8,18 +8,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::bench::{Ran, command, copy, tool};
+use crate::{
+    bench::{Ran, command, copy, tool},
+    dev::Dev,
+    load as web,
+};
 
-/// An example's folder, and the file that an update changes: it has the heading that the page shows. For the compose file, `create` writes
-/// that file.
-const EXAMPLES: [(&str, &str); 7] = [
-    ("flask", "templates/index.html"),
-    ("fastapi", "main.py"),
-    ("express", "server.js"),
-    ("nextjs", "app/page.js"),
-    ("go", "main.go"),
-    ("own-dockerfile", "app.py"),
-    (COMPOSE, "Pocdeploy.toml"),
+/// An example's folder, the file that a change is made in: it has the heading that the page shows, and what `dev` says of such a change. For
+/// the compose file, `create` writes that file, which `dev` does not read again.
+const EXAMPLES: [(&str, &str, &str); 7] = [
+    ("flask", "templates/index.html", "gunicorn loads changed code in place"),
+    ("fastapi", "main.py", "changed code is copied, and its command started again"),
+    ("express", "server.js", "changed code is copied, and its command started again"),
+    ("nextjs", "app/page.js", "each change builds an image, since a step of its image's build reads the source"),
+    ("go", "main.go", "changed code is compiled here, swapped and started again"),
+    ("own-dockerfile", "app.py", "changed code is copied, and its command started again"),
+    (COMPOSE, "Pocdeploy.toml", ""),
 ];
 
 /// Its guest book is empty at first, and a second process sends a mail for each entry.
@@ -68,8 +72,8 @@ pub(crate) fn come_up_from_their_files_alone() {
         install.env(name, home.path());
     }
     Ran::from(install.output().unwrap()).ends_with(0);
-    for (name, file) in EXAMPLES {
-        eprintln!("-- {name}: create, update, validate, delete");
+    for (name, file, manner) in EXAMPLES {
+        eprintln!("-- {name}: create, dev, update, validate, delete");
         let began = Instant::now();
         let example = Example { folder: tempfile::tempdir().unwrap(), program: home.path().join("bin/pocdeploy") };
         copy(&source.join("examples").join(name), &example.root());
@@ -80,7 +84,10 @@ pub(crate) fn come_up_from_their_files_alone() {
         if name == COMPOSE {
             sign(&example, &url);
         }
-        one(&example, file, &url);
+        let page = ureq::get(&url).call().unwrap().body_mut().read_to_string().unwrap();
+        assert!(page.contains(ROW) && page.contains(HEADING), "{page}");
+        let revision = if manner.is_empty() { 2 } else { develop(&example, file, manner, &url) };
+        one(&example, file, &url, revision);
         eprintln!("   ok ({:.1} s)", began.elapsed().as_secs_f64());
     }
 }
@@ -98,15 +105,30 @@ fn sign(example: &Example, url: &str) {
     assert!(mails.ends_with(0).stdout.contains("\"total\":1"), "{}", mails.stdout);
 }
 
-fn one(example: &Example, file: &str, url: &str) {
+/// Changes the file under `dev`, whose end deploys the change. Returns the revision of the next update.
+fn develop(example: &Example, file: &str, manner: &str, url: &str) -> usize {
+    let path = example.root().join(file);
+    let text = fs::read_to_string(&path).unwrap();
+    let dev = Dev::start(command(&example.program, &example.root(), &["dev"]), example.folder.path().join("dev.log"));
+    assert!(dev.said().contains(&format!("frontend: {manner}")), "{}", dev.said());
+    let began = Instant::now();
+    fs::write(&path, text.replace(HEADING, "Guests")).unwrap();
+    let took = web::wait_for(url, "Guests", began, Duration::from_secs(180));
+    eprintln!("   saved file to new answer in development: {:.2} s", took.as_secs_f64());
+    let ended = dev.interrupt();
+    ended.ends_with(0).says("revision 2 serves");
     let page = ureq::get(url).call().unwrap().body_mut().read_to_string().unwrap();
-    assert!(page.contains(ROW) && page.contains(HEADING), "{page}");
+    assert!(page.contains("Guests"), "the image has not what the pod had: {page}");
+    fs::write(&path, text).unwrap();
+    3
+}
 
+fn one(example: &Example, file: &str, url: &str, revision: usize) {
     let path = example.root().join(file);
     let text = fs::read_to_string(&path).unwrap();
     assert!(text.contains(HEADING), "{text}");
     fs::write(&path, text.replace(HEADING, "Visitors")).unwrap();
-    example.run(&["update"]).ends_with(0).says("revision 2 serves");
+    example.run(&["update"]).ends_with(0).says(&format!("revision {revision} serves"));
     // The Service may still lead to a pod that is about to end.
     let began = Instant::now();
     loop {

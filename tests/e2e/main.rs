@@ -8,6 +8,7 @@ mod bench;
 mod browser;
 mod day_two_change;
 mod day_two_inside;
+mod dev;
 mod dumps;
 mod examples;
 mod existing;

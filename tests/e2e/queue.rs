@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     bench::{Bench, Ran, command},
+    dev::Dev,
     services::copy,
 };
 
@@ -88,6 +89,25 @@ pub(crate) fn a_worker_answers_through_queue_and_database(bench: &Bench) {
         }
         assert_eq!(words.run(&["shell", "cache", "--", "valkey-cli", "ping"]).stdout.trim(), "PONG");
         assert!(words.run(&["logs", "cache"]).ends_with(0).stdout.contains("Ready to accept connections"));
+    });
+    bench.step("dev brings changed code to the worker, and the image that follows has it", || {
+        let tasks = words.root.join("words/tasks.py");
+        let text = fs::read_to_string(&tasks).unwrap();
+        let dev = Dev::start(command(&words.program, &words.root, &["dev"]), bench.path("words-dev.log"));
+        for line in ["frontend: gunicorn loads changed code in place", "worker: changed code is copied, and its command started again"] {
+            assert!(dev.said().contains(line), "{}", dev.said());
+        }
+        fs::write(&tasks, text.replace("words=len(", "words=100 + len(")).unwrap();
+        // What is uploaded before the worker has the code is counted by the old one.
+        let began = Instant::now();
+        while !body(&url).contains("<td>102</td><td>worker-") {
+            assert!(began.elapsed() < LIMIT, "{}\n{}", body(&url), dev.said());
+            upload(&url, "two words");
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        dev.interrupt().ends_with(0);
+        let code = words.run(&["shell", "worker", "--", "cat", "words/tasks.py"]);
+        assert!(code.ends_with(0).stdout.contains("100 + len("), "{}", code.stdout);
     });
     bench.step("an upload stays when its pod is replaced, and mail that is asked for no more goes", || {
         let text = fs::read_to_string(&file).unwrap();

@@ -42,7 +42,7 @@ pub enum Reload {
 }
 
 impl Reload {
-    /// By the words of the command; those of a line for a shell count too.
+    /// `command` has the words; a line for a shell may be one of them.
     pub fn of(command: &[String]) -> Reload {
         let words: Vec<&str> = command.iter().flat_map(|it| it.split_whitespace()).collect();
         let is_there = |name: &str| words.iter().any(|it| it.rsplit('/').next() == Some(name));
