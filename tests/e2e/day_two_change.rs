@@ -4,6 +4,7 @@
 use std::{
     fs,
     path::PathBuf,
+    process::Child,
     time::{Duration, Instant},
 };
 
