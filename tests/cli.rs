@@ -5,6 +5,7 @@
 mod init;
 mod installed;
 mod patches;
+mod staged;
 mod support;
 #[path = "support/transcript.rs"]
 mod transcript;
