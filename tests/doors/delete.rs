@@ -1,6 +1,6 @@
 //! Ownership of a node, the audit of `delete`, and its report if something is left.
 
-use pocdeploy::provider::kind;
+use pocdeploy::{provider::kind, tasks::image::INPUTS_LABEL};
 use serde_json::Value;
 
 use crate::{
@@ -45,6 +45,23 @@ fn delete_removes_what_is_ours_and_audits() {
     assert_eq!(json(&ran.stdout)["removed"], json(&planned.stdout)["would_remove"]);
     assert_eq!(json(&ran.stdout)["left"], Value::Array(Vec::new()));
     world.run(&["delete", "--yes"]).ends_with(0);
+}
+
+#[test]
+fn the_images_of_earlier_sources_go_with_the_last_instance() {
+    let world = World::new();
+    world.create();
+    let label = [(INPUTS_LABEL, "0123")];
+    for (image, labels) in [("polls:1.0.0-0123456789ab", &label[..]), ("polls:0.9", &label), ("polls:mine", &[]), ("others:1", &label)] {
+        world.engine.image(image, labels);
+    }
+    let planned = world.run(&["delete", "--dry-run"]).stdout;
+    for line in ["image polls:1.0.0-0123456789ab\n", "image polls:0.9\n"] {
+        assert!(planned.contains(line), "no {line:?} in\n{planned}");
+    }
+    world.run(&["delete", "--yes"]).ends_with(0);
+    assert_eq!(world.engine.images_below("polls:"), ["polls:mine"]);
+    assert_eq!(world.engine.images_below("others:"), ["others:1"]);
 }
 
 #[test]

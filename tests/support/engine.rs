@@ -296,10 +296,15 @@ impl State {
 
     fn list_images(&self, request: &Request) -> Answer {
         let filters: Value = serde_json::from_str(request.query("filters").unwrap_or("{}")).unwrap_or_default();
-        let pattern = wanted(&filters, "reference").unwrap_or_default();
-        // Of the patterns that engines know, the one of a whole folder.
-        let path = pattern.strip_suffix('*').unwrap_or_else(|| panic!("the double does not know {pattern:?}"));
-        let is_listed = |name: &&String| name.strip_prefix(path).is_some_and(|it| !it.contains('/'));
+        let is_listed = |name: &&String| match wanted(&filters, "label") {
+            Some(label) => !self.images[*name]["Config"]["Labels"][label].is_null(),
+            None => {
+                let pattern = wanted(&filters, "reference").unwrap_or_default();
+                // Of the patterns that engines know, the one of a whole folder.
+                let path = pattern.strip_suffix('*').unwrap_or_else(|| panic!("the double does not know {pattern:?}"));
+                name.strip_prefix(path).is_some_and(|it| !it.contains('/'))
+            }
+        };
         let summary = |name: &String| json!({ "Id": name, "ParentId": "", "RepoTags": [name], "RepoDigests": [], "Created": 0, "Size": 1, "SharedSize": -1, "Labels": {}, "Containers": -1 });
         Answer::json(200, &Value::Array(self.images.keys().filter(is_listed).map(summary).collect()))
     }

@@ -159,15 +159,26 @@ impl Engine {
         .with_context(|| format!("remove image {reference}"))
     }
 
-    /// The names of all images below a repository path that ends with `/`.
+    /// The names of all images below a repository path that ends with `/`, sorted.
     pub fn images_below(&self, path: &str) -> Result<Vec<String>> {
-        let filters = HashMap::from([("reference".to_owned(), vec![format!("{path}*")])]);
+        let mut out = self.list_images("reference", &format!("{path}*"))?;
+        out.retain(|it| it.starts_with(path));
+        Ok(out)
+    }
+
+    /// The names of all images with a label, sorted.
+    pub fn images_with(&self, label: &str) -> Result<Vec<String>> {
+        self.list_images("label", label)
+    }
+
+    fn list_images(&self, filter: &str, value: &str) -> Result<Vec<String>> {
+        let filters = HashMap::from([(filter.to_owned(), vec![value.to_owned()])]);
         let options = ListImagesOptions { filters: Some(filters), ..ListImagesOptions::default() };
         let found = self
             .wait(async { self.docker.list_images(Some(options)).await.map_err(|error| self.explain(error)) })
             .context("list images")?;
         // An image is listed with all of its names.
-        let mut out: Vec<String> = found.into_iter().flat_map(|it| it.repo_tags).filter(|it| it.starts_with(path)).collect();
+        let mut out: Vec<String> = found.into_iter().flat_map(|it| it.repo_tags).collect();
         out.sort();
         Ok(out)
     }

@@ -86,10 +86,9 @@ pub(crate) fn preview(env: &Env, purge: bool, output: Output) -> Result<()> {
 fn products(env: &Env) -> Result<Vec<String>> {
     let mut out = provider(env).leftovers(env)?;
     if let Ok(engine) = env.engine() {
-        for reference in image::last_built(env) {
-            if engine.image(&reference)?.is_some() && others(env)?.is_empty() {
-                out.push(format!("image {reference}"));
-            }
+        let built = image::in_engine(env, &engine)?;
+        if !built.is_empty() && others(env)?.is_empty() {
+            out.extend(built.into_iter().map(|it| format!("image {it}")));
         }
     }
     Ok(out)
@@ -127,10 +126,10 @@ fn keep(failures: &mut Vec<anyhow::Error>, result: Result<()>) {
     }
 }
 
-/// Removes both tags of the services' images, which this instance's last run created.
+/// Removes the images of the services, also those that earlier runs built.
 fn remove_images(env: &Env) -> Result<()> {
     let Ok(engine) = env.engine() else { return Ok(()) };
-    let built = image::last_built(env);
+    let built = image::in_engine(env, &engine)?;
     if built.is_empty() {
         return Ok(());
     }
@@ -139,18 +138,7 @@ fn remove_images(env: &Env) -> Result<()> {
         env.detail(TASK, format!("image {} stays: other instances may use it", built.join(", ")));
         return Ok(());
     }
-    for reference in built {
-        // `polls:1.0.0` for `polls:1.0.0-0123456789ab`.
-        let plain = reference.rsplit_once('-').map_or(reference.as_str(), |(plain, _)| plain);
-        let (ours, tagged) = (engine.image(&reference)?, engine.image(plain)?);
-        if let (Some(ours), Some(tagged)) = (&ours, &tagged)
-            && ours.id == tagged.id
-        {
-            engine.remove_image(plain)?;
-        }
-        engine.remove_image(&reference)?;
-    }
-    Ok(())
+    built.iter().try_for_each(|it| engine.remove_image(it))
 }
 
 /// An error if other instances exist, since all instances on the machine share engine and cache.

@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use rustix::mount::UnmountFlags;
+use serde_json::{Value, json};
 use xshell::cmd;
 
 use crate::{
@@ -29,6 +30,11 @@ use crate::{
 const START_LIMIT: Duration = Duration::from_secs(90);
 /// dockerd stops its containers first, each within ten seconds.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
+
+/// The size to which the engine cuts BuildKit's cache after a build. A build of a large Node.js application needs about 1 GB.
+const BUILD_CACHE: &str = "5GB";
+/// The configuration file of the machine's own Docker.
+const MACHINE_SETTINGS: &str = "/etc/docker/daemon.json";
 
 /// Debian's packages for the engine.
 pub const PACKAGES: [Need; 2] = [Need { program: "dockerd", package: "docker.io" }, Need { program: "iptables", package: "iptables" }];
@@ -134,9 +140,12 @@ impl Managed {
         let pid = run.join("dockerd.pid");
         let host = self.found().host;
         let sh = env.tools.shell(home)?;
+        let settings = self.write_settings()?;
         // No default bridge: clusters have their own networks, and builds need none.
-        let mut command =
-            cmd!(sh, "dockerd --data-root {data} --exec-root {exec} --pidfile {pid} -H {host} --bridge none --log-level warn");
+        let mut command = cmd!(
+            sh,
+            "dockerd --config-file {settings} --data-root {data} --exec-root {exec} --pidfile {pid} -H {host} --bridge none --log-level warn"
+        );
         let missing = capabilities::missing();
         if !missing.is_empty() {
             env.detail(
@@ -153,6 +162,17 @@ impl Managed {
             ]);
         }
         env.tools.start_daemon(task, command, &self.log())
+    }
+
+    /// Writes the daemon's configuration file, which it reads instead of the machine's.
+    fn write_settings(&self) -> Result<PathBuf> {
+        let machine = match fs::read_to_string(MACHINE_SETTINGS) {
+            Ok(text) => serde_json::from_str(&text).unwrap_or_default(),
+            Err(_) => Value::Null,
+        };
+        let path = self.home.join("daemon.json");
+        fs::write(&path, settings(&machine).to_string()).with_context(|| format!("write {}", path.display()))?;
+        Ok(path)
     }
 
     /// Copies this program: its build folder may be deleted while the daemon runs.
@@ -204,6 +224,20 @@ impl Managed {
     }
 }
 
+/// The daemon's configuration: the machine's way to registries, and a limit for BuildKit's cache, which has none without a configuration
+/// (github.com/docker/docker v20.10.24, `builder/builder-next/worker/gc.go` and `cmd/dockerd/daemon.go`).
+///
+/// What else the machine's file says belongs to the machine's engine: a data folder or a socket of its own would stop this one.
+fn settings(machine: &Value) -> Value {
+    let mut out = json!({ "builder": { "gc": { "enabled": true, "defaultKeepStorage": BUILD_CACHE } } });
+    for key in ["registry-mirrors", "insecure-registries", "proxies", "http-proxy", "https-proxy", "no-proxy", "default-address-pools"] {
+        if let Some(value) = machine.get(key) {
+            out[key] = value.clone();
+        }
+    }
+    out
+}
+
 /// Unmounts what a killed daemon left mounted, last mount first.
 fn unmount_below(dir: &Path) -> Result<()> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").context("read the mounts")?;
@@ -230,6 +264,15 @@ fn remove_file(path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_the_machines_configuration_only_the_way_to_registries_is_kept() {
+        let machine =
+            json!({ "registry-mirrors": ["http://mirror.test"], "data-root": "/data", "hosts": ["fd://"], "log-driver": "journald" });
+        let limited = json!({ "gc": { "enabled": true, "defaultKeepStorage": "5GB" } });
+        assert_eq!(settings(&machine), json!({ "builder": limited, "registry-mirrors": ["http://mirror.test"] }));
+        assert_eq!(settings(&Value::Null), json!({ "builder": limited }));
+    }
 
     #[test]
     fn mount_points_are_read_with_their_blanks() {

@@ -217,8 +217,12 @@ pub fn all(env: &Env) -> Result<Vec<String>> {
     env.config.built().map(|it| current(env, it)).collect()
 }
 
-/// The references that this instance's last run built, one for each service with its own image.
-pub fn last_built(env: &Env) -> Vec<String> {
-    let ids = env.config.built().map(|it| Image(it).id());
-    ids.filter_map(|id| record::read(env, id).map(|it| reference(&env.scope(id), &it))).collect()
+/// The names of all images in the engine that this tool built for the services of this configuration, of whatever source; sorted.
+pub fn in_engine(env: &Env, engine: &Engine) -> Result<Vec<String>> {
+    let services: Vec<String> = env.config.built().map(|it| format!("{}:", env.scope(Image(it).id()).service.image)).collect();
+    let mut out = engine.images_with(INPUTS_LABEL)?;
+    // Podman lists `polls:1` as `localhost/polls:1`.
+    let plain = |name: &str| name.strip_prefix("localhost/").unwrap_or(name).to_owned();
+    out.retain(|name| services.iter().any(|it| plain(name).starts_with(it.as_str())));
+    Ok(out)
 }
