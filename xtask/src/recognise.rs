@@ -68,6 +68,8 @@ impl Recognised {
             replicas: None,
             services: Vec::new(),
             extra: BTreeSet::new(),
+            groups: Vec::new(),
+            stated: Vec::new(),
             changes: Vec::new(),
             target: None,
             signals: Vec::new(),

@@ -73,6 +73,7 @@ class Reader:
         self.asked = {node.left.value for node in asked if isinstance(node.left, ast.Constant)}
         inside = [it for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Try, ast.If)) for it in ast.walk(node)]
         self.later = {id(it) for it in inside}
+        self.readers = {it.name for it in ast.walk(tree) if isinstance(it, ast.FunctionDef) and self.reads_its_first(it)}
         self.facts = {
             "imports": [], "stars": [], "names": {}, "calls": [], "functions": [], "classes": [], "routes": [], "sets": [], "env": [],
             "main": None, "doc": self.doc(tree),
@@ -81,6 +82,18 @@ class Reader:
         for node in ast.walk(tree):
             self.anywhere(node)
         self.inner(tree)
+
+    def reads_its_first(self, function):
+        """Whether a function gives the value of the variable that its first argument names."""
+        first = next((it.arg for it in function.args.args if it.arg not in ("self", "cls")), None)
+        for node in ast.walk(function) if first else ():
+            if isinstance(node, ast.Subscript) and dotted(node.value) in self.environs and dotted(node.slice) == first:
+                return True
+            if isinstance(node, ast.Call) and node.args and dotted(node.args[0]) == first:
+                callee = dotted(node.func)
+                if callee in READERS or callee.endswith(".get") and callee[: -len(".get")] in self.environs:
+                    return True
+        return False
 
     def doc(self, tree):
         line = 0
@@ -292,7 +305,8 @@ class Reader:
         keywords = {it.arg: self.value(it.value, depth) for it in node.keywords if it.arg}
         first = arguments[0].get("lit") if arguments else None
         reader = callee[: -len(".get")] if callee.endswith(".get") else callee
-        if (reader in self.environs or callee in READERS) and isinstance(first, str):
+        is_own = callee.rpartition(".")[2] in self.readers
+        if (reader in self.environs or callee in READERS or is_own) and isinstance(first, str):
             return {"env": first, "default": arguments[1] if len(arguments) > 1 else keywords.get("default")}
         head, _, last = callee.rpartition(".")
         # decouple, django-environ and environs: all take the variable's name first.

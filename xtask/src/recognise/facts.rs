@@ -17,7 +17,7 @@ const MOST: usize = 600;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Words that a file must hold for its facts to matter. They only save time; what counts is what the parser says.
-const WORDS: [&str; 20] = [
+const WORDS: [&str; 22] = [
     "Flask",
     "FastAPI",
     "Starlette",
@@ -38,6 +38,8 @@ const WORDS: [&str; 20] = [
     "sqlite3",
     "asyncpg",
     "__main__",
+    "importlib.metadata",
+    "pkg_resources",
 ];
 
 /// Where a constant stands: line, column in bytes, last line, column behind its end.
@@ -156,7 +158,8 @@ pub(super) type All = BTreeMap<String, Facts>;
 pub(super) fn read(tree: &Tree) -> Result<Option<All>> {
     let may_matter = |path: &&str| {
         let name = path.rsplit('/').next().unwrap_or(path);
-        let is_known = ["manage.py", "wsgi.py", "asgi.py", "settings.py", "env.py", "app.py", "main.py", "urls.py"].contains(&name);
+        let is_known =
+            ["manage.py", "wsgi.py", "asgi.py", "settings.py", "env.py", "app.py", "main.py", "urls.py", "setup.py"].contains(&name);
         is_known || path.contains("settings/") || tree.text(path).is_some_and(|it| WORDS.iter().any(|word| it.contains(word)))
     };
     let chosen: Vec<&str> = tree.code(".py").filter(|it| !is_aside(it) && !it.contains('\n')).filter(may_matter).take(MOST).collect();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     recognise::{
         Database, Framework, Packages, Recognised, Service, ServiceKind, Stack, asgi,
-        distributions::wanted,
+        distributions::{metadata, stated, wanted},
         django, facts,
         facts::{All, Facts, Value},
         flask,
@@ -55,7 +55,10 @@ pub(super) fn recognise(tree: &Tree) -> Option<Recognised> {
     }
     let facts = facts::read(tree).ok().flatten();
     let source = Source::of(tree.root(), tree.has("requirements.txt"), &[]);
-    let mut python = Python { tree, wanted: wanted(tree), source, facts: facts.clone().unwrap_or_default() };
+    // A setup.py states what no file that pip reads does.
+    let stated = facts.as_ref().and_then(|it| stated(tree, it)).filter(|_| source == Source::Imports);
+    let wanted = wanted(tree, stated.as_ref().map_or(&[], |it| it.2.as_slice()));
+    let mut python = Python { tree, wanted, source, facts: facts.clone().unwrap_or_default() };
     if facts.is_none() {
         // Without a parser nothing is guessed from Python's text.
         let mut out = Recognised::new(Stack::Python, Framework::Wsgi, PORT);
@@ -68,7 +71,7 @@ pub(super) fn recognise(tree: &Tree) -> Option<Recognised> {
     };
     // What the deployment does not read needs no variables.
     python.facts.retain(|path, _| !unread.contains(path));
-    python.finish(&mut out);
+    python.finish(&mut out, stated);
     Some(out)
 }
 
@@ -109,7 +112,7 @@ impl Python<'_> {
     }
 
     /// What holds for every framework: versions, files that could not be read, processes beside, health, variables.
-    fn finish(&self, out: &mut Recognised) {
+    fn finish(&self, out: &mut Recognised, stated: Option<(&str, usize, Vec<String>)>) {
         out.language = self.language(out);
         let manager = match self.source {
             Source::UvLock => "uv",
@@ -117,8 +120,12 @@ impl Python<'_> {
             Source::PipfileLock => "pipenv",
             _ => "pip",
         };
-        let lock = if self.source == Source::Imports { None } else { Some(self.source.to_string()) };
-        if let Some(lock) = &lock {
+        let mut lock = if self.source == Source::Imports { None } else { Some(self.source.to_string()) };
+        if let Some((file, line, list)) = stated {
+            out.signal(file, line, "names the dependencies", "they are pinned from a requirements.txt with the same ones");
+            lock = Some(file.to_owned());
+            out.stated = list;
+        } else if let Some(lock) = &lock {
             out.signal(lock, 0, "names the dependencies", format!("they are pinned from it, as {manager} reads it"));
         } else {
             out.assume("no file names the dependencies: they are found from the imports");
@@ -131,6 +138,27 @@ impl Python<'_> {
         }
         self.celery(out);
         self.read_variables(out);
+        self.driver(out);
+        metadata(self.tree, &self.facts, out);
+    }
+
+    /// A driver that the code imports and that only an extra of its own names.
+    fn driver(&self, out: &mut Recognised) {
+        const DRIVERS: [(&str, &str); 3] = [("psycopg", "psycopg[binary]"), ("psycopg2", "psycopg2-binary"), ("asyncpg", "asyncpg")];
+        let names = ["psycopg", "psycopg-binary", "psycopg-c", "psycopg2", "psycopg2-binary", "asyncpg", "pg8000"];
+        let is_there = names.iter().any(|it| self.wants(it)) || out.extra.iter().any(|it| DRIVERS.iter().any(|known| known.1 == it));
+        if self.wanted.is_empty() || is_there || out.database == Database::None {
+            return;
+        }
+        let found = DRIVERS.iter().find_map(|(module, name)| {
+            let (path, facts) = self.each().into_iter().find(|(_, it)| it.imports(module))?;
+            let line = facts.imports.iter().find(|it| it.0.split('.').next() == Some(*module))?.1;
+            Some((path.to_owned(), line, *module, *name))
+        });
+        if let Some((path, line, module, name)) = found {
+            out.signal(&path, line, format!("imports {module}, which no requirement brings"), format!("{name} is added"));
+            out.extra.insert(name.to_owned());
+        }
     }
 
     fn language(&self, out: &mut Recognised) -> Option<String> {
@@ -230,7 +258,8 @@ impl Python<'_> {
             out.signal("", 0, format!("reads {}", caches.iter().cloned().collect::<Vec<_>>().join(", ")), "a cache is given");
             out.services.push(Service { name: "cache".to_owned(), kind: ServiceKind::Cache(caches) });
         }
-        for (path, facts) in self.each() {
+        // Files in `scripts/` are for the project's own work: the deployment does not run them.
+        for (path, facts) in self.each().into_iter().filter(|it| !it.0.starts_with("scripts/")) {
             for (name, line, is_required) in &facts.env {
                 let Some(name) = name else { continue };
                 let is_known = variables::CONTRACT.contains(&name.as_str())

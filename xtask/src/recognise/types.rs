@@ -214,6 +214,8 @@ pub enum Change {
     /// Requirements that the deployment needs and the application does not name: lines behind those of its requirements.txt, or such a
     /// file where it has none.
     Requirements { file: String, text: String },
+    /// The metadata that an installation of the application would leave, for code that asks for its own version.
+    Metadata { file: String, text: String },
 }
 
 /// What a settings module of the deployment sets over that of the application.
@@ -272,6 +274,10 @@ pub struct Recognised {
     pub services: Vec<Service>,
     /// Requirements of Python that a deployment needs and the application does not name.
     pub extra: BTreeSet<String>,
+    /// Extras of pyproject.toml that the deployment needs.
+    pub groups: Vec<String>,
+    /// Requirements of Python that only a setup.py or setup.cfg states, in pip's words.
+    pub stated: Vec<String>,
     pub changes: Vec<Change>,
     /// What the stack needs to know of its own: Go's package, Next's standalone folder.
     pub target: Option<String>,

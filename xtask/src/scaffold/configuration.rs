@@ -14,6 +14,9 @@ pub(super) fn text(name: &str, found: &Recognised) -> String {
     out.push_str(&format!("namespace = \"{name}\"\n\n[frontend]\npath = \".\"\nimage = \"{name}\"\nhost = \"{name}.localhost\"\n"));
     let dockerfile = if found.stack == Stack::Dockerfile { found.target.as_deref().unwrap_or(DOCKERFILE) } else { DOCKERFILE };
     out.push_str(&format!("dockerfile = {}\n", quoted(dockerfile)));
+    if !found.groups.is_empty() {
+        out.push_str(&format!("groups = [{}]\n", found.groups.iter().map(|it| quoted(it)).collect::<Vec<_>>().join(", ")));
+    }
     if found.port != PORT {
         out.push_str(&format!("port = {}\n", found.port));
     }

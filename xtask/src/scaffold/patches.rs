@@ -33,6 +33,7 @@ pub(super) fn all(folder: &Path, found: &Recognised) -> Result<Vec<Planned>> {
                 edits.extend(import(&text, *is_imported, *import_after));
                 out.push(("migrations".to_owned(), edited(file, &text, &edits)));
             }
+            Change::Metadata { file, text } => out.push(("metadata".to_owned(), new_file(file, text))),
             Change::Requirements { file, text } => {
                 let path = folder.join(file);
                 if path.is_file() {

@@ -218,3 +218,64 @@ fn what_a_lock_names_is_kept_to_the_lock_where_something_is_added() {
     // What has its server needs nothing.
     assert_eq!(text(&[("requirements.txt", "flask\ngunicorn\n")]), "");
 }
+
+#[test]
+fn what_setup_py_names_becomes_a_requirements_txt() {
+    let text = |setup: (&str, &str)| {
+        let source = "import psycopg2\nfrom flask import Flask\n\ndef create_app():\n    return Flask('x')\n";
+        let reader = "import os\n\ndef get_config(key, default=None):\n    if key in os.environ:\n        return os.environ[key]\n    \
+            return default\n\nurl = get_config('DATABASE_URL', default=None)\n";
+        let found = app(&[setup, ("web/__init__.py", source), ("web/config.py", reader)]);
+        assert_eq!(found.database, Database::Url("DATABASE_URL".to_owned()));
+        let Some(Change::Requirements { file, text }) = found.changes.into_iter().next() else { panic!("no change") };
+        format!("{file} {}: {text}", found.packages.unwrap().lock.unwrap_or_default())
+    };
+    // The extra for PostgreSQL is needed, and only a wheel can be installed.
+    let setup = "from setuptools import setup\n\nsetup(name='web', install_requires=['Flask>=2', 'rich'], extras_require={'PG': ['psycopg2>=2.9']})\n";
+    assert_eq!(text(("setup.py", setup)), "requirements.txt setup.py: Flask>=2\nrich\npsycopg2-binary>=2.9\ngunicorn\n");
+    // Without an extra the driver is the one that the code imports.
+    let cfg = "[options]\ninstall_requires =\n    # why\n    Flask>=2\n\n    gunicorn\npackages = find:\n";
+    assert_eq!(text(("setup.cfg", cfg)), "requirements.txt setup.cfg: Flask>=2\ngunicorn\npsycopg2-binary\n");
+    // A list that setup.py computes is not known.
+    let text = text(("setup.py", "from setuptools import setup\nsetup(install_requires=read())\n"));
+    assert!(text.starts_with("pocdeploy_imports.py : "), "{text}");
+}
+
+#[test]
+fn extras_that_a_deployment_needs_are_installed() {
+    let project = "[project]\nname = 'x'\ndependencies = ['flask', 'gunicorn']\n[project.optional-dependencies]\n\
+        docs = ['sphinx']\npostgresql = ['psycopg2', 'zope.sqlalchemy']\n";
+    let files = |project: &str| app(&[("app.py", "from flask import Flask\napp = Flask('x')\n"), ("pyproject.toml", project)]);
+    assert_eq!(files(project).groups, ["postgresql"]);
+    let server = "[project]\nname = 'x'\ndependencies = []\n[project.optional-dependencies]\nserver = ['flask', 'gunicorn']\n";
+    assert_eq!(files(server).groups, ["server"]);
+    // A requirements.txt that is written beside has its list.
+    let found = files(&project.replace(", 'gunicorn'", ""));
+    assert!(found.groups.is_empty());
+    let Some(Change::Requirements { text, .. }) = found.changes.into_iter().next() else { panic!("no change") };
+    assert_eq!(text, "flask\npsycopg2-binary\nzope.sqlalchemy\ngunicorn\n");
+}
+
+#[test]
+fn an_application_that_asks_for_its_own_version_gets_metadata() {
+    let metadata = |call: &str, more: &[(&str, &str)]| {
+        let source = format!("from importlib.metadata import version\nfrom flask import Flask\napp = Flask('x')\nv = version({call})\n");
+        let project = "[project]\nname = \"my-shop\"\ndynamic = [\"version\"]\ndependencies = [\"flask\", \"gunicorn\"]\n\
+            [project.entry-points.\"paste.app_factory\"]\nmain = \"shop:main\"\n";
+        let found = app(&[&[("shop/__init__.py", source.as_str()), ("pyproject.toml", project)], more].concat());
+        let told = |it: &Change| match it {
+            Change::Metadata { file, text } => format!("{file} {}", text.lines().last().unwrap()),
+            other => panic!("{other:?}"),
+        };
+        found.changes.iter().map(told).collect::<Vec<_>>().join("; ")
+    };
+    let built = ("PKG-INFO", "Metadata-Version: 2.1\nName: my-shop\nVersion: 3.1\n");
+    assert_eq!(
+        metadata("__package__", &[built]),
+        "my_shop-3.1.dist-info/METADATA Version: 3.1; my_shop-3.1.dist-info/entry_points.txt main = shop:main"
+    );
+    assert!(metadata("'My_Shop'", &[]).starts_with("my_shop-0.dist-info/METADATA Version: 0; "));
+    // Another package's version is that package's.
+    assert_eq!(metadata("'flask'", &[built]), "");
+    assert_eq!(metadata("__package__", &[("my_shop.egg-info/PKG-INFO", "Name: my-shop\n")]), "");
+}
