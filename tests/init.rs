@@ -212,6 +212,25 @@ fn processes_caches_and_volumes_are_written_as_services() {
     assert!(!text.contains("CELERY_BROKER_URL"), "{text}");
 }
 
+#[test]
+fn a_published_package_of_node_is_installed_as_its_users_install_it() {
+    let package = "{\"dependencies\": {\"express\": \"5\"}, \"devDependencies\": {\"husky\": \"9\"}, \
+        \"scripts\": {\"build\": \"tsc\", \"prepare\": \"husky\", \"start\": \"node dist/server.js\"}}";
+    let dockerfile = |files: &[(&str, &str)]| {
+        let dir = folder(&[&[("package.json", package), ("dist/server.js", "app.listen(3000)\n")], files].concat());
+        init(&dir, &[]).ends_with(0);
+        read(&dir, "Dockerfile")
+    };
+    let published = dockerfile(&[]);
+    let install = "COPY package.json .npmr[c] ./\nRUN npm pkg delete scripts.prepare && cp /opt/artifacts/package-lock.json ./ && \
+        npm ci --offline --no-audit --no-fund --omit=dev\n";
+    assert!(published.contains(install) && !published.contains("npm run build") && !published.contains("npm prune"), "{published}");
+    // With its source it is built, which needs everything.
+    let source = dockerfile(&[("src/server.ts", "app.listen(3000)\n")]);
+    let build = "COPY . ./\nRUN cp /opt/artifacts/package-lock.json ./ && npm ci --offline --no-audit --no-fund\n";
+    assert!(source.contains(build) && source.contains("RUN npm run build\n") && source.contains("npm prune"), "{source}");
+}
+
 fn create(dir: &tempfile::TempDir, flags: &[&str]) -> Ran {
     let mut command = command(tool(), dir.path(), &[&["create"], flags].concat());
     Ran::from(command.env("DOCKER_HOST", "unix:///nonexistent/docker.sock").output().unwrap())

@@ -48,14 +48,25 @@ pub(super) fn recognise(tree: &Tree) -> Option<Recognised> {
     }
     language(tree, &package, &mut out);
     build_and_start(tree, &package, framework, &mut out);
-    built(tree, &mut out);
+    built(tree, script("build"), &mut out);
     migrations(tree, &package, &mut out);
     script::read(tree, &mut out);
-    if wants("pg") || wants("sequelize") || wants("knex") || wants("typeorm") || wants("drizzle-orm") || wants("@prisma/client") {
+    if wants("pg")
+        || wants("pg-promise")
+        || wants("sequelize")
+        || wants("knex")
+        || wants("typeorm")
+        || wants("drizzle-orm")
+        || wants("@prisma/client")
+    {
         // pg checks the server's certificate when PGSSLMODE asks for TLS; the authority is the cluster's own.
         out.env.insert("NODE_EXTRA_CA_CERTS".to_owned(), "$(PGSSLROOTCERT)".to_owned());
         if out.database == Database::None {
-            out.database = if wants("pg") && !wants("@prisma/client") { Database::Libpq } else { Database::Url("DATABASE_URL".to_owned()) };
+            out.database = if (wants("pg") || wants("pg-promise")) && !wants("@prisma/client") {
+                Database::Libpq
+            } else {
+                Database::Url("DATABASE_URL".to_owned())
+            };
             out.assume("the database's variables are libpq's and DATABASE_URL: the code names no other");
         }
     }
@@ -200,7 +211,7 @@ fn has_source(tree: &Tree) -> bool {
 }
 
 /// A published package brings what its build made, and not what it is made from.
-fn built(tree: &Tree, out: &mut Recognised) {
+fn built(tree: &Tree, build: Option<&str>, out: &mut Recognised) {
     let Some(stated) = out.start.as_ref().and_then(started) else { return };
     let endings = ["", ".js", ".mjs", ".cjs", ".ts", "/index.js"];
     let Some(file) = endings.iter().map(|end| format!("{stated}{end}")).find(|it| tree.has(it)) else {
@@ -216,14 +227,25 @@ fn built(tree: &Tree, out: &mut Recognised) {
         }
         return;
     };
-    if !script::is_made(&file) {
+    let is_source = |it: &&str| it.trim_start_matches("./").trim_end_matches('/') == "src";
+    let reads = build.and_then(|it| it.split_whitespace().find(is_source));
+    let is_made = script::is_made(&file);
+    if has_source(tree) || !is_made && reads.is_none() {
         return;
     }
-    let folder = file.split('/').next().unwrap_or_default();
-    if !has_source(tree) && !out.build.is_empty() {
+    out.install.is_product = true;
+    if out.build.is_empty() {
+        return;
+    }
+    out.build.clear();
+    if is_made {
+        let folder = file.split('/').next().unwrap_or_default();
         out.signal(&file, 0, "is what the build would make, and its source is not here", "the build script does not run");
         out.assume(format!("{folder}/ is the built application: its build script does not run"));
-        out.build.clear();
+    } else if let Some(word) = reads {
+        let line = tree.line_of("package.json", "\"build\":");
+        out.signal("package.json", line, format!("script build reads {word}, which is not here"), "the build script does not run");
+        out.assume("src/ is not here, so the package is the built application: its build script does not run");
     }
 }
 

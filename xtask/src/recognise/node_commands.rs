@@ -41,9 +41,12 @@ pub(super) fn settle(tree: &Tree, out: &mut Recognised) {
     let has_development = package["devDependencies"].as_object().is_some_and(|it| !it.is_empty());
     let is_traced = out.target.as_deref() == Some("standalone");
     let script = |name: &&str| package["scripts"][*name].is_string();
+    // A command that needs one of them keeps them in a published package too.
+    let is_product = out.install.is_product && !needs_development;
     out.install = Install {
-        with_source: ["preinstall", "install", "postinstall", "prepare"].iter().any(script),
-        is_pruned: has_development && !needs_development && !is_traced,
+        with_source: ["preinstall", "install", "postinstall"].iter().any(script) || script(&"prepare") && !is_product,
+        is_product,
+        is_pruned: has_development && !needs_development && !is_traced && !is_product,
     };
     if has_development && needs_development {
         out.assume("the image keeps the development dependencies: a command that runs in the cluster needs one of them");

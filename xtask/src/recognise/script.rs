@@ -46,7 +46,7 @@ pub(super) fn read(tree: &Tree, out: &mut Recognised) {
     let mut health: Option<(String, String, usize)> = None;
     let mut named_ports: BTreeMap<String, (u16, String, usize)> = BTreeMap::new();
     for file in sources(tree) {
-        let Some(text) = tree.text(file).filter(|it| it.contains("process") || it.contains("listen") || it.contains(".get(")) else {
+        let Some(text) = tree.text(file).filter(|it| ["process", "listen", ".get(", "env:"].iter().any(|word| it.contains(word))) else {
             continue;
         };
         let all = tokens(&text, Language::JavaScript);
@@ -56,6 +56,12 @@ pub(super) fn read(tree: &Tree, out: &mut Recognised) {
             for (name, line) in find(&all, pattern) {
                 read.entry(name.unwrap_or_default().to_owned()).or_insert((file.to_owned(), line));
             }
+        }
+        for (name, line, default) in options(&all) {
+            if name == "PORT" && port.is_none() {
+                port = default.map(|it| (it, file.to_owned(), line));
+            }
+            read.entry(name.to_owned()).or_insert((file.to_owned(), line));
         }
         for (at, window) in all.windows(3).enumerate() {
             let [(Token::Sign('.'), _), (Token::Word(word), line), (Token::Sign('('), _)] = window else { continue };
@@ -118,6 +124,22 @@ pub(super) fn read(tree: &Tree, out: &mut Recognised) {
         out.signal(file, *line, format!("reads {first}"), "a cache is given");
         out.services.push(Service { name: "cache".to_owned(), kind: ServiceKind::Cache(caches) });
     }
+}
+
+/// Variables in a table of options, `port: { env: 'PORT', default: 1337 }`, with the number that the same braces give: the port and the
+/// database's. An option of a cache says only that one can be used.
+fn options(all: &[(Token, usize)]) -> Vec<(&str, usize, Option<u16>)> {
+    let mut out = Vec::new();
+    for (at, window) in all.windows(3).enumerate() {
+        let [(Token::Word(key), _), (Token::Sign(':'), _), (Token::Text(name), line)] = window else { continue };
+        if key != "env" || !(name == "PORT" || variables::part_of(name).is_some()) {
+            continue;
+        }
+        let rest: Vec<&Token> = all[at + 3..].iter().map(|it| &it.0).take(40).take_while(|it| **it != Token::Sign('}')).collect();
+        let default = rest.windows(3).find(|it| *it[0] == Token::Word("default".to_owned())).and_then(|it| number(it[2]));
+        out.push((name.as_str(), *line, default));
+    }
+    out
 }
 
 /// The port that PORT says, that the code names, or that is usual.

@@ -172,6 +172,8 @@ pub struct Packages {
 pub struct Install {
     /// A script of the application's own runs after the installation, and may need its source.
     pub with_source: bool,
+    /// The package is what a build made, as it is published: its script `prepare` and what only development needs have no use.
+    pub is_product: bool,
     /// What only development needs is removed after the build.
     pub is_pruned: bool,
 }

@@ -166,6 +166,10 @@ fn install(found: &Recognised, out: &mut String) {
             None => (".npmr[c]".to_owned(), "cp /opt/artifacts/package-lock.json ./ && npm ci --offline --no-audit --no-fund"),
         },
     };
+    // Who installs a published package never runs its script `prepare`.
+    let is_npm = !["pnpm", "yarn"].contains(&packages.map_or("npm", |it| it.manager.as_str()));
+    let run =
+        if found.install.is_product && is_npm { format!("npm pkg delete scripts.prepare && {run} --omit=dev") } else { run.to_owned() };
     let files = if found.install.with_source { ".".to_owned() } else { format!("package.json {files}") };
     out.push_str(&format!("COPY {files} ./\nRUN {run}\n"));
 }

@@ -300,3 +300,23 @@ fn an_example_of_the_environment_is_a_hint() {
     assert_eq!(found.port, 80);
     assert!(found.signals.iter().any(|it| it.says == "forwards 3000"));
 }
+
+#[test]
+fn a_published_package_with_a_table_of_options_is_understood() {
+    let package = "{\"dependencies\": {\"express\": \"5\", \"pg-promise\": \"12\"}, \
+        \"scripts\": {\"build\": \"babel src/ -d lib/\", \"start\": \"node bin/server\"}}";
+    let options = "module.exports = {\n  databaseURI: { env: 'SHOP_DATABASE_URI', help: 'where' },\n  \
+        port: { env: 'PORT', help: 'the port', action: parse('port'), default: 1337 },\n  \
+        limits: { env: 'SHOP_LIMITS_REDIS_URL' } };\n";
+    let found =
+        |more: &[(&str, &str)]| app(&[&[("package.json", package), ("bin/server", ""), ("lib/options.js", options)], more].concat());
+    expect_test::expect![[r#"
+        Express 5 on 1337
+        start: node bin/server
+        replicas: 1
+        env: NODE_ENV=production NODE_EXTRA_CA_CERTS=$(PGSSLROOTCERT) SHOP_DATABASE_URI=$(DATABASE_URL)
+        assumed: no lock file: the newest versions that package.json allows are locked when the image is built; src/ is not here, so the package is the built application: its build script does not run; no command for migrations is known: one pod runs, since several that make their tables at their start would collide"#]]
+    .assert_eq(&told(&found(&[])));
+    // With its source the build runs.
+    assert_eq!(found(&[("src/options.js", "")]).build.len(), 1);
+}
