@@ -71,6 +71,10 @@ impl Drop for Instance<'_> {
 fn add(file: &Path, it: &Deployed) -> usize {
     let mut text = fs::read_to_string(file).unwrap();
     let mut count = it.frontend.len() + it.env.len();
+    // A line for a key that is there takes its place, as a user would edit it.
+    let key = |line: &str| line.split_once(" = ").map(|it| it.0.to_owned());
+    let new: Vec<String> = it.frontend.iter().chain(it.env).filter_map(|it| key(it)).collect();
+    text = text.lines().filter(|it| key(it).is_none_or(|it| !new.contains(&it))).map(|it| format!("{it}\n")).collect();
     let mut put = |section: &str, lines: &[&str]| {
         let head = format!("[{section}]\n");
         if !lines.is_empty() && !text.contains(&head) {

@@ -183,8 +183,14 @@ impl Compose {
         if let Some(port) =
             service["ports"].as_array().into_iter().flatten().chain(service["expose"].as_array().into_iter().flatten()).find_map(port)
         {
-            found.signal(&self.file, line, format!("{name} listens on port {port}"), "requests go there");
-            found.port = port;
+            // The server that is started here listens where its command says, whatever the container of that file does.
+            let start = found.start.as_ref().map(ToString::to_string).filter(|_| command(service).is_none()).unwrap_or_default();
+            if start.contains(&format!(":{}", found.port)) || start.contains(&format!("--port {}", found.port)) {
+                found.signal(&self.file, line, format!("{name} listens on port {port}"), format!("the start command says {}", found.port));
+            } else {
+                found.signal(&self.file, line, format!("{name} listens on port {port}"), "requests go there");
+                found.port = port;
+            }
         }
         if let Some(run) = command(service) {
             found.signal(&self.file, line, format!("{name} runs `{run}`"), "that is the start command");
@@ -214,6 +220,20 @@ impl Compose {
             };
             self.services.iter().any(taken_over) && !value.contains('@')
         };
+        // Whatever it is called, the address of the file's PostgreSQL is that of the cluster's.
+        let leads_to_database = |value: &str| {
+            let is_it = |(name, it): (&String, &Value)| kind(it) == Kind::PostgreSql && names(value, name);
+            value.contains("://") && self.services.iter().any(is_it)
+        };
+        for (name, value) in &given {
+            if leads_to_database(value) && variables::part_of(name).is_none() {
+                found.signal(&self.file, line, format!("{name} is the address of PostgreSQL"), "the cluster's address is given");
+                found.env.entry((*name).to_owned()).or_insert_with(|| address(value));
+                if found.database == Database::None {
+                    found.database = Database::Url((*name).to_owned());
+                }
+            }
+        }
         for (name, value) in given {
             let is_known = variables::part_of(name).is_some() || variables::is_secret(name) || variables::CONTRACT.contains(&name);
             if variables::is_secret(name) && found.secret_key.is_none() {
@@ -239,6 +259,17 @@ impl Compose {
                 }
             }
         }
+    }
+}
+
+/// The cluster's address in the scheme of another: SQLAlchemy's names a driver behind a `+`.
+fn address(value: &str) -> String {
+    let scheme = value.split("://").next().unwrap_or_default();
+    let rest = "$(PGUSER):$(PGPASSWORD)@$(PGHOST):$(PGPORT)/$(PGDATABASE)";
+    match scheme.split_once('+') {
+        Some((_, "asyncpg")) => format!("{scheme}://{rest}?ssl=require"),
+        Some(_) => format!("{scheme}://{rest}"),
+        None => variables::Part::Url.reference().to_owned(),
     }
 }
 

@@ -320,3 +320,15 @@ fn a_published_package_with_a_table_of_options_is_understood() {
     // With its source the build runs.
     assert_eq!(found(&[("src/options.js", "")]).build.len(), 1);
 }
+
+#[test]
+fn an_address_of_a_compose_files_postgresql_may_have_any_name() {
+    let compose = "services:\n  web:\n    build: .\n    ports: ['8888:8888']\n    environment:\n      SHOP_STORAGE_URL: postgresql://a:b@db/c\n      \
+        SHOP_QUEUE: postgresql+asyncpg://a:b@db:5432/c\n      SHOP_OTHER: https://example.com\n  db: {image: postgres}\n";
+    let found = app(&[("app.py", "application = make()\n"), ("requirements.txt", "gunicorn\nx\n"), ("compose.yaml", compose)]);
+    assert_eq!(found.env["SHOP_STORAGE_URL"], "$(DATABASE_URL)");
+    assert_eq!(found.env["SHOP_QUEUE"], "postgresql+asyncpg://$(PGUSER):$(PGPASSWORD)@$(PGHOST):$(PGPORT)/$(PGDATABASE)?ssl=require");
+    assert_eq!(found.env["SHOP_OTHER"], "https://example.com");
+    // gunicorn is told where it listens, and that is not where the container of the file would.
+    assert_eq!((found.port, found.start.unwrap().to_string().contains(":8000")), (8000, true));
+}
