@@ -39,6 +39,7 @@ pub(super) fn recognise(tree: &Tree) -> Option<Recognised> {
     choose(&programs, name.as_ref().map_or("", |it| it.0.as_str()), &mut out)?;
     code(tree, &sources, &mut out);
     migration(tree, &sources, &programs, &mut out);
+    serve(tree, &sources, &programs, &mut out);
     Some(out)
 }
 
@@ -194,18 +195,35 @@ fn code(tree: &Tree, sources: &[&str], out: &mut Recognised) {
     }
 }
 
+/// Whether the file belongs to another program than the one that is built: its flags and commands are not this one's.
+fn is_foreign(file: &str, programs: &BTreeMap<String, bool>, out: &Recognised) -> bool {
+    let folder = file.rsplit_once('/').map_or("", |it| it.0);
+    programs.contains_key(folder) && !folder.is_empty() && out.target.as_deref() != Some(&format!("./{folder}"))
+}
+
+/// A program of several commands serves with the one that is called for it; alone it only shows its help.
+fn serve(tree: &Tree, sources: &[&str], programs: &BTreeMap<String, bool>, out: &mut Recognised) {
+    let Some(Command::Words(start)) = &mut out.start.clone() else { return };
+    for file in sources.iter().filter(|it| !is_foreign(it, programs, out)) {
+        let Some(text) = tree.text(file).filter(|it| it.contains("\"serve")) else { continue };
+        let all = tokens(&text, Language::Go);
+        let found =
+            find(&all, &["Use", ":", "_"]).find_map(|(name, line)| Some((name.filter(|it| ["serve", "server"].contains(it))?, line)));
+        if let Some((name, line)) = found {
+            out.signal(file, line, format!("has a subcommand {name}"), "the program is started with it");
+            start.push(name.to_owned());
+            out.start = Some(Command::Words(start.clone()));
+            return;
+        }
+    }
+}
+
 /// The program's own command for migrations: a flag `-migrate`, or a subcommand `migrate`, perhaps with `up` below it.
 fn migration(tree: &Tree, sources: &[&str], programs: &BTreeMap<String, bool>, out: &mut Recognised) {
     let Some(Command::Words(start)) = out.start.clone() else { return };
-    let own = out.target.clone().unwrap_or_default();
-    // The flags of another program are not this one's.
-    let is_foreign = |file: &str| {
-        let folder = file.rsplit_once('/').map_or("", |it| it.0);
-        programs.contains_key(folder) && !folder.is_empty() && own != format!("./{folder}")
-    };
     let mut found: Option<(&str, usize, Vec<&str>, String)> = None;
     let mut has_up = false;
-    for file in sources.iter().filter(|it| !is_foreign(it)) {
+    for file in sources.iter().filter(|it| !is_foreign(it, programs, out)) {
         let Some(text) = tree.text(file).filter(|it| it.contains("\"migrate\"") || it.contains("\"up\"")) else { continue };
         let all = tokens(&text, Language::Go);
         has_up |= find(&all, &["Use", ":", "_"]).any(|it| it.0 == Some("up"));

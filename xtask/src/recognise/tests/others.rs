@@ -332,3 +332,19 @@ fn an_address_of_a_compose_files_postgresql_may_have_any_name() {
     // gunicorn is told where it listens, and that is not where the container of the file would.
     assert_eq!((found.port, found.start.unwrap().to_string().contains(":8000")), (8000, true));
 }
+
+#[test]
+fn gos_program_of_several_commands_is_started_with_the_one_that_serves() {
+    let found = app(&[
+        ("go.mod", "module example.com/shop\n\ngo 1.25\n"),
+        ("main.go", "package main\n\nfunc main() { cmd.Execute() }\n"),
+        ("cmd/serve.go", "package cmd\n\nvar c = &cobra.Command{\n\tUse: \"serve\",\n}\n"),
+        ("cmd/migrate.go", "package cmd\n\nvar m = &cobra.Command{Use: \"migrate\"}\n"),
+        ("tools/gen/main.go", "package main\n\nfunc main() {}\n\nvar c = &cobra.Command{Use: \"server\"}\n"),
+    ]);
+    let command = |it: Option<Command>| it.unwrap().to_string();
+    assert_eq!(
+        (command(found.start), command(found.migrate)),
+        ("/srv/app/bin/shop serve".to_owned(), "/srv/app/bin/shop migrate".to_owned())
+    );
+}
