@@ -145,7 +145,10 @@ fn looking_writes_nothing() {
 
 #[test]
 fn what_cannot_be_recognised_names_the_lines_that_would_say_it() {
-    let ran = init(&folder(&[("README.md", "words")]), &[]);
+    let dir = folder(&[("README.md", "words")]);
+    let before = content(dir.path());
+    let ran = init(&dir, &[]);
+    assert_eq!(content(dir.path()), before);
     ran.ends_with(3).says("error[E0217]: nothing in ").says("[frontend]\n      path = \".\"");
     let go = [
         ("go.mod", "module example.com/x\n\ngo 1.25\n"),
