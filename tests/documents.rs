@@ -80,6 +80,16 @@ fn the_page_of_the_configuration_is_what_the_types_say() {
         let words = found["description"].as_str().unwrap_or_default().replace('\n', " ").replace('|', "\\|");
         out.push_str(&format!("| `services.NAME.{name}` | {default} | {words} |\n"));
     }
+    out.push_str(
+        "\n## Secrets\n\n`[frontend.secrets]` and `[services.NAME.secrets]` have one line for each variable, with one source:\n\
+         `STRIPE_KEY = { env = \"STRIPE_KEY\" }`. [What a pod is given](contract.md#secrets) has an example of each.\n\n\
+         | key of a line | type | what it says |\n| --- | --- | --- |\n",
+    );
+    let line = schema.pointer("/properties/frontend/properties/secrets/additionalProperties/properties").unwrap();
+    for (name, found) in line.as_object().unwrap() {
+        let words = found["description"].as_str().unwrap_or_default().replace('\n', " ");
+        out.push_str(&format!("| `{name}` | {} | {words} |\n", found["type"].as_str().unwrap()));
+    }
     expect_file!["../docs/configuration.md"].assert_eq(&out);
 }
 

@@ -15,7 +15,7 @@ const LAYERS: [&[&str]; 21] = [
     &["provider", "recognise"],
     &["images", "requirements", "snapshot"],
     &["cluster", "deploy", "engines", "record"],
-    &["patch", "setup"],
+    &["patch", "secrets", "setup"],
     &["env", "host_quirks", "port"],
     &["engine"],
     &["lock", "tool"],

@@ -14,6 +14,7 @@ mod history;
 mod image;
 mod prune;
 mod runner;
+mod secrets;
 mod services;
 mod transcripts;
 mod world;

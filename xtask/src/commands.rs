@@ -43,7 +43,7 @@ use crate::{
     lock::{self, Lock},
     provider::provider,
     report::{Event, Report as _, RunEvent, Waiting, hub::Hub, listeners},
-    runner,
+    runner, secrets,
     snapshot::WrittenBy,
     tasks,
 };
@@ -223,6 +223,9 @@ fn target(env: &Env, task: TaskId) -> Result<()> {
     if task == TaskId::Cluster {
         // An unsupported kind of cluster is reported before anything happens.
         provider(env).check(env)?;
+    }
+    if env.graph.reached(&[task]).contains(&TaskId::Deploy) {
+        secrets::read(env)?;
     }
     runner::run(env, &tasks::task, &[task])?;
     Ok(())

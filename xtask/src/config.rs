@@ -11,6 +11,7 @@ mod kind;
 mod locate;
 pub mod origin;
 pub mod schema;
+mod secret_source;
 mod secrets;
 mod service;
 mod service_name;
@@ -30,6 +31,7 @@ pub use crate::config::form::slug;
 pub use crate::config::images::{Images, Source};
 pub use crate::config::kind::Kind;
 pub use crate::config::origin::{Origin, Resolved};
+pub use crate::config::secret_source::{EVERY, Origin as SecretOrigin, SecretSource};
 pub use crate::config::service::{Service, Volume};
 pub use crate::config::service_name::{FIRST, ServiceName, name_of, table_of};
 
@@ -237,6 +239,10 @@ impl Config {
         }
         wrong.extend(resolved.without_meaning().iter().map(|it| locate::value(text, it)));
         for complaint in check::complaints(&resolved.config) {
+            // It may only follow from a mistake below its key.
+            if wrong.iter().any(|it| it.contains(&format!("{}.", complaint.key))) && complaint.key.contains(".secrets.") {
+                continue;
+            }
             wrong.push(match resolved.origin(&complaint.key) {
                 Origin::Variable(name) => format!("{name}: {}", complaint.text),
                 _ => locate::value(text, &complaint),

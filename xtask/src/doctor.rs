@@ -13,7 +13,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::{config::Source, engine::capabilities, env::Env, port, provider::provider, tool};
+use crate::{config::Source, engine::capabilities, env::Env, port, provider::provider, secrets, tool};
 
 /// All answers must arrive within this time; later ones are ignored.
 const LIMIT: Duration = Duration::from_millis(1800);
@@ -112,6 +112,9 @@ fn questions(env: &Env) -> Vec<Question> {
         ("go", Box::new(move |_| vec![judge::program("go", &measure::go(), (1, 21), source == Source::Packages, false)])),
         ("clock", Box::new(|_| vec![judge::clock(network::pip().and_then(|it| network::clock(&it, ONE)))])),
     ];
+    for secrets::Program { name, least, version, .. } in secrets::programs(env) {
+        out.push((name, Box::new(move |_| vec![judge::program(name, &measure::version(name, version, ONE), least, true, false)])));
+    }
     for place in network::registries(&env.config) {
         out.push((place.name, Box::new(move |_| vec![registry(&place, source)])));
     }

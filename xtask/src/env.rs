@@ -4,6 +4,7 @@
 
 mod readings;
 mod scope;
+mod withheld;
 
 use std::{
     path::{Path, PathBuf},
@@ -21,7 +22,7 @@ use crate::{
     config::{Config, Secret},
     embedded,
     engine::Engine,
-    env::readings::Readings,
+    env::{readings::Readings, withheld::Withheld},
     errors::{Code, Problem},
     files::{EMBEDDED, Files},
     fingerprint::{Fingerprint, hex},
@@ -76,6 +77,7 @@ pub struct Env {
     /// The credentials with which nodes pull from the cluster's registry, once they were computed.
     pub(crate) pull_credentials: OnceLock<Option<Secret>>,
     pub readings: Readings,
+    withheld: Withheld,
     /// Locked while the source of images is decided.
     pub(crate) source_turn: Mutex<()>,
     /// Held while the requirements of one service are pinned.
@@ -101,7 +103,7 @@ impl Env {
         let cache = cache_dir()?;
         let work = if options.named { project.join(WORK).join("instances").join(&instance) } else { project.join(WORK) };
         let run = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S.%3fZ").to_string();
-        let tools = Tools::new(work.join(RUNS).join(&run), interrupt.clone(), report.clone());
+        let tools = Tools::new(work.join(RUNS).join(&run), interrupt.clone(), report.clone()).without(config.variables_with_secrets());
         let program = if embedded::is_installed() { Some(std::env::current_exe().context("find the running program")?) } else { None };
         let graph = graph::of(&config);
         let config_early = config.cluster.shortcuts;
@@ -120,6 +122,7 @@ impl Env {
             graph,
             pull_credentials: OnceLock::new(),
             readings: Readings::default(),
+            withheld: Withheld::default(),
             source_turn: Mutex::new(()),
             requirements_turn: Mutex::new(()),
             work,

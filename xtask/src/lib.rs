@@ -38,6 +38,7 @@ pub mod report;
 pub mod requirements;
 pub mod runner;
 pub mod scaffold;
+pub mod secrets;
 pub mod setup;
 pub mod snapshot;
 pub mod tasks;

@@ -25,6 +25,7 @@ pub mod objects;
 pub mod operator;
 pub mod patch;
 pub mod requirements;
+mod service_secrets;
 
 /// A step of `create`.
 pub trait Task {

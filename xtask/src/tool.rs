@@ -4,6 +4,7 @@
 //! children on Ctrl-C; its exit status is always checked.
 
 mod ask;
+mod find;
 mod heard;
 mod log;
 mod stop;
@@ -11,7 +12,7 @@ mod stop;
 use std::{
     ffi::OsString,
     fs::{self, File},
-    io::{BufRead as _, BufReader, Read, Write},
+    io::Write,
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
@@ -22,7 +23,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use xshell::{Cmd, Shell};
 
-pub use crate::tool::{ask::ask, stop::terminate};
+pub use crate::tool::{ask::ask, find::find, stop::terminate};
 
 use crate::{
     errors::{Code, Problem},
@@ -30,7 +31,7 @@ use crate::{
     interrupt::Interrupt,
     report::{Event, Report, Waiting, record::OWN_LINE},
     tool::{
-        heard::{Heard, REPEATED},
+        heard::{Heard, REPEATED, each_line},
         log::Log,
         stop::stop,
     },
@@ -52,11 +53,24 @@ pub struct Tools {
     log_name: Option<String>,
     interrupt: Interrupt,
     report: Arc<dyn Report>,
+    /// Variables with secrets that commands do not get.
+    without: Arc<Vec<String>>,
 }
 
 impl Tools {
     pub fn new(log_dir: PathBuf, interrupt: Interrupt, report: Arc<dyn Report>) -> Tools {
-        Tools { log_dir, log_name: None, interrupt, report }
+        Tools { log_dir, log_name: None, interrupt, report, without: Arc::default() }
+    }
+
+    /// A copy whose commands do not get these variables of the environment.
+    #[must_use]
+    pub fn without(self, variables: Vec<String>) -> Tools {
+        Tools { without: Arc::new(variables), ..self }
+    }
+
+    /// A copy whose commands get the whole environment, for a program that decrypts.
+    pub fn with_environment(&self) -> Tools {
+        self.clone().without(Vec::new())
     }
 
     /// A copy with its own log, for parallel steps of one task.
@@ -84,7 +98,7 @@ impl Tools {
     /// Like `run`, for builds: calls `on_line` for each line of output.
     pub fn run_watched(&self, task: TaskId, cmd: Cmd<'_>, limit: Duration, on_line: impl Fn(&str) + Sync) -> Result<()> {
         let shown = cmd.to_string();
-        let (status, _) = self.execute(task, &shown, cmd.into(), None, limit, false, &on_line)?;
+        let (status, _) = self.execute(task, &shown, cmd, None, limit, false, &on_line)?;
         self.verdict(task, &shown, status)
     }
 
@@ -98,7 +112,7 @@ impl Tools {
                 *written = result;
             }
         };
-        let (status, _) = self.execute(task, &shown, cmd.into(), Some(Box::new(feed)), COMMAND_LIMIT, false, &|_| ())?;
+        let (status, _) = self.execute(task, &shown, cmd, Some(Box::new(feed)), COMMAND_LIMIT, false, &|_| ())?;
         // A command that fails early closes its input. Its own message is more useful than the broken pipe.
         self.verdict(task, &shown, status)?;
         written.into_inner().unwrap_or(Ok(())).with_context(|| format!("write to `{shown}`"))
@@ -106,8 +120,13 @@ impl Tools {
 
     /// Runs a command and returns its standard output without the final newline; standard error goes to the log.
     pub fn read(&self, task: TaskId, cmd: Cmd<'_>) -> Result<String> {
+        self.read_within(task, cmd, COMMAND_LIMIT)
+    }
+
+    /// Like `read`, with a limit.
+    pub fn read_within(&self, task: TaskId, cmd: Cmd<'_>, limit: Duration) -> Result<String> {
         let shown = cmd.to_string();
-        let (status, out) = self.execute(task, &shown, cmd.into(), None, COMMAND_LIMIT, true, &|_| ())?;
+        let (status, out) = self.execute(task, &shown, cmd, None, limit, true, &|_| ())?;
         self.verdict(task, &shown, status)?;
         Ok(out.trim_end_matches('\n').to_owned())
     }
@@ -115,7 +134,7 @@ impl Tools {
     /// Whether the command exits with 0. A missing program counts as no; a signal to this process is an error.
     pub fn is_ok(&self, task: TaskId, cmd: Cmd<'_>) -> Result<bool> {
         let shown = cmd.to_string();
-        match self.execute(task, &shown, cmd.into(), None, COMMAND_LIMIT, false, &|_| ()) {
+        match self.execute(task, &shown, cmd, None, COMMAND_LIMIT, false, &|_| ()) {
             Err(error) if self.interrupt.is_set() => Err(error),
             ended => Ok(ended.is_ok_and(|(status, _)| status.success())),
         }
@@ -131,7 +150,7 @@ impl Tools {
                 text.push('\n');
             }
         };
-        let (status, _) = self.execute(task, &shown, cmd.into(), None, COMMAND_LIMIT, false, &collect)?;
+        let (status, _) = self.execute(task, &shown, cmd, None, COMMAND_LIMIT, false, &collect)?;
         Ok((status.success(), text.into_inner().unwrap_or_default()))
     }
 
@@ -140,14 +159,14 @@ impl Tools {
         let shown = cmd.to_string();
         // A program that ends without reading closes its input; its answer matters more.
         let feed = |mut to: ChildStdin| drop(to.write_all(input));
-        let (status, out) = self.execute(task, &shown, cmd.into(), Some(Box::new(feed)), limit, true, &|_| ())?;
+        let (status, out) = self.execute(task, &shown, cmd, Some(Box::new(feed)), limit, true, &|_| ())?;
         Ok((status.success(), out))
     }
 
     /// Runs a command on the user's terminal, for checks whose output is the result.
     pub fn run_attached(&self, cmd: Cmd<'_>, limit: Duration) -> Result<()> {
         let shown = cmd.to_string();
-        let mut command: Command = cmd.into();
+        let mut command = self.command(cmd);
         // Its own process group, so that it can be stopped with its children.
         command.stdin(Stdio::null()).process_group(0);
         let mut child = command.spawn().map_err(|error| not_started(&shown, error))?;
@@ -158,7 +177,7 @@ impl Tools {
     /// Runs a command with our terminal and input, without a limit, and returns its exit code. The command handles Ctrl-C.
     pub fn run_in_place(&self, cmd: Cmd<'_>) -> Result<u8> {
         let shown = cmd.to_string();
-        let mut command: Command = cmd.into();
+        let mut command = self.command(cmd);
         let status = command.status().map_err(|error| not_started(&shown, error))?;
         let signalled = status.signal().map(|it| 128 + it);
         Ok(status.code().or(signalled).and_then(|it| u8::try_from(it).ok()).unwrap_or(1))
@@ -168,10 +187,18 @@ impl Tools {
     pub fn start_daemon(&self, task: TaskId, cmd: Cmd<'_>, log: &Path) -> Result<Child> {
         let shown = cmd.to_string();
         self.report.event(task, Event::Detail { text: format!("$ {shown}") });
-        let mut command: Command = cmd.into();
+        let mut command = self.command(cmd);
         let file = File::create(log).with_context(|| format!("create {}", log.display()))?;
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).process_group(0);
         command.spawn().map_err(|error| not_started(&shown, error))
+    }
+
+    fn command(&self, cmd: Cmd<'_>) -> Command {
+        let mut command: Command = cmd.into();
+        for variable in self.without.iter() {
+            command.env_remove(variable);
+        }
+        command
     }
 
     #[expect(clippy::too_many_arguments, reason = "one private function under six short public ones")]
@@ -179,13 +206,14 @@ impl Tools {
         &self,
         task: TaskId,
         shown: &str,
-        mut command: Command,
+        cmd: Cmd<'_>,
         feed: Option<Feed<'_>>,
         limit: Duration,
         capture: bool,
         on_line: &(dyn Fn(&str) + Sync),
     ) -> Result<(ExitStatus, String)> {
         self.interrupt.check()?;
+        let mut command = self.command(cmd);
         self.report.event(task, Event::Detail { text: format!("$ {shown}") });
         let log = Log::new(self.log(task));
         log.line(&format!("$ {shown}"));
@@ -297,17 +325,6 @@ pub fn replace_by(program: &Path, arguments: &[OsString]) -> anyhow::Error {
     not_started(&program.display().to_string(), error)
 }
 
-/// The path of a program on `PATH`.
-pub fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|it| is_executable(it))
-}
-
-fn is_executable(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::metadata(path).is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
-}
-
 fn not_started(shown: &str, error: std::io::Error) -> anyhow::Error {
     let program = shown.split_whitespace().next().unwrap_or(shown);
     if error.kind() == std::io::ErrorKind::NotFound {
@@ -321,18 +338,6 @@ fn ended(status: ExitStatus) -> String {
         (Some(code), _) => format!("ended with exit code {code}"),
         (None, Some(signal)) => format!("was ended by signal {signal}"),
         (None, None) => "ended in an unknown way".to_owned(),
-    }
-}
-
-fn each_line(stream: impl Read, mut on_line: impl FnMut(&str)) {
-    let mut reader = BufReader::new(stream);
-    let mut bytes = Vec::new();
-    loop {
-        bytes.clear();
-        match reader.read_until(b'\n', &mut bytes) {
-            Ok(0) | Err(_) => return,
-            Ok(_) => on_line(String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\r'])),
-        }
     }
 }
 
@@ -374,6 +379,15 @@ mod tests {
         let error = tools.run_watched(TaskId::Image, cmd!(sh, "sh -c 'sleep 60 & wait'"), Duration::from_millis(100), |_| ()).unwrap_err();
         assert!(began.elapsed() < Duration::from_secs(30));
         assert!(error.to_string().contains("did not end within"), "{error}");
+    }
+
+    #[test]
+    fn a_variable_with_a_secret_is_not_passed_on() {
+        let (_dir, tools, sh) = tools();
+        let home = |tools: &Tools| tools.read(TaskId::Image, cmd!(sh, "sh -c 'echo ${HOME-none}'")).unwrap();
+        let tools = tools.without(vec!["HOME".to_owned()]);
+        assert_eq!(home(&tools), "none");
+        assert_ne!(home(&tools.with_environment()), "none");
     }
 
     #[test]

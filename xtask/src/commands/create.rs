@@ -18,7 +18,7 @@ use crate::{
         run::{Outcome, Run},
         wire,
     },
-    runner,
+    runner, secrets,
     snapshot::WrittenBy,
     tasks::{self, desired, image},
 };
@@ -37,6 +37,7 @@ pub(crate) fn run(env: &Env, output: Output, restore: Option<&Path>) -> Result<(
     doctor::before_create(env)?;
     image::refuse_early(env)?;
     desired::refuse_manifests(env)?;
+    secrets::read(env)?;
     if let Some(file) = restore {
         db::refuse_used(env, file)?;
     }

@@ -12,7 +12,7 @@ use crate::{
     errors::{self, Exit},
     graph::{TaskId, TaskKind},
     report::Took,
-    runner,
+    runner, secrets,
     tasks::{
         self,
         dev::{
@@ -30,6 +30,7 @@ const SETTLE: Duration = Duration::from_millis(20);
 
 pub(crate) fn run(env: &Env) -> Result<()> {
     instance::find(env)?;
+    secrets::read(env)?;
     let watched = prepare(env).and_then(|session| with_logs(env, session));
     match watched {
         Err(error) if errors::exit_code(&error) != Exit::Interrupted => return Err(error),

@@ -32,7 +32,7 @@ const LOG_LIMIT: usize = 1_000_000;
 pub(crate) fn run(env: Env, resolved: &Resolved, complaint: Option<&anyhow::Error>, out: Option<PathBuf>) -> Result<()> {
     let env = Arc::new(env);
     let opened = reach(&env);
-    let mut secrets = env.config.secrets();
+    let mut secrets = env.secrets();
     if let Ok(cluster) = &opened {
         secrets.extend(state::secrets(&env, cluster));
     }

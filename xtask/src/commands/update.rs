@@ -9,11 +9,12 @@ use crate::{
     graph::TaskId,
     invocation,
     report::{RunEvent, Took},
-    runner, tasks,
+    runner, secrets, tasks,
 };
 
 pub(crate) fn run(env: &Env) -> Result<()> {
     instance::find(env)?;
+    secrets::read(env)?;
     let run = runner::run(env, &tasks::task, &[TaskId::Deploy])?;
     let revisions = tasks::deploy::revisions(env)?;
     let number = tasks::deploy::serving(&revisions).unwrap_or_default();

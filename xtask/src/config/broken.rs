@@ -49,6 +49,28 @@ const FILES: &[(&str, &[&str])] = &[
     ),
     ("[database]\npassword = 471147114711", &["2:12: database.password: must be a string"]),
     ("[frontend]\nsecret_key = \"canary\"", &["2:1: frontend.secret_key: must have at least 50 characters"]),
+    (
+        "[frontend.secrets]\nA = \"canary\"\nB = { generate = \"canary\" }\nC = { env = 1 }\nD = { fiel = \"x\" }\nE = {}",
+        &[
+            "5:7: unknown key `frontend.secrets.D.fiel`",
+            "2:5: frontend.secrets.A: must name a source, such as { env = \"NAME\" }; a value has no place in this file",
+            "3:18: frontend.secrets.B.generate: must be a number of characters",
+            "4:13: frontend.secrets.C.env: must be a string",
+            "6:1: frontend.secrets.E: names no source",
+        ],
+    ),
+    (
+        "[frontend.env]\nTOKEN = \"x\"\n[frontend.secrets]\nTOKEN = { env = \"T\" }\nDATABASE_URL = { env = \"D\" }\nb-c = { env = \"B\" }\n\
+         \"*\" = { age = \"x\" }\nN = { generate = 3 }\n[services.cache]\nkind = \"valkey\"\n[services.cache.secrets]\nA = { env = \"A\" }",
+        &[
+            "11:17: services.cache.secrets: means nothing here: valkey reads no variables of this table",
+            "7:1: frontend.secrets.*: stands for all keys of a SOPS file",
+            "5:1: frontend.secrets.DATABASE_URL: `DATABASE_URL` is set by the tool; give it another name, such as MY_DATABASE_URL",
+            "8:1: frontend.secrets.N: `generate` is a number of characters between 16 and 4096",
+            "4:1: frontend.secrets.TOKEN: `TOKEN` is in [….env], too",
+            "6:1: frontend.secrets.b-c: `b-c` is no name of a variable",
+        ],
+    ),
     ("[frontend]\nsecret_key = [\"canary\"]", &["2:14: frontend.secret_key: must be a string"]),
     ("[frontend]\nreplicas = \"two\"", &["2:12: frontend.replicas: invalid type: string \"two\", expected u16"]),
     (

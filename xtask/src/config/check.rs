@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::config::{
-    ClusterConfig, ClusterType, Config, FILE, Service, ServiceName, Volume,
+    ClusterConfig, ClusterType, Config, EVERY, FILE, Service, ServiceName, Volume,
     form::{
         control_character, database_name, host_name, image_name, image_place, image_reference, inside, label, mirror, postgresql_image,
         quantity, registry, role, tag, url_path,
@@ -147,6 +147,11 @@ fn service(service: &Service, table: &str, check: &mut impl FnMut(&str, Option<S
     check("memory", quantity(&service.memory));
     check("writable", service.writable.iter().find_map(|it| container_path(it)));
     check("env", service.env.keys().find_map(|it| variable(it)));
+    for (name, source) in &service.secrets {
+        let name_of_none = (name != EVERY).then(|| variable(name)).flatten();
+        let wrong = name_of_none.or_else(|| service.refuses_secret(name)).or_else(|| source.complaint(name));
+        check(&format!("secrets.{name}"), wrong);
+    }
     let place = |it: &Volume| match service.kind {
         Some(kind) => (!it.path.is_empty()).then(|| format!("`path` means nothing here: {kind} keeps its data in one place")),
         None if it.path.is_empty() => Some("lacks `path`, where it is in the container".to_owned()),

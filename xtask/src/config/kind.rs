@@ -49,7 +49,7 @@ impl Kind {
         let why = match key {
             "port" => format!("{self} has ports of its own"),
             "replicas" => format!("{self} runs in one pod, which has all its data"),
-            "env" => format!("{self} reads no variables"),
+            "env" | "secrets" => format!("{self} reads no variables of this table"),
             "migrate" | "schedule" | "command" | "health" => format!("the tool knows how {self} is started and probed"),
             "secret_key" => format!("{self} has no key"),
             "host" | "page" | "text" => format!("no Ingress leads to {self}; `forward` does"),

@@ -19,6 +19,12 @@ pub(crate) fn wrong_type(text: &str, error: &toml::de::Error, path: &str) -> Str
     if path.ends_with(".secret_key") || path == "database.password" {
         "must be a string".clone_into(&mut message);
     }
+    match path.split_once(".secrets.").map(|(_, it)| it.split_once('.')) {
+        None => {}
+        Some(None) => "must name a source, such as { env = \"NAME\" }; a value has no place in this file".clone_into(&mut message),
+        Some(Some((_, "generate"))) => "must be a number of characters".clone_into(&mut message),
+        Some(Some(_)) => "must be a string".clone_into(&mut message),
+    }
     if let Some((before, _)) = message.split_once("expected struct ") {
         message = format!("{before}expected a table");
     }

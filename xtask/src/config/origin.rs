@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, path::Path};
 
 use toml::de::{DeTable, DeValue};
 
-use crate::config::{Config, FILE, Service, check::Complaint, keys, slug};
+use crate::config::{Config, FILE, SecretSource, Service, check::Complaint, keys, slug};
 
 /// What set a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,8 +100,12 @@ impl Resolved {
         }
         for (name, service) in &self.config.services {
             let Some(kind) = service.kind else { continue };
-            let tables =
-                [("env", service.env.is_empty()), ("packages", service.packages.is_empty()), ("volumes", service.volumes.is_empty())];
+            let tables = [
+                ("env", service.env.is_empty()),
+                ("secrets", service.secrets.is_empty()),
+                ("packages", service.packages.is_empty()),
+                ("volumes", service.volumes.is_empty()),
+            ];
             let tables = tables.into_iter().filter(|(_, is_empty)| !is_empty).map(|(key, _)| key);
             let keys = keys::of_service().filter(|key| self.origins.contains_key(&format!("services.{name}.{key}")));
             let set = keys.chain(tables).filter(|key| !kind.takes(key));
@@ -139,7 +143,8 @@ pub(crate) fn unknown(text: &str) -> Vec<(String, usize)> {
     let is_service = |path: &str| path.strip_prefix("services.").is_some_and(|it| !it.contains('.'));
     let is_own = |path: &str| {
         let key = key_of_service(path).or_else(|| path.strip_prefix("frontend."));
-        is_table(path, "images.mirrors") || key.is_some_and(|key| is_table(key, "packages") || is_table(key, "env") || is_volume(key))
+        is_table(path, "images.mirrors")
+            || key.is_some_and(|key| is_table(key, "packages") || is_table(key, "env") || is_volume(key) || is_secret(key))
     };
     let is_empty_table = |path: &str| path == "services" || is_service(path) || (is_table_of(path) && !path.starts_with("services."));
     let mut out = leaves(text);
@@ -151,6 +156,16 @@ pub(crate) fn unknown(text: &str) -> Vec<(String, usize)> {
 fn is_volume(key: &str) -> bool {
     let parts: Vec<&str> = key.split('.').collect();
     matches!(parts.as_slice(), ["volumes"] | ["volumes", _] | ["volumes", _, "path" | "size"])
+}
+
+/// `secrets.STRIPE_KEY.env`, or an empty table above it; a value instead of a source is a wrong type.
+fn is_secret(key: &str) -> bool {
+    let parts: Vec<&str> = key.split('.').collect();
+    match parts.as_slice() {
+        ["secrets"] | ["secrets", _] => true,
+        ["secrets", _, key] => SecretSource::has(key),
+        _ => false,
+    }
 }
 
 fn is_table(path: &str, table: &str) -> bool {

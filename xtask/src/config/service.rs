@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::config::{Kind, Secret};
+use crate::config::{Kind, Secret, SecretSource};
 
 /// A service of the application: its source, patches and image, and how it runs.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -63,6 +63,8 @@ pub struct Service {
     pub writable: Vec<String>,
     /// Further environment variables. `$(NAME)` is replaced by a variable of docs/contract.md: `DB_HOST = "$(PGHOST)"`.
     pub env: BTreeMap<String, String>,
+    /// Environment variables whose values are secret, each with its source; `"*"` stands for all keys of a SOPS file.
+    pub secrets: BTreeMap<String, SecretSource>,
     /// Persistent folders by name, each a PVC.
     pub volumes: BTreeMap<String, Volume>,
     /// Text that `validate` looks for in the page. Not set: `validate` checks the status 200 only.
@@ -114,6 +116,7 @@ impl Default for Service {
             memory: "512Mi".to_owned(),
             writable: Vec::new(),
             env: BTreeMap::new(),
+            secrets: BTreeMap::new(),
             volumes: BTreeMap::new(),
         }
     }
@@ -132,6 +135,7 @@ impl Service {
             ("memory", self.memory != Service::default().memory),
             ("writable", !self.writable.is_empty()),
             ("env", !self.env.is_empty()),
+            ("secrets", !self.secrets.is_empty()),
             ("volumes", !self.volumes.is_empty()),
         ];
         set.into_iter().filter(|(_, it)| *it).map(|(key, _)| key).collect()

@@ -105,8 +105,23 @@ impl Folder {
     /// An error for a key of the service that nothing follows, since the user's own manifests say it.
     fn refuse_keys(&self, name: &str, service: Option<ServiceName>, config: &Service) -> Result<()> {
         let written: Vec<&str> = self.written.iter().filter_map(|it| it.object["kind"].as_str()).collect();
-        let Some(key) = without_effect(service, config, &written).into_iter().next() else { return Ok(()) };
+        let secret = secrets::variables_name(service);
+        let is_it = |it: &&Manifest| it.object["kind"] == "Secret" && it.object["metadata"]["name"] == secret.as_str();
+        if let Some(own) = self.own.iter().chain(&self.amending).find(is_it).filter(|_| !config.secrets.is_empty()) {
+            let what = format!("{own} has the name of the Secret that the tool writes for [{}.secrets]", table_of(service));
+            let hint = "give it another name, or remove the table from Pocdeploy.toml";
+            return Err(Problem::config(what).code(Code::Manifest).hint(hint).into());
+        }
+        let is_read = self.own.iter().chain(&self.amending).any(|it| objects::refers_to_secret(&it.object, &secret));
+        let keys = without_effect(service, config, &written);
+        let Some(key) = keys.into_iter().find(|key| *key != "secrets" || !is_read) else { return Ok(()) };
         let what = format!("{}.{key} has no effect: deploy/{name} has its own manifest for that", table_of(service));
+        if key == "secrets" {
+            let hint = format!(
+                "name the Secret `{secret}` in its pods, as `secretKeyRef` or in `envFrom`; or remove the table from Pocdeploy.toml"
+            );
+            return Err(Problem::config(what).code(Code::Manifest).hint(hint).into());
+        }
         let hint = format!("remove the key from Pocdeploy.toml; or amend the object instead, with the annotation `{MERGE}: \"true\"`");
         Err(Problem::config(what).code(Code::Manifest).hint(hint).into())
     }

@@ -187,6 +187,13 @@ pub fn follow_settings(owner: &mut Value, settings: &[&Value]) {
     }
 }
 
+/// Whether a pod of the object refers to the Secret.
+pub fn refers_to_secret(object: &Value, name: &str) -> bool {
+    let mut used = BTreeSet::new();
+    uses(&object["spec"], &mut used);
+    used.contains(&("Secret".to_owned(), name.to_owned()))
+}
+
 /// The names of the ConfigMaps and Secrets that a pod refers to: environment variables, volumes, projected volumes.
 fn uses(pod: &Value, out: &mut BTreeSet<(String, String)>) {
     match pod {

@@ -2,8 +2,9 @@
 //! documented in docs/contract.md. `folder.rs` says how the user's files change these objects.
 
 pub mod brought;
+mod variables;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
@@ -44,11 +45,6 @@ pub struct Plain<'a> {
 pub fn port(config: &Config, service: Option<ServiceName>) -> Option<u16> {
     let it = config.service(service);
     it.port.or_else(|| (service.is_none() && it.schedule.is_none()).then_some(PORT))
-}
-
-/// The variable with the address of another service: `API_URL`.
-fn url_variable(name: ServiceName) -> String {
-    format!("{}_URL", name.as_str().replace('-', "_").to_uppercase())
 }
 
 /// The database: the example's manifests, with the name `db`.
@@ -324,6 +320,10 @@ impl Plain<'_> {
                 "limits": { "cpu": "2", "memory": it.memory, "ephemeral-storage": "1Gi" },
             },
         });
+        let whole = self.whole_secrets();
+        if !whole.is_empty() {
+            container["envFrom"] = json!(whole);
+        }
         if let Some(command) = command {
             container["command"] = json!(command);
         }
@@ -345,48 +345,6 @@ impl Plain<'_> {
                 "volumes": volumes,
             },
         })
-    }
-
-    /// The variables of docs/contract.md, then the user's: Kubernetes expands `$(NAME)` only for earlier variables.
-    fn environment(&self) -> Vec<Value> {
-        let value = |name: &str, text: &str| json!({ "name": name, "value": text });
-        let of_secret =
-            |name: &str, secret: &str, key: &str| json!({ "name": name, "valueFrom": { "secretKeyRef": { "name": secret, "key": key } } });
-        let database = format!("{}-app", self.database);
-        let mut out = Vec::new();
-        if let Some(port) = self.port() {
-            out.push(value("PORT", &port.to_string()));
-        }
-        for (name, key) in
-            [("PGHOST", "host"), ("PGPORT", "port"), ("PGDATABASE", "dbname"), ("PGUSER", "username"), ("PGPASSWORD", "password")]
-        {
-            out.push(of_secret(name, &database, key));
-        }
-        out.push(of_secret("DATABASE_URI", &database, "uri"));
-        out.extend([
-            value("PGSSLMODE", "verify-full"),
-            value("PGSSLROOTCERT", AUTHORITY),
-            // The only setting that every driver for Node.js respects.
-            value("NODE_EXTRA_CA_CERTS", AUTHORITY),
-            value("DATABASE_URL", "$(DATABASE_URI)?sslmode=require"),
-            of_secret("SECRET_KEY", self.secret, "secret-key"),
-        ]);
-        for name in ["ALLOWED_HOSTS", "TRUSTED_ORIGINS", "PLAIN_HTTP_HOSTS", "APP_URL"] {
-            out.push(json!({ "name": name, "valueFrom": { "configMapKeyRef": { "name": self.name(), "key": name } } }));
-        }
-        out.push(value("HOME", "/tmp"));
-        for (other, _) in self.config.all_services() {
-            if let (Some(name), true, Some(_)) = (other, other != self.service, port(self.config, other)) {
-                out.push(value(&url_variable(name), &format!("http://{name}")));
-            }
-        }
-        out.extend(brought::variables(self.config).iter().map(|(name, text)| value(name, text)));
-        // The same program wants to be told the same; what the service says itself goes first.
-        let used = self.config.service(self.config.image_of(self.service));
-        let own: BTreeMap<&String, &String> = used.env.iter().chain(&self.config().env).collect();
-        out.retain(|it| it["name"].as_str().is_none_or(|name| !own.keys().any(|it| *it == name)));
-        out.extend(own.iter().map(|(name, text)| value(name, text)));
-        out
     }
 }
 

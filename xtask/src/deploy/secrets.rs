@@ -21,6 +21,11 @@ pub fn key_name(service: Option<ServiceName>) -> String {
     format!("{}-app", name_of(service))
 }
 
+/// The Secret with the values of a service's `[….secrets]`, by the names of their variables.
+pub fn variables_name(service: Option<ServiceName>) -> String {
+    format!("{}-secrets", name_of(service))
+}
+
 /// The URI of the database, as CloudNativePG writes one for a password that it generates: `postgresql://user:password@host:5432/name`.
 pub fn database_uri(database: &Database, password: &Secret, host: &str) -> String {
     let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
@@ -52,10 +57,13 @@ pub fn pull_secret(namespace: &str, instance: &str, credentials: Option<&Secret>
     object(namespace, PULL_SECRET, "kubernetes.io/dockerconfigjson", instance, &entries).map(Some)
 }
 
-/// Sixty-four characters of an alphabet of 64: 384 bits from the kernel.
-pub fn generate() -> Result<Secret> {
+/// The length of a secret key: 384 bits.
+pub const KEY_LENGTH: usize = 64;
+
+/// Characters of an alphabet of 64, six bits each from the kernel. None of them has a meaning in a URL.
+pub fn generate(length: usize) -> Result<Secret> {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut bytes = [0; 64];
+    let mut bytes = vec![0; length];
     File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)).context("read random bytes")?;
     Ok(Secret::new(bytes.iter().map(|it| char::from(ALPHABET[usize::from(it & 63)])).collect::<String>()))
 }
@@ -77,7 +85,7 @@ mod tests {
 
     #[test]
     fn two_generated_secrets_differ_and_satisfy_django() {
-        let (one, other) = (generate().unwrap(), generate().unwrap());
+        let (one, other) = (generate(KEY_LENGTH).unwrap(), generate(KEY_LENGTH).unwrap());
         assert_ne!(one, other);
         assert!(one.expose().len() >= 50);
     }

@@ -177,6 +177,10 @@ codes! {
     Unrecognised "E0217" "the tool cannot tell what application the folder contains, or how to start it"
         causes ["the application is in another folder" "the tool does not know this kind of application" "several programs could answer requests, and no file says which one does"]
         steps ["cargo xtask init --explain" "write a Dockerfile: the tool reads its EXPOSE, USER and CMD" "set `path`, `dockerfile` and `command` in Pocdeploy.toml, as the hint shows"]
+    SecretUnreadable "E0218" "the value of a secret in Pocdeploy.toml cannot be read"
+        causes ["a variable of the environment is not set" "a file does not exist, is in git, or can be read by every user"
+            "the key with which a file was encrypted is not yours, or sops and age do not find it" "a SOPS file has no such key"]
+        steps ["correct what the error names under [….secrets]" "for SOPS with age: export SOPS_AGE_KEY_FILE=FILE" "run `sops decrypt FILE` by hand"]
 
     NotReady "E0301" "a wait timed out"
         causes ["the machine is slow or overloaded" "see the last state in the error, after `last seen`"]

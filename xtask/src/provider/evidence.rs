@@ -66,7 +66,7 @@ impl Evidence {
     pub fn keep(self, env: &Env, name: &str) -> Result<PathBuf> {
         let all = env.work(FOLDER);
         let folder = all.join(name);
-        let mut it = self.masked(&Redactor::new(env.config.secrets()));
+        let mut it = self.masked(&Redactor::new(env.secrets()));
         if !it.missing.is_empty() {
             it.files.push(("missing.txt".to_owned(), it.missing.join("\n") + "\n"));
         }

@@ -50,6 +50,7 @@ use crate::{
         desired::{self, App},
         image,
         objects::{fingerprint, generated_keys, once, stale, stale_secret},
+        service_secrets::key_secret,
     },
 };
 
@@ -300,7 +301,7 @@ pub fn serving(revisions: &[Revision]) -> Option<u32> {
 fn provide_secrets(env: &Env, cluster: &Cluster) -> Result<()> {
     App::given_secrets(env)?.iter().try_for_each(|it| cluster.apply(it))?;
     for seen in stale_keys(env, cluster)? {
-        cluster.apply(&desired::key_secret(env, &seen.id.name, &secrets::generate()?)?)?;
+        cluster.apply(&key_secret(env, &seen.id.name, &secrets::generate(secrets::KEY_LENGTH)?)?)?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     cluster::{ObjectId, kinds::is_built_in},
-    config::{Secret, ServiceName, name_of},
+    config::{ServiceName, name_of},
     deploy::{
         folder,
         image::PublishedImage,
@@ -23,7 +23,10 @@ use crate::{
     graph::TaskId,
     images::{self, Chosen, Role},
     provider::provider,
-    tasks::{brought, migration_key},
+    tasks::{
+        brought, migration_key,
+        service_secrets::{self, ValuesFrom, key_secret, key_secrets},
+    },
 };
 
 pub use crate::deploy::secrets::APP_SECRET;
@@ -156,7 +159,12 @@ const BASE: [&str; 9] = [
 ];
 
 impl App {
+    /// With the values of `[….secrets]` from their sources.
     pub(super) fn read(env: &Env) -> Result<App> {
+        App::read_from(env, ValuesFrom::Sources)
+    }
+
+    pub(super) fn read_from(env: &Env, from: ValuesFrom) -> Result<App> {
         let address = provider(env).address(env)?;
         let mut out = App { first: Vec::new(), base: Vec::new(), migrations: Vec::new(), jobs: Vec::new(), app: Vec::new(), address };
         let mut images: BTreeMap<Option<ServiceName>, PublishedImage> = BTreeMap::new();
@@ -172,6 +180,7 @@ impl App {
             let objects = complete(env, service, manifests, &roles, Some(image), out.address.as_ref())?;
             out.take(env, built, &roles, image, objects)?;
         }
+        out.base.extend(service_secrets::objects(env, from)?);
         let given = [App::given_secrets(env)?, Database::read_given_secret(env)?.into_iter().collect()].concat();
         let settings: Vec<&Value> = out.base.iter().chain(&given).collect();
         for object in &mut out.app {
@@ -239,18 +248,6 @@ impl App {
     }
 }
 
-/// The Secrets with the services' secret keys, by name, each with the user's key if it is set. A service that runs another's image shares
-/// its Secret, unless its own key is set.
-fn key_secrets(env: &Env) -> Vec<(String, Option<&Secret>)> {
-    let has_one = env.config.all_services().filter(|(_, it)| it.kind.is_none() && (it.uses.is_none() || it.secret_key.is_some()));
-    has_one.map(|(name, it)| (secrets::key_name(name), it.secret_key.as_ref())).collect()
-}
-
-/// Such a Secret as an object.
-pub(super) fn key_secret(env: &Env, name: &str, key: &Secret) -> Result<Value> {
-    secrets::object(&env.config.namespace, name, "Opaque", &env.instance, &[("secret-key", key.expose())])
-}
-
 /// Database and application as files for `kubectl apply` with other images, for use without this tool.
 pub fn plain(env: &Env, app: &str, postgresql: &str) -> Result<(Vec<Value>, Vec<Value>)> {
     let address = provider(env).address(env)?;
@@ -263,7 +260,7 @@ pub fn plain(env: &Env, app: &str, postgresql: &str) -> Result<(Vec<Value>, Vec<
         }
         database.push(object);
     }
-    let key = secrets::generate()?;
+    let key = secrets::generate(secrets::KEY_LENGTH)?;
     let mut rest = vec![key_secret(env, APP_SECRET, &key)?];
     let Folder { manifests, roles, .. } = folders.services.swap_remove(0);
     for object in complete(env, None, manifests, &roles, Some(&PublishedImage::new(app)), address.as_ref())? {

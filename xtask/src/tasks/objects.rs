@@ -21,6 +21,7 @@ use crate::{
     tasks::{
         deploy,
         desired::{self, App, Database},
+        service_secrets::ValuesFrom,
     },
 };
 
@@ -108,7 +109,7 @@ pub(super) fn first_unwell<'a>(env: &Env, cluster: &Cluster, desired: impl Itera
 
 /// The state of every object of the instance: the operator's, the database's, the application's, and their Secrets.
 pub fn look_at_all(env: &Env, cluster: &Cluster) -> Result<Vec<Seen>> {
-    let (operator, database, app) = (desired::operator(env)?, Database::read(env)?, App::read(env)?);
+    let (operator, database, app) = (desired::operator(env)?, Database::read(env)?, App::read_from(env, ValuesFrom::Cluster)?);
     let given: Vec<Value> = database.given_secrets(env)?.into_iter().chain(App::given_secrets(env)?).collect();
     let mut out = look(env, cluster, operator.iter().chain(database.all()).chain(app.all()).chain(&given))?;
     out.extend(generated_keys(env, cluster)?);

@@ -1,6 +1,7 @@
-//! The last line of a command, so that a silent command can be reported as a wait.
+//! The lines of a command, and its last one, so that a silent command can be reported as a wait.
 
 use std::{
+    io::{BufRead as _, BufReader, Read},
     sync::Mutex,
     time::{Duration, Instant},
 };
@@ -34,6 +35,19 @@ impl Heard {
     pub(super) fn silent(&self) -> Option<String> {
         let heard = self.0.lock().ok().filter(|it| it.0.elapsed() >= SILENT)?;
         Some(heard.1.clone().unwrap_or_else(|| "no output yet".to_owned()))
+    }
+}
+
+/// Calls `on_line` for each line of a stream.
+pub(super) fn each_line(stream: impl Read, mut on_line: impl FnMut(&str)) {
+    let mut reader = BufReader::new(stream);
+    let mut bytes = Vec::new();
+    loop {
+        bytes.clear();
+        match reader.read_until(b'\n', &mut bytes) {
+            Ok(0) | Err(_) => return,
+            Ok(_) => on_line(String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\r'])),
+        }
     }
 }
 

@@ -30,7 +30,7 @@ pub fn url(kind: Kind, name: ServiceName) -> String {
 pub(super) fn variables(config: &Config) -> BTreeMap<String, String> {
     let mut out = BTreeMap::new();
     for kind in Kind::ALL {
-        out.extend(config.of_kind(kind).map(|name| (super::url_variable(name), url(kind, name))));
+        out.extend(config.of_kind(kind).map(|name| (super::variables::url_variable(name), url(kind, name))));
         let Some(name) = config.usual(kind) else { continue };
         let usual = match kind {
             Kind::Valkey => vec![

@@ -201,7 +201,7 @@ fn with_way_in(env: &Env, mut error: anyhow::Error, kept: &Kept) -> anyhow::Erro
     if let Some(problem) = error.downcast_mut::<Problem>() {
         if let Some(cause) = &kept.cause {
             let what = problem.what.lines().next().unwrap_or_default();
-            problem.what = format!("{what}\nprobable cause: {}", Redactor::new(env.config.secrets()).text(cause));
+            problem.what = format!("{what}\nprobable cause: {}", Redactor::new(env.secrets()).text(cause));
         }
         problem.hint = Some(problem.hint.take().filter(|it| !it.is_empty()).map(|it| format!("{it}\n{way}")).unwrap_or(way));
     }

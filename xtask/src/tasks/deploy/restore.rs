@@ -18,6 +18,7 @@ use crate::{
         desired,
         desired::App,
         image,
+        service_secrets::ValuesFrom,
     },
 };
 
@@ -33,7 +34,7 @@ pub fn restore(env: &Env, (file, writer): (&Path, WrittenBy), keep: bool) -> Res
         env.note(ID, format!("a snapshot of the database is in {}", kept.display()));
     }
     snapshot::restore(env, ID, &cluster, &database, (file, writer))?;
-    let app = App::read(env)?;
+    let app = App::read_from(env, ValuesFrom::Cluster)?;
     let jobs = jobs(env, &cluster, &app)?;
     let removed = jobs.iter().try_for_each(|it| migration::remove_all(env, &cluster, ID, it));
     let migrated = removed.and_then(|()| migration::migrate_all(env, &cluster, ID, &jobs, || Ok(())));

@@ -65,6 +65,7 @@ pub(crate) fn own_paths(env: &Scope<'_>) -> Vec<PathBuf> {
     let root = env.path(&env.service.path);
     let pins = env.path(&env.service.requirements);
     let mut own = vec![env.path(layout::WORK), env.path(snapshot::FOLDER), env.path(FILE), env.path(&env.service.patch_dir)];
+    own.extend(env.config.files_with_secrets().map(|it| env.path(it)));
     if requirements::is_generated(&pins) {
         own.push(pins);
     }
