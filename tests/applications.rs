@@ -10,6 +10,24 @@ mod deployed;
 mod images;
 #[path = "applications/real.rs"]
 mod real;
+#[path = "applications/secrets.rs"]
+mod secrets;
+
+// The doors in memory, for secrets.
+#[expect(dead_code, reason = "made for the tests of the doors")]
+#[path = "support/engine.rs"]
+mod engine;
+#[path = "support/http.rs"]
+mod http;
+#[expect(dead_code, reason = "made for the tests of the doors")]
+#[path = "support/kubernetes/mod.rs"]
+mod kubernetes;
+#[expect(dead_code, reason = "made for the tests of the doors")]
+#[path = "support/mod.rs"]
+mod support;
+#[expect(dead_code, reason = "made for the tests of the doors")]
+#[path = "doors/world.rs"]
+mod world;
 
 use std::{
     fs,
