@@ -53,6 +53,20 @@ fn rollback_brings_back_a_secret_of_the_user_and_its_values_are_in_no_config_map
 }
 
 #[test]
+fn an_image_that_runs_and_is_of_no_revision_becomes_one() {
+    let world = World::new();
+    world.create();
+    // As after `dev`, which rolls out images without a revision.
+    world.cluster.edit("ConfigMap", "polls", "pocdeploy-history", |it| {
+        let text = it["data"]["revision-1"].as_str().unwrap();
+        let (head, rest) = text.split_once("\"image\":\"polls:").unwrap();
+        it["data"]["revision-1"] = format!("{head}\"image\":\"polls:old-{rest}").into();
+    });
+    world.run(&["create", "--yes"]).ends_with(0).says("revision 1 is one of polls:old-").says("revision 2 serves");
+    world.run(&["create", "--yes"]).ends_with(0).says("0 ran");
+}
+
+#[test]
 fn a_failed_change_puts_back_the_secret_that_it_changed() {
     let world = World::new();
     world.project.write("deploy/frontend/zz-secrets.yaml", &secrets(ONE, "canary-1"));

@@ -1,6 +1,7 @@
 //! The examples, as a user deploys them: each is copied out of the checkout, and an installed program does the rest.
 //!
-//! Each gets a cluster of its own, which starts while its image is built.
+//! All go to one cluster, which is another project's, each into a namespace of its own. The cluster is said by variables, so that an
+//! example's own files are all that it needs.
 
 use std::{
     fs,
@@ -9,14 +10,18 @@ use std::{
 };
 
 use crate::{
-    bench::{Ran, command, copy, tool},
+    bench::{Bench, Ran, command, copy, tool},
     dev::Dev,
-    load as web,
+    load as web, queue,
+    registry::Registry,
 };
 
+/// The registry's name for the nodes.
+const INNER: &str = "registry.internal:5000";
+
 /// An example's folder, the file that a change is made in: it has the heading that the page shows, and what `dev` says of such a change. For
-/// the compose file, `create` writes that file, which `dev` does not read again.
-const EXAMPLES: [(&str, &str, &str); 7] = [
+/// the compose file and Django, whose changes under `dev` another test makes, nothing.
+const EXAMPLES: [(&str, &str, &str); 8] = [
     ("flask", "templates/index.html", "gunicorn loads changed code in place"),
     ("fastapi", "main.py", "changed code is copied, and its command started again"),
     ("express", "server.js", "changed code is copied, and its command started again"),
@@ -24,45 +29,63 @@ const EXAMPLES: [(&str, &str, &str); 7] = [
     ("go", "main.go", "changed code is compiled here, swapped and started again"),
     ("own-dockerfile", "app.py", "changed code is copied, and its command started again"),
     (COMPOSE, "Pocdeploy.toml", ""),
+    (DJANGO, "words/templates/index.html", ""),
 ];
 
 /// Its guest book is empty at first, and a second process sends a mail for each entry.
 const COMPOSE: &str = "compose";
 
-/// Longer than the second process waits between two looks.
+/// A worker counts the words of an uploaded text.
+const DJANGO: &str = "django";
+
+/// Longer than a second process waits between two looks.
 const REPORTED: Duration = Duration::from_secs(60);
 
 /// The row that every example makes, and the heading that an update changes.
 const ROW: &str = "Hello from PostgreSQL";
 const HEADING: &str = "Guest book";
 
-/// A copy of an example. Dropping it deletes its cluster, also after a failure.
-struct Example {
+/// A copy of an example. Dropping it deletes what it deployed, also after a failure.
+struct Example<'a> {
     folder: tempfile::TempDir,
+    name: &'a str,
     program: PathBuf,
+    cluster: &'a [(&'static str, String)],
 }
 
-impl Example {
+impl Example<'_> {
+    /// The namespace has the folder's name.
     fn root(&self) -> PathBuf {
-        self.folder.path().join("guestbook")
+        self.folder.path().join(format!("example-{}", self.name))
+    }
+
+    fn command(&self, arguments: &[&str]) -> std::process::Command {
+        let mut out = command(&self.program, &self.root(), arguments);
+        out.envs(self.cluster.iter().map(|(name, value)| (*name, value)));
+        out
     }
 
     fn run(&self, arguments: &[&str]) -> Ran {
-        let ran = Ran::from(command(&self.program, &self.root(), arguments).output().unwrap());
+        let ran = Ran::from(self.command(arguments).output().unwrap());
         for line in ran.stderr.lines().filter(|it| !it.is_empty()) {
             eprintln!("   | {line}");
         }
         ran
     }
-}
 
-impl Drop for Example {
-    fn drop(&mut self) {
-        command(&self.program, &self.root(), &["delete", "--yes"]).output().ok();
+    /// What every page of it shows, and what an update changes.
+    fn texts(&self) -> (&'static str, &'static str) {
+        if self.name == DJANGO { ("<td>7</td><td>worker-", "Word counter") } else { (ROW, HEADING) }
     }
 }
 
-pub(crate) fn come_up_from_their_files_alone() {
+impl Drop for Example<'_> {
+    fn drop(&mut self) {
+        self.command(&["delete", "--yes"]).output().ok();
+    }
+}
+
+pub(crate) fn come_up_from_their_files_alone(owner: &Bench) {
     let home = tempfile::tempdir().unwrap();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let root = home.path().to_str().unwrap();
@@ -72,24 +95,50 @@ pub(crate) fn come_up_from_their_files_alone() {
         install.env(name, home.path());
     }
     Ran::from(install.output().unwrap()).ends_with(0);
-    for (name, file, manner) in EXAMPLES {
+    let registry = owner.step("a cluster with an operator, and a registry that its node knows", || {
+        owner.run(&["create", "--yes"]).ends_with(0);
+        let registry = Registry::empty(owner);
+        registry.introduce(&owner.node(), INNER);
+        registry
+    });
+    let cluster = [
+        ("POCDEPLOY_CLUSTER_TYPE", "existing".to_owned()),
+        ("POCDEPLOY_CLUSTER_KUBECONFIG", owner.path("target/pocdeploy/kubeconfig").display().to_string()),
+        ("POCDEPLOY_CLUSTER_CONTEXT", format!("kind-{}", owner.instance)),
+        ("POCDEPLOY_CLUSTER_REGISTRY", format!("{}/team", registry.place())),
+        ("POCDEPLOY_CLUSTER_PULL_REGISTRY", format!("{INNER}/team")),
+        ("POCDEPLOY_CLUSTER_EXPOSE", "node-port".to_owned()),
+    ];
+    let before = owner.world();
+    // Some alone while they are written: EXAMPLES=go,compose.
+    let only = std::env::var("EXAMPLES").ok();
+    let is_chosen = |name: &str| only.as_deref().is_none_or(|it| it.split(',').any(|it| it == name));
+    assert!(EXAMPLES.iter().any(|it| is_chosen(it.0)), "no example is called {only:?}");
+    for (name, file, manner) in EXAMPLES.into_iter().filter(|it| is_chosen(it.0)) {
         eprintln!("-- {name}: create, dev, update, validate, delete");
         let began = Instant::now();
-        let example = Example { folder: tempfile::tempdir().unwrap(), program: home.path().join("bin/pocdeploy") };
+        let program = home.path().join("bin/pocdeploy");
+        let example = Example { folder: tempfile::tempdir().unwrap(), name, program, cluster: &cluster };
         copy(&source.join("examples").join(name), &example.root());
         let lines = fs::read_to_string(example.root().join("Pocdeploy.toml")).unwrap_or_default().lines().count();
         assert!(lines <= 10, "{name} has {lines} lines of configuration");
         let created = example.run(&["create", "--yes"]);
         let url = created.ends_with(0).stdout.trim_end().to_owned();
-        if name == COMPOSE {
-            sign(&example, &url);
+        match name {
+            COMPOSE => sign(&example, &url),
+            DJANGO => queue::upload(&url, "one two three four five six seven"),
+            _ => {}
         }
-        let page = ureq::get(&url).call().unwrap().body_mut().read_to_string().unwrap();
-        assert!(page.contains(ROW) && page.contains(HEADING), "{page}");
+        let (row, heading) = example.texts();
+        web::wait_for(&url, row, Instant::now(), REPORTED);
+        web::wait_for(&url, heading, Instant::now(), REPORTED);
         let revision = if manner.is_empty() { 2 } else { develop(&example, file, manner, &url) };
         one(&example, file, &url, revision);
+        crate::similar(&before, &owner.world());
         eprintln!("   ok ({:.1} s)", began.elapsed().as_secs_f64());
     }
+    owner.run(&["validate"]).ends_with(0);
+    owner.run(&["delete", "--yes"]).ends_with(0);
 }
 
 /// Makes the row, and waits until the second process has sent its mail.
@@ -109,7 +158,7 @@ fn sign(example: &Example, url: &str) {
 fn develop(example: &Example, file: &str, manner: &str, url: &str) -> usize {
     let path = example.root().join(file);
     let text = fs::read_to_string(&path).unwrap();
-    let dev = Dev::start(command(&example.program, &example.root(), &["dev"]), example.folder.path().join("dev.log"));
+    let dev = Dev::start(example.command(&["dev"]), example.folder.path().join("dev.log"));
     assert!(dev.said().contains(&format!("frontend: {manner}")), "{}", dev.said());
     let began = Instant::now();
     fs::write(&path, text.replace(HEADING, "Guests")).unwrap();
@@ -126,21 +175,14 @@ fn develop(example: &Example, file: &str, manner: &str, url: &str) -> usize {
 fn one(example: &Example, file: &str, url: &str, revision: usize) {
     let path = example.root().join(file);
     let text = fs::read_to_string(&path).unwrap();
-    assert!(text.contains(HEADING), "{text}");
-    fs::write(&path, text.replace(HEADING, "Visitors")).unwrap();
+    let (row, heading) = example.texts();
+    assert!(text.contains(heading), "{text}");
+    fs::write(&path, text.replace(heading, "Visitors")).unwrap();
     example.run(&["update"]).ends_with(0).says(&format!("revision {revision} serves"));
     // The Service may still lead to a pod that is about to end.
-    let began = Instant::now();
-    loop {
-        let page = ureq::get(url).call().unwrap().body_mut().read_to_string().unwrap();
-        if page.contains("Visitors") {
-            assert!(page.contains(ROW), "{page}");
-            break;
-        }
-        assert!(began.elapsed() < Duration::from_secs(30), "{page}");
-        std::thread::sleep(Duration::from_millis(250));
-    }
+    web::wait_for(url, "Visitors", Instant::now(), Duration::from_secs(30));
+    web::wait_for(url, row, Instant::now(), Duration::from_secs(30));
     example.run(&["validate"]).ends_with(0);
     example.run(&["create", "--yes"]).ends_with(0).says("0 ran");
-    example.run(&["delete", "--yes"]).ends_with(0).says("audit: no container, network, volume or file of this instance is left");
+    example.run(&["delete", "--yes"]).ends_with(0).says("audit: nothing in the cluster carries this instance's label");
 }

@@ -206,5 +206,5 @@ fn a_run_that_is_stopped_goes_on_and_two_checkouts_live_side_by_side() {
 #[test]
 #[ignore = "long: `cargo xtask test --full` runs it"]
 fn examples_come_up_from_their_files_alone() {
-    examples::come_up_from_their_files_alone();
+    examples::come_up_from_their_files_alone(&Bench::new("host"));
 }

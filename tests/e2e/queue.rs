@@ -130,7 +130,7 @@ fn body(url: &str) -> String {
 }
 
 /// Fills the page's form, as a browser would.
-fn upload(url: &str, text: &str) {
+pub(crate) fn upload(url: &str, text: &str) {
     let mut page = ureq::get(url).call().unwrap();
     let cookie = page.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
     let html = page.body_mut().read_to_string().unwrap();

@@ -33,6 +33,13 @@ pub(crate) struct Registry {
 impl Registry {
     /// Starts it, and pushes four images.
     pub(crate) fn start(bench: &Bench) -> Registry {
+        let mut registry = Registry::empty(bench);
+        registry.fill(bench);
+        registry
+    }
+
+    /// Starts it without an image.
+    pub(crate) fn empty(bench: &Bench) -> Registry {
         let folder = tempfile::tempdir().unwrap();
         let address = own_address();
         let port = TcpListener::bind((address.as_str(), 0)).unwrap().local_addr().unwrap().port();
@@ -43,9 +50,7 @@ impl Registry {
         fs::create_dir_all(&trusted).unwrap();
         fs::copy(folder.path().join("ca.crt"), trusted.join("ca.crt")).unwrap();
         let child = serve(folder.path(), &place);
-        let mut registry = Registry { child, folder, place, node_digest: String::new(), engine: bench.engine(), names: Vec::new() };
-        registry.fill(bench);
-        registry
+        Registry { child, folder, place, node_digest: String::new(), engine: bench.engine(), names: Vec::new() }
     }
 
     /// Mirrors as in companies: one on a host, one with a path.

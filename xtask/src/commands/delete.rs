@@ -86,7 +86,7 @@ pub(crate) fn preview(env: &Env, purge: bool, output: Output) -> Result<()> {
 fn products(env: &Env) -> Result<Vec<String>> {
     let mut out = provider(env).leftovers(env)?;
     if let Ok(engine) = env.engine() {
-        let built = image::in_engine(env, &engine)?;
+        let built = image::in_engine(env, engine)?;
         if !built.is_empty() && others(env)?.is_empty() {
             out.extend(built.into_iter().map(|it| format!("image {it}")));
         }
@@ -129,7 +129,7 @@ fn keep(failures: &mut Vec<anyhow::Error>, result: Result<()>) {
 /// Removes the images of the services, also those that earlier runs built.
 fn remove_images(env: &Env) -> Result<()> {
     let Ok(engine) = env.engine() else { return Ok(()) };
-    let built = image::in_engine(env, &engine)?;
+    let built = image::in_engine(env, engine)?;
     if built.is_empty() {
         return Ok(());
     }

@@ -11,6 +11,8 @@ use crate::recognise::{
 };
 
 const PORT: u16 = 8080;
+/// The database's address without `sslmode`: with `require` in it, the crate postgres and its NoTls give an error.
+const WITHOUT_TLS: &str = "postgresql://$(PGUSER):$(PGPASSWORD)@$(PGHOST):$(PGPORT)/$(PGDATABASE)";
 
 pub(super) fn recognise(tree: &Tree) -> Option<Recognised> {
     let manifest = tree.toml("Cargo.toml")?;
@@ -67,9 +69,15 @@ pub(super) fn recognise(tree: &Tree) -> Option<Recognised> {
 fn code(tree: &Tree, manifest: &toml::Table, out: &mut Recognised) {
     let mut read: BTreeMap<String, (String, usize)> = BTreeMap::new();
     let mut port = None;
+    let mut without_tls = None;
     for file in tree.code(".rs").take(1000) {
         let Some(text) = tree.text(file) else { continue };
         let all = tokens(&text, Language::Rust);
+        // The word in `use` says nothing: in a call it is an argument.
+        let calls = [&[",", "NoTls", ")"][..], &["(", "NoTls", ")"], &[":", "NoTls", ")"], &[",", "NoTls", ",", ")"]];
+        if without_tls.is_none() {
+            without_tls = calls.iter().find_map(|it| find(&all, it).next()).map(|it| (file.to_owned(), it.1));
+        }
         for pattern in [&["env", ":", ":", "var", "(", "_"][..], &["env", ":", ":", "var_os", "(", "_"], &["env", "!", "(", "_"]] {
             if pattern[1] == "!" {
                 continue;
@@ -118,6 +126,11 @@ fn code(tree: &Tree, manifest: &toml::Table, out: &mut Recognised) {
     if out.database == Database::None && (wants("sqlx") || wants("tokio-postgres") || wants("diesel") || wants("sea-orm")) {
         out.database = Database::Url("DATABASE_URL".to_owned());
         out.assume("the database's address is DATABASE_URL: the code names no other");
+    }
+    if let (Some((file, line)), Database::Url(name)) = (without_tls, out.database.clone()) {
+        out.signal(&file, line, "connects with NoTls", "the address does not ask for TLS, which that refuses");
+        out.env.insert(name, WITHOUT_TLS.to_owned());
+        out.assume(format!("the connection to the database is not encrypted: {file}:{line} connects with NoTls"));
     }
     if tree.has("diesel.toml") || tree.files().iter().any(|it| it.starts_with("migrations/") && it.ends_with(".sql")) {
         out.assume("the program runs its migrations itself when it starts; say `migrate` where a command does");

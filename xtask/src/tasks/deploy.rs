@@ -118,6 +118,9 @@ impl Task for Deploy {
         if let Some(why) = stale {
             return Ok(Probe::Stale(why));
         }
+        if let Some(why) = history::differs(&cluster, &env.config.namespace, &image::all(env)?)? {
+            return Ok(Probe::Stale(why));
+        }
         let left = left_manifests(env, &cluster, desired.all())?;
         if let Some((id, _)) = left.iter().find(|(_, may_hold_data)| !may_hold_data) {
             return Ok(Probe::Stale(format!("{id} is no longer in deploy/")));

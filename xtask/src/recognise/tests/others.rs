@@ -187,6 +187,22 @@ fn rusts_program_is_found_in_the_workspace() {
 }
 
 #[test]
+fn a_rust_program_that_knows_no_tls_gets_an_address_without_it() {
+    let main = |call: &str| format!("use postgres::NoTls;\nfn main() {{ let url = std::env::var(\"DATABASE_URL\"); {call}; }}\n");
+    let look = |call: &str| app(&[("Cargo.toml", "[package]\nname = \"shop\"\n"), ("src/main.rs", &main(call))]);
+    let found = look("Client::connect(&url, NoTls)");
+    assert_eq!(
+        found.env.get("DATABASE_URL").map(String::as_str),
+        Some("postgresql://$(PGUSER):$(PGPASSWORD)@$(PGHOST):$(PGPORT)/$(PGDATABASE)")
+    );
+    assert!(found.assumed.iter().any(|it| it.contains("src/main.rs:2 connects with NoTls")), "{:?}", found.assumed);
+    for call in ["connect(\n&url,\nNoTls,\n)", "connect(&url, tokio_postgres::NoTls)", "Manager::new(config(&url), NoTls)"] {
+        assert!(!look(call).env.is_empty(), "{call}");
+    }
+    assert!(look("Client::connect(&url, MakeRustlsConnect::new(tls))").env.is_empty());
+}
+
+#[test]
 fn pages_alone_are_served_as_they_are() {
     assert_eq!(app(&[("index.html", "")]).target.as_deref(), Some("."));
     assert_eq!(app(&[("public/index.html", "")]).target.as_deref(), Some("public"));

@@ -67,9 +67,14 @@ pub(super) fn read(cluster: &Cluster, namespace: &str) -> Result<Vec<Revision>> 
 }
 
 fn read_with_values(cluster: &Cluster, namespace: &str) -> Result<(Vec<Revision>, Values)> {
-    let Some(object) = cluster.get(&ObjectId::new("v1", "ConfigMap", namespace, NAME))? else {
-        return Ok((Vec::new(), Values::default()));
-    };
+    let mut out = read_without_values(cluster, namespace)?;
+    let values = if out.is_empty() { Values::default() } else { Values::read(cluster, namespace, &mut out)? };
+    Ok((out, values))
+}
+
+/// The revisions with Secrets that have no contents.
+fn read_without_values(cluster: &Cluster, namespace: &str) -> Result<Vec<Revision>> {
+    let Some(object) = cluster.get(&ObjectId::new("v1", "ConfigMap", namespace, NAME))? else { return Ok(Vec::new()) };
     let entries = object["data"].as_object().cloned().unwrap_or_default();
     let mut out = Vec::new();
     for (name, text) in entries {
@@ -77,8 +82,14 @@ fn read_with_values(cluster: &Cluster, namespace: &str) -> Result<(Vec<Revision>
         out.push(serde_json::from_str(text).with_context(|| format!("read {name} of ConfigMap {NAME} in {namespace}"))?);
     }
     out.sort_by_key(|it: &Revision| it.number);
-    let values = Values::read(cluster, namespace, &mut out)?;
-    Ok((out, values))
+    Ok(out)
+}
+
+/// Why the newest successful revision is not one of these images: `dev` rolls out images that belong to none.
+pub(super) fn differs(cluster: &Cluster, namespace: &str, images: &[String]) -> Result<Option<String>> {
+    let revisions = read_without_values(cluster, namespace)?;
+    let other = serving(&revisions).filter(|it| it.images() != images);
+    Ok(other.map(|it| format!("revision {} is one of {}", it.number, it.images().join(", "))))
 }
 
 /// The newest successful revision, which serves.
