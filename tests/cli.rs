@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod asked;
 mod init;
 mod installed;
 mod patches;

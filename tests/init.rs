@@ -9,7 +9,7 @@ const FLASK: &str = "\"\"\"Notes.\"\"\"\nfrom flask import Flask\nfrom flask_sql
     app.config[\"SQLALCHEMY_DATABASE_URI\"] = \"sqlite:///notes.db\"\ndb = SQLAlchemy(app)\n\n\n@app.route(\"/healthz\")\ndef health():\n    return \"ok\"\n";
 
 /// A folder with these files and nothing else.
-fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+pub(crate) fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (name, text) in files {
         let path = dir.path().join(name);
@@ -19,12 +19,12 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     dir
 }
 
-fn init(dir: &tempfile::TempDir, flags: &[&str]) -> Ran {
+pub(crate) fn init(dir: &tempfile::TempDir, flags: &[&str]) -> Ran {
     Ran::from(command(tool(), dir.path(), &[&["init"], flags].concat()).output().unwrap())
 }
 
 /// A written file. A configuration is one that `create` takes, and is compared without the name of the test's folder.
-fn read(dir: &tempfile::TempDir, path: &str) -> String {
+pub(crate) fn read(dir: &tempfile::TempDir, path: &str) -> String {
     let text = fs::read_to_string(dir.path().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
     if path != "Pocdeploy.toml" {
         return text;
@@ -33,7 +33,7 @@ fn read(dir: &tempfile::TempDir, path: &str) -> String {
     text.replace(&config.namespace, "NAME")
 }
 
-fn flask() -> tempfile::TempDir {
+pub(crate) fn flask() -> tempfile::TempDir {
     folder(&[("app.py", FLASK), ("requirements.txt", "flask==3.1.1\nflask-sqlalchemy==3.1.1")])
 }
 
@@ -105,11 +105,12 @@ fn the_patches_fit_and_change_what_they_say() {
 
 #[test]
 fn nothing_is_overwritten_and_nothing_is_half_written() {
-    for name in ["Pocdeploy.toml", "build/patches/0002-requirements.patch"] {
+    let finished = "[frontend]\npath = \"src\"\n";
+    for (name, text) in [("Pocdeploy.toml", finished), ("build/patches/0002-requirements.patch", "mine")] {
         let dir = flask();
         let path = dir.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, "mine").unwrap();
+        fs::write(&path, text).unwrap();
         let before = content(dir.path());
         init(&dir, &[]).ends_with(1).says(&format!("these are there already, and nothing was written:\n  {name}\n"));
         assert_eq!(content(dir.path()), before, "{name}");
@@ -149,7 +150,7 @@ fn what_cannot_be_recognised_names_the_lines_that_would_say_it() {
     let before = content(dir.path());
     let ran = init(&dir, &[]);
     assert_eq!(content(dir.path()), before);
-    ran.ends_with(3).says("error[E0217]: nothing in ").says("[frontend]\n      path = \".\"");
+    ran.ends_with(3).says("error[E0217]: nothing in ").says("[frontend]\n      dockerfile = \"Dockerfile\"");
     let go = [
         ("go.mod", "module example.com/x\n\ngo 1.25\n"),
         ("cmd/a/main.go", "package main\n\nfunc main() {}\n"),
@@ -234,7 +235,7 @@ fn a_published_package_of_node_is_installed_as_its_users_install_it() {
     assert!(source.contains(build) && source.contains("RUN npm run build\n") && source.contains("npm prune"), "{source}");
 }
 
-fn create(dir: &tempfile::TempDir, flags: &[&str]) -> Ran {
+pub(crate) fn create(dir: &tempfile::TempDir, flags: &[&str]) -> Ran {
     let mut command = command(tool(), dir.path(), &[&["create"], flags].concat());
     Ran::from(command.env("DOCKER_HOST", "unix:///nonexistent/docker.sock").output().unwrap())
 }
@@ -267,7 +268,7 @@ fn create_without_consent_or_without_an_application_changes_nothing() {
     create(&empty, &["--yes"])
         .ends_with(3)
         .says("error[E0217]: there is no Pocdeploy.toml here or above, and nothing in ")
-        .says("[frontend]\n      path = \".\"");
+        .says("[frontend]\n      dockerfile = \"Dockerfile\"");
     assert_eq!(content(empty.path()).len(), 1);
     // Files of the same names are the user's.
     fs::create_dir_all(dir.path().join("build/patches")).unwrap();

@@ -28,7 +28,8 @@ fn real_applications_of_six_frameworks_are_recognised() {
     let mut wrong = String::new();
     for package in &PACKAGES {
         let folder = fetch(package, dir.path());
-        let seen = recognise::recognise(&folder).unwrap().map_or_else(|| "nothing".to_owned(), |it| told(&it));
+        let seen =
+            recognise::recognise(&folder, &recognise::Answers::default()).unwrap().map_or_else(|| "nothing".to_owned(), |it| told(&it));
         if seen != package.seen {
             writeln!(wrong, "{} {}:\n  {seen}\nand not\n  {}", package.name, package.version, package.seen).unwrap();
         }

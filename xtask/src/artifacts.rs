@@ -240,7 +240,10 @@ fn go(tools: &Tools, task: TaskId, found: &Recognised, app: &Path, into: &Path) 
     need("go", "an application of Go", "install it: https://go.dev/doc/install")?;
     let sh = tools.shell(app)?;
     let target = found.target.clone().unwrap_or_else(|| ".".to_owned());
-    let name = found.start.as_ref().map(ToString::to_string).and_then(|it| it.split(' ').next()?.rsplit('/').next().map(str::to_owned));
+    // A command of the user's may be a line for a shell, and a Procfile may call the program by another name.
+    let started =
+        || found.start.as_ref().map(ToString::to_string).and_then(|it| it.split(' ').next()?.rsplit('/').next().map(str::to_owned));
+    let name = found.program.clone().filter(|_| found.is_start_said).or_else(started);
     let mut programs = vec![(target.clone(), name.unwrap_or_else(|| "app".to_owned()))];
     for service in beside(found) {
         let folder = target.rsplit_once('/').map_or(".", |it| it.0);
@@ -272,7 +275,8 @@ fn rust(tools: &Tools, task: TaskId, found: &Recognised, app: &Path, into: &Path
     let command = cmd!(sh, "cargo build --release {locked...} --target {triple} --target-dir {made} --package {package} --bin {program}");
     tools.run_watched(task, command.env("RUSTFLAGS", flags.trim()), BUILD_LIMIT, |_| ()).with_context(|| format!("compile {program}"))?;
     let built = made.join(triple).join("release").join(program);
-    fs::copy(&built, into.join("bin").join(program)).with_context(|| format!("take {}", built.display()))?;
+    fs::copy(&built, into.join("bin").join(found.program.as_deref().unwrap_or(program)))
+        .with_context(|| format!("take {}", built.display()))?;
     Ok(())
 }
 

@@ -77,7 +77,7 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
         return run_without_project(hub, command, &global);
     }
     if let Command::Create(it) = &command
-        && let Some(folder) = surroundings::without_project(&global)?
+        && let Some(folder) = surroundings::to_recognise(&global)?
         && !init::before_create(it, &global, &folder)?
     {
         return Ok(());
@@ -125,7 +125,7 @@ fn run_without_project(hub: &Arc<Hub>, command: Command, global: &Global) -> Res
         Command::Config(_) => config::schema(),
         Command::Install(it) => install::run(&it, global.project.as_deref(), global.dry_run),
         Command::Eject(it) => eject::run(hub, &it, global),
-        Command::Init(it) => init::run(&it, global.project.as_deref(), global.dry_run),
+        Command::Init(it) => init::run(&it, global),
         _ => Err(Problem::new("this command needs a project").into()),
     }
 }

@@ -3,6 +3,7 @@
 //! `recognise` is the way in. Each file below reads one kind of application and adds to a [`Recognised`]; what was looked at is kept as
 //! signals, so that every decision can be shown with its reason. The rules and their sources are in `docs/recognition.md`.
 
+mod answers;
 mod asgi;
 mod compose;
 mod distributions;
@@ -33,6 +34,7 @@ use std::{
 use anyhow::Result;
 
 pub use crate::recognise::{
+    answers::{Answers, Open, Question, Stated, YOU},
     facts::Span,
     types::{
         Change, Command, Database, DjangoSettings, Files, Framework, Hosts, Install, Missing, Packages, Recognised, Service, ServiceKind,
@@ -41,7 +43,10 @@ pub use crate::recognise::{
     variables::{OF_CACHE, Part},
 };
 
-use crate::recognise::{compose::Compose, tree::Tree};
+use crate::{
+    config,
+    recognise::{compose::Compose, tree::Tree},
+};
 
 impl Recognised {
     fn new(stack: Stack, framework: Framework, port: u16) -> Recognised {
@@ -53,6 +58,8 @@ impl Recognised {
             packages: None,
             install: Install::default(),
             start: None,
+            is_start_said: false,
+            program: None,
             port,
             health: None,
             page: None,
@@ -75,6 +82,7 @@ impl Recognised {
             signals: Vec::new(),
             assumed: Vec::new(),
             missing: Vec::new(),
+            open: Vec::new(),
         }
     }
 
@@ -90,7 +98,38 @@ impl Recognised {
     }
 
     fn lacks(&mut self, what: impl Into<String>, lines: impl Into<String>) {
-        self.missing.push(Missing { what: what.into(), lines: lines.into() });
+        self.missing.push(Missing { what: what.into(), lines: lines.into(), question: None });
+    }
+
+    /// What an answer to the question would say.
+    fn lacks_answer(&mut self, question: Question, what: impl Into<String>, lines: impl Into<String>) {
+        self.missing.push(Missing { what: what.into(), lines: lines.into(), question: Some(question) });
+    }
+
+    /// A file or the user decides what was left open: nothing of it is assumed, asked or missing any more.
+    fn known(&mut self, question: Question) {
+        let (answered, open): (Vec<Open>, Vec<Open>) = std::mem::take(&mut self.open).into_iter().partition(|it| it.question == question);
+        self.open = open;
+        self.assumed.retain(|it| !answered.iter().any(|open| open.assumed.contains(it)));
+        self.missing.retain(|it| it.question != Some(question));
+    }
+
+    /// Takes over the questions that were left open. What is assumed without an answer is said first.
+    fn leave(&mut self, tree: &Tree) {
+        let open = tree.take_open();
+        let assumed: Vec<String> = open.iter().flat_map(|it| it.assumed.clone()).collect();
+        self.assumed.splice(0..0, assumed);
+        self.open.extend(open);
+    }
+
+    /// No file names the port.
+    fn leave_port(&mut self, tree: &Tree, why: &str) {
+        tree.leave_open(Question::Port, Some(self.port.to_string()), vec![format!("the port is {}: {why}", self.port)]);
+    }
+
+    /// What was answered, in sentences.
+    pub fn said(&self) -> impl Iterator<Item = &str> {
+        self.signals.iter().filter(|it| is_answer(it)).map(|it| it.says.as_str())
     }
 
     /// The framework with its version: `Django 6.1`.
@@ -104,7 +143,7 @@ impl Recognised {
     /// One line: what it is and why, how it is served, what happens before a rollout.
     pub fn summary(&self) -> String {
         let mut files: Vec<&str> = Vec::new();
-        for it in self.signals.iter().filter(|it| it.file != "requirements.txt") {
+        for it in self.signals.iter().filter(|it| it.file != "requirements.txt" && !is_answer(it)) {
             if !files.contains(&it.file.as_str()) && files.len() < 3 {
                 files.push(&it.file);
             }
@@ -136,32 +175,51 @@ impl Recognised {
     }
 }
 
-/// What a folder holds. `None`: nothing that is known. An error: the folder itself cannot be read.
+/// Whether the signal is an answer of the user.
+fn is_answer(signal: &Signal) -> bool {
+    signal.file == YOU || signal.file == config::FILE
+}
+
+/// What a folder holds, with the user's answers. `None`: nothing that is known. An error: the folder itself cannot be read.
 ///
 /// Python files are read by the machine's `python3`, with its own grammar; the other kinds need no program.
-pub fn recognise(folder: &Path) -> Result<Option<Recognised>> {
-    let tree = Tree::read(folder)?;
+pub fn recognise(folder: &Path, answers: &Answers) -> Result<Option<Recognised>> {
+    let tree = Tree::read(folder, answers)?;
     let compose = Compose::read(&tree);
+    let (found, unsure) = by_language(&tree);
     // An own Dockerfile says how the image is made; what the source says of migrations and variables still counts.
-    let found = dockerfile::add(&tree, by_language(&tree), &compose).or_else(|| site::recognise(&tree));
+    let found = dockerfile::add(&tree, found, &compose).or_else(|| site::recognise(&tree)).or(unsure);
     Ok(completed(&tree, &compose, found))
 }
 
 /// What the source says, whatever Dockerfile lies beside it: for a build by the Dockerfile that `init` wrote.
-pub fn recognise_source(folder: &Path) -> Result<Option<Recognised>> {
-    let tree = Tree::read(folder)?;
-    Ok(completed(&tree, &Compose::read(&tree), by_language(&tree)))
+pub fn recognise_source(folder: &Path, answers: &Answers) -> Result<Option<Recognised>> {
+    let tree = Tree::read(folder, answers)?;
+    let (found, unsure) = by_language(&tree);
+    Ok(completed(&tree, &Compose::read(&tree), found.or(unsure)))
 }
 
-fn by_language(tree: &Tree) -> Option<Recognised> {
+/// What the first language that fits says; beside it Python without a known framework, which counts where nothing else does.
+fn by_language(tree: &Tree) -> (Option<Recognised>, Option<Recognised>) {
+    let with_open = |look: fn(&Tree) -> Option<Recognised>| {
+        tree.take_open();
+        let mut found = look(tree)?;
+        found.leave(tree);
+        Some(found)
+    };
     // The order decides where several fit: a server's language before that of its pages, which often have a package.json too.
-    [python::recognise, golang::recognise, rust::recognise, node::recognise].into_iter().find_map(|look| look(tree))
+    let (python, unsure) = match with_open(python::recognise) {
+        Some(found) if found.framework == Framework::Python => (None, Some(found)),
+        found => (found, None),
+    };
+    (python.or_else(|| [golang::recognise, rust::recognise, node::recognise].into_iter().find_map(with_open)), unsure)
 }
 
 fn completed(tree: &Tree, compose: &Compose, found: Option<Recognised>) -> Option<Recognised> {
     let mut found = found?;
     procfile::add(tree, &mut found);
-    compose.add(&mut found);
+    compose.add(&mut found, tree.answers());
+    said(tree.answers(), &mut found);
     node_commands::settle(tree, &mut found);
     hints::add(tree, &mut found);
     variables::settle(&mut found);
@@ -171,6 +229,39 @@ fn completed(tree: &Tree, compose: &Compose, found: Option<Recognised>) -> Optio
         found.assume("the folder holds more files than are looked at: deep ones were left out");
     }
     Some(found)
+}
+
+/// What the user says of start command, port and migrations overrides what files say.
+fn said(answers: &Answers, found: &mut Recognised) {
+    if let Some((port, by)) = answers.port() {
+        found.signal(by, 0, format!("it listens on port {port}"), "requests go there");
+        // The servers of Python are told where to listen.
+        let (host, usual) = (format!("0.0.0.0:{}", python::PORT), python::PORT.to_string());
+        if let Some(Command::Words(words)) = found.start.as_mut().filter(|_| found.stack == Stack::Python) {
+            for at in 0..words.len() {
+                if words[at] == host {
+                    words[at] = format!("0.0.0.0:{port}");
+                } else if words[at] == usual && at > 0 && words[at - 1] == "--port" {
+                    words[at] = port.to_string();
+                }
+            }
+        }
+        found.port = port;
+        found.known(Question::Port);
+    }
+    if let Some((start, by)) = answers.start() {
+        found.signal(by, 0, format!("it is started by `{start}`"), "that is the start command");
+        // What is recognised without the answer needs no line for a later build.
+        found.is_start_said |= found.start.as_ref() != Some(&start);
+        found.start = Some(start);
+        found.known(Question::Start);
+        found.known(Question::Object);
+    }
+    if let Some(migrate) = answers.migrate() {
+        found.signal(config::FILE, 0, format!("`{migrate}` migrates"), "it runs before a rollout");
+        found.migrate = Some(migrate);
+        found.release = None;
+    }
 }
 
 /// Without a command for migrations the program makes its tables when it starts, and two that start together collide.

@@ -5,11 +5,14 @@
 mod configuration;
 mod diff;
 mod dockerfile;
+mod lines;
 mod patches;
 
 use std::path::Path;
 
 use anyhow::Result;
+
+pub use crate::scaffold::lines::completed;
 
 use crate::{
     config,
@@ -23,15 +26,26 @@ pub struct Planned {
     pub text: String,
 }
 
-/// The Dockerfile's name where the application has none.
-pub const DOCKERFILE: &str = "Dockerfile";
+/// Where the files are written, relative to the project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    pub dockerfile: String,
+    pub patches: String,
+}
 
-/// All files for an application that lies in `folder`, which is the project.
-pub fn files(folder: &Path, found: &Recognised) -> Result<Vec<Planned>> {
-    let mut out = vec![Planned { path: config::FILE.to_owned(), text: configuration::text(&config::slug(folder), found) }];
-    if found.stack != Stack::Dockerfile {
-        out.push(Planned { path: DOCKERFILE.to_owned(), text: dockerfile::text(found) });
+impl Default for Places {
+    fn default() -> Places {
+        Places { dockerfile: "Dockerfile".to_owned(), patches: "build/patches".to_owned() }
     }
-    out.extend(patches::all(folder, found)?);
+}
+
+/// All files for an application that is in `folder`, which is the project. The first one is Pocdeploy.toml.
+pub fn files(folder: &Path, found: &Recognised, places: &Places) -> Result<Vec<Planned>> {
+    let text = configuration::text(&config::slug(folder), found, &places.dockerfile);
+    let mut out = vec![Planned { path: config::FILE.to_owned(), text }];
+    if found.stack != Stack::Dockerfile {
+        out.push(Planned { path: places.dockerfile.clone(), text: dockerfile::text(found) });
+    }
+    out.extend(patches::all(folder, found, &places.patches)?);
     Ok(out)
 }

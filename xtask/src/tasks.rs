@@ -9,6 +9,7 @@ use crate::{
     probe::Probe,
 };
 
+pub mod answers;
 pub mod base_image;
 pub mod brought;
 pub mod cluster;

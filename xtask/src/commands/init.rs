@@ -1,9 +1,14 @@
-//! `init`: looks at an application and writes what a deployment of it needs. The source is never edited, and nothing is overwritten.
+//! `init`: looks at an application and writes what a deployment of it needs. The source is never edited, and nothing is overwritten; only a
+//! Pocdeploy.toml that is unfinished gets the lines that it lacks.
 //!
-//! `create` does the same first where a folder has no Pocdeploy.toml, so that both make the same decisions and say them in the same words.
+//! `create` does the same first where a folder has no Pocdeploy.toml or an unfinished one, so that both make the same decisions and say them
+//! in the same words.
+
+mod ask;
+mod begun;
+mod place;
 
 use std::{
-    fs,
     io::{IsTerminal as _, Write as _},
     path::{Path, PathBuf},
 };
@@ -11,6 +16,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use crate::{
+    commands::init::{begun::Begun, place::write},
     config::FILE,
     errors::{Code, Problem},
     flags::{Create, Global, Init, Output},
@@ -19,9 +25,13 @@ use crate::{
     scaffold::{self, Planned},
 };
 
-pub(crate) fn run(flags: &Init, project: Option<&Path>, dry_run: bool) -> Result<()> {
-    let folder = folder(project)?;
-    let found = recognise::recognise(&folder)?.ok_or_else(|| unrecognised(&nothing_in(&folder)))?;
+pub(crate) fn run(flags: &Init, global: &Global) -> Result<()> {
+    let folder = folder(global.project.as_deref())?;
+    let begun = Begun::read(&folder)?;
+    let answers = begun.as_ref().map(|it| it.answers.clone()).unwrap_or_default();
+    let is_free = begun.is_some() || folder.join(FILE).symlink_metadata().is_err();
+    let can_ask = is_free && !flags.explain && ask::is_possible(global);
+    let found = ask::recognised(&folder, answers, can_ask)?.ok_or_else(|| unrecognised(&nothing_in(&folder)))?;
     let mut out = told(&found);
     if flags.explain {
         out.push_str("\nWhat was looked at:\n");
@@ -29,53 +39,71 @@ pub(crate) fn run(flags: &Init, project: Option<&Path>, dry_run: bool) -> Result
         return print(&out);
     }
     stops(&found)?;
-    let planned = scaffold::files(&folder, &found)?;
-    refuse_present(&folder, &planned)?;
-    if !dry_run {
-        write(&folder, &planned)?;
+    let planned = planned(&folder, &found, begun.as_ref())?;
+    if !global.dry_run {
+        write(&folder, &planned, begun.as_ref())?;
     }
-    out.push_str(&listed(&planned, !dry_run));
-    if !dry_run {
+    out.push_str(&listed(&planned, begun.as_ref(), !global.dry_run));
+    if !global.dry_run {
         out.push_str(&format!("\nNext: {} create\n", invocation::program()));
     }
     print(&out)
 }
 
-/// The first step of `create` in a folder without a Pocdeploy.toml. Everything is said on standard error, since the URL alone is on standard
-/// output. Returns whether the files are there now; a dry run ends without them.
+/// The first step of `create` in a folder without a Pocdeploy.toml, or with an unfinished one. Everything is said on standard error, since
+/// the URL alone is on standard output. Returns whether `create` goes on; a dry run without the files does not.
 ///
 /// # Errors Nothing is recognised, files would be overwritten, or there is no consent. Nothing was changed then.
 pub(super) fn before_create(flags: &Create, global: &Global, folder: &Path) -> Result<bool> {
-    let found = recognise::recognise(folder)?
-        .ok_or_else(|| unrecognised(&format!("there is no {FILE} here or above, and {}", nothing_in(folder))))?;
+    let begun = Begun::read(folder)?;
+    if begun.is_none() && folder.join(FILE).symlink_metadata().is_ok() {
+        return Ok(true);
+    }
+    let can_ask = flags.output == Output::Text && ask::is_possible(global);
+    let answers = begun.as_ref().map(|it| it.answers.clone()).unwrap_or_default();
+    let found = ask::recognised(folder, answers, can_ask)?.ok_or_else(|| {
+        let state = if begun.is_some() { format!("{FILE} names no source") } else { format!("there is no {FILE} here or above") };
+        unrecognised(&format!("{state}, and {}", nothing_in(folder)))
+    })?;
     let say =
         |text: &str| if global.quiet { Ok(()) } else { std::io::stderr().write_all(text.as_bytes()).context("say what was recognised") };
     say(&told(&found))?;
     stops(&found)?;
-    let planned = scaffold::files(folder, &found)?;
-    refuse_present(folder, &planned)?;
+    let planned = planned(folder, &found, begun.as_ref())?;
     if global.dry_run {
-        say(&listed(&planned, false))?;
+        say(&listed(&planned, begun.as_ref(), false))?;
         return Ok(false);
     }
     if !global.yes {
         let can_ask = !global.events && flags.output == Output::Text && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-        if !can_ask || !agreed(&planned)? {
+        if !can_ask || !agreed(&planned, begun.as_ref())? {
             return Err(without_consent(folder, &planned));
         }
     }
-    write(folder, &planned)?;
-    say(&format!("{}\n", listed(&planned, true)))?;
+    write(folder, &planned, begun.as_ref())?;
+    say(&format!("{}\n", listed(&planned, begun.as_ref(), true)))?;
     Ok(true)
 }
 
+/// The files to write. A Pocdeploy.toml that the user began has the user's lines and those that it lacks.
+fn planned(folder: &Path, found: &Recognised, begun: Option<&Begun>) -> Result<Vec<Planned>> {
+    let places = begun.map(|it| it.places.clone()).unwrap_or_default();
+    let mut planned = scaffold::files(folder, found, &places)?;
+    if let Some(begun) = begun {
+        begun.fits(found)?;
+        for file in planned.iter_mut().filter(|it| it.path == FILE) {
+            file.text = scaffold::completed(&begun.text, &file.text)?;
+        }
+    }
+    refuse_present(folder, &planned, begun.is_some())?;
+    Ok(planned)
+}
+
 /// Asks on the terminal. Ctrl-C ends the program here, before anything was written.
-fn agreed(planned: &[Planned]) -> Result<bool> {
-    let question = format!("{}\nWrite these files, and deploy? [y/N] ", listed(planned, false));
+fn agreed(planned: &[Planned], begun: Option<&Begun>) -> Result<bool> {
+    let question = format!("{}\nWrite these files, and deploy? [y/N] ", listed(planned, begun, false));
     std::io::stderr().write_all(question.as_bytes()).context("ask")?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).context("read the answer")?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    Ok(matches!(ask::line()?.unwrap_or_default().trim(), "y" | "Y" | "yes"))
 }
 
 fn without_consent(folder: &Path, planned: &[Planned]) -> anyhow::Error {
@@ -87,8 +115,9 @@ fn without_consent(folder: &Path, planned: &[Planned]) -> anyhow::Error {
         .into()
 }
 
-fn listed(planned: &[Planned], is_written: bool) -> String {
-    let names: String = planned.iter().map(|it| format!("  {}\n", it.path)).collect();
+fn listed(planned: &[Planned], begun: Option<&Begun>, is_written: bool) -> String {
+    let note = |it: &Planned| if begun.is_some() && it.path == FILE { " (lines added)" } else { "" };
+    let names: String = planned.iter().map(|it| format!("  {}{}\n", it.path, note(it))).collect();
     format!("\n{}:\n{names}", if is_written { "Written" } else { "Would be written" })
 }
 
@@ -98,9 +127,14 @@ fn folder(project: Option<&Path>) -> Result<PathBuf> {
     folder.canonicalize().map_err(|error| Problem::usage(format!("--project {}: {error}", folder.display())).into())
 }
 
-/// What was recognised and why, what was assumed, what is missing.
+/// What was recognised and why, what the user said, what was assumed, what is missing.
 fn told(found: &Recognised) -> String {
     let mut out = wrapped(&found.summary(), "");
+    let mut said = found.said().peekable();
+    if said.peek().is_some() {
+        out.push_str("\nYou said:\n");
+        said.for_each(|it| out.push_str(&wrapped(it, "  ")));
+    }
     if !found.assumed.is_empty() {
         out.push_str("\nAssumed:\n");
         found.assumed.iter().for_each(|it| out.push_str(&wrapped(it, "  ")));
@@ -144,10 +178,11 @@ fn nothing_in(folder: &Path) -> String {
 }
 
 fn unrecognised(what: &str) -> anyhow::Error {
-    Problem::config(what.to_owned())
-        .code(Code::Unrecognised)
-        .hint("write a Dockerfile, or change into the application's own folder; then Pocdeploy.toml needs these lines:\n[frontend]\npath = \".\"\ndockerfile = \"Dockerfile\"")
-        .into()
+    let hint = format!(
+        "write a Dockerfile, or change into the application's own folder. These lines of {FILE} name the Dockerfile, and the same \
+         command adds the lines that they lack:\n[frontend]\ndockerfile = \"Dockerfile\""
+    );
+    Problem::config(what.to_owned()).code(Code::Unrecognised).hint(hint).into()
 }
 
 /// Without a start command nothing could be deployed: wrong files would only hide it.
@@ -157,68 +192,52 @@ fn stops(found: &Recognised) -> Result<()> {
         Stack::Node => found.framework != recognise::Framework::Site,
         _ => true,
     };
-    if found.start.is_some() || !needs_start {
+    // Of a compiled application, the program that is built has to be known, whatever command starts it.
+    let has_program = found.program.is_some() || !matches!(found.stack, Stack::Go | Stack::Rust);
+    if found.start.is_some() && has_program || !needs_start {
         return Ok(());
     }
     let what: Vec<&str> = found.missing.iter().map(|it| it.what.as_str()).collect();
-    let lines: Vec<&str> = found.missing.iter().map(|it| it.lines.as_str()).collect();
     let what = format!("{} is recognised, and not how it is started: {}", found.name(), what.join("; "));
     Err(Problem::config(what)
         .code(Code::Unrecognised)
-        .hint(format!("these lines of Pocdeploy.toml would say it:\n{}", lines.join("\n")))
+        .hint(format!(
+            "these lines of {FILE} would say it; write them, and the same command adds the lines that they lack:\n{}",
+            joined(found)
+        ))
         .into())
 }
 
-/// Whatever has one of the names, even a link that leads nowhere, stays as it is.
-fn refuse_present(folder: &Path, planned: &[Planned]) -> Result<()> {
-    let present: Vec<&str> = planned.iter().map(|it| it.path.as_str()).filter(|it| folder.join(it).symlink_metadata().is_ok()).collect();
+/// The lines of all that is missing, each table once, so that they can be written as they are.
+fn joined(found: &Recognised) -> String {
+    let mut tables: Vec<(&str, Vec<&str>)> = vec![("", Vec::new())];
+    for missing in &found.missing {
+        let mut at = 0;
+        for line in missing.lines.lines() {
+            if !line.starts_with('[') {
+                tables[at].1.push(line);
+                continue;
+            }
+            at = tables.iter().position(|it| it.0 == line).unwrap_or(tables.len());
+            if at == tables.len() {
+                tables.push((line, Vec::new()));
+            }
+        }
+    }
+    let lines = tables.iter().flat_map(|(header, lines)| std::iter::once(header).chain(lines)).filter(|it| !it.is_empty());
+    lines.copied().collect::<Vec<_>>().join("\n")
+}
+
+/// Whatever has one of the names, even a link that leads nowhere, stays as it is. Only a Pocdeploy.toml that the user began gets lines.
+fn refuse_present(folder: &Path, planned: &[Planned], is_begun: bool) -> Result<()> {
+    let names = planned.iter().map(|it| it.path.as_str()).filter(|it| !(is_begun && *it == FILE));
+    let present: Vec<&str> = names.filter(|it| folder.join(it).symlink_metadata().is_ok()).collect();
     if present.is_empty() {
         return Ok(());
     }
     let what = format!("these are there already, and nothing was written:\n{}", present.join("\n"));
     let hint = format!("move them away, or look at what would be written with {} init --explain", invocation::program());
     Err(Problem::new(what).code(Code::WouldOverwrite).hint(hint).into())
-}
-
-/// All files or none: each is written beside its place first, and what was placed goes again when a later one fails.
-fn write(folder: &Path, planned: &[Planned]) -> Result<()> {
-    let mut folders: Vec<PathBuf> = Vec::new();
-    let mut placed: Vec<PathBuf> = Vec::new();
-    let result = place(folder, planned, &mut folders, &mut placed);
-    if result.is_err() {
-        for path in &placed {
-            fs::remove_file(path).ok();
-        }
-        // Only those that were made here, and are empty again.
-        for path in folders.iter().rev() {
-            fs::remove_dir(path).ok();
-        }
-    }
-    result
-}
-
-fn place(folder: &Path, planned: &[Planned], folders: &mut Vec<PathBuf>, placed: &mut Vec<PathBuf>) -> Result<()> {
-    let mut ready = Vec::new();
-    for file in planned {
-        let target = folder.join(&file.path);
-        let parent = target.parent().unwrap_or(folder);
-        let mut absent: Vec<&Path> = parent.ancestors().take_while(|it| !it.exists()).collect();
-        while let Some(path) = absent.pop() {
-            fs::create_dir(path).with_context(|| format!("make {}", path.display()))?;
-            folders.push(path.to_owned());
-        }
-        let mut part = tempfile::Builder::new()
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-            .tempfile_in(parent)
-            .with_context(|| format!("write {}", target.display()))?;
-        part.write_all(file.text.as_bytes()).with_context(|| format!("write {}", target.display()))?;
-        ready.push((part, target));
-    }
-    for (part, target) in ready {
-        part.persist_noclobber(&target).with_context(|| format!("write {}", target.display()))?;
-        placed.push(target);
-    }
-    Ok(())
 }
 
 fn print(text: &str) -> Result<()> {

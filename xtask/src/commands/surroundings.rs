@@ -36,18 +36,15 @@ pub(super) fn project(flags: &Global) -> Result<PathBuf> {
     }
 }
 
-/// The folder to recognise an application in: that of `--project`, or the current one, if it is in no project.
-pub(super) fn without_project(flags: &Global) -> Result<Option<PathBuf>> {
+/// The folder to recognise an application in: that of `--project`, the project's, or the current one, if it is in no project. `None`: a
+/// file of another place is the configuration.
+pub(super) fn to_recognise(flags: &Global) -> Result<Option<PathBuf>> {
     if flags.config.is_some() {
         return Ok(None);
     }
-    match &flags.project {
-        Some(_) => Ok(Some(project(flags)?).filter(|it| it.is_dir() && it.join(FILE).symlink_metadata().is_err())),
-        None => {
-            let here = std::env::current_dir().context("find the current folder")?;
-            Ok(is_outside(&here).then_some(here))
-        }
-    }
+    let here = std::env::current_dir().context("find the current folder")?;
+    let folder = if flags.project.is_none() && is_outside(&here) { here } else { project(flags)? };
+    Ok(Some(folder).filter(|it| it.is_dir()))
 }
 
 /// Flags override variables, variables override the file, the file overrides the defaults.

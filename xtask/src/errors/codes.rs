@@ -176,7 +176,7 @@ codes! {
         steps ["kubectl config get-contexts" "set `cluster.kubeconfig` and `cluster.context` in Pocdeploy.toml"]
     Unrecognised "E0217" "the tool cannot tell what application the folder contains, or how to start it"
         causes ["the application is in another folder" "the tool does not know this kind of application" "several programs could answer requests, and no file says which one does"]
-        steps ["cargo xtask init --explain" "write a Dockerfile: the tool reads its EXPOSE, USER and CMD" "set `path`, `dockerfile` and `command` in Pocdeploy.toml, as the hint shows"]
+        steps ["cargo xtask init --explain" "write a Dockerfile: the tool reads its EXPOSE, USER and CMD" "write the lines of the hint into Pocdeploy.toml, and run the same command again"]
     SecretUnreadable "E0218" "the value of a secret in Pocdeploy.toml cannot be read"
         causes ["a variable of the environment is not set" "a file does not exist, is in git, or can be read by every user"
             "the key with which a file was encrypted is not yours, or sops and age do not find it" "a SOPS file has no such key"]

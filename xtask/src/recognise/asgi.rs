@@ -44,10 +44,11 @@ fn plain(python: &Python<'_>) -> Option<Target> {
         is_entry.then(|| (path.to_owned(), function.clone()))
     })?;
     let (module, chdir) = python.module_of(&file);
-    Some(Target { name: format!("{module}:{}", function.0), chdir, file, line: function.1 })
+    Some(Target { name: format!("{module}:{}", function.0), chdir, file, line: function.1, by: None })
 }
 
 fn serve(python: &Python<'_>, target: &Target, out: &mut Recognised) {
+    target.tell(out);
     out.signal(&target.file, target.line, format!("{}: {}", out.framework, target.name), "uvicorn serves it");
     if !python.wants("uvicorn") && !python.wants("fastapi-cli") && !python.wants("uvicorn-standard") {
         out.extra.insert("uvicorn".to_owned());
@@ -89,7 +90,7 @@ fn database(python: &Python<'_>, out: &mut Recognised, is_async: bool) {
                     || variables::is_secret(&name)
                     || variables::is_cache(&name)
                     || field == "model_config";
-                if value.is_none() && !is_known {
+                if value.is_none() && !is_known && !python.tree.answers().gives(&name) {
                     out.lacks(
                         format!("{path}:{line} needs the variable {name}, and nothing says its value"),
                         format!("[frontend.env]\n{name} = \"…\""),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::recognise::{Command, Database, Recognised, Service, ServiceKind, tree::Tree, variables};
+use crate::recognise::{Answers, Command, Database, Question, Recognised, Service, ServiceKind, tree::Tree, variables};
 
 /// A compose file, as far as it is read; empty where there is none.
 #[derive(Default)]
@@ -70,7 +70,7 @@ impl Compose {
         self.text.lines().position(is_it).map_or(0, |it| it + 1)
     }
 
-    pub(super) fn add(&self, found: &mut Recognised) {
+    pub(super) fn add(&self, found: &mut Recognised, answers: &Answers) {
         if let Some(problem) = &self.problem {
             found.signal(&self.file, 0, format!("cannot be read: {problem}"), "nothing follows from it");
         }
@@ -103,10 +103,12 @@ impl Compose {
                                 format!("{name} is built from {path}"),
                                 "a service of its own, which must be said",
                             );
-                            found.lacks(
-                                format!("{}:{line}: {name} is another application", self.file),
-                                format!("[services.{name}]\npath = \"{path}\""),
-                            );
+                            if !answers.has_service(name) {
+                                found.lacks(
+                                    format!("{}:{line}: {name} is another application", self.file),
+                                    format!("[services.{name}]\npath = \"{path}\"\ndockerfile = \"{path}/Dockerfile\""),
+                                );
+                            }
                         }
                     }
                 }
@@ -190,6 +192,7 @@ impl Compose {
             } else {
                 found.signal(&self.file, line, format!("{name} listens on port {port}"), "requests go there");
                 found.port = port;
+                found.known(Question::Port);
             }
         }
         if let Some(run) = command(service) {
@@ -198,6 +201,8 @@ impl Compose {
             // A server for development is no start command of a deployment.
             if !["runserver", "--reload", "nodemon", "run dev", "--debug", "air"].iter().any(|it| text.contains(it)) {
                 found.start = Some(run);
+                found.known(Question::Start);
+                found.known(Question::Object);
             } else {
                 found.assume(format!("`{text}` of {} is for development and is not used", self.file));
             }

@@ -2,17 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::recognise::{
-    Command, Framework, Recognised, Stack,
-    facts::{Facts, Value},
-    python::{PORT, Python},
-    settings,
+use crate::{
+    config::FILE,
+    recognise::{
+        Command, Framework, Question, Recognised, Stack,
+        facts::{Facts, Value},
+        python::{PORT, Python},
+        settings,
+    },
 };
 
 /// Names of a settings module as the deployment sees them: each value with its file and line.
 pub(super) struct Settings {
     pub(super) module: String,
     pub(super) file: String,
+    /// Pocdeploy.toml names the module, and no other can be named there instead.
+    pub(super) is_stated: bool,
     names: BTreeMap<String, (Value, String, usize)>,
     /// Files that the module takes in, itself among them.
     read: BTreeSet<String>,
@@ -77,10 +82,11 @@ fn named(facts: &Facts) -> Option<(String, usize, bool)> {
     Some((module.to_owned(), *line, *is_default))
 }
 
-/// Which settings module a deployment uses: that of wsgi.py or asgi.py, else that of manage.py; one for production goes before one for
-/// development that lies beside it.
+/// Which settings module a deployment uses: the one that the user says; that of wsgi.py or asgi.py, else that of manage.py; one for
+/// production goes before one for development that lies beside it.
 fn choose(python: &Python<'_>, base: &str, path: &str, facts: &Facts, has_manage: bool, out: &mut Recognised) -> Option<Settings> {
     let mut found: Option<(String, String, usize)> = None;
+    let (mut candidates, mut assumed): (Vec<String>, Vec<String>) = Default::default();
     let mut entries: Vec<_> =
         python.each().into_iter().filter(|(it, _)| it.starts_with(base) && (it.ends_with("wsgi.py") || it.ends_with("asgi.py"))).collect();
     entries.sort_by_key(|(it, _)| it.ends_with("asgi.py"));
@@ -98,9 +104,15 @@ fn choose(python: &Python<'_>, base: &str, path: &str, facts: &Facts, has_manage
             );
         }
         match &found {
-            None => found = Some((module, file.to_owned(), line)),
+            None => {
+                candidates.push(module.clone());
+                found = Some((module, file.to_owned(), line));
+            }
             Some((known, of, _)) if *known != module => {
-                out.assume(format!("settings are {known}, as {of} says; {file} says {module}"));
+                assumed.push(format!("settings are {known}, as {of} says; {file} says {module}"));
+                if !candidates.contains(&module) {
+                    candidates.push(module);
+                }
             }
             Some(_) => {}
         }
@@ -110,19 +122,43 @@ fn choose(python: &Python<'_>, base: &str, path: &str, facts: &Facts, has_manage
         Some((python.module_of(file).0, file.to_owned(), 0))
     };
     let (mut module, of, line) = found.or_else(by_names)?;
-    out.signal(&of, line, format!("names the settings {module}"), "the deployment imports them");
     let (package, last) = module.rsplit_once('.').map_or(("", module.as_str()), |(a, b)| (a, b));
     if ["dev", "development", "local", "debug", "base", "common"].contains(&last) {
         let mut beside = ["production", "prod", "deploy", "deployment", "live"].iter().map(|it| format!("{package}.{it}"));
         if let Some(better) = beside.find(|it| python.file_of(base, it).is_some()) {
-            out.assume(format!("settings are {better}, which lie beside {module}"));
+            assumed.push(format!("settings are {better}, which lie beside {module}"));
+            if candidates.is_empty() {
+                candidates.push(module.clone());
+            }
+            if !candidates.contains(&better) {
+                candidates.push(better.clone());
+            }
             module = better;
         }
+    }
+    let stated = python.tree.answers().stated_settings().filter(|it| python.file_of(base, it).is_some());
+    let default = candidates.iter().position(|it| *it == module);
+    let by = match stated {
+        Some(stated) => {
+            stated.clone_into(&mut module);
+            Some(FILE)
+        }
+        None => {
+            let choice = python.tree.pick(Question::Settings, &candidates, default, assumed);
+            choice.and_then(|it| {
+                module.clone_from(&candidates[it.at]);
+                it.by
+            })
+        }
+    };
+    match by {
+        Some(by) => out.signal(by, 0, format!("the settings are {module}"), "the deployment imports them"),
+        None => out.signal(&of, line, format!("names the settings {module}"), "the deployment imports them"),
     }
     let file = python.file_of(base, &module)?;
     let (mut names, mut read) = (BTreeMap::new(), BTreeSet::new());
     merge(python, base, &file, &mut names, &mut read, 0);
-    Some(Settings { module, file, names, read })
+    Some(Settings { module, file, is_stated: stated.is_some(), names, read })
 }
 
 /// A module's names over those of the modules that it imports with a star.

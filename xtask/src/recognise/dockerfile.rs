@@ -2,15 +2,17 @@
 
 use crate::{
     dockerfile::Instruction,
-    recognise::{Command, Compose, Framework, Recognised, Stack, tree::Tree},
+    recognise::{Command, Compose, Framework, Question, Recognised, Stack, tree::Tree},
 };
 
 /// The application's own Dockerfile decides how the image is made, whatever else was recognised.
 pub(super) fn add(tree: &Tree, found: Option<Recognised>, compose: &Compose) -> Option<Recognised> {
     let stated = compose.dockerfile();
-    let name = stated
-        .as_deref()
+    let name = tree
+        .answers()
+        .dockerfile()
         .filter(|it| tree.has(it))
+        .or_else(|| stated.as_deref().filter(|it| tree.has(it)))
         .or_else(|| tree.first(&["Dockerfile", "Containerfile"]).or_else(|| tree.first(&["docker/Dockerfile"])));
     let Some(name) = name.map(str::to_owned) else { return found };
     let file = tree.dockerfile(&name)?;
@@ -24,6 +26,12 @@ pub(super) fn add(tree: &Tree, found: Option<Recognised>, compose: &Compose) -> 
     out.extra.clear();
     out.packages = out.packages.filter(|it| it.lock.is_some());
     out.target = Some(name.clone());
+    out.program = None;
+    out.is_start_said = false;
+    // The image says how it is started, and where it listens.
+    tree.take_open();
+    let of_image = [Question::Program, Question::Object, Question::Start, Question::Port];
+    of_image.into_iter().for_each(|it| out.known(it));
     out.signal(&name, 0, "is a Dockerfile of the application's own", "the image is built by it");
     if let Some(expose) = by("EXPOSE") {
         let port = expose.words().first().and_then(|it| it.split('/').next()?.parse().ok());
@@ -32,10 +40,10 @@ pub(super) fn add(tree: &Tree, found: Option<Recognised>, compose: &Compose) -> 
                 out.signal(&name, expose.line, format!("EXPOSE {port}"), "requests go to that port");
                 out.port = port;
             }
-            None => out.assume(format!("the port is {}: EXPOSE names a variable", out.port)),
+            None => out.leave_port(tree, "EXPOSE names a variable"),
         }
     } else {
-        out.assume(format!("the port is {}: {name} has no EXPOSE", out.port));
+        out.leave_port(tree, &format!("{name} has no EXPOSE"));
     }
     let command = [by("ENTRYPOINT"), by("CMD")].into_iter().flatten().collect::<Vec<_>>();
     if command.is_empty() {
@@ -75,6 +83,7 @@ pub(super) fn add(tree: &Tree, found: Option<Recognised>, compose: &Compose) -> 
             }
         }
     }
+    out.leave(tree);
     Some(out)
 }
 

@@ -1,7 +1,7 @@
 //! Flask, and every other application that answers WSGI.
 
 use crate::recognise::{
-    Change, Command, Database, Framework, Recognised, Stack,
+    Change, Command, Database, Framework, Question, Recognised, Stack,
     django::GUNICORN,
     facts::{Call, Facts, Value},
     python::{PORT, Python},
@@ -15,6 +15,17 @@ pub(super) struct Target {
     pub(super) chdir: Option<&'static str>,
     pub(super) file: String,
     pub(super) line: usize,
+    /// The user chose it among several.
+    pub(super) by: Option<&'static str>,
+}
+
+impl Target {
+    /// Says that the user chose it.
+    pub(super) fn tell(&self, out: &mut Recognised) {
+        if let Some(by) = self.by {
+            out.signal(by, 0, format!("{} is the application", self.name), "it is served");
+        }
+    }
 }
 
 pub(super) fn recognise(python: &Python<'_>) -> Option<Recognised> {
@@ -22,7 +33,14 @@ pub(super) fn recognise(python: &Python<'_>) -> Option<Recognised> {
     if let Some(target) = find(python, "Flask", is_flask) {
         let mut out = Recognised::new(Stack::Python, Framework::Flask, PORT);
         out.version = python.version("flask");
-        let target = stated(python, &mut out).unwrap_or(target);
+        let target = match stated(python, &mut out) {
+            Some(stated) => {
+                // A file decides what was left open.
+                python.tree.take_open();
+                stated
+            }
+            None => target,
+        };
         serve(python, &target, &mut out);
         database(python, &mut out);
         migrations(python, &target, &mut out);
@@ -46,7 +64,7 @@ pub(super) fn recognise(python: &Python<'_>) -> Option<Recognised> {
         .unwrap_or(0);
     let (module, chdir) = python.module_of(file);
     let mut out = Recognised::new(Stack::Python, Framework::Wsgi, PORT);
-    serve(python, &Target { name: format!("{module}:application"), chdir, file: file.to_owned(), line }, &mut out);
+    serve(python, &Target { name: format!("{module}:application"), chdir, file: file.to_owned(), line, by: None }, &mut out);
     Some(out)
 }
 
@@ -61,7 +79,7 @@ pub(super) fn find(python: &Python<'_>, class: &str, is_it: impl Fn(&Facts) -> b
     });
     let target = |path: &str, object: String, line: usize| {
         let (module, chdir) = python.module_of(path);
-        Target { name: format!("{module}:{object}"), chdir, file: path.to_owned(), line }
+        Target { name: format!("{module}:{object}"), chdir, file: path.to_owned(), line, by: None }
     };
     let factories: Vec<(&str, String, usize)> = files
         .iter()
@@ -89,8 +107,13 @@ pub(super) fn find(python: &Python<'_>, class: &str, is_it: impl Fn(&Facts) -> b
         let rank = if is_aside_of_server(path) { 5 } else { 3 - u8::from(is_usual) };
         (rank, *path, format!("{name}()"), *line)
     }));
-    let (_, path, object, line) = all.into_iter().min_by_key(|it| it.0)?;
-    Some(target(path, object, line))
+    let best = all.iter().map(|it| it.0).min()?;
+    let targets: Vec<Target> =
+        all.into_iter().filter(|it| it.0 == best).map(|(_, path, object, line)| target(path, object, line)).collect();
+    let names: Vec<String> = targets.iter().map(|it| it.name.clone()).collect();
+    let assumed = (names.len() > 1).then(|| format!("{} is the application among {}", names[0], names.join(", ")));
+    let choice = python.tree.pick(Question::Object, &names, Some(0), assumed.into_iter().collect())?;
+    targets.into_iter().nth(choice.at).map(|it| Target { by: choice.by, ..it })
 }
 
 /// Whether a file is for something beside the server: a private module, or a command's own small server.
@@ -125,12 +148,13 @@ fn stated(python: &Python<'_>, out: &mut Recognised) -> Option<Target> {
             object => object.to_owned(),
         };
         out.signal(file, at + 1, format!("FLASK_APP={value}"), "that module is served");
-        return Some(Target { name: format!("{module}:{object}"), chdir: None, file: path, line: 0 });
+        return Some(Target { name: format!("{module}:{object}"), chdir: None, file: path, line: 0, by: None });
     }
     None
 }
 
 fn serve(python: &Python<'_>, target: &Target, out: &mut Recognised) {
+    target.tell(out);
     out.signal(&target.file, target.line, format!("{}: {}", out.framework, target.name), "gunicorn serves it");
     if !python.wants("gunicorn") {
         out.extra.insert("gunicorn".to_owned());

@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use crate::recognise::{
-    Command, Database, Framework, Packages, Recognised, Service, ServiceKind, Stack,
-    python::Python,
-    tokens::{Language, Token, find, tokens},
-    tree::Tree,
-    variables,
+use crate::{
+    config::FILE,
+    recognise::{
+        Command, Database, Framework, Packages, Question, Recognised, Service, ServiceKind, Stack,
+        answers::PROGRAMS,
+        python::Python,
+        tokens::{Language, Token, find, tokens},
+        tree::Tree,
+        variables,
+    },
 };
 
 const PORT: u16 = 8080;
@@ -36,7 +40,7 @@ pub(super) fn recognise(tree: &Tree) -> Option<Recognised> {
     }
     out.packages = Some(Packages { manager: "go".to_owned(), lock: tree.has("go.sum").then(|| "go.sum".to_owned()) });
     let programs = programs(tree, &sources);
-    choose(&programs, name.as_ref().map_or("", |it| it.0.as_str()), &mut out)?;
+    choose(tree, &programs, name.as_ref().map_or("", |it| it.0.as_str()), &mut out)?;
     code(tree, &sources, &mut out);
     migration(tree, &sources, &programs, &mut out);
     serve(tree, &sources, &programs, &mut out);
@@ -69,45 +73,71 @@ fn programs(tree: &Tree, sources: &[&str]) -> BTreeMap<String, bool> {
     out
 }
 
-/// One program is the application. Among several: the one at the top, the one that serves, the one that is called like the module or a
-/// server; more than one of equal right is for the user to say.
-fn choose(programs: &BTreeMap<String, bool>, module: &str, out: &mut Recognised) -> Option<()> {
+/// One program is the application. Among several: the one that the user says, the one at the top, the one that serves, the one that is
+/// called like the module or a server; more than one of equal right is for the user to say.
+fn choose(tree: &Tree, programs: &BTreeMap<String, bool>, module: &str, out: &mut Recognised) -> Option<()> {
     if programs.is_empty() {
         // A library is nothing that could be deployed.
         return None;
     }
     let last = module.split('/').rfind(|it| it.strip_prefix('v').is_none_or(|it| it.parse::<u32>().is_err())).unwrap_or_default();
     let folder_name = |it: &str| it.rsplit('/').next().unwrap_or_default().to_owned();
+    let top = if last.is_empty() { "app" } else { last };
+    let base_name = |it: &str| if it.is_empty() { top.to_owned() } else { folder_name(it) };
     let serving: Vec<&String> = programs.iter().filter(|it| *it.1).map(|it| it.0).collect();
     let all: Vec<&String> = programs.keys().collect();
     let by = |test: &dyn Fn(&str) -> bool| all.iter().find(|it| test(it)).map(|it| (*it).clone());
     let one = |list: &[&String]| if let [only] = list { Some((*only).clone()) } else { None };
-    let chosen = one(&all)
+    let default = one(&all)
         .or_else(|| by(&|it| it.is_empty()))
         .or_else(|| one(&serving))
         .or_else(|| by(&|it| folder_name(it) == last))
         .or_else(|| ["server", "web", "api", "app", "http"].iter().find_map(|name| by(&|it| folder_name(it) == *name)));
     let shown = |it: &str| if it.is_empty() { ".".to_owned() } else { format!("./{it}") };
-    let list = || all.iter().map(|it| shown(it)).collect::<Vec<_>>().join(", ");
-    let Some(chosen) = chosen else {
-        out.lacks(
-            format!("the module has several programs, and none says that it is the server: {}", list()),
-            format!("[frontend]\ncommand = [\"/srv/app/bin/{}\"]", folder_name(all[0])),
-        );
-        out.start = None;
-        return Some(());
+    // Two programs of one name have to be two files in the image.
+    let program = |folder: &str| {
+        let is_shared = all.iter().filter(|it| base_name(it) == base_name(folder)).count() > 1;
+        if is_shared && !folder.is_empty() { folder.replace('/', "-") } else { base_name(folder) }
     };
+    let candidates: Vec<String> = all.iter().map(|it| shown(it)).collect();
+    let stated = tree.answers().stated_program().map(str::to_owned);
+    let position = |is_it: &dyn Fn(&str) -> bool| all.iter().position(|it| is_it(it));
+    let by_configuration = stated.as_deref().and_then(|name| position(&|it| program(it) == name));
+    let default = default.and_then(|it| position(&|known| known == it));
+    let list = candidates.join(", ");
+    let (at, by) = match by_configuration {
+        Some(at) => (at, Some(FILE)),
+        None => {
+            let assumed = default.map(|at| format!("{} is the server among {list}", candidates[at]));
+            match tree.pick(Question::Program, &candidates, default, assumed.into_iter().collect()) {
+                Some(choice) => (choice.at, choice.by),
+                None => {
+                    out.lacks_answer(
+                        Question::Program,
+                        format!("the module has several programs, and none says that it is the server: {list}"),
+                        format!("[frontend]\ncommand = [\"{PROGRAMS}{}\"]", program(all[0])),
+                    );
+                    return Some(());
+                }
+            }
+        }
+    };
+    let chosen = all[at].clone();
+    if let Some(by) = by.filter(|_| all.len() > 1) {
+        out.signal(by, 0, format!("{} is the server", candidates[at]), "it is built and started");
+    }
+    // A later build chooses the default, unless Pocdeploy.toml says another.
+    out.is_start_said = by.is_some() && Some(at) != default;
     let file = if chosen.is_empty() { "main.go".to_owned() } else { format!("{chosen}/main.go") };
     out.signal(&file, 0, format!("package main in {}", shown(&chosen)), "that program is built and started");
-    if all.len() > 1 {
-        out.assume(format!("{} is the server among {}", shown(&chosen), list()));
-    }
-    let name = if chosen.is_empty() { last.to_owned() } else { folder_name(&chosen) };
-    let name = if name.is_empty() { "app".to_owned() } else { name };
+    // The only program is called as Pocdeploy.toml calls it.
+    let is_named = by_configuration.is_some() || all.len() == 1 && tree.answers().names_path();
+    let name = stated.filter(|_| is_named).unwrap_or_else(|| program(&chosen));
     out.target = Some(shown(&chosen));
-    out.start = Some(Command::words(&[&format!("/srv/app/bin/{name}")]));
+    out.start = Some(Command::words(&[&format!("{PROGRAMS}{name}")]));
+    out.program = Some(name);
     // A program called for it is a process of its own.
-    for other in all.iter().filter(|it| folder_name(it) == "worker") {
+    for other in all.iter().filter(|it| folder_name(it) == "worker" && **it != &chosen) {
         out.signal(&format!("{other}/main.go"), 0, "package main in a folder `worker`", "a process of its own");
         out.services.push(Service { name: "worker".to_owned(), kind: ServiceKind::Process(Command::words(&["/srv/app/bin/worker"])) });
     }
@@ -168,7 +198,7 @@ fn code(tree: &Tree, sources: &[&str], out: &mut Recognised) {
             out.signal(&file, line, format!("listens on port {number}"), "requests go there");
             out.port = number;
         }
-        None if !read.contains_key("PORT") => out.assume(format!("the port is {PORT}: the code names none")),
+        None if !read.contains_key("PORT") => out.leave_port(tree, "the code names none"),
         None => {}
     }
     let names: Vec<&str> = read.keys().map(String::as_str).collect();

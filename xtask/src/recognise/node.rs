@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::recognise::{
-    Command, Database, Framework, Packages, Recognised, Stack,
+    Command, Database, Framework, Packages, Question, Recognised, Stack,
     node_commands::direct,
     script,
     tokens::{Language, find, tokens},
@@ -29,10 +29,12 @@ pub(super) fn recognise(tree: &Tree) -> Option<Recognised> {
     let has = |name: &str| wants(name) || package["devDependencies"].get(name).is_some();
     let script = |name: &str| package["scripts"][name].as_str().filter(|it| !it.trim().is_empty());
     let framework = SERVERS.iter().find(|it| wants(it.0));
-    let has_server = framework.is_some() || script("start").is_some() || package["main"].is_string() || tree.first(&ENTRIES).is_some();
+    let is_said = tree.answers().start().is_some();
+    let has_server =
+        framework.is_some() || is_said || script("start").is_some() || package["main"].is_string() || tree.first(&ENTRIES).is_some();
     // A package that only builds pages for the browser is no server.
     let builder = ["vite", "react-scripts", "@angular/cli", "@vue/cli-service", "parcel", "gatsby"].into_iter().find(|it| has(it));
-    if framework.is_none() && builder.is_some() && !script::listens(tree) {
+    if framework.is_none() && builder.is_some() && !is_said && !script::listens(tree) {
         return pages(tree, &package, builder?);
     }
     if !has_server {
@@ -48,7 +50,8 @@ pub(super) fn recognise(tree: &Tree) -> Option<Recognised> {
     }
     language(tree, &package, &mut out);
     build_and_start(tree, &package, framework, &mut out);
-    built(tree, script("build"), &mut out);
+    let said = tree.answers().start().map(|it| it.0);
+    built(tree, said.or_else(|| out.start.clone()), script("build"), &mut out);
     migrations(tree, &package, &mut out);
     script::read(tree, &mut out);
     if wants("pg")
@@ -188,15 +191,21 @@ fn build_and_start(tree: &Tree, package: &Value, framework: Framework, out: &mut
         }
         None => match of_main().or_else(|| tree.first(&ENTRIES).map(str::to_owned)) {
             Some(file) => {
-                out.assume(format!("no start script: `node {file}` is started"));
+                let assumed = vec![format!("no start script: `node {file}` is started")];
+                tree.leave_open(Question::Start, Some(format!("node {file}")), assumed);
                 out.start = Some(Command::words(&["node", &file]));
             }
-            None => out.lacks(
-                "package.json has no script `start`, and no file is called like a server",
-                "[frontend]\ncommand = [\"node\", \"path/to/server.js\"]",
-            ),
+            None => no_start(tree, "package.json has no script `start`, and no file is called like a server", out),
         },
     }
+}
+
+/// Nothing says how the server is started, unless the user does.
+fn no_start(tree: &Tree, what: &str, out: &mut Recognised) {
+    out.start = None;
+    let file = script::servers(tree).next().unwrap_or("path/to/server.js");
+    out.lacks_answer(Question::Start, what, format!("[frontend]\ncommand = [\"node\", \"{file}\"]"));
+    tree.leave_open(Question::Start, None, Vec::new());
 }
 
 /// The file that `node` is given: nothing where it is a flag's.
@@ -211,18 +220,15 @@ fn has_source(tree: &Tree) -> bool {
 }
 
 /// A published package brings what its build made, and not what it is made from.
-fn built(tree: &Tree, build: Option<&str>, out: &mut Recognised) {
-    let Some(stated) = out.start.as_ref().and_then(started) else { return };
+fn built(tree: &Tree, start: Option<Command>, build: Option<&str>, out: &mut Recognised) {
+    let Some(stated) = start.as_ref().and_then(started) else { return };
     let endings = ["", ".js", ".mjs", ".cjs", ".ts", "/index.js"];
     let Some(file) = endings.iter().map(|end| format!("{stated}{end}")).find(|it| tree.has(it)) else {
-        // Where no source is there, no build makes it either.
-        if !has_source(tree) && out.framework != Framework::Next {
+        // Where no source is there, no build makes it either, unless the user says so.
+        if tree.answers().start().is_none() && !has_source(tree) && out.framework != Framework::Next {
             out.signal("package.json", 0, format!("starts {stated}, which is not in this folder"), "the start command must be said");
-            out.lacks(
-                format!("package.json starts {stated}, and neither that file nor the source that it would be built from is here"),
-                "[frontend]\ncommand = [\"node\", \"path/to/server.js\"]",
-            );
-            out.start = None;
+            let what = format!("package.json starts {stated}, and neither that file nor the source that it would be built from is here");
+            no_start(tree, &what, out);
             out.build.clear();
         }
         return;

@@ -1,6 +1,6 @@
 //! Procfile: one process a line. `web` is the start command, `release` runs before a rollout, the others are processes beside.
 
-use crate::recognise::{Command, Recognised, Service, ServiceKind, tree::Tree};
+use crate::recognise::{Command, Question, Recognised, Service, ServiceKind, tree::Tree};
 
 pub(super) fn add(tree: &Tree, found: &mut Recognised) {
     let Some(text) = tree.text("Procfile") else { return };
@@ -15,6 +15,8 @@ pub(super) fn add(tree: &Tree, found: &mut Recognised) {
             "web" => {
                 found.signal("Procfile", at + 1, format!("web: {command}"), "that is the start command");
                 found.start = Some(start(command, found.port));
+                found.known(Question::Start);
+                found.known(Question::Object);
                 // The program is the application's choice: what was to be added for another is not needed.
                 for server in ["gunicorn", "uvicorn"] {
                     if !command.contains(server) {

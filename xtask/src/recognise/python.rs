@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     recognise::{
-        Database, Framework, Packages, Recognised, Service, ServiceKind, Stack, asgi,
+        Database, Framework, Packages, Question, Recognised, Service, ServiceKind, Stack, asgi,
         distributions::{metadata, stated, wanted},
         django, facts,
         facts::{All, Facts, Value},
@@ -67,11 +67,39 @@ pub(super) fn recognise(tree: &Tree) -> Option<Recognised> {
     }
     let (mut out, unread) = match django::recognise(&python) {
         Some(found) => found,
-        None => (asgi::recognise(&python).or_else(|| flask::recognise(&python))?, Vec::new()),
+        None => {
+            tree.take_open();
+            (asgi::recognise(&python).or_else(|| flask::recognise(&python)).or_else(|| plain(&python))?, Vec::new())
+        }
     };
     // What the deployment does not read needs no variables.
     python.facts.retain(|path, _| !unread.contains(path));
     python.finish(&mut out, stated);
+    Some(out)
+}
+
+/// Code without an application object that is known: a program, if it has a file that is run, or if the user says a command.
+fn plain(python: &Python<'_>) -> Option<Recognised> {
+    let is_near = |it: &str| it.matches('/').count() < 2 && !it.starts_with("scripts/") && it != "setup.py";
+    let guarded = || python.each().into_iter().find(|(path, facts)| facts.main.is_some() && is_near(path)).map(|it| it.0);
+    let names = ["main.py", "app.py", "server.py", "run.py", "__main__.py"];
+    let called = || python.tree.code(".py").find(|it| is_near(it) && names.contains(&it.rsplit('/').next().unwrap_or(it)));
+    // Whatever a said command starts is code of this folder.
+    let any = || python.tree.answers().start().and_then(|_| python.tree.code(".py").next());
+    let file = called().or_else(guarded).or_else(any)?;
+    let words = match file.strip_suffix("/__main__.py") {
+        Some(package) => format!("\"-m\", \"{}\"", package.replace('/', ".")),
+        None => format!("\"{file}\""),
+    };
+    let mut out = Recognised::new(Stack::Python, Framework::Python, PORT);
+    out.signal(file, 0, "is Python without a framework that is known", "only a command can say how it is started");
+    out.lacks_answer(
+        Question::Start,
+        "no Python file makes an application that is known: Django, Flask, FastAPI, Starlette, or a callable of WSGI or ASGI",
+        format!("[frontend]\ncommand = [\"python3\", {words}]\nport = {PORT}"),
+    );
+    python.tree.leave_open(Question::Start, None, Vec::new());
+    out.leave_port(python.tree, "no file names one");
     Some(out)
 }
 
@@ -269,6 +297,7 @@ impl Python<'_> {
                 let is_given = out.secret_key.as_ref() == Some(name)
                     || out.env.contains_key(name)
                     || matches!(&out.hosts, crate::recognise::Hosts::Variable { name: it, .. } if it == name);
+                let is_given = is_given || self.tree.answers().gives(name);
                 if *is_required && !is_known && !is_given && name != "DJANGO_SETTINGS_MODULE" {
                     let lines = format!("[frontend.env]\n{name} = \"…\"");
                     if !out.missing.iter().any(|it| it.lines == lines) {

@@ -2,17 +2,31 @@
 
 use std::collections::BTreeMap;
 
-use crate::recognise::{
-    Command, Database, Framework, Packages, Recognised, Stack,
-    python::Python,
-    tokens::{Language, Token, find, tokens},
-    tree::Tree,
-    variables,
+use crate::{
+    config::FILE,
+    recognise::{
+        Command, Database, Framework, Packages, Question, Recognised, Stack,
+        answers::PROGRAMS,
+        python::Python,
+        tokens::{Language, Token, find, tokens},
+        tree::Tree,
+        variables,
+    },
 };
 
 const PORT: u16 = 8080;
 /// The database's address without `sslmode`: with `require` in it, the crate postgres and its NoTls give an error.
 const WITHOUT_TLS: &str = "postgresql://$(PGUSER):$(PGPASSWORD)@$(PGHOST):$(PGPORT)/$(PGDATABASE)";
+
+/// A program of a package.
+struct Program {
+    /// The package's manifest.
+    file: String,
+    package: String,
+    /// `cargo run` starts it.
+    is_default: bool,
+    name: String,
+}
 
 pub(super) fn recognise(tree: &Tree) -> Option<Recognised> {
     let manifest = tree.toml("Cargo.toml")?;
@@ -34,7 +48,12 @@ pub(super) fn recognise(tree: &Tree) -> Option<Recognised> {
         own.extend(beside.filter(|it| !own.contains(it)).collect::<Vec<_>>());
         let default = package.get("package").and_then(|it| it.get("default-run")?.as_str());
         own.dedup();
-        programs.extend(own.into_iter().map(|it| (file.clone(), name.to_owned(), default == Some(it.as_str()), it)));
+        programs.extend(own.into_iter().map(|it| Program {
+            file: file.clone(),
+            package: name.to_owned(),
+            is_default: default == Some(it.as_str()),
+            name: it,
+        }));
     }
     if programs.is_empty() {
         return None;
@@ -42,24 +61,41 @@ pub(super) fn recognise(tree: &Tree) -> Option<Recognised> {
     let version = manifest.get("package").and_then(|it| it.get("rust-version")?.as_str());
     out.language = version.map(str::to_owned);
     let name = manifest.get("package").and_then(|it| it.get("name")?.as_str()).unwrap_or_default();
-    let list: Vec<&str> = programs.iter().map(|it| it.3.as_str()).collect();
-    let chosen = if let [only] = programs.as_slice() { Some(only) } else { None };
-    let chosen = chosen
-        .or_else(|| programs.iter().find(|it| it.2))
-        .or_else(|| programs.iter().find(|it| it.3 == name))
-        .or_else(|| ["server", "web", "api", "app"].iter().find_map(|name| programs.iter().find(|it| it.3 == *name)));
+    let list: Vec<&str> = programs.iter().map(|it| it.name.as_str()).collect();
+    let by = |test: &dyn Fn(&Program) -> bool| programs.iter().position(test);
+    let default = (programs.len() == 1)
+        .then_some(0)
+        .or_else(|| by(&|it| it.is_default))
+        .or_else(|| by(&|it| it.name == name))
+        .or_else(|| ["server", "web", "api", "app"].iter().find_map(|name| by(&|it| it.name == *name)));
+    // Programs of one name are told apart by their packages, and have to be two files in the image.
+    let is_shared = |name: &str| list.iter().filter(|it| **it == name).count() > 1;
+    let shown = |it: &Program| if is_shared(&it.name) { format!("{}/{}", it.package, it.name) } else { it.name.clone() };
+    let candidates: Vec<String> = programs.iter().map(shown).collect();
+    let in_image = |it: &Program| shown(it).replace('/', "-");
+    let by_configuration = tree.answers().stated_program().and_then(|name| by(&|it| in_image(it) == name));
+    let chosen = by_configuration.map(|at| (at, Some(FILE))).or_else(|| {
+        let assumed = default.map(|at| format!("{} is the server among {}", candidates[at], candidates.join(", ")));
+        tree.pick(Question::Program, &candidates, default, assumed.into_iter().collect()).map(|it| (it.at, it.by))
+    });
     match chosen {
-        Some((file, package, _, program)) => {
-            out.signal(file, 0, format!("has the program {program}"), "it is built and started");
-            if programs.len() > 1 {
-                out.assume(format!("{program} is the server among {}", list.join(", ")));
+        Some((at, by)) => {
+            let Program { file, package, name: program, .. } = &programs[at];
+            if let Some(by) = by.filter(|_| programs.len() > 1) {
+                out.signal(by, 0, format!("{} is the server", candidates[at]), "it is built and started");
             }
+            out.signal(file, 0, format!("has the program {program}"), "it is built and started");
+            // A later build chooses the default, unless Pocdeploy.toml says another.
+            out.is_start_said = by.is_some() && Some(at) != default;
             out.target = Some(format!("{package}/{program}"));
-            out.start = Some(Command::words(&[&format!("/srv/app/bin/{program}")]));
+            let name = in_image(&programs[at]);
+            out.start = Some(Command::words(&[&format!("{PROGRAMS}{name}")]));
+            out.program = Some(name);
         }
-        None => out.lacks(
-            format!("there are several programs, and none says that it is the server: {}", list.join(", ")),
-            format!("[frontend]\ncommand = [\"/srv/app/bin/{}\"]", list[0]),
+        None => out.lacks_answer(
+            Question::Program,
+            format!("there are several programs, and none says that it is the server: {}", candidates.join(", ")),
+            format!("[frontend]\ncommand = [\"{PROGRAMS}{}\"]", in_image(&programs[0])),
         ),
     }
     code(tree, &manifest, &mut out);
@@ -113,7 +149,7 @@ fn code(tree: &Tree, manifest: &toml::Table, out: &mut Recognised) {
             out.signal(&file, line, format!("listens on port {number}"), "requests go there");
             out.port = number;
         }
-        None if !read.contains_key("PORT") => out.assume(format!("the port is {PORT}: the code names none")),
+        None if !read.contains_key("PORT") => out.leave_port(tree, "the code names none"),
         None => {}
     }
     let names: Vec<&str> = read.keys().map(String::as_str).collect();

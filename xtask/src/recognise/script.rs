@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::recognise::{
     Database, Framework, Recognised, Service, ServiceKind,
-    node::PORT,
     tokens::{Language, Token, find, tokens},
     tree::Tree,
     variables,
@@ -33,7 +32,12 @@ fn sources(tree: &Tree) -> impl Iterator<Item = &str> {
 }
 
 pub(super) fn listens(tree: &Tree) -> bool {
-    sources(tree).any(|file| {
+    servers(tree).next().is_some()
+}
+
+/// The files that listen.
+pub(super) fn servers(tree: &Tree) -> impl Iterator<Item = &str> {
+    sources(tree).filter(|file| {
         tree.text(file)
             .is_some_and(|it| it.contains(".listen(") && find(&tokens(&it, Language::JavaScript), &[".", "listen", "("]).next().is_some())
     })
@@ -99,7 +103,7 @@ pub(super) fn read(tree: &Tree, out: &mut Recognised) {
         out.env.insert(name, "$(PORT)".to_owned());
         out.port = number;
     } else {
-        told_port(read.get("PORT"), port, out);
+        told_port(tree, read.get("PORT"), port, out);
     }
     if let Some((path, file, line)) = health {
         out.signal(&file, line, format!("there is a route {path}"), "probes ask it");
@@ -143,13 +147,13 @@ fn options(all: &[(Token, usize)]) -> Vec<(&str, usize, Option<u16>)> {
 }
 
 /// The port that PORT says, that the code names, or that is usual.
-fn told_port(variable: Option<&(String, usize)>, port: Option<(u16, String, usize)>, out: &mut Recognised) {
+fn told_port(tree: &Tree, variable: Option<&(String, usize)>, port: Option<(u16, String, usize)>, out: &mut Recognised) {
     if let Some((file, line)) = variable {
         out.signal(file, *line, "the port is the variable PORT", "it is given");
     } else if let Some((number, file, line)) = &port {
         out.signal(file, *line, format!("listens on port {number}"), "requests go there");
     } else if out.framework != Framework::Next {
-        out.assume(format!("the port is {PORT}: the code names none"));
+        out.leave_port(tree, "the code names none");
     }
     if let Some((number, _, _)) = port {
         out.port = number;

@@ -26,6 +26,11 @@ pub(super) fn decide(python: &Python<'_>, base: &str, settings: &Settings, out: 
     if settings.file.ends_with("/__init__.py") {
         change.module = format!("{}.pocdeploy_settings", settings.module);
     }
+    // That value of Pocdeploy.toml stays, so the module itself gets the lines.
+    if settings.is_stated {
+        change.module.clone_from(&settings.module);
+        change.file.clone_from(&settings.file);
+    }
     change.database = database(python, settings, out);
     change.hosts = hosts(settings, out);
     change.secret_key = secret(settings, out);

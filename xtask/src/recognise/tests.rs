@@ -1,5 +1,6 @@
 //! Whole small applications, and what each rule makes of them; what is left out shows that a rule does nothing where it has no ground.
 
+mod answers;
 mod django;
 mod others;
 mod python;
@@ -10,13 +11,17 @@ use super::*;
 
 /// What is recognised of these files.
 fn look(files: &[(&str, &str)]) -> Option<Recognised> {
+    look_with(files, &Answers::default())
+}
+
+fn look_with(files: &[(&str, &str)], answers: &Answers) -> Option<Recognised> {
     let dir = tempfile::tempdir().unwrap();
     for (name, text) in files {
         let path = dir.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
-    recognise(dir.path()).unwrap()
+    recognise(dir.path(), answers).unwrap()
 }
 
 #[track_caller]

@@ -13,6 +13,7 @@ use walkdir::WalkDir;
 
 use crate::{
     dockerfile::{self, Dockerfile},
+    recognise::answers::{self, Answers, Choice, Open, Question},
     regular,
 };
 
@@ -58,11 +59,13 @@ pub(super) struct Tree {
     is_cut: Cell<bool>,
     bytes: Cell<u64>,
     texts: RefCell<BTreeMap<String, Option<String>>>,
+    answers: Answers,
+    open: RefCell<Vec<Open>>,
 }
 
 impl Tree {
     /// Lists the folder. A link counts where it leads to a regular file inside.
-    pub(super) fn read(root: &Path) -> Result<Tree> {
+    pub(super) fn read(root: &Path, answers: &Answers) -> Result<Tree> {
         let root = root.canonicalize().with_context(|| format!("read {}", root.display()))?;
         fs::read_dir(&root).with_context(|| format!("read {}", root.display()))?;
         let mut files = Vec::new();
@@ -90,7 +93,31 @@ impl Tree {
         }
         files.sort_by_key(|it| (it.matches('/').count(), it.clone()));
         let names = files.iter().cloned().collect();
-        Ok(Tree { root, files, names, is_cut: Cell::new(is_cut), bytes: Cell::new(0), texts: RefCell::default() })
+        let (is_cut, bytes, texts, open) = (Cell::new(is_cut), Cell::new(0), RefCell::default(), RefCell::default());
+        Ok(Tree { root, files, names, is_cut, bytes, texts, answers: answers.clone(), open })
+    }
+
+    pub(super) fn answers(&self) -> &Answers {
+        &self.answers
+    }
+
+    /// Chooses among candidates: what was answered on a terminal, else the default, which leaves the question open where there are several.
+    pub(super) fn pick(&self, question: Question, candidates: &[String], default: Option<usize>, assumed: Vec<String>) -> Option<Choice> {
+        let (choice, open) = answers::choose(self.answers.asked(question), question, candidates, default, assumed);
+        self.open.borrow_mut().extend(open);
+        choice
+    }
+
+    /// Leaves a question open whose answer is any text.
+    pub(super) fn leave_open(&self, question: Question, default: Option<String>, assumed: Vec<String>) {
+        let mut open = self.open.borrow_mut();
+        open.retain(|it| it.question != question);
+        open.push(Open { question, candidates: Vec::new(), default, assumed });
+    }
+
+    /// The questions that were left open since the last call.
+    pub(super) fn take_open(&self) -> Vec<Open> {
+        self.open.take()
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -189,7 +216,7 @@ mod tests {
         std::os::unix::fs::symlink("manage.py", at("in.py")).unwrap();
         std::os::unix::fs::symlink(".", at("loop")).unwrap();
         rustix::fs::mknodat(rustix::fs::CWD, at("pipe.py"), rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600), 0).unwrap();
-        let tree = Tree::read(&dir.path().join("app")).unwrap();
+        let tree = Tree::read(&dir.path().join("app"), &Answers::default()).unwrap();
         assert_eq!(tree.files(), ["in.py", "manage.py", "a/b/deep.py"]);
         assert_eq!(tree.text("out.py"), None);
         assert_eq!(tree.text("pipe.py"), None);
@@ -201,7 +228,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("large.json"), vec![b' '; 1_000_001]).unwrap();
         fs::write(dir.path().join("binary.json"), [0xff, 0xfe]).unwrap();
-        let tree = Tree::read(dir.path()).unwrap();
+        let tree = Tree::read(dir.path(), &Answers::default()).unwrap();
         assert_eq!((tree.text("large.json"), tree.text("binary.json")), (None, None));
         assert!(tree.json("large.json").is_none());
     }

@@ -5,7 +5,11 @@ use std::{
     fmt,
 };
 
-use crate::recognise::{facts::Span, variables::Part};
+use crate::recognise::{
+    answers::{Open, Question},
+    facts::Span,
+    variables::Part,
+};
 
 /// What an application is built and run with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +39,8 @@ pub enum Framework {
     Next,
     Nest,
     Node,
+    /// Without a framework that is known: only a command says how it is started.
+    Python,
     Go,
     Rust,
     Site,
@@ -56,6 +62,7 @@ impl fmt::Display for Framework {
             Framework::Next => "Next.js",
             Framework::Nest => "NestJS",
             Framework::Node => "Node.js",
+            Framework::Python => "Python",
             Framework::Go => "Go",
             Framework::Rust => "Rust",
             Framework::Site => "static files",
@@ -202,6 +209,8 @@ pub struct Missing {
     pub what: String,
     /// Lines of Pocdeploy.toml or a file to write; two or three.
     pub lines: String,
+    /// The question that an answer, or another file, would close.
+    pub question: Option<Question>,
 }
 
 /// A change of the source that the deployment needs, made as a patch.
@@ -238,6 +247,13 @@ pub struct DjangoSettings {
     pub media: Option<String>,
 }
 
+impl DjangoSettings {
+    /// Whether the application's module itself gets the lines, since Pocdeploy.toml names it.
+    pub fn is_in_place(&self) -> bool {
+        self.module == self.base
+    }
+}
+
 /// Everything that is known of an application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recognised {
@@ -251,6 +267,10 @@ pub struct Recognised {
     pub install: Install,
     /// The program that answers requests. Not there: `missing` says why.
     pub start: Option<Command>,
+    /// The user said the start command: a later build has to read it in Pocdeploy.toml.
+    pub is_start_said: bool,
+    /// The name of the compiled program in the image.
+    pub program: Option<String>,
     /// Where it listens.
     pub port: u16,
     /// A path that answers 200 without a login, for probes.
@@ -287,4 +307,6 @@ pub struct Recognised {
     /// What was chosen among several, or without a sign.
     pub assumed: Vec<String>,
     pub missing: Vec<Missing>,
+    /// What only the user knows for sure; the defaults hold until then.
+    pub open: Vec<Open>,
 }

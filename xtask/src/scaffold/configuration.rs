@@ -1,18 +1,15 @@
 //! Pocdeploy.toml: only what is not the default.
 
-use crate::{
-    recognise::{Command, Recognised, ServiceKind, Stack},
-    scaffold::DOCKERFILE,
-};
+use crate::recognise::{Command, Recognised, ServiceKind, Stack};
 
 /// The port that is asked without a key.
 const PORT: u16 = 8000;
 
-/// `name` is a DNS label: namespace, image and host are called so.
-pub(super) fn text(name: &str, found: &Recognised) -> String {
+/// `name` is a DNS label: namespace, image and host are called so. `dockerfile` is the place of the one that is written.
+pub(super) fn text(name: &str, found: &Recognised, dockerfile: &str) -> String {
     let mut out = format!("# {}.\n# Written by `pocdeploy init`, which says why with --explain; yours to change.\n\n", found.name());
     out.push_str(&format!("namespace = \"{name}\"\n\n[frontend]\npath = \".\"\nimage = \"{name}\"\nhost = \"{name}.localhost\"\n"));
-    let dockerfile = if found.stack == Stack::Dockerfile { found.target.as_deref().unwrap_or(DOCKERFILE) } else { DOCKERFILE };
+    let dockerfile = found.target.as_deref().filter(|_| found.stack == Stack::Dockerfile).unwrap_or(dockerfile);
     out.push_str(&format!("dockerfile = {}\n", quoted(dockerfile)));
     if !found.groups.is_empty() {
         out.push_str(&format!("groups = [{}]\n", found.groups.iter().map(|it| quoted(it)).collect::<Vec<_>>().join(", ")));
@@ -26,8 +23,8 @@ pub(super) fn text(name: &str, found: &Recognised) -> String {
     if let Some(health) = &found.health {
         out.push_str(&format!("health = {}\n", quoted(health)));
     }
-    // The image's own command is the default: only what was said beside a Dockerfile of the user's must stand here.
-    if let Some(start) = found.start.as_ref().filter(|_| found.stack == Stack::Dockerfile) {
+    // The image's own command is the default: only what was said must be here, beside a Dockerfile of the user's or for a later build.
+    if let Some(start) = found.start.as_ref().filter(|_| found.stack == Stack::Dockerfile || found.is_start_said) {
         out.push_str(&format!("command = {}\n", command(start)));
     }
     match (&found.migrate, &found.release) {

@@ -13,13 +13,15 @@ use crate::{
     },
 };
 
-/// Where patches lie by default.
-const FOLDER: &str = "build/patches";
-
-pub(super) fn all(folder: &Path, found: &Recognised) -> Result<Vec<Planned>> {
+/// The patches in their order, for the folder `place`.
+pub(super) fn all(folder: &Path, found: &Recognised, place: &str) -> Result<Vec<Planned>> {
     let mut out: Vec<(String, String)> = Vec::new();
     for change in &found.changes {
         match change {
+            Change::DjangoSettings(it) if it.is_in_place() => {
+                let old = read(folder, &it.file)?;
+                out.push(("settings".to_owned(), edited(&it.file, &old, &[behind(&old, &django(it))])));
+            }
             Change::DjangoSettings(it) => out.push(("settings".to_owned(), new_file(&it.file, &django(it)))),
             Change::FromVariable { file, span, variable, is_imported, import_after } => {
                 let text = read(folder, file)?;
@@ -38,14 +40,7 @@ pub(super) fn all(folder: &Path, found: &Recognised) -> Result<Vec<Planned>> {
                 let path = folder.join(file);
                 if path.is_file() {
                     let old = read(folder, file)?;
-                    let count = old.split_inclusive('\n').count();
-                    let mut edit = Edit { from: count, to: count, lines: text.lines().map(str::to_owned).collect() };
-                    if !old.is_empty() && !old.ends_with('\n') {
-                        // The last line gets the end that it lacks.
-                        edit.from -= 1;
-                        edit.lines.insert(0, old.lines().last().unwrap_or_default().to_owned());
-                    }
-                    out.push(("requirements".to_owned(), edited(file, &old, &[edit])));
+                    out.push(("requirements".to_owned(), edited(file, &old, &[behind(&old, text)])));
                 } else {
                     out.push(("requirements".to_owned(), new_file(file, text)));
                 }
@@ -55,7 +50,7 @@ pub(super) fn all(folder: &Path, found: &Recognised) -> Result<Vec<Planned>> {
     if found.stack == Stack::Site || found.stack == Stack::Node && found.framework == Framework::Site {
         out.push(("server".to_owned(), new_file("pocdeploy_site.py", SITE)));
     }
-    let named = |(at, (name, text)): (usize, (String, String))| Planned { path: format!("{FOLDER}/{:04}-{name}.patch", at + 1), text };
+    let named = |(at, (name, text)): (usize, (String, String))| Planned { path: format!("{place}/{:04}-{name}.patch", at + 1), text };
     Ok(out.into_iter().enumerate().map(named).collect())
 }
 
@@ -80,14 +75,29 @@ def not_found(environ, start_response):
 application = WhiteNoise(not_found, root=os.environ["SITE"], index_file=True)
 "#;
 
-/// A settings module that imports the application's own.
+/// Lines behind the last one of a file, which gets the end that it may lack.
+fn behind(old: &str, text: &str) -> Edit {
+    let count = old.split_inclusive('\n').count();
+    let mut edit = Edit { from: count, to: count, lines: text.lines().map(str::to_owned).collect() };
+    if !old.is_empty() && !old.ends_with('\n') {
+        edit.from -= 1;
+        edit.lines.insert(0, old.lines().last().unwrap_or_default().to_owned());
+    }
+    edit
+}
+
+/// A settings module that imports the application's own, or the lines behind that one.
 fn django(it: &DjangoSettings) -> String {
-    let mut out = format!(
-        "\"\"\"Settings of the deployment: {}, with what the platform gives in place of what stands there.\"\"\"\n\nimport os\n\n",
-        it.base
-    );
+    let mut out = if it.is_in_place() {
+        "\n\n# The deployment's: what the platform gives in place of what is above.\nimport os  # noqa: E402\n\n".to_owned()
+    } else {
+        format!(
+            "\"\"\"Settings of the deployment: {base}, with what the platform gives in place of what stands there.\"\"\"\n\nimport os\n\n\
+             from {base} import *  # noqa: F401,F403\n\n",
+            base = it.base
+        )
+    };
     let mut add = |text: &str| out.push_str(text);
-    add(&format!("from {} import *  # noqa: F401,F403\n\n", it.base));
     if it.debug {
         add("DEBUG = False\n");
     }

@@ -56,8 +56,13 @@ impl Task for Image {
         let mut out = Fingerprint::new();
         out.add("base image", images::reference(env, env.id, Role::Python)?);
         out.add_file("Dockerfile", &dockerfile)?;
-        if env.is_developing() && dockerfile::in_development(&regular::read_to_string(&dockerfile)?).is_some() {
+        let text = regular::read_to_string(&dockerfile)?;
+        if env.is_developing() && dockerfile::in_development(&text).is_some() {
             out.add("development", "true");
+        }
+        // The command says which of several programs is compiled.
+        if let Some(command) = env.service.command.as_ref().filter(|_| build::names_artifacts(&text)) {
+            out.add("command", command.join("\0"));
         }
         out.add("name", &env.service.image);
         out.add_context("app", &env.stage(), ignore(env)?.as_ref())?;

@@ -264,7 +264,10 @@ fn a_compose_file_gives_its_database_and_cache_to_the_cluster() {
     );
     let names: Vec<&str> = found.services.iter().map(|it| it.name.as_str()).collect();
     assert_eq!(names, ["cache", "worker"]);
-    assert_eq!(found.missing.iter().map(|it| it.lines.as_str()).collect::<Vec<_>>(), ["[services.api]\npath = \"api\""]);
+    assert_eq!(
+        found.missing.iter().map(|it| it.lines.as_str()).collect::<Vec<_>>(),
+        ["[services.api]\npath = \"api\"\ndockerfile = \"api/Dockerfile\""]
+    );
     assert!(found.assumed.iter().any(|it| it == "search (example/search) of docker-compose.yml is left out"), "{:?}", found.assumed);
     assert!(found.start.unwrap().to_string().contains("gunicorn"));
     // Line numbers are those of the services.

@@ -10,6 +10,7 @@ use crate::{
     env::Scope,
     recognise::{self, Recognised, Stack},
     regular,
+    tasks::answers,
 };
 
 /// Files that decide which packages are installed, in the application's top folder or below it.
@@ -56,7 +57,7 @@ impl Rules {
         }
         let text = regular::read_to_string(&env.files.file(&env.service.dockerfile)?)?;
         let is_built = dockerfile::builds_from_source(&dockerfile::parse(&text));
-        let found = recognise::recognise_source(&env.stage())?;
+        let found = recognise::recognise_source(&env.stage(), &answers::of_scope(env))?;
         Ok(match found {
             Some(found) if matches!(found.stack, Stack::Go | Stack::Rust) && text.contains(crate::artifacts::FOLDER) => {
                 Rules::Program(Box::new(found))

@@ -19,10 +19,13 @@ use crate::{
     fingerprint::Fingerprint,
     images::{self, Role},
     recognise, record,
-    tasks::image::{
-        INPUTS_LABEL,
-        choice::{self, Choice},
-        choose, ignore, read,
+    tasks::{
+        answers,
+        image::{
+            INPUTS_LABEL,
+            choice::{self, Choice},
+            choose, ignore, read,
+        },
     },
     tool::BUILD_LIMIT,
 };
@@ -98,7 +101,7 @@ fn prepare(env: &Scope<'_>, dockerfile: &str) -> Result<()> {
         return if folder.exists() { fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display())) } else { Ok(()) };
     }
     // The Dockerfile is that of `init`, or made from it: only the source says what it is built from.
-    match recognise::recognise_source(&env.stage())? {
+    match recognise::recognise_source(&env.stage(), &answers::of_scope(env))? {
         Some(found) if artifacts::are_needed(found.stack) => {
             env.progress(env.id, format!("preparing {} for the build", found.name()));
             artifacts::prepare(&env.tools, env.id, &found, &env.stage(), &folder)
@@ -108,7 +111,7 @@ fn prepare(env: &Scope<'_>, dockerfile: &str) -> Result<()> {
 }
 
 /// Whether an instruction names the folder: `COPY . ./` takes it too, and only a later step says so.
-fn names_artifacts(dockerfile: &str) -> bool {
+pub(super) fn names_artifacts(dockerfile: &str) -> bool {
     dockerfile.lines().any(|it| !it.trim_start().starts_with('#') && it.contains(artifacts::FOLDER))
 }
 
