@@ -95,6 +95,8 @@ pub(crate) fn come_up_from_their_files_alone(owner: &Bench) {
         install.env(name, home.path());
     }
     Ran::from(install.output().unwrap()).ends_with(0);
+    // One pod of each, since all share a small node, and a rollout needs room for one more.
+    owner.configure("[frontend]\nreplicas = 1\n");
     let registry = owner.step("a cluster with an operator, and a registry that its node knows", || {
         owner.run(&["create", "--yes"]).ends_with(0);
         let registry = Registry::empty(owner);
@@ -108,6 +110,7 @@ pub(crate) fn come_up_from_their_files_alone(owner: &Bench) {
         ("POCDEPLOY_CLUSTER_REGISTRY", format!("{}/team", registry.place())),
         ("POCDEPLOY_CLUSTER_PULL_REGISTRY", format!("{INNER}/team")),
         ("POCDEPLOY_CLUSTER_EXPOSE", "node-port".to_owned()),
+        ("POCDEPLOY_FRONTEND_REPLICAS", "1".to_owned()),
     ];
     let before = owner.world();
     // Some alone while they are written: EXAMPLES=go,compose.

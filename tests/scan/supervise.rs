@@ -69,14 +69,14 @@ fn a_change_starts_the_command_again_and_an_end_leaves_no_process() {
     let write = |text: &str| fs::write(dir.path().join("code"), text).unwrap();
     write("one\n");
     // A shell that waits for another process, as start scripts do.
-    let supervisor = Supervisor::start(dir.path(), "restart", &["sh", "-c", "cat code; sleep 100 & echo $! > child; wait"]);
+    let supervisor = Supervisor::start(dir.path(), "restart", &["sh", "-c", "cat code; sleep 100 & echo $! > child-$(cat code); wait"]);
     supervisor.says("one");
     write("two\n");
     supervisor.signal(Signal::HUP);
     supervisor.says("two");
     let began = Instant::now();
     let child = loop {
-        let text = fs::read_to_string(dir.path().join("child")).unwrap();
+        let text = fs::read_to_string(dir.path().join("child-two")).unwrap_or_default();
         if let Some(id) = text.trim().parse().ok().and_then(Pid::from_raw) {
             break id;
         }
