@@ -87,7 +87,9 @@ fn check(dir: &tempfile::TempDir, expected: &str) -> String {
     lines.lines().for_each(|it| assert!(text.lines().any(|line| line == it), "{it}\n{text}"));
     // Now the file is complete: `create` takes it as it is, and `init` has nothing to add.
     assert!(!create(dir, &["--yes", "--type", "gke"]).ends_with(3).says("error[E0203]").stderr.contains("Written"));
-    init(dir, &[]).ends_with(1).says("these are there already, and nothing was written:\n  Pocdeploy.toml\n");
+    let again = init(dir, &[]);
+    again.ends_with(1).says("these files exist already, and nothing was written:\n  Pocdeploy.toml\n");
+    again.says("deploys what Pocdeploy.toml says");
     text
 }
 
@@ -176,7 +178,7 @@ fn a_failure_leaves_every_file_as_it_was() {
     };
     let port = "[frontend]\nport = 9000\n";
     check(port, 1, "build", &|root| fs::write(root.join("build"), "a file").unwrap());
-    check(port, 1, "these are there already, and nothing was written:\n  build/patches/0001-database.patch", &|root| {
+    check(port, 1, "these files exist already, and nothing was written:\n  build/patches/0001-database.patch", &|root| {
         fs::create_dir_all(root.join("build/patches")).unwrap();
         fs::write(root.join("build/patches/0001-database.patch"), "mine").unwrap();
     });
@@ -193,7 +195,7 @@ fn a_failure_leaves_every_file_as_it_was() {
     let dir = flask();
     fs::write(dir.path().join("other"), port).unwrap();
     symlink("other", dir.path().join("Pocdeploy.toml")).unwrap();
-    init(&dir, &[]).ends_with(1).says("these are there already");
+    init(&dir, &[]).ends_with(1).says("these files exist already");
     assert!(dir.path().join("Pocdeploy.toml").is_symlink() && !dir.path().join("Dockerfile").exists());
 }
 

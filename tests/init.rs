@@ -112,7 +112,7 @@ fn nothing_is_overwritten_and_nothing_is_half_written() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
         let before = content(dir.path());
-        init(&dir, &[]).ends_with(1).says(&format!("these are there already, and nothing was written:\n  {name}\n"));
+        init(&dir, &[]).ends_with(1).says(&format!("these files exist already, and nothing was written:\n  {name}\n"));
         assert_eq!(content(dir.path()), before, "{name}");
     }
     // A link that leads nowhere has the name too.
@@ -274,7 +274,7 @@ fn create_without_consent_or_without_an_application_changes_nothing() {
     fs::create_dir_all(dir.path().join("build/patches")).unwrap();
     fs::write(dir.path().join("build/patches/0001-database.patch"), "mine").unwrap();
     let before = content(dir.path());
-    create(&dir, &["--yes"]).ends_with(1).says("error[E0215]: these are there already, and nothing was written:");
+    create(&dir, &["--yes"]).ends_with(1).says("error[E0215]: these files exist already, and nothing was written:");
     assert_eq!(content(dir.path()), before);
 }
 

@@ -140,6 +140,18 @@ fn a_file_amends_the_object_that_the_tool_writes() {
 }
 
 #[test]
+fn an_object_without_a_namespace_amends_one_that_names_the_namespace_it_was_written_for() {
+    let world = World::new();
+    let config = world.project.read("Pocdeploy.toml");
+    world.project.write("Pocdeploy.toml", &format!("namespace = \"elsewhere\"\n{config}"));
+    let file =
+        format!("{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: polls-frontend, {MARK}}}, spec: {{minReadySeconds: 7}}}}\n");
+    world.project.write("deploy/frontend/zz.yaml", &file);
+    assert!(world.project.read("deploy/frontend/deployment.yaml").contains("namespace: polls"));
+    world.run(&["plan"]).ends_with(0);
+}
+
+#[test]
 fn what_amends_nothing_or_cannot_be_merged_is_refused_with_its_place() {
     let of =
         |name: &str, spec: &str| format!("{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: {name}, {MARK}}}, spec: {spec}}}\n");

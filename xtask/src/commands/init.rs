@@ -235,8 +235,13 @@ fn refuse_present(folder: &Path, planned: &[Planned], is_begun: bool) -> Result<
     if present.is_empty() {
         return Ok(());
     }
-    let what = format!("these are there already, and nothing was written:\n{}", present.join("\n"));
-    let hint = format!("move them away, or look at what would be written with {} init --explain", invocation::program());
+    let tool = invocation::program();
+    let what = format!("these files exist already, and nothing was written:\n{}", present.join("\n"));
+    let hint = if present.contains(&FILE) {
+        format!("`{tool} create` deploys what {FILE} says. To have the files written again, move these elsewhere first")
+    } else {
+        format!("move them elsewhere, or look at what would be written with `{tool} init --explain`")
+    };
     Err(Problem::new(what).code(Code::WouldOverwrite).hint(hint).into())
 }
 

@@ -132,7 +132,9 @@ impl Folder {
         let mut out = [written, own].concat();
         for mut amending in amending {
             let wanted = identity(&amending.object, &namespace);
-            let Some(target) = out.iter_mut().find(|it| identity(&it.object, &namespace) == wanted) else {
+            let exact = out.iter().position(|it| identity(&it.object, &namespace) == wanted);
+            let at = exact.or_else(|| only_of_name(&out, &amending));
+            let Some(target) = at.and_then(|it| out.get_mut(it)) else {
                 let kind = amending.object["kind"].clone();
                 let same_kind = out.iter().filter(|it| it.object["kind"] == kind);
                 let names: Vec<&str> = same_kind.filter_map(|it| it.object["metadata"]["name"].as_str()).collect();
@@ -149,6 +151,20 @@ impl Folder {
         }
         Ok(out)
     }
+}
+
+/// The one object of the amending one's kind and name, if that says no namespace: manifests that name theirs are moved to the configured
+/// namespace later.
+fn only_of_name(all: &[Manifest], amending: &Manifest) -> Option<usize> {
+    let name_of = |it: &Value| {
+        let (group, kind, _, name) = identity(it, "");
+        (group, kind, name)
+    };
+    let wanted = name_of(&amending.object);
+    let mut found =
+        all.iter().enumerate().filter(|it| amending.object["metadata"]["namespace"].is_null() && name_of(&it.1.object) == wanted);
+    let (at, _) = found.next()?;
+    found.next().is_none().then_some(at)
 }
 
 /// The keys of a service that change none of the objects that the tool still writes, given their kinds.
