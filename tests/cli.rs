@@ -3,14 +3,18 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod asked;
+mod by_hand;
 mod init;
 mod installed;
+mod moved;
 mod patches;
+mod queue;
 mod staged;
 mod support;
 #[path = "support/transcript.rs"]
 mod transcript;
 mod transcripts;
+mod upstream;
 
 use std::{fs, os::unix::fs::symlink};
 
@@ -78,7 +82,7 @@ fn what_changed_is_the_reason_to_stage_again() {
     project.write("third_party/django-polls/views.py", "x = 1\n");
     project.run(&["patch"]).ends_with(0).says("third_party/django-polls/views.py is new");
     project.write("target/pocdeploy/app/manage.py", "by hand");
-    project.run(&["patch"]).ends_with(0).says("app/manage.py changed");
+    project.run(&["patch", "--discard"]).ends_with(0).says("app/manage.py changed");
     assert!(project.read("target/pocdeploy/app/manage.py").contains("DEBUG = False"));
 }
 

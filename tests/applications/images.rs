@@ -34,7 +34,7 @@ fn page(name: &str, files: &[(&str, &str)], path: &str) -> String {
     let app = dir.path().join("app");
     write(&app, files);
     let found = recognise::recognise(&app, &recognise::Answers::default()).unwrap().unwrap();
-    for file in scaffold::files(&app, &found, &scaffold::Places::default()).unwrap() {
+    for file in scaffold::files(&app, Path::new(""), &found, &scaffold::Places::default()).unwrap() {
         write(&app, &[(&file.path, &file.text)]);
     }
     let patches = app.join("build/patches");

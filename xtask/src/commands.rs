@@ -16,6 +16,7 @@ pub mod install;
 mod instance;
 mod logs;
 mod ls;
+mod patch;
 mod plan;
 mod programs;
 mod report;
@@ -25,6 +26,7 @@ mod status;
 mod support_bundle;
 mod surroundings;
 mod update;
+mod upstream;
 mod validate;
 
 use std::{cell::Cell, io::Write as _, sync::Arc, time::Duration};
@@ -104,6 +106,7 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
         never_ask: global.events || spec.output == Output::Json,
         events: global.events,
         refresh: matches!(&command, Command::Requirements(it) if it.refresh),
+        discard: matches!(&command, Command::Patch(it) if it.discard),
         selection: spec.selection(&tasks_graph::of(&resolved.config))?,
         ..Options::default()
     };
@@ -151,7 +154,11 @@ fn run_in_project(mut env: Env, command: Command, resolved: &Resolved, complaint
             DbCommand::Restore { file, from_pg_dump } => db::restore(&env, &file, writer(from_pg_dump)),
         },
         Command::Delete(it) => delete::run(&env, it.purge, it.output),
-        Command::Patch(_) => target(&env, TaskId::Patch),
+        Command::Patch(it) => match &it.command {
+            Some(command) => patch::run(&env, command),
+            None => target(&env, TaskId::Patch),
+        },
+        Command::Upstream(it) => upstream::run(&env, &it.command),
         Command::Requirements(_) => target(&env, TaskId::Requirements),
         Command::Image(_) => target(&env, TaskId::Image),
         Command::Cluster(_) => target(&env, TaskId::Cluster),
@@ -191,6 +198,8 @@ fn preview(env: &Env, command: Command) -> Result<()> {
             DbCommand::Restore { file, from_pg_dump } => db::preview_restore(env, &file, writer(from_pg_dump)),
             DbCommand::Ls => Ok(()),
         },
+        Command::Patch(flags::patches::Patch { command: Some(it), .. }) => patch::preview(env, &it),
+        Command::Upstream(it) => upstream::preview(env, &it.command),
         _ => Ok(()),
     }
 }

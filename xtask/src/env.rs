@@ -48,6 +48,8 @@ pub struct Options {
     pub events: bool,
     /// Resolve the requirements again.
     pub refresh: bool,
+    /// `patch --discard`: stage again, and drop what a person changed in the staged tree.
+    pub discard: bool,
     /// The part of the graph to run.
     pub selection: Selection,
     /// `--name` was given: the instance's files are in a separate folder.

@@ -2,6 +2,7 @@
 
 pub(crate) mod duration;
 pub mod inspection;
+pub mod patches;
 mod values;
 
 use std::{path::PathBuf, time::Duration};
@@ -98,8 +99,10 @@ pub enum Command {
     Db(Db),
     /// Remove everything of this instance, and check that nothing is left
     Delete(Delete),
-    /// Stage the application and apply the patches
-    Patch(Part),
+    /// Stage the application and apply the patches; its subcommands work on the patches
+    Patch(patches::Patch),
+    /// Replace the application's source by another version of upstream
+    Upstream(patches::Upstream),
     /// Pin the requirements and download their wheels
     Requirements(Requirements),
     /// Build the application's image

@@ -44,3 +44,4 @@ pub mod snapshot;
 pub mod tasks;
 pub mod terminal;
 pub mod tool;
+pub mod upstream;

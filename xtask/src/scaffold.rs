@@ -39,13 +39,14 @@ impl Default for Places {
     }
 }
 
-/// All files for an application that is in `folder`, which is the project. The first one is Pocdeploy.toml.
-pub fn files(folder: &Path, found: &Recognised, places: &Places) -> Result<Vec<Planned>> {
-    let text = configuration::text(&config::slug(folder), found, &places.dockerfile);
+/// All files for an application. `folder` is the project, and `source` the application's folder in it, empty if that is the project. The
+/// first file is Pocdeploy.toml.
+pub fn files(folder: &Path, source: &Path, found: &Recognised, places: &Places) -> Result<Vec<Planned>> {
+    let text = configuration::text(&config::slug(folder), source, found, &places.dockerfile);
     let mut out = vec![Planned { path: config::FILE.to_owned(), text }];
     if found.stack != Stack::Dockerfile {
         out.push(Planned { path: places.dockerfile.clone(), text: dockerfile::text(found) });
     }
-    out.extend(patches::all(folder, found, &places.patches)?);
+    out.extend(patches::all(&folder.join(source), found, &places.patches)?);
     Ok(out)
 }

@@ -27,6 +27,7 @@ pub mod operator;
 pub mod patch;
 pub mod requirements;
 mod service_secrets;
+pub mod upstream;
 
 /// A step of `create`.
 pub trait Task {

@@ -31,7 +31,8 @@ pub(crate) fn run(flags: &Init, global: &Global) -> Result<()> {
     let answers = begun.as_ref().map(|it| it.answers.clone()).unwrap_or_default();
     let is_free = begun.is_some() || folder.join(FILE).symlink_metadata().is_err();
     let can_ask = is_free && !flags.explain && ask::is_possible(global);
-    let found = ask::recognised(&folder, answers, can_ask)?.ok_or_else(|| unrecognised(&nothing_in(&folder)))?;
+    let source = source(&folder, begun.as_ref());
+    let found = ask::recognised(&source, answers, can_ask)?.ok_or_else(|| unrecognised(&nothing_in(&source)))?;
     let mut out = told(&found);
     if flags.explain {
         out.push_str("\nWhat was looked at:\n");
@@ -61,9 +62,14 @@ pub(super) fn before_create(flags: &Create, global: &Global, folder: &Path) -> R
     }
     let can_ask = flags.output == Output::Text && ask::is_possible(global);
     let answers = begun.as_ref().map(|it| it.answers.clone()).unwrap_or_default();
-    let found = ask::recognised(folder, answers, can_ask)?.ok_or_else(|| {
-        let state = if begun.is_some() { format!("{FILE} names no source") } else { format!("there is no {FILE} here or above") };
-        unrecognised(&format!("{state}, and {}", nothing_in(folder)))
+    let source = source(folder, begun.as_ref());
+    let found = ask::recognised(&source, answers, can_ask)?.ok_or_else(|| {
+        let state = match &begun {
+            Some(begun) if begun.source.as_os_str().is_empty() => format!("{FILE} names no source"),
+            Some(begun) => format!("{FILE} names {} without a Dockerfile", begun.source.display()),
+            None => format!("there is no {FILE} here or above"),
+        };
+        unrecognised(&format!("{state}, and {}", nothing_in(&source)))
     })?;
     let say =
         |text: &str| if global.quiet { Ok(()) } else { std::io::stderr().write_all(text.as_bytes()).context("say what was recognised") };
@@ -85,10 +91,16 @@ pub(super) fn before_create(flags: &Create, global: &Global, folder: &Path) -> R
     Ok(true)
 }
 
+/// The application's folder.
+fn source(folder: &Path, begun: Option<&Begun>) -> PathBuf {
+    begun.filter(|it| !it.source.as_os_str().is_empty()).map_or(folder.to_owned(), |it| folder.join(&it.source))
+}
+
 /// The files to write. A Pocdeploy.toml that the user began has the user's lines and those that it lacks.
 fn planned(folder: &Path, found: &Recognised, begun: Option<&Begun>) -> Result<Vec<Planned>> {
     let places = begun.map(|it| it.places.clone()).unwrap_or_default();
-    let mut planned = scaffold::files(folder, found, &places)?;
+    let own = begun.map(|it| it.source.clone()).unwrap_or_default();
+    let mut planned = scaffold::files(folder, &own, found, &places)?;
     if let Some(begun) = begun {
         begun.fits(found)?;
         for file in planned.iter_mut().filter(|it| it.path == FILE) {

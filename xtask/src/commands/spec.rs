@@ -2,7 +2,10 @@
 
 use crate::{
     errors::Problem,
-    flags::{self, Command, ConfigCommand, DbCommand, GraphFormat, Output, Part, Topic},
+    flags::{
+        self, Command, ConfigCommand, DbCommand, GraphFormat, Output, Part, Topic,
+        patches::{Patch, PatchCommand, UpstreamCommand},
+    },
     graph::{Graph, Selection, TaskId},
 };
 
@@ -57,7 +60,21 @@ impl Command {
             Command::Create(it) => Spec { from: it.from, ..task("create", &[TaskId::Deploy]) }.output(it.output),
             Command::Update => task("update", &[TaskId::Deploy]),
             Command::Deploy(it) => task("deploy", &[TaskId::Deploy]).part(it),
-            Command::Patch(it) => task("patch", &[TaskId::Patch]).part(it),
+            Command::Patch(Patch { part, command: None, .. }) => task("patch", &[TaskId::Patch]).part(part),
+            Command::Patch(Patch { command: Some(it), .. }) => match it {
+                PatchCommand::Status { output, .. } => looks("patch status").output(*output),
+                PatchCommand::New { .. } => changes("patch new", DryRun::Own),
+                PatchCommand::Edit { .. } => changes("patch edit", DryRun::Own),
+                PatchCommand::Refresh { .. } => changes("patch refresh", DryRun::Own),
+                PatchCommand::Rebase { .. } => changes("patch rebase", DryRun::Own),
+                PatchCommand::Drop { .. } => changes("patch drop", DryRun::Own),
+                PatchCommand::Export { .. } => looks("patch export"),
+            },
+            Command::Upstream(it) => match &it.command {
+                UpstreamCommand::Status { output, .. } => looks("upstream status").output(*output),
+                UpstreamCommand::Update { .. } => changes("upstream update", DryRun::Own),
+                UpstreamCommand::Diff { .. } => looks("upstream diff"),
+            },
             Command::Requirements(it) => task("requirements", &[TaskId::Requirements]).part(&it.part),
             Command::Image(it) => task("image", &[TaskId::Image]).part(it),
             Command::Cluster(it) => task("cluster", &[TaskId::Cluster]).part(it),
@@ -194,7 +211,8 @@ mod tests {
     fn typed(of: &clap::Command, before: &str) -> Vec<String> {
         let named = |it: &clap::Command| format!("{before} {}", it.get_name()).trim().to_owned();
         let all = of.get_subcommands().filter(|it| it.get_name() != "help");
-        all.flat_map(|it| if it.has_subcommands() { typed(it, &named(it)) } else { vec![named(it)] }).collect()
+        let own = |it: &clap::Command| if it.is_subcommand_required_set() { Vec::new() } else { vec![named(it)] };
+        all.flat_map(|it| [own(it), typed(it, &named(it))].concat()).collect()
     }
 
     /// Adds required arguments, so that the line can be parsed.
@@ -202,6 +220,8 @@ mod tests {
         let needed = match line {
             "db restore" => vec!["file"],
             "manage" => vec!["check"],
+            "patch drop" => vec!["1"],
+            "upstream update" => vec!["1.0"],
             _ => Vec::new(),
         };
         let words = std::iter::once("pocdeploy").chain(line.split(' ')).chain(needed);
@@ -232,6 +252,16 @@ mod tests {
             db restore      Configuration  yes    yes     Own
             delete          Configuration  yes    yes     Own
             patch           Configuration  yes    yes     Plan([Patch])
+            patch status    Configuration  -      -       Refused
+            patch new       Configuration  yes    yes     Own
+            patch edit      Configuration  yes    yes     Own
+            patch refresh   Configuration  yes    yes     Own
+            patch rebase    Configuration  yes    yes     Own
+            patch drop      Configuration  yes    yes     Own
+            patch export    Configuration  -      -       Refused
+            upstream status Configuration  -      -       Refused
+            upstream update Configuration  yes    yes     Own
+            upstream diff   Configuration  -      -       Refused
             requirements    Configuration  yes    yes     Plan([Requirements])
             image           Configuration  yes    yes     Plan([Image])
             cluster         Configuration  yes    yes     Plan([Cluster])

@@ -181,6 +181,18 @@ codes! {
         causes ["a variable of the environment is not set" "a file does not exist, is in git, or can be read by every user"
             "the key with which a file was encrypted is not yours, or sops and age do not find it" "a SOPS file has no such key"]
         steps ["correct what the error names under [….secrets]" "for SOPS with age: export SOPS_AGE_KEY_FILE=FILE" "run `sops decrypt FILE` by hand"]
+    StagedChanged "E0219" "the staged application has changes made by hand"
+        causes ["a person or a program changed files in target/pocdeploy/app, which the next run would overwrite"]
+        steps ["make a patch of the changes: cargo xtask patch new" "discard them: cargo xtask patch --discard"]
+    QueueOpen "E0220" "the folder of `patch edit` has work that is not in the patches"
+        causes ["commits or changes in this folder were not written to the patches" "the source or the patches changed since `patch edit`"]
+        steps ["write the work to the patches: cargo xtask patch refresh" "discard it: cargo xtask patch edit --discard"]
+    QueueConflict "E0221" "a patch conflicts with the new source"
+        causes ["the new source changes the same lines, or removes the file"]
+        steps ["resolve the marked lines in the folder that the error names, and go on with --continue" "leave the patch out: --skip" "undo everything: --abort"]
+    Upstream "E0222" "the upstream source cannot be fetched, or is not what UPSTREAM.md says"
+        causes ["the version does not exist" "the package index or the repository does not answer" "the content has another hash than the one in UPSTREAM.md" "the folder was changed by hand"]
+        steps ["cargo xtask upstream status" "correct the section of the folder in UPSTREAM.md"]
 
     NotReady "E0301" "a wait timed out"
         causes ["the machine is slow or overloaded" "see the last state in the error, after `last seen`"]

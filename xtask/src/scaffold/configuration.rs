@@ -1,16 +1,22 @@
 //! Pocdeploy.toml: only what is not the default.
 
+use std::path::Path;
+
 use crate::recognise::{Command, Recognised, ServiceKind, Stack};
 
 /// The port that is asked without a key.
 const PORT: u16 = 8000;
 
 /// `name` is a DNS label: namespace, image and host are called so. `dockerfile` is the place of the one that is written.
-pub(super) fn text(name: &str, found: &Recognised, dockerfile: &str) -> String {
+pub(super) fn text(name: &str, source: &Path, found: &Recognised, dockerfile: &str) -> String {
+    let path = if source.as_os_str().is_empty() { Path::new(".") } else { source };
     let mut out = format!("# {}.\n# Written by `pocdeploy init`, which says why with --explain; yours to change.\n\n", found.name());
-    out.push_str(&format!("namespace = \"{name}\"\n\n[frontend]\npath = \".\"\nimage = \"{name}\"\nhost = \"{name}.localhost\"\n"));
-    let dockerfile = found.target.as_deref().filter(|_| found.stack == Stack::Dockerfile).unwrap_or(dockerfile);
-    out.push_str(&format!("dockerfile = {}\n", quoted(dockerfile)));
+    out.push_str(&format!(
+        "namespace = \"{name}\"\n\n[frontend]\npath = {}\nimage = \"{name}\"\nhost = \"{name}.localhost\"\n",
+        quoted(&path.display().to_string())
+    ));
+    let own = found.target.as_deref().filter(|_| found.stack == Stack::Dockerfile).map(|it| source.join(it).display().to_string());
+    out.push_str(&format!("dockerfile = {}\n", quoted(own.as_deref().unwrap_or(dockerfile))));
     if !found.groups.is_empty() {
         out.push_str(&format!("groups = [{}]\n", found.groups.iter().map(|it| quoted(it)).collect::<Vec<_>>().join(", ")));
     }

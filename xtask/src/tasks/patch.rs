@@ -1,7 +1,17 @@
 //! The patched application: a copy of the source with the patch queue applied. The source itself is never changed.
 
 mod apply;
+mod batch;
+pub(crate) mod by_hand;
+pub(crate) mod commits;
+pub(crate) mod edit;
+mod git;
+mod last;
+pub(crate) mod old_source;
+pub(crate) mod rebase;
 pub(crate) mod source;
+pub(crate) mod status;
+pub(crate) mod written;
 
 use std::{
     fs,
@@ -25,6 +35,19 @@ use crate::{
     tasks::Task,
 };
 
+/// Adds the files of the source.
+fn add_source(env: &Scope<'_>, out: &mut Fingerprint) -> Result<()> {
+    for (relative, path) in source::files(env)?.files {
+        let name = format!("{}/{}", env.service.path.display(), relative.display());
+        if path.is_symlink() {
+            out.add(name, fs::read_link(&path)?.as_os_str().as_encoded_bytes());
+        } else {
+            out.add_file(name, &path)?;
+        }
+    }
+    Ok(())
+}
+
 /// The task of a service; `None` is the first one.
 #[derive(Clone, Copy, Default)]
 pub struct Patch(pub Option<ServiceName>);
@@ -46,14 +69,7 @@ impl Task for Patch {
                 .into());
         }
         let mut out = Fingerprint::new();
-        for (relative, path) in source::files(env)?.files {
-            let name = format!("{}/{}", service.path.display(), relative.display());
-            if path.is_symlink() {
-                out.add(name, fs::read_link(&path)?.as_os_str().as_encoded_bytes());
-            } else {
-                out.add_file(name, &path)?;
-            }
-        }
+        add_source(env, &mut out)?;
         let queue = queue(env)?;
         for patch in &queue.patches {
             out.add_file(format!("patch {}", patch.name), &patch.path)?;
@@ -81,8 +97,8 @@ impl Task for Patch {
 
     fn run(&self, env: &Env, want: &Fingerprint) -> Result<()> {
         let env = &env.scope(self.id());
+        let before = record::read_json::<Staged>(&staged_record(env));
         let fresh = env.own("app.new");
-        remove(&fresh)?;
         let source = source::files(env)?;
         for sentence in &source.notes {
             env.note(env.id, sentence);
@@ -90,15 +106,21 @@ impl Task for Patch {
         if source.files.is_empty() {
             return Err(source::nothing(env));
         }
-        copy(env, &source, &fresh)?;
         let queue = queue(env)?;
         for sentence in &queue.passed_over {
             env.note(env.id, sentence);
         }
-        for patch in &queue.patches {
-            env.progress(env.id, format!("applying {}", patch.name));
-            apply::patch(env, patch, &fresh)?;
+        let last = match last::apply(env, before.as_ref(), want, &queue.patches, &fresh)? {
+            Some(last) => last,
+            None => last::all(env, &source, want, &queue.patches, &fresh)?,
+        };
+        let content = tree(&fresh)?;
+        if !env.options.discard {
+            by_hand::refuse(env, before.as_ref(), &content)?;
         }
+        // The next record comes before the tree that it is about, so that a run that is killed between them leaves no tree without one.
+        let staged = Staged { inputs: want.digest(), content, last: Some(last) };
+        record::write_json(&next_record(env), &staged)?;
         // The old tree stays until the new one is complete.
         let old = env.own("app.old");
         remove(&old)?;
@@ -107,8 +129,7 @@ impl Task for Patch {
         }
         fs::rename(&fresh, env.stage()).context("put the staged application in place")?;
         remove(&old)?;
-        let content = tree(&env.stage())?;
-        record::write_json(&staged_record(env), &Staged { inputs: want.digest(), content })
+        fs::rename(next_record(env), staged_record(env)).context("write the record of the staged application")
     }
 }
 
@@ -117,6 +138,8 @@ impl Task for Patch {
 struct Staged {
     inputs: String,
     content: Fingerprint,
+    #[serde(default)]
+    last: Option<last::Last>,
 }
 
 /// Whether the patched application has its own requirements.txt.
@@ -135,6 +158,10 @@ const PINS: &str = "app/requirements.txt";
 
 fn staged_record(env: &Scope<'_>) -> PathBuf {
     env.own("record/staged.json")
+}
+
+fn next_record(env: &Scope<'_>) -> PathBuf {
+    env.own("record/staged.next.json")
 }
 
 fn tree(stage: &Path) -> Result<Fingerprint> {
@@ -163,19 +190,15 @@ fn queue(env: &Scope<'_>) -> Result<Queue> {
     Ok(queue)
 }
 
-/// Copies the application's files with their modes; symbolic links stay links.
+/// Copies the application's files.
 fn copy(env: &Env, source: &source::Source, to: &Path) -> Result<()> {
-    fs::create_dir_all(to).with_context(|| format!("create {}", to.display()))?;
-    for (relative, path) in &source.files {
-        env.interrupt.check()?;
-        let target = to.join(relative);
-        if let Some(parent) = target.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        if path.is_symlink() { std::os::unix::fs::symlink(fs::read_link(path)?, &target) } else { fs::copy(path, &target).map(|_| ()) }
-            .with_context(|| format!("copy {}", relative.display()))?;
-    }
-    Ok(())
+    source::copy_files(env, &source.files, to)
+}
+
+/// A copy of the application's files in a folder, without those that do not belong to it.
+pub(crate) fn copied_source(env: &Scope<'_>, to: &Path) -> Result<PathBuf> {
+    copy(env, &source::files(env)?, to)?;
+    Ok(to.to_owned())
 }
 
 fn remove(dir: &Path) -> Result<()> {

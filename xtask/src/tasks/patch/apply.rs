@@ -1,10 +1,15 @@
 //! Applies one patch to the copied tree. The result depends on tree and patch only, not on git's settings.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
-use xshell::{Cmd, cmd};
+use xshell::cmd;
 
+use super::git::alone;
 use crate::{
     env::Scope,
     errors::{Code, Problem},
@@ -34,15 +39,56 @@ pub(super) fn patch(env: &Scope<'_>, patch: &Patch, tree: &Path) -> Result<()> {
     Ok(())
 }
 
-fn remove(folder: &Path) -> Result<()> {
+/// Removes the folder, if it exists.
+pub(super) fn remove(folder: &Path) -> Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("remove {}", folder.display()))?;
     }
     Ok(())
 }
 
+/// Author and message of a patch.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) author: Option<String>,
+    pub(super) address: Option<String>,
+    pub(super) date: Option<String>,
+    pub(super) message: String,
+}
+
+/// The head of a mail, of the first one in a mailbox; for a plain diff the text before it.
+pub(super) fn head(env: &Scope<'_>, bytes: &[u8]) -> Result<Head> {
+    let text = String::from_utf8_lossy(bytes);
+    if !mail::is_mail(&text) {
+        let is_diff = |it: &&str| ["diff ", "--- ", "Index: ", "===="].iter().any(|start| it.starts_with(start));
+        let lines: Vec<&str> = text.lines().take_while(|it| !is_diff(it)).collect();
+        return Ok(Head { message: lines.join("\n").trim().to_owned(), ..Head::default() });
+    }
+    let parts = env.own("patch.parts");
+    remove(&parts)?;
+    fs::create_dir_all(&parts).with_context(|| format!("create {}", parts.display()))?;
+    let first = split(env, bytes, &parts)?.into_iter().next().context("the mailbox has no mail")?;
+    let said = decoded(env, &first, &parts)?;
+    let value = |name: &str| said.lines().find_map(|it| it.strip_prefix(name)).map(|it| it.trim().to_owned()).filter(|it| !it.is_empty());
+    let body = fs::read_to_string(parts.join("message")).unwrap_or_default();
+    let message = format!("{}\n\n{}", value("Subject:").unwrap_or_default(), body.trim());
+    let out = Head { author: value("Author:"), address: value("Email:"), date: value("Date:"), message: message.trim().to_owned() };
+    remove(&parts)?;
+    Ok(out)
+}
+
 /// The decoded diff of each mail.
 fn mails(env: &Scope<'_>, patch: &Patch, bytes: &[u8], parts: &Path) -> Result<Vec<Vec<u8>>> {
+    let mut out = Vec::new();
+    for name in split(env, bytes, parts)? {
+        decoded(env, &name, parts).with_context(|| format!("decode a mail of patch {}", patch.name))?;
+        out.push(regular::read(&parts.join("diff")).context("read the mail's diff")?);
+    }
+    Ok(out)
+}
+
+/// The files of a mailbox's mails, in order.
+fn split(env: &Scope<'_>, bytes: &[u8], parts: &Path) -> Result<Vec<PathBuf>> {
     let (whole, folder) = (parts.join("mailbox"), parts.join("mails"));
     fs::write(&whole, bytes).context("write the mailbox")?;
     fs::create_dir_all(&folder)?;
@@ -51,17 +97,17 @@ fn mails(env: &Scope<'_>, patch: &Patch, bytes: &[u8], parts: &Path) -> Result<V
     env.tools.run(env.id, alone(cmd!(sh, "git mailsplit --keep-cr -b {option} {whole}"), parts)).context("split the mails")?;
     let mut names: Vec<_> = fs::read_dir(&folder)?.flatten().map(|it| it.path()).collect();
     names.sort();
-    let mut out = Vec::new();
-    for name in names {
-        let (message, diff) = (parts.join("message"), parts.join("diff"));
-        let mail = regular::read(&name)?;
-        let command = alone(cmd!(sh, "git mailinfo {message} {diff}"), parts);
-        env.tools
-            .run_with_input(env.id, command, |input| Ok(input.write_all(&mail)?))
-            .with_context(|| format!("decode a mail of patch {}", patch.name))?;
-        out.push(regular::read(&diff).context("read the mail's diff")?);
-    }
-    Ok(out)
+    Ok(names)
+}
+
+/// Writes the mail's message and diff into `message` and `diff`, and returns its headers.
+fn decoded(env: &Scope<'_>, mail: &Path, parts: &Path) -> Result<String> {
+    let (message, diff) = (parts.join("message"), parts.join("diff"));
+    let bytes = regular::read(mail)?;
+    let sh = env.tools.shell(parts)?;
+    let (good, said) =
+        env.tools.converse(env.id, alone(cmd!(sh, "git mailinfo -b {message} {diff}"), parts), &bytes, crate::tool::COMMAND_LIMIT)?;
+    if good { Ok(said) } else { Err(Problem::new("git cannot read the mail").code(Code::PatchRefused).into()) }
 }
 
 /// Applies a diff in as many steps as necessary; returns the number of changed files.
@@ -111,23 +157,4 @@ fn same_names(patch: &Patch, files: &[FilePatch], listed: &str) -> Result<()> {
         .code(Code::PatchRefused)
         .hint("write it again with `git format-patch` and its usual prefixes a/ and b/; nothing was changed")
         .into())
-}
-
-/// git without a repository and without settings of system, user and environment: for example, `core.autocrlf` would change the bytes.
-fn alone<'a>(mut command: Cmd<'a>, folder: &Path) -> Cmd<'a> {
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GIT_")) {
-        command = command.env_remove(name);
-    }
-    let none = folder.join(".none");
-    command
-        // The tree is inside the project's repository. git must not find that repository, or it would interpret paths relative to it and
-        // change nothing.
-        .env("GIT_CEILING_DIRECTORIES", folder.parent().unwrap_or(folder))
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        // For git 2.32 and newer; an older git does not find the user's file because of the two folders.
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("HOME", &none)
-        .env("XDG_CONFIG_HOME", &none)
-        .env("GIT_ATTR_NOSYSTEM", "1")
-        .env("LC_ALL", "C")
 }

@@ -1,6 +1,7 @@
 //! The files of the source that belong to the application: without version control, caches, local databases and this tool's files.
 
 use std::{
+    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
 };
@@ -10,8 +11,9 @@ use walkdir::{DirEntry, WalkDir};
 
 use crate::{
     config::FILE,
-    env::Scope,
+    env::{Env, Scope},
     errors::{Code, Problem},
+    fingerprint::Fingerprint,
     layout, regular, snapshot,
     tasks::requirements,
 };
@@ -50,13 +52,58 @@ pub(crate) fn files(env: &Scope<'_>) -> Result<Source> {
     Ok(out)
 }
 
+/// The files of a folder outside the project, by the same rule.
+pub(crate) fn of_folder(root: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
+    let mut out = Vec::new();
+    for entry in WalkDir::new(root).sort_by_file_name().into_iter().filter_entry(belongs) {
+        let entry = entry.with_context(|| format!("read {}", root.display()))?;
+        if entry.file_type().is_file() || entry.file_type().is_symlink() {
+            out.push((entry.path().strip_prefix(root).unwrap_or(entry.path()).to_owned(), entry.into_path()));
+        }
+    }
+    Ok(out)
+}
+
+/// A digest over names, contents and modes: `sha256:…`.
+pub(crate) fn content(files: &[(PathBuf, PathBuf)]) -> Result<String> {
+    let mut out = Fingerprint::new();
+    for (relative, path) in files {
+        let name = relative.display().to_string();
+        if path.is_symlink() {
+            out.add(name, fs::read_link(path)?.as_os_str().as_encoded_bytes());
+        } else {
+            out.add_file(name, path)?;
+        }
+    }
+    Ok(format!("sha256:{}", out.digest()))
+}
+
+/// Copies files with their modes; symbolic links stay links.
+pub(crate) fn copy_files(env: &Env, files: &[(PathBuf, PathBuf)], to: &Path) -> Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("create {}", to.display()))?;
+    for (relative, path) in files {
+        env.interrupt.check()?;
+        let target = to.join(relative);
+        if let Some(parent) = target.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        if path.is_symlink() { std::os::unix::fs::symlink(fs::read_link(path)?, &target) } else { fs::copy(path, &target).map(|_| ()) }
+            .with_context(|| format!("copy {}", relative.display()))?;
+    }
+    Ok(())
+}
+
 /// Whether an entry may belong to the application, by its name alone.
 fn belongs(entry: &DirEntry) -> bool {
-    let name = entry.file_name().to_string_lossy();
+    entry.depth() == 0 || (is_work(entry.file_name()) && !entry.path().ends_with(layout::WORK))
+}
+
+/// Whether a file or folder of this name is a person's work: no version control, no cache and no product of a program.
+pub(super) fn is_work(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
     let is_cache =
         matches!(name.as_ref(), ".git" | ".hg" | ".svn" | "__pycache__" | ".venv" | "node_modules" | ".pytest_cache" | ".mypy_cache");
-    let is_product = name.ends_with(".pyc") || name.ends_with(".sqlite3");
-    entry.depth() == 0 || !(is_cache || is_product || entry.path().ends_with(layout::WORK))
+    !(is_cache || name.ends_with(".pyc") || name.ends_with(".sqlite3"))
 }
 
 /// This tool's files inside the application, if the project's folder is the application. They change in runs, and the configuration may
