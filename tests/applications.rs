@@ -12,6 +12,8 @@ mod images;
 mod real;
 #[path = "applications/secrets.rs"]
 mod secrets;
+#[path = "applications/updated.rs"]
+mod updated;
 
 // The doors in memory, for secrets.
 #[expect(dead_code, reason = "made for the tests of the doors")]

@@ -37,13 +37,13 @@ struct Deployed {
 const DEPLOYED: &[Deployed] = &include!("deployed.in");
 
 /// A project in a folder of its own. Dropping it removes the instance, also after a failure.
-struct Instance<'a> {
-    program: &'a Path,
-    folder: PathBuf,
+pub(crate) struct Instance<'a> {
+    pub(crate) program: &'a Path,
+    pub(crate) folder: PathBuf,
 }
 
 impl Instance<'_> {
-    fn command(&self, words: &[&str]) -> Command {
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut out = command(self.program.to_str().unwrap(), words);
         out.current_dir(&self.folder).env_remove("CARGO_MANIFEST_DIR");
         let vendor = self.folder.join("vendor");
@@ -53,7 +53,7 @@ impl Instance<'_> {
         out
     }
 
-    fn run(&self, words: &[&str]) -> String {
+    pub(crate) fn run(&self, words: &[&str]) -> String {
         ran(&mut self.command(words))
     }
 }
@@ -89,14 +89,14 @@ fn add(file: &Path, it: &Deployed) -> usize {
     count
 }
 
-fn asked(url: &str, words: &[&str]) -> String {
+pub(crate) fn asked(url: &str, words: &[&str]) -> String {
     let (path, more) = words.split_first().unwrap();
     let address = format!("{url}{path}");
     ran(&mut command("curl", &[&["--silent", "--show-error", "--fail", "--location", "--max-time", "30", &address][..], more].concat()))
 }
 
 /// The program as users have it: with its files in it, in a folder of its own.
-fn installed(dir: &Path) -> PathBuf {
+pub(crate) fn installed(dir: &Path) -> PathBuf {
     let root = dir.join("program");
     let words = ["install", "--root", root.to_str().unwrap()];
     let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
