@@ -5,6 +5,7 @@
 
 mod figures;
 mod fixture;
+mod queue;
 mod rows;
 mod script;
 
@@ -83,6 +84,9 @@ fn measure(env: &Env, fixture: &Fixture<'_>, script: &Script<'_>, flags: &Flags)
                 delete.script.add(script.delete()?);
             }
         }
+    }
+    if !flags.short {
+        rows.extend(queue::rows(env, fixture, flags.runs)?);
     }
     for peer in &flags.peers {
         rows.push(rows::peer(env, fixture, peer, flags.runs)?);

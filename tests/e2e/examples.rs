@@ -100,7 +100,8 @@ pub(crate) fn come_up_from_their_files_alone(owner: &Bench) {
     let registry = owner.step("a cluster with an operator, and a registry that its node knows", || {
         owner.run(&["create", "--yes"]).ends_with(0);
         // Only its operator is needed. A node of two processors has no room for its pods beside those of a rollout.
-        owner.run(&["kubectl", "delete", "namespace", "polls"]).ends_with(0);
+        owner.kubectl("-n polls scale deployment/polls-frontend --replicas=0");
+        owner.kubectl("-n polls annotate cluster/polls-db cnpg.io/hibernation=on");
         let registry = Registry::empty(owner);
         registry.introduce(&owner.node(), INNER);
         registry

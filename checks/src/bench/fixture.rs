@@ -66,10 +66,15 @@ impl<'a> Fixture<'a> {
 
     /// Runs the tool in the copy; returns its standard output and duration.
     pub(super) fn tool(&self, arguments: &[&str]) -> Result<(String, Duration)> {
+        self.tool_in(&self.root, arguments)
+    }
+
+    /// Runs the tool in another project.
+    pub(super) fn tool_in(&self, root: &Path, arguments: &[&str]) -> Result<(String, Duration)> {
         self.say(&format!("this tool: {}", arguments.join(" ")));
-        let sh = self.env.tools.shell(&self.root)?;
+        let sh = self.env.tools.shell(root)?;
         let began = Instant::now();
-        let (program, root) = (&self.program, &self.root);
+        let program = &self.program;
         let command = cmd!(sh, "{program} --project {root} --yes {arguments...}").env_remove("CARGO_MANIFEST_DIR");
         let out = self.env.tools.read(TASK, command)?;
         Ok((out, began.elapsed()))

@@ -94,6 +94,9 @@ pub(super) fn say(text: &str) -> Result<()> {
     std::io::stdout().write_all(invocation::reworded(text).as_bytes()).context("print the result")
 }
 
+/// The number of patches that an error names.
+const MOST: usize = 10;
+
 /// ` --service NAME` for commands in messages.
 pub(super) fn flag(scope: &Scope<'_>) -> String {
     scope.id.service.map(|it| format!(" --service {it}")).unwrap_or_default()
@@ -148,8 +151,10 @@ fn show_status(scope: &Scope<'_>, output: Output) -> Result<()> {
         if !there.is_empty() && conflicts.is_empty() {
             hints.push(format!("the source has them: cargo xtask patch rebase{flag} removes them"));
         }
-        let what =
-            format!("{} of {} patches do not apply: {}", there.len() + conflicts.len(), all.len(), [there, conflicts].concat().join(", "));
+        let named = [there, conflicts].concat();
+        let more = if named.len() > MOST { format!(" and {} more", named.len() - MOST) } else { String::new() };
+        let shown = named.iter().take(MOST).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let what = format!("{} of {} patches do not apply: {shown}{more}", named.len(), all.len());
         return Err(Problem::new(what).code(Code::PatchMismatch).hint(hints.join("\n")).into());
     }
     if unused.is_empty() {

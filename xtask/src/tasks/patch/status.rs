@@ -9,7 +9,7 @@ use super::{apply, batch, copy, git::alone, queue, remove, source};
 use crate::{
     env::Scope,
     patch::{
-        Patch,
+        Patch, mail,
         parse::{FilePatch, Hunk},
         steps,
     },
@@ -64,8 +64,10 @@ pub(crate) fn of(env: &Scope<'_>) -> Result<Vec<(String, Verdict)>> {
                 }
                 Err(error) => {
                     env.interrupt.check()?;
-                    // A patch of several steps may have left some of them.
-                    again(&good)?;
+                    // git applies a step as a whole or not at all.
+                    if !is_one_step(patch, &tree)? {
+                        again(&good)?;
+                    }
                     out.push((patch.name.clone(), failed(env, patch, &tree, &error)?));
                 }
             }
@@ -74,6 +76,11 @@ pub(crate) fn of(env: &Scope<'_>) -> Result<Vec<(String, Verdict)>> {
     let unused = queue.passed_over.iter().filter(|it| !it.contains(" is a cover letter"));
     out.extend(unused.map(|it| (it.split_whitespace().next().unwrap_or_default().to_owned(), Verdict::Unused(it.clone()))));
     Ok(out)
+}
+
+fn is_one_step(patch: &Patch, tree: &Path) -> Result<bool> {
+    let bytes = regular::read(&patch.path).with_context(|| format!("read patch {}", patch.path.display()))?;
+    Ok(!mail::needs_decoding(&String::from_utf8_lossy(&bytes)) && steps::steps(&bytes, tree).len() == 1)
 }
 
 /// Why a patch does not apply to the tree.
