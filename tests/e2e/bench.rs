@@ -22,7 +22,7 @@ use pocdeploy::{
 #[expect(dead_code, reason = "shared with the tests that need no engine, which use more of it")]
 mod support;
 
-pub(crate) use support::{Ran, command, tool};
+pub(crate) use support::{Ran, command, content, tool};
 
 /// A separate project. Dropping the value removes everything of it, also after a failure.
 pub(crate) struct Bench {

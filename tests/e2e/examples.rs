@@ -5,12 +5,13 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use crate::{
-    bench::{Bench, Ran, command, copy, tool},
+    bench::{Bench, Ran, command, content, copy, tool},
     dev::Dev,
     load as web, queue,
     registry::Registry,
@@ -22,7 +23,7 @@ const INNER: &str = "registry.internal:5000";
 /// An example's folder, the file that a change is made in: it has the heading that the page shows, and what `dev` says of such a change. For
 /// the compose file and Django, whose changes under `dev` another test makes, nothing.
 const EXAMPLES: [(&str, &str, &str); 8] = [
-    ("flask", "templates/index.html", "gunicorn loads changed code in place"),
+    (FLASK, "templates/index.html", "gunicorn loads changed code in place"),
     ("fastapi", "main.py", "changed code is copied, and its command started again"),
     ("express", "server.js", "changed code is copied, and its command started again"),
     ("nextjs", "app/page.js", "each change builds an image, since a step of its image's build reads the source"),
@@ -31,6 +32,9 @@ const EXAMPLES: [(&str, &str, &str); 8] = [
     (COMPOSE, "Pocdeploy.toml", ""),
     (DJANGO, "words/templates/index.html", ""),
 ];
+
+/// It gets secrets of the user's.
+const FLASK: &str = "flask";
 
 /// Its guest book is empty at first, and a second process sends a mail for each entry.
 const COMPOSE: &str = "compose";
@@ -128,9 +132,13 @@ pub(crate) fn come_up_from_their_files_alone(owner: &Bench) {
         copy(&source.join("examples").join(name), &example.root());
         let lines = fs::read_to_string(example.root().join("Pocdeploy.toml")).unwrap_or_default().lines().count();
         assert!(lines <= 10, "{name} has {lines} lines of configuration");
+        if name == FLASK {
+            give_secrets(&example);
+        }
         let created = example.run(&["create", "--yes"]);
         let url = created.ends_with(0).stdout.trim_end().to_owned();
         match name {
+            FLASK => read_secrets(&example),
             COMPOSE => sign(&example, &url),
             DJANGO => queue::upload(&url, "one two three four five six seven"),
             _ => {}
@@ -143,8 +151,33 @@ pub(crate) fn come_up_from_their_files_alone(owner: &Bench) {
         crate::similar(&before, &owner.world());
         eprintln!("   ok ({:.1} s)", began.elapsed().as_secs_f64());
     }
+    owner.kubectl("-n polls annotate --overwrite cluster/polls-db cnpg.io/hibernation=off");
+    owner.run(&["create", "--yes"]).ends_with(0);
     owner.run(&["validate"]).ends_with(0);
     owner.run(&["delete", "--yes"]).ends_with(0);
+}
+
+fn give_secrets(example: &Example) {
+    let file = example.root().join("token.txt");
+    fs::write(&file, "from-a-file\n").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let lines = "[frontend.secrets]\nTOKEN = { file = \"token.txt\" }\nSESSION = { generate = 40 }\n";
+    fs::write(example.root().join("Pocdeploy.toml"), lines).unwrap();
+}
+
+/// The pod has them as variables, and no file of the tool does.
+fn read_secrets(example: &Example) {
+    let read = |name: &str| {
+        let said = example.run(&["shell", "app", "--", "printenv", name]);
+        said.ends_with(0).stdout.trim_end().to_owned()
+    };
+    assert_eq!(read("TOKEN"), "from-a-file");
+    let session = read("SESSION");
+    assert_eq!(session.len(), 40, "{session}");
+    for (name, bytes) in content(&example.root().join("target")) {
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(!text.contains("from-a-file") && !text.contains(&session), "{name}");
+    }
 }
 
 /// Makes the row, and waits until the second process has sent its mail.

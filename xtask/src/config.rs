@@ -159,11 +159,20 @@ pub struct Database {
     pub instances: u16,
     /// The size of each instance's volume, as a Kubernetes quantity.
     pub storage: String,
+    /// Whether the database rejects connections without TLS. False is for programs that cannot use it.
+    pub require_tls: bool,
 }
 
 impl Default for Database {
     fn default() -> Database {
-        Database { name: "polls".to_owned(), user: "polls".to_owned(), password: None, instances: 1, storage: "1Gi".to_owned() }
+        Database {
+            name: "polls".to_owned(),
+            user: "polls".to_owned(),
+            password: None,
+            instances: 1,
+            storage: "1Gi".to_owned(),
+            require_tls: true,
+        }
     }
 }
 

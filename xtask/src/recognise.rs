@@ -59,6 +59,7 @@ impl Recognised {
             install: Install::default(),
             start: None,
             is_start_said: false,
+            without_tls: false,
             program: None,
             port,
             health: None,

@@ -1,16 +1,17 @@
 //! `dev`: copies each saved file into the running pod, until Ctrl-C; then `update` builds an image.
 
-use std::{io::Write as _, time::Duration};
+use std::{io::Write as _, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
 
 use crate::{
     cluster::{Cluster, Line, Source},
     commands::{instance, update},
-    config::{ServiceName, name_of},
+    config::name_of,
     env::Env,
     errors::{self, Exit},
     graph::{TaskId, TaskKind},
+    invocation,
     report::Took,
     runner, secrets,
     tasks::{
@@ -86,17 +87,22 @@ fn with_logs<'a>(env: &'a Env, session: Session<'a>) -> Result<()> {
 
 /// Runs until Ctrl-C. Reports an error of a change, and waits for the next change.
 fn follow<'a>(env: &'a Env, mut session: Session<'a>) -> Result<()> {
-    let mut seen = watch::stamps(env);
+    let files = || {
+        let mut out = watch::stamps(env);
+        out.extend(watch::staged(env));
+        out
+    };
+    let mut seen = files();
     loop {
         env.interrupt.sleep(LOOK)?;
-        let mut now = watch::stamps(env);
+        let mut now = files();
         let changed = watch::changed(&seen, &now);
         if changed.is_empty() {
             continue;
         }
         loop {
             env.interrupt.sleep(SETTLE)?;
-            let later = watch::stamps(env);
+            let later = files();
             if later == now {
                 break;
             }
@@ -105,18 +111,27 @@ fn follow<'a>(env: &'a Env, mut session: Session<'a>) -> Result<()> {
         let changed = watch::changed(&seen, &now);
         seen = now;
         let result = session.decide(&changed).and_then(|decision| match decision {
-            Decision::Sync(services) => sync(env, &mut session, &services),
+            Decision::Sync(changes) => sync(env, &mut session, &changes),
             Decision::Rebuild(why) => rebuild(env, &mut session, &why),
         });
         if let Err(error) = result {
             env.interrupt.check()?;
-            env.note(TASK, format!("{error:#}"));
+            let hint = errors::hint(&error).map(|it| format!("\n{}", invocation::reworded(it))).unwrap_or_default();
+            env.note(TASK, format!("{error:#}{hint}"));
         }
+        // The staged trees as this run left them; files of the sources may have changed meanwhile.
+        let staged = watch::staged(env);
+        seen.retain(|path, _| staged.contains_key(path) || !is_staged(env, path));
+        seen.extend(staged);
     }
 }
 
-fn sync<'a>(env: &'a Env, session: &mut Session<'a>, services: &[Option<ServiceName>]) -> Result<()> {
-    match session.sync(services)? {
+fn is_staged(env: &Env, path: &Path) -> bool {
+    env.config.built().any(|it| path.starts_with(env.scope(TaskId::for_service(TaskKind::Patch, it)).stage()))
+}
+
+fn sync<'a>(env: &'a Env, session: &mut Session<'a>, changes: &[watch::Change]) -> Result<()> {
+    match session.sync(changes)? {
         Synced::Rebuild(why) => rebuild(env, session, &why),
         Synced::Done { files: 0, .. } => {
             env.note(TASK, "nothing to copy: the pods have these files");

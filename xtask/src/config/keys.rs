@@ -215,7 +215,7 @@ const SERVICE: [Field<Service>; 22] = [
 ];
 
 /// The keys after the services.
-const AFTER: [Field<Config>; 20] = [
+const AFTER: [Field<Config>; 21] = [
     Field {
         name: "cluster.type",
         show: |it| it.cluster.kind.to_string(),
@@ -245,6 +245,7 @@ const AFTER: [Field<Config>; 20] = [
     key!("database.password", secret database.password),
     key!("database.instances", parsed database.instances),
     key!("database.storage", text database.storage),
+    key!("database.require_tls", parsed database.require_tls),
     Field {
         name: "images.source",
         show: |it| it.images.source.to_string(),

@@ -348,6 +348,9 @@ fn service(object: &mut Value, port: usize, exposure: &Exposure) {
     }
 }
 
+/// The rule in `deploy/database/cluster.yaml` that rejects connections without TLS.
+const TLS_ONLY: &str = "hostnossl all all all reject";
+
 fn database(object: &mut Value, values: &Values<'_>) {
     let database = &values.config.database;
     let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
@@ -360,6 +363,11 @@ fn database(object: &mut Value, values: &Values<'_>) {
     spec["storage"]["size"] = json!(database.storage);
     spec["bootstrap"]["initdb"]["database"] = json!(database.name);
     spec["bootstrap"]["initdb"]["owner"] = json!(database.user);
+    if !database.require_tls
+        && let Some(rules) = spec["postgresql"]["pg_hba"].as_array_mut()
+    {
+        rules.retain(|it| it != TLS_ONLY);
+    }
     if values.own_credentials {
         spec["bootstrap"]["initdb"]["secret"] = json!({ "name": format!("{name}-app") });
     }

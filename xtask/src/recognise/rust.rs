@@ -166,7 +166,10 @@ fn code(tree: &Tree, manifest: &toml::Table, out: &mut Recognised) {
     if let (Some((file, line)), Database::Url(name)) = (without_tls, out.database.clone()) {
         out.signal(&file, line, "connects with NoTls", "the address does not ask for TLS, which that refuses");
         out.env.insert(name, WITHOUT_TLS.to_owned());
-        out.assume(format!("the connection to the database is not encrypted: {file}:{line} connects with NoTls"));
+        out.without_tls = true;
+        out.assume(format!(
+            "the connection to the database is not encrypted, and the database accepts that: {file}:{line} connects with NoTls"
+        ));
     }
     if tree.has("diesel.toml") || tree.files().iter().any(|it| it.starts_with("migrations/") && it.ends_with(".sql")) {
         out.assume("the program runs its migrations itself when it starts; say `migrate` where a command does");

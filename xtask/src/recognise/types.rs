@@ -284,6 +284,8 @@ pub struct Recognised {
     pub build: Vec<Command>,
     pub files: Files,
     pub database: Database,
+    /// It connects without TLS, and cannot do otherwise.
+    pub without_tls: bool,
     pub hosts: Hosts,
     /// The variable with the secret key.
     pub secret_key: Option<String>,

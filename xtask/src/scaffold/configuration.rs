@@ -71,6 +71,9 @@ pub(super) fn text(name: &str, source: &Path, found: &Recognised, dockerfile: &s
         }
     }
     out.push_str("\n[database]\nname = \"app\"\nuser = \"app\"\n");
+    if found.without_tls {
+        out.push_str("require_tls = false\n");
+    }
     for missing in &found.missing {
         out.push_str(&format!("\n# Missing: {}\n", missing.what));
         missing.lines.lines().for_each(|it| out.push_str(&format!("# {}\n", it.trim_start_matches("# "))));

@@ -140,26 +140,26 @@ impl<'a> Session<'a> {
 
     /// What the changed files need.
     pub fn decide(&self, changed: &[PathBuf]) -> Result<Decision> {
-        let watched = self.parts.iter().map(|part| {
+        let mut watched = Vec::new();
+        for part in &self.parts {
             let scope = scope(self.env, part.service);
-            Ok(Watched {
-                service: part.service,
-                source: self.env.path(&scope.service.path),
-                ignore: image::ignore(&scope)?,
-                rules: &part.rules,
-                migrate: &part.migrate,
-            })
-        });
-        Ok(watch::decide(&watched.collect::<Result<Vec<_>>>()?, &self.env.project, changed))
+            for (source, is_staged) in [(self.env.path(&scope.service.path), false), (scope.stage(), true)] {
+                let ignore = image::ignore(&scope)?;
+                watched.push(Watched { service: part.service, source, is_staged, ignore, rules: &part.rules, migrate: &part.migrate });
+            }
+        }
+        Ok(watch::decide(&watched, &self.env.project, changed))
     }
 
-    /// Copies and patches the source of these services again, and copies the differences to every pod in parallel.
-    pub fn sync(&mut self, services: &[Option<ServiceName>]) -> Result<Synced> {
+    /// Copies and patches the source of these services again, and copies the differences to every pod in parallel. A tree that was changed
+    /// by hand is copied as it is.
+    pub fn sync(&mut self, changes: &[watch::Change]) -> Result<Synced> {
         let began = Instant::now();
         let (mut files, mut pods) = (0, 0);
         let (env, cluster) = (self.env, &self.cluster);
-        for part in self.parts.iter_mut().filter(|it| services.contains(&it.service)) {
-            if let Some(why) = part.stage(env)? {
+        for part in &mut self.parts {
+            let Some(change) = changes.iter().find(|it| it.service == part.service) else { continue };
+            if let Some(why) = part.stage(env, change.by_hand)? {
                 return Ok(Synced::Rebuild(why));
             }
             let desired = part.staged(env)?;
@@ -193,12 +193,15 @@ impl<'a> Session<'a> {
 }
 
 impl Part {
-    /// Copies and patches the source, and compiles what is compiled here. Returns why an image is necessary, if it is.
-    fn stage(&self, env: &Env) -> Result<Option<String>> {
-        let patch = Patch(self.service);
-        let want = patch.inputs(env)?;
-        patch.run(env, &want)?;
-        record::write(env, patch.id(), &want)?;
+    /// Copies and patches the source, except after changes by hand, and compiles what is compiled here. Returns why an image is necessary, if
+    /// it is.
+    fn stage(&self, env: &Env, by_hand: bool) -> Result<Option<String>> {
+        if !by_hand {
+            let patch = Patch(self.service);
+            let want = patch.inputs(env)?;
+            patch.run(env, &want)?;
+            record::write(env, patch.id(), &want)?;
+        }
         let requirements = Requirements::of(self.service);
         let found = requirements.probe(env, &requirements.inputs(env)?)?;
         // The copied source has no pins any more; only an image needs them.

@@ -17,9 +17,13 @@ fn with(object: Value) -> Value {
 
 /// The objects of a folder on a cluster with this exposure, complete if the address is known.
 fn with_roles(objects: Vec<Value>, roles: &Roles, exposure: &Exposure, address: Option<&Address>) -> Vec<Value> {
-    let (config, image, postgresql) = (Config::default(), PublishedImage::new("polls:1-ab"), PublishedImage::new("pg:17"));
+    with_config(&Config::default(), objects, roles, exposure, address)
+}
+
+fn with_config(config: &Config, objects: Vec<Value>, roles: &Roles, exposure: &Exposure, address: Option<&Address>) -> Vec<Value> {
+    let (image, postgresql) = (PublishedImage::new("polls:1-ab"), PublishedImage::new("pg:17"));
     let values = Values {
-        config: &config,
+        config,
         service: &config.frontend,
         image_name: &config.frontend.image,
         instance: "i",
@@ -106,6 +110,16 @@ fn the_database_follows_the_configuration() {
     let out = with(json!({ "apiVersion": "postgresql.cnpg.io/v1", "kind": "Cluster", "metadata": { "name": "polls-db" }, "spec": {} }));
     assert_eq!(out["spec"]["bootstrap"]["initdb"], json!({ "database": "polls", "owner": "polls", "secret": { "name": "polls-db-app" } }));
     assert_eq!(out["spec"]["imageName"], "pg:17");
+    // The rule of the manifest is the one that the setting removes.
+    let manifest = manifests::read(include_str!("../../../../deploy/database/cluster.yaml"), "cluster.yaml").unwrap();
+    let rules = |it: &Value| it["spec"]["postgresql"]["pg_hba"].clone();
+    let mut cluster = manifest.into_iter().map(|it| it.object).find(|it| it["kind"] == "Cluster").unwrap();
+    assert_eq!(rules(&with(cluster.clone())), json!([TLS_ONLY]));
+    cluster["spec"]["postgresql"]["pg_hba"].as_array_mut().unwrap().push(json!("host all all all md5"));
+    let mut config = Config::default();
+    config.database.require_tls = false;
+    let open = with_config(&config, vec![cluster], &home(), &kind(), None);
+    assert_eq!(rules(&open[0]), json!(["host all all all md5"]));
 }
 
 #[test]

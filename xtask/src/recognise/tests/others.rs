@@ -196,10 +196,12 @@ fn a_rust_program_that_knows_no_tls_gets_an_address_without_it() {
         Some("postgresql://$(PGUSER):$(PGPASSWORD)@$(PGHOST):$(PGPORT)/$(PGDATABASE)")
     );
     assert!(found.assumed.iter().any(|it| it.contains("src/main.rs:2 connects with NoTls")), "{:?}", found.assumed);
+    assert!(found.without_tls);
     for call in ["connect(\n&url,\nNoTls,\n)", "connect(&url, tokio_postgres::NoTls)", "Manager::new(config(&url), NoTls)"] {
         assert!(!look(call).env.is_empty(), "{call}");
     }
-    assert!(look("Client::connect(&url, MakeRustlsConnect::new(tls))").env.is_empty());
+    let encrypted = look("Client::connect(&url, MakeRustlsConnect::new(tls))");
+    assert!(encrypted.env.is_empty() && !encrypted.without_tls);
 }
 
 #[test]

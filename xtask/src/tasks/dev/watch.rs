@@ -24,9 +24,26 @@ pub type Stamps = BTreeMap<PathBuf, (Option<SystemTime>, u64)>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Copy the changed files of these services into their running pods.
-    Sync(Vec<Option<ServiceName>>),
+    Sync(Vec<Change>),
     /// Build a new image; the reason.
     Rebuild(String),
+}
+
+/// A service with changed files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub service: Option<ServiceName>,
+    /// Whether only the staged tree was changed, by hand: then it is copied as it is.
+    pub by_hand: bool,
+}
+
+/// The files of the staged trees. The tool changes them too, so they are read again after each of its runs.
+pub fn staged(env: &Env) -> Stamps {
+    let mut out = Stamps::new();
+    for service in env.config.built() {
+        add(env, &env.scope(TaskId::for_service(TaskKind::Patch, service)).stage(), &[], &mut out);
+    }
+    out
 }
 
 /// All files of the services' sources, and the other inputs of their images and objects.
@@ -74,10 +91,11 @@ pub fn changed(before: &Stamps, now: &Stamps) -> Vec<PathBuf> {
     new.chain(gone).collect()
 }
 
-/// The source of a service with an image.
+/// The source of a service with an image, or its staged tree.
 pub struct Watched<'a> {
     pub service: Option<ServiceName>,
     pub source: PathBuf,
+    pub is_staged: bool,
     pub ignore: Option<Ignore>,
     pub rules: &'a Rules,
     /// The command of its migration.
@@ -86,7 +104,7 @@ pub struct Watched<'a> {
 
 /// If one file needs an image, all do. A file that `ignore` excludes from the image needs nothing.
 pub fn decide(watched: &[Watched<'_>], project: &Path, changed: &[PathBuf]) -> Decision {
-    let mut services = Vec::new();
+    let mut services: Vec<Change> = Vec::new();
     for path in changed {
         let of = |it: &&Watched<'_>| path.starts_with(&it.source);
         // One source may lie inside another's.
@@ -101,8 +119,9 @@ pub fn decide(watched: &[Watched<'_>], project: &Path, changed: &[PathBuf]) -> D
         if let Some(why) = it.rules.needs_image(relative, it.migrate) {
             return Decision::Rebuild(why);
         }
-        if !services.contains(&it.service) {
-            services.push(it.service);
+        match services.iter_mut().find(|change| change.service == it.service) {
+            Some(change) => change.by_hand &= it.is_staged,
+            None => services.push(Change { service: it.service, by_hand: it.is_staged }),
         }
     }
     Decision::Sync(services)
@@ -118,16 +137,27 @@ mod tests {
         let of = |service, source: &str, ignore: &str, rules| Watched {
             service,
             source: PathBuf::from(source),
+            is_staged: source.contains("target"),
             ignore: Some(Ignore::parse(ignore.as_bytes(), ".dockerignore").unwrap()),
             rules,
             migrate: &[],
         };
         // The first service is the whole project, and holds the other one.
-        let watched = [of(None, "/p", "notes\n.env\n", &Rules::Python), of(worker, "/p/worker", "", &Rules::All)];
+        let watched = [
+            of(None, "/p", "notes\n.env\n", &Rules::Python),
+            of(worker, "/p/worker", "", &Rules::All),
+            of(None, "/p/target/app", "notes\n", &Rules::Python),
+        ];
+        let saved = |service| Change { service, by_hand: false };
         let decided = |paths: &[&str]| decide(&watched, Path::new("/p"), &paths.iter().map(PathBuf::from).collect::<Vec<_>>());
-        assert_eq!(decided(&["/p/polls/views.py", "/p/a/templates/a.html"]), Decision::Sync(vec![None]));
-        assert_eq!(decided(&["/p/worker/a.css"]), Decision::Sync(vec![worker]));
-        assert_eq!(decided(&["/p/worker/a.css", "/p/views.py"]), Decision::Sync(vec![worker, None]));
+        assert_eq!(decided(&["/p/polls/views.py", "/p/a/templates/a.html"]), Decision::Sync(vec![saved(None)]));
+        assert_eq!(decided(&["/p/worker/a.css"]), Decision::Sync(vec![saved(worker)]));
+        assert_eq!(decided(&["/p/worker/a.css", "/p/views.py"]), Decision::Sync(vec![saved(worker), saved(None)]));
+        assert_eq!(
+            decided(&["/p/target/app/views.py", "/p/target/app/notes/x"]),
+            Decision::Sync(vec![Change { service: None, by_hand: true }])
+        );
+        assert_eq!(decided(&["/p/target/app/views.py", "/p/views.py"]), Decision::Sync(vec![saved(None)]));
         assert_eq!(decided(&["/p/.env", "/p/notes/today.txt"]), Decision::Sync(vec![]));
         for (path, why) in [("/p/.other", ".other changed"), ("/q/0001-a.patch", "/q/0001-a.patch changed, which the image or")] {
             let Decision::Rebuild(reason) = decided(&["/p/views.py", path]) else { panic!("{path} needs an image") };
