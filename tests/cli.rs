@@ -6,6 +6,7 @@ mod asked;
 mod by_hand;
 mod init;
 mod installed;
+mod kept;
 mod moved;
 mod patches;
 mod queue;

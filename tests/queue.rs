@@ -1,9 +1,9 @@
 //! The commands that work on the patches: as commits of a git repository, and against another source.
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use crate::{
-    patches::{SOURCE, STAGED, commit, git},
+    patches::{SOURCE, STAGED, commit, git, tree},
     support::{PATCH, Project, content},
 };
 
@@ -198,6 +198,44 @@ fn a_series_keeps_names_and_comments_in_the_new_order() {
     project.run(&["patch", "drop", "top"]).ends_with(0);
     assert_eq!(project.read("build/patches/series"), "middle.patch # why\nend.patch\n0001-Add-x.patch\n");
     assert_eq!(staged(&project), long(&[(20, "twenty"), (38, "end")]));
+}
+
+#[test]
+fn a_queue_of_many_files_makes_the_tree_that_its_history_ends_with() {
+    let project = Project::new();
+    fs::remove_file(project.root.join("build/patches/0001-debug.patch")).unwrap();
+    let work = project.root.join("history");
+    fs::create_dir(&work).unwrap();
+    git(&work, &["init", "--quiet"]);
+    fs::copy(project.root.join(SOURCE).join("manage.py"), work.join("manage.py")).unwrap();
+    commit(&work, "upstream");
+    let step = |title: &str, change: &dyn Fn()| {
+        change();
+        commit(&work, title);
+    };
+    step("made", &|| fs::write(work.join("extra.py"), "x = 1\n").unwrap());
+    step("changed", &|| fs::write(work.join("extra.py"), "x = 2\n").unwrap());
+    step("removed", &|| fs::remove_file(work.join("extra.py")).unwrap());
+    step("made again, as a folder", &|| {
+        fs::create_dir(work.join("extra.py")).unwrap();
+        fs::write(work.join("extra.py/a b.txt"), "1\n").unwrap();
+    });
+    step("renamed", &|| drop(git(&work, &["mv", "manage.py", "run.py"])));
+    step("edited", &|| fs::write(work.join("run.py"), "import django\nlast = 1\n").unwrap());
+    step("executable", &|| fs::set_permissions(work.join("run.py"), fs::Permissions::from_mode(0o755)).unwrap());
+    step("binary", &|| fs::write(work.join("logo.png"), [0, 159, 146, 150, 10, 13, 10, 0]).unwrap());
+    step("binary again", &|| fs::write(work.join("logo.png"), [0, 150, 10]).unwrap());
+    step("empty", &|| fs::write(work.join("empty"), "").unwrap());
+    step("without an end", &|| fs::write(work.join("run.py"), "import django").unwrap());
+    let out = project.root.join("build/patches");
+    git(&work, &["format-patch", "--quiet", "--output-directory", out.to_str().unwrap(), "HEAD~11"]);
+    project.run(&["patch"]).ends_with(0);
+    assert_eq!(tree(&project.root.join(STAGED)), tree(&work));
+    let mode = |folder: &Path| fs::metadata(folder.join("run.py")).unwrap().permissions().mode() & 0o111;
+    assert_ne!(mode(&project.root.join(STAGED)), 0);
+    project.run(&["patch", "edit"]).ends_with(0);
+    assert_eq!(tree(&project.root.join(EDIT)), tree(&work));
+    assert_eq!(project.run(&["patch", "refresh"]).ends_with(0).stdout, "unchanged  11 patches\n");
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn version_two(folder: &Path, changed: &[(usize, &str)]) {
 }
 
 /// A project of three patches whose source is version 1 of `folder:versions/{version}`.
-fn with_versions(changed: &[(usize, &str)]) -> Project {
+pub(crate) fn with_versions(changed: &[(usize, &str)]) -> Project {
     let project = of_three();
     let one = project.root.join("versions/1");
     fs::create_dir_all(&one).unwrap();

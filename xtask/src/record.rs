@@ -1,6 +1,6 @@
 //! Records: the inputs of a task's last success. They explain changes and are never the source of truth.
 
-use std::{fs, io::Write as _, path::Path};
+use std::{fs, io::Write as _, os::unix::fs::PermissionsExt as _, path::Path};
 
 use anyhow::{Context as _, Result};
 use serde::{Serialize, de::DeserializeOwned};
@@ -34,12 +34,23 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     write_file(path, &serde_json::to_vec_pretty(value)?)
 }
 
-/// Writes a file atomically: to a temporary file, flushed, then renamed.
+/// Writes a file atomically: to a temporary file, flushed, then renamed. Only its owner can read it.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(path, bytes, 0o600)
+}
+
+/// The same for a file of the user's: an existing one keeps its mode, and a link stays one.
+pub fn write_text(path: &Path, bytes: &[u8]) -> Result<()> {
+    let path = if path.is_symlink() { path.canonicalize().unwrap_or_else(|_| path.to_owned()) } else { path.to_owned() };
+    let mode = fs::metadata(&path).map_or(0o644, |it| it.permissions().mode() & 0o777);
+    replace(&path, bytes, mode)
+}
+
+fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let dir = path.parent().unwrap_or(Path::new("."));
     let write = || -> Result<()> {
         fs::create_dir_all(dir)?;
-        let mut file = tempfile::NamedTempFile::new_in(dir)?;
+        let mut file = tempfile::Builder::new().permissions(fs::Permissions::from_mode(mode)).tempfile_in(dir)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(path)?;

@@ -119,25 +119,52 @@ pub fn place(project: &Path, folder: &Path) -> Option<(PathBuf, String)> {
 
 /// A line `- Key: value`.
 fn entry(line: &str) -> Option<(&str, &str)> {
-    let (key, value) = line.trim_start().strip_prefix(['-', '*'])?.split_once(':')?;
-    Some((key.trim().trim_matches('*'), value.trim().trim_matches('`')))
+    let (key, value) = line.strip_prefix(['-', '*'])?.split_once(':')?;
+    Some((key.trim().trim_matches('*'), value.trim().trim_start_matches("**").trim().trim_matches('`')))
 }
 
-/// The lines of the section: from its heading to the next one of the same or a higher level.
-fn range(lines: &[&str], name: &str) -> Option<std::ops::Range<usize>> {
-    let heading = |line: &str| line.strip_prefix("## ").map(|it| it.trim().trim_matches('`').trim_end_matches('/').to_owned());
-    let begin = lines.iter().position(|it| heading(it).as_deref() == Some(name))?;
-    let rest = lines[begin + 1..].iter().position(|it| it.starts_with("## ") || it.starts_with("# "));
-    Some(begin..rest.map_or(lines.len(), |it| begin + 1 + it))
+/// The section of a folder: its heading, and its list, which is the first one in it. Other lists and code are a person's.
+fn places(lines: &[&str], name: &str) -> Option<(usize, std::ops::Range<usize>)> {
+    let heading = |line: &str| {
+        let text = line.strip_prefix("## ")?.trim().trim_end_matches('#').trim();
+        Some(text.trim_matches('`').trim_end_matches('/').to_owned())
+    };
+    let mut in_code = false;
+    let mut begin = None;
+    let mut list: Option<std::ops::Range<usize>> = None;
+    for (at, line) in lines.iter().enumerate() {
+        if line.trim_start().starts_with("```") || line.trim_start().starts_with("~~~") {
+            in_code = !in_code;
+            continue;
+        }
+        if in_code {
+            continue;
+        }
+        match begin {
+            None if heading(line).as_deref() == Some(name) => begin = Some(at),
+            None => {}
+            Some(_) if line.starts_with('#') => break,
+            Some(_) => match &mut list {
+                None if entry(line).is_some() => list = Some(at..at + 1),
+                Some(list) if list.end == at && (entry(line).is_some() || line.starts_with("- ") || line.starts_with("* ")) => {
+                    list.end = at + 1
+                }
+                _ => {}
+            },
+        }
+    }
+    let begin = begin?;
+    Some((begin, list.unwrap_or(begin + 1..begin + 1)))
 }
 
-/// The section of a folder; `None` without one. An error names what is missing or wrong.
+/// Reads the section of a folder; `None` without one. An error names what is missing or wrong.
 pub fn read(text: &str, name: &str) -> Result<Option<Section>> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines: Vec<&str> = text.lines().collect();
-    let Some(range) = range(&lines, name) else { return Ok(None) };
-    let line = range.start + 1;
+    let Some((heading, list)) = places(&lines, name) else { return Ok(None) };
+    let line = heading + 1;
     let value = |key: &str| {
-        let found = lines[range.clone()].iter().filter_map(|it| entry(it)).find(|it| it.0.eq_ignore_ascii_case(key));
+        let found = lines[list.clone()].iter().filter_map(|it| entry(it)).find(|it| it.0.eq_ignore_ascii_case(key));
         found.map(|it| it.1.to_owned()).filter(|it| !it.is_empty())
     };
     let wrong = |what: String| {
@@ -151,7 +178,7 @@ pub fn read(text: &str, name: &str) -> Result<Option<Section>> {
     Ok(Some(Section { source, version, archive: other("Archive"), license: other("License"), content: other("Content") }))
 }
 
-/// The text with the section of a folder replaced or added. Lines with other keys, and other text, stay.
+/// The text with the section of a folder replaced or added. Lines with other keys, other text, and the line ends stay.
 pub fn write(text: &str, name: &str, section: &Section) -> String {
     let ours: Vec<(&str, String)> = vec![
         ("Source", section.source.to_string()),
@@ -162,30 +189,26 @@ pub fn write(text: &str, name: &str, section: &Section) -> String {
     ];
     let list: Vec<String> = ours.iter().filter(|it| !it.1.is_empty()).map(|(key, value)| format!("- {key}: {value}")).collect();
     let text = if text.trim().is_empty() { HEAD } else { text };
+    let (mark, text) = text.strip_prefix('\u{feff}').map_or(("", text), |it| ("\u{feff}", it));
+    let end = if text.contains("\r\n") { "\r\n" } else { "\n" };
     let lines: Vec<&str> = text.lines().collect();
-    let Some(range) = range(&lines, name) else {
-        return format!("{}\n\n## {name}\n\n{}\n", text.trim_end(), list.join("\n"));
+    let Some((heading, place)) = places(&lines, name) else {
+        return format!("{mark}{}{end}{end}## {name}{end}{end}{}{end}", text.trim_end(), list.join(end));
     };
     let is_ours = |line: &str| entry(line).is_some_and(|(key, _)| ours.iter().any(|it| it.0.eq_ignore_ascii_case(key)));
-    let first = range.clone().find(|at| is_ours(lines[*at])).unwrap_or(range.start + 1);
-    let mut out: Vec<String> = Vec::new();
-    for (at, line) in lines.iter().enumerate() {
-        if at == first {
-            // A heading stands alone.
-            if at == range.start + 1 {
-                out.push(String::new());
-            }
-            out.extend(list.iter().cloned());
-        }
-        if !(range.contains(&at) && is_ours(line)) {
-            out.push((*line).to_owned());
-        }
+    let mut out: Vec<&str> = lines[..place.start].to_vec();
+    if place.start == heading + 1 {
+        // A heading stands alone.
+        out.push("");
     }
-    if first == lines.len() {
-        out.push(String::new());
-        out.extend(list);
+    out.extend(list.iter().map(String::as_str));
+    out.extend(lines[place.clone()].iter().filter(|it| !is_ours(it)));
+    let rest = &lines[place.end..];
+    if place.is_empty() && rest.first().is_some_and(|it| !it.is_empty()) {
+        out.push("");
     }
-    format!("{}\n", out.join("\n").trim_end())
+    out.extend(rest);
+    format!("{mark}{}{end}", out.join(end).trim_end())
 }
 
 /// Reads the section of a folder of the project.
@@ -232,6 +255,18 @@ mod tests {
         let wanted = "# Ours\n\nhello\n\n## polls\n\nWhy we use it.\n\n- Source: sdist:polls\n- Version: 1.2\n- Archive: polls-1.2.tar.gz, sha256:ab\n- License: BSD-3-Clause\n- Content: sha256:cd\n- Owner: me\n\nMore.\n\n## next\n- Source: npm:x\n- Version: 3\n";
         assert_eq!(new, wanted);
         assert_eq!(write("## polls", "polls", &section()).lines().count(), 7);
+        assert_eq!(write("## polls\r\n- Version: 1\r\n", "polls", &section()).matches("\r\n").count(), 7);
+    }
+
+    #[test]
+    fn other_lists_and_code_of_a_section_are_not_the_tools() {
+        let text = "```\n## polls\n- Version: 0\n```\n\n## polls ##\n\n- **Source:** sdist:polls\n- Version: 1.1\n- Owner: me\n\n- Archive: the mirror\n\n### History\n\n- Version: 0.9: first import\n- License: changed\n";
+        let found = read(text, "polls").unwrap().unwrap();
+        assert_eq!((found.version.as_str(), found.archive.as_str()), ("1.1", ""));
+        let new = write(text, "polls", &section());
+        let lost: Vec<&str> = text.lines().filter(|it| !new.contains(it)).collect();
+        assert_eq!(lost, ["- **Source:** sdist:polls", "- Version: 1.1"]);
+        assert_eq!(read(&new, "polls").unwrap(), Some(section()));
     }
 
     #[test]

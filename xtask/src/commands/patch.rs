@@ -274,10 +274,10 @@ fn export(scope: &Scope<'_>, patches: &[String], out: Option<&Path>) -> Result<(
     let text = edit::mailbox(&commits, &meant(&commits, patches)?)?;
     match out {
         Some(path) => {
-            record::write_file(path, format!("{}\n", text.trim_end()).as_bytes())?;
+            record::write_text(path, &text)?;
             say(&format!("{}\n", path.display()))
         }
-        None => std::io::stdout().write_all(format!("{}\n", text.trim_end()).as_bytes()).context("print the mailbox"),
+        None => std::io::stdout().write_all(&text).context("print the mailbox"),
     }
 }
 

@@ -1,5 +1,7 @@
 //! `upstream status|update|diff`: where the source comes from, and how it is replaced by another version.
 
+mod guards;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -10,6 +12,7 @@ use serde_json::json;
 use xshell::cmd;
 
 use crate::{
+    commands::upstream::guards::{changed_by_hand, refuse_changed, refuse_own_files, refuse_shared},
     commands::{
         patch::{fates, flag, foreseen, pending, say, scope, stopped},
         reported,
@@ -21,6 +24,7 @@ use crate::{
     tasks::{
         patch::{
             commits::{self, Commits},
+            git::here,
             rebase::{self, Conflict, Update},
             source,
         },
@@ -69,7 +73,7 @@ pub(crate) fn preview(env: &Env, command: &UpstreamCommand) -> Result<()> {
     }
     let prepared = prepare(&scope, version, from.as_ref(), *force, &temporary.path().join("source"))?;
     let (section, Some(changes)) = prepared else { return say(&already(version)) };
-    let mut commits = Commits::build(scope, temporary.path().join("commits"))?;
+    let mut commits = built(&scope, temporary.path().join("commits"), *force)?;
     let folder = temporary.path().join("source");
     let text = foreseen(&mut commits, &folder)?;
     say(&format!("{}\n{}\n{text}", headline(&scope, &section), changes))
@@ -106,25 +110,6 @@ fn known(scope: &Scope<'_>) -> Result<Section> {
         );
         Problem::config(format!("{file} does not say where {} comes from", scope.service.path.display())).code(Code::Upstream).hint(hint).into()
     })
-}
-
-/// The files in the folder that are not as the version has them. `pristine` has the version's files.
-fn changed_by_hand(scope: &Scope<'_>, pristine: &Path) -> Result<Vec<String>> {
-    let folder = scope.path(&scope.service.path);
-    let (ours, theirs) = (source::files(scope)?.files, source::of_folder(pristine)?);
-    let digest = |files: &[(PathBuf, PathBuf)], name: &Path| -> Result<Option<String>> {
-        files.iter().find(|it| it.0 == name).map(|it| source::content(std::slice::from_ref(it))).transpose()
-    };
-    let mut out = Vec::new();
-    for (name, _) in &ours {
-        match digest(&theirs, name)? {
-            None => out.push(format!("{} is new", name.display())),
-            Some(other) if Some(&other) != digest(&ours, name)?.as_ref() => out.push(format!("{} changed", name.display())),
-            Some(_) => {}
-        }
-    }
-    out.extend(theirs.iter().filter(|(name, _)| !folder.join(name).exists()).map(|it| format!("{} is gone", it.0.display())));
-    Ok(out)
 }
 
 fn status(scope: &Scope<'_>, output: Output) -> Result<()> {
@@ -189,6 +174,8 @@ fn prepare(scope: &Scope<'_>, version: &str, from: Option<&Source>, force: bool,
         let hint = format!("check the version out there, then: cargo xtask patch rebase{}", flag(scope));
         return Err(Problem::config(what).code(Code::Upstream).hint(hint).into());
     }
+    refuse_own_files(scope)?;
+    refuse_shared(scope)?;
     let known = if from.is_some() { section(scope)? } else { Some(known(scope)?) };
     let from = from.or(known.as_ref().map(|it| &it.source)).context("there is no source")?.clone();
     let new = fetch(scope, &from, version, known.as_ref(), folder)?;
@@ -201,41 +188,6 @@ fn prepare(scope: &Scope<'_>, version: &str, from: Option<&Source>, force: bool,
     }
     let changes = changes::between(&path, folder);
     Ok((new, Some(changes)))
-}
-
-/// An error if a person changed the source: an update would lose that.
-fn refuse_changed(scope: &Scope<'_>, known: Option<&Section>, from: &Source) -> Result<()> {
-    let flag = flag(scope);
-    let path = scope.service.path.display();
-    let Some(known) = known else {
-        let (file, name) = place(scope)?;
-        let file = file.strip_prefix(&scope.project).unwrap_or(&file).display().to_string();
-        return Err(Problem::config(format!("nothing says which version {path} has, so changes by hand in it would be lost unseen"))
-            .code(Code::Upstream)
-            .hint(format!("write its version into {file}:\n## {name}\n\n- Source: {from}\n- Version: VERSION\n\nor replace it whatever it has: --force"))
-            .into());
-    };
-    let temporary = tempfile::tempdir().context("make a temporary folder")?;
-    let folder = temporary.path().join("source");
-    fetch(scope, &known.source, &known.version, Some(known), &folder)?;
-    let changes = changed_by_hand(scope, &folder)?;
-    if changes.is_empty() {
-        return Ok(());
-    }
-    let shown: Vec<&str> = changes.iter().take(10).map(String::as_str).collect();
-    let more = if changes.len() > shown.len() { format!("\nand {} more", changes.len() - shown.len()) } else { String::new() };
-    Err(Problem::new(format!(
-        "{path} is not as {} {} has it, and an update would lose that:\n{}{more}",
-        known.source,
-        known.version,
-        shown.join("\n")
-    ))
-    .code(Code::Upstream)
-    .hint(format!(
-        "make a patch of it: cargo xtask upstream diff{flag} > {}/0000-local.patch\nthen replace the source: --force",
-        scope.service.patch_dir.display()
-    ))
-    .into())
 }
 
 /// Whether there is no source yet.
@@ -254,7 +206,7 @@ fn write_section(scope: &Scope<'_>, section: &Section) -> Result<()> {
     let (file, name) = place(scope)?;
     let text =
         if file.exists() { regular::read_to_string(&file).with_context(|| format!("read {}", file.display()))? } else { String::new() };
-    record::write_file(&file, upstream::write(&text, &name, section).as_bytes())
+    record::write_text(&file, upstream::write(&text, &name, section).as_bytes())
 }
 
 /// The folder of a fetched version, beside the repository of the patches.
@@ -283,10 +235,25 @@ fn update(scope: &Scope<'_>, version: &str, from: Option<&Source>, force: bool) 
         }
         return Ok((String::new(), format!("nothing to do: the source is version {version}")));
     };
-    let mut commits = Commits::build(*scope, commits::folder(scope))?;
+    let mut commits = built(scope, commits::folder(scope), force)?;
     let title = format!("{} {}", section.source, section.version);
     let conflict = rebase::begin(&mut commits, &folder, &title, Some(Update { section, folder: folder.clone() }))?;
     finish(scope, &mut commits, conflict, &changes.to_string())
+}
+
+/// The patches as commits on the present source. With `force` it may be one that was changed by hand, to which the patches do not apply, since
+/// one of them holds these changes: then on the version's own files.
+fn built<'a>(scope: &Scope<'a>, folder: PathBuf, force: bool) -> Result<Commits<'a>> {
+    let error = match Commits::build(*scope, folder.clone()) {
+        Ok(commits) => return Ok(commits),
+        Err(error) => error,
+    };
+    scope.interrupt.check()?;
+    let Some(known) = section(scope)?.filter(|_| force) else { return Err(error) };
+    let temporary = tempfile::tempdir().context("make a temporary folder")?;
+    let pristine = temporary.path().join("source");
+    fetch(scope, &known.source, &known.version, Some(&known), &pristine)?;
+    Commits::build_on(*scope, folder, &pristine)
 }
 
 fn go_on(scope: &Scope<'_>, skip: bool, abort: bool) -> Result<(String, String)> {
@@ -317,9 +284,10 @@ fn finish(scope: &Scope<'_>, commits: &mut Commits<'_>, conflict: Option<Conflic
     }
     let contained = rebase::contained(commits)?;
     let comparison = rebase::comparison(commits)?;
+    let mut plan = rebase::plan(commits)?;
     replace(scope, &update.folder)?;
     write_section(scope, &update.section)?;
-    let plan = rebase::plan(commits)?;
+    plan.for_source(commits::source_digest(scope)?);
     let mut text = format!(
         "{}\n{described}\nhow each patch changed (as git range-diff shows it):\n{comparison}\n\n",
         headline(scope, &update.section)
@@ -369,12 +337,9 @@ fn diff(scope: &Scope<'_>, version: Option<&str>) -> Result<()> {
     let sh = scope.tools.shell(temporary.path())?;
     let settings = ["-c", "core.autocrlf=false", "-c", "core.quotepath=false"];
     let form = ["--no-index", "--no-color", "--no-ext-diff", "--binary", "--find-renames", "--no-prefix"];
-    // The exit code 1 says that there are differences.
-    let (_, text) = scope.tools.converse(
-        scope.id,
-        cmd!(sh, "git {settings...} diff {form...} a b").env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1"),
-        &[],
-        crate::tool::COMMAND_LIMIT,
-    )?;
-    std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()).context("print the differences")
+    // Through a file, since the text of files may be in any encoding. The exit code 1 says that there are differences.
+    let command = here(cmd!(sh, "git {settings...} diff {form...} --output=difference a b"));
+    scope.tools.outcome(scope.id, command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1"))?;
+    let text = fs::read(temporary.path().join("difference")).context("read the differences")?;
+    std::io::Write::write_all(&mut std::io::stdout(), &text).context("print the differences")
 }

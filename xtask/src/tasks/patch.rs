@@ -3,9 +3,11 @@
 mod apply;
 mod batch;
 pub(crate) mod by_hand;
+mod check;
 pub(crate) mod commits;
 pub(crate) mod edit;
-mod git;
+mod fill;
+pub(crate) mod git;
 mod last;
 pub(crate) mod old_source;
 pub(crate) mod rebase;

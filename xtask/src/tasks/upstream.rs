@@ -17,7 +17,7 @@ use crate::{
     regular,
     requirements::{environment::environment, settings::Settings},
     setup::{self, Need},
-    tasks::patch::source,
+    tasks::patch::{git::here, source},
     tool::COMMAND_LIMIT,
     upstream::{Section, Source},
 };
@@ -107,7 +107,7 @@ pub(crate) fn versions(scope: &Scope<'_>, from: &Source) -> Result<Option<Vec<St
             Some(all.iter().filter_map(|it| it.as_str()).map(str::to_owned).collect())
         }
         Source::Git(url) => {
-            let command = cmd!(sh, "git ls-remote --tags --refs --sort=version:refname -- {url}").env("GIT_TERMINAL_PROMPT", "0");
+            let command = here(cmd!(sh, "git ls-remote --tags --refs --sort=version:refname -- {url}").env("GIT_TERMINAL_PROMPT", "0"));
             let text = scope.tools.read(scope.id, command).map_err(|it| recode(it, Code::Upstream))?;
             Some(text.lines().filter_map(|it| it.split("refs/tags/").nth(1)).map(str::to_owned).collect())
         }
@@ -118,7 +118,8 @@ pub(crate) fn versions(scope: &Scope<'_>, from: &Source) -> Result<Option<Vec<St
 /// A version becomes a part of commands and paths.
 fn check_version(version: &str) -> Result<()> {
     let is_plain = |it: char| it.is_ascii_alphanumeric() || "._-+!/".contains(it);
-    if version.starts_with('-') || version.contains("..") || !version.chars().all(is_plain) || version.is_empty() {
+    let has_name = version.chars().any(|it| it.is_ascii_alphanumeric());
+    if version.starts_with('-') || !has_name || version.contains("..") || !version.chars().all(is_plain) || version.is_empty() {
         return Err(Problem::usage(format!("`{version}` is not a version, a tag or a commit")).into());
     }
     Ok(())
@@ -152,10 +153,11 @@ fn git(scope: &Scope<'_>, url: &str, version: &str, folder: &Path) -> Result<Str
     let local = scope.path(url);
     let url = if !url.contains(':') && local.exists() { local.display().to_string() } else { url.to_owned() };
     let plain = ["-c", "core.autocrlf=false", "-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false"];
-    scope.tools.run(scope.id, cmd!(sh, "git init --quiet"))?;
-    scope.tools.run(scope.id, cmd!(sh, "git {plain...} fetch --quiet --depth 1 -- {url} {version}").env("GIT_TERMINAL_PROMPT", "0"))?;
-    scope.tools.run(scope.id, cmd!(sh, "git {plain...} checkout --quiet FETCH_HEAD"))?;
-    let commit = scope.tools.read(scope.id, cmd!(sh, "git rev-parse HEAD"))?;
+    let fetch = cmd!(sh, "git {plain...} fetch --quiet --depth 1 -- {url} {version}").env("GIT_TERMINAL_PROMPT", "0");
+    scope.tools.run(scope.id, here(cmd!(sh, "git init --quiet")))?;
+    scope.tools.run(scope.id, here(fetch))?;
+    scope.tools.run(scope.id, here(cmd!(sh, "git {plain...} checkout --quiet FETCH_HEAD")))?;
+    let commit = scope.tools.read(scope.id, here(cmd!(sh, "git rev-parse HEAD")))?;
     source::copy_files(scope, &source::of_folder(place.path())?, folder)?;
     Ok(format!("commit {commit}"))
 }
@@ -223,7 +225,7 @@ mod tests {
         for version in ["1.0", "v1.2.3-rc.1", "release/2024", "1!2.0+local"] {
             assert!(check_version(version).is_ok(), "{version}");
         }
-        for version in ["", "-u", "--upload-pack=x", "../x", "1 0", "1;x", "$(x)"] {
+        for version in ["", ".", "./", "-u", "--upload-pack=x", "../x", "1 0", "1;x", "$(x)"] {
             assert!(check_version(version).is_err(), "{version}");
         }
     }

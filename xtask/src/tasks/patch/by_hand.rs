@@ -18,8 +18,7 @@ use crate::{
 };
 
 /// The changes that a person made in the staged tree: what differs from the tool's last tree, and from the one that would replace it.
-/// `None` without such changes, or if no record tells. Caches and the pins that the tool adds are nobody's work, and of files that only lack
-/// nothing is lost.
+/// `None` without such changes, or if no record tells. Caches and the pins that the tool adds are nobody's work.
 fn changes(env: &Scope<'_>, before: Option<&Staged>, fresh: &Fingerprint) -> Result<Option<Vec<String>>> {
     let (Some(before), true) = (before, env.stage().exists()) else { return Ok(None) };
     let work = |tree: &Fingerprint, keeps_pins: bool| {
@@ -38,12 +37,16 @@ fn changes(env: &Scope<'_>, before: Option<&Staged>, fresh: &Fingerprint) -> Res
     }
     let pins = before.has_requirements();
     let changes = work(&now, pins).changes(&work(&before.content, pins));
-    Ok(Some(changes).filter(|it| !it.iter().all(|it| it.ends_with(" is gone"))))
+    Ok(Some(changes).filter(|it| !it.is_empty()))
 }
 
 /// An error if the next tree would overwrite a person's changes.
 pub(super) fn refuse(env: &Scope<'_>, before: Option<&Staged>, fresh: &Fingerprint) -> Result<()> {
     let Some(changes) = changes(env, before, fresh)? else { return Ok(()) };
+    // Of files that only lack nothing is lost: they are restored.
+    if changes.iter().all(|it| it.ends_with(" is gone")) {
+        return Ok(());
+    }
     let shown: Vec<&str> = changes.iter().take(10).map(|it| it.trim_start_matches("app/")).collect();
     let more = if changes.len() > shown.len() { format!("\nand {} more", changes.len() - shown.len()) } else { String::new() };
     let of = env.id.service.map(|it| format!(" --service {it}")).unwrap_or_default();

@@ -11,14 +11,14 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{apply, batch, git::Repository, queue, remove, source};
+use super::{fill, git::Repository, queue, remove, source, written};
 use crate::{
     config::name_of,
     env::Scope,
     errors::{Code, Problem},
     fingerprint::Fingerprint,
     layout,
-    patch::{Patch, mail},
+    patch::Patch,
     record, regular,
     tasks::patch::rebase::Pending,
 };
@@ -26,28 +26,7 @@ use crate::{
 /// The branch of the queue.
 pub(super) const BRANCH: &str = "queue";
 /// The notes with the file names of patches.
-const NOTES: &str = "refs/notes/patch";
-/// git's settings in the repository: the bytes of files stay as they are, and notes follow rewritten commits. git says of a dropped commit
-/// that it became the one before it, which keeps its own note ("ignore").
-const SETTINGS: &[(&str, &str)] = &[
-    ("core.autocrlf", "false"),
-    ("core.safecrlf", "false"),
-    ("core.quotepath", "false"),
-    ("notes.rewriteRef", NOTES),
-    ("notes.rewriteMode", "ignore"),
-    ("notes.displayRef", NOTES),
-    ("merge.conflictStyle", "diff3"),
-    ("merge.renames", "true"),
-    ("merge.directoryRenames", "true"),
-    ("merge.renameLimit", "20000"),
-    ("diff.renameLimit", "20000"),
-    ("rebase.autoSquash", "false"),
-    ("gc.auto", "0"),
-];
-/// Attributes of the application, such as `text=auto`, must not change bytes.
-const ATTRIBUTES: &str = "* -text -filter -ident -working-tree-encoding\n";
-const EXCLUDED: &str = "__pycache__/\n*.pyc\n.venv/\nnode_modules/\n.pytest_cache/\n.mypy_cache/\n*.sqlite3\n";
-
+pub(super) const NOTES: &str = "refs/notes/patch";
 /// The repository, and what the tool knows about it.
 pub(crate) struct Commits<'a> {
     pub(crate) git: Repository<'a>,
@@ -94,7 +73,7 @@ pub(crate) fn folder(env: &Scope<'_>) -> PathBuf {
 }
 
 /// The source's files as a fingerprint.
-pub(super) fn source_digest(env: &Scope<'_>) -> Result<String> {
+pub(crate) fn source_digest(env: &Scope<'_>) -> Result<String> {
     let mut out = Fingerprint::new();
     super::add_source(env, &mut out)?;
     Ok(out.digest())
@@ -114,9 +93,8 @@ pub(super) fn own_queue(env: &Scope<'_>) -> Result<Vec<Patch>> {
 
 fn digests(patches: &[Patch]) -> Result<Vec<(String, String)>> {
     let digest = |it: &Patch| -> Result<(String, String)> {
-        let mut out = Fingerprint::new();
-        out.add_file("", &it.path)?;
-        Ok((it.name.clone(), out.parts.remove(0).1))
+        let bytes = regular::read(&it.path).with_context(|| format!("read patch {}", it.path.display()))?;
+        Ok((it.name.clone(), written::digest(&bytes)))
     };
     patches.iter().map(digest).collect()
 }
@@ -166,18 +144,23 @@ impl<'a> Commits<'a> {
         remove(&fresh)?;
         source::copy_files(&env, files, &fresh)?;
         let git = Repository::at(env, fresh.clone())?;
-        begin(&git)?;
+        fill::begin(&git)?;
         git.run(&["add", "--all", "--force", "."])?;
         git.run(&["commit", "--quiet", "--allow-empty", "-m", "The source without patches"])?;
         let base = git.read(&["rev-parse", "HEAD"])?;
-        let commits = commit_all(&git, &patches)?;
+        let commits = fill::commit_all(&git, &patches)?;
         name(&git, commits.iter().zip(&patches).map(|(commit, patch)| (commit.as_str(), patch.name.as_str())))?;
         let tip = git.read(&["rev-parse", "HEAD"])?;
         let written = digests(&patches)?.into_iter().zip(&commits);
         let patches = written.map(|((name, digest), commit)| Written { name, commit: commit.clone(), digest }).collect();
         let state = State { base, source: digest, patches, tip, pending: None };
         record::write_json(&state_file(&fresh), &state)?;
-        remove(&dir)?;
+        // The one before stays once more: a person may have left something in it that no check sees.
+        let before = dir.with_extension("before");
+        remove(&before)?;
+        if dir.exists() {
+            fs::rename(&dir, &before).with_context(|| format!("set {} aside", dir.display()))?;
+        }
         fs::rename(&fresh, &dir).with_context(|| format!("put {} in place", dir.display()))?;
         Ok(Commits { git: Repository::at(env, dir)?, state })
     }
@@ -200,6 +183,26 @@ impl<'a> Commits<'a> {
     /// The rebase that waits for a person.
     pub(crate) fn pending(&self) -> Option<&Pending> {
         self.state.pending.as_ref()
+    }
+
+    /// Whether HEAD is the branch of the queue.
+    pub(super) fn is_on_branch(&self) -> Result<bool> {
+        let (good, said) = self.git.outcome(&["symbolic-ref", "--quiet", "HEAD"])?;
+        Ok(good && said.trim() == format!("refs/heads/{BRANCH}"))
+    }
+
+    /// An error if a person has another commit checked out: patches would seem to be dropped.
+    pub(super) fn require_branch(&self) -> Result<()> {
+        if self.is_on_branch()? {
+            return Ok(());
+        }
+        let shown = self.shown();
+        Err(Problem::new(format!("{shown} is not on the branch `{BRANCH}`, which has the patches"))
+            .code(Code::QueueOpen)
+            .hint(format!(
+                "return to it: git -C {shown} checkout {BRANCH}\nor make this commit its end: git -C {shown} checkout -B {BRANCH}"
+            ))
+            .into())
     }
 
     pub(super) fn save(&self) -> Result<()> {
@@ -253,14 +256,32 @@ impl<'a> Commits<'a> {
             let more = if uncommitted.len() > 1 { format!(" and {} more", uncommitted.len() - 1) } else { String::new() };
             return Ok(Some(format!("changes that are not committed: {first}{more}")));
         }
+        if self.git.outcome(&["rev-parse", "--quiet", "--verify", "refs/stash"])?.0 {
+            return Ok(Some("a stash".to_owned()));
+        }
+        let branches = self.git.read(&["for-each-ref", "--format=%(refname:short)", "refs/heads"])?;
+        if let Some(other) = branches.lines().find(|it| *it != BRANCH) {
+            return Ok(Some(format!("the branch `{other}`, which is not in the patches")));
+        }
         let head = self.git.read(&["rev-parse", "HEAD"])?;
-        Ok((head != self.state.tip).then(|| "commits that are not in the patches".to_owned()))
+        Ok((head != self.state.tip || !self.is_on_branch()?).then(|| "commits that are not in the patches".to_owned()))
     }
 
     /// What changed in the project since the patches were read or written.
     pub(super) fn changed_since(&self) -> Result<Option<String>> {
+        self.changed_from(&self.state.source)
+    }
+
+    /// The same since a rebase began, when the source had this digest.
+    pub(super) fn changed_since_rebase(&self, source: &str) -> Result<Option<String>> {
+        // The new source may be in place already, after an interruption.
+        let is_replaced = self.state.pending.as_ref().and_then(|it| it.update.as_ref()).is_some_and(|it| !it.folder.exists());
+        if is_replaced { Ok(None) } else { self.changed_from(source) }
+    }
+
+    fn changed_from(&self, source: &str) -> Result<Option<String>> {
         let env = &self.git.env;
-        if source_digest(env)? != self.state.source {
+        if source_digest(env)? != source {
             return Ok(Some(format!("the source {}", env.service.path.display())));
         }
         let now = digests(&own_queue(env)?)?;
@@ -301,77 +322,6 @@ impl<'a> Commits<'a> {
 
 fn state_file(dir: &Path) -> PathBuf {
     dir.join(".git/pocdeploy.json")
-}
-
-fn begin(git: &Repository<'_>) -> Result<()> {
-    git.run(&["-c", "init.templateDir=", "init", "--quiet", "--initial-branch", BRANCH])?;
-    for (name, value) in SETTINGS {
-        git.run(&["config", name, value])?;
-    }
-    let info = git.dir.join(".git/info");
-    fs::create_dir_all(&info)?;
-    fs::write(info.join("attributes"), ATTRIBUTES).context("write git's attributes")?;
-    fs::write(info.join("exclude"), EXCLUDED).context("write git's list of ignored files")
-}
-
-/// One commit for each patch; returns their ids. Runs of mails share one call of `git am`.
-fn commit_all(git: &Repository<'_>, patches: &[Patch]) -> Result<Vec<String>> {
-    let mut at = 0;
-    while let Some(patch) = patches.get(at) {
-        let count = patches[at..].iter().take_while(|it| is_mail(it, &git.dir)).count();
-        let files: Vec<String> = patches[at..at + count].iter().map(|it| it.path.display().to_string()).collect();
-        if count > 0 {
-            let before = git.read(&["rev-parse", "HEAD"])?;
-            let mut arguments = vec!["am", "--quiet", "--keep-cr", "--keep-non-patch", "--no-gpg-sign"];
-            arguments.extend(files.iter().map(String::as_str));
-            git.env.progress(git.env.id, format!("committing {}", of(patch, count)));
-            if git.outcome(&arguments)?.0 {
-                at += count;
-                continue;
-            }
-            git.outcome(&["am", "--abort"])?;
-            git.run(&["reset", "--quiet", "--hard", &before])?;
-        }
-        for patch in &patches[at..at + count.max(1)] {
-            git.env.progress(git.env.id, format!("committing {}", patch.name));
-            apply::patch(&git.env, patch, &git.dir)?;
-            commit_one(git, patch)?;
-        }
-        at += count.max(1);
-    }
-    let ids: Vec<String> = git.read(&["rev-list", "--reverse", "HEAD"])?.lines().skip(1).map(str::to_owned).collect();
-    if ids.len() != patches.len() {
-        return Err(Problem::new(format!("git made {} commits of {} patches", ids.len(), patches.len())).code(Code::PatchRefused).into());
-    }
-    Ok(ids)
-}
-
-fn of(patch: &Patch, count: usize) -> String {
-    if count > 1 { format!("{} and {} more", patch.name, count - 1) } else { patch.name.clone() }
-}
-
-/// Whether `git am` makes of it what the tool makes of it.
-fn is_mail(patch: &Patch, tree: &Path) -> bool {
-    let text = regular::read(&patch.path).unwrap_or_default();
-    mail::is_mail(&String::from_utf8_lossy(&text)) && batch::shared(patch, tree).is_ok_and(|it| it.is_some())
-}
-
-/// Commits what the patch changed, with author and message of its mail.
-fn commit_one(git: &Repository<'_>, patch: &Patch) -> Result<()> {
-    git.run(&["add", "--all", "--force", "."])?;
-    let bytes = regular::read(&patch.path)?;
-    let (head, parts) = (apply::head(&git.env, &bytes)?, patch.name.rsplit('/').next().unwrap_or(&patch.name));
-    let stem = parts.rsplit_once('.').map_or(parts, |it| it.0).trim_start_matches(|it: char| it.is_ascii_digit() || it == '-');
-    let message = if head.message.trim().is_empty() { stem.replace(['-', '_'], " ") } else { head.message };
-    let mut variables = Vec::new();
-    let author = head.author.zip(head.address);
-    if let Some((name, address)) = &author {
-        variables.extend([("GIT_AUTHOR_NAME", name.as_str()), ("GIT_AUTHOR_EMAIL", address.as_str())]);
-    }
-    if let Some(date) = &head.date {
-        variables.push(("GIT_AUTHOR_DATE", date.as_str()));
-    }
-    git.feed(&["commit", "--quiet", "--allow-empty", "--no-verify", "--cleanup=whitespace", "--file=-"], &variables, message.as_bytes())
 }
 
 /// Notes the file names of patches on commits, in one call.

@@ -1,6 +1,8 @@
 //! What people do with the commits of the queue: stop at a patch, write the commits back, drop a patch.
 
-use anyhow::Result;
+use std::fs;
+
+use anyhow::{Context as _, Result};
 
 use super::{
     commits::{BRANCH, Commits, Written},
@@ -57,6 +59,7 @@ pub(crate) fn plan(commits: &Commits<'_>) -> Result<Plan> {
         );
         return Err(Problem::new(what).code(Code::QueueOpen).hint(hint).into());
     }
+    commits.require_branch()?;
     if let Some(changed) = commits.changed_since()? {
         return Err(commits.out_of_date(&changed, "commits that were made before"));
     }
@@ -98,16 +101,20 @@ fn commit_of(commits: &Commits<'_>, name: &str) -> Result<String> {
 }
 
 /// The commits as mails that `git am` and a maintainer can read, numbered, in one mailbox. `names`: all of the queue if empty.
-pub(crate) fn mailbox(commits: &Commits<'_>, names: &[String]) -> Result<String> {
-    let form = ["format-patch", "--stdout", "--numbered", "--binary", "--full-index"];
+pub(crate) fn mailbox(commits: &Commits<'_>, names: &[String]) -> Result<Vec<u8>> {
+    // Through files, since the text of patches may be in any encoding.
+    let place = tempfile::tempdir().context("make a temporary folder")?;
+    let folder = place.path().display().to_string();
+    let form = ["format-patch", "--quiet", "--binary", "--full-index", "--output-directory", &folder];
     if names.is_empty() {
-        return commits.git.read(&[&form[..], &[&format!("{}..{BRANCH}", commits.state.base)]].concat());
+        commits.git.run(&[&form[..], &["--numbered", &format!("{}..{BRANCH}", commits.state.base)]].concat())?;
     }
-    let mut out = String::new();
-    for name in names {
-        let commit = commit_of(commits, name)?;
-        out.push_str(&commits.git.read(&[&form[..], &["--no-numbered", "-1", &commit]].concat())?);
-        out.push('\n');
+    for (number, name) in names.iter().enumerate() {
+        let start = format!("--start-number={}", number + 1);
+        commits.git.run(&[&form[..], &["--no-numbered", &start, "-1", &commit_of(commits, name)?]].concat())?;
     }
-    Ok(out)
+    let mut files: Vec<_> = fs::read_dir(place.path())?.flatten().map(|it| it.path()).collect();
+    files.sort();
+    let texts = files.iter().map(|it| fs::read(it).with_context(|| format!("read {}", it.display())));
+    Ok(texts.collect::<Result<Vec<_>>>()?.concat())
 }

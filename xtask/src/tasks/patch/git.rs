@@ -30,6 +30,21 @@ fn unset<'a>(mut command: Cmd<'a>, folder: &Path) -> Cmd<'a> {
         .env("LC_ALL", "C")
 }
 
+/// The command in the repository of its folder, whatever repository the environment names, as it does in git's hooks.
+pub(crate) fn here(command: Cmd<'_>) -> Cmd<'_> {
+    const OF_A_REPOSITORY: [&str; 8] = [
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_COMMON_DIR",
+        "GIT_NAMESPACE",
+        "GIT_PREFIX",
+    ];
+    OF_A_REPOSITORY.iter().fold(command, |command, name| command.env_remove(name))
+}
+
 /// Name and address of the person, from git's settings in the project; those of the tool if git knows none.
 pub(super) fn identity(env: &Scope<'_>) -> Result<(String, String)> {
     let sh = env.tools.shell(&env.project)?;

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use xshell::cmd;
 
-use super::{batch, commits::Commits, queue, remove, source};
+use super::{batch, commits::Commits, git::here, queue, remove, source};
 use crate::{
     env::Scope,
     errors::{Code, Problem},
@@ -79,7 +79,7 @@ fn fits(env: &Scope<'_>, files: &[(PathBuf, PathBuf)]) -> Result<bool> {
 /// The commits of the project that changed the source, the newest first. None if the project is no git repository.
 fn history(env: &Scope<'_>) -> Result<Vec<String>> {
     let (sh, path) = (env.tools.shell(&env.project)?, &env.service.path);
-    let (good, text) = env.tools.outcome(env.id, cmd!(sh, "git log --max-count {COMMITS} --format=%H -- {path}"))?;
+    let (good, text) = env.tools.outcome(env.id, here(cmd!(sh, "git log --max-count {COMMITS} --format=%H -- {path}")))?;
     Ok(if good { text.lines().map(str::to_owned).collect() } else { Vec::new() })
 }
 
@@ -91,6 +91,6 @@ fn checked_out(env: &Scope<'_>, repository: &Path, tree: &str, place: &Path) -> 
     let (sh, file) = (env.tools.shell(repository)?, index.path().join("index"));
     let prefix = format!("--prefix={}/", place.display());
     let settings = ["-c", "core.autocrlf=false", "-c", "core.eol=lf"];
-    env.tools.run(env.id, cmd!(sh, "git read-tree {tree}").env("GIT_INDEX_FILE", &file))?;
-    env.tools.run(env.id, cmd!(sh, "git {settings...} checkout-index --all --quiet {prefix}").env("GIT_INDEX_FILE", &file))
+    env.tools.run(env.id, here(cmd!(sh, "git read-tree {tree}")).env("GIT_INDEX_FILE", &file))?;
+    env.tools.run(env.id, here(cmd!(sh, "git {settings...} checkout-index --all --quiet {prefix}")).env("GIT_INDEX_FILE", &file))
 }

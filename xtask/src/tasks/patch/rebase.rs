@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    check,
     commits::{BRANCH, Commits, source_digest},
     written::{self, Plan},
 };
@@ -22,6 +23,8 @@ pub(crate) struct Pending {
     pub(super) base: String,
     /// The last commit of the queue before.
     pub(super) tip: String,
+    /// The digest of the project's source when it began.
+    pub(super) source: String,
     /// The new source, if it is not in the project yet.
     pub(crate) update: Option<Update>,
 }
@@ -57,7 +60,8 @@ pub(crate) struct Conflict {
 pub(crate) fn begin(commits: &mut Commits<'_>, new: &Path, title: &str, update: Option<Update>) -> Result<Option<Conflict>> {
     let (old, tip) = (commits.state.base.clone(), commits.git.read(&["rev-parse", "HEAD"])?);
     let base = commit_of(commits, new, &old, title)?;
-    commits.state.pending = Some(Pending { base: base.clone(), tip, update });
+    let source = source_digest(&commits.git.env)?;
+    commits.state.pending = Some(Pending { base: base.clone(), tip, source, update });
     commits.save()?;
     go(commits, &["rebase", "--quiet", "--no-gpg-sign", "--onto", &base, &old, BRANCH])
 }
@@ -67,15 +71,29 @@ pub(crate) fn resume(commits: &Commits<'_>) -> Result<Option<Conflict>> {
     if !commits.is_rebasing() {
         return Ok(None);
     }
-    let open = unresolved(commits)?;
-    if !open.is_empty() {
-        return Err(Problem::new(format!("these files in {} are not resolved yet:\n{}", commits.shown(), open.join("\n")))
-            .code(Code::QueueConflict)
-            .hint("edit them until no marker (<<<<<<<, =======, >>>>>>>) is left, then: --continue")
+    refuse_open(commits, &unresolved(commits)?)?;
+    // A stop at a patch whose commit has a successor already: git asks for a commit, and would not say so.
+    let stopped_at = std::fs::read_to_string(commits.git.dir.join(".git/rebase-merge/amend")).unwrap_or_default();
+    let has_more = !stopped_at.is_empty() && stopped_at.trim() != commits.git.read(&["rev-parse", "HEAD"])?;
+    if has_more && let Some(first) = commits.uncommitted()?.first() {
+        return Err(Problem::new(format!("{} has changes that are in no commit, after a new one: {first}", commits.shown()))
+            .code(Code::QueueOpen)
+            .hint(format!("commit them: git -C {0} add -A && git -C {0} commit", commits.shown()))
             .into());
     }
     commits.git.run(&["add", "--all", "."])?;
+    refuse_open(commits, &marked(commits)?)?;
     go(commits, &["rebase", "--continue"])
+}
+
+fn refuse_open(commits: &Commits<'_>, open: &[String]) -> Result<()> {
+    if open.is_empty() {
+        return Ok(());
+    }
+    Err(Problem::new(format!("these files in {} are not resolved yet:\n{}", commits.shown(), open.join("\n")))
+        .code(Code::QueueConflict)
+        .hint("edit them until no mark (<<<<<<<, |||||||, >>>>>>>) is left; where nothing is marked, `git add` says that a file is right")
+        .into())
 }
 
 /// Leaves the patch out that conflicts.
@@ -89,8 +107,7 @@ pub(crate) fn abort(commits: &mut Commits<'_>) -> Result<()> {
         commits.git.outcome(&["rebase", "--abort"])?;
     }
     if let Some(pending) = commits.state.pending.take() {
-        commits.git.run(&["checkout", "--quiet", "--force", BRANCH])?;
-        commits.git.run(&["reset", "--quiet", "--hard", &pending.tip])?;
+        commits.git.run(&["checkout", "--quiet", "--force", "-B", BRANCH, &pending.tip])?;
     }
     commits.save()
 }
@@ -113,10 +130,40 @@ pub(crate) fn contained(commits: &Commits<'_>) -> Result<Vec<String>> {
     Ok(commits.state.patches.iter().map(|it| it.name.clone()).filter(|it| !left.contains(it)).collect())
 }
 
-/// The patch files of the moved patches. The project must have the new source.
+/// The patch files of the moved patches. An error if the rebase did not end, or if source or patches changed meanwhile.
 pub(crate) fn plan(commits: &Commits<'_>) -> Result<Plan> {
-    let base = commits.state.pending.as_ref().context("no rebase has begun")?.base.clone();
-    written::plan(commits, &base, &source_digest(&commits.git.env)?)
+    let pending = commits.state.pending.as_ref().context("no rebase has begun")?;
+    let is_moved = commits.git.outcome(&["merge-base", "--is-ancestor", &pending.base, "HEAD"])?.0;
+    if !is_moved || commits.is_rebasing() || !commits.is_on_branch()? {
+        return Err(Problem::new(format!("the patches in {} are not moved: the rebase was ended by hand", commits.shown()))
+            .code(Code::QueueConflict)
+            .hint(format!("undo it, and begin again: cargo xtask {} --abort", pending.command()))
+            .into());
+    }
+    if let Some(changed) = commits.changed_since_rebase(&pending.source)? {
+        return Err(Problem::new(format!("{changed} has changed since the rebase began, and its end would overwrite that"))
+            .code(Code::QueueConflict)
+            .hint(format!("put the change elsewhere, and --continue; or undo the rebase: cargo xtask {} --abort", pending.command()))
+            .into());
+    }
+    written::plan(commits, &pending.base, &pending.source)
+}
+
+/// Lines with marks of a merge in what git would commit, for files that were added before they were resolved.
+fn marked(commits: &Commits<'_>) -> Result<Vec<String>> {
+    let text = commits.git.read(&["diff", "--cached", "--unified=0", "--no-color", "--no-ext-diff", "HEAD"])?;
+    let mut out: Vec<String> = Vec::new();
+    let mut name = "";
+    for line in text.lines() {
+        if let Some(new) = line.strip_prefix("+++ b/") {
+            name = new;
+        }
+        let is_mark = ["+<<<<<<< ", "+||||||| ", "+>>>>>>> "].iter().any(|it| line.starts_with(it));
+        if is_mark && !out.iter().any(|it| it.starts_with(name)) {
+            out.push(format!("{name}: it has marks of the merge"));
+        }
+    }
+    Ok(out)
 }
 
 fn go(commits: &Commits<'_>, arguments: &[&str]) -> Result<Option<Conflict>> {
@@ -145,10 +192,16 @@ fn unresolved(commits: &Commits<'_>) -> Result<Vec<String>> {
     for entry in text.split('\0').filter(|it| it.starts_with("u ")) {
         let mut words = entry.splitn(11, ' ').skip(1);
         let (sides, name) = (words.next().unwrap_or_default(), words.last().unwrap_or_default());
-        let content = std::fs::read(commits.git.dir.join(name)).unwrap_or_default();
-        let marks = String::from_utf8_lossy(&content).lines().filter(|it| it.starts_with("<<<<<<< ")).count();
+        let path = commits.git.dir.join(name);
+        let is_link = path.symlink_metadata().is_ok_and(|it| it.is_symlink());
+        let content = if is_link { Vec::new() } else { std::fs::read(&path).unwrap_or_default() };
+        let text = String::from_utf8_lossy(&content);
+        let is_mark = |it: &&str| ["<<<<<<< ", "||||||| ", ">>>>>>> "].iter().any(|mark| it.starts_with(mark));
+        let marks = text.lines().filter(is_mark).count().div_ceil(3);
+        let is_text = !is_link && !content.contains(&0);
         let sentence = match sides {
-            "UU" | "AA" if marks == 0 => continue,
+            "UU" | "AA" if marks == 0 && is_text => continue,
+            "UU" | "AA" if !is_text => format!("{name}: both change it, and it is no text: write the right one, and `git add` it"),
             "UU" => format!("{name}: both change the same lines ({marks} {})", if marks == 1 { "place" } else { "places" }),
             "AA" => format!("{name}: both add this file ({marks} {})", if marks == 1 { "place" } else { "places" }),
             "DU" => format!("{name}: the patch changes it, and it is gone: `git rm` or `git add` it"),
@@ -162,15 +215,6 @@ fn unresolved(commits: &Commits<'_>) -> Result<Vec<String>> {
 
 /// A commit with the content of the folder, after the parent, so that git finds renamed files.
 pub(super) fn commit_of(commits: &Commits<'_>, folder: &Path, parent: &str, title: &str) -> Result<String> {
-    let git = &commits.git;
-    let (index, repository) = (git.dir.join(".git/pocdeploy.index"), git.dir.join(".git").display().to_string());
-    if index.exists() {
-        std::fs::remove_file(&index)?;
-    }
-    let (index, folder) = (index.display().to_string(), folder.display().to_string());
-    let place = ["-C", &folder, "--git-dir", &repository, "--work-tree", &folder];
-    let with = |arguments: &[&str]| git.run_with(&[&place, arguments].concat(), &[("GIT_INDEX_FILE", &index)]);
-    with(&["add", "--all", "--force", "."])?;
-    let tree = git.read_with(&[&place[..], &["write-tree"]].concat(), &[("GIT_INDEX_FILE", &index)])?;
-    git.read(&["commit-tree", &tree, "-p", parent, "-m", title])
+    let tree = check::tree_of(&commits.git, folder, &commits.git.dir.join(".git/pocdeploy.index"))?;
+    commits.git.read(&["commit-tree", &tree, "-p", parent, "-m", title])
 }

@@ -37,7 +37,8 @@ pub(crate) fn files(env: &Scope<'_>) -> Result<Source> {
         let entry = entry.with_context(|| format!("read {}", root.display()))?;
         let kind = entry.file_type();
         let relative = entry.path().strip_prefix(&root).unwrap_or(entry.path()).to_owned();
-        if kind.is_dir() {
+        // The folder itself may be a link.
+        if kind.is_dir() || entry.depth() == 0 {
             continue;
         }
         if !kind.is_file() && !kind.is_symlink() {
@@ -48,6 +49,36 @@ pub(crate) fn files(env: &Scope<'_>) -> Result<Source> {
             out.notes.extend(missing_submodules(entry.path(), &root));
         }
         out.files.push((relative, entry.into_path()));
+    }
+    Ok(out)
+}
+
+/// What `files` leaves out and a replacement of the folder would lose: the tool's files, local databases, other version control. Caches and
+/// installed packages can be made again.
+pub(crate) fn left_out(env: &Scope<'_>) -> Result<Vec<PathBuf>> {
+    let root = env.path(&env.service.path);
+    let own = own_paths(env);
+    let can_be_made_again = |it: &DirEntry| {
+        let name = it.file_name().to_string_lossy();
+        name.ends_with(".pyc") || matches!(name.as_ref(), "__pycache__" | ".venv" | "node_modules" | ".pytest_cache" | ".mypy_cache")
+    };
+    let mut out = Vec::new();
+    let mut entries = WalkDir::new(&root).sort_by_file_name().into_iter();
+    while let Some(entry) = entries.next() {
+        let entry = entry.with_context(|| format!("read {}", root.display()))?;
+        if entry.depth() == 0 {
+            continue;
+        }
+        let is_own = own.iter().any(|it| it == entry.path());
+        if !is_own && belongs(&entry) && (entry.file_type().is_dir() || entry.file_type().is_file() || entry.file_type().is_symlink()) {
+            continue;
+        }
+        if entry.file_type().is_dir() {
+            entries.skip_current_dir();
+        }
+        if !can_be_made_again(&entry) {
+            out.push(entry.path().strip_prefix(&root).unwrap_or(entry.path()).to_owned());
+        }
     }
     Ok(out)
 }

@@ -1,10 +1,17 @@
 //! Writes the commits of the queue back as patch files. A patch whose commit says the same as before keeps its file, byte for byte.
 
-use std::{collections::BTreeSet, fs, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 
-use super::commits::{Commit, Commits, State, Written};
+use super::{
+    check,
+    commits::{Commit, Commits, State, Written},
+};
 use crate::{
     errors::{Code, Problem},
     fingerprint::hex,
@@ -55,13 +62,25 @@ impl Plan {
         files.chain(self.removed.iter().map(|it| (it.clone(), Fate::Removed))).collect()
     }
 
+    /// The digest of the source that the patches are for, if it is replaced after the plan was made.
+    pub(crate) fn for_source(&mut self, digest: String) {
+        self.state.source = digest;
+    }
+
     /// Writes new and changed files, then removes the others.
     pub(crate) fn write(self, commits: &mut Commits<'_>) -> Result<()> {
+        let in_the_way = self.files.iter().map(|it| self.folder.join(&it.name)).find(|it| it.is_dir());
+        if let Some(path) = in_the_way {
+            return Err(Problem::new(format!("{} is a folder, and a patch has this name; nothing was written", path.display()))
+                .code(Code::QueueOpen)
+                .hint("move it away")
+                .into());
+        }
         for file in self.files.iter().filter(|it| it.fate != Fate::Unchanged) {
-            record::write_file(&self.folder.join(&file.name), &file.content)?;
+            record::write_text(&self.folder.join(&file.name), &file.content)?;
         }
         if let Some(series) = &self.series {
-            record::write_file(&self.folder.join(SERIES), series.as_bytes())?;
+            record::write_text(&self.folder.join(SERIES), series.as_bytes())?;
         }
         let replaced = self.files.iter().filter_map(|it| match &it.fate {
             Fate::Renamed(from) => Some(from),
@@ -89,11 +108,11 @@ pub(crate) fn plan(commits: &Commits<'_>, base: &str, source: &str) -> Result<Pl
     let before = texts_before(commits)?;
     belong(&mut line, &texts, &known.patches, &before);
     let has_series = folder.join(SERIES).is_file();
-    let names = names(&line, has_series);
+    let names = names(&line, has_series, &numbers_of_others(&folder, &known.patches));
     let mut out = Plan { folder: folder.clone(), files: Vec::new(), removed: Vec::new(), series: None, state: known.clone() };
     out.state.patches.clear();
     for ((commit, name), text) in line.iter().zip(names).zip(texts) {
-        if !text.lines().any(|it| it.starts_with("diff --git ")) {
+        if !text.split(|it| *it == b'\n').any(|it| it.starts_with(b"diff --git ")) {
             return Err(Problem::new(format!("the commit `{}` changes nothing, which no patch can hold", commit.subject))
                 .code(Code::QueueOpen)
                 .hint(format!("remove it with `git rebase --interactive`, in {}", commits.shown()))
@@ -105,7 +124,7 @@ pub(crate) fn plan(commits: &Commits<'_>, base: &str, source: &str) -> Result<Pl
             || at.and_then(|it| before.get(it)).is_some_and(|it| essence(it) == essence(&text));
         let kept = file.filter(|_| same).map(|it| regular::read(&folder.join(&it.name))).transpose().context("read a patch")?;
         let is_kept = kept.is_some();
-        let content = kept.unwrap_or_else(|| text.clone().into_bytes());
+        let content = kept.unwrap_or_else(|| text.clone());
         let fate = match &commit.patch {
             Some(old) if *old != name => Fate::Renamed(old.clone()),
             Some(_) if is_kept => Fate::Unchanged,
@@ -122,6 +141,10 @@ pub(crate) fn plan(commits: &Commits<'_>, base: &str, source: &str) -> Result<Pl
         let new = series(&old, &out.files);
         out.series = (new != old).then_some(new);
     }
+    if out.files.iter().any(|it| it.fate != Fate::Unchanged) || !out.removed.is_empty() || base != known.base {
+        let files: Vec<(&str, &[u8])> = out.files.iter().map(|it| (it.name.as_str(), it.content.as_slice())).collect();
+        check::makes(commits, base, &files)?;
+    }
     out.state.base = base.to_owned();
     out.state.source = source.to_owned();
     out.state.tip = commits.git.read(&["rev-parse", "HEAD"])?;
@@ -131,26 +154,26 @@ pub(crate) fn plan(commits: &Commits<'_>, base: &str, source: &str) -> Result<Pl
 
 /// Finds the patch of each commit: by its note, or else by what it says, as git has no notes for a commit that was picked from elsewhere. Of
 /// two commits with one note, as of a commit that was split, the second is a new patch.
-fn belong(line: &mut [Commit], texts: &[String], known: &[Written], before: &[String]) {
+fn belong(line: &mut [Commit], texts: &[Vec<u8>], known: &[Written], before: &[Vec<u8>]) {
     let mut taken = BTreeSet::new();
     for commit in &mut *line {
         let is_known = |it: &String| known.iter().any(|patch| patch.name == *it);
         commit.patch = commit.patch.take().filter(|it| is_known(it) && taken.insert(it.clone()));
     }
     for (commit, text) in line.iter_mut().zip(texts).filter(|it| it.0.patch.is_none()) {
-        let same = |it: &(&Written, &String)| essence(it.1) == essence(text) && !taken.contains(&it.0.name);
+        let same = |it: &(&Written, &Vec<u8>)| essence(it.1) == essence(text) && !taken.contains(&it.0.name);
         commit.patch = known.iter().zip(before).find(same).map(|it| it.0.name.clone());
         taken.extend(commit.patch.clone());
     }
 }
 
-/// As `Fingerprint::add_file` digests a file that is not executable.
-fn digest(content: &[u8]) -> String {
+/// The digest of a patch file.
+pub(super) fn digest(content: &[u8]) -> String {
     hex(&Sha256::digest(content))
 }
 
 /// The patches' texts of a range of commits, in order.
-pub(super) fn texts(commits: &Commits<'_>, from: &str, to: &str, count: usize) -> Result<Vec<String>> {
+fn texts(commits: &Commits<'_>, from: &str, to: &str, count: usize) -> Result<Vec<Vec<u8>>> {
     if count == 0 {
         return Ok(Vec::new());
     }
@@ -160,44 +183,55 @@ pub(super) fn texts(commits: &Commits<'_>, from: &str, to: &str, count: usize) -
     arguments.extend(FORM);
     arguments.extend(["--output-directory", &out, &range]);
     commits.git.run(&arguments)?;
-    let read = |number: usize| {
-        let bytes = regular::read(&folder.path().join(number.to_string())).with_context(|| format!("read the text of commit {number}"))?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    };
+    let read =
+        |number: usize| regular::read(&folder.path().join(number.to_string())).with_context(|| format!("read the text of commit {number}"));
     (1..=count).map(read).collect()
 }
 
 /// The texts of the commits that the patches were read or last written from.
-fn texts_before(commits: &Commits<'_>) -> Result<Vec<String>> {
+fn texts_before(commits: &Commits<'_>) -> Result<Vec<Vec<u8>>> {
     let State { base, tip, patches, .. } = &commits.state;
     texts(commits, base, tip, patches.len())
 }
 
 /// The text without the hashes of whole files, which change with every earlier patch.
-fn essence(text: &str) -> Vec<&str> {
-    text.lines().filter(|it| !it.starts_with("index ")).collect()
+fn essence(text: &[u8]) -> Vec<&[u8]> {
+    text.split(|it| *it == b'\n').filter(|it| !it.starts_with(b"index ")).collect()
 }
 
 /// A file name for each commit: its own, or for a new commit the next number and its subject. If these are not in order, all get new
 /// numbers; with a `series`, names have no order.
-fn names(line: &[Commit], has_series: bool) -> Vec<String> {
-    let number = |it: &str| it.split_once('-').and_then(|(number, _)| number.parse::<usize>().ok());
-    let mut next = line.iter().filter_map(|it| number(it.patch.as_deref()?)).max().unwrap_or(0) + 1;
+fn names(line: &[Commit], has_series: bool, others: &[u32]) -> Vec<String> {
+    let numbers = line.iter().filter_map(|it| number(it.patch.as_deref()?)).chain(others.iter().copied());
+    let mut next = numbers.max().unwrap_or(0).saturating_add(1);
     let mut out: Vec<String> = Vec::new();
     for commit in line {
         let name = commit.patch.clone().unwrap_or_else(|| {
             let slug: String = commit.slug.chars().take(52).collect();
-            next += 1;
-            format!("{:04}-{}.patch", next - 1, slug.trim_end_matches(['-', '.']))
+            let slug = slug.trim_end_matches(['-', '.']);
+            let own = next;
+            next = next.saturating_add(1);
+            format!("{own:04}-{}.patch", if slug.is_empty() { "patch" } else { slug })
         });
         out.push(name);
     }
     if has_series || out.is_sorted_by(|one, other| one < other) {
         return out;
     }
-    let rest =
-        |it: &String| it.split_once('-').filter(|(head, _)| head.parse::<usize>().is_ok()).map_or(it.clone(), |(_, rest)| rest.to_owned());
+    let rest = |it: &String| number(it).and_then(|_| it.split_once('-')).map_or(it.clone(), |(_, rest)| rest.to_owned());
     out.iter().enumerate().map(|(at, it)| format!("{:04}-{}", at + 1, rest(it))).collect()
+}
+
+/// The number that a patch's name begins with, of at most six digits.
+fn number(name: &str) -> Option<u32> {
+    name.split_once('-').filter(|it| it.0.len() <= 6).and_then(|it| it.0.parse().ok())
+}
+
+/// The numbers of files in the folder that are not in the queue: a new patch must not take their names.
+fn numbers_of_others(folder: &Path, known: &[Written]) -> Vec<u32> {
+    let entries = fs::read_dir(folder).map(|it| it.flatten().collect::<Vec<_>>()).unwrap_or_default();
+    let names = entries.iter().map(|it| it.file_name().to_string_lossy().into_owned());
+    names.filter(|name| !known.iter().any(|it| it.name == *name)).filter_map(|it| number(&it)).collect()
 }
 
 /// `series` with the names in their new order. Comments stay above the line that they are above now; those of removed patches go.
@@ -233,14 +267,14 @@ mod tests {
     #[test]
     fn patches_keep_their_names_and_new_ones_come_after_the_last_number() {
         let line = [commit(Some("0001-a.patch"), "A"), commit(Some("0007-b.patch"), "B"), commit(None, "Wait-for-it.")];
-        assert_eq!(names(&line, false), ["0001-a.patch", "0007-b.patch", "0008-Wait-for-it.patch"]);
+        assert_eq!(names(&line, false, &[]), ["0001-a.patch", "0007-b.patch", "0008-Wait-for-it.patch"]);
     }
 
     #[test]
     fn a_new_order_gives_new_numbers_but_not_where_a_series_has_the_order() {
         let line = [commit(Some("0002-b.patch"), "B"), commit(None, "New"), commit(Some("0001-a.patch"), "A"), commit(Some("x.diff"), "X")];
-        assert_eq!(names(&line, false), ["0001-b.patch", "0002-New.patch", "0003-a.patch", "0004-x.diff"]);
-        assert_eq!(names(&line, true), ["0002-b.patch", "0003-New.patch", "0001-a.patch", "x.diff"]);
+        assert_eq!(names(&line, false, &[]), ["0001-b.patch", "0002-New.patch", "0003-a.patch", "0004-x.diff"]);
+        assert_eq!(names(&line, true, &[]), ["0002-b.patch", "0003-New.patch", "0001-a.patch", "x.diff"]);
     }
 
     #[test]

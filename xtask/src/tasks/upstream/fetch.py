@@ -27,10 +27,13 @@ def checked(name):
 
 def entries():
     """Parts of the name, whether it is executable, the target of a link, and a function that opens the content."""
-    if zipfile.is_zipfile(source):
+    # A tar archive may end with a zip archive, so it is tried first.
+    if not tarfile.is_tarfile(source) and zipfile.is_zipfile(source):
         archive = zipfile.ZipFile(source)
         for it in archive.infolist():
             mode = it.external_attr >> 16
+            # Some tools of Windows write backslashes, which no name has that is meant for both.
+            it.filename = it.filename.replace("\\", "/")
             if it.is_dir():
                 continue
             if mode & 0o170000 == 0o120000:
