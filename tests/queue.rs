@@ -239,6 +239,28 @@ fn a_queue_of_many_files_makes_the_tree_that_its_history_ends_with() {
 }
 
 #[test]
+fn a_refresh_that_was_killed_while_it_wrote_is_finished_by_the_next() {
+    let project = of_three();
+    project.run(&["patch", "edit"]).ends_with(0);
+    let work = project.root.join(EDIT);
+    let commits: Vec<String> = git(&work, &["rev-list", "--reverse", "HEAD"]).lines().map(str::to_owned).collect();
+    git(&work, &["reset", "--quiet", "--hard", &commits[0]]);
+    for commit in [&commits[3], &commits[1], &commits[2]] {
+        git(&work, &["cherry-pick", commit]);
+    }
+    // As it is after the first file, and before the others and its own record.
+    let state = work.join(".git/pocdeploy.json");
+    let text = fs::read_to_string(&state).unwrap().replace("\"writing\": false", "\"writing\": true");
+    fs::write(&state, text).unwrap();
+    fs::rename(project.root.join("build/patches/0003-end.patch"), project.root.join("build/patches/0001-end.patch")).unwrap();
+    project.run(&["patch", "drop", "1"]).ends_with(1).says("has commits that are only partly in the patches");
+    project.run(&["patch", "refresh"]).ends_with(0);
+    assert_eq!(names(&project), ["0001-end.patch", "0002-top.patch", "0003-middle.patch"]);
+    assert_eq!(staged(&project), long(&[(2, "two"), (20, "twenty"), (38, "end")]));
+    assert_eq!(project.run(&["patch", "refresh"]).ends_with(0).stdout, "unchanged  3 patches\n");
+}
+
+#[test]
 fn a_mailbox_for_upstream_is_what_git_am_takes() {
     let project = of_three();
     let ran = project.run(&["patch", "export"]);

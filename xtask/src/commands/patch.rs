@@ -210,6 +210,10 @@ fn open(scope: &Scope<'_>, patch: Option<&str>, discard: bool) -> Result<()> {
         let shown = commits.shown();
         let flag = flag(scope);
         let count = commits.count();
+        if let Some(state) = commits.work()?.filter(|it| it.contains("rebase")) {
+            text = format!("{shown}\n\nit has {state}\n1. go on there\n2. cargo xtask patch refresh{flag}   # writes the patch files\n");
+            return Ok(format!("{shown} has {state}"));
+        }
         let (mut now, mut how) = ("all patches are applied".to_owned(), format!("commit in {shown} as usual: each commit becomes a patch"));
         if let Some(said) = patch {
             commits.refuse_work()?;

@@ -307,8 +307,12 @@ fn replace(scope: &Scope<'_>, new: &Path) -> Result<()> {
     if new.exists() {
         remove(&next)?;
         source::copy_files(scope, &source::of_folder(new)?, &next)?;
-        // From here on only `--continue` is possible: `--abort` looks for this folder.
-        remove(new)?;
+        // From here on only `--continue` is possible: `--abort` looks for this folder. Renamed first, so that a run that is killed while it
+        // removes the folder leaves no half of it to be copied again.
+        let done = new.with_extension("done");
+        remove(&done)?;
+        fs::rename(new, &done).with_context(|| format!("set {} aside", new.display()))?;
+        remove(&done)?;
     }
     if next.exists() {
         remove(&old)?;

@@ -45,6 +45,9 @@ pub(crate) struct State {
     pub(super) tip: String,
     /// A rebase that waits for a person.
     pub(super) pending: Option<Pending>,
+    /// Patch files are being written. A run that was killed then leaves old and new ones; the next `refresh` writes all of them.
+    #[serde(default)]
+    pub(super) writing: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,7 +156,7 @@ impl<'a> Commits<'a> {
         let tip = git.read(&["rev-parse", "HEAD"])?;
         let written = digests(&patches)?.into_iter().zip(&commits);
         let patches = written.map(|((name, digest), commit)| Written { name, commit: commit.clone(), digest }).collect();
-        let state = State { base, source: digest, patches, tip, pending: None };
+        let state = State { base, source: digest, patches, tip, ..State::default() };
         record::write_json(&state_file(&fresh), &state)?;
         // The one before stays once more: a person may have left something in it that no check sees.
         let before = dir.with_extension("before");
@@ -240,6 +243,18 @@ impl<'a> Commits<'a> {
         self.git.dir.join(".git/rebase-merge").is_dir() || self.git.dir.join(".git/rebase-apply").is_dir()
     }
 
+    /// An error in the middle of `git am`, which only git can end.
+    pub(super) fn refuse_am(&self) -> Result<()> {
+        if !self.git.dir.join(".git/rebase-apply/applying").exists() {
+            return Ok(());
+        }
+        let shown = self.shown();
+        Err(Problem::new(format!("a `git am` in {shown} is not finished"))
+            .code(Code::QueueOpen)
+            .hint(format!("end it: git -C {shown} am --continue, or am --abort"))
+            .into())
+    }
+
     /// Files with changes that are in no commit.
     pub(super) fn uncommitted(&self) -> Result<Vec<String>> {
         let text = self.git.read(&["status", "--porcelain", "--untracked-files=all", "--no-renames", "-z"])?;
@@ -248,6 +263,9 @@ impl<'a> Commits<'a> {
 
     /// What a person did in the folder that is not in the patches.
     pub(crate) fn work(&self) -> Result<Option<String>> {
+        if self.state.writing {
+            return Ok(Some("commits that are only partly in the patches".to_owned()));
+        }
         if self.is_rebasing() {
             return Ok(Some("a rebase that is not finished".to_owned()));
         }
@@ -283,6 +301,9 @@ impl<'a> Commits<'a> {
         let env = &self.git.env;
         if source_digest(env)? != source {
             return Ok(Some(format!("the source {}", env.service.path.display())));
+        }
+        if self.state.writing {
+            return Ok(None);
         }
         let now = digests(&own_queue(env)?)?;
         let known: Vec<(String, String)> = self.state.patches.iter().map(|it| (it.name.clone(), it.digest.clone())).collect();

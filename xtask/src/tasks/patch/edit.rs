@@ -45,6 +45,7 @@ pub(crate) fn stop_at(commits: &Commits<'_>, name: &str) -> Result<()> {
 
 /// Ends a stop at a patch: changes that are not committed become part of it, and the later patches are moved onto it.
 pub(crate) fn go_on(commits: &Commits<'_>) -> Result<Option<Conflict>> {
+    commits.refuse_am()?;
     rebase::resume(commits)
 }
 

@@ -97,6 +97,11 @@ fn commit_one(git: &Repository<'_>, patch: &Patch) -> Result<()> {
     let (head, parts) = (apply::head(&git.env, &bytes)?, patch.name.rsplit('/').next().unwrap_or(&patch.name));
     let stem = parts.rsplit_once('.').map_or(parts, |it| it.0).trim_start_matches(|it: char| it.is_ascii_digit() || it == '-');
     let message = if head.message.trim().is_empty() { stem.replace(['-', '_'], " ") } else { head.message };
+    // A header of several lines is no subject: git would join them.
+    let message = match message.split_once('\n') {
+        Some((first, rest)) if !rest.starts_with('\n') => format!("{first}\n\n{rest}"),
+        _ => message,
+    };
     let mut variables = Vec::new();
     let author = head.author.zip(head.address);
     if let Some((name, address)) = &author {

@@ -76,6 +76,8 @@ impl Plan {
                 .hint("move it away")
                 .into());
         }
+        commits.state.writing = true;
+        commits.save()?;
         for file in self.files.iter().filter(|it| it.fate != Fate::Unchanged) {
             record::write_text(&self.folder.join(&file.name), &file.content)?;
         }
@@ -122,7 +124,8 @@ pub(crate) fn plan(commits: &Commits<'_>, base: &str, source: &str) -> Result<Pl
         let file = at.and_then(|it| known.patches.get(it));
         let same = file.is_some_and(|it| it.commit == commit.id)
             || at.and_then(|it| before.get(it)).is_some_and(|it| essence(it) == essence(&text));
-        let kept = file.filter(|_| same).map(|it| regular::read(&folder.join(&it.name))).transpose().context("read a patch")?;
+        // After a run that was killed while it wrote, the file may have its new name already.
+        let kept = file.filter(|_| same).and_then(|it| regular::read(&folder.join(&it.name)).ok().filter(|text| digest(text) == it.digest));
         let is_kept = kept.is_some();
         let content = kept.unwrap_or_else(|| text.clone());
         let fate = match &commit.patch {
@@ -149,6 +152,7 @@ pub(crate) fn plan(commits: &Commits<'_>, base: &str, source: &str) -> Result<Pl
     out.state.source = source.to_owned();
     out.state.tip = commits.git.read(&["rev-parse", "HEAD"])?;
     out.state.pending = None;
+    out.state.writing = false;
     Ok(out)
 }
 
