@@ -68,7 +68,7 @@ pub fn read(env: &Env) -> Result<Given> {
         if wrong.is_empty() {
             return Ok(out);
         }
-        let hint = "correct this, and run the same command again; nothing was changed";
+        let hint = "correct this, and run the same command again; nothing was deployed";
         Err(Problem::config(wrong.join("\n")).code(Code::SecretUnreadable).hint(hint).into())
     })
 }
@@ -109,7 +109,7 @@ fn refuse_missing_programs(env: &Env) -> Result<()> {
     for Program { name, key, place, least: (major, minor), .. } in programs(env) {
         if tool::find(name).is_none() {
             let what = format!("{key} needs `{name}`, which is not on this machine's PATH");
-            let hint = format!("install {name} {major}.{minor} or newer ({place}), and run the same command again; nothing was changed");
+            let hint = format!("install {name} {major}.{minor} or newer ({place}), and run the same command again; nothing was deployed");
             return Err(Problem::requirement(what).hint(hint).into());
         }
     }

@@ -48,14 +48,14 @@ pub fn has_worked(object: &Value) -> bool {
 }
 
 /// Whether a running container has not passed its startup probe yet, so it is neither healthy nor unhealthy. The kubelet marks a container
-/// without such a probe as started at once. Also true for the mirror of a static pod without a status: on a slow machine the kubelet
-/// creates it up to a minute after the pod, and reports its status a moment later.
+/// without such a probe as started at once. Also true for the mirror of a static pod without a status, or whose container has passed its
+/// startup probe and not been asked yet whether it is ready: on a slow machine the kubelet creates a mirror up to a minute after the pod, and
+/// reports its status a moment later.
 pub fn is_starting(object: &Value) -> bool {
     let is_mirror = object["metadata"]["annotations"]["kubernetes.io/config.mirror"].is_string();
-    if is_mirror && list(object, "/status/containerStatuses").is_empty() {
-        return true;
-    }
-    list(object, "/status/containerStatuses").iter().any(|it| it["started"] == false && it.pointer("/state/running").is_some())
+    let statuses = list(object, "/status/containerStatuses");
+    let is_behind = |it: &Value| it["started"] == false || is_mirror && it["ready"] == false;
+    is_mirror && statuses.is_empty() || statuses.iter().any(|it| it.pointer("/state/running").is_some() && is_behind(it))
 }
 
 fn containers(object: &Value) -> impl Iterator<Item = &Value> {
@@ -89,6 +89,13 @@ mod tests {
         assert!(!is_starting(&pod(json!({ "started": true, "state": running }))), "its probe has answered");
         let mirror = json!({ "kind": "Pod", "metadata": { "annotations": { "kubernetes.io/config.mirror": "x" } }, "status": { "phase": "Pending" } });
         assert!(is_starting(&mirror));
+        let unready = json!({ "started": true, "ready": false, "state": running });
+        let mut asked_next = mirror.clone();
+        asked_next["status"] = json!({ "containerStatuses": [unready] });
+        assert!(is_starting(&asked_next));
+        assert!(!is_starting(&pod(unready)), "a pod that is no mirror is unhealthy");
+        asked_next["status"]["containerStatuses"][0]["ready"] = json!(true);
+        assert!(!is_starting(&asked_next));
         assert!(!is_starting(&json!({ "kind": "Pod", "status": { "phase": "Pending" } })), "no mirror");
         let waiting = json!({ "waiting": { "reason": "CrashLoopBackOff" } });
         assert!(!is_starting(&pod(json!({ "started": false, "restartCount": 1, "state": waiting }))), "nothing runs");
