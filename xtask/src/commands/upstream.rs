@@ -26,7 +26,7 @@ use crate::{
             commits::{self, Commits},
             git::here,
             rebase::{self, Conflict, Update},
-            source,
+            remove, source,
         },
         upstream::{fetch, versions},
     },
@@ -322,13 +322,6 @@ fn replace(scope: &Scope<'_>, new: &Path) -> Result<()> {
         fs::rename(&next, &path).with_context(|| format!("put {} in place", path.display()))?;
     }
     remove(&old)
-}
-
-fn remove(folder: &Path) -> Result<()> {
-    if folder.exists() {
-        fs::remove_dir_all(folder).with_context(|| format!("remove {}", folder.display()))?;
-    }
-    Ok(())
 }
 
 fn diff(scope: &Scope<'_>, version: Option<&str>) -> Result<()> {

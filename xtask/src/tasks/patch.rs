@@ -203,7 +203,8 @@ pub(crate) fn copied_source(env: &Scope<'_>, to: &Path) -> Result<PathBuf> {
     Ok(to.to_owned())
 }
 
-fn remove(dir: &Path) -> Result<()> {
+/// Removes the folder, if it exists.
+pub(crate) fn remove(dir: &Path) -> Result<()> {
     if dir.exists() {
         fs::remove_dir_all(dir).with_context(|| format!("remove {}", dir.display()))?;
     }

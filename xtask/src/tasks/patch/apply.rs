@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use xshell::cmd;
 
-use super::git::alone;
+use super::{git::alone, remove};
 use crate::{
     env::Scope,
     errors::{Code, Problem},
@@ -35,14 +35,6 @@ pub(super) fn patch(env: &Scope<'_>, patch: &Patch, tree: &Path) -> Result<()> {
             .code(Code::PatchRefused)
             .hint("write it again with `git format-patch`: a mail program may have changed it")
             .into());
-    }
-    Ok(())
-}
-
-/// Removes the folder, if it exists.
-pub(super) fn remove(folder: &Path) -> Result<()> {
-    if folder.exists() {
-        fs::remove_dir_all(folder).with_context(|| format!("remove {}", folder.display()))?;
     }
     Ok(())
 }

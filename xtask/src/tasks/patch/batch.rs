@@ -5,7 +5,7 @@ use std::{collections::VecDeque, fs, path::Path};
 use anyhow::{Context as _, Result};
 use xshell::cmd;
 
-use super::{apply, git::alone};
+use super::{apply, git::alone, remove};
 use crate::{
     env::Scope,
     patch::{self, Patch, mail, parse::FilePatch, steps},
@@ -74,7 +74,7 @@ pub(super) fn shared(patch: &Patch, tree: &Path) -> Result<Option<steps::Step>> 
 /// One call of git for all steps; each is applied to the result of the one before.
 fn together(env: &Scope<'_>, plain: Vec<steps::Step>, tree: &Path) -> Result<bool> {
     let parts = env.own("patch.parts");
-    apply::remove(&parts)?;
+    remove(&parts)?;
     fs::create_dir_all(&parts).with_context(|| format!("create {}", parts.display()))?;
     let (mut files, mut ours) = (Vec::new(), Vec::new());
     for (number, step) in plain.into_iter().enumerate() {
@@ -89,6 +89,6 @@ fn together(env: &Scope<'_>, plain: Vec<steps::Step>, tree: &Path) -> Result<boo
     let listed = env.tools.read(env.id, alone(cmd!(sh, "git apply --numstat -z -p1 {names...}"), tree));
     let same = listed.is_ok_and(|it| it.split('\0').filter_map(|it| it.splitn(3, '\t').nth(2)).eq(ours.iter().map(String::as_str)));
     let good = same && env.tools.outcome(env.id, alone(cmd!(sh, "git apply --whitespace=nowarn -p1 {files...}"), tree))?.0;
-    apply::remove(&parts)?;
+    remove(&parts)?;
     Ok(good)
 }
