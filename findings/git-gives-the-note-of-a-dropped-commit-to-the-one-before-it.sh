@@ -6,7 +6,7 @@
 # What happens: git prints "dropping ... -- patch contents already upstream" and then records the dropped commit as rewritten into the last
 # commit that it made. With the mode `overwrite` that commit loses its own note, with `concatenate` (the default) it has both, and only with
 # `ignore` it keeps its own alone, since its own note comes first. The same pairs go to the hook post-rewrite.
-# Versions: git 2.39.5 (Debian). Source: record_in_rewritten and flush_rewritten_pending in git's sequencer.c. Seen on 2026-11-28.
+# Versions: git 2.39.5 (Debian's package 1:2.39.5-0+deb12u3). Source: record_in_rewritten and flush_rewritten_pending in git's sequencer.c. Seen on 2026-11-28.
 # What follows for us: the notes with the file names of patches are rewritten with `ignore` (xtask/src/tasks/patch/commits.rs); test
 # `the_queue_follows_a_source_that_was_replaced_by_hand` of tests/moved.rs, and the test of real applications with a patch that upstream took.
 set -eu
@@ -15,8 +15,12 @@ trap 'rm -rf "$work"' EXIT
 cd "$work"
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null
 export GIT_AUTHOR_NAME=n GIT_AUTHOR_EMAIL=n@example.com GIT_COMMITTER_NAME=n GIT_COMMITTER_EMAIL=n@example.com
+# Debian's package alone, unpacked beside the system's git: its parts find each other by these two folders.
+apt-get download --quiet git=1:2.39.5-0+deb12u3 > /dev/null 2>&1
+dpkg-deb --extract git_*.deb unpacked
+export PATH="$work/unpacked/usr/bin:$PATH" GIT_EXEC_PATH="$work/unpacked/usr/lib/git-core" GIT_TEMPLATE_DIR=
 git --version
-git --version | grep -qF 'git version 2.39.5' || echo "seen with git 2.39.5: another version may differ"
+git --version | grep -qxF 'git version 2.39.5'
 change() {
     sed -i "$1s/.*/$2/" file
     git commit --quiet --all -m "$2"
