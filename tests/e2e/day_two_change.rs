@@ -90,7 +90,11 @@ fn changes_reach_a_running_instance_and_broken_ones_do_not() {
     });
 
     bench.step("in development a save is there at once, and a syntax error changes nothing", || {
-        let mut dev = Dev::start(bench.command(&["dev"]), bench.path("dev.log"));
+        let mut dev = Dev::spawn(bench.command(&["dev"]), bench.path("dev.log"));
+        dev.wait_until_it_says("rolling out pods");
+        views.answer("saved before it watches");
+        dev.wait_until_it_says("watching ");
+        web::wait_for(&url, "saved before it watches", Instant::now(), Duration::from_secs(60));
         let mut times = Vec::new();
         for number in 0..UPDATES {
             let mark = format!("sync-{number}");

@@ -17,11 +17,16 @@ pub(crate) struct Dev {
 
 impl Dev {
     /// Runs the command until it watches; `said` gets what it says.
-    pub(crate) fn start(mut command: Command, said: PathBuf) -> Dev {
-        command.stdout(Stdio::piped()).stderr(fs::File::create(&said).unwrap());
-        let mut dev = Dev { child: Some(command.spawn().unwrap()), said };
+    pub(crate) fn start(command: Command, said: PathBuf) -> Dev {
+        let mut dev = Dev::spawn(command, said);
         dev.wait_until_it_says("watching ");
         dev
+    }
+
+    /// Runs the command, and does not wait.
+    pub(crate) fn spawn(mut command: Command, said: PathBuf) -> Dev {
+        command.stdout(Stdio::piped()).stderr(fs::File::create(&said).unwrap());
+        Dev { child: Some(command.spawn().unwrap()), said }
     }
 
     /// All that it has said so far.

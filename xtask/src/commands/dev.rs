@@ -1,6 +1,6 @@
 //! `dev`: copies each saved file into the running pod, until Ctrl-C; then `update` builds an image.
 
-use std::{io::Write as _, path::Path, time::Duration};
+use std::{io::Write as _, time::Duration};
 
 use anyhow::{Context as _, Result};
 
@@ -18,7 +18,7 @@ use crate::{
         self,
         dev::{
             Session, Synced,
-            watch::{self, Decision},
+            watch::{self, Decision, Seen},
         },
     },
 };
@@ -32,7 +32,8 @@ const SETTLE: Duration = Duration::from_millis(20);
 pub(crate) fn run(env: &Env) -> Result<()> {
     instance::find(env)?;
     secrets::read(env)?;
-    let watched = prepare(env).and_then(|session| with_logs(env, session));
+    let mut seen = Seen::new(env);
+    let watched = prepare(env, &mut seen).and_then(|session| with_logs(env, session, seen));
     match watched {
         Err(error) if errors::exit_code(&error) != Exit::Interrupted => return Err(error),
         _ => env.interrupt.answered(),
@@ -43,11 +44,12 @@ pub(crate) fn run(env: &Env) -> Result<()> {
 }
 
 /// Builds the images of the current source, and starts pods whose code can be replaced.
-fn prepare(env: &Env) -> Result<Session<'_>> {
+fn prepare<'a>(env: &'a Env, seen: &mut Seen) -> Result<Session<'a>> {
     env.develop(true);
     let loads: Vec<TaskId> = env.graph.ids().into_iter().filter(|it| it.kind == TaskKind::Load).collect();
     runner::run(env, &tasks::task, &[loads, vec![TaskId::Database]].concat())?;
     env.note(TASK, "rolling out pods whose code can be replaced");
+    seen.take_over(env);
     let session = Session::enter(env)?;
     for line in session.manners() {
         env.note(TASK, line);
@@ -62,7 +64,7 @@ fn prepare(env: &Env) -> Result<Session<'_>> {
 }
 
 /// Follows the pods' logs on standard output while it watches the files.
-fn with_logs<'a>(env: &'a Env, session: Session<'a>) -> Result<()> {
+fn with_logs<'a>(env: &'a Env, session: Session<'a>, seen: Seen) -> Result<()> {
     let pods = session.pods().into_iter();
     let sources: Vec<Source> = pods.map(|(part, namespace, labels)| Source { part, namespace, labels }).collect();
     let cluster = Cluster::open_for_streams(env, &env.kubeconfig())?;
@@ -81,58 +83,44 @@ fn with_logs<'a>(env: &'a Env, session: Session<'a>) -> Result<()> {
                 env.note(TASK, format!("the logs are no longer followed: {error:#}"));
             }
         });
-        follow(env, session)
+        follow(env, session, seen)
     })
 }
 
 /// Runs until Ctrl-C. Reports an error of a change, and waits for the next change.
-fn follow<'a>(env: &'a Env, mut session: Session<'a>) -> Result<()> {
-    let files = || {
-        let mut out = watch::stamps(env);
-        out.extend(watch::staged(env));
-        out
-    };
-    let mut seen = files();
+fn follow<'a>(env: &'a Env, mut session: Session<'a>, mut seen: Seen) -> Result<()> {
     loop {
         env.interrupt.sleep(LOOK)?;
-        let mut now = files();
-        let changed = watch::changed(&seen, &now);
-        if changed.is_empty() {
+        let mut now = watch::files(env);
+        if seen.changed(&now).is_empty() {
             continue;
         }
         loop {
             env.interrupt.sleep(SETTLE)?;
-            let later = files();
+            let later = watch::files(env);
             if later == now {
                 break;
             }
             now = later;
         }
-        let changed = watch::changed(&seen, &now);
-        seen = now;
+        let changed = seen.changed(&now);
+        seen.look(now);
         let result = session.decide(&changed).and_then(|decision| match decision {
-            Decision::Sync(changes) => sync(env, &mut session, &changes),
-            Decision::Rebuild(why) => rebuild(env, &mut session, &why),
+            Decision::Sync(changes) => sync(env, &mut session, &mut seen, &changes),
+            Decision::Rebuild(why) => rebuild(env, &mut session, &mut seen, &why),
         });
         if let Err(error) = result {
             env.interrupt.check()?;
             let hint = errors::hint(&error).map(|it| format!("\n{}", invocation::reworded(it))).unwrap_or_default();
             env.note(TASK, format!("{error:#}{hint}"));
+            seen.take_over(env);
         }
-        // The staged trees as this run left them; files of the sources may have changed meanwhile.
-        let staged = watch::staged(env);
-        seen.retain(|path, _| staged.contains_key(path) || !is_staged(env, path));
-        seen.extend(staged);
     }
 }
 
-fn is_staged(env: &Env, path: &Path) -> bool {
-    env.config.built().any(|it| path.starts_with(env.scope(TaskId::for_service(TaskKind::Patch, it)).stage()))
-}
-
-fn sync<'a>(env: &'a Env, session: &mut Session<'a>, changes: &[watch::Change]) -> Result<()> {
-    match session.sync(changes)? {
-        Synced::Rebuild(why) => rebuild(env, session, &why),
+fn sync<'a>(env: &'a Env, session: &mut Session<'a>, seen: &mut Seen, changes: &[watch::Change]) -> Result<()> {
+    match session.sync(changes, seen)? {
+        Synced::Rebuild(why) => rebuild(env, session, seen, &why),
         Synced::Done { files: 0, .. } => {
             env.note(TASK, "nothing to copy: the pods have these files");
             Ok(())
@@ -144,8 +132,8 @@ fn sync<'a>(env: &'a Env, session: &mut Session<'a>, changes: &[watch::Change]) 
     }
 }
 
-fn rebuild<'a>(env: &'a Env, session: &mut Session<'a>, why: &str) -> Result<()> {
+fn rebuild<'a>(env: &'a Env, session: &mut Session<'a>, seen: &mut Seen, why: &str) -> Result<()> {
     env.note(TASK, format!("a new image: {why}"));
-    *session = prepare(env)?;
+    *session = prepare(env, seen)?;
     Ok(())
 }

@@ -30,7 +30,7 @@ use crate::{
         Task as _, deploy,
         dev::{
             rules::Rules,
-            watch::{Decision, Watched},
+            watch::{Decision, Seen, Watched},
         },
         image,
         patch::Patch,
@@ -152,16 +152,20 @@ impl<'a> Session<'a> {
     }
 
     /// Copies and patches the source of these services again, and copies the differences to every pod in parallel. A tree that was changed
-    /// by hand is copied as it is.
-    pub fn sync(&mut self, changes: &[watch::Change]) -> Result<Synced> {
+    /// by hand is copied as it is. `seen` takes over the staged trees before they are read, so that a later change by hand is noticed.
+    pub fn sync(&mut self, changes: &[watch::Change], seen: &mut Seen) -> Result<Synced> {
         let began = Instant::now();
         let (mut files, mut pods) = (0, 0);
         let (env, cluster) = (self.env, &self.cluster);
-        for part in &mut self.parts {
-            let Some(change) = changes.iter().find(|it| it.service == part.service) else { continue };
+        let of = |part: &Part| changes.iter().find(|it| it.service == part.service);
+        for part in &self.parts {
+            let Some(change) = of(part) else { continue };
             if let Some(why) = part.stage(env, change.by_hand)? {
                 return Ok(Synced::Rebuild(why));
             }
+        }
+        seen.take_over(env);
+        for part in self.parts.iter_mut().filter(|it| of(it).is_some()) {
             let desired = part.staged(env)?;
             let (source, image) = (scope(env, part.service), &part.image);
             for place in &mut part.places {

@@ -14,7 +14,7 @@ use crate::{
     dockerfile::Ignore,
     env::Env,
     graph::{TaskId, TaskKind},
-    tasks::{dev::rules::Rules, patch::source},
+    tasks::{dev::rules::Rules, patch::source, requirements},
 };
 
 /// The modification time and size of each file.
@@ -37,17 +37,63 @@ pub struct Change {
     pub by_hand: bool,
 }
 
-/// The files of the staged trees. The tool changes them too, so they are read again after each of its runs.
-pub fn staged(env: &Env) -> Stamps {
+/// The files as they were last looked at.
+pub struct Seen(Stamps);
+
+impl Seen {
+    /// Before the tool runs: a file that is saved while images are built is a change, too.
+    pub fn new(env: &Env) -> Seen {
+        Seen(stamps(env))
+    }
+
+    /// Takes over what the tool itself has written; changes of other files since the last look remain changes.
+    pub fn take_over(&mut self, env: &Env) {
+        self.replace(written(env), &|path| is_written(env, path));
+    }
+
+    fn replace(&mut self, written: Stamps, is_written: &dyn Fn(&Path) -> bool) {
+        self.0.retain(|path, _| written.contains_key(path) || !is_written(path));
+        self.0.extend(written);
+    }
+
+    /// The new, changed and deleted files since the last look.
+    pub fn changed(&self, now: &Stamps) -> Vec<PathBuf> {
+        let new = now.iter().filter(|(path, stamp)| self.0.get(*path) != Some(stamp)).map(|(path, _)| path.clone());
+        let gone = self.0.keys().filter(|path| !now.contains_key(*path)).cloned();
+        new.chain(gone).collect()
+    }
+
+    pub fn look(&mut self, now: Stamps) {
+        self.0 = now;
+    }
+}
+
+/// All watched files.
+pub fn files(env: &Env) -> Stamps {
+    let mut out = stamps(env);
+    out.extend(written(env));
+    out
+}
+
+/// The staged trees and the generated pins, which the tool writes.
+fn written(env: &Env) -> Stamps {
     let mut out = Stamps::new();
     for service in env.config.built() {
-        add(env, &env.scope(TaskId::for_service(TaskKind::Patch, service)).stage(), &[], &mut out);
+        let scope = env.scope(TaskId::for_service(TaskKind::Patch, service));
+        add(env, &scope.stage(), &[], &mut out);
+        if requirements::is_generated(&env.path(&scope.service.requirements)) {
+            add(env, &scope.service.requirements, &[], &mut out);
+        }
     }
     out
 }
 
+fn is_written(env: &Env, path: &Path) -> bool {
+    env.config.built().any(|it| path.starts_with(env.scope(TaskId::for_service(TaskKind::Patch, it)).stage()))
+}
+
 /// All files of the services' sources, and the other inputs of their images and objects.
-pub fn stamps(env: &Env) -> Stamps {
+fn stamps(env: &Env) -> Stamps {
     let mut out = Stamps::new();
     add(env, Path::new("Pocdeploy.toml"), &[], &mut out);
     for (name, service) in env.config.all_services() {
@@ -82,13 +128,6 @@ fn is_passing(name: &str) -> bool {
     matches!(name, ".git" | "__pycache__" | ".venv" | "node_modules" | "4913")
         || name.ends_with('~')
         || [".pyc", ".swp", ".swx", ".tmp", ".sqlite3"].iter().any(|it| name.ends_with(it))
-}
-
-/// The new, changed and deleted files.
-pub fn changed(before: &Stamps, now: &Stamps) -> Vec<PathBuf> {
-    let new = now.iter().filter(|(path, stamp)| before.get(*path) != Some(stamp)).map(|(path, _)| path.clone());
-    let gone = before.keys().filter(|path| !now.contains_key(*path)).cloned();
-    new.chain(gone).collect()
 }
 
 /// The source of a service with an image, or its staged tree.
@@ -165,11 +204,22 @@ mod tests {
         }
     }
 
+    fn stamps(files: &[(&str, u64)]) -> Stamps {
+        files.iter().map(|(path, size)| (PathBuf::from(path), (None, *size))).collect()
+    }
+
     #[test]
     fn new_other_and_gone_files_are_changes() {
-        let stamps = |files: &[(&str, u64)]| files.iter().map(|(path, size)| (PathBuf::from(path), (None, *size))).collect::<Stamps>();
-        let found = changed(&stamps(&[("a", 1), ("b", 1), ("c", 1)]), &stamps(&[("a", 1), ("b", 2), ("d", 1)]));
+        let found = Seen(stamps(&[("a", 1), ("b", 1), ("c", 1)])).changed(&stamps(&[("a", 1), ("b", 2), ("d", 1)]));
         assert_eq!(found, ["b", "d", "c"].map(PathBuf::from));
+    }
+
+    #[test]
+    fn a_file_that_is_saved_while_the_tool_runs_is_a_change_and_what_the_tool_writes_is_none() {
+        let mut seen = Seen(stamps(&[("app/views.py", 1), ("staged/views.py", 1), ("staged/gone.py", 1)]));
+        let now = stamps(&[("app/views.py", 2), ("staged/views.py", 3), ("pins", 1)]);
+        seen.replace(stamps(&[("staged/views.py", 3), ("pins", 1)]), &|path| path.starts_with("staged"));
+        assert_eq!(seen.changed(&now), [PathBuf::from("app/views.py")]);
     }
 
     #[test]
