@@ -11,7 +11,7 @@ const LAYERS: [&[&str]; 21] = [
     &["flags"],
     &["runner", "doctor"],
     &["tasks"],
-    &["artifacts", "scaffold"],
+    &["artifacts", "export", "scaffold"],
     &["provider", "recognise"],
     &["images", "requirements", "snapshot"],
     &["cluster", "deploy", "engines", "record"],

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::{bench::Bench, registry::Registry};
+use crate::{bench::Bench, exported::Exported, registry::Registry};
 
 /// The registry's name for the nodes.
 const INNER: &str = "registry.internal:5000";
@@ -44,6 +44,12 @@ pub(crate) fn another_project_deploys_to_a_cluster_that_is_there(owner: &Bench, 
         guest.run(&["rollback"]).ends_with(0);
         guest.wait_for_page(&url);
     });
+    let exported = guest.step("it is exported, and a change is a small difference", || {
+        let exported = Exported::write(owner, &guest);
+        guest.edit_source("\nEXPORTED = True\n");
+        exported.follow_a_change();
+        exported
+    });
     guest.step("delete takes its own and nothing else", || {
         guest.run(&["delete", "--yes"]).ends_with(0).says("audit: nothing in the cluster carries this instance's label");
         assert!(owner.kubectl_fails("get namespace guest").contains("not found"));
@@ -53,4 +59,7 @@ pub(crate) fn another_project_deploys_to_a_cluster_that_is_there(owner: &Bench, 
         owner.run(&["validate"]).ends_with(0);
         assert!(!fs::exists(guest.path("target/pocdeploy/kubeconfig")).unwrap());
     });
+    guest.step("the exported files come up by kustomize", || exported.come_up_by_kustomize());
+    guest.step("the exported files come up by Helm", || exported.come_up_by_helm());
+    guest.step("Flux, Argo CD and continuous integration take what is exported for them", || exported.are_what_others_read());
 }

@@ -12,9 +12,11 @@ mod dev;
 mod dumps;
 mod examples;
 mod existing;
+mod exported;
 mod interruption;
 mod load;
 mod private;
+mod programs;
 mod queue;
 mod registry;
 mod requirements;
@@ -179,6 +181,7 @@ fn upstream_images_come_from_a_registry_that_answers() {
         bench.wait_for_page(&url);
     });
     existing::another_project_deploys_to_a_cluster_that_is_there(&bench, &registry);
+    bench.step("an exported Compose file comes up on this machine", || exported::come_up_by_compose(&registry));
     bench.step("delete takes it away", || {
         bench.run(&["delete", "--yes"]).ends_with(0);
         assert_eq!(bench.traces(), Vec::<String>::new());

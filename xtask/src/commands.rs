@@ -8,6 +8,7 @@ mod dev;
 mod doctor;
 mod eject;
 mod explain;
+mod export;
 mod forward;
 mod graph;
 mod history;
@@ -93,13 +94,17 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
     if let Some(name) = &global.name {
         invocation::for_instance(name);
     }
-    let (resolved, complaint) = match surroundings::configure(&project, &global) {
+    let (mut resolved, complaint) = match surroundings::configure(&project, &global) {
         Err(error) if spec.needs == Needs::Project => (Resolved::default(), Some(error)),
         Err(_) if spec.needs == Needs::AnyFolder && global.config.is_none() => (Resolved::default(), None),
         resolved => (resolved?, None),
     };
     if let Command::Config(flags::Config { command: ConfigCommand::Show { origin, output } }) = command {
         return config::show(&resolved, origin, output);
+    }
+    if let Command::Export(flags::exporting::Export { registry: Some(place), .. }) = &command {
+        // Nodes of other clusters know it by this name.
+        (resolved.config.cluster.registry, resolved.config.cluster.pull_registry) = (Some(place.clone()), None);
     }
     let options = Options {
         yes: global.yes,
@@ -159,6 +164,7 @@ fn run_in_project(mut env: Env, command: Command, resolved: &Resolved, complaint
             None => target(&env, TaskId::Patch),
         },
         Command::Upstream(it) => upstream::run(&env, &it.command),
+        Command::Export(it) => export::run(&env, &it),
         Command::Requirements(_) => target(&env, TaskId::Requirements),
         Command::Image(_) => target(&env, TaskId::Image),
         Command::Cluster(_) => target(&env, TaskId::Cluster),
@@ -193,6 +199,7 @@ fn preview(env: &Env, command: Command) -> Result<()> {
     match command {
         Command::Delete(it) => delete::preview(env, it.purge, it.output),
         Command::Rollback(it) => rollback::preview(env, it.revision),
+        Command::Export(it) => export::preview(env, &it),
         Command::Db(it) => match it.command {
             DbCommand::Snapshot { file, .. } => db::preview_snapshot(env, file),
             DbCommand::Restore { file, from_pg_dump } => db::preview_restore(env, &file, writer(from_pg_dump)),

@@ -27,7 +27,7 @@ use serde::Deserialize;
 use crate::errors::Problem;
 
 pub use crate::config::cluster_type::ClusterType;
-pub use crate::config::form::slug;
+pub use crate::config::form::{image_place as complaint_about_registry, slug};
 pub use crate::config::images::{Images, Source};
 pub use crate::config::kind::Kind;
 pub use crate::config::origin::{Origin, Resolved};

@@ -1,6 +1,7 @@
 //! The command line. `commands.rs` turns the flags into plain values once; no module below it uses clap.
 
 pub(crate) mod duration;
+pub mod exporting;
 pub mod inspection;
 pub mod patches;
 mod values;
@@ -103,6 +104,8 @@ pub enum Command {
     Patch(patches::Patch),
     /// Replace the application's source by another version of upstream
     Upstream(patches::Upstream),
+    /// Write what is deployed as files that work without this tool
+    Export(exporting::Export),
     /// Pin the requirements and download their wheels
     Requirements(Requirements),
     /// Build the application's image

@@ -14,6 +14,7 @@ pub mod engine;
 pub mod engines;
 pub mod env;
 pub mod errors;
+pub mod export;
 pub mod exposure;
 pub mod files;
 pub mod fingerprint;

@@ -149,6 +149,22 @@ pub fn provider(env: &Env) -> Box<dyn Provider> {
     }
 }
 
+/// The name for nodes, with its digest, of an image that `cluster.registry` has. For any kind of cluster: exported files are for another
+/// one.
+pub fn in_registry(env: &Env, local: &str) -> Result<Option<PublishedImage>> {
+    existing::published(env, local)
+}
+
+/// Pushes an image of the engine to `cluster.registry`; returns its name for nodes, with its digest.
+pub fn publish_to_registry(env: &Env, local: &str) -> Result<PublishedImage> {
+    existing::publish(env, local)
+}
+
+/// The credentials to pull from `cluster.registry`; `None` if it wants none.
+pub fn registry_credentials(env: &Env) -> Result<Option<Secret>> {
+    existing::credentials(env)
+}
+
 /// The instance's cluster, with its own kubeconfig.
 pub fn cluster(env: &Env) -> Result<Cluster> {
     Cluster::open(env, &env.kubeconfig())

@@ -18,6 +18,7 @@ pub mod deploy;
 pub mod desired;
 pub mod dev;
 pub mod engine;
+pub mod exported;
 pub mod image;
 pub mod load;
 mod migration_key;

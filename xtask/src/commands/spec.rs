@@ -75,6 +75,7 @@ impl Command {
                 UpstreamCommand::Update { .. } => changes("upstream update", DryRun::Own),
                 UpstreamCommand::Diff { .. } => looks("upstream diff"),
             },
+            Command::Export(_) => Spec { events: false, ..changes("export", DryRun::Own) },
             Command::Requirements(it) => task("requirements", &[TaskId::Requirements]).part(&it.part),
             Command::Image(it) => task("image", &[TaskId::Image]).part(it),
             Command::Cluster(it) => task("cluster", &[TaskId::Cluster]).part(it),
@@ -219,6 +220,7 @@ mod tests {
     fn read(line: &str) -> Command {
         let needed = match line {
             "db restore" => vec!["file"],
+            "export" => vec!["--format", "helm"],
             "manage" => vec!["check"],
             "patch drop" => vec!["1"],
             "upstream update" => vec!["1.0"],
@@ -262,6 +264,7 @@ mod tests {
             upstream status Configuration  -      -       Refused
             upstream update Configuration  yes    yes     Own
             upstream diff   Configuration  -      -       Refused
+            export          Configuration  yes    -       Own
             requirements    Configuration  yes    yes     Plan([Requirements])
             image           Configuration  yes    yes     Plan([Image])
             cluster         Configuration  yes    yes     Plan([Cluster])

@@ -88,7 +88,7 @@ pub(super) fn image_name(name: &str) -> Option<String> {
 }
 
 /// The registry to push to: its host, optionally with a path.
-pub(super) fn image_place(place: &str) -> Option<String> {
+pub fn image_place(place: &str) -> Option<String> {
     let (host, _) = place.split_once('/').unwrap_or((place, ""));
     let good = registry_host(host) && image_name(&format!("{place}/image")).is_none();
     (!good).then(|| format!("{} is no place for images, such as `registry.example.com/team`", quoted(place)))

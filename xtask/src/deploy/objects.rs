@@ -189,9 +189,14 @@ pub fn follow_settings(owner: &mut Value, settings: &[&Value]) {
 
 /// Whether a pod of the object refers to the Secret.
 pub fn refers_to_secret(object: &Value, name: &str) -> bool {
+    settings_of(object).contains(&("Secret".to_owned(), name.to_owned()))
+}
+
+/// The kind and name of each ConfigMap and Secret that the pods of an object refer to.
+pub fn settings_of(object: &Value) -> BTreeSet<(String, String)> {
     let mut used = BTreeSet::new();
     uses(&object["spec"], &mut used);
-    used.contains(&("Secret".to_owned(), name.to_owned()))
+    used
 }
 
 /// The names of the ConfigMaps and Secrets that a pod refers to: environment variables, volumes, projected volumes.
@@ -325,6 +330,18 @@ pub fn has_image(object: &Value, image: &str) -> bool {
     let mut object = object.clone();
     let Some(pod) = pod_of(&mut object) else { return false };
     ["initContainers", "containers"].iter().any(|list| pod[*list].as_array().is_some_and(|it| it.iter().any(|one| one["image"] == image)))
+}
+
+/// Replaces one reference of an image in all containers.
+pub fn replace_image(object: &mut Value, from: &str, to: &str) {
+    let Some(pod) = pod_of(object) else { return };
+    for list in ["initContainers", "containers"] {
+        for container in pod.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            if container["image"] == from {
+                container["image"] = json!(to);
+            }
+        }
+    }
 }
 
 /// Adds the pull Secret to pods with this image.

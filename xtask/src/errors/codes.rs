@@ -168,9 +168,9 @@ codes! {
     NeedsOther "E0214" "--only or --from excludes a task whose product is missing"
         causes ["a task that was left out has work to do"]
         steps ["cargo xtask graph" "run the same command without that flag"]
-    WouldOverwrite "E0215" "`eject` would overwrite changed files of the project"
-        causes ["the files were ejected earlier and edited since"]
-        steps ["name only the files that you want: eject PATH" "overwrite them: eject --force"]
+    WouldOverwrite "E0215" "`eject` or `export` would overwrite changed files of the project"
+        causes ["the files were written earlier and edited since"]
+        steps ["name only the files that you want: eject PATH; or another folder: export --to DIR" "overwrite them with --force"]
     Kubeconfig "E0216" "the kubeconfig or its context is not valid"
         causes ["the kubeconfig has no context with the name in `cluster.context`" "kubectl reads another kubeconfig than the tool" "the kubeconfig names certificate files that do not exist"]
         steps ["kubectl config get-contexts" "set `cluster.kubeconfig` and `cluster.context` in Pocdeploy.toml"]

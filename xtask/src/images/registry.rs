@@ -46,7 +46,12 @@ pub fn reference(env: &Env, role: Role) -> Result<String> {
 
 /// Upstream's reference, with the mirror's host.
 pub fn pull_reference(env: &Env, role: Role) -> Result<String> {
-    Ok(mirrored(&upstream(env, role)?, &env.config.images.mirrors))
+    Ok(through_mirror(env, &upstream(env, role)?))
+}
+
+/// The reference with the host of the mirror, if its registry has one.
+pub fn through_mirror(env: &Env, reference: &str) -> String {
+    mirrored(reference, &env.config.images.mirrors)
 }
 
 /// Pulls the images that the engine needs; the cluster pulls its own.

@@ -27,6 +27,8 @@ use crate::{
     record, setup,
 };
 
+pub(super) use crate::provider::existing::registry::{publish, published, pull_credentials as credentials};
+
 /// The cluster of a context in the user's kubeconfig.
 pub(super) struct Existing;
 

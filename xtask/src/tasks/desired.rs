@@ -132,7 +132,7 @@ pub(super) struct App {
 }
 
 /// Kinds that others need: applied first; the tool waits for CRDs.
-const FIRST: [&str; 10] = [
+pub(super) const FIRST: [&str; 10] = [
     "Namespace",
     "CustomResourceDefinition",
     "PriorityClass",
@@ -146,7 +146,7 @@ const FIRST: [&str; 10] = [
 ];
 
 /// Kinds that pods need to start, or that restrict them from the start.
-const BASE: [&str; 9] = [
+pub(super) const BASE: [&str; 9] = [
     "ConfigMap",
     "Secret",
     "PersistentVolumeClaim",
@@ -319,21 +319,21 @@ pub fn upstream(env: &Env, task: TaskId, role: Role) -> Result<PublishedImage> {
 }
 
 /// The manifests of the database and of every service.
-struct Folders {
-    database: Vec<Manifest>,
+pub(super) struct Folders {
+    pub(super) database: Vec<Manifest>,
     /// At least the first service's, which comes first.
-    services: Vec<Folder>,
+    pub(super) services: Vec<Folder>,
 }
 
 /// The manifests of a service, and which of them are its Deployment, migration and Service.
-struct Folder {
-    service: Option<ServiceName>,
-    manifests: Vec<Manifest>,
-    roles: Roles,
+pub(super) struct Folder {
+    pub(super) service: Option<ServiceName>,
+    pub(super) manifests: Vec<Manifest>,
+    pub(super) roles: Roles,
 }
 
 impl Folders {
-    fn read(env: &Env) -> Result<Folders> {
+    pub(super) fn read(env: &Env) -> Result<Folders> {
         let database = folder::of_database(env)?;
         let mut services: Vec<Folder> = Vec::new();
         for (service, _) in env.config.all_services() {
@@ -350,7 +350,7 @@ impl Folders {
         Ok(Folders { database, services })
     }
 
-    fn first(&self) -> &Folder {
+    pub(super) fn first(&self) -> &Folder {
         &self.services[0]
     }
 }
@@ -385,7 +385,7 @@ fn missing(what: &str) -> Problem {
 }
 
 /// Kubernetes' version for the Pod Security standard: `v1.36`.
-fn pod_security_version(env: &Env) -> Result<String> {
+pub(super) fn pod_security_version(env: &Env) -> Result<String> {
     let version = images::packages::versions(env)?.kubernetes;
     let mut parts = version.split('.');
     Ok(format!("v{}.{}", parts.next().unwrap_or_default(), parts.next().unwrap_or_default()))

@@ -88,7 +88,7 @@ pub(super) fn name_for_pods(env: &Env, local: &str) -> PublishedImage {
 
 /// Asks the registry for the image's digest, through the engine. If no engine answers, for example on a machine that only reads or rolls
 /// back, uses the reference of the last publication.
-pub(super) fn published(env: &Env, local: &str) -> Result<Option<PublishedImage>> {
+pub(in crate::provider) fn published(env: &Env, local: &str) -> Result<Option<PublishedImage>> {
     if env.engine().is_err() {
         match engines::find(env) {
             Ok(Some(engine)) => env.set_engine(engine),
@@ -105,7 +105,7 @@ pub(super) fn published(env: &Env, local: &str) -> Result<Option<PublishedImage>
 }
 
 /// Pushes the layers that the registry lacks.
-pub(super) fn publish(env: &Env, local: &str) -> Result<PublishedImage> {
+pub(in crate::provider) fn publish(env: &Env, local: &str) -> Result<PublishedImage> {
     let engine = env.engine()?;
     let (path, tag) = split(local);
     let repository = format!("{}/{path}", place(env));
@@ -129,7 +129,7 @@ pub(super) fn publish(env: &Env, local: &str) -> Result<PublishedImage> {
 
 /// The content of a Secret of type `kubernetes.io/dockerconfigjson` for the registry that nodes pull from; `None` if docker's configuration
 /// has no credentials. Computed once in a run, since a credential helper may be slow.
-pub(super) fn pull_credentials(env: &Env) -> Result<Option<Secret>> {
+pub(in crate::provider) fn pull_credentials(env: &Env) -> Result<Option<Secret>> {
     if let Some(known) = env.pull_credentials.get() {
         return Ok(known.clone());
     }

@@ -1,0 +1,93 @@
+//! Programs that users of exported files have, built from their Go modules once, into the tool's cache.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use pocdeploy::env::cache_dir;
+
+/// helm.sh, a release of 2026.
+pub(crate) fn helm() -> PathBuf {
+    installed("helm", "helm.sh/helm/v4/cmd/helm", "v4.3.2")
+}
+
+/// sigs.k8s.io/kustomize: the newest version whose modules all are on the module proxy.
+pub(crate) fn kustomize() -> PathBuf {
+    installed("kustomize", "sigs.k8s.io/kustomize/kustomize/v5", "v5.8.1")
+}
+
+/// Docker Compose 2: version 5 needs an engine of 2024 or newer.
+pub(crate) fn compose() -> PathBuf {
+    let (module, version) = ("github.com/docker/compose/v2", "v2.40.3");
+    let place = folder().join(format!("docker-compose-{version}"));
+    if place.is_file() {
+        return place;
+    }
+    // Its go.mod has directives that `go install` refuses, so it is built as the main module.
+    let source = self::module(module, version);
+    let copy = tempfile::tempdir().unwrap();
+    output(Command::new("cp").args(["-r", "--no-preserve=mode", &format!("{}/.", source.display())]).arg(copy.path()));
+    build(copy.path(), "./cmd", &place);
+    place
+}
+
+/// Builds a package in a folder with a go.mod, unless the program is there.
+pub(crate) fn build(source: &Path, package: &str, place: &Path) {
+    if place.is_file() {
+        return;
+    }
+    let partial = place.with_extension("new");
+    output(go(&["build", "-trimpath", "-o", partial.to_str().unwrap(), package]).current_dir(source));
+    fs::rename(partial, place).unwrap();
+}
+
+fn folder() -> PathBuf {
+    let folder = cache_dir().unwrap().join("test-programs");
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn installed(name: &str, package: &str, version: &str) -> PathBuf {
+    let folder = folder().join(format!("{name}-{version}"));
+    let program = folder.join(Path::new(package).file_name().unwrap().to_str().unwrap());
+    let program = if name == "kustomize" { folder.join("kustomize") } else { program };
+    if !program.is_file() {
+        output(go(&["install", &format!("{package}@{version}")]).env("GOBIN", &folder));
+    }
+    program
+}
+
+fn go(arguments: &[&str]) -> Command {
+    let cache = cache_dir().unwrap();
+    let mut command = Command::new("go");
+    command.args(arguments).env("GOCACHE", cache.join("go/build")).env("GOMODCACHE", cache.join("go/mod"));
+    command.env("GOFLAGS", "-modcacherw -buildvcs=false").env("CGO_ENABLED", "0").current_dir(cache);
+    command
+}
+
+fn output(mut command: impl std::borrow::BorrowMut<Command>) -> Vec<u8> {
+    let command = command.borrow_mut();
+    let ran = command.output().unwrap();
+    assert!(ran.status.success(), "{command:?}: {}", String::from_utf8_lossy(&ran.stderr));
+    ran.stdout
+}
+
+/// The folder of a Go module, without the modules that it needs.
+pub(crate) fn module(name: &str, version: &str) -> PathBuf {
+    let said = output(go(&["mod", "download", "-json", &format!("{name}@{version}")]));
+    let known: serde_json::Value = serde_json::from_slice(&said).unwrap();
+    known["Dir"].as_str().unwrap().into()
+}
+
+/// A program of a Python package.
+pub(crate) fn python(package: &str, version: &str) -> PathBuf {
+    let folder = folder().join(format!("{package}-{version}"));
+    let program = folder.join("bin").join(package);
+    if !program.is_file() {
+        output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
+        output(Command::new(folder.join("bin/pip")).args(["install", "--quiet", &format!("{package}=={version}")]));
+    }
+    program
+}

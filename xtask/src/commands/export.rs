@@ -1,0 +1,120 @@
+//! `export`: pushes the images, and writes what is deployed as files that work without this tool.
+
+mod repository;
+mod written;
+
+use std::{io::Write as _, path::PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    commands::export::{
+        repository::Repository,
+        written::{Fate, Target},
+    },
+    config::name_of,
+    env::Env,
+    errors::Problem,
+    export::{Exported, Files, Key, argocd, ci, compose, flux, helm, kustomize},
+    flags::exporting::{Ci, Export, Format},
+    graph::{TaskId, TaskKind},
+    runner,
+    tasks::{self, exported},
+};
+
+/// The port on this machine of a Compose file.
+const PORT: u16 = 8080;
+
+pub(crate) fn run(env: &Env, flags: &Export) -> Result<()> {
+    refuse_without_registry(env)?;
+    let folder = folder(env, flags);
+    // What needs no image is refused before one is built.
+    let repository = Repository::read(env, &folder, flags)?;
+    let images: Vec<TaskId> = env.config.built().map(|it| TaskId::for_service(TaskKind::Image, it)).collect();
+    runner::run(env, &tasks::task, &images)?;
+    let exported = exported::read(env)?;
+    let mut targets = vec![Target::new(folder, files(env, flags, &exported, &repository)?)];
+    targets.extend(ci_file(flags, &exported, &repository)?);
+    let mut out = String::new();
+    for change in written::write(&env.project, targets, flags.force)? {
+        let path = change.path.strip_prefix(&env.project).unwrap_or(&change.path).display().to_string();
+        match change.fate {
+            Fate::New => out.push_str(&format!("new      {path}\n")),
+            Fate::Changed => out.push_str(&format!("changed  {path}\n")),
+            Fate::Kept => out.push_str(&format!("kept     {path}, which has your changes\n")),
+            Fate::Gone => out.push_str(&format!("removed  {path}\n")),
+        }
+    }
+    if out.is_empty() {
+        out.push_str("nothing changed since the last export\n");
+    }
+    say(&out)
+}
+
+/// `--dry-run`: names the images and the folder, and pushes and writes nothing.
+pub(crate) fn preview(env: &Env, flags: &Export) -> Result<()> {
+    refuse_without_registry(env)?;
+    let folder = folder(env, flags);
+    let registry = env.config.cluster.registry.clone().unwrap_or_default();
+    let services: Vec<String> = env.config.built().map(name_of).collect();
+    say(&format!(
+        "would build and push the images of {} to {registry}, and upstream's images that are built here\nwould write {} files to {}\n",
+        services.join(", "),
+        flags.format.name(),
+        folder.strip_prefix(&env.project).unwrap_or(&folder).display()
+    ))
+}
+
+fn refuse_without_registry(env: &Env) -> Result<()> {
+    if env.config.cluster.registry.is_some() {
+        return Ok(());
+    }
+    let what =
+        "exported files name images by digest, so the images must be in a registry that other clusters pull from; none is configured";
+    Err(Problem::usage(what).hint("name one: cargo xtask export … --registry registry.example.com/team").into())
+}
+
+fn folder(env: &Env, flags: &Export) -> PathBuf {
+    match &flags.to {
+        Some(path) => std::path::absolute(path).unwrap_or_else(|_| path.clone()),
+        None => env.path(PathBuf::from("export").join(flags.format.name())),
+    }
+}
+
+fn files(env: &Env, flags: &Export, exported: &Exported, repository: &Repository) -> Result<Files> {
+    match flags.format {
+        Format::Kustomize => kustomize::files(exported),
+        Format::Helm => helm::files(exported, &env.config.frontend.version),
+        Format::Compose => {
+            let port = env.config.cluster.port.unwrap_or(PORT);
+            compose::files(exported, &exported::here(env, exported, port)?, port)
+        }
+        Format::Flux => flux::files(exported, &repository.place(flags.format)?),
+        Format::Argocd => argocd::files(exported, &repository.place(flags.format)?),
+    }
+}
+
+/// The file for continuous integration, in the repository's top folder.
+fn ci_file(flags: &Export, exported: &Exported, repository: &Repository) -> Result<Option<Target>> {
+    let Some(of) = flags.ci else { return Ok(None) };
+    let given = |key: &(String, Key)| matches!(key.1, Key::Given(_)) && key.0 != "*";
+    let variables = exported.secrets.iter().flat_map(|it| it.keys.iter().filter(|key| given(key)).map(|(key, _)| it.variable(key)));
+    let plan = ci::Plan {
+        format: flags.format.into(),
+        path: &repository.path,
+        namespace: &exported.namespace,
+        branch: &repository.branch,
+        variables: variables.collect(),
+        overlay: exported.variants.first().map(|it| it.name).unwrap_or_default(),
+    };
+    let service = match of {
+        Ci::Github => ci::Service::Github,
+        Ci::Gitlab => ci::Service::Gitlab,
+    };
+    let (path, content) = ci::file(service, &plan)?;
+    Ok(Some(Target { folder: repository.top.clone(), files: Files::from([(path.into(), content.into())]), record: repository.record(of) }))
+}
+
+fn say(text: &str) -> Result<()> {
+    std::io::stdout().write_all(text.as_bytes()).context("print the result")
+}

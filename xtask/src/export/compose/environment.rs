@@ -1,0 +1,148 @@
+//! The variables of a container: known values are in the Compose file; those with a secret are in a file that the script writes.
+
+use serde_json::{Value, json};
+
+use crate::export::compose::Compose;
+
+/// A piece of a variable's value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Piece {
+    Text(String),
+    /// A Secret and its key.
+    Secret(String, String),
+}
+
+/// Variables in order.
+pub(super) type Environment = Vec<(String, Vec<Piece>)>;
+
+impl Compose<'_> {
+    /// Sets `environment` and `env_file` of a service.
+    pub(super) fn environment(&mut self, own: &str, container: &Value, out: &mut Value) {
+        let mut all: Environment = Vec::new();
+        let mut whole = Vec::new();
+        for from in container["envFrom"].as_array().into_iter().flatten() {
+            if let Some(name) = from["configMapRef"]["name"].as_str() {
+                let found = self.here.settings.iter().find(|it| it.name == name);
+                let entries = found.into_iter().flat_map(|it| &it.data);
+                all.extend(entries.map(|(key, value)| (key.clone(), vec![Piece::Text(value.clone())])));
+            } else if let Some(name) = from["secretRef"]["name"].as_str() {
+                let keys = self.keys(name, "secrets");
+                if keys.iter().any(|it| it == "*") {
+                    whole.push(format!("./secrets/{name}.env"));
+                    self.notes
+                        .push(format!("The variables of the Secret {name} are known only to you: write them to `secrets/{name}.env`."));
+                } else {
+                    all.extend(keys.into_iter().map(|key| (key.clone(), vec![Piece::Secret(name.to_owned(), key)])));
+                }
+            }
+        }
+        for variable in container["env"].as_array().into_iter().flatten() {
+            let name = variable["name"].as_str().unwrap_or_default().to_owned();
+            let from = &variable["valueFrom"];
+            let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
+            let value = if from["secretKeyRef"].is_object() {
+                vec![Piece::Secret(text(&from["secretKeyRef"]["name"]), text(&from["secretKeyRef"]["key"]))]
+            } else if from["configMapKeyRef"].is_object() {
+                let reference = &from["configMapKeyRef"];
+                vec![Piece::Text(self.setting(&text(&reference["name"]), &text(&reference["key"])).unwrap_or_default())]
+            } else if from.is_object() {
+                self.notes.push(format!("The variable {name} of {own} is a field of the pod, and is left out."));
+                continue;
+            } else {
+                expanded(&self.with_port(&text(&variable["value"])), &all)
+            };
+            all.retain(|(known, _)| *known != name);
+            all.push((name, value));
+        }
+        let is_known = |value: &[Piece]| value.iter().all(|it| matches!(it, Piece::Text(_)));
+        let (known, secret): (Environment, Environment) = all.into_iter().partition(|(_, value)| is_known(value));
+        let text = |value: &[Piece]| {
+            let texts = value.iter().filter_map(|it| if let Piece::Text(text) = it { Some(text.as_str()) } else { None });
+            texts.collect::<String>()
+        };
+        if !known.is_empty() {
+            out["environment"] = known.iter().map(|(name, value)| (name.clone(), json!(text(value).replace('$', "$$")))).collect();
+        }
+        if !secret.is_empty() {
+            whole.push(format!("./secrets/{own}.env"));
+            self.secret_environments.insert(own.to_owned(), secret);
+        }
+        if !whole.is_empty() {
+            out["env_file"] = json!(whole);
+        }
+    }
+
+    /// The address of another service with the port of its container, since Compose has no Services.
+    fn with_port(&self, value: &str) -> String {
+        let Some(rest) = value.strip_prefix("http://") else { return value.to_owned() };
+        let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let service = self.it.app.iter().find(|it| it["kind"] == "Service" && it["metadata"]["name"] == host);
+        let target = service.and_then(|it| self.target(it));
+        target.map_or_else(|| value.to_owned(), |port| format!("http://{host}:{port}{path}"))
+    }
+
+    /// The container's port behind the first port of a Service.
+    fn target(&self, service: &Value) -> Option<u64> {
+        let port = &service["spec"]["ports"][0];
+        if let Some(number) = port["targetPort"].as_u64() {
+            return Some(number);
+        }
+        let Some(name) = port["targetPort"].as_str() else { return port["port"].as_u64() };
+        let containers = self.it.app.iter().filter(|it| self.aliases(it).iter().any(|it| service["metadata"]["name"] == it.as_str()));
+        let ports = containers.flat_map(|it| it.pointer("/spec/template/spec/containers/0/ports").and_then(Value::as_array)).flatten();
+        ports.into_iter().find(|it| it["name"] == name).and_then(|it| it["containerPort"].as_u64())
+    }
+}
+
+/// A value with `$(NAME)` replaced by an earlier variable, and `$$` by `$`, as the kubelet does.
+fn expanded(text: &str, earlier: &Environment) -> Vec<Piece> {
+    let mut out: Vec<Piece> = Vec::new();
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        plain.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix('$') {
+            plain.push('$');
+            rest = after;
+            continue;
+        }
+        let name = rest.strip_prefix('(').and_then(|it| it.split_once(')'));
+        match name.and_then(|(name, after)| Some((earlier.iter().find(|(known, _)| known == name)?, after))) {
+            Some(((_, value), after)) => {
+                if !plain.is_empty() {
+                    out.push(Piece::Text(std::mem::take(&mut plain)));
+                }
+                out.extend(value.iter().cloned());
+                rest = after;
+            }
+            None => plain.push('$'),
+        }
+    }
+    plain.push_str(rest);
+    if !plain.is_empty() || out.is_empty() {
+        out.push(Piece::Text(plain));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_refers_to_earlier_variables_as_the_kubelet_reads_it() {
+        let text = |it: &str| Piece::Text(it.to_owned());
+        let secret = Piece::Secret("db-app".to_owned(), "uri".to_owned());
+        let earlier = vec![("URI".to_owned(), vec![secret.clone()]), ("A".to_owned(), vec![text("a")])];
+        for (value, expected) in [
+            ("plain", vec![text("plain")]),
+            ("", vec![text("")]),
+            ("$(URI)?sslmode=require", vec![secret.clone(), text("?sslmode=require")]),
+            ("x$(A)$(URI)", vec![text("x"), text("a"), secret]),
+            ("$$(A) $(B) $5", vec![text("$(A) $(B) $5")]),
+        ] {
+            assert_eq!(expanded(value, &earlier), expected, "{value}");
+        }
+    }
+}
