@@ -22,8 +22,9 @@ const LIMIT: Duration = Duration::from_secs(85 * 60);
 /// The limit of one program with `--full`.
 const FULL_LIMIT: Duration = Duration::from_secs(3 * 60 * 60);
 
-/// Test programs that need an engine.
-const ON_AN_ENGINE: [(&str, &str); 2] = [("end to end on a real cluster", "e2e"), ("images of applications", "applications")];
+/// Test programs that need an engine, or Go.
+const WITH_PROGRAMS: [(&str, &str); 3] =
+    [("end to end on a real cluster", "e2e"), ("images of applications", "applications"), ("the clouds' HCL", "clouds")];
 
 /// The browser and its driver; a registry for images; the client that fetches packages of Node.js.
 const NEEDS: [Need; 4] = [
@@ -51,7 +52,7 @@ pub(crate) fn run(env: &Env, Test { full }: Test) -> Result<()> {
     let ready = setup::ensure(env, TaskId::Engine, &NEEDS, "the tests on a cluster");
     let installed = ready.is_ok();
     check("programs of the tests", ready);
-    for (name, target) in ON_AN_ENGINE.into_iter().filter(|_| installed) {
+    for (name, target) in WITH_PROGRAMS.into_iter().filter(|_| installed) {
         headline(name);
         let long = full.then_some("--include-ignored");
         check(name, attached(cmd!(sh, "cargo test --package xtask --test {target} -- --nocapture --test-threads=1 {long...}")));

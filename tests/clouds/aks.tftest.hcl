@@ -1,0 +1,71 @@
+mock_provider "azurerm" {
+  mock_resource "azurerm_kubernetes_cluster" {
+    defaults = {
+      fqdn = "demo.example.com"
+    }
+  }
+}
+
+variables {
+  name          = "demo"
+  subscription  = "00000000-0000-0000-0000-000000000000"
+  location      = "westeurope"
+  registry      = "demo0123"
+  allowed_cidrs = ["192.0.2.7/32"]
+  admins        = ["group"]
+  tags          = { owner = "team" }
+}
+
+run "what_is_made" {
+  assert {
+    condition = alltrue([
+      for it in [azurerm_resource_group.this.tags, azurerm_container_registry.this.tags, azurerm_kubernetes_cluster.this.tags,
+      azurerm_kubernetes_cluster.this.default_node_pool[0].tags] : it == tomap({ owner = "team", "dev.pocdeploy-instance" = "demo" })
+    ])
+    error_message = "something has no tags"
+  }
+  assert {
+    condition     = azurerm_kubernetes_cluster.this.local_account_disabled
+    error_message = "a kubeconfig with a key would be in the state"
+  }
+  assert {
+    condition     = azurerm_kubernetes_cluster.this.network_profile[0].network_policy == "cilium"
+    error_message = "NetworkPolicies would be ignored"
+  }
+  assert {
+    condition     = azurerm_kubernetes_cluster.this.sku_tier == "Free" && azurerm_kubernetes_cluster.this.default_node_pool[0].os_disk_size_gb == 32
+    error_message = "it costs more than is said"
+  }
+  assert {
+    condition     = azurerm_role_assignment.pull.scope == azurerm_container_registry.this.id && azurerm_role_assignment.pull.role_definition_name == "AcrPull"
+    error_message = "nodes cannot pull"
+  }
+  assert {
+    condition     = output.endpoint == "demo.example.com"
+    error_message = "the kubeconfig needs the endpoint"
+  }
+}
+
+run "a_registry_that_azure_refuses" {
+  command = plan
+  variables {
+    registry = "demo-0123"
+  }
+  expect_failures = [var.registry]
+}
+
+run "a_name_that_no_cluster_can_have" {
+  command = plan
+  variables {
+    name = "1demo"
+  }
+  expect_failures = [var.name]
+}
+
+run "an_api_server_for_nobody" {
+  command = plan
+  variables {
+    allowed_cidrs = []
+  }
+  expect_failures = [var.allowed_cidrs]
+}
