@@ -47,6 +47,12 @@ fn a_project_that_is_its_own_application_is_staged_without_the_tools_files_and_s
             ("snapshots/x.dump", "rows".to_owned()),
             ("target/pocdeploy/kubeconfig", "key".to_owned()),
             ("other/target/pocdeploy/kubeconfig", "key".to_owned()),
+            // What `export` wrote, and a file of the application beside it.
+            ("export/compose/.pocdeploy-export.json", "{}".to_owned()),
+            ("export/compose/secrets/db-app/password", "secret".to_owned()),
+            (".gitlab/.pocdeploy-export.json", "{ \".gitlab-ci.yml\": [] }".to_owned()),
+            (".gitlab-ci.yml", "stages: []".to_owned()),
+            ("export/own.py", String::new()),
         ] {
             outer.write(&format!("app/{name}"), &text);
         }
@@ -57,7 +63,7 @@ fn a_project_that_is_its_own_application_is_staged_without_the_tools_files_and_s
         };
         run(&["patch"]).ends_with(0);
         let names: Vec<String> = tree(&project.join(STAGED)).into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, ["manage.py"], "{path}");
+        assert_eq!(names, ["export/own.py", "manage.py"], "{path}");
         run(&["patch"]).ends_with(0).says("skipped");
         run(&["patch", "--name", "other"]).ends_with(0);
         run(&["patch"]).ends_with(0).says("skipped");

@@ -128,6 +128,10 @@ resource "google_container_node_pool" "this" {
   cluster    = google_container_cluster.this.id
   location   = var.zone
   node_count = 2
+  management {
+    auto_repair  = true
+    auto_upgrade = true
+  }
   node_config {
     machine_type    = "e2-medium"
     disk_size_gb    = 30
@@ -137,7 +141,8 @@ resource "google_container_node_pool" "this" {
       mode = "GKE_METADATA"
     }
     shielded_instance_config {
-      enable_secure_boot = true
+      enable_secure_boot          = true
+      enable_integrity_monitoring = true
     }
   }
   depends_on = [google_project_iam_member.node, google_artifact_registry_repository_iam_member.node]

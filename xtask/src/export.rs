@@ -103,7 +103,9 @@ pub struct Settings {
 /// An image that this tool built or brought.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
-    /// The name in the objects: `polls`.
+    /// The service that runs it: `frontend`.
+    pub service: String,
+    /// The name in the objects, which no other image has: `exported/frontend`.
     pub name: String,
     /// `registry.example.com/team/polls`.
     pub repository: String,
@@ -115,13 +117,14 @@ pub struct Image {
 
 impl Image {
     /// From a reference with tag and digest: `registry.example.com/team/polls:1.0.0@sha256:…`.
-    pub fn new(name: &str, reference: &str) -> Result<Image> {
+    pub fn new(service: &str, reference: &str) -> Result<Image> {
         let (tagged, digest) = reference.split_once('@').ok_or_else(|| Problem::new(format!("{reference} has no digest")))?;
         let (repository, tag) = match tagged.rsplit_once(':') {
             Some((repository, tag)) if !tag.contains('/') => (repository, tag),
             _ => return Err(Problem::new(format!("{reference} has no tag")).into()),
         };
-        Ok(Image { name: name.to_owned(), repository: repository.to_owned(), tag: tag.to_owned(), digest: digest.to_owned() })
+        let [repository, tag, digest] = [repository, tag, digest].map(str::to_owned);
+        Ok(Image { service: service.to_owned(), name: format!("exported/{service}"), repository, tag, digest })
     }
 
     /// `registry.example.com/team/polls:1.0.0@sha256:…`.

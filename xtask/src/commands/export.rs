@@ -19,7 +19,7 @@ use crate::{
     flags::exporting::{Ci, Export, Format},
     graph::{TaskId, TaskKind},
     runner,
-    tasks::{self, exported},
+    tasks::{self, exported, patch::source::EXPORTS},
 };
 
 /// The port on this machine of a Compose file.
@@ -27,20 +27,21 @@ const PORT: u16 = 8080;
 
 pub(crate) fn run(env: &Env, flags: &Export) -> Result<()> {
     refuse_without_registry(env)?;
-    let folder = folder(env, flags);
+    let folder = folder(env, flags)?;
     // What needs no image is refused before one is built.
     let repository = Repository::read(env, &folder, flags)?;
     let images: Vec<TaskId> = env.config.built().map(|it| TaskId::for_service(TaskKind::Image, it)).collect();
     runner::run(env, &tasks::task, &images)?;
     let exported = exported::read(env)?;
     let mut targets = vec![Target::new(folder, files(env, flags, &exported, &repository)?)];
-    targets.extend(ci_file(flags, &exported, &repository)?);
+    targets.extend(ci_file(env, flags, &exported, &repository)?);
     let mut out = String::new();
     for change in written::write(&env.project, targets, flags.force)? {
         let path = change.path.strip_prefix(&env.project).unwrap_or(&change.path).display().to_string();
         match change.fate {
             Fate::New => out.push_str(&format!("new      {path}\n")),
             Fate::Changed => out.push_str(&format!("changed  {path}\n")),
+            Fate::Outdated => out.push_str(&format!("kept     {path}, which has your changes; what it would be now is in {path}.new\n")),
             Fate::Kept => out.push_str(&format!("kept     {path}, which has your changes\n")),
             Fate::Gone => out.push_str(&format!("removed  {path}\n")),
         }
@@ -54,7 +55,8 @@ pub(crate) fn run(env: &Env, flags: &Export) -> Result<()> {
 /// `--dry-run`: names the images and the folder, and pushes and writes nothing.
 pub(crate) fn preview(env: &Env, flags: &Export) -> Result<()> {
     refuse_without_registry(env)?;
-    let folder = folder(env, flags);
+    let folder = folder(env, flags)?;
+    Repository::read(env, &folder, flags)?;
     let registry = env.config.cluster.registry.clone().unwrap_or_default();
     let services: Vec<String> = env.config.built().map(name_of).collect();
     say(&format!(
@@ -74,10 +76,22 @@ fn refuse_without_registry(env: &Env) -> Result<()> {
     Err(Problem::usage(what).hint("name one: cargo xtask export … --registry registry.example.com/team").into())
 }
 
-fn folder(env: &Env, flags: &Export) -> PathBuf {
-    match &flags.to {
-        Some(path) => std::path::absolute(path).unwrap_or_else(|_| path.clone()),
-        None => env.path(PathBuf::from("export").join(flags.format.name())),
+/// The folder for the files. Not inside an application's source: each export would change the image that it names.
+fn folder(env: &Env, flags: &Export) -> Result<PathBuf> {
+    let Some(path) = &flags.to else { return Ok(env.path(PathBuf::from(EXPORTS).join(flags.format.name()))) };
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    if (path.exists() || path.is_symlink()) && !path.is_dir() {
+        return Err(Problem::usage(format!("--to {} is not a folder", path.display())).into());
+    }
+    let is_of_exports = path.parent() == Some(&env.path(EXPORTS));
+    let source = env.config.built().map(|it| env.path(&env.config.service(it).path)).find(|it| repository::inside(&path, it).is_some());
+    match source.filter(|_| !is_of_exports) {
+        Some(source) => {
+            let what =
+                format!("--to {} is inside the source {}, so that each export would change the image", path.display(), source.display());
+            Err(Problem::usage(what).hint("name a folder in export/, or outside the source").into())
+        }
+        None => Ok(path),
     }
 }
 
@@ -95,7 +109,7 @@ fn files(env: &Env, flags: &Export, exported: &Exported, repository: &Repository
 }
 
 /// The file for continuous integration, in the repository's top folder.
-fn ci_file(flags: &Export, exported: &Exported, repository: &Repository) -> Result<Option<Target>> {
+fn ci_file(env: &Env, flags: &Export, exported: &Exported, repository: &Repository) -> Result<Option<Target>> {
     let Some(of) = flags.ci else { return Ok(None) };
     let given = |key: &(String, Key)| matches!(key.1, Key::Given(_)) && key.0 != "*";
     let variables = exported.secrets.iter().flat_map(|it| it.keys.iter().filter(|key| given(key)).map(|(key, _)| it.variable(key)));
@@ -112,7 +126,11 @@ fn ci_file(flags: &Export, exported: &Exported, repository: &Repository) -> Resu
         Ci::Gitlab => ci::Service::Gitlab,
     };
     let (path, content) = ci::file(service, &plan)?;
-    Ok(Some(Target { folder: repository.top.clone(), files: Files::from([(path.into(), content.into())]), record: repository.record(of) }))
+    Ok(Some(Target {
+        folder: repository.top.clone(),
+        files: Files::from([(path.into(), content.into())]),
+        record: repository.record(of, &env.project),
+    }))
 }
 
 fn say(text: &str) -> Result<()> {

@@ -49,6 +49,7 @@ pub(super) fn kustomize(it: &Exported) -> File {
     }
     out.push_str("\"$here/secrets.sh\"\n\nagain kubectl apply --kustomize \"$overlay/foundation\"\n");
     out.push_str(&format!("kubectl --namespace {namespace} wait cluster/{} --for=condition=Ready --timeout=15m\n", it.database));
+    out.push_str(&rollouts(it.foundation.iter(), namespace));
     if !it.jobs.is_empty() {
         let jobs: Vec<&str> = it.jobs.iter().map(name).collect();
         out.push_str(&format!("\nkubectl apply --kustomize \"$overlay/jobs\"\nfor job in {}; do\n  left=900\n", jobs.join(" ")));
@@ -68,9 +69,16 @@ done
         ));
     }
     out.push_str("\nkubectl apply --kustomize \"$overlay/app\"\n");
-    for object in it.app.iter().filter(|it| matches!(kind(it), "Deployment" | "StatefulSet" | "DaemonSet")) {
-        let (kind, name) = (kind(object).to_lowercase(), name(object));
-        out.push_str(&format!("kubectl --namespace {namespace} rollout status {kind}/{name} --timeout=10m\n"));
-    }
+    out.push_str(&rollouts(it.app.iter(), namespace));
     File::script(out)
+}
+
+/// Waits for every workload among the objects.
+fn rollouts<'a>(objects: impl Iterator<Item = &'a serde_json::Value>, namespace: &str) -> String {
+    let workloads = objects.filter(|it| matches!(kind(it), "Deployment" | "StatefulSet" | "DaemonSet"));
+    let line = |it: &serde_json::Value| {
+        let (kind, name) = (kind(it).to_lowercase(), name(it));
+        format!("kubectl --namespace {namespace} rollout status {kind}/{name} --timeout=10m\n")
+    };
+    workloads.map(line).collect()
 }

@@ -130,6 +130,10 @@ fn github(plan: &Plan<'_>) -> Value {
         run["env"][name] = json!(format!("${{{{ secrets.{name} }}}}"));
     }
     let mut steps = vec![checkout];
+    if plan.format == Format::Compose {
+        // The machine keeps the secrets of its database, which no commit holds.
+        steps[0]["with"] = json!({ "clean": false });
+    }
     if plan.format != Format::Compose {
         let lines = [
             "umask 077",
@@ -156,7 +160,7 @@ fn github(plan: &Plan<'_>) -> Value {
 
 fn gitlab(plan: &Plan<'_>) -> Value {
     let filter = if plan.path.is_empty() { "**/*".to_owned() } else { format!("{}/**/*", plan.path) };
-    let script = |lines: Vec<String>| [vec![format!("cd {}", plan.folder())], lines].concat();
+    let script = |lines: Vec<String>| [vec![format!("cd '{}'", plan.folder().replace('\'', r"'\''"))], lines].concat();
     let mut out = json!({
         "stages": ["check", "deploy"],
         "default": { "image": "$CI_IMAGE" },
@@ -177,6 +181,10 @@ fn gitlab(plan: &Plan<'_>) -> Value {
             "rules": [{ "if": format!("$CI_COMMIT_BRANCH == \"{}\"", plan.branch), "changes": [filter] }],
             "script": script(apply),
         });
+        if plan.format == Format::Compose {
+            // The machine keeps the secrets of its database, which no commit holds.
+            out["deploy"]["variables"] = json!({ "GIT_CLEAN_FLAGS": "-ffdx --exclude=secrets/" });
+        }
     }
     out
 }

@@ -21,37 +21,63 @@ struct Compose<'a> {
     secret_environments: BTreeMap<String, Environment>,
     /// Files of ConfigMaps.
     files: Files,
+    /// The service of each Job.
+    jobs: Vec<String>,
+    /// The paths of PVCs to hand over, and their owners.
+    owned: Vec<(String, String)>,
     notes: Vec<String>,
 }
 
 /// The files. `here` is how users reach the application on this machine, on this port; its settings hold every ConfigMap completely.
 pub fn files(it: &Exported, here: &Variant, port: u16) -> Result<Files> {
-    let mut compose = Compose { it, here, port, secret_environments: BTreeMap::new(), files: Files::new(), notes: Vec::new() };
+    let mut compose = Compose {
+        it,
+        here,
+        port,
+        secret_environments: BTreeMap::new(),
+        files: Files::new(),
+        jobs: Vec::new(),
+        owned: Vec::new(),
+        notes: Vec::new(),
+    };
     let mut services = Map::new();
-    services.insert("database".to_owned(), compose.database());
+    services.insert(DATABASE.to_owned(), compose.database());
+    let workloads: Vec<&Value> = it.foundation.iter().chain(&it.app).filter(|it| runs_pods(it)).collect();
+    // Each name once: a Job gets another one, since no other service depends on its name.
+    let names: Vec<&str> = workloads.iter().map(|it| name(it)).collect();
     for job in &it.jobs {
-        let (short, service) = compose.job(job);
-        services.insert(short, service);
-    }
-    for object in &it.app {
-        match kind(object) {
-            "Deployment" | "StatefulSet" | "DaemonSet" => services.extend(compose.workload(object)),
-            "CronJob" => {
-                let mut service = compose.service(name(object), &object["spec"]["jobTemplate"]["spec"]["template"]["spec"], 0);
-                service["profiles"] = json!(["scheduled"]);
-                services.insert(name(object).to_owned(), service);
-                compose.notes.push(format!(
-                    "{0} runs at `{1}` on a cluster; here start it from the machine's own timer: `docker compose run --rm {0}`.",
-                    name(object),
-                    object["spec"]["schedule"].as_str().unwrap_or_default()
-                ));
-            }
-            _ => {}
+        let mut short = short_name(job).to_owned();
+        while names.contains(&short.as_str()) || RESERVED.contains(&short.as_str()) || compose.jobs.contains(&short) {
+            short.push_str("-job");
         }
+        compose.jobs.push(short);
     }
-    let mut volumes = json!({ "database": {} });
+    // What jobs may need: caches and mail catchers.
+    let first: Vec<String> = it.foundation.iter().filter(|it| runs_pods(it)).map(|it| compose.own_name(it)).collect();
+    for (index, job) in it.jobs.iter().enumerate() {
+        let service = compose.job(index, job, &first);
+        services.insert(compose.jobs[index].clone(), service);
+    }
+    for object in workloads {
+        let is_first = it.foundation.contains(object);
+        services.extend(compose.workload(object, is_first));
+    }
+    for object in it.app.iter().chain(&it.foundation).filter(|it| kind(it) == "Pod") {
+        compose.notes.push(format!("The Pod {} is left out.", name(object)));
+    }
+    let mut volumes = json!({ "postgresql-data": {} });
     for claim in it.foundation.iter().filter(|it| kind(it) == "PersistentVolumeClaim") {
-        volumes[name(claim)] = json!({});
+        volumes[volume_of(name(claim))] = json!({});
+    }
+    if !compose.owned.is_empty() {
+        services.insert(VOLUMES.to_owned(), compose.owner_of_volumes());
+        for (_, service) in services.iter_mut() {
+            let mounts = service["volumes"].as_array().cloned().unwrap_or_default();
+            let is_named = |it: &Value| it.as_str().is_some_and(|it| it.starts_with("claim-"));
+            if mounts.iter().any(is_named) && service["image"] != "" && service["user"] != "root" {
+                service["depends_on"][VOLUMES] = json!({ "condition": "service_completed_successfully" });
+            }
+        }
     }
     let file = json!({ "name": it.namespace, "services": services, "volumes": volumes });
     let mut out = std::mem::take(&mut compose.files);
@@ -60,10 +86,28 @@ pub fn files(it: &Exported, here: &Variant, port: u16) -> Result<Files> {
     out.insert("secrets.sh".into(), compose.script());
     out.insert(".gitignore".into(), "secrets/\n".to_owned().into());
     let mut told = it.clone();
-    told.notes.extend(compose.notes.iter().cloned());
+    // Notes on Kubernetes are none here, nor is the operator.
+    told.operator = Vec::new();
+    told.notes = compose.notes;
+    told.notes.sort();
+    told.notes.dedup();
     told.notes.extend(GENERAL.map(str::to_owned));
     out.insert("README.md".into(), readme::compose(&told, &here.address.origin).into());
     Ok(out)
+}
+
+/// Names of services that the tool gives.
+const DATABASE: &str = "database";
+const VOLUMES: &str = "volumes";
+const RESERVED: [&str; 2] = [DATABASE, VOLUMES];
+
+fn runs_pods(object: &Value) -> bool {
+    matches!(kind(object), "Deployment" | "StatefulSet" | "DaemonSet" | "CronJob")
+}
+
+/// The volume of a PVC.
+fn volume_of(claim: &str) -> String {
+    format!("claim-{claim}")
 }
 
 /// What no Compose file says.
@@ -75,52 +119,105 @@ const GENERAL: [&str; 4] = [
 ];
 
 impl Compose<'_> {
-    fn job(&mut self, job: &Value) -> (String, Value) {
-        let short = short_name(job).to_owned();
+    fn own_name(&self, object: &Value) -> String {
+        let own = name(object);
+        if RESERVED.contains(&own) { format!("{own}-app") } else { own.to_owned() }
+    }
+
+    fn job(&mut self, index: usize, job: &Value, first: &[String]) -> Value {
         let mut pod = job["spec"]["template"]["spec"].clone();
         // Compose itself waits for the database.
         pod["initContainers"] = Value::Null;
-        let mut service = self.service(&short, &pod, 0);
+        let own = self.jobs[index].clone();
+        let mut service = self.service(&own, &pod, 0);
         service["restart"] = json!("no");
-        service["depends_on"] = json!({ "database": { "condition": "service_healthy" } });
-        (short, service)
+        service["depends_on"] = json!({ DATABASE: { "condition": "service_healthy" } });
+        for it in first {
+            service["depends_on"][it] = json!({ "condition": "service_started" });
+        }
+        service
     }
 
     /// The services of a workload: one for each container; the others share the first one's network.
-    fn workload(&mut self, object: &Value) -> Vec<(String, Value)> {
-        let pod = &object["spec"]["template"]["spec"];
-        let count = pod["containers"].as_array().map_or(0, Vec::len);
-        let own = name(object).to_owned();
-        let mut out = Vec::new();
-        for index in 0..count {
-            let mut service = self.service(&own, pod, index);
-            service["restart"] = json!("unless-stopped");
-            let mut needs = json!({ "database": { "condition": "service_healthy" } });
-            for job in &self.it.jobs {
-                needs[short_name(job)] = json!({ "condition": "service_completed_successfully" });
+    fn workload(&mut self, object: &Value, is_first: bool) -> Vec<(String, Value)> {
+        let is_scheduled = kind(object) == "CronJob";
+        let spec = if is_scheduled { &object["spec"]["jobTemplate"]["spec"] } else { &object["spec"] };
+        let pod = &spec["template"]["spec"];
+        let own = self.own_name(object);
+        let mut out: Vec<(String, Value)> = Vec::new();
+        for (index, container) in pod["containers"].as_array().into_iter().flatten().enumerate() {
+            let called = if index == 0 { own.clone() } else { format!("{own}-{}", container["name"].as_str().unwrap_or_default()) };
+            let mut service = self.service(&called, pod, index);
+            service["restart"] = json!(if is_scheduled { "no" } else { "unless-stopped" });
+            service["depends_on"] = json!({ DATABASE: { "condition": "service_healthy" } });
+            for job in self.jobs.iter().filter(|_| !is_first) {
+                service["depends_on"][job] = json!({ "condition": "service_completed_successfully" });
             }
-            service["depends_on"] = needs;
-            let called =
-                if index == 0 { own.clone() } else { format!("{own}-{}", pod["containers"][index]["name"].as_str().unwrap_or("x")) };
-            if index == 0 {
+            if index > 0 {
+                service["network_mode"] = json!(format!("service:{own}"));
+            } else if !is_scheduled {
                 service["networks"] = json!({ "default": { "aliases": self.aliases(object) } });
                 if self.is_published(object)
                     && let Some(port) = self.it.published.container_port
                 {
                     service["ports"] = json!([format!("127.0.0.1:{}:{port}", self.port)]);
                 }
-            } else {
-                service["network_mode"] = json!(format!("service:{own}"));
+            }
+            if is_scheduled || object["spec"]["replicas"] == 0 {
+                service["profiles"] = json!([if is_scheduled { "scheduled" } else { "stopped" }]);
             }
             out.push((called, service));
         }
-        if object["spec"]["replicas"].as_u64().is_some_and(|it| it > 1) {
-            self.notes.push(format!("{own} has {} pods on a cluster, and one container here.", object["spec"]["replicas"]));
-        }
-        if pod["initContainers"].as_array().is_some_and(|it| !it.is_empty()) {
-            self.notes.push(format!("The init containers of {own} are left out."));
-        }
+        self.note_what_is_left_out(object, pod, &own);
         out
+    }
+
+    fn note_what_is_left_out(&mut self, object: &Value, pod: &Value, own: &str) {
+        let mut notes = Vec::new();
+        if kind(object) == "CronJob" {
+            let when = object["spec"]["schedule"].as_str().unwrap_or_default();
+            notes.push(format!(
+                "{own} runs at `{when}` on a cluster; here start it from the machine's own timer: `docker compose run --rm {own}`."
+            ));
+        }
+        match object["spec"]["replicas"].as_u64() {
+            Some(0) => notes.push(format!("{own} has no pod on a cluster, and is started here by `--profile stopped` only.")),
+            Some(count @ 2..) => notes.push(format!("{own} has {count} pods on a cluster, and one container here.")),
+            _ => {}
+        }
+        let has = |value: &Value| value.as_array().is_some_and(|it| !it.is_empty());
+        if has(&pod["initContainers"]) {
+            notes.push(format!("The init containers of {own} are left out."));
+        }
+        if has(&object["spec"]["volumeClaimTemplates"]) {
+            notes.push(format!("The volumes of {own}'s volumeClaimTemplates are left out."));
+        }
+        if has(&pod["hostAliases"]) {
+            notes.push(format!("The hostAliases of {own} are left out."));
+        }
+        let containers = pod["containers"].as_array().map_or(0, Vec::len);
+        if containers > 1 && pod["volumes"].as_array().is_some_and(|it| it.iter().any(|it| it["emptyDir"].is_object())) {
+            notes.push(format!("The containers of {own} have emptyDir volumes of their own, and do not share them."));
+        }
+        self.notes.extend(notes);
+    }
+
+    /// Hands the volumes of PVCs to their users, as fsGroup does in a pod.
+    fn owner_of_volumes(&self) -> Value {
+        let mounts: Vec<String> = self.owned.iter().map(|(claim, _)| format!("{}:/volumes/{claim}", volume_of(claim))).collect();
+        let lines: Vec<String> = self.owned.iter().map(|(claim, user)| format!("chown {user} /volumes/{claim}")).collect();
+        json!({
+            "image": self.it.postgresql,
+            "entrypoint": ["sh", "-c", lines.join(" && ")],
+            "user": "root",
+            "restart": "no",
+            "network_mode": "none",
+            "read_only": true,
+            "cap_drop": ["ALL"],
+            "cap_add": ["CHOWN", "DAC_OVERRIDE"],
+            "security_opt": ["no-new-privileges:true"],
+            "volumes": mounts,
+        })
     }
 
     /// The names of the Services that select the object's pods.
@@ -130,7 +227,7 @@ impl Compose<'_> {
             let selector = service["spec"]["selector"].as_object();
             kind(service) == "Service" && selector.is_some_and(|it| it.iter().all(|(key, value)| labels[key] == *value))
         };
-        self.it.app.iter().filter(selects).map(|it| name(it).to_owned()).collect()
+        self.it.foundation.iter().chain(&self.it.app).filter(selects).map(|it| name(it).to_owned()).collect()
     }
 
     fn is_published(&self, object: &Value) -> bool {
@@ -143,16 +240,17 @@ impl Compose<'_> {
         let image = container["image"].as_str().unwrap_or_default();
         let image = self.it.images.iter().find(|it| it.name == image).map_or_else(|| image.to_owned(), super::Image::reference);
         let mut out = json!({ "image": image });
-        for (ours, theirs) in [("command", "entrypoint"), ("args", "command")] {
-            if let Some(words) = container[ours].as_array() {
-                out[theirs] = words.iter().map(|it| json!(it.as_str().unwrap_or_default().replace('$', "$$"))).collect();
-            }
-        }
         if let Some(folder) = container["workingDir"].as_str() {
             out["working_dir"] = json!(folder);
         }
-        self.environment(own, container, &mut out);
-        self.mounts(pod, container, &mut out);
+        let known = self.environment(own, container, &mut out);
+        for (ours, theirs) in [("command", "entrypoint"), ("args", "command")] {
+            if let Some(words) = container[ours].as_array() {
+                let words = words.iter().map(|it| self.word(own, it.as_str().unwrap_or_default(), &known));
+                out[theirs] = words.collect::<Vec<String>>().into();
+            }
+        }
+        self.mounts(own, pod, container, &mut out);
         let security = &container["securityContext"];
         let of = |field: &str| if security[field].is_null() { &pod["securityContext"][field] } else { &security[field] };
         if let Some(user) = of("runAsUser").as_u64() {
@@ -176,7 +274,7 @@ impl Compose<'_> {
         out
     }
 
-    fn mounts(&mut self, pod: &Value, container: &Value, out: &mut Value) {
+    fn mounts(&mut self, own: &str, pod: &Value, container: &Value, out: &mut Value) {
         let (mut mounts, mut memory) = (Vec::new(), Vec::new());
         for mount in container["volumeMounts"].as_array().into_iter().flatten() {
             let volumes = pod["volumes"].as_array();
@@ -190,7 +288,17 @@ impl Compose<'_> {
                 if source["emptyDir"].is_object() {
                     memory.push(at.to_owned());
                 } else if let Some(claim) = source["persistentVolumeClaim"]["claimName"].as_str() {
-                    mounts.push(format!("{claim}:{at}"));
+                    let read_only = if mount["readOnly"] == true { ":ro" } else { "" };
+                    mounts.push(format!("{}:{at}{read_only}", volume_of(claim)));
+                    if !mount["subPath"].is_null() {
+                        self.notes.push(format!("{own} mounts the whole volume {claim} at {at}, not its subPath."));
+                    }
+                    let owner = |field: &str| pod["securityContext"][field].as_u64();
+                    let user = owner("runAsUser").unwrap_or(0);
+                    let entry = (claim.to_owned(), format!("{user}:{}", owner("fsGroup").unwrap_or(user)));
+                    if !self.owned.iter().any(|it| it.0 == entry.0) {
+                        self.owned.push(entry);
+                    }
                 } else {
                     mounts.extend(self.files(&source, mount, at));
                 }
@@ -215,6 +323,10 @@ impl Compose<'_> {
             }
         };
         let called = ["secretName", "name"].iter().find_map(|it| of[*it].as_str()).unwrap_or_default().to_owned();
+        if self.keys(&called, folder).is_empty() {
+            self.notes.push(format!("{at} is left out: its content, {called}, is not text, or is not in these files."));
+            return Vec::new();
+        }
         let items: Vec<(String, String)> = match of["items"].as_array() {
             Some(items) => {
                 let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
@@ -258,7 +370,9 @@ fn bytes(text: &str) -> Option<u64> {
     const UNITS: [(&str, u64); 8] =
         [("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30), ("Ti", 1 << 40), ("k", 1_000), ("M", 1_000_000), ("G", 1_000_000_000), ("", 1)];
     let (number, unit) = UNITS.iter().find_map(|(name, factor)| Some((text.strip_suffix(name)?, factor)))?;
-    number.parse::<u64>().ok()?.checked_mul(*unit)
+    let number: f64 = number.parse().ok()?;
+    // Whole bytes, far below the numbers that a float cannot hold.
+    Some((number * *unit as f64) as u64)
 }
 
 /// Processors of Kubernetes as Compose's number.

@@ -94,8 +94,8 @@ fn base(it: &Exported, waves: Waves, out: &mut Files) -> Result<()> {
         };
         let of_part = part_objects(it, part).into_iter().map(mark);
         let mut content = json!({ "resources": objects(out, &folder, of_part)? });
+        content["images"] = json!(images);
         if part != "foundation" {
-            content["images"] = json!(images);
             let generated = generators(it, part, &folder, out);
             if !generated.is_empty() {
                 content["configMapGenerator"] = json!(generated);

@@ -3,12 +3,12 @@
 use crate::export::{Exported, secrets};
 
 /// The files that users change.
-const YOURS: &str = ": `overlays/`";
+const YOURS: &str = ", except in `overlays/`: those are yours to change, and are kept";
 
 /// What every README begins and ends with.
 fn frame(it: &Exported, title: &str, yours: &str, body: &str) -> String {
     let mut out = format!(
-        "# {0} as {title}\n\nWritten by `pocdeploy export`. Nothing here needs pocdeploy. The next export replaces these files. It stops if you\nchanged one, except those that are yours to change{1}, which it keeps.\n\n{body}",
+        "# {0} as {title}\n\nWritten by `pocdeploy export`. Nothing here needs pocdeploy. The next export replaces these files. It stops if you\nchanged one{1}.\n\n{body}",
         it.namespace, yours
     );
     out.push_str("\n## Images\n\nEvery image is named by its digest. Nodes, or the machine of a Compose file, must be able to pull:\n\n");
@@ -86,7 +86,7 @@ pub(super) fn helm(it: &Exported) -> String {
         it.database,
         secrets(it)
     );
-    frame(it, "a Helm chart", ": `values-*.yaml`", &body)
+    frame(it, "a Helm chart", ", except `values-*.yaml`: those are yours to change, and are kept", &body)
 }
 
 pub(super) fn compose(it: &Exported, url: &str) -> String {
@@ -97,7 +97,7 @@ pub(super) fn compose(it: &Exported, url: &str) -> String {
         body.push_str("\n## Secrets\n\n");
         body.push_str(&secrets::table(&it.secrets));
     }
-    frame(it, "a Compose file", ": none here", &body)
+    frame(it, "a Compose file", "", &body)
 }
 
 pub(super) fn flux(it: &Exported, path: &str) -> String {

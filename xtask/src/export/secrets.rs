@@ -22,15 +22,22 @@ pub enum Key {
 }
 
 impl Required {
-    /// The variable of the script with this key's value: `FRONTEND_APP_SECRET_KEY`.
+    /// The variable of the script with this key's value: `FRONTEND_APP_SECRET_KEY`. Where two keys would have the same one, the later has its
+    /// number at the end.
     pub fn variable(&self, key: &str) -> String {
-        let text = format!("{}_{key}", self.name);
-        text.chars().map(|it| if it.is_ascii_alphanumeric() { it.to_ascii_uppercase() } else { '_' }).collect()
+        let of = |key: &str| -> String {
+            let text = format!("{}_{key}", self.name);
+            let plain: String = text.chars().map(|it| if it.is_ascii_alphanumeric() { it.to_ascii_uppercase() } else { '_' }).collect();
+            if plain.starts_with(|it: char| it.is_ascii_digit()) { format!("SECRET_{plain}") } else { plain }
+        };
+        let own = of(key);
+        let before = self.keys.iter().take_while(|(it, _)| it != key).filter(|(it, _)| of(it) == own).count();
+        if before == 0 { own } else { format!("{own}_{}", before + 1) }
     }
 
-    /// The keys with values of their own.
-    fn known(&self) -> impl Iterator<Item = &(String, Key)> {
-        self.keys.iter().filter(|(key, _)| key != "*")
+    /// Whether only the user knows its keys.
+    pub fn is_open(&self) -> bool {
+        self.keys.iter().any(|(key, _)| key == "*")
     }
 }
 
@@ -38,13 +45,21 @@ impl Required {
 pub(super) fn table(all: &[Required]) -> String {
     let mut out = String::from("| Secret | key | variable | value |\n| --- | --- | --- | --- |\n");
     for secret in all {
+        if secret.is_open() {
+            let parts: Vec<String> = secret
+                .keys
+                .iter()
+                .map(|(key, from)| if key == "*" { described(from) } else { format!("{key}, {}", described(from)) })
+                .collect();
+            out.push_str(&format!("| {} | all | none | create it yourself: {} |\n", secret.name, parts.join("; ")));
+            continue;
+        }
         for (key, from) in &secret.keys {
-            let (variable, what) = match from {
-                _ if key == "*" => ("none".to_owned(), format!("create this Secret yourself, from {}", described(from))),
-                Key::Generated(length) => (format!("`{}`", secret.variable(key)), format!("{length} random characters, unless it is set")),
-                Key::Given(_) => (format!("`{}`", secret.variable(key)), described(from)),
+            let what = match from {
+                Key::Generated(length) => format!("{length} random characters, unless it is set"),
+                Key::Given(_) => described(from),
             };
-            out.push_str(&format!("| {} | {key} | {variable} | {what} |\n", secret.name));
+            out.push_str(&format!("| {} | {key} | `{}` | {what} |\n", secret.name, secret.variable(key)));
         }
     }
     out
@@ -65,8 +80,8 @@ trap 'rm -rf "$work"' EXIT
 
 # given VARIABLE FILE: the variable's value as a file; without one it is noted as missing.
 given() {
-  eval "value=\${$1-}"
-  if [ -n "$value" ]; then printf '%s' "$value" > "$2"; else missing="$missing $1"; fi
+  eval "is_set=\${$1+yes}"
+  if [ -n "$is_set" ]; then eval "printf '%s' \"\$$1\"" > "$2"; else missing="$missing $1"; fi
 }
 
 # random VARIABLE LENGTH FILE: the same, with random characters if the variable is not set.
@@ -83,37 +98,48 @@ check() {
 }
 "#;
 
-/// The lines that put each value of a Secret into a file below `$work`.
-pub(super) fn collect(secret: &Required, folder: &str) -> String {
-    let mut out = format!("  mkdir -p \"{folder}\"\n");
-    for (key, from) in secret.known() {
-        let variable = secret.variable(key);
-        out.push_str(&match from {
-            Key::Generated(length) => format!("  random {variable} {length} \"{folder}/{key}\"\n"),
-            Key::Given(_) => format!("  given {variable} \"{folder}/{key}\"\n"),
-        });
+/// The line that puts the value of a key into a file.
+pub(super) fn value(secret: &Required, key: &str, from: &Key, file: &str) -> String {
+    let variable = secret.variable(key);
+    match from {
+        Key::Generated(length) => format!("random {variable} {length} \"{file}\""),
+        Key::Given(_) => format!("given {variable} \"{file}\""),
     }
-    out
 }
+
+/// A Secret that exists is not changed, so a key that it lacks is an error.
+const HAS_KEY: &str = r#"has_key() {
+  kubectl --namespace "$namespace" get secret "$1" --output=go-template='{{range $key, $value := .data}}{{$key}}{{"\n"}}{{end}}' |
+    grep -qxF -e "$2" || { echo "the Secret $1 exists and has no key $2: add it" >&2; exit 2; }
+}
+"#;
 
 /// `secrets.sh`: creates the Secrets that are missing in the namespace; a Secret that exists is not changed.
 pub(super) fn script(namespace: &str, all: &[Required]) -> File {
     let mut out = format!(
-        "#!/bin/sh\n# Creates the Secrets that are missing, from variables that README.md lists. A Secret that exists is not changed.\n# Usage: ./secrets.sh [NAMESPACE]\nset -eu\nnamespace=${{1:-{namespace}}}\n{VALUES}\nis_missing() {{ ! kubectl --namespace \"$namespace\" get secret \"$1\" > /dev/null 2>&1; }}\n\n"
+        "#!/bin/sh\n# Creates the Secrets that are missing, from variables that README.md lists. A Secret that exists is not changed.\n# Usage: ./secrets.sh [NAMESPACE]\nset -eu\nnamespace=${{1:-{namespace}}}\n{VALUES}\nis_missing() {{ ! kubectl --namespace \"$namespace\" get secret \"$1\" > /dev/null 2>&1; }}\n{HAS_KEY}\n"
     );
     out.push_str("kubectl get namespace \"$namespace\" > /dev/null\n");
     for secret in all {
-        if secret.keys.iter().any(|(key, _)| key == "*") {
+        let name = &secret.name;
+        if secret.is_open() {
             out.push_str(&format!(
-                "if is_missing {0}; then\n  echo \"create the Secret {0} yourself: README.md says what it holds\" >&2\n  exit 2\nfi\n",
-                secret.name
+                "if is_missing {name}; then\n  echo \"create the Secret {name} yourself: README.md says what it holds\" >&2\n  exit 2\nfi\n"
             ));
             continue;
         }
-        out.push_str(&format!("if is_missing {}; then\n{}fi\n", secret.name, collect(secret, &format!("$work/{}", secret.name))));
+        out.push_str(&format!("if is_missing {name}; then\n  mkdir -p \"$work/{name}\"\n"));
+        for (key, from) in &secret.keys {
+            out.push_str(&format!("  {}\n", value(secret, key, from, &format!("$work/{name}/{key}"))));
+        }
+        out.push_str("else\n");
+        for (key, _) in &secret.keys {
+            out.push_str(&format!("  has_key {name} '{key}'\n"));
+        }
+        out.push_str("fi\n");
     }
     out.push_str("check\n");
-    for secret in all.iter().filter(|it| it.keys.iter().all(|(key, _)| key != "*")) {
+    for secret in all.iter().filter(|it| !it.is_open()) {
         out.push_str(&format!(
             "if [ -d \"$work/{0}\" ]; then\n  kubectl --namespace \"$namespace\" create secret generic {0} --type={1} --from-file=\"$work/{0}\"\nfi\n",
             secret.name, secret.kind

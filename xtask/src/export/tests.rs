@@ -13,7 +13,7 @@ fn exported() -> Exported {
         json!({
             "containers": [{
                 "name": "web",
-                "image": "shop",
+                "image": "exported/shop",
                 "command": command,
                 "envFrom": [{ "configMapRef": { "name": "web" } }],
                 "env": [
@@ -129,7 +129,7 @@ fn the_tools_marks_go_and_what_policies_need_stays() {
 fn a_job_has_another_name_for_another_image_or_setting_and_waits_for_the_database() {
     let it = exported();
     let job = json!({ "kind": "Job", "metadata": { "name": "m" }, "spec": { "template": { "spec": { "containers": [
-        { "image": "shop", "envFrom": [{ "configMapRef": { "name": "web" } }] },
+        { "image": "exported/shop", "envFrom": [{ "configMapRef": { "name": "web" } }] },
     ] } } } });
     let named = |images: &[Image], settings: &[Settings]| name(&job_for_files(job.clone(), images, settings, None)).to_owned();
     let before = named(&it.images, &it.settings);
@@ -141,7 +141,7 @@ fn a_job_has_another_name_for_another_image_or_setting_and_waits_for_the_databas
     settings[0].data.insert("LEVEL".to_owned(), "debug".to_owned());
     assert_ne!(before, named(&it.images, &settings));
     // An image that it does not run changes nothing.
-    let other = Image { name: "other".to_owned(), ..it.images[0].clone() };
+    let other = Image { name: "exported/other".to_owned(), ..it.images[0].clone() };
     assert_eq!(before, named(&[it.images[0].clone(), other], &it.settings));
     assert_eq!(it.jobs[0]["spec"]["template"]["spec"]["initContainers"][0]["image"], it.postgresql.as_str());
     assert_eq!(it.jobs[0]["spec"]["activeDeadlineSeconds"], 900);
@@ -151,7 +151,7 @@ fn a_job_has_another_name_for_another_image_or_setting_and_waits_for_the_databas
 fn kustomize_has_settings_by_generators_and_what_differs_in_overlays() {
     let files = kustomize::files(&exported()).unwrap();
     let app = value(&files, "base/app/kustomization.yaml");
-    assert_eq!(app["images"], json!([{ "name": "shop", "newName": "registry.example.com/team/shop", "digest": DIGEST }]));
+    assert_eq!(app["images"], json!([{ "name": "exported/shop", "newName": "registry.example.com/team/shop", "digest": DIGEST }]));
     let generator = &app["configMapGenerator"][0];
     assert_eq!(generator["literals"], json!(["ALLOWED_HOSTS=shop.example.com", "LEVEL=info"]));
     assert_eq!(generator["files"], json!(["MOTTO=settings/web/MOTTO"]));
@@ -201,7 +201,8 @@ fn a_compose_file_has_known_variables_and_the_script_writes_the_others() {
     assert!(file["services"]["worker"]["ports"].is_null());
     assert_eq!(web["depends_on"]["migration"]["condition"], "service_completed_successfully");
     let script = content(&files, "secrets.sh");
-    assert!(script.contains("\"DATABASE_URL='$(quoted secrets/db-app/uri)?sslmode=require'\""), "{script}");
+    let line = r#"printf '%s\n' 'DATABASE_URL="'"$(quoted 'secrets/db-app/uri')"'?sslmode=require''"'"#;
+    assert!(script.contains(line), "{script}");
     assert!(script.contains("given WEB_SECRETS_TOKEN"), "{script}");
 }
 
@@ -225,4 +226,78 @@ fn every_file_for_continuous_integration_is_yaml_with_the_variables_that_the_scr
         let (_, text) = ci::file(ci::Service::Gitlab, &plan(format)).unwrap();
         assert_eq!(yaml::documents(&text).unwrap()[0].value["deploy"].is_object(), applies, "{format:?}");
     }
+}
+
+#[test]
+fn a_compose_file_has_what_pods_share_and_nothing_twice() {
+    let mut it = exported();
+    it.secrets.push(Required {
+        name: "open".to_owned(),
+        kind: "Opaque".to_owned(),
+        keys: vec![("*".to_owned(), Key::Given("every key of secrets.yaml".to_owned()))],
+    });
+    let claim = json!({ "kind": "PersistentVolumeClaim", "metadata": { "name": "database", "namespace": "shop" }, "spec": {} });
+    it.foundation.insert(1, claim);
+    // A cache, which the migration needs; and an application with the name of the Job.
+    let mut cache = it.app[1].clone();
+    cache["metadata"]["name"] = json!("cache");
+    it.foundation.insert(2, cache);
+    let mut twin = it.app[1].clone();
+    twin["metadata"]["name"] = json!("migration");
+    twin["spec"]["replicas"] = json!(0);
+    it.app.push(twin);
+    let pod = &mut it.app[0]["spec"]["template"]["spec"];
+    pod["securityContext"] = json!({ "runAsUser": 10001, "fsGroup": 10002 });
+    pod["volumes"][1] = json!({ "name": "tmp", "persistentVolumeClaim": { "claimName": "database" } });
+    let mut side = pod["containers"][0].clone();
+    side["name"] = json!("side");
+    side["env"] = json!([
+        { "name": "ONLY", "valueFrom": { "secretKeyRef": { "name": "web-secrets", "key": "TOKEN" } } },
+        { "name": "PASSED", "valueFrom": { "secretKeyRef": { "name": "open", "key": "PASSED" } } },
+        { "name": "JDBC", "valueFrom": { "secretKeyRef": { "name": "db-app", "key": "jdbc-uri" } } },
+    ]);
+    side["command"] = json!(["sh", "-c", "echo $(LEVEL) $HOME"]);
+    pod["containers"].as_array_mut().unwrap().push(side);
+    let here = Variant { settings: it.settings.clone(), ..it.variants[1].clone() };
+    let files = compose::files(&it, &here, 8080).unwrap();
+    let services = &value(&files, "compose.yaml")["services"];
+    assert_eq!(services["web"]["env_file"], json!(["./secrets/web.env"]));
+    assert_eq!(services["web-side"]["env_file"], json!(["./secrets/open.env", "./secrets/web-side.env"]));
+    assert_eq!(services["web-side"]["network_mode"], "service:web");
+    assert_eq!(services["web-side"]["entrypoint"], json!(["sh", "-c", "echo info $$HOME"]));
+    assert_eq!(services["web"]["volumes"][1], "claim-database:/tmp");
+    assert_eq!(services["volumes"]["entrypoint"][2], "chown 10001:10002 /volumes/database");
+    assert_eq!(services["web"]["depends_on"]["volumes"]["condition"], "service_completed_successfully");
+    assert_eq!(services["migration"]["profiles"], json!(["stopped"]));
+    assert_eq!(services["migration-job"]["depends_on"]["cache"]["condition"], "service_started");
+    assert!(services["cache"]["depends_on"]["migration-job"].is_null());
+    let readme = content(&files, "README.md");
+    for note in ["web-side lacks the variable JDBC", "| open | all | none | create it yourself: every key of secrets.yaml |"] {
+        assert!(readme.contains(note), "{readme}");
+    }
+}
+
+#[test]
+fn the_variables_of_secrets_are_names_of_a_shell_and_differ() {
+    let keys = ["a-b", "a.b", "c"].map(|it| (it.to_owned(), Key::Given(String::new())));
+    let secret = Required { name: "2fa.keys".to_owned(), kind: "Opaque".to_owned(), keys: keys.into() };
+    assert_eq!(["a-b", "a.b", "c"].map(|it| secret.variable(it)), ["SECRET_2FA_KEYS_A_B", "SECRET_2FA_KEYS_A_B_2", "SECRET_2FA_KEYS_C"]);
+}
+
+#[test]
+fn a_chart_takes_the_ingress_of_the_user_as_values() {
+    let mut it = exported();
+    it.app[4]["spec"]["ingressClassName"] = json!("traefik");
+    it.app[4]["spec"]["tls"] = json!([{ "hosts": ["shop.example.com"], "secretName": "shop-tls" }]);
+    let files = helm::files(&it, "1.0").unwrap();
+    let ingress = content(&files, "chart/templates/ingress-web.yaml");
+    assert_eq!(ingress.matches("ingressClassName").count(), 1, "{ingress}");
+    assert!(!ingress.contains("shop.example.com") && !ingress.contains("traefik"), "{ingress}");
+    let values = value(&files, "chart/values.yaml");
+    assert_eq!(values["ingress"], json!({ "enabled": true, "className": "traefik", "tlsSecret": "shop-tls" }));
+    // Several certificates stay as they are, with the host as a value.
+    it.app[4]["spec"]["tls"] = json!([{ "hosts": ["shop.example.com", "www.example.com"], "secretName": "shop-tls" }]);
+    let files = helm::files(&it, "1.0").unwrap();
+    assert!(content(&files, "chart/templates/ingress-web.yaml").contains("www.example.com"));
+    assert_eq!(value(&files, "chart/values.yaml")["address"], "https://shop.example.com");
 }

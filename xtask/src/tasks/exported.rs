@@ -58,7 +58,7 @@ pub fn read(env: &Env) -> Result<Exported> {
     let mut named: Vec<String> = Vec::new();
     for (service, reference) in &references {
         if !named.contains(&reference.to_string()) {
-            images.push(Image::new(&image_name(env, *service), reference.as_str())?);
+            images.push(Image::new(&name_of(*service), reference.as_str())?);
             named.push(reference.to_string());
         }
     }
@@ -94,14 +94,6 @@ pub fn here(env: &Env, exported: &Exported, port: u16) -> Result<Variant> {
     let settings = settings_for(env, &exposure, &address)?;
     let known = |it: &Settings| exported.settings.iter().any(|one| one.name == it.name);
     Ok(Variant { name: "compose", service: ServiceType::ClusterIp, address, settings: settings.into_iter().filter(known).collect() })
-}
-
-/// The name of an image in the objects.
-fn image_name(env: &Env, service: Option<ServiceName>) -> String {
-    match env.config.service(service).kind {
-        Some(_) => name_of(service),
-        None => env.config.service(env.config.image_of(service)).image.clone(),
-    }
 }
 
 /// An image of upstream by its digest: pulled from its own registry, or built here and pushed.
@@ -163,6 +155,15 @@ fn operator_objects(env: &Env) -> Result<Vec<Value>> {
     Ok(all)
 }
 
+/// What an object is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Use {
+    Migration,
+    /// A cache or a mail catcher, which starts before the migrations.
+    Brought,
+    Other,
+}
+
 /// What objects need besides their manifests.
 struct Given<'a> {
     env: &'a Env,
@@ -172,8 +173,8 @@ struct Given<'a> {
 }
 
 impl Given<'_> {
-    /// The objects of all folders, the database's first, each with whether it is a migration; for no address.
-    fn complete(&self) -> Result<(Vec<(bool, Value)>, Published)> {
+    /// The objects of all folders, the database's first; for no address.
+    fn complete(&self) -> Result<(Vec<(Use, Value)>, Published)> {
         let env = self.env;
         let exposure = &Exposure { service: ServiceType::ClusterIp, plain_hosts: Vec::new() };
         let folders = Folders::read(env)?;
@@ -191,8 +192,8 @@ impl Given<'_> {
             own_credentials: false,
         };
         let mut published = Published::default();
-        let mut all: Vec<(bool, Value)> =
-            objects::complete_all(folders.database, &elsewhere, &values(None, None)).into_iter().map(|it| (false, it)).collect();
+        let mut all: Vec<(Use, Value)> =
+            objects::complete_all(folders.database, &elsewhere, &values(None, None)).into_iter().map(|it| (Use::Other, it)).collect();
         for folder in folders.services {
             let of = env.config.image_of(folder.service);
             let image = self.references.get(&of).with_context(|| format!("find the image of {}", name_of(folder.service)))?;
@@ -202,7 +203,13 @@ impl Given<'_> {
                 let name = service["metadata"]["name"].as_str().unwrap_or_default().to_owned();
                 published = Published { service: name, port: it.port, container_port: folder.roles.port };
             }
-            all.extend(objects.into_iter().enumerate().map(|(index, it)| (folder.roles.migration == Some(index), it)));
+            let is_brought = env.config.service(folder.service).kind.is_some();
+            let of = |index| match folder.roles.migration {
+                Some(migration) if migration == index => Use::Migration,
+                _ if is_brought => Use::Brought,
+                _ => Use::Other,
+            };
+            all.extend(objects.into_iter().enumerate().map(|(index, it)| (of(index), it)));
         }
         Ok((all, published))
     }
@@ -294,11 +301,11 @@ fn only_differences(mut variant: Variant, base: &[Settings]) -> Variant {
 }
 
 /// Sorts the objects into the lists, without the tool's marks and without Secrets.
-fn sort(env: &Env, out: &mut Exported, objects: Vec<(bool, Value)>, references: &[String]) -> Result<()> {
+fn sort(env: &Env, out: &mut Exported, objects: Vec<(Use, Value)>, references: &[String]) -> Result<()> {
     let mut jobs = Vec::new();
     let mut cluster = None;
     let mut tags = BTreeSet::new();
-    for (is_migration, mut object) in objects {
+    for (of, mut object) in objects {
         clean(&mut object);
         tags.extend(image_names(&mut object, &out.images, references));
         let kind = object["kind"].as_str().unwrap_or_default().to_owned();
@@ -308,25 +315,32 @@ fn sort(env: &Env, out: &mut Exported, objects: Vec<(bool, Value)>, references: 
         } else if kind == "Namespace" {
             out.foundation.insert(0, object);
         } else if kind == "Job" && is_known {
-            jobs.push((is_migration, object));
+            jobs.push((of, object));
         } else if kind == "Cluster" && object["metadata"]["name"] == out.database.as_str() {
             cluster = Some(object);
-        } else if kind != "Secret" {
+        } else if kind == "Secret" {
+            if object["metadata"]["namespace"] != env.config.namespace.as_str() {
+                let (name, namespace) = (&object["metadata"]["name"], &object["metadata"]["namespace"]);
+                out.notes.push(format!("The Secret {name} of namespace {namespace} is left out: create it yourself."));
+            }
+        } else {
             let is_first = is_known && (FIRST.contains(&kind.as_str()) || BASE.contains(&kind.as_str()));
             let of_database = object["metadata"]["labels"]["app.kubernetes.io/component"] == "database";
-            (if is_first || of_database { &mut out.foundation } else { &mut out.app }).push(object);
+            (if is_first || of_database || of == Use::Brought { &mut out.foundation } else { &mut out.app }).push(object);
         }
     }
     out.foundation.extend(cluster);
     let host = format!("{}-rw", out.database);
-    for (is_migration, job) in jobs {
-        let wait = is_migration.then_some((host.as_str(), out.postgresql.as_str()));
+    for (of, job) in jobs {
+        let wait = (of == Use::Migration).then_some((host.as_str(), out.postgresql.as_str()));
         out.jobs.push(job_for_files(job, &out.images, &out.settings, wait));
     }
     for tag in tags {
         // Another program's image: its registry may not answer here.
         match with_digest(env, &tag) {
-            Ok(full) => out.app.iter_mut().chain(&mut out.jobs).for_each(|it| objects::replace_image(it, &tag, &full)),
+            Ok(full) => {
+                out.foundation.iter_mut().chain(&mut out.app).chain(&mut out.jobs).for_each(|it| objects::replace_image(it, &tag, &full))
+            }
             Err(_) => out.notes.push(format!("The image {tag} has no digest: its registry did not tell it.")),
         }
     }
@@ -334,7 +348,7 @@ fn sort(env: &Env, out: &mut Exported, objects: Vec<(bool, Value)>, references: 
 }
 
 /// The Secrets that no operator makes.
-fn required(env: &Env, objects: &[(bool, Value)]) -> Result<Vec<Required>> {
+fn required(env: &Env, objects: &[(Use, Value)]) -> Result<Vec<Required>> {
     let mut out = Vec::new();
     for (name, _) in key_secrets(env) {
         out.push(Required { name, kind: "Opaque".to_owned(), keys: vec![("secret-key".to_owned(), Key::Generated(KEY_LENGTH))] });
@@ -356,7 +370,8 @@ fn required(env: &Env, objects: &[(bool, Value)]) -> Result<Vec<Required>> {
     let operators = credentials(env)?;
     for (_, object) in objects.iter().filter(|(_, it)| it["kind"] == "Secret") {
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        if name == operators || out.iter().any(|it| it.name == name) {
+        let is_elsewhere = object["metadata"]["namespace"] != env.config.namespace.as_str();
+        if name == operators || is_elsewhere || out.iter().any(|it| it.name == name) {
             continue;
         }
         let keys: BTreeSet<String> =

@@ -11,7 +11,7 @@ use crate::{
     export::flux::Place,
     flags::exporting::{Ci, Export, Format},
     graph::TaskId,
-    tasks::patch::git::here,
+    tasks::patch::{git::here, source::CI_RECORDS},
     tool::COMMAND_LIMIT,
 };
 
@@ -46,6 +46,10 @@ impl Repository {
         };
         let branch = asked(cmd!(sh, "git symbolic-ref --quiet --short HEAD")).unwrap_or_else(|| "main".to_owned());
         let url = flags.repository.clone().or_else(|| asked(cmd!(sh, "git config --get remote.origin.url")));
+        if let Some(wrong) = url.as_ref().filter(|it| !is_remote(it) && matches!(flags.format, Format::Flux | Format::Argocd)) {
+            let what = format!("{wrong} is no URL from which a cluster can read a repository");
+            return Err(Problem::usage(what).hint("name one: --repository https://git.example.com/team/app.git").into());
+        }
         let out = Repository { top, path, branch, url: url.map(|it| without_credentials(&it)) };
         if matches!(flags.format, Format::Flux | Format::Argocd) {
             out.place(flags.format)?;
@@ -63,13 +67,11 @@ impl Repository {
         Ok(Place { repository, branch: self.branch.clone(), path: self.path.clone() })
     }
 
-    /// The file with the hash of the file for continuous integration. All formats share it, since they share that file.
-    pub(super) fn record(&self, of: Ci) -> PathBuf {
-        let folder = match of {
-            Ci::Github => ".github",
-            Ci::Gitlab => ".gitlab",
-        };
-        self.top.join(folder).join(".pocdeploy-export.json")
+    /// The file with the hash of the file for continuous integration. All formats share it, since they share that file; other projects of the
+    /// repository have records of their own.
+    pub(super) fn record(&self, of: Ci, project: &Path) -> PathBuf {
+        let [github, gitlab] = CI_RECORDS;
+        project.join(if of == Ci::Github { github } else { gitlab })
     }
 }
 
@@ -92,6 +94,14 @@ fn without_credentials(url: &str) -> String {
             format!("{scheme}://{}{path}", host.rsplit('@').next().unwrap_or_default())
         }
         _ => url.to_owned(),
+    }
+}
+
+/// Whether another machine can read it: a URL with a scheme, or `user@host:path`.
+fn is_remote(url: &str) -> bool {
+    match url.split_once("://") {
+        Some((scheme, rest)) => ["https", "http", "ssh", "git"].contains(&scheme) && !rest.is_empty(),
+        None => url.split_once(':').is_some_and(|(host, path)| host.contains('@') && !path.is_empty()),
     }
 }
 
@@ -118,6 +128,10 @@ mod tests {
             assert_eq!(without_credentials(url), expected);
         }
         assert_eq!(as_url("git@git.example.com:team/app.git"), "ssh://git@git.example.com/team/app.git");
+        for url in ["../x", "/srv/git/x", "file:///srv/git/x", "https://", "x"] {
+            assert!(!is_remote(url), "{url}");
+        }
+        assert!(is_remote("git@git.example.com:team/app.git") && is_remote("https://git.example.com/x"));
         assert_eq!(as_url("https://git.example.com/team/app.git"), "https://git.example.com/team/app.git");
     }
 }

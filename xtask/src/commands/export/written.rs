@@ -14,6 +14,7 @@ use crate::{
     errors::{Code, Problem},
     export::{File, Files},
     record, regular,
+    tasks::patch::source::EXPORT_RECORD,
 };
 
 /// A folder, and the files to write there.
@@ -26,7 +27,7 @@ pub(super) struct Target {
 
 impl Target {
     pub(super) fn new(folder: PathBuf, files: Files) -> Target {
-        let record = folder.join(".pocdeploy-export.json");
+        let record = folder.join(EXPORT_RECORD);
         Target { folder, files, record }
     }
 }
@@ -39,6 +40,8 @@ pub(super) enum Fate {
     Gone,
     /// The user's own changes of a file that is written to be changed.
     Kept,
+    /// The same, where the export would write other content than last time: it is in a file beside it, with `.new` at its end.
+    Outdated,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,7 +116,13 @@ impl Target {
                     continue;
                 }
                 Some(present) if file.to_change && !known.get(name).is_some_and(|it| it.contains(&hash(&present))) => {
-                    out.push(Change { path, fate: Fate::Kept });
+                    // Other content than at the last export: the user's file may lack what it has now.
+                    let is_new = !known.get(name).is_some_and(|it| it.contains(&hash(file.content.as_bytes())));
+                    let beside = PathBuf::from(format!("{}.new", path.display()));
+                    if is_new {
+                        record::write_text(&beside, file.content.as_bytes())?;
+                    }
+                    out.push(Change { path, fate: if is_new { Fate::Outdated } else { Fate::Kept } });
                     continue;
                 }
                 Some(_) => Fate::Changed,
@@ -162,6 +171,9 @@ fn content(path: &Path) -> Result<Option<Vec<u8>>> {
     if path.symlink_metadata().is_err() {
         return Ok(None);
     }
+    if !path.exists() {
+        return Err(Problem::new(format!("{} is a link to nothing; nothing was written", path.display())).hint("remove the link").into());
+    }
     regular::read(path).map(Some).with_context(|| format!("read {}", path.display()))
 }
 
@@ -202,7 +214,8 @@ mod tests {
         };
         assert_eq!([change("1"), change("2"), change("2")], [vec![Fate::New], vec![Fate::Changed], vec![]]);
         fs::write(folder.join("o.yaml"), "mine").unwrap();
-        assert_eq!(change("3"), [Fate::Kept]);
+        assert_eq!([change("3"), change("3")], [[Fate::Outdated], [Fate::Kept]]);
+        assert_eq!(fs::read_to_string(folder.join("o.yaml.new")).unwrap(), "3");
         assert_eq!(fs::read_to_string(folder.join("o.yaml")).unwrap(), "mine");
         fs::remove_file(folder.join("o.yaml")).unwrap();
 

@@ -54,7 +54,7 @@ impl Compose<'_> {
         let rules = self.it.cluster().map(|it| it["spec"]["postgresql"]["pg_hba"].to_string()).unwrap_or_default();
         // The cluster's rule that rejects connections without TLS.
         let sort = if rules.contains("hostnossl") { "hostssl" } else { "host" };
-        let mut mounts = vec!["database:/var/lib/postgresql/pocdeploy".to_owned()];
+        let mut mounts = vec!["postgresql-data:/var/lib/postgresql/pocdeploy".to_owned()];
         mounts.extend(["username", "dbname", "password"].map(|it| format!("{user}/{it}:/run/secrets/user/{it}:ro")));
         mounts.extend(["tls.crt", "tls.key"].map(|it| format!("./secrets/tls/{it}:/run/secrets/tls/{it}:ro")));
         json!({

@@ -17,23 +17,31 @@ pub(super) type Environment = Vec<(String, Vec<Piece>)>;
 
 impl Compose<'_> {
     /// Sets `environment` and `env_file` of a service.
-    pub(super) fn environment(&mut self, own: &str, container: &Value, out: &mut Value) {
+    /// Returns all variables.
+    pub(super) fn environment(&mut self, own: &str, container: &Value, out: &mut Value) -> Environment {
         let mut all: Environment = Vec::new();
         let mut whole = Vec::new();
         for from in container["envFrom"].as_array().into_iter().flatten() {
+            let prefix = from["prefix"].as_str().unwrap_or_default();
             if let Some(name) = from["configMapRef"]["name"].as_str() {
-                let found = self.here.settings.iter().find(|it| it.name == name);
-                let entries = found.into_iter().flat_map(|it| &it.data);
-                all.extend(entries.map(|(key, value)| (key.clone(), vec![Piece::Text(value.clone())])));
-            } else if let Some(name) = from["secretRef"]["name"].as_str() {
-                let keys = self.keys(name, "secrets");
-                if keys.iter().any(|it| it == "*") {
-                    whole.push(format!("./secrets/{name}.env"));
-                    self.notes
-                        .push(format!("The variables of the Secret {name} are known only to you: write them to `secrets/{name}.env`."));
-                } else {
-                    all.extend(keys.into_iter().map(|key| (key.clone(), vec![Piece::Secret(name.to_owned(), key)])));
+                let keys = self.keys(name, "settings");
+                if keys.is_empty() {
+                    self.notes.push(format!("{own} lacks the variables of the ConfigMap {name}, which is not in these files."));
                 }
+                for key in keys {
+                    let value = self.setting(name, &key).unwrap_or_default();
+                    all.push((format!("{prefix}{key}"), vec![Piece::Text(value)]));
+                }
+            } else if let Some(name) = from["secretRef"]["name"].as_str() {
+                if self.is_open(name) {
+                    whole.push(format!("./secrets/{name}.env"));
+                    self.notes.push(format!(
+                        "The variables of the Secret {name} are known only to you: write all of them to `secrets/{name}.env`."
+                    ));
+                    continue;
+                }
+                let keys = self.keys(name, "secrets");
+                all.extend(keys.into_iter().map(|key| (format!("{prefix}{key}"), vec![Piece::Secret(name.to_owned(), key)])));
             }
         }
         for variable in container["env"].as_array().into_iter().flatten() {
@@ -41,10 +49,27 @@ impl Compose<'_> {
             let from = &variable["valueFrom"];
             let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
             let value = if from["secretKeyRef"].is_object() {
-                vec![Piece::Secret(text(&from["secretKeyRef"]["name"]), text(&from["secretKeyRef"]["key"]))]
+                let (secret, key) = (text(&from["secretKeyRef"]["name"]), text(&from["secretKeyRef"]["key"]));
+                if self.is_open(&secret) {
+                    // It is in the file that the user writes.
+                    let file = format!("./secrets/{secret}.env");
+                    if !whole.contains(&file) {
+                        whole.push(file);
+                    }
+                    continue;
+                }
+                if !self.keys(&secret, "secrets").contains(&key) {
+                    self.notes.push(format!("{own} lacks the variable {name}: these files have no key {key} of the Secret {secret}."));
+                    continue;
+                }
+                vec![Piece::Secret(secret, key)]
             } else if from["configMapKeyRef"].is_object() {
-                let reference = &from["configMapKeyRef"];
-                vec![Piece::Text(self.setting(&text(&reference["name"]), &text(&reference["key"])).unwrap_or_default())]
+                let (settings, key) = (text(&from["configMapKeyRef"]["name"]), text(&from["configMapKeyRef"]["key"]));
+                let Some(value) = self.setting(&settings, &key) else {
+                    self.notes.push(format!("{own} lacks the variable {name}: these files have no key {key} of the ConfigMap {settings}."));
+                    continue;
+                };
+                vec![Piece::Text(value)]
             } else if from.is_object() {
                 self.notes.push(format!("The variable {name} of {own} is a field of the pod, and is left out."));
                 continue;
@@ -54,6 +79,7 @@ impl Compose<'_> {
             all.retain(|(known, _)| *known != name);
             all.push((name, value));
         }
+        let every = all.clone();
         let is_known = |value: &[Piece]| value.iter().all(|it| matches!(it, Piece::Text(_)));
         let (known, secret): (Environment, Environment) = all.into_iter().partition(|(_, value)| is_known(value));
         let text = |value: &[Piece]| {
@@ -70,13 +96,36 @@ impl Compose<'_> {
         if !whole.is_empty() {
             out["env_file"] = json!(whole);
         }
+        every
+    }
+
+    /// Whether only the user knows the Secret's keys.
+    fn is_open(&self, secret: &str) -> bool {
+        self.it.secrets.iter().any(|it| it.name == secret && it.is_open())
+    }
+
+    /// A word of a command with the values of variables, as the kubelet puts them there, and with Compose's own `$` doubled. A secret is not
+    /// known here.
+    pub(super) fn word(&mut self, own: &str, word: &str, known: &Environment) -> String {
+        let mut out = String::new();
+        for piece in expanded(word, known) {
+            match piece {
+                Piece::Text(text) => out.push_str(&text),
+                Piece::Secret(secret, key) => {
+                    self.notes
+                        .push(format!("The command of {own} lacks the value of {key} of the Secret {secret}: give it as a variable."));
+                }
+            }
+        }
+        out.replace('$', "$$")
     }
 
     /// The address of another service with the port of its container, since Compose has no Services.
     fn with_port(&self, value: &str) -> String {
         let Some(rest) = value.strip_prefix("http://") else { return value.to_owned() };
         let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        let service = self.it.app.iter().find(|it| it["kind"] == "Service" && it["metadata"]["name"] == host);
+        let mut objects = self.it.foundation.iter().chain(&self.it.app);
+        let service = objects.find(|it| it["kind"] == "Service" && it["metadata"]["name"] == host);
         let target = service.and_then(|it| self.target(it));
         target.map_or_else(|| value.to_owned(), |port| format!("http://{host}:{port}{path}"))
     }
@@ -88,7 +137,12 @@ impl Compose<'_> {
             return Some(number);
         }
         let Some(name) = port["targetPort"].as_str() else { return port["port"].as_u64() };
-        let containers = self.it.app.iter().filter(|it| self.aliases(it).iter().any(|it| service["metadata"]["name"] == it.as_str()));
+        let containers = self
+            .it
+            .foundation
+            .iter()
+            .chain(&self.it.app)
+            .filter(|it| self.aliases(it).iter().any(|it| service["metadata"]["name"] == it.as_str()));
         let ports = containers.flat_map(|it| it.pointer("/spec/template/spec/containers/0/ports").and_then(Value::as_array)).flatten();
         ports.into_iter().find(|it| it["name"] == name).and_then(|it| it["containerPort"].as_u64())
     }

@@ -3,7 +3,7 @@
 use crate::export::{
     File,
     compose::{Compose, database, environment::Piece},
-    secrets::{VALUES, collect},
+    secrets::{VALUES, value},
 };
 
 impl Compose<'_> {
@@ -17,18 +17,18 @@ impl Compose<'_> {
             "#!/bin/sh\n# Makes the files below secrets/ that are missing, from variables that README.md lists.\n# Usage: ./secrets.sh\nset -eu\ncd \"$(dirname \"$0\")\"\n{VALUES}\n"
         );
         for secret in &it.secrets {
-            if secret.keys.iter().any(|(key, _)| key == "*") {
-                let path = format!("secrets/{}.env", secret.name);
+            let name = &secret.name;
+            if secret.is_open() {
                 out.push_str(&format!(
-                    "[ -f {path} ] || {{ echo \"write {path} yourself: README.md says what it holds\" >&2; exit 2; }}\n"
+                    "[ -f secrets/{name}.env ] || {{ echo \"write secrets/{name}.env yourself: README.md says what it holds\" >&2; exit 2; }}\n"
                 ));
                 continue;
             }
-            out.push_str(&format!(
-                "if [ ! -d secrets/{0} ]; then\n{1}fi\n",
-                secret.name,
-                collect(secret, &format!("$work/{}", secret.name))
-            ));
+            out.push_str(&format!("mkdir -p \"$work/{name}\"\n"));
+            for (key, from) in &secret.keys {
+                let line = value(secret, key, from, &format!("$work/{name}/{key}"));
+                out.push_str(&format!("[ -f 'secrets/{name}/{key}' ] || {line}\n"));
+            }
         }
         out.push_str(&format!(
             r#"if [ ! -d secrets/{user} ]; then
@@ -39,7 +39,7 @@ impl Compose<'_> {
   printf '%s' '{host}' > "$work/{user}/host"
   printf '%s' 5432 > "$work/{user}/port"
   random DATABASE_PASSWORD 64 "$work/{user}/password"
-  printf 'postgresql://%s:%s@%s:5432/%s' '{role}' "$(cat "$work/{user}/password")" '{host}' '{name}' > "$work/{user}/uri"
+  printf 'postgresql://%s:%s@%s:5432/%s' '{role}' "$(od -An -tx1 -v "$work/{user}/password" | tr -d ' \n' | sed 's/../%&/g')" '{host}' '{name}' > "$work/{user}/uri"
 fi
 check
 if [ ! -d secrets/tls ]; then
@@ -50,16 +50,17 @@ if [ ! -d secrets/tls ]; then
   openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj '/CN={host}' \
     -keyout "$work/tls/tls.key" -out "$work/request" 2> "$work/log" || {{ cat "$work/log" >&2; exit 1; }}
   printf 'subjectAltName=%s\nbasicConstraints=critical,CA:FALSE\nextendedKeyUsage=serverAuth\n' '{names}' > "$work/extensions"
-  openssl x509 -req -in "$work/request" -days 3650 -CA "$work/{authority}/ca.crt" -CAkey "$work/ca.key" -CAcreateserial \
+  openssl x509 -req -in "$work/request" -days 3650 -CA "$work/{authority}/ca.crt" -CAkey "$work/ca.key" -CAcreateserial -CAserial "$work/serial" \
     -extfile "$work/extensions" -out "$work/tls/tls.crt" 2> "$work/log" || {{ cat "$work/log" >&2; exit 1; }}
 fi
 mkdir -p secrets
-for folder in "$work"/*/; do
-  [ -d "$folder" ] || continue
-  # Containers run as other users: the folder is yours alone, its files can be read.
-  chmod 644 "$folder"*
-  name=$(basename "$folder")
-  [ -d "secrets/$name" ] || mv "$folder" "secrets/$name"
+for file in "$work"/*/*; do
+  [ -f "$file" ] || continue
+  # Containers run as other users: the folders are yours alone, their files can be read.
+  chmod 644 "$file"
+  folder=secrets/$(basename "$(dirname "$file")")
+  mkdir -p "$folder"
+  [ -f "$folder/$(basename "$file")" ] || mv "$file" "$folder/"
 done
 "#,
             host = format_args!("{}-rw", it.database),
@@ -69,27 +70,24 @@ done
         if !self.secret_environments.is_empty() {
             out.push_str(
                 r#"
-# quoted FILE: its content inside single quotes of an environment file.
-quoted() {
-  if grep -q "'" "$1" || [ "$(wc -l < "$1")" -gt 0 ]; then
-    echo "$1 holds a quote or a line break, which an environment file cannot hold" >&2
-    exit 2
-  fi
-  cat "$1"
-}
+# quoted FILE: its content inside double quotes of an environment file.
+quoted() { sed 's/[\\"$]/\\&/g' "$1" | awk 'NR > 1 { printf "\\n" } { printf "%s", $0 }'; }
 "#,
             );
         }
         for (service, environment) in &self.secret_environments {
             out.push_str("{\n");
             for (name, value) in environment {
-                // Inside double quotes of the shell.
-                let plain = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('$', "\\$").replace('`', "\\`");
+                // Inside double quotes of the environment file, and these inside single quotes of the shell.
+                let plain = |text: &str| {
+                    let inside = text.replace('\\', "\\\\").replace('"', "\\\"").replace('$', "\\$").replace('\n', "\\n");
+                    format!("'{}'", inside.replace('\'', r"'\''"))
+                };
                 let pieces = value.iter().map(|it| match it {
                     Piece::Text(text) => plain(text),
-                    Piece::Secret(secret, key) => format!("$(quoted secrets/{secret}/{key})"),
+                    Piece::Secret(secret, key) => format!("\"$(quoted 'secrets/{secret}/{key}')\""),
                 });
-                out.push_str(&format!("  printf '%s\\n' \"{name}='{}'\"\n", pieces.collect::<String>()));
+                out.push_str(&format!("  printf '%s\\n' '{name}=\"'{}'\"'\n", pieces.collect::<String>()));
             }
             out.push_str(&format!("}} > \"$work/env\"\nmv \"$work/env\" secrets/{service}.env\n"));
         }

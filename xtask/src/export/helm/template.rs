@@ -103,7 +103,12 @@ impl<'a> Template<'a> {
     /// Images, host, namespace and Secrets, wherever they stand.
     fn walk(&mut self, value: &mut Value) {
         match value {
-            Value::Array(items) => items.iter_mut().for_each(|it| self.walk(it)),
+            Value::Array(items) => {
+                for item in items {
+                    // A host in the list of a certificate.
+                    if item.as_str() == Some(self.it.host.as_str()) { *item = self.value("{{ .Values.host }}") } else { self.walk(item) }
+                }
+            }
             Value::Object(fields) => {
                 let takes_ours = fields.get("containers").is_some_and(Value::is_array);
                 if takes_ours && !fields.contains_key("imagePullSecrets") {
@@ -115,7 +120,7 @@ impl<'a> Template<'a> {
                     match (field.as_str(), inner.as_str()) {
                         ("image", Some(image)) => {
                             if let Some(found) = self.it.images.iter().find(|it| it.name == image) {
-                                let of = format!("index .Values.images {:?}", found.name);
+                                let of = format!("index .Values.images {:?}", found.service);
                                 *inner = self.value(&format!("{{{{ include \"image\" ({of}) }}}}"));
                             } else if image == self.it.postgresql {
                                 *inner = self.value(POSTGRESQL);
@@ -145,10 +150,20 @@ impl<'a> Template<'a> {
     }
 
     fn ingress(&mut self, object: &mut Value) {
-        self.insert_line(&mut object["spec"], "{{- with .Values.ingress.className }}\ningressClassName: {{ . }}\n{{- end }}");
-        if object["spec"]["tls"].is_null() {
+        let spec = &mut object["spec"];
+        if let Some(fields) = spec.as_object_mut() {
+            fields.remove("ingressClassName");
+            if super::values::tls_secret(self.it).is_some() {
+                fields.remove("tls");
+            }
+        }
+        self.insert_line(spec, "{{- with .Values.ingress.className }}\ningressClassName: {{ . }}\n{{- end }}");
+        if spec["tls"].is_null() {
+            if let Some(fields) = spec.as_object_mut() {
+                fields.remove("tls");
+            }
             let lines = "{{- with .Values.ingress.tlsSecret }}\ntls:\n  - hosts: [{{ $.Values.host | quote }}]\n    secretName: {{ . }}\n{{- end }}";
-            self.insert_line(&mut object["spec"], lines);
+            self.insert_line(spec, lines);
         }
     }
 
@@ -208,7 +223,7 @@ impl<'a> Template<'a> {
     }
 }
 
-const POSTGRESQL: &str = "{{ include \"image\" .Values.images.postgresql }}";
+const POSTGRESQL: &str = "{{ include \"image\" .Values.database.image }}";
 
 /// The ConfigMap of settings: those in the values, and those that follow from the address. A Job that runs before an upgrade needs it
 /// before the release has it, so it is a hook of its own then.
@@ -216,7 +231,7 @@ pub(super) fn settings(it: &Exported, settings: &Settings) -> String {
     let head =
         |name: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\n  namespace: {{{{ .Release.Namespace }}}}\n");
     let mut data = format!(
-        "data:\n  {{{{- range $name, $value := index .Values.settings {:?} }}}}\n  {{{{ $name }}}}: {{{{ $value | toJson }}}}\n  {{{{- end }}}}\n",
+        "data:\n  {{{{- range $name, $value := index .Values.settings {:?} }}}}\n  {{{{ $name | quote }}}}: {{{{ $value | toJson }}}}\n  {{{{- end }}}}\n",
         settings.name
     );
     for key in settings.data.keys().filter(|it| objects::follows_address(it)) {
@@ -229,7 +244,7 @@ pub(super) fn settings(it: &Exported, settings: &Settings) -> String {
         } else {
             "address"
         };
-        data.push_str(&format!("  {key}: {{{{ include {source:?} . | quote }}}}\n"));
+        data.push_str(&format!("  {key:?}: {{{{ include {source:?} . | quote }}}}\n"));
     }
     let by_job = it.jobs.iter().any(|job| Exported::used(job, "ConfigMap").contains(&settings.name));
     let mut out = format!("{}{data}", head(&settings.name));

@@ -30,11 +30,10 @@ fn entries(it: &Exported) -> Vec<Entry> {
     let count = |least: u8| json!({ "type": "integer", "minimum": least });
     let mut images: BTreeMap<String, Value> = BTreeMap::new();
     for one in &it.images {
-        images.insert(one.name.clone(), json!({ "repository": one.repository, "tag": one.tag, "digest": one.digest }));
+        images.insert(one.service.clone(), json!({ "repository": one.repository, "tag": one.tag, "digest": one.digest }));
     }
-    if let Ok(one) = Image::new("postgresql", &it.postgresql) {
-        images.insert(one.name, json!({ "repository": one.repository, "tag": one.tag, "digest": one.digest }));
-    }
+    let postgresql =
+        Image::new("postgresql", &it.postgresql).map(|it| json!({ "repository": it.repository, "tag": it.tag, "digest": it.digest }));
     let replicas: BTreeMap<&str, &Value> =
         it.app.iter().filter(|it| !it["spec"]["replicas"].is_null()).map(|it| (name(it), &it["spec"]["replicas"])).collect();
     let settings: BTreeMap<&str, BTreeMap<&String, &String>> = it
@@ -45,6 +44,9 @@ fn entries(it: &Exported) -> Vec<Entry> {
     let secrets: BTreeMap<&str, &str> = it.secrets.iter().map(|it| (it.name.as_str(), it.name.as_str())).collect();
     let pull: Vec<Value> = it.pull_secret.iter().map(|name| json!({ "name": name })).collect();
     let cluster = it.cluster().map(|it| it["spec"].clone()).unwrap_or_default();
+    let ingress = ingress(it);
+    let class = ingress.and_then(|it| it.pointer("/spec/ingressClassName")).and_then(Value::as_str);
+    let has_own_tls = tls_secret(it).is_none() && ingress.is_some_and(|it| it.pointer("/spec/tls/0").is_some());
     let closed = |names: Vec<&str>, of: &Value| {
         let properties: BTreeMap<&str, &Value> = names.into_iter().map(|name| (name, of)).collect();
         json!({ "type": "object", "additionalProperties": false, "required": properties.keys().collect::<Vec<_>>(), "properties": properties })
@@ -66,7 +68,7 @@ fn entries(it: &Exported) -> Vec<Entry> {
         Entry {
             name: "address",
             comment: "The address that users type: scheme, host and port. Empty: the Ingress's.",
-            value: json!(""),
+            value: json!(if has_own_tls { format!("https://{}", it.host) } else { String::new() }),
             schema: json!({ "type": "string", "pattern": "^(https?://[^/]+)?$" }),
         },
         Entry {
@@ -87,7 +89,7 @@ fn entries(it: &Exported) -> Vec<Entry> {
         Entry {
             name: "ingress",
             comment: "The Ingress: its class (empty: the cluster's default), and the Secret with its certificate (empty: plain HTTP).",
-            value: json!({ "enabled": true, "className": "", "tlsSecret": "" }),
+            value: json!({ "enabled": true, "className": class.unwrap_or_default(), "tlsSecret": tls_secret(it).unwrap_or_default() }),
             schema: json!({ "type": "object", "additionalProperties": false, "required": ["enabled"], "properties": {
                 "enabled": { "type": "boolean" }, "className": string(), "tlsSecret": string(),
             } }),
@@ -100,10 +102,10 @@ fn entries(it: &Exported) -> Vec<Entry> {
         },
         Entry {
             name: "database",
-            comment: "PostgreSQL's instances, and the volume of each. Empty class: the cluster's default.",
-            value: json!({ "instances": cluster["instances"], "size": cluster["storage"]["size"], "storageClass": "" }),
-            schema: json!({ "type": "object", "additionalProperties": false, "required": ["instances", "size"], "properties": {
-                "instances": count(1), "size": { "type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?(Ki|Mi|Gi|Ti)$" }, "storageClass": string(),
+            comment: "PostgreSQL: its image, its instances, and the volume of each. Empty class: the cluster's default.",
+            value: json!({ "image": postgresql.unwrap_or_default(), "instances": cluster["instances"], "size": cluster["storage"]["size"], "storageClass": "" }),
+            schema: json!({ "type": "object", "additionalProperties": false, "required": ["image", "instances", "size"], "properties": {
+                "image": image, "instances": count(1), "size": { "type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?(Ki|Mi|Gi|Ti)$" }, "storageClass": string(),
             } }),
         },
         Entry {
@@ -119,6 +121,17 @@ fn entries(it: &Exported) -> Vec<Entry> {
             value: json!(secrets),
         },
     ]
+}
+
+fn ingress(it: &Exported) -> Option<&Value> {
+    it.app.iter().find(|it| it["kind"] == "Ingress")
+}
+
+/// The Secret with the certificate, if the Ingress has one certificate, for the host: then it is a value.
+pub(super) fn tls_secret(it: &Exported) -> Option<&str> {
+    let tls = ingress(it)?.pointer("/spec/tls")?.as_array()?;
+    let one = tls.first().filter(|_| tls.len() == 1)?;
+    one["secretName"].as_str().filter(|_| one["hosts"] == json!([it.host]))
 }
 
 /// `values.yaml`.

@@ -1,6 +1,7 @@
 //! The files of the source that belong to the application: without version control, caches, local databases and this tool's files.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsStr,
     fs,
     path::{Path, PathBuf},
@@ -14,7 +15,7 @@ use crate::{
     env::{Env, Scope},
     errors::{Code, Problem},
     fingerprint::Fingerprint,
-    layout, regular, snapshot,
+    layout, record, regular, snapshot,
     tasks::requirements,
 };
 
@@ -147,11 +148,37 @@ pub(crate) fn own_paths(env: &Scope<'_>) -> Vec<PathBuf> {
     if requirements::is_generated(&pins) {
         own.push(pins);
     }
+    own.extend(exports(env));
     // `project/.` and `project` are the same folder: compared by the file system, returned as a walk writes them.
     let Ok(whole) = root.canonicalize() else { return Vec::new() };
     let inside = |it: &PathBuf| Some(root.join(it.canonicalize().ok()?.strip_prefix(&whole).ok()?));
     own.iter().filter_map(inside).filter(|it| *it != root).collect()
 }
+
+/// What `export` wrote below the project: files without the application's code, which name the image that is made of the code, and beside them
+/// the secrets of a Compose file.
+fn exports(env: &Env) -> Vec<PathBuf> {
+    let mut out = Vec::new();
+    for entry in fs::read_dir(env.path(EXPORTS)).into_iter().flatten().flatten() {
+        if entry.path().join(EXPORT_RECORD).is_file() {
+            out.push(entry.path());
+        }
+    }
+    // The record of a file for continuous integration names that file.
+    for record in CI_RECORDS.map(|it| env.path(it)).into_iter().filter(|it| it.is_file()) {
+        let written: BTreeMap<String, serde_json::Value> = record::read_json(&record).unwrap_or_default();
+        out.extend(written.into_keys().map(|it| env.path(it)));
+        out.push(record);
+    }
+    out
+}
+
+/// The folder of exports, one in each folder of it.
+pub(crate) const EXPORTS: &str = "export";
+/// The file in an exported folder with the hashes of its files.
+pub(crate) const EXPORT_RECORD: &str = ".pocdeploy-export.json";
+/// The files with the hash of a file for continuous integration.
+pub(crate) const CI_RECORDS: [&str; 2] = [".github/.pocdeploy-export.json", ".gitlab/.pocdeploy-export.json"];
 
 /// The paths in a `.gitmodules`.
 fn submodules(text: &str) -> impl Iterator<Item = &str> {
