@@ -16,7 +16,8 @@ cd "$work"
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null
 export GIT_AUTHOR_NAME=n GIT_AUTHOR_EMAIL=n@example.com GIT_COMMITTER_NAME=n GIT_COMMITTER_EMAIL=n@example.com
 # Debian's package alone, unpacked beside the system's git: its parts find each other by these two folders.
-apt-get download --quiet git=1:2.39.5-0+deb12u3 > /dev/null 2>&1
+version=2.39.5-0+deb12u3
+apt-get download --quiet "git=1:$version" > /dev/null 2>&1
 dpkg-deb --extract git_*.deb unpacked
 export PATH="$work/unpacked/usr/bin:$PATH" GIT_EXEC_PATH="$work/unpacked/usr/lib/git-core" GIT_TEMPLATE_DIR=
 git --version
