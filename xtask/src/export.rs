@@ -127,6 +127,17 @@ impl Image {
         Ok(Image { service: service.to_owned(), name: format!("exported/{service}"), repository, tag, digest })
     }
 
+    /// Whether a container of the object names it.
+    fn is_in(&self, object: &Value) -> bool {
+        match object {
+            Value::Array(items) => items.iter().any(|it| self.is_in(it)),
+            Value::Object(fields) => {
+                fields.get("image").is_some_and(|it| *it == self.name.as_str()) || fields.values().any(|it| self.is_in(it))
+            }
+            _ => false,
+        }
+    }
+
     /// `registry.example.com/team/polls:1.0.0@sha256:…`.
     pub fn reference(&self) -> String {
         format!("{}:{}@{}", self.repository, self.tag, self.digest)

@@ -98,8 +98,7 @@ pub fn job_for_files(mut job: Value, images: &[Image], settings: &[Settings], wa
     }
     let mut key = Fingerprint::new();
     key.add("job", job.to_string());
-    let is_used = |it: &&Image| job.to_string().contains(&json!({ "image": it.name }).to_string().replace(['{', '}'], ""));
-    for image in images.iter().filter(is_used) {
+    for image in images.iter().filter(|it| it.is_in(&job)) {
         key.add(format!("image {}", image.name), &image.digest);
     }
     let used = super::Exported::used(&job, "ConfigMap");

@@ -80,7 +80,6 @@ fn kustomization(out: &mut Files, folder: &Path, mut content: Value) -> Result<(
 }
 
 fn base(it: &Exported, waves: Waves, out: &mut Files) -> Result<()> {
-    let images: Vec<Value> = it.images.iter().map(|it| json!({ "name": it.name, "newName": it.repository, "digest": it.digest })).collect();
     for (index, part) in PARTS.into_iter().enumerate() {
         let folder = Path::new("base").join(part);
         let mark = |mut object: Value| {
@@ -92,9 +91,12 @@ fn base(it: &Exported, waves: Waves, out: &mut Files) -> Result<()> {
             }
             object
         };
-        let of_part = part_objects(it, part).into_iter().map(mark);
-        let mut content = json!({ "resources": objects(out, &folder, of_part)? });
-        content["images"] = json!(images);
+        let of_part: Vec<Value> = part_objects(it, part).into_iter().map(mark).collect();
+        let images = images(it, &of_part);
+        let mut content = json!({ "resources": objects(out, &folder, of_part.into_iter())? });
+        if !images.is_empty() {
+            content["images"] = json!(images);
+        }
         if part != "foundation" {
             let generated = generators(it, part, &folder, out);
             if !generated.is_empty() {
@@ -107,6 +109,12 @@ fn base(it: &Exported, waves: Waves, out: &mut Files) -> Result<()> {
         kustomization(out, &folder, content)?;
     }
     Ok(())
+}
+
+/// The images that the objects name.
+fn images(it: &Exported, objects: &[Value]) -> Vec<Value> {
+    let used = it.images.iter().filter(|image| objects.iter().any(|it| image.is_in(it)));
+    used.map(|it| json!({ "name": it.name, "newName": it.repository, "digest": it.digest })).collect()
 }
 
 fn part_objects(it: &Exported, part: &str) -> Vec<Value> {
