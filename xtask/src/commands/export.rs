@@ -111,8 +111,9 @@ fn files(env: &Env, flags: &Export, exported: &Exported, repository: &Repository
 /// The file for continuous integration, in the repository's top folder.
 fn ci_file(env: &Env, flags: &Export, exported: &Exported, repository: &Repository) -> Result<Option<Target>> {
     let Some(of) = flags.ci else { return Ok(None) };
-    let given = |key: &(String, Key)| matches!(key.1, Key::Given(_)) && key.0 != "*";
-    let variables = exported.secrets.iter().flat_map(|it| it.keys.iter().filter(|key| given(key)).map(|(key, _)| it.variable(key)));
+    let given = |key: &(String, Key)| matches!(key.1, Key::Given(_));
+    let scripted = exported.secrets.iter().filter(|it| !it.is_open());
+    let variables = scripted.flat_map(|it| it.keys.iter().filter(|key| given(key)).map(|(key, _)| it.variable(key)));
     let plan = ci::Plan {
         format: flags.format.into(),
         path: &repository.path,
