@@ -121,6 +121,7 @@ fn ci_file(env: &Env, flags: &Export, exported: &Exported, repository: &Reposito
         branch: &repository.branch,
         variables: variables.collect(),
         overlay: exported.variants.first().map(|it| it.name).unwrap_or_default(),
+        has_operator: !exported.operator.is_empty(),
     };
     let service = match of {
         Ci::Github => ci::Service::Github,

@@ -33,6 +33,8 @@ pub struct Plan<'a> {
     /// The variables of `secrets.sh` that have no default.
     pub variables: Vec<String>,
     pub overlay: &'a str,
+    /// Whether the operator is among the files.
+    pub has_operator: bool,
 }
 
 impl Plan<'_> {
@@ -55,13 +57,16 @@ impl Plan<'_> {
         let namespace = self.namespace;
         match self.format {
             Format::Kustomize => vec![format!("./apply.sh {}", self.overlay)],
-            Format::Helm => vec![
-                "kubectl apply --server-side --filename operator.yaml".to_owned(),
-                "kubectl --namespace cnpg-system rollout status deployment/cnpg-controller-manager --timeout=5m".to_owned(),
-                "kubectl apply --filename namespace.yaml".to_owned(),
-                "./secrets.sh".to_owned(),
-                format!("helm upgrade --install {namespace} chart --namespace {namespace} --wait --wait-for-jobs --timeout 15m"),
-            ],
+            Format::Helm => {
+                let operator = [
+                    "kubectl apply --server-side --filename operator.yaml",
+                    "kubectl --namespace cnpg-system rollout status deployment/cnpg-controller-manager --timeout=5m",
+                ];
+                let operator = operator.iter().filter(|_| self.has_operator).map(|it| (*it).to_owned());
+                let install =
+                    format!("helm upgrade --install {namespace} chart --namespace {namespace} --wait --wait-for-jobs --timeout 15m");
+                operator.chain(["kubectl apply --filename namespace.yaml".to_owned(), "./secrets.sh".to_owned(), install]).collect()
+            }
             Format::Compose => vec!["./secrets.sh".to_owned(), "docker compose up --detach".to_owned()],
             Format::Flux | Format::Argocd => Vec::new(),
         }

@@ -210,6 +210,7 @@ fn a_compose_file_has_known_variables_and_the_script_writes_the_others() {
 fn every_file_for_continuous_integration_is_yaml_with_the_variables_that_the_script_needs() {
     let plan = |format| ci::Plan {
         format,
+        has_operator: false,
         path: "export/x",
         namespace: "shop",
         branch: "main",
@@ -224,8 +225,15 @@ fn every_file_for_continuous_integration_is_yaml_with_the_variables_that_the_scr
         assert_eq!(file["jobs"]["deploy"].is_object(), applies, "{format:?}");
         assert_eq!(text.contains("secrets.WEB_SECRETS_TOKEN"), applies, "{format:?}");
         let (_, text) = ci::file(ci::Service::Gitlab, &plan(format)).unwrap();
-        assert_eq!(yaml::documents(&text).unwrap()[0].value["deploy"].is_object(), applies, "{format:?}");
+        let deploy = &yaml::documents(&text).unwrap()[0].value["deploy"];
+        assert_eq!(deploy.is_object(), applies, "{format:?}");
+        assert!(!text.contains("operator.yaml"), "{text}");
+        // The machine keeps the secrets of its database.
+        assert_eq!(deploy["variables"]["GIT_CLEAN_FLAGS"].is_string(), format == ci::Format::Compose, "{format:?}");
+        assert_eq!(file["jobs"]["deploy"]["steps"][0]["with"]["clean"] == false, format == ci::Format::Compose, "{format:?}");
     }
+    let (_, text) = ci::file(ci::Service::Gitlab, &ci::Plan { has_operator: true, ..plan(ci::Format::Helm) }).unwrap();
+    assert!(text.contains("--filename operator.yaml"), "{text}");
 }
 
 #[test]

@@ -71,18 +71,24 @@ impl Seen {
 /// All watched files.
 pub fn files(env: &Env) -> Stamps {
     let mut out = stamps(env);
-    out.extend(written(env));
+    out.extend(staged(env));
+    out
+}
+
+fn staged(env: &Env) -> Stamps {
+    let mut out = Stamps::new();
+    for service in env.config.built() {
+        add(env, &env.scope(TaskId::for_service(TaskKind::Patch, service)).stage(), &[], &mut out);
+    }
     out
 }
 
 /// The staged trees and the generated pins, which the tool writes.
 fn written(env: &Env) -> Stamps {
-    let mut out = Stamps::new();
-    for service in env.config.built() {
-        let scope = env.scope(TaskId::for_service(TaskKind::Patch, service));
-        add(env, &scope.stage(), &[], &mut out);
-        if requirements::is_generated(&env.path(&scope.service.requirements)) {
-            add(env, &scope.service.requirements, &[], &mut out);
+    let mut out = staged(env);
+    for pins in env.config.built().map(|it| &env.config.service(it).requirements) {
+        if requirements::is_generated(&env.path(pins)) {
+            add(env, pins, &[], &mut out);
         }
     }
     out
