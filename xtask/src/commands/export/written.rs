@@ -232,6 +232,24 @@ mod tests {
     }
 
     #[test]
+    fn two_projects_of_a_repository_keep_each_others_files() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path();
+        let of = |project: &str, path: &str, content: &str| {
+            let files = Files::from([(path.into(), content.to_owned().into())]);
+            write(folder, vec![Target { folder: folder.to_owned(), files, record: folder.join(project).join("record.json") }], false)
+        };
+        of("a", "workflows/a.yaml", "a").unwrap();
+        of("b", "workflows/b.yaml", "b").unwrap();
+        of("a", "workflows/a.yaml", "2").unwrap();
+        assert_eq!(fs::read_to_string(folder.join("workflows/b.yaml")).unwrap(), "b");
+        // A file that both would write is the first one's.
+        of("a", "ci.yml", "a").unwrap();
+        assert!(of("b", "ci.yml", "b").unwrap_err().to_string().contains("ci.yml"));
+        assert_eq!(fs::read_to_string(folder.join("ci.yml")).unwrap(), "a");
+    }
+
+    #[test]
     fn a_killed_export_is_finished_by_the_next_one() {
         let place = tempfile::tempdir().unwrap();
         let folder = place.path();
