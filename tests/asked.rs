@@ -86,7 +86,7 @@ fn check(dir: &tempfile::TempDir, expected: &str) -> String {
     let text = read(dir, "Pocdeploy.toml");
     lines.lines().for_each(|it| assert!(text.lines().any(|line| line == it), "{it}\n{text}"));
     // Now the file is complete: `create` takes it as it is, and `init` has nothing to add.
-    assert!(!create(dir, &["--yes", "--type", "gke"]).ends_with(3).says("error[E0203]").stderr.contains("Written"));
+    assert!(!create(dir, &["--yes", "--type", "gke"]).ends_with(3).says("error[E0201]").stderr.contains("Written"));
     let again = init(dir, &[]);
     again.ends_with(1).says("these files exist already, and nothing was written:\n  Pocdeploy.toml\n");
     again.says("deploys what Pocdeploy.toml says");
@@ -132,7 +132,7 @@ fn what_the_user_wrote_stays_line_by_line_and_wins() {
         .ends_with(3)
         .says("\nYou said:\n  it listens on port 9000\n")
         .says("Written:\n  Pocdeploy.toml (lines added)\n  ci/Image\n  changes/0001-database.patch\n")
-        .says("error[E0203]");
+        .says("error[E0201]");
     let text = fs::read_to_string(&path).unwrap();
     let mut rest = text.lines();
     mine.lines().for_each(|line| assert!(rest.any(|it| it == line), "{line:?} is not in its order in\n{text}"));
@@ -238,7 +238,7 @@ fn a_begun_file_is_asked_about_what_it_does_not_say_and_create_asks_the_same() {
     let dir = folder(&PYTHON);
     fs::write(dir.path().join("Pocdeploy.toml"), "[frontend]\nport = 7000\n").unwrap();
     let ran = on_terminal(&dir, &["create", "--type", "gke"], &["python3 bot.py\n", "y\n"]);
-    ran.ends_with(3).says("No file says which command starts the server.\nWhich command? ").says("error[E0203]");
+    ran.ends_with(3).says("No file says which command starts the server.\nWhich command? ").says("error[E0201]");
     assert!(!ran.stderr.contains("Which port"), "{}", ran.stderr);
     let text = read(&dir, "Pocdeploy.toml");
     assert!(text.contains("\ncommand = [\"python3\", \"bot.py\"]\n") && text.contains("\nport = 7000\n"), "{text}");

@@ -50,10 +50,11 @@ fn a_wrong_file_is_pointed_at_and_changes_nothing() {
 }
 
 #[test]
-fn clouds_say_honestly_that_they_are_not_there_yet() {
+fn a_cloud_wants_to_know_who_may_reach_its_cluster_before_anything_is_made() {
     for name in ["eks", "aks", "gke"] {
         let project = Project::new();
-        project.run(&["create", "--yes", "--type", name]).ends_with(3).says("not supported yet; nothing was changed");
+        let said = format!("cluster.allowed_cidrs: a cluster of type `{name}` needs it");
+        project.run(&["create", "--yes", "--type", name]).ends_with(3).says(&said);
         assert!(!project.root.join("target/pocdeploy/app").exists());
     }
 }

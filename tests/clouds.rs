@@ -11,12 +11,18 @@ use std::{
     process::{Command, Output},
 };
 
-use pocdeploy::{env::cache_dir, fingerprint::Fingerprint};
 use serde_json::Value;
 
+#[path = "clouds/life.rs"]
+mod life;
 #[path = "e2e/programs.rs"]
 #[expect(dead_code, reason = "shared with the tests on a cluster, which use more of it")]
 mod programs;
+#[path = "clouds/sky.rs"]
+#[expect(dead_code, reason = "shared with the tests on a cluster")]
+mod sky;
+
+use sky::{built, here, schema_file};
 
 struct Cloud {
     /// The folder in `deploy/`.
@@ -118,20 +124,6 @@ const CLOUDS: [Cloud; 3] = [
     },
 ];
 
-fn here() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
-
-/// A program of `tests/clouds`, built once for each content of its folder.
-fn built(folder: &str, package: &str) -> PathBuf {
-    let source = here().join("tests/clouds").join(folder);
-    let mut key = Fingerprint::new();
-    key.add_tree("", &source).unwrap();
-    let place = cache_dir().unwrap().join("test-programs").join(format!("clouds-{folder}-{}", key.short()));
-    programs::build(&source, package, &place);
-    place
-}
-
 /// A working folder for each cloud, with the provider's schema behind OpenTofu.
 struct Workplace {
     folder: tempfile::TempDir,
@@ -141,28 +133,26 @@ struct Workplace {
 impl Workplace {
     fn new() -> Workplace {
         let tofu = built("tofu", "github.com/opentofu/opentofu/cmd/tofu");
-        let server = built("server", ".");
         let folder = tempfile::tempdir().unwrap();
-        let mirror = folder.path().join("mirror");
         for cloud in &CLOUDS {
-            let version = schema(cloud.provider)["version"].as_str().unwrap().to_owned();
-            let place = mirror.join(format!("registry.opentofu.org/hashicorp/{}/{version}/linux_{}", cloud.provider, architecture()));
-            fs::create_dir_all(&place).unwrap();
-            fs::copy(&server, place.join(format!("terraform-provider-{}_v{version}", cloud.provider))).unwrap();
+            sky::mirror(folder.path(), cloud.provider);
             let work = folder.path().join(cloud.name);
             fs::create_dir(&work).unwrap();
             fs::copy(main_tf(cloud), work.join("main.tf")).unwrap();
         }
-        let settings = format!("provider_installation {{\n  filesystem_mirror {{\n    path = {:?}\n  }}\n}}\n", mirror);
-        fs::write(folder.path().join("settings"), settings).unwrap();
         Workplace { folder, tofu }
     }
 
     fn run(&self, cloud: &Cloud, arguments: &[&str]) -> Output {
+        self.command(cloud, arguments).output().unwrap()
+    }
+
+    fn command(&self, cloud: &Cloud, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.tofu);
         command.args(arguments).arg("-no-color").current_dir(self.folder.path().join(cloud.name));
         command.env("TF_CLI_CONFIG_FILE", self.folder.path().join("settings")).env("TF_IN_AUTOMATION", "1");
-        command.env("POCDEPLOY_SCHEMA", schema_file(cloud.provider)).output().unwrap()
+        command.env("SCHEMA_FILE", schema_file(cloud.provider));
+        command
     }
 
     #[track_caller]
@@ -173,16 +163,8 @@ impl Workplace {
     }
 }
 
-fn architecture() -> &'static str {
-    if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
-}
-
 fn main_tf(cloud: &Cloud) -> PathBuf {
     here().join("deploy").join(cloud.name).join("main.tf")
-}
-
-fn schema_file(provider: &str) -> PathBuf {
-    here().join(format!("tests/clouds/schemas/{provider}.json"))
 }
 
 fn schema(provider: &str) -> Value {

@@ -247,7 +247,7 @@ fn create_without_a_project_says_the_same_and_writes_the_same_after_consent() {
     let said = said.stdout.split("\nNext: ").next().unwrap();
     // This kind of cluster is refused, so that the run ends after its first step.
     let ran = create(&with_create, &["--yes", "--type", "gke"]);
-    ran.ends_with(3).says(said).says("error[E0203]");
+    ran.ends_with(3).says(said).says("error[E0201]");
     assert_eq!(ran.stdout, "");
     for name in ["Pocdeploy.toml", "Dockerfile", "build/patches/0001-database.patch", "build/patches/0002-requirements.patch"] {
         assert_eq!(read(&with_create, name), read(&with_init, name), "{name}");

@@ -58,7 +58,7 @@ variable "allowed_cidrs" {
 }
 
 variable "admins" {
-  description = "The groups of Microsoft Entra whose members administer the cluster."
+  description = "The IDs of those in Microsoft Entra, users or groups, who administer the cluster."
   type        = list(string)
 }
 
@@ -100,8 +100,7 @@ resource "azurerm_kubernetes_cluster" "this" {
   workload_identity_enabled = true
   tags                      = local.tags
   azure_active_directory_role_based_access_control {
-    azure_rbac_enabled     = false
-    admin_group_object_ids = var.admins
+    azure_rbac_enabled = true
   }
   api_server_access_profile {
     authorized_ip_ranges = var.allowed_cidrs
@@ -136,8 +135,20 @@ resource "azurerm_role_assignment" "pull" {
   principal_id = join("", azurerm_kubernetes_cluster.this.kubelet_identity[*].object_id)
 }
 
+resource "azurerm_role_assignment" "admin" {
+  for_each             = toset(var.admins)
+  scope                = azurerm_kubernetes_cluster.this.id
+  role_definition_name = "Azure Kubernetes Service RBAC Cluster Admin"
+  principal_id         = each.value
+}
+
+# Address and certificate are public; the provider marks all of the kubeconfig as sensitive. Without local accounts no key is in it.
 output "endpoint" {
-  value = azurerm_kubernetes_cluster.this.fqdn
+  value = nonsensitive(join("", azurerm_kubernetes_cluster.this.kube_config[*].host))
+}
+
+output "ca" {
+  value = nonsensitive(join("", azurerm_kubernetes_cluster.this.kube_config[*].cluster_ca_certificate))
 }
 
 output "registry" {

@@ -54,9 +54,10 @@ locals {
   roles = {
     cluster = {
       service = "eks.amazonaws.com"
+      # The last one allows tags of our own on volumes and load balancers, which the others do not.
       policies = [
         "AmazonEKSClusterPolicy", "AmazonEKSComputePolicy", "AmazonEKSBlockStoragePolicy", "AmazonEKSLoadBalancingPolicy",
-        "AmazonEKSNetworkingPolicy",
+        "AmazonEKSNetworkingPolicy", "AWSElasticBeanstalkEKSTagging",
       ]
     }
     node = {

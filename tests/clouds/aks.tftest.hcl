@@ -1,7 +1,14 @@
 mock_provider "azurerm" {
   mock_resource "azurerm_kubernetes_cluster" {
     defaults = {
-      fqdn = "demo.example.com"
+      kube_config = [{
+        client_certificate     = ""
+        client_key             = ""
+        cluster_ca_certificate = "Q0E="
+        host                   = "https://demo.example.com:443"
+        password               = ""
+        username               = ""
+      }]
     }
   }
 }
@@ -41,8 +48,12 @@ run "what_is_made" {
     error_message = "nodes cannot pull"
   }
   assert {
-    condition     = output.endpoint == "demo.example.com"
-    error_message = "the kubeconfig needs the endpoint"
+    condition     = output.endpoint == "https://demo.example.com:443" && output.ca == "Q0E="
+    error_message = "the kubeconfig needs endpoint and CA"
+  }
+  assert {
+    condition     = azurerm_role_assignment.admin["group"].scope == azurerm_kubernetes_cluster.this.id
+    error_message = "nobody administers the cluster"
   }
 }
 

@@ -45,8 +45,8 @@ run "what_is_made" {
     error_message = "Auto Mode tags its sessions"
   }
   assert {
-    condition     = length(aws_iam_role_policy_attachment.this) == 7
-    error_message = "five policies of the cluster, two of its nodes"
+    condition     = length(aws_iam_role_policy_attachment.this) == 8
+    error_message = "six policies of the cluster, two of its nodes"
   }
   assert {
     condition     = keys(output.repositories) == ["polls", "worker"]

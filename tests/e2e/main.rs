@@ -6,6 +6,7 @@
 
 mod bench;
 mod browser;
+mod cloud;
 mod day_two_change;
 mod day_two_inside;
 mod dev;
@@ -21,6 +22,8 @@ mod queue;
 mod registry;
 mod requirements;
 mod services;
+#[path = "../clouds/sky.rs"]
+mod sky;
 
 use std::time::Instant;
 
@@ -159,6 +162,14 @@ fn requirements_follow_the_image_and_pips_settings() {
 #[test]
 fn a_private_base_image_is_had_with_dockers_credentials() {
     private::images_are_built_from_a_private_one(&Bench::new("private"));
+}
+
+#[test]
+fn a_cluster_in_a_cloud_comes_up_and_goes() {
+    let ground = cloud::Ground::new();
+    for kind in ["eks", "aks", "gke"] {
+        ground.comes_up_and_goes(kind);
+    }
 }
 
 #[test]

@@ -136,7 +136,7 @@ impl Drop for Registry {
 }
 
 /// This machine's address for itself and for its containers. Sends no packet.
-fn own_address() -> String {
+pub(crate) fn own_address() -> String {
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
     socket.connect("192.0.2.1:9").expect("this machine has no address of its own");
     socket.local_addr().unwrap().ip().to_string()

@@ -158,6 +158,7 @@ fn run_in_project(mut env: Env, command: Command, resolved: &Resolved, complaint
             DbCommand::Ls => db::ls(&env),
             DbCommand::Restore { file, from_pg_dump } => db::restore(&env, &file, writer(from_pg_dump)),
         },
+        Command::Delete(it) if it.expired => delete::expired::run(&env),
         Command::Delete(it) => delete::run(&env, it.purge, it.output),
         Command::Patch(it) => match &it.command {
             Some(command) => patch::run(&env, command),

@@ -69,7 +69,7 @@ impl Default for Config {
     }
 }
 
-/// How users reach the application in an existing cluster.
+/// How users reach the application, in a cluster other than kind's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Expose {
@@ -108,7 +108,7 @@ impl std::str::FromStr for Expose {
 #[serde(default)]
 #[schemars(deny_unknown_fields)]
 pub struct ClusterConfig {
-    /// `--type` overrides it. eks, aks and gke are not supported yet.
+    /// `--type` overrides it.
     #[serde(rename = "type")]
     pub kind: ClusterType,
     /// kind: the application's port on this machine. If it is set and not free, `create` fails. Not set: 8080, or the next free port.
@@ -122,12 +122,24 @@ pub struct ClusterConfig {
     /// existing: the context in the kubeconfig.
     pub context: Option<String>,
     /// existing: the registry to push images to, for example `registry.example.com/team`; the image `polls` becomes
-    /// `registry.example.com/team/polls`.
+    /// `registry.example.com/team/polls`. eks, aks, gke: not set, the cloud's own registry, created with the cluster.
     pub registry: Option<String>,
-    /// existing: the registry's name for the nodes, if they use another.
+    /// The registry's name for the nodes, if they use another.
     pub pull_registry: Option<String>,
-    /// existing: how users reach the application's Service. Not set: load-balancer.
+    /// existing, eks, aks, gke: how users reach the application's Service. Not set: load-balancer.
     pub expose: Option<Expose>,
+    /// eks: the region. aks: the location. gke: the zone. Not set: the one of the cloud's command-line program.
+    pub region: Option<String>,
+    /// eks: the account. aks: the subscription's ID. gke: the project. Not set: the one of the cloud's command-line program; if it is set,
+    /// another one is refused.
+    pub account: Option<String>,
+    /// eks, aks, gke: the addresses that reach the cluster's API server, for example `["192.0.2.7/32"]`. Must contain this machine's public
+    /// address.
+    pub allowed_cidrs: Vec<String>,
+    /// eks, aks, gke: after how many days `ls` marks the cluster as expired, and `delete --expired` removes it. Nothing removes it by
+    /// itself.
+    #[schemars(range(min = 1, max = 365))]
+    pub expires_days: u16,
 }
 
 impl Default for ClusterConfig {
@@ -141,6 +153,10 @@ impl Default for ClusterConfig {
             registry: None,
             pull_registry: None,
             expose: None,
+            region: None,
+            account: None,
+            allowed_cidrs: Vec::new(),
+            expires_days: 3,
         }
     }
 }

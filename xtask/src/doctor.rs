@@ -13,10 +13,19 @@ use std::{
 
 use serde::Serialize;
 
-use crate::{config::Source, engine::capabilities, env::Env, port, provider::provider, secrets, tool};
+use crate::{
+    config::Source,
+    engine::capabilities,
+    env::Env,
+    port,
+    provider::{Met, Requirement, provider},
+    secrets, tool,
+};
 
 /// All answers must arrive within this time; later ones are ignored.
 const LIMIT: Duration = Duration::from_millis(1800);
+/// The same if a cloud is asked, whose programs take seconds to start.
+const CLOUD_LIMIT: Duration = Duration::from_secs(60);
 /// The limit of one question to a program or host.
 const ONE: Duration = Duration::from_millis(1500);
 
@@ -55,6 +64,16 @@ impl Check {
     }
 }
 
+impl From<Requirement> for Check {
+    fn from(it: Requirement) -> Check {
+        match it.met {
+            Met::Yes => Check::pass(it.name, it.found),
+            Met::Unknown => Check::warn(it.name, it.found, it.remedy),
+            Met::No => Check::fail(it.name, it.found, it.remedy),
+        }
+    }
+}
+
 /// The checks that need only a few system calls.
 pub fn cheap(env: &Env) -> Vec<Check> {
     let filled = env.cache("engine").exists() || env.work("record").exists();
@@ -76,6 +95,7 @@ type Question = (&'static str, Box<dyn FnOnce(&Env) -> Vec<Check> + Send>);
 /// All checks, in parallel; a check without an answer in time says so.
 pub fn all(env: &Arc<Env>) -> Vec<Check> {
     let began = Instant::now();
+    let limit = if env.config.cluster.kind.is_cloud() { CLOUD_LIMIT } else { LIMIT };
     let questions = questions(env);
     let (sender, receiver) = mpsc::channel();
     let mut names = Vec::new();
@@ -87,7 +107,7 @@ pub fn all(env: &Arc<Env>) -> Vec<Check> {
     }
     let mut answers: Vec<Option<Vec<Check>>> = vec![None; names.len()];
     while answers.iter().any(Option::is_none) {
-        match receiver.recv_timeout(LIMIT.saturating_sub(began.elapsed())) {
+        match receiver.recv_timeout(limit.saturating_sub(began.elapsed())) {
             Ok((index, checks)) => answers[index] = Some(checks),
             Err(_) => break,
         }
@@ -112,6 +132,9 @@ fn questions(env: &Env) -> Vec<Question> {
         ("go", Box::new(move |_| vec![judge::program("go", &measure::go(), (1, 21), source == Source::Packages, false)])),
         ("clock", Box::new(|_| vec![judge::clock(network::pip().and_then(|it| network::clock(&it, ONE)))])),
     ];
+    if env.config.cluster.kind.is_cloud() {
+        out.push(("cloud", Box::new(|env| provider(env).requirements(env).into_iter().map(Check::from).collect())));
+    }
     for secrets::Program { name, least, version, .. } in secrets::programs(env) {
         out.push((name, Box::new(move |_| vec![judge::program(name, &measure::version(name, version, ONE), least, true, false)])));
     }

@@ -77,6 +77,11 @@ pub struct ImageFacts {
 }
 
 impl Engine {
+    /// Credentials for the registry of a reference, in this run only.
+    pub fn give_login(&self, reference: &str, username: &str, password: &str) {
+        self.login.give(reference, username, password);
+    }
+
     fn wait<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
         self.interrupt.check()?;
         let interrupt = self.interrupt.clone();

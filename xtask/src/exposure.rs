@@ -32,6 +32,43 @@ pub struct Exposure {
     pub service: ServiceType,
     /// Hosts that may be requested over plain HTTP, because they are the user's own machine.
     pub plain_hosts: Vec<String>,
+    /// What a Service of type LoadBalancer needs in this cloud.
+    pub balancer: Balancer,
+}
+
+/// The fields of a Service of type LoadBalancer that a cloud reads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Balancer {
+    /// `spec.loadBalancerClass`.
+    pub class: Option<&'static str>,
+    pub annotations: Vec<(&'static str, String)>,
+}
+
+impl Exposure {
+    /// Without hosts of the user's machine, and without a cloud's fields.
+    pub fn of(service: ServiceType) -> Exposure {
+        Exposure { service, plain_hosts: Vec::new(), balancer: Balancer::default() }
+    }
+
+    /// For the user's own machine.
+    pub fn here(service: ServiceType) -> Exposure {
+        Exposure { plain_hosts: vec!["localhost".to_owned(), "127.0.0.1".to_owned()], ..Exposure::of(service) }
+    }
+
+    /// Sets what the cloud needs in a Service of type LoadBalancer. What the manifest says already is kept.
+    pub fn complete(&self, service: &mut Value) {
+        if self.service != ServiceType::LoadBalancer {
+            return;
+        }
+        if let Some(class) = self.balancer.class.filter(|_| service["spec"]["loadBalancerClass"].is_null()) {
+            service["spec"]["loadBalancerClass"] = Value::from(class);
+        }
+        for (name, value) in &self.balancer.annotations {
+            if service["metadata"]["annotations"][*name].is_null() {
+                service["metadata"]["annotations"][*name] = Value::from(value.as_str());
+            }
+        }
+    }
 }
 
 /// The application's address. May be known only after its Service was applied.
@@ -143,6 +180,20 @@ mod tests {
         ] {
             assert_eq!(Address::of_load_balancer(&service(json!({ "ingress": [ingress] }), port)).unwrap().origin, origin);
         }
+    }
+
+    #[test]
+    fn a_cloud_completes_a_load_balancer_and_keeps_what_the_manifest_says() {
+        let balancer = Balancer { class: Some("cloud/nlb"), annotations: vec![("cloud/scheme", "public".to_owned())] };
+        let exposure = Exposure { balancer, ..Exposure::of(ServiceType::LoadBalancer) };
+        let mut service = json!({ "metadata": { "annotations": { "cloud/scheme": "internal" } }, "spec": {} });
+        exposure.complete(&mut service);
+        let expected =
+            json!({ "metadata": { "annotations": { "cloud/scheme": "internal" } }, "spec": { "loadBalancerClass": "cloud/nlb" } });
+        assert_eq!(service, expected);
+        let mut inner = json!({ "metadata": {}, "spec": {} });
+        Exposure { service: ServiceType::ClusterIp, ..exposure }.complete(&mut inner);
+        assert_eq!(inner, json!({ "metadata": {}, "spec": {} }));
     }
 
     #[test]

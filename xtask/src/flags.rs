@@ -1,5 +1,6 @@
 //! The command line. `commands.rs` turns the flags into plain values once; no module below it uses clap.
 
+mod deletion;
 pub(crate) mod duration;
 pub mod exporting;
 pub mod inspection;
@@ -13,7 +14,7 @@ use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, S
 use crate::{
     config::ClusterType,
     errors::Code,
-    flags::values::TaskParser,
+    flags::{deletion::Delete, values::TaskParser},
     graph::{TaskId, TaskKind},
     invocation,
     report::listeners::Colour,
@@ -351,16 +352,6 @@ pub enum DbCommand {
 pub struct Rollback {
     /// The revision's number in `history` [default: the one before the current]
     pub revision: Option<u32>,
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct Delete {
-    /// Also stop the tool's own engine, and remove its data and the cache
-    #[arg(long)]
-    pub purge: bool,
-    /// The output format; JSON lists what was removed and what is left
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    pub output: Output,
 }
 
 #[derive(Clone, Debug, Args)]

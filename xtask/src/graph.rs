@@ -223,14 +223,17 @@ pub fn graph(cluster: ClusterType, built: &[Option<ServiceName>], brought: &[Ser
             out.add(TaskId::Operator, &[TaskId::Cluster, TaskId::NodeImage], &[]);
         }
         ClusterType::Eks | ClusterType::Aks | ClusterType::Gke => {
+            // The registry is there minutes before the API server.
             out.add(TaskId::Cluster, &[], &[]);
-            out.add(TaskId::Operator, &[TaskId::Cluster], &[]);
+            out.add(TaskId::NodeImage, &[TaskId::Engine, TaskId::Cluster], &[TaskId::Cluster]);
+            out.add(TaskId::Operator, &[TaskId::Cluster, TaskId::NodeImage], &[]);
         }
     }
     out.add(TaskId::Database, &[TaskId::Operator], &[TaskId::Operator]);
     for service in loaded.iter().copied() {
         let of_it = |kind| TaskId::for_service(kind, service);
-        out.add(of_it(Load), &[of_it(Image), TaskId::Cluster], &[]);
+        let early: &[TaskId] = if cluster.is_cloud() { &[TaskId::Cluster] } else { &[] };
+        out.add(of_it(Load), &[of_it(Image), TaskId::Cluster], early);
     }
     let needs = [of(Load), vec![TaskId::Database]].concat();
     // Pods refer to an image by its digest in the registry, so it must be pushed first.

@@ -64,6 +64,7 @@ pub const ENTRIES: &[Entry] = &[
     removed("Dockerfile.dockerignore", "an empty file for docker's client"),
     removed("context", "the build context while docker's client builds the image"),
     removed("services", "the same entries for each further service"),
+    removed("cloud", "the state of a cluster on EKS, AKS or GKE: without it only an inventory by tag finds what exists"),
     removed("kind.json", "the configuration for kind"),
     removed("kind-kubeconfig", "the kubeconfig while kind writes it"),
     removed("kubeconfig", "the instance's kubeconfig: it contains a key, and only its owner can read it"),

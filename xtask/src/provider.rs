@@ -4,7 +4,10 @@ pub mod cloud;
 pub mod evidence;
 mod existing;
 mod features;
+mod infrastructure;
 pub mod kind;
+mod registry;
+mod requirement;
 
 use std::fs;
 
@@ -14,7 +17,7 @@ use serde::Serialize;
 use crate::{
     cluster::{Cluster, certificate::Certificate},
     config::{ClusterType, Secret},
-    deploy::image::PublishedImage,
+    deploy::{folder, image::PublishedImage},
     env::Env,
     exposure::{Address, Exposure},
     fingerprint::Fingerprint,
@@ -25,13 +28,19 @@ use crate::{
 
 pub use crate::provider::{
     features::{Features, InitdbAhead},
+    infrastructure::{Infrastructure, Property},
     kind::on_this_machine,
+    requirement::{Met, Requirement},
 };
 
 /// A kind of cluster.
 pub trait Provider: Sync {
     /// Rejects a configuration that does not fit this kind of cluster, before anything is created. Does not contact the cluster.
     fn check(&self, env: &Env) -> Result<()>;
+    /// What this kind of cluster needs besides the machine, for `doctor`. Asks others, so it may take seconds.
+    fn requirements(&self, _env: &Env) -> Vec<Requirement> {
+        Vec::new()
+    }
     /// The inputs of the cluster: image, version, settings. Creates nothing.
     fn inputs(&self, env: &Env) -> Result<Fingerprint>;
     /// Whether this instance's cluster exists, runs and answers.
@@ -39,6 +48,11 @@ pub trait Provider: Sync {
     /// Creates the cluster, or starts a stopped one. Returns when its API answers and its nodes accept pods. While a new cluster starts,
     /// calls `early` in another thread, as soon as the node runs programs.
     fn ensure(&self, env: &Env, want: &Fingerprint, early: &(dyn Fn() + Sync)) -> Result<()>;
+    /// What `ensure` would create, change and remove outside the cluster, as far as it can be planned. Keeps the plan, which a run of a saved
+    /// plan applies.
+    fn preview(&self, _env: &Env) -> Result<Vec<Infrastructure>> {
+        Ok(Vec::new())
+    }
     /// Prepares `probe` and other read-only calls: connects to the engine if the cluster runs in one, writes the kubeconfig. Starts
     /// nothing. `Some`: the reason why nothing of this instance can be read.
     fn connect(&self, env: &Env) -> Result<Option<String>>;
@@ -140,29 +154,53 @@ pub struct Node {
     pub kubeconfig: &'static str,
 }
 
+/// A cluster in a cloud whose time is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expired {
+    pub instance: String,
+    /// `eks`, `aks`, `gke`.
+    pub kind: String,
+    /// The day.
+    pub on: String,
+    /// Whether the instance has a folder of its own, as with `--name`.
+    pub is_named: bool,
+}
+
+/// The clusters of this project in clouds whose time is over. Asks no cloud.
+pub fn expired(env: &Env) -> Vec<Expired> {
+    cloud::expired(env)
+}
+
 /// The provider in the configuration.
 pub fn provider(env: &Env) -> Box<dyn Provider> {
     match env.config.cluster.kind {
         ClusterType::Kind => Box::new(kind::Kind),
         ClusterType::Existing => Box::new(existing::Existing),
-        ClusterType::Eks | ClusterType::Aks | ClusterType::Gke => Box::new(cloud::Cloud),
+        kind @ (ClusterType::Eks | ClusterType::Aks | ClusterType::Gke) => Box::new(cloud::Cloud(kind)),
     }
 }
 
 /// The name for nodes, with its digest, of an image that `cluster.registry` has. For any kind of cluster: exported files are for another
 /// one.
 pub fn in_registry(env: &Env, local: &str) -> Result<Option<PublishedImage>> {
-    existing::published(env, local)
+    registry::published(env, local)
 }
 
 /// Pushes an image of the engine to `cluster.registry`; returns its name for nodes, with its digest.
 pub fn publish_to_registry(env: &Env, local: &str) -> Result<PublishedImage> {
-    existing::publish(env, local)
+    registry::publish(env, local)
 }
 
 /// The credentials to pull from `cluster.registry`; `None` if it wants none.
 pub fn registry_credentials(env: &Env) -> Result<Option<Secret>> {
-    existing::credentials(env)
+    registry::pull_credentials(env)
+}
+
+/// The address of an application behind the Ingress of its manifests: the configured host.
+fn ingress_address(env: &Env) -> Result<Address> {
+    let objects = folder::of_service(env, None)?;
+    let has_tls = objects.iter().any(|it| it.object["kind"] == "Ingress" && it.object.pointer("/spec/tls/0").is_some());
+    Ok(Address::new(format!("{}://{}", if has_tls { "https" } else { "http" }, env.config.frontend.host)))
 }
 
 /// The instance's cluster, with its own kubeconfig.

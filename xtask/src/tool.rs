@@ -33,7 +33,7 @@ use crate::{
     tool::{
         heard::{Heard, REPEATED, each_line},
         log::Log,
-        stop::stop,
+        stop::{Ending, ended, stop},
     },
 };
 
@@ -55,11 +55,13 @@ pub struct Tools {
     report: Arc<dyn Report>,
     /// Variables with secrets that commands do not get.
     without: Arc<Vec<String>>,
+    /// How commands are stopped.
+    ending: Ending,
 }
 
 impl Tools {
     pub fn new(log_dir: PathBuf, interrupt: Interrupt, report: Arc<dyn Report>) -> Tools {
-        Tools { log_dir, log_name: None, interrupt, report, without: Arc::default() }
+        Tools { log_dir, log_name: None, interrupt, report, without: Arc::default(), ending: Ending::default() }
     }
 
     /// A copy whose commands do not get these variables of the environment.
@@ -73,7 +75,7 @@ impl Tools {
         self.clone().without(Vec::new())
     }
 
-    /// A copy with its own log, for parallel steps of one task.
+    /// A copy with its own log, for a parallel step.
     pub fn with_log(&self, name: &str) -> Tools {
         Tools { log_name: Some(name.to_owned()), ..self.clone() }
     }
@@ -280,11 +282,11 @@ impl Tools {
                 return Ok(status);
             }
             if let Err(error) = self.interrupt.check() {
-                stop(child);
+                stop(child, self.ending);
                 return Err(error.context(format!("`{shown}` was stopped")));
             }
             if began.elapsed() > limit {
-                stop(child);
+                stop(child, self.ending);
                 let said = heard.and_then(|(_, heard)| heard.last()).map(|it| format!("; its last line: {it}")).unwrap_or_default();
                 return Err(Problem::timed_out(format!("`{shown}` did not end within {} s and was stopped{said}", limit.as_secs()))
                     .code(Code::CommandHung)
@@ -331,14 +333,6 @@ fn not_started(shown: &str, error: std::io::Error) -> anyhow::Error {
         return Problem::requirement(format!("`{program}` is not on this machine's PATH")).into();
     }
     Problem::new(format!("`{program}` could not be started: {error}")).code(Code::CommandFailed).into()
-}
-
-fn ended(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => format!("ended with exit code {code}"),
-        (None, Some(signal)) => format!("was ended by signal {signal}"),
-        (None, None) => "ended in an unknown way".to_owned(),
-    }
 }
 
 #[cfg(test)]

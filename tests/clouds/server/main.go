@@ -1,9 +1,10 @@
 // A provider for OpenTofu that knows the schema of a cloud's provider and nothing else: it reads the schema from a file and calls no cloud.
 //
-// `tofu init`, `validate` and `test` run with it as with the real provider, offline. What a real provider checks in code (formats of names,
-// enumerations, arguments that exclude each other) it lets pass. Plans of `tofu test` come from OpenTofu's own mocks.
+// OpenTofu runs with it as with the real provider, offline: plans, state, dependencies, failures and interruptions are OpenTofu's own. What a
+// real provider checks in code (formats of names, enumerations, arguments that exclude each other, changes that need a new resource) it lets
+// pass. Its cloud is a folder: see cloud.go.
 //
-// The environment variable POCDEPLOY_SCHEMA names the file; the program's own name says the provider: terraform-provider-aws_v6.69.1.
+// The environment variable SCHEMA_FILE names the schema; the program's own name says the provider: terraform-provider-aws_v6.69.1.
 package main
 
 import (
@@ -96,10 +97,12 @@ func (it server) UpgradeResourceState(_ context.Context, asked *tfprotov6.Upgrad
 	return &tfprotov6.UpgradeResourceStateResponse{UpgradedState: &state}, err
 }
 
-// The embedded interface is nil: OpenTofu calls none of its other methods for init, validate and mocked tests.
+// The embedded interface is nil: OpenTofu calls none of its other methods for this HCL.
 type server struct {
 	tfprotov6.ProviderServer
 	known document
+	// Without a folder there is no cloud.
+	cloud *cloud
 }
 
 func (it server) GetMetadata(context.Context, *tfprotov6.GetMetadataRequest) (*tfprotov6.GetMetadataResponse, error) {
@@ -142,17 +145,20 @@ func (it server) ValidateDataResourceConfig(context.Context, *tfprotov6.Validate
 }
 
 func (it server) StopProvider(context.Context, *tfprotov6.StopProviderRequest) (*tfprotov6.StopProviderResponse, error) {
+	if it.cloud != nil {
+		it.cloud.end()
+	}
 	return &tfprotov6.StopProviderResponse{}, nil
 }
 
 func main() {
-	var it server
-	text, err := os.ReadFile(os.Getenv("POCDEPLOY_SCHEMA"))
+	it := server{cloud: openCloud()}
+	text, err := os.ReadFile(os.Getenv("SCHEMA_FILE"))
 	if err == nil {
 		err = json.Unmarshal(text, &it.known)
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "read the schema that POCDEPLOY_SCHEMA names:", err)
+		fmt.Fprintln(os.Stderr, "read the schema that SCHEMA_FILE names:", err)
 		os.Exit(1)
 	}
 	provider, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(os.Args[0]), "terraform-provider-"), "_")

@@ -1,5 +1,7 @@
 //! `delete`: reverses `create`. Continues after failures, reports all of them, and ends with an audit of what is left.
 
+pub(crate) mod expired;
+
 use std::{fs, io::Write as _, path::PathBuf};
 
 use anyhow::{Context as _, Result};

@@ -63,12 +63,14 @@ fn make(env: &Env, targets: &[TaskId]) -> Result<Plan> {
     };
     let makes_cluster = ids.contains(&TaskId::Cluster) && !is_fresh(TaskId::Cluster);
     let shortcuts = if makes_cluster { provider(env).features(env).shortcuts } else { &[] };
+    let infrastructure = if makes_cluster { env.only_looking(|| provider(env).preview(env))? } else { Vec::new() };
     Ok(Plan {
         schema: SCHEMA,
         tool: env!("CARGO_PKG_VERSION").to_owned(),
         instance: env.instance.clone(),
         tasks: seen.into_iter().map(|it| planned(env, it)).collect(),
         shortcuts: shortcuts.iter().map(|it| (*it).to_owned()).collect(),
+        infrastructure,
         objects,
     })
 }

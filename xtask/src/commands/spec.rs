@@ -85,6 +85,8 @@ impl Command {
             // Standard output has the application's log. The command starts with a deployment of the current source.
             Command::Dev => Spec { events: false, ..changes("dev", DryRun::Plan(&[TaskId::Load, TaskId::Database])) },
             Command::Rollback(_) => changes("rollback", DryRun::Own),
+            // It starts a command for each instance, which locks it.
+            Command::Delete(it) if it.expired => looks("delete --expired"),
             Command::Delete(it) => changes("delete", DryRun::Own).output(it.output),
             Command::Db(it) => match it.command {
                 DbCommand::Snapshot { .. } => changes("db snapshot", DryRun::Own),

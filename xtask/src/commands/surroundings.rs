@@ -60,6 +60,9 @@ pub(super) fn configure(project: &Path, flags: &Global) -> Result<Resolved> {
     if let Some(kind) = flags.cluster_type {
         resolved.config.cluster.kind = kind;
         resolved.origins.insert("cluster.type".to_owned(), Origin::Flag("--type"));
+        if kind.is_cloud() {
+            resolved.config.check()?;
+        }
     }
     if let Some(name) = &flags.name {
         resolved.config.name = Some(name.clone());

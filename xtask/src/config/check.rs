@@ -1,12 +1,14 @@
 //! Checks the values of a well-formed file. Pure; each complaint has the path of its key.
 
+mod cluster;
+
 use std::path::Path;
 
 use crate::config::{
-    ClusterConfig, ClusterType, Config, EVERY, FILE, Service, ServiceName, Volume,
+    Config, EVERY, FILE, Service, ServiceName, Volume,
     form::{
-        control_character, database_name, host_name, image_name, image_place, image_reference, inside, label, mirror, postgresql_image,
-        quantity, registry, role, tag, url_path,
+        control_character, database_name, host_name, image_name, image_reference, inside, label, mirror, postgresql_image, quantity,
+        registry, role, tag, url_path,
     },
     keys, table_of,
 };
@@ -58,10 +60,7 @@ pub(crate) fn complaints(config: &Config) -> Vec<Complaint> {
         check(&format!("{table}.uses"), further.uses.as_deref().and_then(|used| uses(config, name, used)));
         check(&format!("{table}.image"), taken(config, name));
     }
-    if config.cluster.port == Some(0) {
-        check("cluster.port", Some("must be between 1 and 65535".to_owned()));
-    }
-    cluster(&config.cluster, &mut check);
+    cluster::check(&config.cluster, &mut check);
     let database = &config.database;
     check("database.name", database_name(&database.name));
     check("database.user", role(&database.user));
@@ -223,40 +222,6 @@ fn taken(config: &Config, name: &str) -> Option<String> {
     let others = config.services.iter().filter(|(other, it)| other.as_str() < name && is_built(it)).map(|(other, it)| (other.as_str(), it));
     let (other, _) = std::iter::once(("frontend", &config.frontend)).chain(others).find(|(_, it)| it.image == own.image)?;
     Some(format!("`{}` is the image of `{other}`; give this one another name, or write uses = \"{other}\"", own.image))
-}
-
-/// Keys that the cluster type requires, and keys that it does not support.
-fn cluster(cluster: &ClusterConfig, check: &mut impl FnMut(&str, Option<String>)) {
-    let given = |value: &Option<String>| value.as_deref().is_some_and(|it| !it.trim().is_empty());
-    let existing = [
-        ("cluster.kubeconfig", cluster.kubeconfig.is_some()),
-        ("cluster.context", cluster.context.is_some()),
-        ("cluster.registry", cluster.registry.is_some()),
-        ("cluster.pull_registry", cluster.pull_registry.is_some()),
-        ("cluster.expose", cluster.expose.is_some()),
-    ];
-    match cluster.kind {
-        ClusterType::Existing => {
-            for (key, value, example) in [
-                ("cluster.context", &cluster.context, "a context of the kubeconfig; `kubectl config get-contexts` lists them"),
-                ("cluster.registry", &cluster.registry, "where images are pushed to, such as registry.example.com/team"),
-            ] {
-                check(key, (!given(value)).then(|| format!("a cluster of type `existing` needs it: {example}")));
-            }
-            for (key, value) in [("cluster.registry", &cluster.registry), ("cluster.pull_registry", &cluster.pull_registry)] {
-                check(key, value.as_deref().and_then(image_place));
-            }
-            check(
-                "cluster.port",
-                cluster.port.map(|_| "is the port of a kind cluster; `cluster.expose` says how an existing one is reached".to_owned()),
-            );
-        }
-        _ => {
-            for (key, is_set) in existing {
-                check(key, is_set.then(|| "is for clusters of type `existing`".to_owned()));
-            }
-        }
-    }
 }
 
 /// A path of the tool's own files, which cannot be the application's.

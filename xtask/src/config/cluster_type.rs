@@ -28,6 +28,11 @@ impl ClusterType {
         ClusterType::Gke,
     ];
 
+    /// Whether OpenTofu makes the cluster, in an account.
+    pub fn is_cloud(self) -> bool {
+        matches!(self, ClusterType::Eks | ClusterType::Aks | ClusterType::Gke)
+    }
+
     /// The name in `Pocdeploy.toml`.
     pub fn name(self) -> &'static str {
         match self {

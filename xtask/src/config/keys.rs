@@ -215,7 +215,7 @@ const SERVICE: [Field<Service>; 22] = [
 ];
 
 /// The keys after the services.
-const AFTER: [Field<Config>; 21] = [
+const AFTER: [Field<Config>; 25] = [
     Field {
         name: "cluster.type",
         show: |it| it.cluster.kind.to_string(),
@@ -240,6 +240,18 @@ const AFTER: [Field<Config>; 21] = [
             Ok(())
         },
     },
+    key!("cluster.region", optional cluster.region),
+    key!("cluster.account", optional cluster.account),
+    Field {
+        name: "cluster.allowed_cidrs",
+        show: |it| it.cluster.allowed_cidrs.join(","),
+        text: |_| None,
+        set: |it, text| {
+            it.cluster.allowed_cidrs = text.split([',', ' ']).filter(|it| !it.is_empty()).map(str::to_owned).collect();
+            Ok(())
+        },
+    },
+    key!("cluster.expires_days", parsed cluster.expires_days),
     key!("database.name", text database.name),
     key!("database.user", text database.user),
     key!("database.password", secret database.password),
@@ -268,8 +280,9 @@ const AFTER: [Field<Config>; 21] = [
     key!("images.mailpit", optional images.mailpit),
 ];
 
-/// Other variables of the tool: the cache folder, shell completions, and two for its own child programs.
-const OTHERS: [&str; 4] = ["POCDEPLOY_CACHE_DIR", "POCDEPLOY_COMPLETE", "POCDEPLOY_DEV", "POCDEPLOY_FILE_OPTIONS"];
+/// Other variables of the tool: the cache folder, shell completions, two for its own child programs, and a state's passphrase.
+const OTHERS: [&str; 5] =
+    ["POCDEPLOY_CACHE_DIR", "POCDEPLOY_COMPLETE", "POCDEPLOY_DEV", "POCDEPLOY_FILE_OPTIONS", "POCDEPLOY_STATE_PASSPHRASE"];
 
 /// Complaints about unknown variables with the tool's prefix: a misspelled one would otherwise be ignored, and the run would use another
 /// value.

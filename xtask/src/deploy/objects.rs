@@ -357,6 +357,7 @@ fn set_pull_secret(object: &mut Value, image: &str) {
 /// Sets type and node port of the Service that publishes the application, as the provider requires. Other ports are not changed.
 fn service(object: &mut Value, port: usize, exposure: &Exposure) {
     object["spec"]["type"] = json!(exposure.service.name());
+    exposure.complete(object);
     if let Some(port) = object["spec"].get_mut("ports").and_then(|it| it.get_mut(port)).and_then(Value::as_object_mut) {
         match exposure.service {
             ServiceType::NodePort(Some(number)) => port.insert("nodePort".to_owned(), json!(number)),

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -27,6 +28,8 @@ const HELPER_LIMIT: Duration = Duration::from_secs(60);
 pub(crate) struct Login {
     path: Option<PathBuf>,
     tools: Tools,
+    /// By registry; before those of the configuration.
+    given: Arc<Mutex<BTreeMap<String, Auth>>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -80,7 +83,13 @@ impl Login {
     pub(crate) fn new(tools: Tools) -> Login {
         let set = std::env::var_os("DOCKER_CONFIG").filter(|it| !it.is_empty()).map(PathBuf::from);
         let folder = set.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".docker")));
-        Login { path: folder.map(|it| it.join("config.json")), tools }
+        Login { path: folder.map(|it| it.join("config.json")), tools, given: Arc::default() }
+    }
+
+    /// Credentials for one registry, in this run only: a cloud's, which expire soon. All clones of this value have them.
+    pub(crate) fn give(&self, reference: &str, username: &str, password: &str) {
+        let auth = Auth { username: username.to_owned(), password: password.to_owned(), ..Auth::default() };
+        self.given.lock().unwrap_or_else(PoisonError::into_inner).insert(server(reference).to_owned(), auth);
     }
 
     /// The value of the header `X-Registry-Auth` for the reference's registry; `None` without credentials.
@@ -97,8 +106,11 @@ impl Login {
 
     /// The stored credentials for the reference's registry.
     fn of(&self, reference: &str) -> Result<Option<Auth>> {
-        let file = self.file()?;
         let server = server(reference);
+        if let Some(given) = self.given.lock().unwrap_or_else(PoisonError::into_inner).get(server) {
+            return Ok(Some(given.clone()));
+        }
+        let file = self.file()?;
         match file.helpers.get(server).or(file.store.as_ref()) {
             Some(helper) => self.ask(helper, server),
             None => Ok(kept(&file.auths, server)),
@@ -206,7 +218,7 @@ fn kept(auths: &BTreeMap<String, Auth>, server: &str) -> Option<Auth> {
 
 #[cfg(test)]
 mod tests {
-    use std::{os::unix::fs::PermissionsExt as _, sync::Arc};
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
     use crate::{interrupt::Interrupt, report::Recorder};
@@ -214,7 +226,7 @@ mod tests {
     fn login(dir: &Path, config: &str) -> Login {
         std::fs::write(dir.join("config.json"), config).unwrap();
         let tools = Tools::new(dir.join("log"), Interrupt::default(), Arc::new(Recorder::default()));
-        Login { path: Some(dir.join("config.json")), tools }
+        Login { path: Some(dir.join("config.json")), tools, given: Arc::default() }
     }
 
     fn told(login: &Login, reference: &str) -> Option<serde_json::Value> {
@@ -243,6 +255,8 @@ mod tests {
         assert_eq!((&found["username"], &found["password"]), (&json!("me"), &json!("pass:word")));
         assert_eq!(told(&login, "s.example/x").unwrap()["identitytoken"], "t");
         assert!(told(&login, "e.example/x").is_none() && told(&login, "python:3").is_none());
+        login.clone().give("r.example/x", "AWS", "soon over");
+        assert_eq!(told(&login, "r.example/y:1").unwrap()["username"], "AWS");
     }
 
     #[test]

@@ -123,6 +123,12 @@ codes! {
     Unfit "E0113" "this machine does not meet the requirements of a run"
         causes ["each failed line of `doctor` names one"]
         steps ["cargo xtask doctor" "follow the advice beside each failed line"]
+    CloudLogin "E0114" "the cloud's program has no valid login, or one to another account"
+        causes ["the login has expired" "nobody has logged in on this machine" "another account, subscription or project is selected"]
+        steps ["log in with the command in the error" "cargo xtask doctor --type eks, aks or gke"]
+    CloudRefused "E0115" "the cloud's program gave an answer that the tool does not understand"
+        causes ["a very old or very new version of the program" "an alias or wrapper of the same name on PATH"]
+        steps ["run the command in the error by hand" "update the program"]
 
     Config "E0201" "the configuration is not valid"
         causes ["Pocdeploy.toml has an unknown key, or a value of the wrong type or out of range" "an environment variable POCDEPLOY_… has such a value"]
@@ -130,9 +136,6 @@ codes! {
     NoProject "E0202" "no project was found"
         causes ["the command was run outside the project's folder" "--project or --config names a path that does not exist"]
         steps ["change into the folder that holds Pocdeploy.toml, or name it with --project"]
-    Unsupported "E0203" "this cluster type is not supported yet"
-        causes ["`cluster.type` or --type is eks, aks or gke"]
-        steps ["use --type kind, or --type existing for a cluster that runs already"]
     SourceMissing "E0204" "a file or folder that the configuration names does not exist"
         causes ["the application's source was not fetched" "a wrong path in Pocdeploy.toml"]
         steps ["cargo xtask config show --origin" "fetch the source, or correct the path"]
@@ -238,6 +241,10 @@ codes! {
     DatabaseFull "E0314" "the volume of the database has no room"
         causes ["a snapshot is proven, and restored, beside the database: that takes its size a second time, and the log of writing it" "on kind the volume is part of the engine's disk, which other files fill too"]
         steps ["df -h" "docker system df" "a larger `database.storage`" "cargo xtask db snapshot --no-verify needs no second copy"]
+
+    CloudFailed "E0315" "OpenTofu could not create, change or remove something in the cloud"
+        causes ["a missing permission" "a quota or a limit of requests" "something of the same name exists" "a load balancer or disk still holds the network"]
+        steps ["read what the cloud said in the error" "run the same command again: it goes on where it stopped" "cargo xtask doctor --type eks, aks or gke"]
 
     PodRefused "E0321" "the API server rejects the pods of a Deployment or Job"
         causes ["the pod violates the namespace's Pod Security standard" "a ResourceQuota is used up" "the ServiceAccount does not exist"]

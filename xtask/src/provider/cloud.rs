@@ -1,92 +1,342 @@
-//! EKS, AKS and GKE: known names, not supported yet. Every command says so before it does anything.
+//! EKS, AKS and GKE: a cluster of this instance's own in an account, made by OpenTofu from the HCL in `deploy/`.
+//!
+//! The whole cluster belongs to the instance. Its state is in the work folder; an inventory by tag and name finds what the state does not
+//! know.
 
-use anyhow::Result;
+mod account;
+mod aws;
+mod azure;
+mod consent;
+mod empty;
+mod events;
+mod google;
+mod known;
+mod list;
+mod prices;
+mod state_key;
+mod tofu;
+mod vendor;
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
 
 use crate::{
-    cluster::certificate::Certificate,
-    deploy::image::PublishedImage,
+    cluster::{Verdict, Wait, certificate::Certificate},
+    config::{ClusterType, Expose, Secret},
+    deploy::{image::PublishedImage, objects::INSTANCE},
     env::Env,
-    errors::{Code, Problem},
+    errors::Problem,
     exposure::{Address, Exposure, ServiceType},
     fingerprint::Fingerprint,
-    graph::TaskId,
+    graph::{Selection, TaskId},
     probe::Probe,
-    provider::{Features, Instance, Provider, Removal},
+    provider::{
+        Features, Infrastructure, Instance, Provider, Removal, Requirement,
+        cloud::{known::Known, prices::Price, tofu::Tofu, vendor::Vendor},
+        cluster, infrastructure, ingress_address, registry,
+    },
+    record,
 };
 
-/// A cloud's cluster: every method returns this error.
-pub struct Cloud;
+pub(super) use crate::provider::cloud::{
+    account::{registry, registry_name},
+    list::expired,
+};
 
-fn not_there_yet(env: &Env) -> anyhow::Error {
-    let kind = env.config.cluster.kind;
-    Problem::config(format!("clusters of type `{kind}` are not supported yet; nothing was changed"))
-        .code(Code::Unsupported)
-        .hint("use `--type kind`, or leave `cluster.type` out of Pocdeploy.toml")
-        .into()
+/// A cluster in a cloud.
+pub(super) struct Cloud(pub(super) ClusterType);
+
+const TASK: TaskId = TaskId::Cluster;
+/// A new API server's name may take minutes to be known everywhere.
+const READY_LIMIT: Duration = Duration::from_secs(600);
+
+fn vendor_of(kind: ClusterType) -> &'static dyn Vendor {
+    match kind {
+        ClusterType::Aks => &azure::Azure,
+        ClusterType::Gke => &google::Google,
+        // `Cloud` is made for the three clouds only.
+        _ => &aws::Aws,
+    }
+}
+
+fn vendor(env: &Env) -> &'static dyn Vendor {
+    vendor_of(env.config.cluster.kind)
+}
+
+impl Cloud {
+    fn vendor(&self) -> &'static dyn Vendor {
+        vendor_of(self.0)
+    }
+
+    fn hcl(&self, env: &Env) -> Result<String> {
+        let file = env.files.file(format!("deploy/{}/main.tf", self.0))?;
+        std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))
+    }
+
+    /// The HCL's variables.
+    fn variables(&self, env: &Env, known: &Known) -> Result<Value> {
+        let mut out = self.vendor().variables(env, known)?;
+        out["name"] = json!(known.name);
+        out["allowed_cidrs"] = json!(env.config.cluster.allowed_cidrs);
+        Ok(out)
+    }
+
+    /// The kubeconfig from the outputs.
+    fn write_kubeconfig(&self, env: &Env, known: &Known, outputs: &Value) -> Result<()> {
+        let output =
+            |name: &str| outputs[name].as_str().filter(|it| !it.is_empty()).with_context(|| format!("the HCL has no output `{name}`"));
+        let mut cluster = json!({ "server": output("endpoint")? });
+        if let Ok(authority) = output("ca") {
+            cluster["certificate-authority-data"] = json!(authority);
+        }
+        let name = known.name.as_str();
+        let file = json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": name,
+            "contexts": [{ "name": name, "context": { "cluster": name, "user": name, "namespace": env.config.namespace } }],
+            "clusters": [{ "name": name, "cluster": cluster }],
+            "users": [{ "name": name, "user": { "exec": self.vendor().exec(env, known) } }],
+        });
+        record::write_file(&env.kubeconfig(), &serde_json::to_vec_pretty(&file)?)
+    }
 }
 
 impl Provider for Cloud {
     fn check(&self, env: &Env) -> Result<()> {
-        Err(not_there_yet(env))
+        let (name, most) = (&env.instance, self.vendor().longest_name());
+        if name.len() > most {
+            let what = format!("name: `{name}` has {} characters; on {} a name has at most {most}", name.len(), self.vendor().title());
+            return Err(Problem::config(what).hint("set a shorter `name` in Pocdeploy.toml").into());
+        }
+        if let Some(known) = Known::read(env).filter(|it| !it.is_of(self.0)) {
+            let what = format!("instance {name} is a cluster of type `{}`, not `{}`", known.kind, self.0);
+            return Err(Problem::config(what).hint(format!("delete it first: cargo xtask delete --type {}", known.kind)).into());
+        }
+        tofu::find()?;
+        account::account(env).map(drop)
+    }
+
+    fn requirements(&self, env: &Env) -> Vec<Requirement> {
+        let mut out = vec![match tofu::find() {
+            Ok((path, title)) => Requirement::met("OpenTofu", format!("{title} at {}", path.display())),
+            Err(error) => Requirement::of("OpenTofu", &error),
+        }];
+        match account::account(env) {
+            Ok(it) => {
+                let found = format!("{} in {}, {}", it.who, it.account, it.region);
+                out.push(Requirement::met("cloud login", found));
+                out.extend(self.vendor().requirements(env, &it));
+            }
+            Err(error) => out.push(Requirement::of("cloud login", &error)),
+        }
+        out
     }
 
     fn inputs(&self, env: &Env) -> Result<Fingerprint> {
-        Err(not_there_yet(env))
+        let account = account::account(env)?;
+        let mut out = Fingerprint::new();
+        out.add("account", &account.account);
+        out.add("region", &account.region);
+        out.add("main.tf", self.hcl(env)?);
+        out.add("allowed_cidrs", env.config.cluster.allowed_cidrs.join(" "));
+        out.add("repositories", account::repositories(env)?.join(" "));
+        Ok(out)
     }
 
-    fn probe(&self, env: &Env, _want: &Fingerprint) -> Result<Probe> {
-        Err(not_there_yet(env))
+    fn probe(&self, env: &Env, want: &Fingerprint) -> Result<Probe> {
+        let Some(known) = Known::read(env) else { return Ok(Probe::Stale(format!("there is no cluster {}", env.instance))) };
+        if !known.finished || !env.kubeconfig().is_file() {
+            return Ok(Probe::Stale(format!("the creation of cluster {} has begun and is not finished", known.name)));
+        }
+        if let Err(why) = cluster(env)?.is_ready() {
+            env.interrupt.check()?;
+            return Ok(Probe::Stale(format!("cluster {} does not answer: {why}", known.name)));
+        }
+        if *want != Fingerprint::new() && known.inputs.as_ref() != Some(want) {
+            let change = known.inputs.as_ref().and_then(|it| want.difference(it));
+            return Ok(Probe::Stale(change.unwrap_or_else(|| "it is not known with which inputs it was made".to_owned())));
+        }
+        Ok(Probe::Fresh(format!("cluster {} on {} in {} answers", known.name, self.vendor().title(), known.account.region)))
     }
 
-    fn ensure(&self, env: &Env, _want: &Fingerprint, _early: &(dyn Fn() + Sync)) -> Result<()> {
-        Err(not_there_yet(env))
+    fn ensure(&self, env: &Env, want: &Fingerprint, _early: &(dyn Fn() + Sync)) -> Result<()> {
+        let account = account::account(env)?;
+        let vendor = self.vendor();
+        if Known::read(env).is_none_or(|it| !it.finished) {
+            consent::refuse_unfit(vendor.requirements(env, &account))?;
+        }
+        let tofu = Tofu::open(env, TASK)?;
+        let known = match Known::read(env) {
+            Some(known) => known,
+            None => Known::begin(env, account)?,
+        };
+        // A saved plan was planned again just now, and is the same.
+        let changes = match (&env.options.selection, tofu.has_plan()) {
+            (Selection::Planned(_), true) => tofu.planned()?,
+            _ => {
+                tofu.prepare(&self.hcl(env)?, &self.variables(env, &known)?)?;
+                tofu.plan()?
+            }
+        };
+        consent::refuse_replacement(&changes, vendor.cluster_resource())?;
+        if Known::read(env).is_none() {
+            consent::refuse_leftovers(&vendor.inventory(env, TASK, &known.account, &known.name)?, &known.name)?;
+            consent::consent(env, vendor, &known, &changes)?;
+        }
+        // From here on something may exist.
+        known.write(env)?;
+        let registry = vendor.registry_resources();
+        if !changes.iter().any(|it| registry.contains(&it.kind.as_str())) {
+            env.task_progress.usable(TASK);
+        }
+        tofu.apply(&changes, vendor.minutes().0, &|kind| {
+            if registry.contains(&kind) {
+                env.task_progress.usable(TASK);
+            }
+        })?;
+        self.write_kubeconfig(env, &known, &tofu.outputs()?)?;
+        let cluster = cluster(env)?;
+        let api = Wait::new(env, "the API server", READY_LIMIT);
+        cluster.wait_for(env, TASK, &api, || Ok(cluster.is_ready().map_or_else(Verdict::NotYet, |()| Verdict::Yes)))?;
+        let namespace = json!({
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": { "name": env.config.namespace, "labels": { INSTANCE: env.instance } },
+        });
+        // A role that was just assigned is valid some minutes later.
+        let allowed = Wait::new(env, "the permission to create a namespace", READY_LIMIT);
+        cluster.wait_for(env, TASK, &allowed, || cluster.apply(&namespace).map(|()| Verdict::Yes))?;
+        vendor::prepare(&cluster, &vendor.objects(&known))?;
+        let known = Known::read(env).unwrap_or(known);
+        Known { finished: true, inputs: Some(want.clone()), ..known }.write(env)
+    }
+
+    fn preview(&self, env: &Env) -> Result<Vec<Infrastructure>> {
+        let account = account::account(env)?;
+        let known = match Known::read(env) {
+            Some(known) => known,
+            None => Known::begin(env, account)?,
+        };
+        let tofu = Tofu::open(env, TASK)?;
+        tofu.prepare(&self.hcl(env)?, &self.variables(env, &known)?)?;
+        tofu.plan()?;
+        Ok(infrastructure::read(&tofu.shown_plan()?))
     }
 
     fn connect(&self, env: &Env) -> Result<Option<String>> {
-        Err(not_there_yet(env))
+        let Some(known) = Known::read(env) else { return Ok(Some(format!("no cluster {} was created from this folder", env.instance))) };
+        if !env.kubeconfig().is_file() {
+            return Ok(Some(format!("the creation of cluster {} is not finished", known.name)));
+        }
+        match cluster(env)?.is_ready() {
+            Ok(()) => Ok(None),
+            Err(why) => {
+                env.interrupt.check()?;
+                Ok(Some(format!("cluster {} does not answer: {why}", known.name)))
+            }
+        }
     }
 
-    fn published(&self, env: &Env, _local: &str) -> Result<Option<PublishedImage>> {
-        Err(not_there_yet(env))
+    fn published(&self, env: &Env, local: &str) -> Result<Option<PublishedImage>> {
+        if Known::read(env).is_none() {
+            return Ok(None);
+        }
+        registry::published(env, local)
     }
 
-    fn publish(&self, env: &Env, _local: &str) -> Result<PublishedImage> {
-        Err(not_there_yet(env))
+    fn publish(&self, env: &Env, local: &str) -> Result<PublishedImage> {
+        registry::publish(env, local)
     }
 
-    fn name_for_pods(&self, env: &Env, _local: &str) -> Result<PublishedImage> {
-        Err(not_there_yet(env))
+    fn name_for_pods(&self, env: &Env, local: &str) -> Result<PublishedImage> {
+        registry::name_for_pods(env, local)
     }
 
-    fn exposure(&self, _env: &Env) -> Exposure {
-        Exposure { service: ServiceType::LoadBalancer, plain_hosts: Vec::new() }
+    fn exposure(&self, env: &Env) -> Exposure {
+        if env.config.cluster.expose == Some(Expose::Ingress) {
+            return Exposure::of(ServiceType::ClusterIp);
+        }
+        Exposure { balancer: self.vendor().balancer(Known::read(env).as_ref()), ..Exposure::of(ServiceType::LoadBalancer) }
     }
 
     fn address(&self, env: &Env) -> Result<Option<Address>> {
-        Err(not_there_yet(env))
+        if env.config.cluster.expose == Some(Expose::Ingress) {
+            return Ok(Some(ingress_address(env)?));
+        }
+        let services = cluster(env)?.list("v1", "Service", &env.config.namespace, &format!("{INSTANCE}={}", env.instance))?;
+        Ok(services.iter().find(|it| it["spec"]["type"] == "LoadBalancer").and_then(Address::of_load_balancer))
     }
 
     fn features(&self, _env: &Env) -> Features {
         Features::default()
     }
 
-    fn instances(&self, env: &Env) -> Result<Vec<Instance>> {
-        Err(not_there_yet(env))
+    fn pull_credentials(&self, env: &Env) -> Result<Option<Secret>> {
+        // Nodes pull from the cloud's own registry with their own identity.
+        match env.config.cluster.registry {
+            Some(_) => registry::pull_credentials(env),
+            None => Ok(None),
+        }
     }
 
-    fn certificates(&self, env: &Env) -> Result<Vec<Certificate>> {
-        Err(not_there_yet(env))
+    fn instances(&self, env: &Env) -> Result<Vec<Instance>> {
+        let account = account::account(env)?;
+        let price = Price::of(self.0)?;
+        // The cloud knows clusters whose state is elsewhere; this folder knows those whose creation has failed.
+        let mut all = self.vendor().clusters(env, &account)?;
+        let here = known::all(env).into_iter().map(|it| it.0).filter(|it| it.is_of(self.0));
+        for known in here {
+            match all.iter_mut().find(|it| it.name == known.name) {
+                Some(found) => *found = known,
+                None => all.push(known),
+            }
+        }
+        Ok(all.iter().map(|it| list::instance(it, &price)).collect())
+    }
+
+    fn certificates(&self, _env: &Env) -> Result<Vec<Certificate>> {
+        Ok(Vec::new())
     }
 
     fn removal(&self, env: &Env) -> Removal {
-        Removal { takes: format!("removes instance {}", env.instance), audited: "nothing was asked" }
+        let place = Known::read(env).map(|it| format!(" in account {}, {}", it.account.account, it.account.region)).unwrap_or_default();
+        Removal {
+            takes: format!(
+                "removes instance {}{place}: its cluster on {} with the database and the images in its registry",
+                env.instance,
+                self.vendor().title()
+            ),
+            audited: "the cloud has nothing with this instance's tag or name, and no file of it is left",
+        }
     }
 
-    fn destroy(&self, env: &Env, _task: TaskId) -> Result<()> {
-        Err(not_there_yet(env))
+    fn destroy(&self, env: &Env, task: TaskId) -> Result<()> {
+        let account = account::account(env)?;
+        let Some(known) = Known::read(env) else { return Ok(()) };
+        let tofu = Tofu::open(env, task)?;
+        tofu.prepare(&self.hcl(env)?, &self.variables(env, &known)?)?;
+        let resources = tofu.resources()?;
+        let has_cluster = resources.iter().any(|it| it.starts_with(self.vendor().cluster_resource()));
+        if has_cluster && env.kubeconfig().is_file() {
+            empty::before_destruction(env, task)?;
+        }
+        if !resources.is_empty() {
+            tofu.destroy(self.vendor().minutes().1)?;
+        }
+        // The key of the state goes when nothing is left that the state may be needed for.
+        if empty::until_gone(env, task, || self.vendor().inventory(env, task, &account, &known.name))? {
+            state_key::forget(env)
+        } else {
+            Ok(())
+        }
     }
 
     fn leftovers(&self, env: &Env) -> Result<Vec<String>> {
-        Err(not_there_yet(env))
+        let account = account::account(env)?;
+        let found = self.vendor().inventory(env, TASK, &account, &env.instance)?;
+        Ok(found.iter().map(ToString::to_string).collect())
     }
 }

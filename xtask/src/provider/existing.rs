@@ -5,7 +5,6 @@
 
 mod kubeconfig;
 mod operator;
-mod registry;
 mod remove;
 
 use std::time::Duration;
@@ -16,18 +15,18 @@ use serde_json::{Value, json};
 use crate::{
     cluster::{Cluster, ObjectId, Verdict, Wait, certificate::Certificate, verdict},
     config::{Expose, Secret},
-    deploy::{folder, image::PublishedImage, objects::INSTANCE},
+    deploy::{image::PublishedImage, objects::INSTANCE},
     env::Env,
     errors::{Code, Problem},
     exposure::{Address, Exposure, ServiceType},
     fingerprint::Fingerprint,
     graph::TaskId,
     probe::Probe,
-    provider::{Features, Instance, Provider, Removal, cluster},
+    provider::{Features, Instance, Provider, Removal, cluster, ingress_address, registry},
     record, setup,
 };
 
-pub(super) use crate::provider::existing::registry::{publish, published, pull_credentials as credentials};
+pub(super) use crate::provider::existing::remove::all as remove_all;
 
 /// The cluster of a context in the user's kubeconfig.
 pub(super) struct Existing;
@@ -138,7 +137,7 @@ impl Provider for Existing {
     }
 
     fn name_for_pods(&self, env: &Env, local: &str) -> Result<PublishedImage> {
-        Ok(registry::name_for_pods(env, local))
+        registry::name_for_pods(env, local)
     }
 
     fn exposure(&self, env: &Env) -> Exposure {
@@ -147,14 +146,12 @@ impl Provider for Existing {
             Expose::NodePort => ServiceType::NodePort(None),
             Expose::Ingress => ServiceType::ClusterIp,
         };
-        Exposure { service, plain_hosts: Vec::new() }
+        Exposure::of(service)
     }
 
     fn address(&self, env: &Env) -> Result<Option<Address>> {
         if expose(env) == Expose::Ingress {
-            let objects = folder::of_service(env, None)?;
-            let has_tls = objects.iter().any(|it| it.object["kind"] == "Ingress" && it.object.pointer("/spec/tls/0").is_some());
-            return Ok(Some(Address::new(format!("{}://{}", if has_tls { "https" } else { "http" }, env.config.frontend.host))));
+            return ingress_address(env).map(Some);
         }
         let cluster = cluster(env)?;
         let kind = self.exposure(env).service.name();
@@ -264,7 +261,7 @@ fn what_is_done(env: &Env, server: &str, operator: Option<&operator::Found>) -> 
     };
     format!(
         "deploys to context {context} ({server}): creates namespace {namespace}, {operator}, pushes images to {}, and publishes the application by {reached}",
-        registry::place(env)
+        env.config.cluster.registry.as_deref().unwrap_or_default()
     )
 }
 

@@ -188,7 +188,7 @@ impl Provider for Kind {
     }
 
     fn exposure(&self, _env: &Env) -> Exposure {
-        Exposure { service: ServiceType::NodePort(Some(NODE_PORT)), plain_hosts: vec!["localhost".to_owned(), "127.0.0.1".to_owned()] }
+        Exposure::here(ServiceType::NodePort(Some(NODE_PORT)))
     }
 
     fn address(&self, env: &Env) -> Result<Option<Address>> {

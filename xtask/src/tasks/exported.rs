@@ -89,7 +89,7 @@ pub fn read(env: &Env) -> Result<Exported> {
 
 /// How users reach the application on this machine, with all settings: for a Compose file.
 pub fn here(env: &Env, exported: &Exported, port: u16) -> Result<Variant> {
-    let exposure = Exposure { service: ServiceType::ClusterIp, plain_hosts: vec!["localhost".to_owned(), "127.0.0.1".to_owned()] };
+    let exposure = Exposure::here(ServiceType::ClusterIp);
     let address = Address::new(format!("http://localhost:{port}"));
     let settings = settings_for(env, &exposure, &address)?;
     let known = |it: &Settings| exported.settings.iter().any(|one| one.name == it.name);
@@ -176,7 +176,7 @@ impl Given<'_> {
     /// The objects of all folders, the database's first; for no address.
     fn complete(&self) -> Result<(Vec<(Use, Value)>, Published)> {
         let env = self.env;
-        let exposure = &Exposure { service: ServiceType::ClusterIp, plain_hosts: Vec::new() };
+        let exposure = &Exposure::of(ServiceType::ClusterIp);
         let folders = Folders::read(env)?;
         let elsewhere = folders.first().roles.elsewhere();
         let values = |service, image| Values {
@@ -224,7 +224,7 @@ fn variants(env: &Env) -> Result<Vec<Variant>> {
         objects.iter().any(|it| it.object["kind"] == "Ingress" && it.object.pointer("/spec/tls/0").is_some())
     };
     let ingress = if has_tls { Address::new(format!("https://{host}")) } else { plain.clone() };
-    let of = |service| Exposure { service, plain_hosts: Vec::new() };
+    let of = |service| Exposure::of(service);
     let mut all = vec![
         ("ingress", of(ServiceType::ClusterIp), ingress),
         ("load-balancer", of(ServiceType::LoadBalancer), plain.clone()),

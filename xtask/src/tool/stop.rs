@@ -1,15 +1,42 @@
 //! Ends processes: a command with all its children, or one process by its id.
 
 use std::{
-    process::Child,
+    os::unix::process::ExitStatusExt as _,
+    process::{Child, ExitStatus},
     time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal};
 
-/// Sends SIGTERM to the process group, and SIGKILL to what is left of it after five seconds.
-pub(super) fn stop(child: &mut Child) {
+use crate::tool::Tools;
+
+/// How a command is stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// With all its children.
+    #[default]
+    Group,
+    /// It gets SIGINT alone, and this time to end by itself.
+    Asked(Duration),
+}
+
+impl Tools {
+    /// A copy for a program that saves its state after SIGINT, within `grace`. Only the program gets the signal, not its children.
+    pub fn with_grace(&self, grace: Duration) -> Tools {
+        Tools { ending: Ending::Asked(grace), ..self.clone() }
+    }
+}
+
+/// Sends SIGTERM to the process group, and SIGKILL to what is left of it after five seconds. A program that is asked gets its time before.
+pub(super) fn stop(child: &mut Child, ending: Ending) {
     let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else { return };
+    if let Ending::Asked(grace) = ending {
+        rustix::process::kill_process(group, Signal::INT).ok();
+        let began = Instant::now();
+        while began.elapsed() < grace && matches!(child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
     // An error means that the group has ended, as intended.
     rustix::process::kill_process_group(group, Signal::TERM).ok();
     let began = Instant::now();
@@ -29,5 +56,14 @@ pub(super) fn stop(child: &mut Child) {
 pub fn terminate(id: i32) {
     if let Some(pid) = Pid::from_raw(id) {
         rustix::process::kill_process(pid, Signal::TERM).ok();
+    }
+}
+
+/// How a command has ended, for messages.
+pub(super) fn ended(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("ended with exit code {code}"),
+        (None, Some(signal)) => format!("was ended by signal {signal}"),
+        (None, None) => "ended in an unknown way".to_owned(),
     }
 }

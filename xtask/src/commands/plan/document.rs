@@ -11,6 +11,7 @@ use crate::{
     errors::{Code, Problem},
     fingerprint::Fingerprint,
     graph::TaskId,
+    provider::Infrastructure,
     regular,
     tasks::objects::ObjectChange,
 };
@@ -28,6 +29,9 @@ pub(crate) struct Plan {
     /// The shortcuts of a disposable cluster that would be created.
     #[serde(default)]
     pub(crate) shortcuts: Vec<String>,
+    /// What would change outside the cluster, in a cloud.
+    #[serde(default)]
+    pub(crate) infrastructure: Vec<Infrastructure>,
     /// Missing if other tasks must run first.
     pub(crate) objects: Option<Vec<ObjectChange>>,
 }
@@ -97,6 +101,12 @@ impl Plan {
         if self.tasks.len() != now.tasks.len() {
             out.push("it has other tasks".to_owned());
         }
+        let changed = |old: &[Infrastructure], new: &[Infrastructure], words: &str| {
+            let others = old.iter().filter(|it| !new.contains(it));
+            others.map(|it| format!("{words}: {}", it.to_string().replace('\n', ","))).collect::<Vec<_>>()
+        };
+        out.extend(changed(&self.infrastructure, &now.infrastructure, "no longer to be done"));
+        out.extend(changed(&now.infrastructure, &self.infrastructure, "not in the plan"));
         let (old, new) = (self.objects.as_deref().unwrap_or_default(), now.objects.as_deref().unwrap_or_default());
         for change in old.iter().filter(|it| !new.contains(it)) {
             out.push(format!("no longer to be done: {change}"));
@@ -139,6 +149,7 @@ fn unreadable(path: &Path, error: &serde_json::Error) -> Problem {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::provider::Property;
 
     pub(in super::super) fn planned(task: &str, action: Action, reason: &str) -> Planned {
         let (task, reason) = (task.to_owned(), reason.to_owned());
@@ -146,7 +157,15 @@ pub(super) mod tests {
     }
 
     pub(in super::super) fn plan(tasks: Vec<Planned>, objects: Option<Vec<ObjectChange>>) -> Plan {
-        Plan { schema: SCHEMA, tool: "1".to_owned(), instance: "i".to_owned(), tasks, shortcuts: Vec::new(), objects }
+        Plan {
+            schema: SCHEMA,
+            tool: "1".to_owned(),
+            instance: "i".to_owned(),
+            tasks,
+            shortcuts: Vec::new(),
+            infrastructure: Vec::new(),
+            objects,
+        }
     }
 
     fn with_input(value: &str) -> Planned {
@@ -160,6 +179,19 @@ pub(super) mod tests {
         let old = plan(vec![planned("image", Action::Nothing, "it is there (1 MB)")], None);
         let new = plan(vec![planned("image", Action::Nothing, "it is there (2 MB)")], None);
         assert_eq!(old.differs(&new), Vec::<String>::new());
+    }
+
+    #[test]
+    fn another_plan_of_opentofu_is_another_plan() {
+        let resource = |after: &str| Infrastructure {
+            resource: "aws_vpc.this".to_owned(),
+            action: "create".to_owned(),
+            properties: vec![Property { name: "cidr_block".to_owned(), before: None, after: Some(after.to_owned()) }],
+        };
+        let with = |after| Plan { infrastructure: vec![resource(after)], ..plan(Vec::new(), None) };
+        assert_eq!(with("a").differs(&with("a")), Vec::<String>::new());
+        let expected = ["no longer to be done: + aws_vpc.this,      cidr_block: a", "not in the plan: + aws_vpc.this,      cidr_block: b"];
+        assert_eq!(with("a").differs(&with("b")), expected);
     }
 
     #[test]

@@ -14,6 +14,9 @@ pub(super) fn text(plan: &Plan) -> String {
             out.push_str("    shortcuts of a disposable cluster:\n");
             out.extend(plan.shortcuts.iter().map(|it| format!("    - {it}\n")));
         }
+        if planned.task == TaskId::Cluster.name() {
+            out.extend(plan.infrastructure.iter().map(|it| format!("  {it}\n")));
+        }
     }
     match &plan.objects {
         None => out.push_str("? objects of the cluster is unknown before the tasks above have run\n"),
@@ -44,11 +47,15 @@ fn summary(plan: &Plan) -> String {
     let tasks = |action| plan.tasks.iter().filter(|it| it.action == action).count();
     let objects = |action| plan.objects.iter().flatten().filter(|it| it.action == action).count();
     let unknown = tasks(Action::Follows) + tasks(Action::Unknown);
+    let resources = match plan.infrastructure.len() {
+        0 => String::new(),
+        count => format!("; {count} resources in the cloud"),
+    };
     if tasks(Action::Run) + unknown == 0 {
         return "\nnothing to do\n".to_owned();
     }
     format!(
-        "\n{} of {} tasks would run, {unknown} unknown; objects: {} to create, {} to change, {} to delete\n\
+        "\n{} of {} tasks would run, {unknown} unknown; objects: {} to create, {} to change, {} to delete{resources}\n\
          not in a plan: the values of Secrets, what operator and controllers make of objects, and what left deploy/ and may hold data (it stays)\n",
         tasks(Action::Run),
         plan.tasks.len(),

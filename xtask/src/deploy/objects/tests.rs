@@ -4,7 +4,7 @@ use super::*;
 use crate::deploy::manifests::{self, Place};
 
 fn kind() -> Exposure {
-    Exposure { service: ServiceType::NodePort(Some(30080)), plain_hosts: vec!["localhost".to_owned(), "127.0.0.1".to_owned()] }
+    Exposure::here(ServiceType::NodePort(Some(30080)))
 }
 
 fn home() -> Roles {
@@ -40,7 +40,7 @@ fn with_config(config: &Config, objects: Vec<Value>, roles: &Roles, exposure: &E
 
 #[test]
 fn settings_lack_an_address_that_is_not_known_yet_and_have_it_later() {
-    let cloud = Exposure { service: ServiceType::LoadBalancer, plain_hosts: Vec::new() };
+    let cloud = Exposure::of(ServiceType::LoadBalancer);
     let settings = json!({ "kind": "ConfigMap", "metadata": { "name": "c" }, "data": { "ALLOWED_HOSTS": "", "TRUSTED_ORIGINS": "", "PLAIN_HTTP_HOSTS": "" } });
     let data = |address: Option<&Address>| with_roles(vec![settings.clone()], &home(), &cloud, address).remove(0)["data"].clone();
     assert_eq!(
@@ -301,7 +301,7 @@ fn another_job_is_another_one_when_its_manifest_differs_and_not_for_the_image() 
 
 #[test]
 fn a_cloud_service_has_no_node_port_for_the_page() {
-    let cloud = Exposure { service: ServiceType::LoadBalancer, plain_hosts: Vec::new() };
+    let cloud = Exposure::of(ServiceType::LoadBalancer);
     let roles = Roles { published: Some(roles::Published { service: 0, port: 0 }), ..Roles::default() };
     let service = json!({ "kind": "Service", "metadata": { "name": "s" }, "spec": { "ports": [{ "port": 80, "nodePort": 30080 }] } });
     assert_eq!(with_roles(vec![service], &roles, &cloud, None)[0]["spec"], json!({ "type": "LoadBalancer", "ports": [{ "port": 80 }] }));

@@ -13,7 +13,7 @@ use crate::{
     },
     env::Env,
     graph::TaskId,
-    provider::existing::registry,
+    provider::registry,
 };
 
 /// For a database's pods, PVCs and finalizers.
@@ -21,7 +21,7 @@ const GONE_LIMIT: Duration = Duration::from_secs(300);
 
 /// Deletes the instance's objects and waits until they are gone: first its namespace with the database, then the operator that it
 /// installed, unless databases of others need the operator.
-pub(super) fn all(env: &Env, cluster: &Cluster, task: TaskId) -> Result<()> {
+pub(in crate::provider) fn all(env: &Env, cluster: &Cluster, task: TaskId) -> Result<()> {
     let mine = labelled(env, cluster)?;
     let (operator, app): (Vec<Value>, Vec<Value>) = mine.into_iter().partition(is_operator);
     // Deleting the namespace deletes its objects. The operator must exist until its databases are gone.

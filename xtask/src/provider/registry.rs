@@ -1,4 +1,4 @@
-//! Images for an existing cluster: pushed to the configured registry, referred to by digest.
+//! Images for a cluster that has no engine here: pushed to a registry, referred to by digest.
 
 use std::{
     path::{Path, PathBuf},
@@ -16,7 +16,9 @@ use crate::{
     env::{Env, path_key},
     errors::{Code, Problem},
     graph::TaskId,
-    images, record,
+    images,
+    provider::cloud,
+    record,
 };
 
 const TASK: TaskId = TaskId::Load;
@@ -25,17 +27,24 @@ const ASK_LIMIT: Duration = Duration::from_secs(20);
 /// The references of the images that were published last.
 const PUBLISHED: &str = "record/published";
 
-/// The registry to push to; the check of the configuration ensures that it is set.
-pub(super) fn place(env: &Env) -> &str {
-    env.config.cluster.registry.as_deref().unwrap_or_default().trim_end_matches('/')
+/// The registry to push to: the configured one, or the cloud's own. Its credentials are given to the engine, if there is one.
+pub(super) fn place(env: &Env) -> Result<String> {
+    match &env.config.cluster.registry {
+        Some(set) => Ok(set.trim_end_matches('/').to_owned()),
+        None => cloud::registry(env),
+    }
 }
 
-fn pull_place(env: &Env) -> &str {
-    env.config.cluster.pull_registry.as_deref().map_or_else(|| place(env), |it| it.trim_end_matches('/'))
+/// The name of the registry for nodes.
+fn pull_place(env: &Env) -> Result<String> {
+    match (&env.config.cluster.pull_registry, &env.config.cluster.registry) {
+        (Some(set), _) | (None, Some(set)) => Ok(set.trim_end_matches('/').to_owned()),
+        (None, None) => cloud::registry_name(env),
+    }
 }
 
 /// An image's path and tag in the registry: `localhost/pocdeploy/operator:1.30.0-ab` becomes `pocdeploy/operator` and `1.30.0-ab`.
-fn split(local: &str) -> (&str, &str) {
+pub(super) fn split(local: &str) -> (&str, &str) {
     let (name, tag) = match local.rsplit_once(':') {
         Some((name, tag)) if !tag.contains('/') => (name, tag),
         _ => (local, "latest"),
@@ -59,7 +68,7 @@ fn file(env: &Env, local: &str) -> PathBuf {
 }
 
 fn remembered(env: &Env, local: &str) -> Option<PublishedImage> {
-    let here = format!("{}/", pull_place(env));
+    let here = format!("{}/", pull_place(env).ok()?);
     // If another registry was configured since, the stored reference is not valid.
     let is_it = |it: &Published| it.local == local && it.name.starts_with(&here);
     record::read_json(&file(env, local)).filter(is_it).map(|it| PublishedImage::new(it.name))
@@ -81,14 +90,17 @@ pub(super) fn all_remembered(env: &Env) -> Vec<String> {
 }
 
 /// The reference of the last publication, with its digest; else without a digest.
-pub(super) fn name_for_pods(env: &Env, local: &str) -> PublishedImage {
+pub(super) fn name_for_pods(env: &Env, local: &str) -> Result<PublishedImage> {
     let (path, tag) = split(local);
-    remembered(env, local).unwrap_or_else(|| PublishedImage::new(format!("{}/{path}:{tag}", pull_place(env))))
+    match remembered(env, local) {
+        Some(found) => Ok(found),
+        None => Ok(PublishedImage::new(format!("{}/{path}:{tag}", pull_place(env)?))),
+    }
 }
 
 /// Asks the registry for the image's digest, through the engine. If no engine answers, for example on a machine that only reads or rolls
 /// back, uses the reference of the last publication.
-pub(in crate::provider) fn published(env: &Env, local: &str) -> Result<Option<PublishedImage>> {
+pub(super) fn published(env: &Env, local: &str) -> Result<Option<PublishedImage>> {
     if env.engine().is_err() {
         match engines::find(env) {
             Ok(Some(engine)) => env.set_engine(engine),
@@ -96,8 +108,8 @@ pub(in crate::provider) fn published(env: &Env, local: &str) -> Result<Option<Pu
         }
     }
     let (path, tag) = split(local);
-    let Some(digest) = env.engine()?.digest_in_registry(&format!("{}/{path}:{tag}", place(env)), ASK_LIMIT)? else { return Ok(None) };
-    let found = PublishedImage::new(format!("{}/{path}:{tag}@{digest}", pull_place(env)));
+    let Some(digest) = env.engine()?.digest_in_registry(&format!("{}/{path}:{tag}", place(env)?), ASK_LIMIT)? else { return Ok(None) };
+    let found = PublishedImage::new(format!("{}/{path}:{tag}@{digest}", pull_place(env)?));
     if env.may_change(String::new).is_ok() {
         remember(env, local, &found)?;
     }
@@ -105,10 +117,11 @@ pub(in crate::provider) fn published(env: &Env, local: &str) -> Result<Option<Pu
 }
 
 /// Pushes the layers that the registry lacks.
-pub(in crate::provider) fn publish(env: &Env, local: &str) -> Result<PublishedImage> {
+pub(super) fn publish(env: &Env, local: &str) -> Result<PublishedImage> {
     let engine = env.engine()?;
     let (path, tag) = split(local);
-    let repository = format!("{}/{path}", place(env));
+    let place = place(env)?;
+    let repository = format!("{place}/{path}");
     let name = format!("{repository}:{tag}");
     // An image whose name is already that of the registry keeps the name.
     let is_further_name = name != local;
@@ -120,7 +133,7 @@ pub(in crate::provider) fn publish(env: &Env, local: &str) -> Result<PublishedIm
     if is_further_name {
         engine.remove_image(&name)?;
     }
-    pushed.map_err(|error| error.context(format!("push to the registry that `cluster.registry` names, {}", place(env))))?;
+    pushed.map_err(|error| error.context(format!("push to the registry {place}")))?;
     match published(env, local)? {
         Some(found) => Ok(found),
         None => Err(Problem::new(format!("{name} was pushed, and the registry does not have it")).code(Code::NoProduct).into()),
@@ -129,11 +142,11 @@ pub(in crate::provider) fn publish(env: &Env, local: &str) -> Result<PublishedIm
 
 /// The content of a Secret of type `kubernetes.io/dockerconfigjson` for the registry that nodes pull from; `None` if docker's configuration
 /// has no credentials. Computed once in a run, since a credential helper may be slow.
-pub(in crate::provider) fn pull_credentials(env: &Env) -> Result<Option<Secret>> {
+pub(super) fn pull_credentials(env: &Env) -> Result<Option<Secret>> {
     if let Some(known) = env.pull_credentials.get() {
         return Ok(known.clone());
     }
-    let found = credentials(&env.tools, place(env), pull_place(env))?.map(Secret::new);
+    let found = credentials(&env.tools, &place(env)?, &pull_place(env)?)?.map(Secret::new);
     Ok(env.pull_credentials.get_or_init(|| found).clone())
 }
 

@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+"""The clouds' command-line programs, as far as the tool calls them: aws, az and gcloud, by the name under which this file is called.
+
+They answer from the folder that CLOUD_FOLDER names, which the schema server fills: what OpenTofu made there exists, and nothing else.
+The shapes of the answers are those of the vendors' published API descriptions, cut to the fields that are read. What the test decides is
+in settings.json:
+
+    login     false: no valid login                      account   the account, subscription or project
+    quota     [used, most]                               registry  host of the registry
+    word      the registry's password                    token     a token that the cluster's API server accepts
+    version   EKS's state of the Kubernetes version      extra     things that no state knows: [{"type": …, "id": …, "name": …}]
+    apis      Google's enabled APIs
+"""
+
+import base64
+import json
+import os
+import sys
+
+FOLDER = os.environ["CLOUD_FOLDER"]
+
+
+def read(name, otherwise):
+    try:
+        with open(os.path.join(FOLDER, name)) as file:
+            return json.load(file)
+    except FileNotFoundError:
+        return otherwise
+
+
+SETTINGS = read("settings.json", {})
+
+
+def things():
+    """Everything that exists: type, id, name, and the instance that its tags name."""
+    out = list(SETTINGS.get("extra", []))
+    folder = os.path.join(FOLDER, "inventory")
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+        it = read(os.path.join("inventory", name), None)
+        # A file may go while its folder is read.
+        if it:
+            values = it.get("values") or {}
+            out.append({"type": it["type"], "id": it["id"], "name": values.get("name") or values.get("repository_id") or it["id"]})
+    return out
+
+
+def of(kind):
+    return [it for it in things() if it["type"] == kind]
+
+
+def fail(text, code=254):
+    print(text, file=sys.stderr)
+    sys.exit(code)
+
+
+def after(flag):
+    return ARGUMENTS[ARGUMENTS.index(flag) + 1] if flag in ARGUMENTS else ""
+
+
+def calls(*words):
+    return ARGUMENTS[: len(words)] == list(words)
+
+
+def answer(value):
+    print(value if isinstance(value, str) else json.dumps(value))
+    sys.exit(0)
+
+
+def aws():
+    if not SETTINGS.get("login", True):
+        fail("An error occurred (ExpiredToken) when calling the GetCallerIdentity operation: The security token included in the request is expired")
+    account = SETTINGS.get("account", "111122223333")
+    used, most = SETTINGS.get("quota", [1, 5])
+    if calls("sts", "get-caller-identity"):
+        answer({"UserId": "AIDAEXAMPLE", "Account": account, "Arn": f"arn:aws:iam::{account}:user/dev"})
+    if calls("configure", "get", "region"):
+        answer("eu-central-1")
+    if calls("eks", "describe-cluster-versions"):
+        state = SETTINGS.get("version", "STANDARD_SUPPORT")
+        answer({"clusterVersions": [{"clusterVersion": "1.36", "versionStatus": state, "endOfStandardSupportDate": "2027-08-02T00:00:00+00:00"}]})
+    if calls("service-quotas", "get-service-quota"):
+        answer({"Quota": {"QuotaCode": "L-F678F1CE", "Value": float(most)}})
+    if calls("ec2", "describe-vpcs"):
+        answer({"Vpcs": [{"VpcId": f"vpc-{it}"} for it in range(used)]})
+    if calls("ecr", "get-authorization-token"):
+        token = base64.b64encode(f"AWS:{SETTINGS['word']}".encode()).decode()
+        answer({"authorizationData": [{"authorizationToken": token, "proxyEndpoint": f"https://{SETTINGS['registry']}"}]})
+    if calls("eks", "get-token"):
+        answer({"kind": "ExecCredential", "apiVersion": "client.authentication.k8s.io/v1beta1", "spec": {}, "status": {"token": SETTINGS["token"]}})
+    if calls("ec2", "describe-tags"):
+        kinds = {"aws_vpc": "vpc", "aws_subnet": "subnet", "aws_internet_gateway": "internet-gateway", "aws_route_table": "route-table", "aws_volume": "volume"}
+        wanted = "Name=key,Values=dev.pocdeploy/instance" in ARGUMENTS
+        answer({"Tags": [{"ResourceType": kinds[it["type"]], "ResourceId": it["id"]} for it in things() if wanted and it["type"] in kinds]})
+    if calls("ec2", "describe-instances"):
+        answer({"Reservations": []})
+    if calls("resourcegroupstaggingapi", "get-resources"):
+        answer({"ResourceTagMappingList": [{"ResourceARN": it["id"]} for it in of("aws_lb")]})
+    if calls("eks", "list-clusters"):
+        answer({"clusters": [it["name"] for it in of("aws_eks_cluster")]})
+    if calls("eks", "describe-cluster"):
+        found = [it for it in of("aws_eks_cluster") if it["name"] == after("--name")]
+        if not found:
+            fail("An error occurred (ResourceNotFoundException) when calling the DescribeCluster operation: No cluster found")
+        tags = read(os.path.join("inventory", f"{found[0]['id']}.json"), {}).get("values", {}).get("tags_all") or {}
+        answer({"cluster": {"name": after("--name"), "status": "ACTIVE", "tags": tags}})
+    if calls("ecr", "describe-repositories"):
+        answer({"repositories": [{"repositoryName": it["name"]} for it in of("aws_ecr_repository")]})
+    if calls("iam", "get-role"):
+        if after("--role-name") in [it["name"] for it in of("aws_iam_role")]:
+            answer({"Role": {"RoleName": after("--role-name")}})
+        fail("An error occurred (NoSuchEntity) when calling the GetRole operation: The role cannot be found.")
+
+
+def az():
+    if not SETTINGS.get("login", True):
+        fail("ERROR: Please run 'az login' to setup account.", 1)
+    account = SETTINGS.get("account", "00000000-1111-2222-3333-444444444444")
+    used, most = SETTINGS.get("quota", [1, 10])
+    if calls("account", "get-access-token"):
+        answer(SETTINGS["token"] if "accessToken" in ARGUMENTS else "2026-12-31 12:00:00.000000")
+    if calls("account", "show"):
+        answer({"id": account, "name": "Trial", "user": {"name": "dev@example.com", "type": "user"}})
+    if calls("ad", "signed-in-user", "show"):
+        answer("55555555-6666-7777-8888-999999999999")
+    if calls("provider", "show"):
+        answer("Registered")
+    if calls("vm", "list-usage"):
+        answer([{"name": {"value": "standardDASv5Family"}, "currentValue": str(used), "limit": str(most)}])
+    if calls("acr", "login"):
+        answer({"accessToken": SETTINGS["word"], "loginServer": SETTINGS["registry"]})
+    if calls("group", "list"):
+        answer([{"name": it["name"]} for it in of("azurerm_resource_group")])
+    if calls("resource", "list"):
+        answer([{"id": it["id"]} for it in things() if it["type"] not in ("azurerm_resource_group", "azurerm_role_assignment")])
+    if calls("aks", "list"):
+        answer([{"name": it["name"], "tags": tags(it, "tags")} for it in of("azurerm_kubernetes_cluster")])
+
+
+def gcloud():
+    login = SETTINGS.get("login", True)
+    if calls("auth", "print-access-token") or calls("auth", "application-default", "print-access-token"):
+        if not login:
+            fail("ERROR: (gcloud.auth.print-access-token) There was a problem refreshing your current auth tokens: Reauthentication required.", 1)
+        # The registry takes the account's token as a password, and so does the cluster.
+        answer(SETTINGS["token"])
+    project = SETTINGS.get("account", "trial-1234")
+    used, most = SETTINGS.get("quota", [0, 24])
+    if calls("config", "get"):
+        answer({"account": "dev@example.com", "project": project, "compute/zone": "europe-west1-b"}.get(ARGUMENTS[2], ""))
+    if calls("services", "list"):
+        usual = ["container.googleapis.com", "artifactregistry.googleapis.com", "compute.googleapis.com", "iam.googleapis.com"]
+        answer([{"config": {"name": it}, "state": "ENABLED"} for it in SETTINGS.get("apis", usual)])
+    if calls("compute", "regions", "describe"):
+        answer({"quotas": [{"metric": "CPUS", "usage": float(used), "limit": float(most)}]})
+    if calls("artifacts", "repositories", "describe"):
+        answer({"name": f"projects/{project}/locations/europe-west1/repositories/{ARGUMENTS[3]}", "registryUri": f"{SETTINGS['registry']}/{project}/{ARGUMENTS[3]}"})
+    if calls("artifacts", "repositories", "list"):
+        answer([{"name": f"projects/{project}/locations/europe-west1/repositories/{it['name']}"} for it in of("google_artifact_registry_repository")])
+    for words, kind, field in [
+        (["container", "clusters", "list"], "google_container_cluster", "name"),
+        (["compute", "disks", "list"], "google_compute_disk", "name"),
+        (["compute", "forwarding-rules", "list"], "google_compute_forwarding_rule", "name"),
+        (["compute", "firewall-rules", "list"], "google_compute_firewall", "name"),
+        (["compute", "networks", "subnets", "list"], "google_compute_subnetwork", "name"),
+        (["compute", "networks", "list"], "google_compute_network", "name"),
+        (["iam", "service-accounts", "list"], "google_service_account", "email"),
+    ]:
+        if calls(*words):
+            labels = [{**{field: it["name"]}, "resourceLabels": tags(it, "resource_labels")} for it in of(kind)]
+            answer(labels)
+
+
+def tags(it, name):
+    return (read(os.path.join("inventory", f"{it['id']}.json"), {}).get("values") or {}).get(name) or {}
+
+
+NAME = os.path.basename(sys.argv[0])
+ARGUMENTS = sys.argv[1:]
+with open(os.path.join(FOLDER, "asked"), "a") as file:
+    file.write(f"{NAME} {' '.join(ARGUMENTS)}\n")
+{"aws": aws, "az": az, "gcloud": gcloud}[NAME]()
+fail(f"{NAME}: this test knows no answer to: {' '.join(ARGUMENTS)}", 3)

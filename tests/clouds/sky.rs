@@ -1,0 +1,129 @@
+//! A cloud without an account: OpenTofu with the schema server as its provider, and the vendors' programs, which see what it has made.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use pocdeploy::{env::cache_dir, fingerprint::Fingerprint};
+use serde_json::{Value, json};
+
+use crate::programs;
+
+/// A folder of `deploy/`, its provider, and the vendor's program.
+pub(crate) const VENDORS: [(&str, &str, &str); 3] = [("eks", "aws", "aws"), ("aks", "azurerm", "az"), ("gke", "google", "gcloud")];
+
+pub(crate) struct Sky {
+    folder: tempfile::TempDir,
+    schema: PathBuf,
+    path: String,
+}
+
+pub(crate) fn here() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+pub(crate) fn schema_file(provider: &str) -> PathBuf {
+    here().join(format!("tests/clouds/schemas/{provider}.json"))
+}
+
+/// A program of a Go module in `tests/clouds`, built once for each content of the module's files.
+pub(crate) fn built(module: &str, package: &str) -> PathBuf {
+    let source = here().join("tests/clouds").join(module);
+    let mut key = Fingerprint::new();
+    key.add_tree("", &source).unwrap();
+    let folder = cache_dir().unwrap().join("test-programs");
+    fs::create_dir_all(&folder).unwrap();
+    let program = folder.join(format!("clouds-{module}-{}", key.short()));
+    programs::build(&source, package, &program);
+    program
+}
+
+/// Places the server as a provider of the schema's version into a mirror in the folder, and returns OpenTofu's settings for it.
+pub(crate) fn mirror(folder: &Path, provider: &str) -> PathBuf {
+    let server = built("server", ".");
+    let schema: Value = serde_json::from_slice(&fs::read(schema_file(provider)).unwrap()).unwrap();
+    let version = schema["version"].as_str().unwrap();
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    let mirror = folder.join("mirror");
+    let place = mirror.join(format!("registry.opentofu.org/hashicorp/{provider}/{version}/linux_{architecture}"));
+    fs::create_dir_all(&place).unwrap();
+    fs::copy(&server, place.join(format!("terraform-provider-{provider}_v{version}"))).unwrap();
+    let settings = folder.join("settings");
+    fs::write(&settings, format!("provider_installation {{\n  filesystem_mirror {{\n    path = {mirror:?}\n  }}\n}}\n")).unwrap();
+    settings
+}
+
+impl Sky {
+    /// For `eks`, `aks` or `gke`; nothing exists yet.
+    pub(crate) fn new(kind: &str) -> Sky {
+        let (_, provider, program) = VENDORS.into_iter().find(|it| it.0 == kind).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let bin = folder.path().join("bin");
+        fs::create_dir_all(&bin).unwrap();
+        std::os::unix::fs::symlink(built("tofu", "github.com/opentofu/opentofu/cmd/tofu"), bin.join("tofu")).unwrap();
+        std::os::unix::fs::symlink(here().join("tests/clouds/programs/cloud.py"), bin.join(program)).unwrap();
+        mirror(folder.path(), provider);
+        fs::create_dir_all(folder.path().join("cloud/blockers")).unwrap();
+        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+        Sky { schema: schema_file(provider), folder, path }
+    }
+
+    /// Lets a command of the tool see this cloud.
+    pub(crate) fn over<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        command.env("PATH", &self.path).env("TF_CLI_CONFIG_FILE", self.folder.path().join("settings"));
+        command.env("SCHEMA_FILE", &self.schema).env("CLOUD_FOLDER", self.cloud()).env("XDG_DATA_HOME", self.folder.path().join("data"))
+    }
+
+    fn cloud(&self) -> PathBuf {
+        self.folder.path().join("cloud")
+    }
+
+    /// What the vendors' programs answer: see tests/clouds/programs/cloud.py.
+    pub(crate) fn settings(&self, settings: &Value) {
+        fs::write(self.cloud().join("settings.json"), settings.to_string()).unwrap();
+    }
+
+    /// The server and CA (base64) that every cluster of this cloud has.
+    pub(crate) fn cluster_is(&self, server: &str, authority: &str) {
+        let host = server.trim_start_matches("https://");
+        let values = json!({
+            "aws_eks_cluster": { "endpoint": server, "certificate_authority": [{ "data": authority }] },
+            "data.aws_availability_zones": { "names": ["eu-central-1a", "eu-central-1b", "eu-central-1c"] },
+            "azurerm_kubernetes_cluster": {
+                "kube_config": [{ "cluster_ca_certificate": authority, "client_certificate": "", "client_key": "", "host": server, "password": "", "username": "" }],
+            },
+            "google_container_cluster": { "endpoint": host, "master_auth": [{ "cluster_ca_certificate": authority }] },
+        });
+        fs::write(self.cloud().join("values.json"), values.to_string()).unwrap();
+    }
+
+    /// The next faults of the provider: see tests/clouds/server.
+    pub(crate) fn faults(&self, faults: &Value) {
+        fs::write(self.cloud().join("faults.json"), faults.to_string()).unwrap();
+    }
+
+    /// While this file exists, something that Kubernetes made holds the network.
+    pub(crate) fn blocker(&self, name: &str) -> PathBuf {
+        self.cloud().join("blockers").join(name)
+    }
+
+    /// The types of all resources that exist, sorted.
+    pub(crate) fn inventory(&self) -> Vec<String> {
+        let files = fs::read_dir(self.cloud().join("inventory")).into_iter().flatten().flatten();
+        let kind = |text: Vec<u8>| serde_json::from_slice::<Value>(&text).unwrap()["type"].as_str().unwrap().to_owned();
+        let mut out: Vec<String> = files
+            .filter(|it| it.path().extension().is_some_and(|it| it == "json"))
+            .filter_map(|it| fs::read(it.path()).ok())
+            .map(kind)
+            .collect();
+        out.sort();
+        out
+    }
+
+    /// The questions to the vendor's program, one a line.
+    pub(crate) fn asked(&self) -> String {
+        fs::read_to_string(self.cloud().join("asked")).unwrap_or_default()
+    }
+}

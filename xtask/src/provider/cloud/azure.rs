@@ -1,0 +1,230 @@
+//! Azure Kubernetes Service, through the Azure CLI.
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use crate::{
+    env::Env,
+    exposure::Balancer,
+    fingerprint::Fingerprint,
+    graph::TaskId,
+    provider::{
+        Requirement,
+        cloud::{
+            known::{Account, Known},
+            vendor::{Login, Program, Thing, Vendor, ask, exec_token, known, logged_out, read, refuse_without, strings, unset},
+        },
+    },
+};
+
+pub(super) struct Azure;
+
+const TASK: TaskId = TaskId::Cluster;
+const PROGRAM: Program = Program { name: "az", login: "az login", from: "https://learn.microsoft.com/cli/azure/install-azure-cli" };
+/// The tag of everything that the HCL makes.
+const INSTANCE: &str = "dev.pocdeploy-instance";
+/// The user's name beside a token, for Azure's registries (learn.microsoft.com/azure/container-registry/container-registry-authentication).
+const TOKEN_USER: &str = "00000000-0000-0000-0000-000000000000";
+/// The application of AKS in Microsoft Entra, for which tokens are asked (azure.github.io/kubelogin/concepts/aks.html).
+const AKS: &str = "6dae42f8-4368-4678-94ff-3960e28e3630";
+
+impl Vendor for Azure {
+    fn title(&self) -> &'static str {
+        "Azure Kubernetes Service"
+    }
+
+    fn program(&self) -> Program {
+        PROGRAM
+    }
+
+    fn account(&self, env: &Env) -> Result<Account> {
+        refuse_without(&PROGRAM)?;
+        // Unlike `account show`, this fails if the login has expired.
+        read(env, TASK, "az", &["account", "get-access-token", "--query", "expiresOn", "--output", "tsv"])
+            .map_err(|error| logged_out(&PROGRAM, &error))?;
+        let said = ask(env, TASK, "az", &["account", "show", "--output", "json"]).map_err(|error| logged_out(&PROGRAM, &error))?;
+        let location = env.config.cluster.region.clone();
+        Ok(Account {
+            who: said["user"]["name"].as_str().unwrap_or_default().to_owned(),
+            account: said["id"].as_str().unwrap_or_default().to_owned(),
+            region: location.ok_or_else(|| unset("cluster.region", "the location", "POCDEPLOY_CLUSTER_REGION=germanywestcentral"))?,
+        })
+    }
+
+    fn requirements(&self, env: &Env, account: &Account) -> Vec<Requirement> {
+        let mut out: Vec<Requirement> = ["Microsoft.ContainerService", "Microsoft.ContainerRegistry"]
+            .into_iter()
+            .map(|it| match registered(env, account, it) {
+                Ok(true) => Requirement::met("resource provider", format!("{it} is registered")),
+                Ok(false) => Requirement::missed(
+                    "resource provider",
+                    format!("{it} is not registered in subscription {}", account.account),
+                    format!("az provider register --namespace {it} --subscription {} --wait", account.account),
+                ),
+                Err(error) => Requirement::unknown("resource provider", &error),
+            })
+            .collect();
+        out.push(cores(env, account));
+        out
+    }
+
+    fn variables(&self, env: &Env, known: &Known) -> Result<Value> {
+        let tags = json!({
+            "dev.pocdeploy-owner": known.account.who,
+            "dev.pocdeploy-created": known.created.to_string(),
+            "dev.pocdeploy-expires": known.expires.to_string(),
+        });
+        Ok(json!({
+            "subscription": known.account.account,
+            "location": known.account.region,
+            "registry": registry(known),
+            "admins": [principal(env)?],
+            "tags": tags,
+        }))
+    }
+
+    fn registry_resources(&self) -> &'static [&'static str] {
+        &["azurerm_container_registry"]
+    }
+
+    fn login(&self, env: &Env, known: &Known) -> Result<Login> {
+        let name = registry(known);
+        let arguments = ["acr", "login", "--name", &name, "--subscription", &known.account.account, "--expose-token", "--output", "json"];
+        let said = ask(env, TASK, "az", &arguments)?;
+        let text = |name: &str| said[name].as_str().map(str::to_owned).with_context(|| format!("`az acr login` answers without {name}"));
+        Ok(Login { place: text("loginServer")?, user: TOKEN_USER.to_owned(), password: text("accessToken")? })
+    }
+
+    fn exec(&self, _env: &Env, known: &Known) -> Value {
+        let account = &known.account.account;
+        exec_token(&format!("az account get-access-token --resource {AKS} --subscription {account} --query accessToken --output tsv"))
+    }
+
+    fn balancer(&self, _known: Option<&Known>) -> Balancer {
+        Balancer::default()
+    }
+
+    fn objects(&self, _known: &Known) -> Vec<Value> {
+        Vec::new()
+    }
+
+    fn clusters(&self, env: &Env, account: &Account) -> Result<Vec<Known>> {
+        let said = ask(env, TASK, "az", &["aks", "list", "--subscription", &account.account, "--output", "json"])?;
+        Ok(said.as_array().into_iter().flatten().filter_map(|it| known("aks", account, &it["tags"], "dev.pocdeploy-")).collect())
+    }
+
+    fn inventory(&self, env: &Env, task: TaskId, account: &Account, name: &str) -> Result<Vec<Thing>> {
+        let subscription = account.account.as_str();
+        let mut out = Vec::new();
+        let arguments = ["group", "list", "--subscription", subscription, "--output", "json"];
+        // AKS makes a group of its own for nodes, disks and load balancers, named after group, cluster and location.
+        let nodes = format!("MC_{name}_{name}_");
+        out.extend(strings(&ask(env, task, "az", &arguments)?, "", "name").filter(|it| it == name || it.starts_with(&nodes)).map(|it| {
+            Thing { command: format!("az group delete --name {it} --subscription {subscription}"), what: format!("resource group {it}") }
+        }));
+        let tag = format!("{INSTANCE}={name}");
+        let arguments = ["resource", "list", "--tag", &tag, "--subscription", subscription, "--output", "json"];
+        out.extend(
+            strings(&ask(env, task, "az", &arguments)?, "", "id")
+                .map(|it| Thing { command: format!("az resource delete --ids {it}"), what: format!("resource {it}") }),
+        );
+        Ok(out)
+    }
+
+    fn longest_name(&self) -> usize {
+        40
+    }
+
+    fn minutes(&self) -> (u64, u64) {
+        (6, 6)
+    }
+
+    fn cluster_resource(&self) -> &'static str {
+        "azurerm_kubernetes_cluster"
+    }
+}
+
+/// The registry's name, of which there is only one in all of Azure: letters and digits, 5 to 50.
+fn registry(known: &Known) -> String {
+    let mut key = Fingerprint::new();
+    key.add("subscription", &known.account.account);
+    key.add("name", &known.name);
+    let name: String = known.name.chars().filter(char::is_ascii_alphanumeric).take(30).collect();
+    format!("{name}{}", &key.short()[..8])
+}
+
+/// The object in Microsoft Entra that administers the cluster: that of the login.
+fn principal(env: &Env) -> Result<String> {
+    let said = ask(env, TASK, "az", &["account", "show", "--output", "json"])?;
+    let id = if said["user"]["type"] == "servicePrincipal" {
+        let name = said["user"]["name"].as_str().unwrap_or_default();
+        read(env, TASK, "az", &["ad", "sp", "show", "--id", name, "--query", "id", "--output", "tsv"])?
+    } else {
+        read(env, TASK, "az", &["ad", "signed-in-user", "show", "--query", "id", "--output", "tsv"])?
+    };
+    Ok(id.trim().to_owned())
+}
+
+fn registered(env: &Env, account: &Account, provider: &str) -> Result<bool> {
+    let arguments = [
+        "provider",
+        "show",
+        "--namespace",
+        provider,
+        "--subscription",
+        &account.account,
+        "--query",
+        "registrationState",
+        "--output",
+        "tsv",
+    ];
+    Ok(read(env, TASK, "az", &arguments)?.trim() == "Registered")
+}
+
+/// The family of Standard_D2as_v5 has two cores left.
+fn cores(env: &Env, account: &Account) -> Requirement {
+    const NAME: &str = "quota of cores";
+    let arguments = ["vm", "list-usage", "--location", &account.region, "--subscription", &account.account, "--output", "json"];
+    let said = match ask(env, TASK, "az", &arguments) {
+        Ok(said) => said,
+        Err(error) => return Requirement::unknown(NAME, &error),
+    };
+    let number = |value: &Value| value.as_u64().or_else(|| value.as_str()?.parse().ok());
+    let family = said
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|it| it["name"]["value"].as_str().is_some_and(|it| it.eq_ignore_ascii_case("standardDASv5Family")));
+    match family.and_then(|it| Some((number(&it["currentValue"])?, number(&it["limit"])?))) {
+        None => Requirement::unknown(NAME, &anyhow::anyhow!("{} does not list the family standardDASv5Family", account.region)),
+        Some((used, most)) if used + 2 <= most => Requirement::met(NAME, format!("{used} of {most} of standardDASv5Family are used")),
+        Some((used, most)) => Requirement::missed(
+            NAME,
+            format!("{used} of {most} of standardDASv5Family are used; the node needs 2"),
+            "choose another `cluster.region`, or ask for more in the portal under Quotas",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registrys_name_has_letters_and_digits_only_and_depends_on_the_subscription() {
+        let known = |name: &str, account: &str| Known {
+            kind: "aks".to_owned(),
+            name: name.to_owned(),
+            account: Account { account: account.to_owned(), ..Account::default() },
+            created: 0,
+            expires: 0,
+            registry: None,
+            inputs: None,
+            finished: false,
+        };
+        let name = registry(&known("polls-ab12", "one"));
+        assert!(name.starts_with("pollsab12") && name.chars().all(|it| it.is_ascii_digit() || it.is_ascii_lowercase()), "{name}");
+        assert_ne!(name, registry(&known("polls-ab12", "other")));
+        assert!((5..=50).contains(&registry(&known("a", "one")).len()) && registry(&known(&"a-".repeat(20), "one")).len() <= 50);
+    }
+}

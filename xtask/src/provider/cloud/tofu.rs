@@ -1,0 +1,246 @@
+//! OpenTofu, or Terraform where only that is installed: it makes and removes what the HCL says.
+//!
+//! It works in a folder of the instance with its state, which only its owner can read. OpenTofu encrypts state and plan with a key that is
+//! kept elsewhere; Terraform cannot.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+use xshell::{Cmd, Shell, cmd};
+
+use crate::{
+    env::Env,
+    errors::{Code, Problem},
+    graph::TaskId,
+    lock,
+    provider::{
+        cloud::{
+            events::{self, Heard, Seen},
+            known::{FOLDER, private_folder},
+            state_key,
+        },
+        infrastructure,
+    },
+    record,
+    report::Waiting,
+    tool,
+};
+
+/// A control plane takes up to half an hour on a bad day (Azure/AKS#2980), and AWS retries a deletion for 20 minutes.
+const LIMIT: Duration = Duration::from_secs(90 * 60);
+/// After Ctrl-C it waits for running requests and writes its state.
+const GRACE: Duration = Duration::from_secs(180);
+const QUICK: Duration = Duration::from_secs(600);
+/// The oldest usable release of both, with mocks and encryption.
+const LEAST: (u32, u32) = (1, 8);
+
+/// The saved plan, in its folder.
+const PLAN: &str = "plan";
+
+/// A way to run it in the instance's folder.
+pub(super) struct Tofu<'a> {
+    env: &'a Env,
+    task: TaskId,
+    program: PathBuf,
+    pub(super) title: &'static str,
+    folder: PathBuf,
+    encryption: Option<String>,
+    sh: Shell,
+}
+
+/// How many minutes it usually takes, and who is told about each type of resource.
+type Works<'a> = (u64, &'a (dyn Fn(&str) + Sync));
+
+/// A change of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    /// `aws_subnet.public[0]`.
+    pub(super) address: String,
+    pub(super) kind: String,
+    /// `create`, `update`, `replace`, `delete`.
+    pub(super) action: String,
+}
+
+/// The program, and its name; an error says how to install it.
+pub(super) fn find() -> Result<(PathBuf, &'static str)> {
+    for (name, title) in [("tofu", "OpenTofu"), ("terraform", "Terraform")] {
+        let Some(path) = tool::find(name) else { continue };
+        let said = tool::ask(&path.display().to_string(), &["version", "-json"], Duration::from_secs(30));
+        let said: Value = said.and_then(|it| serde_json::from_str(&it).ok()).unwrap_or_default();
+        let version = said["terraform_version"].as_str().unwrap_or_default();
+        let mut numbers = version.split(['.', '-']).map(|it| it.parse::<u32>().unwrap_or_default());
+        if (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default()) >= LEAST {
+            return Ok((path, title));
+        }
+        let what = format!("{} is {title} {version}; {}.{} or newer is necessary", path.display(), LEAST.0, LEAST.1);
+        return Err(Problem::requirement(what).hint("install a newer one: https://opentofu.org/docs/intro/install").into());
+    }
+    Err(Problem::requirement("neither `tofu` nor `terraform` is on this machine's PATH")
+        .hint("install OpenTofu: https://opentofu.org/docs/intro/install")
+        .into())
+}
+
+impl<'a> Tofu<'a> {
+    /// For the instance's state. Writes nothing.
+    pub(super) fn open(env: &'a Env, task: TaskId) -> Result<Tofu<'a>> {
+        let (program, title) = find()?;
+        let encryption = if title == "OpenTofu" { Some(state_key::encryption(env)?) } else { None };
+        let folder = env.work(FOLDER);
+        let sh = env.tools.shell(&folder)?;
+        Ok(Tofu { env, task, program, title, folder, encryption, sh })
+    }
+
+    /// Writes the HCL and its variables into the folder, and fetches the provider.
+    pub(super) fn prepare(&self, hcl: &str, variables: &Value) -> Result<()> {
+        private_folder(&self.folder)?;
+        record::write_file(&self.folder.join("main.tf"), hcl.as_bytes())?;
+        record::write_json(&self.folder.join("terraform.tfvars.json"), variables)?;
+        let script = self.folder.join("tofu");
+        let by_itself = if self.encryption.is_some() { state_key::in_shell(self.env)? } else { None };
+        record::write_file(&script, script_text(&self.program, by_itself.as_deref()).as_bytes())?;
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o700))?;
+        self.init()
+    }
+
+    /// Fetches the provider, or finds it in the cache.
+    pub(super) fn init(&self) -> Result<()> {
+        fs::create_dir_all(self.env.cache(PROVIDERS))?;
+        self.env.progress(self.task, format!("{}: fetching the provider", self.title));
+        // OpenTofu's cache of providers takes one writer at a time.
+        let (lock, what) = (self.env.cache(PROVIDERS).join("lock"), "another fetch of providers");
+        let _turn = lock::acquire(&lock, what, QUICK, &self.env.interrupt, |it| self.env.waiting(self.task, it))?;
+        self.env.tools.run_watched(self.task, self.command(&["init", "-input=false", "-no-color"]), QUICK, |_| ()).map_err(|error| {
+            let hint = "the provider comes from the registry of OpenTofu or Terraform, or from a mirror that its CLI configuration names";
+            Problem::requirement(format!("{error:#}")).code(Code::CloudFailed).hint(hint).into()
+        })
+    }
+
+    /// Plans, and saves the plan. Returns its changes.
+    pub(super) fn plan(&self) -> Result<Vec<Change>> {
+        self.env.progress(self.task, format!("{}: planning", self.title));
+        let output = format!("-out={PLAN}");
+        self.run("plan", &["plan", "-json", "-input=false", "-lock-timeout=60s", &output], None, Heard::default()).map(|it| it.changes)
+    }
+
+    /// Whether there is a saved plan.
+    pub(super) fn has_plan(&self) -> bool {
+        self.folder.join(PLAN).is_file()
+    }
+
+    /// The changes of the saved plan.
+    pub(super) fn planned(&self) -> Result<Vec<Change>> {
+        let shown = self.shown_plan()?;
+        let kind = |address: &str| {
+            let all = shown["resource_changes"].as_array().into_iter().flatten();
+            all.filter(|it| it["address"] == address).find_map(|it| it["type"].as_str()).unwrap_or_default().to_owned()
+        };
+        let changes = infrastructure::read(&shown).into_iter();
+        Ok(changes.map(|it| Change { kind: kind(&it.resource), address: it.resource, action: it.action }).collect())
+    }
+
+    /// The saved plan, property by property.
+    pub(super) fn shown_plan(&self) -> Result<Value> {
+        let text = self.env.tools.read_within(self.task, self.command(&["show", "-json", PLAN]), QUICK)?;
+        serde_json::from_str(&text).with_context(|| format!("read the plan of {}", self.title))
+    }
+
+    /// Applies the saved plan with these changes. `made` gets each type of resource as soon as all of the type are there.
+    pub(super) fn apply(&self, changes: &[Change], minutes: u64, made: &(dyn Fn(&str) + Sync)) -> Result<()> {
+        let heard = Heard::expecting(changes);
+        self.run("apply", &["apply", "-json", "-input=false", "-lock-timeout=60s", PLAN], Some((minutes, made)), heard).map(drop)
+    }
+
+    /// Removes everything in the state.
+    pub(super) fn destroy(&self, minutes: u64) -> Result<()> {
+        let arguments = ["destroy", "-json", "-auto-approve", "-input=false", "-lock-timeout=60s"];
+        self.run("destroy", &arguments, Some((minutes, &|_| ())), Heard::default()).map(drop)
+    }
+
+    /// The addresses in the state; empty without a state.
+    pub(super) fn resources(&self) -> Result<Vec<String>> {
+        if !self.folder.join("main.tf").is_file() {
+            return Ok(Vec::new());
+        }
+        let command = self.command(&["state", "list"]);
+        match self.env.tools.read_within(self.task, command, QUICK) {
+            Ok(text) => Ok(text.lines().map(str::to_owned).collect()),
+            Err(error) if format!("{error:#}").contains("No state file") => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The values of the outputs.
+    pub(super) fn outputs(&self) -> Result<Value> {
+        let text = self.env.tools.read_within(self.task, self.command(&["output", "-json"]), QUICK)?;
+        let said: Value = serde_json::from_str(&text).with_context(|| format!("read the outputs of {}", self.title))?;
+        let values = said.as_object().into_iter().flatten().map(|(name, it)| (name.clone(), it["value"].clone()));
+        Ok(Value::Object(values.collect()))
+    }
+
+    fn command(&self, arguments: &[&str]) -> Cmd<'_> {
+        let sh = &self.sh;
+        let mut command = cmd!(sh, "./tofu {arguments...}");
+        command = command.env("TF_IN_AUTOMATION", "1").env("TF_INPUT", "0").env("TF_DATA_DIR", self.folder.join(".terraform"));
+        command = command.env("TF_PLUGIN_CACHE_DIR", self.env.cache(PROVIDERS)).env_remove("TF_CLI_ARGS").env_remove("TF_WORKSPACE");
+        if let Some(encryption) = &self.encryption {
+            command = command.env("TF_ENCRYPTION", encryption);
+        }
+        command
+    }
+
+    /// Runs a command whose lines are JSON, and shows what it does.
+    fn run(&self, name: &str, arguments: &[&str], works: Option<Works<'_>>, heard: Heard) -> Result<Heard> {
+        let heard = Mutex::new(heard);
+        let began = Instant::now();
+        let (env, task, title) = (self.env, self.task, self.title);
+        let on_line = |line: &str| {
+            let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(event) = events::read(line) else { return };
+            let seen = heard.take(event);
+            let Some((minutes, made)) = works else { return };
+            match seen {
+                Seen::Made(kind) => made(&kind),
+                Seen::Other => {}
+                Seen::Nothing => return,
+            }
+            let what = format!("{title} (usually {minutes} minutes)");
+            env.waiting(task, Waiting::new(what, heard.words(), began.elapsed(), LIMIT));
+        };
+        let tools = self.env.tools.with_grace(GRACE);
+        let ended = tools.run_watched(self.task, self.command(arguments), LIMIT, on_line);
+        let heard = heard.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match ended {
+            Ok(()) => Ok(heard),
+            Err(error) => {
+                // A signal explains the end, whatever the program said about it.
+                self.env.interrupt.check().with_context(|| format!("{} {name} was stopped; its state is kept", self.title))?;
+                Err(heard.failure(self.title, name, error))
+            }
+        }
+    }
+}
+
+/// A script beside the state that runs the program as this tool does, for the tool itself and for its users: files that only their owner can
+/// read, and the key of the state.
+fn script_text(program: &Path, encryption: Option<&str>) -> String {
+    let program = quoted(&program.display().to_string());
+    let key =
+        encryption.map(|it| format!("[ -n \"$TF_ENCRYPTION\" ] || TF_ENCRYPTION=\"{it}\"\nexport TF_ENCRYPTION\n")).unwrap_or_default();
+    format!(
+        "#!/bin/sh\n# Runs OpenTofu or Terraform on this instance's state, for example: ./tofu state list\numask 077\ncd \"$(dirname \"$0\")\" || exit\n{key}exec {program} \"$@\"\n"
+    )
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+/// The folder of fetched providers in the cache.
+const PROVIDERS: &str = "tofu-providers";
