@@ -7,12 +7,20 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Output},
 };
 
 use serde_json::Value;
 
+#[path = "clouds/emulated.rs"]
+mod emulated;
+#[path = "support/http.rs"]
+#[expect(dead_code, reason = "shared with the tests that need no OpenTofu, which use more of it")]
+mod http;
+#[path = "support/kubernetes/mod.rs"]
+#[expect(dead_code, reason = "shared with the tests that need no OpenTofu, which use more of it")]
+mod kubernetes;
 #[path = "clouds/life.rs"]
 mod life;
 #[path = "e2e/programs.rs"]
@@ -21,6 +29,11 @@ mod programs;
 #[path = "clouds/sky.rs"]
 #[expect(dead_code, reason = "shared with the tests on a cluster")]
 mod sky;
+#[path = "clouds/stopped.rs"]
+mod stopped;
+#[path = "support/mod.rs"]
+#[expect(dead_code, reason = "shared with the tests that need no OpenTofu, which use more of it")]
+mod support;
 
 use sky::{built, here, schema_file};
 
@@ -233,5 +246,29 @@ fn the_schemas_are_those_of_the_named_packages() {
         let ran = command.args(names("resource_schemas", "")).args(names("data_source_schemas", "data.")).output().unwrap();
         assert!(ran.status.success(), "{}", text(&ran.stderr));
         assert!(text(&ran.stdout) == fs::read_to_string(schema_file(cloud.provider)).unwrap(), "{file} gives another schema");
+    }
+}
+
+#[test]
+#[ignore = "long: `cargo xtask test --full` downloads 100 MB for it"]
+fn checkov_finds_nothing_that_has_no_reason() {
+    let program = programs::python("checkov", "3.3.30");
+    let folder = here().join("deploy");
+    let check = |rules: PathBuf| {
+        let mut command = Command::new(&program);
+        command.arg("--directory").arg(&folder).arg("--config-file").arg(rules).output().unwrap()
+    };
+    let rules = here().join("tests/clouds/checkov.yaml");
+    let ran = check(rules.clone());
+    assert!(ran.status.success(), "{}{}", text(&ran.stdout), text(&ran.stderr));
+    // Each of the reasons is for a check that fails without it.
+    let other = tempfile::tempdir().unwrap();
+    let all = fs::read_to_string(&rules).unwrap();
+    let without = other.path().join("rules.yaml");
+    fs::write(&without, all.split("skip-check:").next().unwrap()).unwrap();
+    let said = text(&check(without).stdout);
+    for line in all.lines().filter_map(|it| it.trim().strip_prefix("- ")) {
+        let name = line.split_whitespace().next().unwrap();
+        assert!(said.contains(&format!("{name}:")), "{name} does not fail any more");
     }
 }

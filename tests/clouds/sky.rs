@@ -58,12 +58,23 @@ pub(crate) fn mirror(folder: &Path, provider: &str) -> PathBuf {
 impl Sky {
     /// For `eks`, `aks` or `gke`; nothing exists yet.
     pub(crate) fn new(kind: &str) -> Sky {
-        let (_, provider, program) = VENDORS.into_iter().find(|it| it.0 == kind).unwrap();
+        let sky = Sky::of(kind);
+        let program = VENDORS.into_iter().find(|it| it.0 == kind).unwrap().2;
+        std::os::unix::fs::symlink(here().join("tests/clouds/programs/cloud.py"), sky.folder.path().join("bin").join(program)).unwrap();
+        sky
+    }
+
+    /// For EKS, without the test's `aws`.
+    pub(crate) fn without_program() -> Sky {
+        Sky::of("eks")
+    }
+
+    fn of(kind: &str) -> Sky {
+        let (_, provider, _) = VENDORS.into_iter().find(|it| it.0 == kind).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let bin = folder.path().join("bin");
         fs::create_dir_all(&bin).unwrap();
         std::os::unix::fs::symlink(built("tofu", "github.com/opentofu/opentofu/cmd/tofu"), bin.join("tofu")).unwrap();
-        std::os::unix::fs::symlink(here().join("tests/clouds/programs/cloud.py"), bin.join(program)).unwrap();
         mirror(folder.path(), provider);
         fs::create_dir_all(folder.path().join("cloud/blockers")).unwrap();
         let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
@@ -120,6 +131,17 @@ impl Sky {
             .collect();
         out.sort();
         out
+    }
+
+    /// The processes of OpenTofu and its provider that work for this cloud.
+    pub(crate) fn processes(&self) -> Vec<i32> {
+        let mark = format!("CLOUD_FOLDER={}", self.cloud().display());
+        let id = |it: fs::DirEntry| it.file_name().to_str()?.parse::<i32>().ok();
+        let own = |id: &i32| {
+            let environment = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+            environment.split(|it| *it == 0).any(|it| it == mark.as_bytes())
+        };
+        fs::read_dir("/proc").unwrap().flatten().filter_map(id).filter(own).collect()
     }
 
     /// The questions to the vendor's program, one a line.

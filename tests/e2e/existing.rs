@@ -7,8 +7,8 @@ use crate::{bench::Bench, exported::Exported, registry::Registry};
 /// The registry's name for the nodes.
 const INNER: &str = "registry.internal:5000";
 
-/// From consent to delete. The state `owner` must not change.
-pub(crate) fn another_project_deploys_to_a_cluster_that_is_there(owner: &Bench, registry: &Registry) {
+/// From consent to delete. The state `owner` must not change. With `exports` the exported files come up without the tool.
+pub(crate) fn another_project_deploys_to_a_cluster_that_is_there(owner: &Bench, registry: &Registry, exports: bool) {
     let guest = Bench::new("guest");
     registry.introduce(&owner.node(), INNER);
     guest.configure(&format!(
@@ -59,7 +59,9 @@ pub(crate) fn another_project_deploys_to_a_cluster_that_is_there(owner: &Bench, 
         owner.run(&["validate"]).ends_with(0);
         assert!(!fs::exists(guest.path("target/pocdeploy/kubeconfig")).unwrap());
     });
-    guest.step("the exported files come up by kustomize", || exported.come_up_by_kustomize());
-    guest.step("the exported files come up by Helm", || exported.come_up_by_helm());
+    if exports {
+        guest.step("the exported files come up by kustomize", || exported.come_up_by_kustomize());
+        guest.step("the exported files come up by Helm", || exported.come_up_by_helm());
+    }
     guest.step("Flux, Argo CD and continuous integration take what is exported for them", || exported.are_what_others_read());
 }

@@ -165,15 +165,31 @@ fn a_private_base_image_is_had_with_dockers_credentials() {
 }
 
 #[test]
-fn a_cluster_in_a_cloud_comes_up_and_goes() {
+fn a_cluster_on_eks_comes_up_and_goes() {
+    cloud::Ground::new().comes_up_and_goes("eks");
+}
+
+#[test]
+#[ignore = "long: `cargo xtask test --full` runs it"]
+fn clusters_on_aks_and_gke_come_up_and_go() {
     let ground = cloud::Ground::new();
-    for kind in ["eks", "aks", "gke"] {
+    for kind in ["aks", "gke"] {
         ground.comes_up_and_goes(kind);
     }
 }
 
 #[test]
 fn upstream_images_come_from_a_registry_that_answers() {
+    with_a_registry(false);
+}
+
+#[test]
+#[ignore = "long: `cargo xtask test --full` runs it"]
+fn exported_files_come_up_without_the_tool() {
+    with_a_registry(true);
+}
+
+fn with_a_registry(exports: bool) {
     let bench = Bench::new("registry");
     let registry = bench.step("a registry with upstream's images under upstream's names", || registry::Registry::start(&bench));
     bench.configure(&registry.settings());
@@ -191,8 +207,10 @@ fn upstream_images_come_from_a_registry_that_answers() {
         }
         bench.wait_for_page(&url);
     });
-    existing::another_project_deploys_to_a_cluster_that_is_there(&bench, &registry);
-    bench.step("an exported Compose file comes up on this machine", || exported::come_up_by_compose(&registry));
+    existing::another_project_deploys_to_a_cluster_that_is_there(&bench, &registry, exports);
+    if exports {
+        bench.step("an exported Compose file comes up on this machine", || exported::come_up_by_compose(&registry));
+    }
     bench.step("delete takes it away", || {
         bench.run(&["delete", "--yes"]).ends_with(0);
         assert_eq!(bench.traces(), Vec::<String>::new());

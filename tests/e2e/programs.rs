@@ -81,10 +81,15 @@ pub(crate) fn module(name: &str, version: &str) -> PathBuf {
     known["Dir"].as_str().unwrap().into()
 }
 
-/// A program of a Python package.
+/// The program of a Python package that has the package's name.
 pub(crate) fn python(package: &str, version: &str) -> PathBuf {
+    python_program(package, version, package)
+}
+
+/// A program of a Python package.
+pub(crate) fn python_program(package: &str, version: &str, program: &str) -> PathBuf {
     let folder = folder().join(format!("{package}-{version}"));
-    let program = folder.join("bin").join(package);
+    let program = folder.join("bin").join(program);
     if !program.is_file() {
         output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
         output(Command::new(folder.join("bin/pip")).args(["install", "--quiet", &format!("{package}=={version}")]));

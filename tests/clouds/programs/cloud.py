@@ -40,7 +40,12 @@ def things():
         # A file may go while its folder is read.
         if it:
             values = it.get("values") or {}
-            out.append({"type": it["type"], "id": it["id"], "name": values.get("name") or values.get("repository_id") or it["id"]})
+            name = values.get("name") or values.get("repository_id") or it["id"]
+        if it["type"] == "google_service_account":
+            name = values.get("account_id")
+        if it["type"] == "google_artifact_registry_repository":
+            name = values.get("repository_id")
+        out.append({"type": it["type"], "id": it["id"], "name": name, "values": values})
     return out
 
 
@@ -80,6 +85,18 @@ def aws():
         answer({"clusterVersions": [{"clusterVersion": "1.36", "versionStatus": state, "endOfStandardSupportDate": "2027-08-02T00:00:00+00:00"}]})
     if calls("service-quotas", "get-service-quota"):
         answer({"Quota": {"QuotaCode": "L-F678F1CE", "Value": float(most)}})
+    # With a filter by tag, as the tool asks for what it made.
+    if "--filters" in ARGUMENTS and calls("ec2", "describe-vpcs"):
+        answer({"Vpcs": [{"VpcId": it["id"]} for it in of("aws_vpc")]})
+    if calls("ec2", "describe-internet-gateways"):
+        answer({"InternetGateways": [{"InternetGatewayId": it["id"]} for it in of("aws_internet_gateway")]})
+    if calls("ec2", "describe-subnets"):
+        named = [{"SubnetId": it["id"], "Tags": [{"Key": "Name", "Value": it["values"].get("tags", {}).get("Name", "")}]} for it in of("aws_subnet")]
+        answer({"Subnets": named})
+    if calls("ec2", "describe-route-tables"):
+        connected = [it["values"] for it in of("aws_route_table_association")]
+        tables = [{"RouteTableId": it["id"], "Associations": [{"SubnetId": one.get("subnet_id")} for one in connected]} for it in of("aws_route_table")]
+        answer({"RouteTables": tables})
     if calls("ec2", "describe-vpcs"):
         answer({"Vpcs": [{"VpcId": f"vpc-{it}"} for it in range(used)]})
     if calls("ecr", "get-authorization-token"):
@@ -87,10 +104,13 @@ def aws():
         answer({"authorizationData": [{"authorizationToken": token, "proxyEndpoint": f"https://{SETTINGS['registry']}"}]})
     if calls("eks", "get-token"):
         answer({"kind": "ExecCredential", "apiVersion": "client.authentication.k8s.io/v1beta1", "spec": {}, "status": {"token": SETTINGS["token"]}})
-    if calls("ec2", "describe-tags"):
-        kinds = {"aws_vpc": "vpc", "aws_subnet": "subnet", "aws_internet_gateway": "internet-gateway", "aws_route_table": "route-table", "aws_volume": "volume"}
-        wanted = "Name=key,Values=dev.pocdeploy/instance" in ARGUMENTS
-        answer({"Tags": [{"ResourceType": kinds[it["type"]], "ResourceId": it["id"]} for it in things() if wanted and it["type"] in kinds]})
+    for operation, answered, id, kind in [
+        ("describe-volumes", "Volumes", "VolumeId", "aws_volume"),
+        ("describe-snapshots", "Snapshots", "SnapshotId", "aws_snapshot"),
+        ("describe-security-groups", "SecurityGroups", "GroupId", "aws_security_group"),
+    ]:
+        if calls("ec2", operation):
+            answer({answered: [{id: it["id"]} for it in of(kind)]})
     if calls("ec2", "describe-instances"):
         answer({"Reservations": []})
     if calls("resourcegroupstaggingapi", "get-resources"):
@@ -131,7 +151,13 @@ def az():
     if calls("group", "list"):
         answer([{"name": it["name"]} for it in of("azurerm_resource_group")])
     if calls("resource", "list"):
-        answer([{"id": it["id"]} for it in things() if it["type"] not in ("azurerm_resource_group", "azurerm_role_assignment")])
+        kinds = {"azurerm_kubernetes_cluster": "Microsoft.ContainerService/managedClusters", "azurerm_container_registry": "Microsoft.ContainerRegistry/registries"}
+        group = f"/subscriptions/{account}/resourceGroups/{of('azurerm_resource_group')[0]['name']}" if of("azurerm_resource_group") else ""
+        answer([{"id": f"{group}/providers/{kinds[it['type']]}/{it['name']}"} for it in things() if it["type"] in kinds])
+    if calls("role", "assignment", "list"):
+        of_role = [it for it in of("azurerm_role_assignment") if it["values"].get("role_definition_name") == after("--role")]
+        # The ID of the real one begins with its scope.
+        answer([{"id": f"{after('--scope')}/providers/Microsoft.Authorization/roleAssignments/{it['id']}"} for it in of_role])
     if calls("aks", "list"):
         answer([{"name": it["name"], "tags": tags(it, "tags")} for it in of("azurerm_kubernetes_cluster")])
 
@@ -157,6 +183,7 @@ def gcloud():
     if calls("artifacts", "repositories", "list"):
         answer([{"name": f"projects/{project}/locations/europe-west1/repositories/{it['name']}"} for it in of("google_artifact_registry_repository")])
     for words, kind, field in [
+        (["container", "node-pools", "list"], "google_container_node_pool", "name"),
         (["container", "clusters", "list"], "google_container_cluster", "name"),
         (["compute", "disks", "list"], "google_compute_disk", "name"),
         (["compute", "forwarding-rules", "list"], "google_compute_forwarding_rule", "name"),

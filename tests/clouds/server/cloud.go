@@ -118,10 +118,33 @@ func (it *cloud) values(name string) map[string]any {
 	return out
 }
 
+// Resources that are what they connect: a second creation is the same resource, or refused.
+var connections = map[string][]string{
+	"aws_iam_role_policy_attachment":                 {"role", "policy_arn"},
+	"aws_route_table_association":                    {"subnet_id", "route_table_id"},
+	"azurerm_role_assignment":                        {"scope", "role_definition_name", "principal_id"},
+	"google_artifact_registry_repository_iam_member": {"repository", "role", "member"},
+	"google_project_iam_member":                      {"project", "role", "member"},
+}
+
+// The clouds refuse a second one of these.
+var single = []string{"aws_route_table_association", "azurerm_role_assignment"}
+
 // The name of a new resource: its own if it has one, else a counted one. Two of one name cannot be.
 func (it *cloud) name(kind string, planned tftypes.Value) (string, error) {
 	it.turn.Lock()
 	defer it.turn.Unlock()
+	if attributes, found := connections[kind]; found {
+		parts := []string{}
+		for _, it := range attributes {
+			parts = append(parts, text(planned, it))
+		}
+		id := kind + "-" + strings.Join(parts, "/")
+		if it.has(id) && slices.Contains(single, kind) {
+			return "", fmt.Errorf("AlreadyExists: %s already exists", id)
+		}
+		return id, it.put(it.file(id), map[string]any{"type": kind, "id": id})
+	}
 	for _, attribute := range []string{"name", "repository_id", "account_id", "role_name"} {
 		if name := text(planned, attribute); name != "" && name != "this" {
 			id := kind + "-" + name

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 )
@@ -19,7 +20,7 @@ func (it server) ImportResourceState(_ context.Context, asked *tfprotov6.ImportR
 		Type   string
 		Values json.RawMessage
 	}
-	it.cloud.read(it.cloud.file(asked.ID), &found)
+	it.cloud.read(it.cloud.file(it.cloud.find(asked.TypeName, asked.ID)), &found)
 	if found.Type != asked.TypeName || found.Values == nil {
 		out.Diagnostics = problem(fmt.Sprintf("there is no %s %s", asked.TypeName, asked.ID))
 		return out, nil
@@ -33,4 +34,16 @@ func (it server) ImportResourceState(_ context.Context, asked *tfprotov6.ImportR
 	state, err := tfprotov6.NewDynamicValue(kind, value)
 	out.ImportedResources = []*tfprotov6.ImportedResource{{TypeName: asked.TypeName, State: &state}}
 	return out, err
+}
+
+// The inventory's ID of what a cloud names by a path, an address or a plain name.
+func (it *cloud) find(kind, id string) string {
+	last := id[strings.LastIndex(id, "/")+1:]
+	account, _, _ := strings.Cut(last, "@")
+	for _, known := range []string{id, kind + "-" + id, kind + "-" + last, kind + "-" + account, last} {
+		if it.has(known) {
+			return known
+		}
+	}
+	return id
 }

@@ -36,8 +36,6 @@ pub(crate) fn run(hub: &Arc<Hub>, flags: &Eject, global: &Global) -> Result<()> 
     let project = found.unwrap_or(here);
     let archive = embedded::archive(&std::env::current_exe().context("find the running program")?)?;
     let mut all = archive.map(|it| embedded::files(&it)).transpose()?.unwrap_or_default();
-    // The clouds' HCL, which no command reads yet.
-    all.retain(|it| !["deploy/eks", "deploy/aks", "deploy/gke"].iter().any(|cloud| it.path.starts_with(cloud)));
     if let Some(env) = &env {
         if !folder::is_example(env)? {
             all.retain(|it| !is_of_the_example(&it.path));

@@ -4,6 +4,7 @@
 //! know.
 
 mod account;
+mod adopt;
 mod aws;
 mod azure;
 mod consent;
@@ -169,6 +170,7 @@ impl Provider for Cloud {
             consent::refuse_unfit(vendor.requirements(env, &account))?;
         }
         let tofu = Tofu::open(env, TASK)?;
+        let is_new = Known::read(env).is_none();
         let known = match Known::read(env) {
             Some(known) => known,
             None => Known::begin(env, account)?,
@@ -178,11 +180,15 @@ impl Provider for Cloud {
             (Selection::Planned(_), true) => tofu.planned()?,
             _ => {
                 tofu.prepare(&self.hcl(env)?, &self.variables(env, &known)?)?;
-                tofu.plan()?
+                let planned = tofu.plan()?;
+                let adopts = !is_new && !known.finished;
+                if adopts && adopt::adopt(env, TASK, &tofu, vendor, &known)? { tofu.plan()? } else { planned }
             }
         };
-        consent::refuse_replacement(&changes, vendor.cluster_resource())?;
-        if Known::read(env).is_none() {
+        if known.finished {
+            consent::refuse_replacement(&changes, vendor.cluster_resource())?;
+        }
+        if is_new {
             consent::refuse_leftovers(&vendor.inventory(env, TASK, &known.account, &known.name)?, &known.name)?;
             consent::consent(env, vendor, &known, &changes)?;
         }
@@ -318,7 +324,12 @@ impl Provider for Cloud {
         let Some(known) = Known::read(env) else { return Ok(()) };
         let tofu = Tofu::open(env, task)?;
         tofu.prepare(&self.hcl(env)?, &self.variables(env, &known)?)?;
-        let resources = tofu.resources()?;
+        let mut resources = tofu.resources()?;
+        if !known.finished || resources.is_empty() {
+            tofu.plan()?;
+            adopt::adopt(env, task, &tofu, self.vendor(), &known)?;
+            resources = tofu.resources()?;
+        }
         let has_cluster = resources.iter().any(|it| it.starts_with(self.vendor().cluster_resource()));
         if has_cluster && env.kubeconfig().is_file() {
             empty::before_destruction(env, task)?;

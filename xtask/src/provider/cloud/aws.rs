@@ -1,5 +1,7 @@
 //! Amazon EKS, through the AWS CLI.
 
+mod things;
+
 use anyhow::{Context as _, Result};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
@@ -12,6 +14,8 @@ use crate::{
         Requirement,
         cloud::{
             account::repositories,
+            adopt::Import,
+            aws::things::{delete_role, of_ec2, rank, subnets},
             known::{Account, Known},
             vendor::{Login, Program, Thing, Vendor, ask, ask_for, exec, known, logged_out, read, refuse_without, strings, unset},
         },
@@ -133,24 +137,35 @@ impl Vendor for Aws {
         Ok(out)
     }
 
+    fn existing(&self, env: &Env, task: TaskId, known: &Known) -> Result<Vec<Import>> {
+        let (name, region) = (known.name.as_str(), known.account.region.as_str());
+        let mut out = Vec::new();
+        let named = |address: &str, id: String| (address.to_owned(), id);
+        for role in ["cluster", "node"] {
+            let id = format!("{name}-{role}");
+            let found = ask_for(env, task, "aws", &["iam", "get-role", "--role-name", &id, "--output", "json"], &["NoSuchEntity"])?;
+            out.extend(found.map(|_| (format!("aws_iam_role.this[\"{role}\"]"), id)));
+        }
+        let own = format!("{name}/");
+        let said = ask(env, task, "aws", &["ecr", "describe-repositories", "--region", region, "--output", "json"])?;
+        let repositories = strings(&said, "repositories", "repositoryName");
+        out.extend(repositories.filter_map(|it| Some((format!("aws_ecr_repository.this[\"{}\"]", it.strip_prefix(&own)?), it))));
+        let filter = format!("Name=tag:{INSTANCE},Values={name}");
+        let of = |what: &str| ask(env, task, "aws", &["ec2", what, "--region", region, "--output", "json", "--filters", &filter]);
+        out.extend(strings(&of("describe-vpcs")?, "Vpcs", "VpcId").map(|it| named("aws_vpc.this", it)));
+        out.extend(
+            strings(&of("describe-internet-gateways")?, "InternetGateways", "InternetGatewayId")
+                .map(|it| named("aws_internet_gateway.this", it)),
+        );
+        out.extend(subnets(name, &of("describe-subnets")?, &of("describe-route-tables")?));
+        let said = ask(env, task, "aws", &["eks", "list-clusters", "--region", region, "--output", "json"])?;
+        out.extend(strings(&said, "clusters", "").filter(|it| it == name).map(|it| named("aws_eks_cluster.this", it)));
+        Ok(out)
+    }
+
     fn inventory(&self, env: &Env, task: TaskId, account: &Account, name: &str) -> Result<Vec<Thing>> {
         let region = account.region.as_str();
-        let mut out = Vec::new();
-        for tag in [INSTANCE, OF_CLUSTER] {
-            let filters = [format!("Name=key,Values={tag}"), format!("Name=value,Values={name}")];
-            let arguments = ["ec2", "describe-tags", "--region", region, "--output", "json", "--filters", &filters[0], &filters[1]];
-            out.extend(of_ec2(&ask(env, task, "aws", &arguments)?, region));
-        }
-        let filter =
-            [format!("Name=tag:{OF_CLUSTER},Values={name}"), "Name=instance-state-name,Values=pending,running,stopping,stopped".to_owned()];
-        let arguments = ["ec2", "describe-instances", "--region", region, "--output", "json", "--filters", &filter[0], &filter[1]];
-        let said = ask(env, task, "aws", &arguments)?;
-        for reservation in said["Reservations"].as_array().into_iter().flatten() {
-            out.extend(strings(reservation, "Instances", "InstanceId").map(|it| Thing {
-                command: format!("aws ec2 terminate-instances --instance-ids {it} --region {region}"),
-                what: format!("instance {it}"),
-            }));
-        }
+        let mut out = of_ec2(env, task, region, name)?;
         let filter = format!("Key={OF_CLUSTER},Values={name}");
         let kinds = "elasticloadbalancing:loadbalancer";
         let arguments = [
@@ -171,7 +186,9 @@ impl Vendor for Aws {
         }));
         let said = ask(env, task, "aws", &["eks", "list-clusters", "--region", region, "--output", "json"])?;
         out.extend(strings(&said, "clusters", "").filter(|it| it == name).map(|it| Thing {
-            command: format!("aws eks delete-cluster --name {it} --region {region}"),
+            command: format!(
+                "aws eks delete-cluster --name {it} --region {region} && aws eks wait cluster-deleted --name {it} --region {region}"
+            ),
             what: format!("EKS cluster {it}"),
         }));
         let said = ask(env, task, "aws", &["ecr", "describe-repositories", "--region", region, "--output", "json"])?;
@@ -182,12 +199,9 @@ impl Vendor for Aws {
         }));
         for role in ["cluster", "node"].map(|it| format!("{name}-{it}")) {
             let found = ask_for(env, task, "aws", &["iam", "get-role", "--role-name", &role, "--output", "json"], &["NoSuchEntity"])?;
-            out.extend(found.map(|_| Thing {
-                command: format!("aws iam delete-role --role-name {role} (after its policies were detached)"),
-                what: format!("IAM role {role}"),
-            }));
+            out.extend(found.map(|_| Thing { command: delete_role(&role), what: format!("IAM role {role}") }));
         }
-        out.sort_by(|one, other| one.what.cmp(&other.what));
+        out.sort_by_key(|it| (rank(&it.what), it.what.clone()));
         out.dedup_by(|one, other| one.what == other.what);
         Ok(out)
     }
@@ -278,43 +292,5 @@ fn vpcs(env: &Env, region: &str) -> Requirement {
             found,
             "delete a VPC, choose another region, or ask for more: aws service-quotas request-service-quota-increase",
         )
-    }
-}
-
-/// The things in an answer of `describe-tags`. Instances keep their tags for an hour after their end, and are asked for by their state.
-fn of_ec2(said: &Value, region: &str) -> Vec<Thing> {
-    let mut out = Vec::new();
-    for tag in said["Tags"].as_array().into_iter().flatten() {
-        let (Some(kind), Some(id)) = (tag["ResourceType"].as_str(), tag["ResourceId"].as_str()) else { continue };
-        if kind == "instance" {
-            continue;
-        }
-        let flag = match kind {
-            "security-group" => "group-id".to_owned(),
-            other => format!("{other}-id"),
-        };
-        out.push(Thing {
-            what: format!("{} {id}", kind.replace('-', " ")),
-            command: format!("aws ec2 delete-{kind} --{flag} {id} --region {region}"),
-        });
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tags_name_things_and_the_commands_that_delete_them() {
-        let tag = |kind: &str, id: &str| json!({ "ResourceType": kind, "ResourceId": id, "Key": INSTANCE, "Value": "p" });
-        let said = json!({ "Tags": [tag("vpc", "vpc-1"), tag("instance", "i-1"), tag("security-group", "sg-1"), tag("volume", "vol-1")] });
-        let found: Vec<String> = of_ec2(&said, "eu-central-1").iter().map(ToString::to_string).collect();
-        let expected = [
-            "vpc vpc-1 (delete it with: aws ec2 delete-vpc --vpc-id vpc-1 --region eu-central-1)",
-            "security group sg-1 (delete it with: aws ec2 delete-security-group --group-id sg-1 --region eu-central-1)",
-            "volume vol-1 (delete it with: aws ec2 delete-volume --volume-id vol-1 --region eu-central-1)",
-        ];
-        assert_eq!(found, expected);
     }
 }

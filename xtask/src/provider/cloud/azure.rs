@@ -11,6 +11,7 @@ use crate::{
     provider::{
         Requirement,
         cloud::{
+            adopt::Import,
             known::{Account, Known},
             vendor::{Login, Program, Thing, Vendor, ask, exec_token, known, logged_out, read, refuse_without, strings, unset},
         },
@@ -25,6 +26,8 @@ const PROGRAM: Program = Program { name: "az", login: "az login", from: "https:/
 const INSTANCE: &str = "dev.pocdeploy-instance";
 /// The user's name beside a token, for Azure's registries (learn.microsoft.com/azure/container-registry/container-registry-authentication).
 const TOKEN_USER: &str = "00000000-0000-0000-0000-000000000000";
+/// The role that the HCL assigns to administrators.
+const ADMIN: &str = "Azure Kubernetes Service RBAC Cluster Admin";
 /// The application of AKS in Microsoft Entra, for which tokens are asked (azure.github.io/kubelogin/concepts/aks.html).
 const AKS: &str = "6dae42f8-4368-4678-94ff-3960e28e3630";
 
@@ -111,6 +114,37 @@ impl Vendor for Azure {
     fn clusters(&self, env: &Env, account: &Account) -> Result<Vec<Known>> {
         let said = ask(env, TASK, "az", &["aks", "list", "--subscription", &account.account, "--output", "json"])?;
         Ok(said.as_array().into_iter().flatten().filter_map(|it| known("aks", account, &it["tags"], "dev.pocdeploy-")).collect())
+    }
+
+    fn existing(&self, env: &Env, task: TaskId, known: &Known) -> Result<Vec<Import>> {
+        let (name, subscription) = (known.name.as_str(), known.account.account.as_str());
+        let group = format!("/subscriptions/{subscription}/resourceGroups/{name}");
+        let groups = ask(env, task, "az", &["group", "list", "--subscription", subscription, "--output", "json"])?;
+        if !strings(&groups, "", "name").any(|it| it == name) {
+            return Ok(Vec::new());
+        }
+        let arguments = ["resource", "list", "--resource-group", name, "--subscription", subscription, "--output", "json"];
+        let resources: Vec<String> = strings(&ask(env, task, "az", &arguments)?, "", "id").collect();
+        let mut out = vec![("azurerm_resource_group.this".to_owned(), group.clone())];
+        let registry = format!("{group}/providers/Microsoft.ContainerRegistry/registries/{}", registry(known));
+        let cluster = format!("{group}/providers/Microsoft.ContainerService/managedClusters/{name}");
+        let admin = principal(env)?;
+        for (address, id, role, assigned) in [
+            ("azurerm_container_registry.this", registry, "AcrPull", "azurerm_role_assignment.pull".to_owned()),
+            ("azurerm_kubernetes_cluster.this", cluster, ADMIN, format!("azurerm_role_assignment.admin[\"{admin}\"]")),
+        ] {
+            if !resources.iter().any(|it| it.eq_ignore_ascii_case(&id)) {
+                continue;
+            }
+            let arguments =
+                ["role", "assignment", "list", "--scope", &id, "--role", role, "--subscription", subscription, "--output", "json"];
+            let assignments = ask(env, task, "az", &arguments)?;
+            // Those of a wider scope are listed too.
+            let own = strings(&assignments, "", "id").find(|it| it.to_lowercase().starts_with(&id.to_lowercase()));
+            out.push((address.to_owned(), id));
+            out.extend(own.map(|it| (assigned, it)));
+        }
+        Ok(out)
     }
 
     fn inventory(&self, env: &Env, task: TaskId, account: &Account, name: &str) -> Result<Vec<Thing>> {

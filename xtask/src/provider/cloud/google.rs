@@ -10,6 +10,7 @@ use crate::{
     provider::{
         Requirement,
         cloud::{
+            adopt::Import,
             known::{Account, Known},
             vendor::{Login, Program, Thing, Vendor, ask, exec_token, known, logged_out, read, refuse_without, strings, unset},
         },
@@ -98,6 +99,41 @@ impl Vendor for Google {
     fn clusters(&self, env: &Env, account: &Account) -> Result<Vec<Known>> {
         let said = ask(env, TASK, "gcloud", &["container", "clusters", "list", "--project", &account.account, "--format", "json"])?;
         Ok(said.as_array().into_iter().flatten().filter_map(|it| known("gke", account, &it["resourceLabels"], "pocdeploy-")).collect())
+    }
+
+    fn existing(&self, env: &Env, task: TaskId, known: &Known) -> Result<Vec<Import>> {
+        let (name, zone, project) = (known.name.as_str(), known.account.region.as_str(), known.account.account.as_str());
+        let region = region(zone);
+        let there: Vec<String> = self.inventory(env, task, &known.account, name)?.into_iter().map(|it| it.what).collect();
+        let account = there.iter().find_map(|it| it.strip_prefix("service account ")).unwrap_or_default();
+        let all = [
+            (format!("network {name}"), "google_compute_network.this", format!("projects/{project}/global/networks/{name}")),
+            (
+                format!("subnetwork {name}"),
+                "google_compute_subnetwork.this",
+                format!("projects/{project}/regions/{region}/subnetworks/{name}"),
+            ),
+            (format!("service account {account}"), "google_service_account.node", format!("projects/{project}/serviceAccounts/{account}")),
+            (
+                format!("repository {name}"),
+                "google_artifact_registry_repository.this",
+                format!("projects/{project}/locations/{region}/repositories/{name}"),
+            ),
+            (
+                format!("GKE cluster {name}"),
+                "google_container_cluster.this",
+                format!("projects/{project}/locations/{zone}/clusters/{name}"),
+            ),
+        ];
+        let mut out: Vec<Import> = all.into_iter().filter(|it| there.contains(&it.0)).map(|it| (it.1.to_owned(), it.2)).collect();
+        if there.contains(&format!("GKE cluster {name}")) {
+            let arguments =
+                ["container", "node-pools", "list", "--cluster", name, "--zone", zone, "--project", project, "--format", "json"];
+            let pools = ask(env, task, "gcloud", &arguments)?;
+            let own = strings(&pools, "", "name").find(|it| it == "default");
+            out.extend(own.map(|it| ("google_container_node_pool.this".to_owned(), format!("{project}/{zone}/{name}/{it}"))));
+        }
+        Ok(out)
     }
 
     fn inventory(&self, env: &Env, task: TaskId, account: &Account, name: &str) -> Result<Vec<Thing>> {

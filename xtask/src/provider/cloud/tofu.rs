@@ -38,6 +38,8 @@ const LIMIT: Duration = Duration::from_secs(90 * 60);
 /// After Ctrl-C it waits for running requests and writes its state.
 const GRACE: Duration = Duration::from_secs(180);
 const QUICK: Duration = Duration::from_secs(600);
+/// For the lock of the state: a run whose tool was killed goes on until its cluster is there.
+const LOCK: &str = "-lock-timeout=30m";
 /// The oldest usable release of both, with mocks and encryption.
 const LEAST: (u32, u32) = (1, 8);
 
@@ -126,7 +128,7 @@ impl<'a> Tofu<'a> {
     pub(super) fn plan(&self) -> Result<Vec<Change>> {
         self.env.progress(self.task, format!("{}: planning", self.title));
         let output = format!("-out={PLAN}");
-        self.run("plan", &["plan", "-json", "-input=false", "-lock-timeout=60s", &output], None, Heard::default()).map(|it| it.changes)
+        self.run("plan", &["plan", "-json", "-input=false", LOCK, &output], None, Heard::default()).map(|it| it.changes)
     }
 
     /// Whether there is a saved plan.
@@ -151,15 +153,21 @@ impl<'a> Tofu<'a> {
         serde_json::from_str(&text).with_context(|| format!("read the plan of {}", self.title))
     }
 
+    /// Takes an existing resource into the state.
+    pub(super) fn import(&self, address: &str, id: &str) -> Result<()> {
+        let arguments = ["import", "-input=false", "-no-color", LOCK, address, id];
+        self.env.tools.with_grace(GRACE).run(self.task, self.command(&arguments))
+    }
+
     /// Applies the saved plan with these changes. `made` gets each type of resource as soon as all of the type are there.
     pub(super) fn apply(&self, changes: &[Change], minutes: u64, made: &(dyn Fn(&str) + Sync)) -> Result<()> {
         let heard = Heard::expecting(changes);
-        self.run("apply", &["apply", "-json", "-input=false", "-lock-timeout=60s", PLAN], Some((minutes, made)), heard).map(drop)
+        self.run("apply", &["apply", "-json", "-input=false", LOCK, PLAN], Some((minutes, made)), heard).map(drop)
     }
 
     /// Removes everything in the state.
     pub(super) fn destroy(&self, minutes: u64) -> Result<()> {
-        let arguments = ["destroy", "-json", "-auto-approve", "-input=false", "-lock-timeout=60s"];
+        let arguments = ["destroy", "-json", "-auto-approve", "-input=false", LOCK];
         self.run("destroy", &arguments, Some((minutes, &|_| ())), Heard::default()).map(drop)
     }
 

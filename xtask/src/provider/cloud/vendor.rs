@@ -14,7 +14,10 @@ use crate::{
     graph::TaskId,
     provider::{
         Requirement,
-        cloud::known::{Account, Known},
+        cloud::{
+            adopt::Import,
+            known::{Account, Known},
+        },
     },
     tool,
 };
@@ -46,6 +49,8 @@ pub(super) trait Vendor: Sync {
     fn objects(&self, known: &Known) -> Vec<Value>;
     /// The tool's clusters in the account and region, by their tags.
     fn clusters(&self, env: &Env, account: &Account) -> Result<Vec<Known>>;
+    /// What exists of the resources in the HCL, asked without the state. Resources whose second creation changes nothing may be left out.
+    fn existing(&self, env: &Env, task: TaskId, known: &Known) -> Result<Vec<Import>>;
     /// Everything in the account that carries the instance's mark or name, asked without the state.
     fn inventory(&self, env: &Env, task: TaskId, account: &Account, name: &str) -> Result<Vec<Thing>>;
     /// The longest name of an instance.
@@ -93,10 +98,19 @@ pub(super) fn ask(env: &Env, task: TaskId, program: &str, arguments: &[&str]) ->
     if text.trim().is_empty() {
         return Ok(Value::Null);
     }
-    serde_json::from_str(&text).map_err(|error| {
-        let what = format!("`{program} {}` printed no JSON: {error}", arguments.join(" "));
-        Problem::requirement(what).code(Code::CloudRefused).into()
-    })
+    serde_json::from_str(&text).map_err(|error| no_json(program, arguments, &error))
+}
+
+/// Like `ask`, with a log of its own, for questions that are asked at once.
+pub(super) fn ask_aside(env: &Env, task: TaskId, log: &str, program: &str, arguments: &[&str]) -> Result<Value> {
+    let sh = env.tools.shell(&env.project)?;
+    let text = env.tools.with_log(log).read_within(task, cmd!(sh, "{program} {arguments...}"), ASK_LIMIT)?;
+    serde_json::from_str(&text).map_err(|error| no_json(program, arguments, &error))
+}
+
+fn no_json(program: &str, arguments: &[&str], error: &serde_json::Error) -> anyhow::Error {
+    let what = format!("`{program} {}` printed no JSON: {error}", arguments.join(" "));
+    Problem::requirement(what).code(Code::CloudRefused).into()
 }
 
 /// Runs a vendor's program and returns what it prints, which is in no log.
