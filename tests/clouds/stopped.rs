@@ -186,3 +186,23 @@ fn a_lost_state_is_no_lost_bill() {
     world.run(&["cluster", "--yes"]).ends_with(1).says("that no state in this folder knows; nothing was created");
     assert_eq!(world.sky.inventory().len(), ALL);
 }
+
+#[test]
+fn with_a_backend_another_machine_goes_on_with_the_cluster() {
+    let world = World::new();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let configuration = world.project.read("Pocdeploy.toml");
+    let backend = format!("[cluster.backend]\ntype = \"local\"\npath = {:?}\n", elsewhere.path().join("state"));
+    // The state of a first run moves to the place that is named later.
+    world.run(&["cluster", "--yes"]).ends_with(0);
+    world.project.write("Pocdeploy.toml", &format!("{configuration}{backend}"));
+    fs::remove_file(world.project.root.join("target/pocdeploy/kubeconfig")).unwrap();
+    world.run(&["cluster", "--yes"]).ends_with(0);
+    assert!(elsewhere.path().join("state").is_file());
+    fs::remove_dir_all(world.project.root.join("target")).unwrap();
+    world.run(&["cluster", "--yes"]).ends_with(0).says("cluster trial is in the state of the backend: going on with it");
+    assert_eq!(world.sky.inventory().len(), ALL);
+    fs::remove_dir_all(world.project.root.join("target")).unwrap();
+    world.run(&["delete", "--yes"]).ends_with(0).says("audit: the cloud has nothing with this instance's tag or name");
+    assert_eq!(world.sky.inventory(), Vec::<String>::new());
+}

@@ -140,6 +140,9 @@ pub struct ClusterConfig {
     /// itself.
     #[schemars(range(min = 1, max = 365))]
     pub expires_days: u16,
+    /// eks, aks, gke: where OpenTofu keeps its state: `type` and the settings of that backend, for example `s3` with `bucket`, `key` and
+    /// `region`. Not set: a file in target/pocdeploy.
+    pub backend: BTreeMap<String, String>,
 }
 
 impl Default for ClusterConfig {
@@ -157,6 +160,7 @@ impl Default for ClusterConfig {
             account: None,
             allowed_cidrs: Vec::new(),
             expires_days: 3,
+            backend: BTreeMap::new(),
         }
     }
 }

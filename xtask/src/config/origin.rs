@@ -144,6 +144,7 @@ pub(crate) fn unknown(text: &str) -> Vec<(String, usize)> {
     let is_own = |path: &str| {
         let key = key_of_service(path).or_else(|| path.strip_prefix("frontend."));
         is_table(path, "images.mirrors")
+            || is_table(path, "cluster.backend")
             || key.is_some_and(|key| is_table(key, "packages") || is_table(key, "env") || is_volume(key) || is_secret(key))
     };
     let is_empty_table = |path: &str| path == "services" || is_service(path) || (is_table_of(path) && !path.starts_with("services."));

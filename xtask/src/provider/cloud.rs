@@ -35,7 +35,12 @@ use crate::{
     probe::Probe,
     provider::{
         Features, Infrastructure, Instance, Provider, Removal, Requirement,
-        cloud::{known::Known, prices::Price, tofu::Tofu, vendor::Vendor},
+        cloud::{
+            known::{Account, Known},
+            prices::Price,
+            tofu::Tofu,
+            vendor::Vendor,
+        },
         cluster, infrastructure, ingress_address, registry,
     },
     record,
@@ -82,6 +87,24 @@ impl Cloud {
         out["name"] = json!(known.name);
         out["allowed_cidrs"] = json!(env.config.cluster.allowed_cidrs);
         Ok(out)
+    }
+
+    /// With a state in a backend, another machine may have made the cluster: what is known of it comes from its tags.
+    fn recover(&self, env: &Env, account: &Account) -> Result<()> {
+        if env.config.cluster.backend.is_empty() || Known::read(env).is_some() {
+            return Ok(());
+        }
+        let found = self.vendor().clusters(env, account)?.into_iter().find(|it| it.name == env.instance);
+        let Some(known) = found else { return Ok(()) };
+        let tofu = Tofu::open(env, TASK)?;
+        tofu.prepare(&self.hcl(env)?, &self.variables(env, &known)?)?;
+        if tofu.resources()?.is_empty() {
+            return Ok(());
+        }
+        self.write_kubeconfig(env, &known, &tofu.outputs()?)?;
+        env.note(TASK, format!("cluster {} is in the state of the backend: going on with it", known.name));
+        // Its inputs are those of another machine: the next run compares them with a plan.
+        Known { finished: false, ..known }.write(env)
     }
 
     /// The kubeconfig from the outputs.
@@ -170,6 +193,7 @@ impl Provider for Cloud {
             consent::refuse_unfit(vendor.requirements(env, &account))?;
         }
         let tofu = Tofu::open(env, TASK)?;
+        self.recover(env, &account)?;
         let is_new = Known::read(env).is_none();
         let known = match Known::read(env) {
             Some(known) => known,
@@ -321,6 +345,7 @@ impl Provider for Cloud {
 
     fn destroy(&self, env: &Env, task: TaskId) -> Result<()> {
         let account = account::account(env)?;
+        self.recover(env, &account)?;
         let Some(known) = Known::read(env) else { return Ok(()) };
         let tofu = Tofu::open(env, task)?;
         tofu.prepare(&self.hcl(env)?, &self.variables(env, &known)?)?;

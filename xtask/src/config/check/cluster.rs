@@ -70,6 +70,7 @@ fn cloud(cluster: &ClusterConfig, check: &mut impl FnMut(&str, Option<String>)) 
     ] {
         check(key, value.as_deref().filter(|it| !is_name(it)).map(|it| format!("`{it}` is no name such as `{example}`")));
     }
+    check("cluster.backend", backend(cluster));
     if cluster.allowed_cidrs.is_empty() {
         let why = format!(
             "a cluster of type `{}` needs it: the addresses that may reach its API server, such as [\"192.0.2.7/32\"]",
@@ -78,6 +79,19 @@ fn cloud(cluster: &ClusterConfig, check: &mut impl FnMut(&str, Option<String>)) 
         check("cluster.allowed_cidrs", Some(why));
     }
     check("cluster.allowed_cidrs", cluster.allowed_cidrs.iter().find_map(|it| range(it)));
+}
+
+/// What is wrong with the place of the state.
+fn backend(cluster: &ClusterConfig) -> Option<String> {
+    if cluster.backend.is_empty() {
+        return None;
+    }
+    if !cluster.backend.contains_key("type") {
+        return Some("needs `type`, such as \"s3\", \"azurerm\" or \"gcs\"".to_owned());
+    }
+    let is_secret = |it: &&String| ["secret", "password", "token", "access_key", "sas", "credentials"].iter().any(|part| it.contains(part));
+    let secret = cluster.backend.keys().find(is_secret)?;
+    Some(format!("`{secret}` does not belong into a file: the backend reads it from the environment"))
 }
 
 /// Why the text is no range of IPv4 addresses, as the three clouds take it.
@@ -129,6 +143,20 @@ mod tests {
             ),
         ] {
             assert_eq!(complaints(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_backend_has_a_type_and_no_secret() {
+        let start = "type = \"eks\"\nallowed_cidrs = [\"192.0.2.7/32\"]\n[cluster.backend]\n";
+        for (text, part) in [
+            ("type = \"s3\"\nbucket = \"b\"\n", None),
+            ("bucket = \"b\"\n", Some("needs `type`")),
+            ("type = \"s3\"\nsecret_key = \"x\"\n", Some("`secret_key` does not belong into a file")),
+        ] {
+            let found = complaints(&format!("{start}{text}"));
+            assert_eq!(found.len(), part.iter().count(), "{found:?}");
+            assert!(found.concat().contains(part.unwrap_or_default()), "{found:?}");
         }
     }
 

@@ -45,7 +45,11 @@ impl Vendor for Azure {
         // Unlike `account show`, this fails if the login has expired.
         read(env, TASK, "az", &["account", "get-access-token", "--query", "expiresOn", "--output", "tsv"])
             .map_err(|error| logged_out(&PROGRAM, &error))?;
-        let said = ask(env, TASK, "az", &["account", "show", "--output", "json"]).map_err(|error| logged_out(&PROGRAM, &error))?;
+        let mut arguments = vec!["account", "show", "--output", "json"];
+        if let Some(subscription) = &env.config.cluster.account {
+            arguments.extend(["--subscription", subscription]);
+        }
+        let said = ask(env, TASK, "az", &arguments).map_err(|error| logged_out(&PROGRAM, &error))?;
         let location = env.config.cluster.region.clone();
         Ok(Account {
             who: said["user"]["name"].as_str().unwrap_or_default().to_owned(),

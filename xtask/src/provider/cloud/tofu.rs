@@ -4,6 +4,7 @@
 //! kept elsewhere; Terraform cannot.
 
 use std::{
+    collections::BTreeMap,
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
@@ -12,7 +13,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use serde_json::Value;
+use serde_json::{Value, json};
 use xshell::{Cmd, Shell, cmd};
 
 use crate::{
@@ -104,6 +105,14 @@ impl<'a> Tofu<'a> {
         private_folder(&self.folder)?;
         record::write_file(&self.folder.join("main.tf"), hcl.as_bytes())?;
         record::write_json(&self.folder.join("terraform.tfvars.json"), variables)?;
+        let backend = self.folder.join(BACKEND);
+        match self.env.config.cluster.backend.get("type") {
+            Some(kind) => {
+                let settings: BTreeMap<_, _> = self.env.config.cluster.backend.iter().filter(|it| it.0 != "type").collect();
+                record::write_json(&backend, &json!({ "terraform": { "backend": { kind: settings } } }))?;
+            }
+            None => remove(&backend)?,
+        }
         let script = self.folder.join("tofu");
         let by_itself = if self.encryption.is_some() { state_key::in_shell(self.env)? } else { None };
         record::write_file(&script, script_text(&self.program, by_itself.as_deref()).as_bytes())?;
@@ -118,10 +127,15 @@ impl<'a> Tofu<'a> {
         // OpenTofu's cache of providers takes one writer at a time.
         let (lock, what) = (self.env.cache(PROVIDERS).join("lock"), "another fetch of providers");
         let _turn = lock::acquire(&lock, what, QUICK, &self.env.interrupt, |it| self.env.waiting(self.task, it))?;
-        self.env.tools.run_watched(self.task, self.command(&["init", "-input=false", "-no-color"]), QUICK, |_| ()).map_err(|error| {
-            let hint = "the provider comes from the registry of OpenTofu or Terraform, or from a mirror that its CLI configuration names";
-            Problem::requirement(format!("{error:#}")).code(Code::CloudFailed).hint(hint).into()
-        })
+        // A state that is elsewhere is copied to the place that the configuration names now.
+        self.env
+            .tools
+            .run_watched(self.task, self.command(&["init", "-input=false", "-no-color", "-force-copy", LOCK]), QUICK, |_| ())
+            .map_err(|error| {
+                let hint =
+                    "the provider comes from the registry of OpenTofu or Terraform, or from a mirror that its CLI configuration names";
+                Problem::requirement(format!("{error:#}")).code(Code::CloudFailed).hint(hint).into()
+            })
     }
 
     /// Plans, and saves the plan. Returns its changes.
@@ -249,6 +263,16 @@ fn script_text(program: &Path, encryption: Option<&str>) -> String {
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).with_context(|| format!("remove {}", path.display())),
+        _ => Ok(()),
+    }
+}
+
+/// The place of the state, if it is not this folder.
+const BACKEND: &str = "backend.tf.json";
 
 /// The folder of fetched providers in the cache.
 const PROVIDERS: &str = "tofu-providers";
