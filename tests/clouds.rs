@@ -13,6 +13,8 @@ use std::{
 
 use serde_json::Value;
 
+#[path = "clouds/azurerm.rs"]
+mod azurerm;
 #[path = "clouds/emulated.rs"]
 mod emulated;
 #[path = "support/http.rs"]

@@ -23,6 +23,11 @@ variable "subscription" {
   type = string
 }
 
+variable "tenant" {
+  description = "The directory of the administrators in Microsoft Entra."
+  type        = string
+}
+
 variable "location" {
   type = string
 }
@@ -101,6 +106,7 @@ resource "azurerm_kubernetes_cluster" "this" {
   tags                      = local.tags
   azure_active_directory_role_based_access_control {
     azure_rbac_enabled = true
+    tenant_id          = var.tenant
   }
   api_server_access_profile {
     authorized_ip_ranges = var.allowed_cidrs

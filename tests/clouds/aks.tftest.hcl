@@ -1,6 +1,13 @@
 mock_provider "azurerm" {
+  # The provider takes these apart.
+  mock_resource "azurerm_container_registry" {
+    defaults = {
+      id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/demo/providers/Microsoft.ContainerRegistry/registries/demo0123"
+    }
+  }
   mock_resource "azurerm_kubernetes_cluster" {
     defaults = {
+      id = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/demo/providers/Microsoft.ContainerService/managedClusters/demo"
       kube_config = [{
         client_certificate     = ""
         client_key             = ""
@@ -16,10 +23,11 @@ mock_provider "azurerm" {
 variables {
   name          = "demo"
   subscription  = "00000000-0000-0000-0000-000000000000"
+  tenant        = "00000000-0000-0000-0000-000000000000"
   location      = "westeurope"
   registry      = "demo0123"
   allowed_cidrs = ["192.0.2.7/32"]
-  admins        = ["group"]
+  admins        = ["11111111-0000-0000-0000-000000000000"]
   tags          = { owner = "team" }
 }
 
@@ -52,7 +60,7 @@ run "what_is_made" {
     error_message = "the kubeconfig needs endpoint and CA"
   }
   assert {
-    condition     = azurerm_role_assignment.admin["group"].scope == azurerm_kubernetes_cluster.this.id
+    condition     = azurerm_role_assignment.admin["11111111-0000-0000-0000-000000000000"].scope == azurerm_kubernetes_cluster.this.id
     error_message = "nobody administers the cluster"
   }
 }

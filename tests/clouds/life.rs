@@ -28,8 +28,7 @@ impl<'a> Life<'a> {
         let (cluster, resources, variables) = match cloud.name {
             "eks" => ("aws_eks_cluster", 20, json!({ "region": "eu-central-1", "repositories": ["api", "web"] })),
             "aks" => {
-                let variables =
-                    json!({ "subscription": "trial", "location": "westeurope", "registry": "demo12345", "admins": ["a-group"] });
+                let variables = json!({ "subscription": "trial", "tenant": "trial", "location": "westeurope", "registry": "demo12345", "admins": ["a-group"] });
                 ("azurerm_kubernetes_cluster", 5, variables)
             }
             _ => ("google_container_cluster", 8, json!({ "project": "trial", "zone": "europe-west1-b" })),

@@ -139,7 +139,7 @@ def az():
     if calls("account", "get-access-token"):
         answer(SETTINGS["token"] if "accessToken" in ARGUMENTS else "2026-12-31 12:00:00.000000")
     if calls("account", "show"):
-        answer({"id": account, "name": "Trial", "user": {"name": "dev@example.com", "type": "user"}})
+        answer({"id": account, "name": "Trial", "tenantId": "99999999-8888-7777-6666-555555555555", "user": {"name": "dev@example.com", "type": "user"}})
     if calls("ad", "signed-in-user", "show"):
         answer("55555555-6666-7777-8888-999999999999")
     if calls("provider", "show"):

@@ -231,14 +231,10 @@ impl Provider for Cloud {
         let cluster = cluster(env)?;
         let api = Wait::new(env, "the API server", READY_LIMIT);
         cluster.wait_for(env, TASK, &api, || Ok(cluster.is_ready().map_or_else(Verdict::NotYet, |()| Verdict::Yes)))?;
-        let namespace = json!({
-            "apiVersion": "v1",
-            "kind": "Namespace",
-            "metadata": { "name": env.config.namespace, "labels": { INSTANCE: env.instance } },
-        });
+        let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": env.config.namespace } });
         // A role that was just assigned is valid some minutes later.
         let allowed = Wait::new(env, "the permission to create a namespace", READY_LIMIT);
-        cluster.wait_for(env, TASK, &allowed, || cluster.apply(&namespace).map(|()| Verdict::Yes))?;
+        cluster.wait_for(env, TASK, &allowed, || cluster.preview(&namespace).map(|_| Verdict::Yes))?;
         vendor::prepare(&cluster, &vendor.objects(&known))?;
         let known = Known::read(env).unwrap_or(known);
         Known { finished: true, inputs: Some(want.clone()), ..known }.write(env)

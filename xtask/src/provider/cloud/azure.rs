@@ -81,11 +81,13 @@ impl Vendor for Azure {
             "dev.pocdeploy-created": known.created.to_string(),
             "dev.pocdeploy-expires": known.expires.to_string(),
         });
+        let (tenant, admin) = administrator(env, known)?;
         Ok(json!({
             "subscription": known.account.account,
             "location": known.account.region,
             "registry": registry(known),
-            "admins": [principal(env)?],
+            "tenant": tenant,
+            "admins": [admin],
             "tags": tags,
         }))
     }
@@ -132,7 +134,7 @@ impl Vendor for Azure {
         let mut out = vec![("azurerm_resource_group.this".to_owned(), group.clone())];
         let registry = format!("{group}/providers/Microsoft.ContainerRegistry/registries/{}", registry(known));
         let cluster = format!("{group}/providers/Microsoft.ContainerService/managedClusters/{name}");
-        let admin = principal(env)?;
+        let (_, admin) = administrator(env, known)?;
         for (address, id, role, assigned) in [
             ("azurerm_container_registry.this", registry, "AcrPull", "azurerm_role_assignment.pull".to_owned()),
             ("azurerm_kubernetes_cluster.this", cluster, ADMIN, format!("azurerm_role_assignment.admin[\"{admin}\"]")),
@@ -191,16 +193,16 @@ fn registry(known: &Known) -> String {
     format!("{name}{}", &key.short()[..8])
 }
 
-/// The object in Microsoft Entra that administers the cluster: that of the login.
-fn principal(env: &Env) -> Result<String> {
-    let said = ask(env, TASK, "az", &["account", "show", "--output", "json"])?;
+/// The directory in Microsoft Entra, and the object in it that administers the cluster: that of the login.
+fn administrator(env: &Env, known: &Known) -> Result<(String, String)> {
+    let said = ask(env, TASK, "az", &["account", "show", "--subscription", &known.account.account, "--output", "json"])?;
     let id = if said["user"]["type"] == "servicePrincipal" {
         let name = said["user"]["name"].as_str().unwrap_or_default();
         read(env, TASK, "az", &["ad", "sp", "show", "--id", name, "--query", "id", "--output", "tsv"])?
     } else {
         read(env, TASK, "az", &["ad", "signed-in-user", "show", "--query", "id", "--output", "tsv"])?
     };
-    Ok(id.trim().to_owned())
+    Ok((said["tenantId"].as_str().unwrap_or_default().to_owned(), id.trim().to_owned()))
 }
 
 fn registered(env: &Env, account: &Account, provider: &str) -> Result<bool> {

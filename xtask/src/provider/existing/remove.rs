@@ -32,8 +32,11 @@ pub(in crate::provider) fn all(env: &Env, cluster: &Cluster, task: TaskId) -> Re
         return Ok(());
     }
     delete(env, cluster, task, &operator)?;
-    for image in registry::all_remembered(env) {
-        env.note(task, format!("stays in the registry; remove it there if you want: {image}"));
+    // A cloud's own registry goes with the cluster.
+    if env.config.cluster.registry.is_some() {
+        for image in registry::all_remembered(env) {
+            env.note(task, format!("stays in the registry; remove it there if you want: {image}"));
+        }
     }
     Ok(())
 }
