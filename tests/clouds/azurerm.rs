@@ -16,9 +16,9 @@ const KNOWN: [&str; 5] = [
     "azurerm_container_registry.encryption is no block",
     "azurerm_container_registry.network_rule_set is no block",
     // New in 5.10.0.
-    "azurerm_kubernetes_cluster.oms_agent.retina_flow_logs_enabled is not there",
+    "azurerm_kubernetes_cluster.oms_agent.retina_flow_logs_enabled is missing",
     // The language's own argument of every provider.
-    "provider.alias is not there",
+    "provider.alias is missing",
     // The bindings say optional.
     "provider.features.template_deployment.delete_nested_items_during_deletion is another",
 ];
@@ -31,7 +31,7 @@ fn differences(path: &str, extract: &Value, real: &Value, out: &mut Vec<String>)
     for (name, it) in list(extract, "attributes") {
         let path = format!("{path}.{name}");
         match attributes.get(&name) {
-            None => out.push(format!("{path} is not there")),
+            None => out.push(format!("{path} is missing")),
             Some(other)
                 if ["required", "optional", "computed"].iter().any(|mark| is(&it, mark) != is(other, mark))
                     || it["type"] != other["type"] =>

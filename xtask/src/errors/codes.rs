@@ -125,7 +125,7 @@ codes! {
         steps ["cargo xtask doctor" "follow the advice beside each failed line"]
     CloudLogin "E0114" "the cloud's program has no valid login, or one to another account"
         causes ["the login has expired" "nobody has logged in on this machine" "another account, subscription or project is selected"]
-        steps ["log in with the command in the error" "cargo xtask doctor --type eks, aks or gke"]
+        steps ["log in with the command in the error" "with the type of the cluster: cargo xtask doctor --type eks"]
     CloudRefused "E0115" "the cloud's program gave an answer that the tool does not understand"
         causes ["a very old or very new version of the program" "an alias or wrapper of the same name on PATH"]
         steps ["run the command in the error by hand" "update the program"]
@@ -244,7 +244,7 @@ codes! {
 
     CloudFailed "E0315" "OpenTofu could not create, change or remove something in the cloud"
         causes ["a missing permission" "a quota or a limit of requests" "something of the same name exists" "a load balancer or disk still holds the network"]
-        steps ["read what the cloud said in the error" "run the same command again: it goes on where it stopped" "cargo xtask doctor --type eks, aks or gke"]
+        steps ["read what the cloud said in the error" "run the same command again: it goes on where it stopped" "with the type of the cluster: cargo xtask doctor --type eks"]
 
     PodRefused "E0321" "the API server rejects the pods of a Deployment or Job"
         causes ["the pod violates the namespace's Pod Security standard" "a ResourceQuota is used up" "the ServiceAccount does not exist"]
