@@ -8,11 +8,12 @@ use crate::{
     images::{self, Role},
     provider::{
         cloud::{
-            known::{Account, Known},
+            known::{Account, FOLDER, Known},
             vendor::Login,
         },
         registry,
     },
+    record,
 };
 
 /// The paths of all images that may be pushed.
@@ -60,18 +61,23 @@ pub(in crate::provider) fn registry(env: &Env) -> Result<String> {
     let login: Login = env.readings.once("the cloud's registry", || super::vendor(env).login(env, &known))?;
     env.withhold([login.password.clone()].into_iter());
     env.engine()?.give_login(&format!("{}/image", login.place), &login.user, &login.password);
-    if known.registry.as_ref() != Some(&login.place) && env.may_change(String::new).is_ok() {
-        // Another task may have written the file since.
-        let known = Known::read(env).unwrap_or(known);
-        Known { registry: Some(login.place.clone()), ..known }.write(env)?;
+    if kept(env).as_ref() != Some(&login.place) && env.may_change(String::new).is_ok() {
+        record::write_json(&env.work(FOLDER).join(REGISTRY), &login.place)?;
     }
     Ok(login.place)
 }
 
 /// The registry's name, without asking for credentials if it is known.
 pub(in crate::provider) fn registry_name(env: &Env) -> Result<String> {
-    match Known::read(env).and_then(|it| it.registry) {
+    match kept(env) {
         Some(place) => Ok(place),
         None => registry(env),
     }
+}
+
+/// The registry's name, in a file of its own: several tasks ask at once, while another writes what is known of the cluster.
+const REGISTRY: &str = "registry.json";
+
+fn kept(env: &Env) -> Option<String> {
+    record::read_json(&env.work(FOLDER).join(REGISTRY))
 }

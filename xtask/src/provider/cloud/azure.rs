@@ -258,7 +258,6 @@ mod tests {
             account: Account { account: account.to_owned(), ..Account::default() },
             created: 0,
             expires: 0,
-            registry: None,
             inputs: None,
             finished: false,
         };

@@ -32,8 +32,6 @@ pub(in crate::provider) struct Known {
     pub(in crate::provider) created: i64,
     /// Seconds since 1970.
     pub(in crate::provider) expires: i64,
-    /// Where images are pushed to, once it was asked.
-    pub(in crate::provider) registry: Option<String>,
     /// The inputs of its last creation or change.
     #[serde(default)]
     pub(in crate::provider) inputs: Option<Fingerprint>,
@@ -70,7 +68,6 @@ impl Known {
             account,
             created,
             expires: created + i64::from(env.config.cluster.expires_days) * DAY,
-            registry: None,
             inputs: None,
             finished: false,
         };

@@ -175,7 +175,6 @@ pub(super) fn known(kind: &str, account: &Account, tags: &Value, prefix: &str) -
         account: account.clone(),
         created: tag("created")?.parse().ok()?,
         expires: tag("expires")?.parse().ok()?,
-        registry: None,
         inputs: None,
         finished: true,
     })
