@@ -77,6 +77,8 @@ provider "aws" {
 
 data "aws_availability_zones" "usable" {
   state = "available"
+  # EKS has no control planes in these (docs.aws.amazon.com/eks/latest/userguide/network-reqs.html).
+  exclude_zone_ids = ["use1-az3", "usw1-az2", "cac1-az3"]
   # Local zones have no control planes.
   filter {
     name   = "opt-in-status"

@@ -193,16 +193,18 @@ fn with_a_backend_another_machine_goes_on_with_the_cluster() {
     let elsewhere = tempfile::tempdir().unwrap();
     let configuration = world.project.read("Pocdeploy.toml");
     let backend = format!("[cluster.backend]\ntype = \"local\"\npath = {:?}\n", elsewhere.path().join("state"));
-    // The state of a first run moves to the place that is named later.
-    world.run(&["cluster", "--yes"]).ends_with(0);
     world.project.write("Pocdeploy.toml", &format!("{configuration}{backend}"));
-    fs::remove_file(world.project.root.join("target/pocdeploy/kubeconfig")).unwrap();
-    world.run(&["cluster", "--yes"]).ends_with(0);
+    world.run(&["cluster", "--yes"]).ends_with(4).says("POCDEPLOY_STATE_PASSPHRASE is not set");
+    let run = |arguments: &[&str]| world.ran(world.command(arguments).env("POCDEPLOY_STATE_PASSPHRASE", "of sixteen letters or more"));
+    run(&["cluster", "--yes"]).ends_with(0);
     assert!(elsewhere.path().join("state").is_file());
-    fs::remove_dir_all(world.project.root.join("target")).unwrap();
-    world.run(&["cluster", "--yes"]).ends_with(0).says("cluster trial is in the state of the backend: going on with it");
+    // Another instance must not take the state for its own.
+    run(&["cluster", "--yes", "--name", "other"]).ends_with(1).says("is of another instance than other");
     assert_eq!(world.sky.inventory().len(), ALL);
     fs::remove_dir_all(world.project.root.join("target")).unwrap();
-    world.run(&["delete", "--yes"]).ends_with(0).says("audit: the cloud has nothing with this instance's tag or name");
+    run(&["cluster", "--yes"]).ends_with(0).says("cluster trial is in the state of the backend: going on with it");
+    assert_eq!(world.sky.inventory().len(), ALL);
+    fs::remove_dir_all(world.project.root.join("target")).unwrap();
+    run(&["delete", "--yes"]).ends_with(0).says("audit: the cloud has nothing with this instance's tag or name");
     assert_eq!(world.sky.inventory(), Vec::<String>::new());
 }

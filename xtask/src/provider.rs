@@ -98,6 +98,10 @@ pub trait Provider: Sync {
     /// Removes the cluster, or this instance's part of it, and everything that `ensure` created. A missing cluster counts as done. Never
     /// removes what this instance does not own.
     fn destroy(&self, env: &Env, task: TaskId) -> Result<()>;
+    /// The last step of `delete`, once nothing and no file is left: removes what is kept outside the project.
+    fn forget(&self, _env: &Env) -> Result<()> {
+        Ok(())
+    }
     /// Descriptions of what is left of this instance.
     fn leftovers(&self, env: &Env) -> Result<Vec<String>>;
 }
@@ -108,7 +112,7 @@ pub struct Removal {
     /// `removes instance x: its cluster with the database`.
     pub takes: String,
     /// `no container, network, volume or file of this instance is left`.
-    pub audited: &'static str,
+    pub audited: String,
 }
 
 /// An instance, described without reading its cluster's objects.

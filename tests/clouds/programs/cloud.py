@@ -137,11 +137,14 @@ def az():
     account = SETTINGS.get("account", "00000000-1111-2222-3333-444444444444")
     used, most = SETTINGS.get("quota", [1, 10])
     if calls("account", "get-access-token"):
-        answer(SETTINGS["token"] if "accessToken" in ARGUMENTS else "2026-12-31 12:00:00.000000")
+        if "accessToken" not in ARGUMENTS:
+            answer("2026-12-31 12:00:00.000000")
+        if "--resource" in ARGUMENTS:
+            answer(SETTINGS["token"])
+        claims = {"tid": "99999999-8888-7777-6666-555555555555", "oid": "55555555-6666-7777-8888-999999999999"}
+        answer("head." + base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=") + ".signature")
     if calls("account", "show"):
         answer({"id": account, "name": "Trial", "tenantId": "99999999-8888-7777-6666-555555555555", "user": {"name": "dev@example.com", "type": "user"}})
-    if calls("ad", "signed-in-user", "show"):
-        answer("55555555-6666-7777-8888-999999999999")
     if calls("provider", "show"):
         answer("Registered")
     if calls("vm", "list-usage"):
@@ -159,7 +162,7 @@ def az():
         # The ID of the real one begins with its scope.
         answer([{"id": f"{after('--scope')}/providers/Microsoft.Authorization/roleAssignments/{it['id']}"} for it in of_role])
     if calls("aks", "list"):
-        answer([{"name": it["name"], "tags": tags(it, "tags")} for it in of("azurerm_kubernetes_cluster")])
+        answer([{"name": it["name"], "location": it["values"].get("location"), "tags": tags(it, "tags")} for it in of("azurerm_kubernetes_cluster")])
 
 
 def gcloud():
@@ -193,7 +196,7 @@ def gcloud():
         (["iam", "service-accounts", "list"], "google_service_account", "email"),
     ]:
         if calls(*words):
-            labels = [{**{field: it["name"]}, "resourceLabels": tags(it, "resource_labels")} for it in of(kind)]
+            labels = [{field: it["name"], "location": it["values"].get("location"), "resourceLabels": tags(it, "resource_labels")} for it in of(kind)]
             answer(labels)
 
 

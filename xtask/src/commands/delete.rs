@@ -50,6 +50,9 @@ pub(crate) fn run(env: &Env, purge: bool, output: Output) -> Result<()> {
     if failures.is_empty() && left.is_empty() {
         keep(&mut failures, remove_files(env));
         left.extend(present_files(env)?);
+        if failures.is_empty() && left.is_empty() {
+            keep(&mut failures, provider.forget(env));
+        }
     }
     if output == Output::Json {
         let words: Vec<String> = failures.iter().map(|error| format!("{error:#}")).collect();

@@ -101,10 +101,14 @@ impl Cloud {
         if tofu.resources()?.is_empty() {
             return Ok(());
         }
-        self.write_kubeconfig(env, &known, &tofu.outputs()?)?;
         env.note(TASK, format!("cluster {} is in the state of the backend: going on with it", known.name));
-        // Its inputs are those of another machine: the next run compares them with a plan.
-        Known { finished: false, ..known }.write(env)
+        let outputs = tofu.outputs()?;
+        let finished = outputs["endpoint"].is_string();
+        if finished {
+            self.write_kubeconfig(env, &known, &outputs)?;
+        }
+        // Its inputs are those of another machine: the next run makes a plan.
+        Known { finished, inputs: None, ..known }.write(env)
     }
 
     /// The kubeconfig from the outputs.
@@ -134,6 +138,15 @@ impl Provider for Cloud {
         if name.len() > most {
             let what = format!("name: `{name}` has {} characters; on {} a name has at most {most}", name.len(), self.vendor().title());
             return Err(Problem::config(what).hint("set a shorter `name` in Pocdeploy.toml").into());
+        }
+        if let Some(known) = Known::read(env).filter(|it| it.name != *name) {
+            let what = format!("name: this folder has the state of instance `{}`, and is asked for `{name}`", known.name);
+            return Err(Problem::config(what).hint(format!("set name = \"{}\" in Pocdeploy.toml", known.name)).into());
+        }
+        if !env.config.cluster.backend.is_empty() && env.config.name.is_none() {
+            let what =
+                "name: must be set beside `cluster.backend`: the name that follows from the folder's path is another one on each machine";
+            return Err(Problem::config(what).hint(format!("set name = \"{name}\" in Pocdeploy.toml")).into());
         }
         if let Some(known) = Known::read(env).filter(|it| !it.is_of(self.0)) {
             let what = format!("instance {name} is a cluster of type `{}`, not `{}`", known.kind, self.0);
@@ -209,11 +222,15 @@ impl Provider for Cloud {
                 if adopts && adopt::adopt(env, TASK, &tofu, vendor, &known)? { tofu.plan()? } else { planned }
             }
         };
+        if is_new {
+            consent::refuse_anothers_state(&changes, &known.name)?;
+            consent::refuse_leftovers(&vendor.inventory(env, TASK, &known.account, &known.name)?, &known.name)?;
+        }
         if known.finished {
             consent::refuse_replacement(&changes, vendor.cluster_resource())?;
         }
-        if is_new {
-            consent::refuse_leftovers(&vendor.inventory(env, TASK, &known.account, &known.name)?, &known.name)?;
+        // Also if a cluster that existed is to be made again.
+        if is_new || changes.iter().any(|it| it.kind == vendor.cluster_resource() && it.action == "create") {
             consent::consent(env, vendor, &known, &changes)?;
         }
         // From here on something may exist.
@@ -327,14 +344,14 @@ impl Provider for Cloud {
     }
 
     fn removal(&self, env: &Env) -> Removal {
-        let place = Known::read(env).map(|it| format!(" in account {}, {}", it.account.account, it.account.region)).unwrap_or_default();
+        let place = account::account(env).map(|it| format!(" in account {}, {}", it.account, it.region)).unwrap_or_default();
         Removal {
             takes: format!(
                 "removes instance {}{place}: its cluster on {} with the database and the images in its registry",
                 env.instance,
                 self.vendor().title()
             ),
-            audited: "the cloud has nothing with this instance's tag or name, and no file of it is left",
+            audited: format!("the cloud has nothing with this instance's tag or name{place}, and no file of it is left"),
         }
     }
 
@@ -357,12 +374,11 @@ impl Provider for Cloud {
         if !resources.is_empty() {
             tofu.destroy(self.vendor().minutes().1)?;
         }
-        // The key of the state goes when nothing is left that the state may be needed for.
-        if empty::until_gone(env, task, || self.vendor().inventory(env, task, &account, &known.name))? {
-            state_key::forget(env)
-        } else {
-            Ok(())
-        }
+        empty::until_gone(env, task, || self.vendor().inventory(env, task, &account, &known.name))
+    }
+
+    fn forget(&self, env: &Env) -> Result<()> {
+        state_key::forget(env)
     }
 
     fn leftovers(&self, env: &Env) -> Result<Vec<String>> {

@@ -197,7 +197,7 @@ impl Provider for Existing {
         let (instance, context, namespace) = (&env.instance, kubeconfig::context(env), &env.config.namespace);
         Removal {
             takes: format!("removes instance {instance} from context {context}: namespace {namespace} with the database"),
-            audited: "nothing in the cluster carries this instance's label, and no file of it is left",
+            audited: "nothing in the cluster carries this instance's label, and no file of it is left".to_owned(),
         }
     }
 

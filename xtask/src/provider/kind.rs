@@ -232,7 +232,7 @@ impl Provider for Kind {
     fn removal(&self, env: &Env) -> Removal {
         Removal {
             takes: format!("removes instance {}: its cluster with the database", env.instance),
-            audited: "no container, network, volume or file of this instance is left",
+            audited: "no container, network, volume or file of this instance is left".to_owned(),
         }
     }
 

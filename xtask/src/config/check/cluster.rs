@@ -89,8 +89,13 @@ fn backend(cluster: &ClusterConfig) -> Option<String> {
     if !cluster.backend.contains_key("type") {
         return Some("needs `type`, such as \"s3\", \"azurerm\" or \"gcs\"".to_owned());
     }
-    let is_secret = |it: &&String| ["secret", "password", "token", "access_key", "sas", "credentials"].iter().any(|part| it.contains(part));
-    let secret = cluster.backend.keys().find(is_secret)?;
+    let is_secret = |it: &&String| {
+        ["secret", "password", "token", "access_key", "sas", "credentials", "conn_str", "encryption_key", "customer_key"]
+            .iter()
+            .any(|part| it.contains(part))
+    };
+    let names_a_user = |it: &(&String, &String)| it.1.contains("://") && it.1.contains('@');
+    let secret = cluster.backend.keys().find(is_secret).or_else(|| cluster.backend.iter().find(names_a_user).map(|it| it.0))?;
     Some(format!("`{secret}` does not belong into a file: the backend reads it from the environment"))
 }
 
@@ -152,6 +157,7 @@ mod tests {
         for (text, part) in [
             ("type = \"s3\"\nbucket = \"b\"\n", None),
             ("bucket = \"b\"\n", Some("needs `type`")),
+            ("type = \"http\"\naddress = \"https://u:p@h\"\n", Some("`address` does not belong into a file")),
             ("type = \"s3\"\nsecret_key = \"x\"\n", Some("`secret_key` does not belong into a file")),
         ] {
             let found = complaints(&format!("{start}{text}"));

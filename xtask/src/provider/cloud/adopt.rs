@@ -5,6 +5,7 @@ use anyhow::Result;
 
 use crate::{
     env::Env,
+    errors::{Code, Problem},
     graph::TaskId,
     provider::cloud::{known::Known, tofu::Tofu, vendor::Vendor},
 };
@@ -15,6 +16,13 @@ pub(super) type Import = (String, String);
 /// Imports what is missing in the state; returns whether there was something. The known cluster proves that it is this instance's. A plan
 /// before this has waited for a run that still writes the state.
 pub(super) fn adopt(env: &Env, task: TaskId, tofu: &Tofu<'_>, vendor: &dyn Vendor, known: &Known) -> Result<bool> {
+    if let Some(other) = vendor.clusters(env, &known.account)?.into_iter().find(|it| it.name == known.name && it.created != known.created) {
+        let what = format!(
+            "the account has a cluster {} that another folder made at {} (Unix time); nothing was changed",
+            other.name, other.created
+        );
+        return Err(Problem::new(what).code(Code::NameTaken).hint("set another `name` in Pocdeploy.toml").into());
+    }
     let mut there = tofu.resources()?;
     let before = there.len();
     for (address, id) in vendor.existing(env, task, known)? {

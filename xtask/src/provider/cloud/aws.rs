@@ -131,8 +131,10 @@ impl Vendor for Aws {
         let said = ask(env, TASK, "aws", &["eks", "list-clusters", "--region", region, "--output", "json"])?;
         let mut out = Vec::new();
         for name in strings(&said, "clusters", "") {
-            let said = ask(env, TASK, "aws", &["eks", "describe-cluster", "--name", &name, "--region", region, "--output", "json"])?;
-            out.extend(known("eks", account, &said["cluster"]["tags"], "dev.pocdeploy/"));
+            // One that was just deleted, or that the login may not see, is not the tool's.
+            let arguments = ["eks", "describe-cluster", "--name", &name, "--region", region, "--output", "json"];
+            let said = ask_for(env, TASK, "aws", &arguments, &["ResourceNotFoundException", "AccessDenied"])?;
+            out.extend(said.and_then(|it| known("eks", account, region, &it["cluster"]["tags"], "dev.pocdeploy/")));
         }
         Ok(out)
     }
@@ -150,8 +152,10 @@ impl Vendor for Aws {
         let said = ask(env, task, "aws", &["ecr", "describe-repositories", "--region", region, "--output", "json"])?;
         let repositories = strings(&said, "repositories", "repositoryName");
         out.extend(repositories.filter_map(|it| Some((format!("aws_ecr_repository.this[\"{}\"]", it.strip_prefix(&own)?), it))));
-        let filter = format!("Name=tag:{INSTANCE},Values={name}");
-        let of = |what: &str| ask(env, task, "aws", &["ec2", what, "--region", region, "--output", "json", "--filters", &filter]);
+        let filters = [format!("Name=tag:{INSTANCE},Values={name}"), format!("Name=tag:dev.pocdeploy/created,Values={}", known.created)];
+        let of = |what: &str| {
+            ask(env, task, "aws", &["ec2", what, "--region", region, "--output", "json", "--filters", &filters[0], &filters[1]])
+        };
         out.extend(strings(&of("describe-vpcs")?, "Vpcs", "VpcId").map(|it| named("aws_vpc.this", it)));
         out.extend(
             strings(&of("describe-internet-gateways")?, "InternetGateways", "InternetGatewayId")

@@ -1,6 +1,7 @@
 //! Azure Kubernetes Service, through the Azure CLI.
 
 use anyhow::{Context as _, Result};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use crate::{
@@ -119,7 +120,12 @@ impl Vendor for Azure {
 
     fn clusters(&self, env: &Env, account: &Account) -> Result<Vec<Known>> {
         let said = ask(env, TASK, "az", &["aks", "list", "--subscription", &account.account, "--output", "json"])?;
-        Ok(said.as_array().into_iter().flatten().filter_map(|it| known("aks", account, &it["tags"], "dev.pocdeploy-")).collect())
+        Ok(said
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|it| known("aks", account, it["location"].as_str()?, &it["tags"], "dev.pocdeploy-"))
+            .collect())
     }
 
     fn existing(&self, env: &Env, task: TaskId, known: &Known) -> Result<Vec<Import>> {
@@ -193,16 +199,20 @@ fn registry(known: &Known) -> String {
     format!("{name}{}", &key.short()[..8])
 }
 
-/// The directory in Microsoft Entra, and the object in it that administers the cluster: that of the login.
+/// The directory in Microsoft Entra, and the object in it that administers the cluster: that of the login, by the claims of its token, which a
+/// service principal or a managed identity has too, without permissions in the directory.
 fn administrator(env: &Env, known: &Known) -> Result<(String, String)> {
-    let said = ask(env, TASK, "az", &["account", "show", "--subscription", &known.account.account, "--output", "json"])?;
-    let id = if said["user"]["type"] == "servicePrincipal" {
-        let name = said["user"]["name"].as_str().unwrap_or_default();
-        read(env, TASK, "az", &["ad", "sp", "show", "--id", name, "--query", "id", "--output", "tsv"])?
-    } else {
-        read(env, TASK, "az", &["ad", "signed-in-user", "show", "--query", "id", "--output", "tsv"])?
-    };
-    Ok((said["tenantId"].as_str().unwrap_or_default().to_owned(), id.trim().to_owned()))
+    let arguments = ["account", "get-access-token", "--subscription", &known.account.account, "--query", "accessToken", "--output", "tsv"];
+    let token = read(env, TASK, "az", &arguments)?;
+    env.withhold([token.trim().to_owned()].into_iter());
+    claims(token.trim()).context("the token of `az account get-access-token` has no claims `tid` and `oid`")
+}
+
+/// `tid` and `oid` of a JSON Web Token.
+fn claims(token: &str) -> Option<(String, String)> {
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?.trim_end_matches('=')).ok()?;
+    let claims: Value = serde_json::from_slice(&claims).ok()?;
+    Some((claims["tid"].as_str()?.to_owned(), claims["oid"].as_str()?.to_owned()))
 }
 
 fn registered(env: &Env, account: &Account, provider: &str) -> Result<bool> {
@@ -249,6 +259,13 @@ fn cores(env: &Env, account: &Account) -> Requirement {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_claims_of_a_token_name_directory_and_object() {
+        let token = format!("head.{}.signature", URL_SAFE_NO_PAD.encode(r#"{"tid":"t","oid":"o","aud":"x"}"#));
+        assert_eq!(claims(&token), Some(("t".to_owned(), "o".to_owned())));
+        assert_eq!([claims("no token"), claims("a.b.c")], [None, None]);
+    }
 
     #[test]
     fn a_registrys_name_has_letters_and_digits_only_and_depends_on_the_subscription() {

@@ -62,6 +62,18 @@ pub(super) fn refuse_replacement(changes: &[Change], cluster: &str) -> Result<()
         .into())
 }
 
+/// A plan for a new instance that changes what exists: the backend's state is that of another instance.
+pub(super) fn refuse_anothers_state(changes: &[Change], name: &str) -> Result<()> {
+    let others: Vec<&str> = changes.iter().filter(|it| it.action != "create").map(|it| it.address.as_str()).collect();
+    if others.is_empty() {
+        return Ok(());
+    }
+    Err(Problem::new(format!("the state that `cluster.backend` names is of another instance than {name}: it has {}", others.join(", ")))
+        .code(Code::NameTaken)
+        .hint("give each instance a place of its own in the backend (`key`, `prefix` or `path`); nothing was changed")
+        .into())
+}
+
 /// Missed requirements of the account.
 pub(super) fn refuse_unfit(requirements: Vec<Requirement>) -> Result<()> {
     let missed: Vec<String> = requirements.into_iter().filter_map(|it| it.missed_words()).collect();

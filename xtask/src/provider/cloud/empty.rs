@@ -67,13 +67,13 @@ fn cloud_objects(cluster: &Cluster) -> Result<Vec<String>> {
     balancers.chain(&ingresses).chain(&gateways).chain(deleted).map(|it: &Value| Ok(ObjectId::of(it)?.to_string())).collect()
 }
 
-/// Asks the cloud until it lists nothing any more; false if it still does at the end, which the caller reports.
-pub(super) fn until_gone(env: &Env, task: TaskId, list: impl Fn() -> Result<Vec<Thing>>) -> Result<bool> {
+/// Asks the cloud until it lists nothing any more; what it still lists at the end is the caller's to report.
+pub(super) fn until_gone(env: &Env, task: TaskId, list: impl Fn() -> Result<Vec<Thing>>) -> Result<()> {
     let began = Instant::now();
     loop {
         let found = list()?;
         if found.is_empty() || began.elapsed() > LISTED_LIMIT {
-            return Ok(found.is_empty());
+            return Ok(());
         }
         let seen = format!("still there: {}", found.iter().map(|it| it.what.as_str()).collect::<Vec<_>>().join(", "));
         env.waiting(task, Waiting::new("the cloud to list nothing of this instance", seen, began.elapsed(), LISTED_LIMIT));

@@ -98,7 +98,12 @@ impl Vendor for Google {
 
     fn clusters(&self, env: &Env, account: &Account) -> Result<Vec<Known>> {
         let said = ask(env, TASK, "gcloud", &["container", "clusters", "list", "--project", &account.account, "--format", "json"])?;
-        Ok(said.as_array().into_iter().flatten().filter_map(|it| known("gke", account, &it["resourceLabels"], "pocdeploy-")).collect())
+        Ok(said
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|it| known("gke", account, it["location"].as_str()?, &it["resourceLabels"], "pocdeploy-"))
+            .collect())
     }
 
     fn existing(&self, env: &Env, task: TaskId, known: &Known) -> Result<Vec<Import>> {

@@ -10,6 +10,7 @@ use crate::{
     deploy::secrets,
     env::{Env, path_key},
     errors::Problem,
+    provider::cloud::known::{FOLDER, private_folder},
     record,
 };
 
@@ -60,12 +61,26 @@ fn passphrase(env: &Env) -> Result<String> {
         }
         return Ok(set);
     }
+    if !env.config.cluster.backend.is_empty() {
+        let what = format!("a state in a backend needs a passphrase that every machine has: {VARIABLE} is not set");
+        return Err(Problem::requirement(what)
+            .hint(format!("{VARIABLE}=$(openssl rand -hex 32), kept where your CI keeps its secrets"))
+            .into());
+    }
     let file = file(env)?;
     if file.exists() {
         return Ok(fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?.trim().to_owned());
     }
+    if env.work(FOLDER).join("terraform.tfstate").exists() {
+        let what = format!("the key of OpenTofu's state is missing: {}", file.display());
+        return Err(Problem::requirement(what)
+            .hint("put the file back; without it only the list by tag of `delete` finds what exists")
+            .into());
+    }
     let made = secrets::generate(secrets::KEY_LENGTH)?;
     record::write_file(&file, made.expose().as_bytes())?;
+    private_folder(&env.work(FOLDER))?;
+    record::write_json(&env.work(FOLDER).join(NAME), &file.file_name().unwrap_or_default().to_string_lossy())?;
     Ok(made.expose().to_owned())
 }
 
@@ -78,12 +93,15 @@ pub(super) fn forget(env: &Env) -> Result<()> {
     }
 }
 
-/// The file of an instance's key. The state is useless without it.
+/// The file of an instance's key. The state is useless without it. Its name is kept beside the state, so that the project can move.
 fn file(env: &Env) -> Result<PathBuf> {
     let data = std::env::var_os("XDG_DATA_HOME").filter(|it| !it.is_empty()).map(PathBuf::from);
     let data = match data {
         Some(data) => data,
         None => PathBuf::from(std::env::var_os("HOME").context("there is no HOME to keep the state's key in")?).join(".local/share"),
     };
-    Ok(data.join("pocdeploy/state-keys").join(format!("{}-{}", env.instance, path_key(&env.work("")))))
+    let name = record::read_json::<String>(&env.work(FOLDER).join(NAME));
+    Ok(data.join("pocdeploy/state-keys").join(name.unwrap_or_else(|| format!("{}-{}", env.instance, path_key(&env.work(""))))))
 }
+
+const NAME: &str = "key.json";

@@ -127,15 +127,17 @@ impl<'a> Tofu<'a> {
         // OpenTofu's cache of providers takes one writer at a time.
         let (lock, what) = (self.env.cache(PROVIDERS).join("lock"), "another fetch of providers");
         let _turn = lock::acquire(&lock, what, QUICK, &self.env.interrupt, |it| self.env.waiting(self.task, it))?;
-        // A state that is elsewhere is copied to the place that the configuration names now.
-        self.env
-            .tools
-            .run_watched(self.task, self.command(&["init", "-input=false", "-no-color", "-force-copy", LOCK]), QUICK, |_| ())
-            .map_err(|error| {
-                let hint =
-                    "the provider comes from the registry of OpenTofu or Terraform, or from a mirror that its CLI configuration names";
-                Problem::requirement(format!("{error:#}")).code(Code::CloudFailed).hint(hint).into()
-            })
+        self.env.tools.run_watched(self.task, self.command(&["init", "-input=false", "-no-color", LOCK]), QUICK, |_| ()).map_err(|error| {
+            let text = format!("{error:#}");
+            // It would overwrite a state that is there already, so the user decides.
+            let hint = if text.contains("-migrate-state") {
+                format!("move the state to the place that `cluster.backend` names now: {}/tofu init -migrate-state", self.folder.display())
+            } else {
+                "the provider comes from the registry of OpenTofu or Terraform, or from a mirror that its CLI configuration names"
+                    .to_owned()
+            };
+            Problem::requirement(text).code(Code::CloudFailed).hint(hint).into()
+        })
     }
 
     /// Plans, and saves the plan. Returns its changes.
@@ -210,7 +212,13 @@ impl<'a> Tofu<'a> {
         let sh = &self.sh;
         let mut command = cmd!(sh, "./tofu {arguments...}");
         command = command.env("TF_IN_AUTOMATION", "1").env("TF_INPUT", "0").env("TF_DATA_DIR", self.folder.join(".terraform"));
-        command = command.env("TF_PLUGIN_CACHE_DIR", self.env.cache(PROVIDERS)).env_remove("TF_CLI_ARGS").env_remove("TF_WORKSPACE");
+        command = command.env("TF_PLUGIN_CACHE_DIR", self.env.cache(PROVIDERS)).env_remove("TF_WORKSPACE");
+        // Flags of the user's would make another plan than the one that is shown, and logs hold requests.
+        for (name, _) in
+            std::env::vars_os().filter(|(it, _)| it.to_str().is_some_and(|it| it.starts_with("TF_CLI_ARGS") || it.starts_with("TF_LOG")))
+        {
+            command = command.env_remove(name);
+        }
         if let Some(encryption) = &self.encryption {
             command = command.env("TF_ENCRYPTION", encryption);
         }

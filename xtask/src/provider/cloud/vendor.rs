@@ -167,12 +167,12 @@ pub(super) fn exec_token(command: &str) -> Value {
 }
 
 /// A cluster in a cloud's list, by its tags or labels; `None` if it is not the tool's. `prefix` is before `instance`, `created`, `expires`.
-pub(super) fn known(kind: &str, account: &Account, tags: &Value, prefix: &str) -> Option<Known> {
+pub(super) fn known(kind: &str, account: &Account, region: &str, tags: &Value, prefix: &str) -> Option<Known> {
     let tag = |name: &str| tags[format!("{prefix}{name}")].as_str();
     Some(Known {
         kind: kind.to_owned(),
         name: tag("instance")?.to_owned(),
-        account: account.clone(),
+        account: Account { region: region.to_owned(), ..account.clone() },
         created: tag("created")?.parse().ok()?,
         expires: tag("expires")?.parse().ok()?,
         inputs: None,
