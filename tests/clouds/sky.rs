@@ -133,6 +133,11 @@ impl Sky {
         out
     }
 
+    /// The folder with the keys of states.
+    pub(crate) fn keys(&self) -> PathBuf {
+        self.folder.path().join("data/pocdeploy/state-keys")
+    }
+
     /// The processes of OpenTofu and its provider that work for this cloud.
     pub(crate) fn processes(&self) -> Vec<i32> {
         let mark = format!("CLOUD_FOLDER={}", self.cloud().display());

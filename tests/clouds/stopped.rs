@@ -208,3 +208,31 @@ fn with_a_backend_another_machine_goes_on_with_the_cluster() {
     run(&["delete", "--yes"]).ends_with(0).says("audit: the cloud has nothing with this instance's tag or name");
     assert_eq!(world.sky.inventory(), Vec::<String>::new());
 }
+
+#[test]
+fn a_state_keeps_its_name_and_its_key_also_where_the_project_moves() {
+    let world = World::new();
+    world.run(&["cluster", "--yes"]).ends_with(0);
+    let configuration = world.project.read("Pocdeploy.toml");
+    world.project.write("Pocdeploy.toml", &configuration.replace("\"trial\"", "\"renamed\""));
+    for command in ["cluster", "delete"] {
+        world.run(&[command, "--yes"]).ends_with(3).says("this folder has the state of instance `trial`, and is asked for `renamed`");
+    }
+    world.project.write("Pocdeploy.toml", &configuration);
+    let moved = world.project.root.with_extension("moved");
+    fs::rename(&world.project.root, &moved).unwrap();
+    let run = |arguments: &[&str]| world.ran(world.command(arguments).current_dir(&moved).env("POCDEPLOY_CACHE_DIR", moved.join("cache")));
+    let keys = world.sky.keys();
+    let key = fs::read_dir(&keys).unwrap().flatten().next().unwrap().path();
+    let kept = fs::read(&key).unwrap();
+    fs::remove_file(&key).unwrap();
+    let said = run(&["delete", "--yes"]);
+    said.ends_with(1).says("the key of OpenTofu's state is missing: put back the file").says("left: EKS cluster trial");
+    assert_eq!(world.sky.inventory().len(), ALL);
+    fs::write(&key, kept).unwrap();
+    run(&["delete", "--yes"])
+        .ends_with(0)
+        .says("audit: the cloud has nothing with this instance's tag or name in account 111122223333, eu-central-1");
+    assert!(world.sky.inventory().is_empty() && !key.exists());
+    fs::remove_dir_all(moved).unwrap();
+}

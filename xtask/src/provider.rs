@@ -9,7 +9,7 @@ pub mod kind;
 mod registry;
 mod requirement;
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
@@ -98,9 +98,9 @@ pub trait Provider: Sync {
     /// Removes the cluster, or this instance's part of it, and everything that `ensure` created. A missing cluster counts as done. Never
     /// removes what this instance does not own.
     fn destroy(&self, env: &Env, task: TaskId) -> Result<()>;
-    /// The last step of `delete`, once nothing and no file is left: removes what is kept outside the project.
-    fn forget(&self, _env: &Env) -> Result<()> {
-        Ok(())
+    /// Files outside the project that `delete` removes last, once nothing and no file is left.
+    fn kept_outside(&self, _env: &Env) -> Result<Vec<PathBuf>> {
+        Ok(Vec::new())
     }
     /// Descriptions of what is left of this instance.
     fn leftovers(&self, env: &Env) -> Result<Vec<String>>;

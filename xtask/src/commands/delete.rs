@@ -2,7 +2,11 @@
 
 pub(crate) mod expired;
 
-use std::{fs, io::Write as _, path::PathBuf};
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
@@ -48,10 +52,12 @@ pub(crate) fn run(env: &Env, purge: bool, output: Output) -> Result<()> {
     }
     found.extend(present_files(env)?);
     if failures.is_empty() && left.is_empty() {
+        // Their names are in files that go.
+        let outside = provider.kept_outside(env)?;
         keep(&mut failures, remove_files(env));
         left.extend(present_files(env)?);
         if failures.is_empty() && left.is_empty() {
-            keep(&mut failures, provider.forget(env));
+            keep(&mut failures, outside.iter().try_for_each(|it| remove(it)));
         }
     }
     if output == Output::Json {
@@ -187,17 +193,17 @@ fn make_writable(dir: &std::path::Path) -> Result<()> {
 }
 
 fn remove_files(env: &Env) -> Result<()> {
-    for path in files(env)? {
-        // Deletes a symbolic link, not its target.
-        let is_folder = path.symlink_metadata().is_ok_and(|it| it.is_dir());
-        let removed = if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-        match removed {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error).with_context(|| format!("remove {}", path.display())),
-        }
+    files(env)?.iter().try_for_each(|it| remove(it))
+}
+
+/// A missing file counts as removed.
+fn remove(path: &Path) -> Result<()> {
+    // Deletes a symbolic link, not its target.
+    let is_folder = path.symlink_metadata().is_ok_and(|it| it.is_dir());
+    match if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) } {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).with_context(|| format!("remove {}", path.display())),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 fn files(env: &Env) -> Result<Vec<PathBuf>> {

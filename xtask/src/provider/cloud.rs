@@ -18,7 +18,7 @@ mod state_key;
 mod tofu;
 mod vendor;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -377,8 +377,8 @@ impl Provider for Cloud {
         empty::until_gone(env, task, || self.vendor().inventory(env, task, &account, &known.name))
     }
 
-    fn forget(&self, env: &Env) -> Result<()> {
-        state_key::forget(env)
+    fn kept_outside(&self, env: &Env) -> Result<Vec<PathBuf>> {
+        Ok(vec![state_key::file(env)?])
     }
 
     fn leftovers(&self, env: &Env) -> Result<Vec<String>> {

@@ -72,10 +72,8 @@ fn passphrase(env: &Env) -> Result<String> {
         return Ok(fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?.trim().to_owned());
     }
     if env.work(FOLDER).join("terraform.tfstate").exists() {
-        let what = format!("the key of OpenTofu's state is missing: {}", file.display());
-        return Err(Problem::requirement(what)
-            .hint("put the file back; without it only the list by tag of `delete` finds what exists")
-            .into());
+        let what = format!("the key of OpenTofu's state is missing: put back the file {}", file.display());
+        return Err(Problem::requirement(what).hint("without it only the list of `delete` finds what exists").into());
     }
     let made = secrets::generate(secrets::KEY_LENGTH)?;
     record::write_file(&file, made.expose().as_bytes())?;
@@ -84,17 +82,8 @@ fn passphrase(env: &Env) -> Result<String> {
     Ok(made.expose().to_owned())
 }
 
-/// Removes the file of the key.
-pub(super) fn forget(env: &Env) -> Result<()> {
-    let file = file(env)?;
-    match fs::remove_file(&file) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).with_context(|| format!("remove {}", file.display())),
-        _ => Ok(()),
-    }
-}
-
 /// The file of an instance's key. The state is useless without it. Its name is kept beside the state, so that the project can move.
-fn file(env: &Env) -> Result<PathBuf> {
+pub(super) fn file(env: &Env) -> Result<PathBuf> {
     let data = std::env::var_os("XDG_DATA_HOME").filter(|it| !it.is_empty()).map(PathBuf::from);
     let data = match data {
         Some(data) => data,
