@@ -148,9 +148,4 @@ impl Sky {
         };
         fs::read_dir("/proc").unwrap().flatten().filter_map(id).filter(own).collect()
     }
-
-    /// The questions to the vendor's program, one a line.
-    pub(crate) fn asked(&self) -> String {
-        fs::read_to_string(self.cloud().join("asked")).unwrap_or_default()
-    }
 }

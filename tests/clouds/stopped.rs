@@ -213,7 +213,14 @@ fn with_a_backend_another_machine_goes_on_with_the_cluster() {
 fn a_state_keeps_its_name_and_its_key_also_where_the_project_moves() {
     let world = World::new();
     world.run(&["cluster", "--yes"]).ends_with(0);
+    // The script that the documents name reads the key by itself.
+    let script = world.project.root.join("target/pocdeploy/cloud/tofu");
+    let listed = world.sky.over(std::process::Command::new(script).args(["state", "list"])).output().unwrap();
+    assert!(super::text(&listed.stdout).contains("aws_vpc.this\n"), "{}", super::text(&listed.stderr));
     let configuration = world.project.read("Pocdeploy.toml");
+    let elsewhere = "[cluster.backend]\ntype = \"local\"\npath = \"elsewhere\"\n";
+    world.project.write("Pocdeploy.toml", &format!("{configuration}{elsewhere}"));
+    world.run(&["cluster", "--yes"]).ends_with(3).says("cluster.backend: the state of this cluster is in ");
     world.project.write("Pocdeploy.toml", &configuration.replace("\"trial\"", "\"renamed\""));
     for command in ["cluster", "delete"] {
         world.run(&[command, "--yes"]).ends_with(3).says("this folder has the state of instance `trial`, and is asked for `renamed`");

@@ -152,6 +152,12 @@ impl Provider for Cloud {
             let what = format!("instance {name} is a cluster of type `{}`, not `{}`", known.kind, self.0);
             return Err(Problem::config(what).hint(format!("delete it first: cargo xtask delete --type {}", known.kind)).into());
         }
+        let local = env.work(known::FOLDER).join("terraform.tfstate");
+        if !env.config.cluster.backend.is_empty() && local.is_file() {
+            let what = format!("cluster.backend: the state of this cluster is in {}, and cannot move", local.display());
+            let hint = "take `cluster.backend` back for this cluster, or delete the cluster without it and create it again";
+            return Err(Problem::config(what).hint(hint).into());
+        }
         tofu::find()?;
         account::account(env).map(drop)
     }

@@ -129,12 +129,10 @@ impl<'a> Tofu<'a> {
         let _turn = lock::acquire(&lock, what, QUICK, &self.env.interrupt, |it| self.env.waiting(self.task, it))?;
         self.env.tools.run_watched(self.task, self.command(&["init", "-input=false", "-no-color", LOCK]), QUICK, |_| ()).map_err(|error| {
             let text = format!("{error:#}");
-            // It would overwrite a state that is there already, so the user decides.
             let hint = if text.contains("-migrate-state") {
-                format!("move the state to the place that `cluster.backend` names now: {}/tofu init -migrate-state", self.folder.display())
+                "the state is in the backend of the first run: restore `cluster.backend`"
             } else {
                 "the provider comes from the registry of OpenTofu or Terraform, or from a mirror that its CLI configuration names"
-                    .to_owned()
             };
             Problem::requirement(text).code(Code::CloudFailed).hint(hint).into()
         })
