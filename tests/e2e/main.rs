@@ -16,6 +16,7 @@ mod existing;
 mod exported;
 mod interruption;
 mod load;
+mod policies;
 mod private;
 mod programs;
 mod queue;
@@ -83,6 +84,8 @@ fn from_nothing_to_a_vote_and_back_to_nothing() {
             assert!(said.contains("violates PodSecurity"), "{said}");
         }
     });
+
+    policies::hold(&bench);
 
     bench.step("a second create changes nothing", || {
         let before = bench.world();

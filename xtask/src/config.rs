@@ -117,6 +117,8 @@ pub struct ClusterConfig {
     /// kind: whether to use shortcuts that are safe only on a disposable cluster, and to start tasks before all their needs have ended.
     /// `plan` lists the shortcuts.
     pub shortcuts: bool,
+    /// kind: whether the node that is built from packages enforces NetworkPolicies. kind's own node image, which registries have, always does.
+    pub network_policies: bool,
     /// existing: the kubeconfig with the context. Not set: the files in `KUBECONFIG`, else `~/.kube/config`.
     pub kubeconfig: Option<String>,
     /// existing: the context in the kubeconfig.
@@ -151,6 +153,7 @@ impl Default for ClusterConfig {
             kind: ClusterType::default(),
             port: None,
             shortcuts: true,
+            network_policies: true,
             kubeconfig: None,
             context: None,
             registry: None,

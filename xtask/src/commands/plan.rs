@@ -62,14 +62,16 @@ fn make(env: &Env, targets: &[TaskId]) -> Result<Plan> {
         false => Some(Vec::new()),
     };
     let makes_cluster = ids.contains(&TaskId::Cluster) && !is_fresh(TaskId::Cluster);
-    let shortcuts = if makes_cluster { provider(env).features(env).shortcuts } else { &[] };
+    let features = provider(env).features(env);
+    let ignored = features.ignores_policies.then_some("NetworkPolicies are accepted and not enforced: `cluster.network_policies` is false");
+    let shortcuts = features.shortcuts.iter().copied().chain(ignored).filter(|_| makes_cluster);
     let infrastructure = if makes_cluster { env.only_looking(|| provider(env).preview(env))? } else { Vec::new() };
     Ok(Plan {
         schema: SCHEMA,
         tool: env!("CARGO_PKG_VERSION").to_owned(),
         instance: env.instance.clone(),
         tasks: seen.into_iter().map(|it| planned(env, it)).collect(),
-        shortcuts: shortcuts.iter().map(|it| (*it).to_owned()).collect(),
+        shortcuts: shortcuts.map(str::to_owned).collect(),
         infrastructure,
         objects,
     })

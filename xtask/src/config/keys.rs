@@ -215,7 +215,7 @@ const SERVICE: [Field<Service>; 22] = [
 ];
 
 /// The keys after the services.
-const AFTER: [Field<Config>; 25] = [
+const AFTER: [Field<Config>; 26] = [
     Field {
         name: "cluster.type",
         show: |it| it.cluster.kind.to_string(),
@@ -227,6 +227,7 @@ const AFTER: [Field<Config>; 25] = [
     },
     key!("cluster.port", optional cluster.port),
     key!("cluster.shortcuts", parsed cluster.shortcuts),
+    key!("cluster.network_policies", parsed cluster.network_policies),
     key!("cluster.kubeconfig", optional cluster.kubeconfig),
     key!("cluster.context", optional cluster.context),
     key!("cluster.registry", optional cluster.registry),

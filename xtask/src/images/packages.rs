@@ -4,6 +4,7 @@
 //! images, node and Python; the images of operator and database are unpacked inside the node image.
 
 mod archive;
+mod changed;
 mod golang;
 mod keys;
 mod mailpit;

@@ -14,6 +14,8 @@ pub type InitdbAhead = fn(&Env, &Value) -> Result<Option<Value>>;
 pub struct Features {
     /// Descriptions of the shortcuts of a disposable cluster, for `plan`.
     pub shortcuts: &'static [&'static str],
+    /// Whether the cluster accepts NetworkPolicies and does not enforce them.
+    pub ignores_policies: bool,
     /// The operator runs without leader election, its Service publishes endpoints of unready pods, and its CRDs have no descriptions.
     pub throw_away: bool,
     /// Taints that a new node has until the last step of its creation. A pod that tolerates them starts sooner.

@@ -123,6 +123,7 @@ impl Provider for Kind {
         out.add("host", format!("{:?}", host_quirks::adaptations()));
         out.add("mirrors", format!("{:?}", env.config.images.mirrors));
         out.add("port", format!("{:?}", env.config.cluster.port));
+        out.add("network policies", env.config.cluster.network_policies.to_string());
         out.add_file("deploy/kind/cluster.yaml", &env.files.file("deploy/kind/cluster.yaml")?)?;
         Ok(out)
     }
@@ -204,7 +205,9 @@ impl Provider for Kind {
     }
 
     fn features(&self, env: &Env) -> Features {
-        let plain = Features { node_container: Some(node(env)), ..Features::default() };
+        // kind's own node image always enforces them.
+        let ignores_policies = !env.config.cluster.network_policies && images::chosen(env, TASK).is_ok_and(|it| it == Chosen::Packages);
+        let plain = Features { node_container: Some(node(env)), ignores_policies, ..Features::default() };
         if !env.config.cluster.shortcuts {
             return plain;
         }
@@ -362,7 +365,8 @@ pub fn configuration(env: &Env, port: u16, shortcuts: bool) -> Result<String> {
         env.detail(TASK, format!("{:?}: {}", adaptation.setting, adaptation.reason));
     }
     let mirrors = !env.config.images.mirrors.is_empty();
-    config::render(&file(env)?, &config::Settings { port, adaptations, mirrors, own_image, shortcuts })
+    let network_policies = env.config.cluster.network_policies;
+    config::render(&file(env)?, &config::Settings { port, adaptations, mirrors, own_image, shortcuts, network_policies })
 }
 
 fn file(env: &Env) -> Result<String> {

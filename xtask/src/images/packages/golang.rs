@@ -17,7 +17,7 @@ use crate::{
     env::Env,
     errors::{Code, Problem},
     graph::TaskId,
-    images::packages::{keys::Keys, products::product, recipe::Recipes, steps::Steps},
+    images::packages::{changed::Changed, keys::Keys, products::product, recipe::Recipes, steps::Steps},
     tool::{self, BUILD_LIMIT, Tools},
 };
 
@@ -26,12 +26,13 @@ use crate::{
 pub(super) struct Programs {
     pub(super) cluster: PathBuf,
     pub(super) containerd: PathBuf,
+    pub(super) policies: PathBuf,
 }
 
 impl Programs {
     /// The path of a program, from any of the modules.
     pub(super) fn find(&self, name: &str) -> Result<PathBuf> {
-        let found = [&self.cluster, &self.containerd].into_iter().map(|it| it.join(name)).find(|it| it.is_file());
+        let found = [&self.cluster, &self.containerd, &self.policies].into_iter().map(|it| it.join(name)).find(|it| it.is_file());
         found.ok_or_else(|| Problem::config(format!("no recipe builds a program `{name}`")).code(Code::Recipe).into())
     }
 }
@@ -71,7 +72,10 @@ const CONTAINERD: &[&str] = &[
     "./preload",
 ];
 
-/// Kind, Kubernetes, the operator and containerd, in sequence, since each build uses all cores.
+/// What enforces NetworkPolicies; Go names the program after its folder.
+const POLICIES: &[&str] = &["sigs.k8s.io/kube-network-policies/cmd/kube-network-policies/standard"];
+
+/// Kind, Kubernetes, the operator, containerd and what enforces NetworkPolicies, in sequence, since each build uses all cores.
 pub(super) fn everything(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys, steps: &Steps<'_>) -> Result<Programs> {
     kind(env, task, recipes, keys, steps)?;
     let versions = &recipes.versions;
@@ -102,7 +106,10 @@ pub(super) fn everything(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys
         ],
     };
     let cluster = build(env, task, recipes, &keys.programs, &cluster, steps)?;
-    Ok(Programs { cluster, containerd })
+    let policies =
+        Build { module: "policies", name: "policies", title: "kube-network-policies", packages: POLICIES, tags: "", values: Vec::new() };
+    let policies = build(env, task, recipes, &keys.policies, &policies, steps)?;
+    Ok(Programs { cluster, containerd, policies })
 }
 
 /// kind itself, for the host.
@@ -133,9 +140,7 @@ pub(super) fn module_folder(env: &Env, task: TaskId, recipes: &Recipes, folder: 
 }
 
 fn build(env: &Env, task: TaskId, recipes: &Recipes, key: &str, build: &Build<'_>, steps: &Steps<'_>) -> Result<PathBuf> {
-    let path = product(env, task, build.name, key, |part| {
-        env.step(task, build.title, || compile(env, task, &recipes.folder.join(build.module), build, part, steps))
-    });
+    let path = product(env, task, build.name, key, |part| env.step(task, build.title, || compile(env, task, recipes, build, part, steps)));
     let path = path.with_context(|| format!("build {} from Go modules", build.title))?;
     steps.done();
     Ok(path)
@@ -164,16 +169,18 @@ pub(super) fn compile_in(
     })
 }
 
-fn compile(env: &Env, task: TaskId, module: &Path, build: &Build<'_>, part: &Path, steps: &Steps<'_>) -> Result<()> {
+fn compile(env: &Env, task: TaskId, recipes: &Recipes, build: &Build<'_>, part: &Path, steps: &Steps<'_>) -> Result<()> {
     fs::create_dir_all(part).with_context(|| format!("create {}", part.display()))?;
     let tools = env.tools.with_log(&format!("image-{}", build.name));
-    let sh = tools.shell(module)?;
+    let sh = tools.shell(&recipes.folder.join(build.module))?;
     let (packages, tags) = (build.packages, build.tags);
     steps.says(&format!("{}: downloading Go modules", build.title));
-    let total = count(env, &tools, task, cmd!(sh, "go list -deps -tags {tags} {packages...}"))?;
+    let changed = Changed::of(env, task, recipes, build.module)?;
+    let pins: &Vec<String> = &changed.iter().map(Changed::flag).collect();
+    let total = count(env, &tools, task, cmd!(sh, "go list {pins...} -deps -tags {tags} {packages...}"))?;
     let values: Vec<String> = build.values.iter().map(|it| format!("-X {it}")).collect();
     let flags = format!("-s -w {}", values.join(" "));
-    let command = cmd!(sh, "go build -v -trimpath -tags {tags} -ldflags {flags} -o {part}/ {packages...}");
+    let command = cmd!(sh, "go build {pins...} -v -trimpath -tags {tags} -ldflags {flags} -o {part}/ {packages...}");
     let seen = AtomicUsize::new(0);
     tools.run_watched(task, go(env, command)?, BUILD_LIMIT, |line| {
         if is_package(line) {

@@ -22,6 +22,7 @@ pub(super) struct Keys {
     pub(super) kind: String,
     pub(super) programs: String,
     pub(super) containerd: String,
+    pub(super) policies: String,
     pub(super) roots: BTreeMap<String, String>,
     pub(super) python_image: String,
     pub(super) node_image: String,
@@ -40,6 +41,9 @@ impl Keys {
         containerd.add("architecture", arch()?);
         containerd.add_tree("containerd", &recipes.folder.join("containerd"))?;
         containerd.add("version", &versions.containerd);
+        let mut policies = Fingerprint::new();
+        policies.add("architecture", arch()?);
+        policies.add_tree("policies", &recipes.folder.join("policies"))?;
         let mut kind = Fingerprint::new();
         kind.add("architecture", arch()?);
         kind.add_file("go.sum", &recipes.folder.join("go/go.sum"))?;
@@ -52,6 +56,7 @@ impl Keys {
             kind: kind.short(),
             programs: go.short(),
             containerd: containerd.short(),
+            policies: policies.short(),
             roots,
             python_image: String::new(),
             node_image: String::new(),
@@ -81,6 +86,10 @@ impl Keys {
         if !image.programs.is_empty() {
             key.add("programs", &self.programs);
         }
+        // Go names the program after its folder.
+        if image.programs.contains_key("standard") {
+            key.add("policies", &self.policies);
+        }
         Ok(key.short())
     }
 
@@ -95,6 +104,7 @@ impl Keys {
             key.add("kind", &recipes.versions.kind);
             key.add("programs", &self.programs);
             key.add("containerd", &self.containerd);
+            key.add("policies", &self.policies);
         }
         if folder == "mailpit" {
             key.add("architecture", arch()?);

@@ -1,21 +1,16 @@
 //! Mailpit: a program from a Go module that holds the source of its page, and not the page. npm makes the page first, with the module's own
 //! lock; Go compiles it in.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use walkdir::WalkDir;
 use xshell::cmd;
 
 use crate::{
     env::Env,
     errors::Problem,
     graph::TaskId,
-    images::packages::{golang, keys::Keys, products::product, recipe::Recipes, steps::Steps},
+    images::packages::{changed::copy, golang, keys::Keys, products::product, recipe::Recipes, steps::Steps},
     tool::{self, BUILD_LIMIT},
 };
 
@@ -58,19 +53,4 @@ fn build(env: &Env, task: TaskId, recipes: &Recipes, part: &Path, steps: &Steps<
     }
     let version = format!("-s -w -X {MODULE}/config.Version=v{}", recipes.versions.mailpit);
     golang::compile_in(env, task, source.path(), ".", &version, part, |what| steps.says(&format!("Mailpit: {what}")))
-}
-
-/// A copy of a module's folder that can be written to.
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    for entry in WalkDir::new(from) {
-        let entry = entry.with_context(|| format!("read {}", from.display()))?;
-        let target = to.join(entry.path().strip_prefix(from)?);
-        if entry.file_type().is_dir() {
-            fs::create_dir_all(&target).with_context(|| format!("make {}", target.display()))?;
-        } else if entry.file_type().is_file() {
-            fs::copy(entry.path(), &target).with_context(|| format!("write {}", target.display()))?;
-            fs::set_permissions(&target, fs::Permissions::from_mode(0o644)).with_context(|| format!("write {}", target.display()))?;
-        }
-    }
-    Ok(())
 }

@@ -35,6 +35,7 @@ pub struct Versions {
     pub etcd: String,
     pub coredns: String,
     pub containerd: String,
+    pub network_policies: String,
     pub postgresql: String,
     pub python: String,
     pub valkey: String,
@@ -190,6 +191,7 @@ mod tests {
         let recipes = shipped();
         let go = fs::read_to_string(recipes.folder.join("go/go.mod")).unwrap();
         let containerd = fs::read_to_string(recipes.folder.join("containerd/go.mod")).unwrap();
+        let policies = fs::read_to_string(recipes.folder.join("policies/go.mod")).unwrap();
         let mailpit = fs::read_to_string(recipes.folder.join("mailpit/go.mod")).unwrap();
         let versions = &recipes.versions;
         for (text, module, version) in [
@@ -199,6 +201,7 @@ mod tests {
             (&go, "go.etcd.io/etcd/server/v3", &versions.etcd),
             (&go, "github.com/coredns/coredns", &versions.coredns),
             (&containerd, "github.com/containerd/containerd/v2", &versions.containerd),
+            (&policies, "sigs.k8s.io/kube-network-policies", &versions.network_policies),
             (&mailpit, "github.com/axllent/mailpit", &versions.mailpit),
         ] {
             assert!(text.contains(&format!("{module} v{version}\n")), "{module} is not at v{version} in its go.mod");

@@ -20,7 +20,12 @@ pub(crate) struct Settings {
     pub(crate) own_image: bool,
     /// Whether to use shortcuts that are safe only on a disposable cluster.
     pub(crate) shortcuts: bool,
+    /// Whether the node image from packages enforces NetworkPolicies.
+    pub(crate) network_policies: bool,
 }
+
+/// The manifest in the node image from packages of the static pod that enforces NetworkPolicies.
+const POLICIES: &str = "/etc/kubernetes/manifests/policies.yaml";
 
 /// The parsed file.
 pub(super) fn parse(text: &str) -> Result<Value> {
@@ -69,6 +74,16 @@ pub(crate) fn render(text: &str, settings: &Settings) -> Result<String> {
     if settings.own_image {
         document.as_object_mut().context("deploy/kind/cluster.yaml is not a mapping")?.entry("networking").or_insert_with(|| json!({}))["disableDefaultCNI"] =
             json!(true);
+        if !settings.network_policies {
+            // The kubelet reads regular files only.
+            let mount = json!({ "hostPath": "/dev/null", "containerPath": POLICIES, "readOnly": true });
+            for node in document.get_mut("nodes").and_then(Value::as_array_mut).into_iter().flatten() {
+                match node.get_mut("extraMounts").and_then(Value::as_array_mut) {
+                    Some(mounts) => mounts.push(mount.clone()),
+                    None => node["extraMounts"] = json!([mount]),
+                }
+            }
+        }
     }
     if settings.shortcuts {
         shortcuts::add(&mut document, settings.own_image);
@@ -113,13 +128,17 @@ mod tests {
 
     #[test]
     fn an_ordinary_host_changes_nothing_but_the_port() {
-        let out =
-            render(FILE, &Settings { port: 9000, adaptations: Vec::new(), mirrors: false, own_image: false, shortcuts: false }).unwrap();
+        let out = render(
+            FILE,
+            &Settings { port: 9000, adaptations: Vec::new(), mirrors: false, own_image: false, shortcuts: false, network_policies: true },
+        )
+        .unwrap();
         let value: Value = serde_json::from_str(&out).unwrap();
         assert_eq!(value["nodes"][0]["extraPortMappings"][0]["hostPort"], 9000);
         assert_eq!(value["containerdConfigPatches"], json!(["# theirs"]));
         assert_eq!(value.get("featureGates"), None);
         assert_eq!(value.get("networking"), None);
+        assert_eq!(value["nodes"][0].get("extraMounts"), None);
     }
 
     #[test]
@@ -127,13 +146,16 @@ mod tests {
         let adaptations = [Setting::KubeletInUserNamespace, Setting::AcceptCgroupV1, Setting::RestrictOomScoreAdj]
             .map(|setting| Adaptation { setting, reason: String::new() })
             .to_vec();
-        let out = render(FILE, &Settings { port: 8080, adaptations, mirrors: true, own_image: true, shortcuts: true }).unwrap();
+        let out =
+            render(FILE, &Settings { port: 8080, adaptations, mirrors: true, own_image: true, shortcuts: true, network_policies: false })
+                .unwrap();
         let value: Value = serde_json::from_str(&out).unwrap();
         let patches =
             |what: &str| value["kubeadmConfigPatches"].as_array().unwrap().iter().filter(|it| it.as_str().unwrap().contains(what)).count();
         assert_eq!(value["featureGates"], json!({ "KubeletInUserNamespace": true }));
         assert_eq!(value["containerdConfigPatches"].as_array().unwrap().len(), 4);
         assert_eq!(patches("cgroupDriver: cgroupfs"), 1, "{out}");
+        assert_eq!(value["nodes"][0]["extraMounts"][0]["containerPath"], POLICIES);
         assert!(value["kubeadmConfigPatches"][0].as_str().unwrap().contains("failCgroupV1: false"));
     }
 
@@ -141,7 +163,7 @@ mod tests {
     fn a_file_without_the_port_is_refused() {
         let error = render(
             "kind: Cluster\nnodes:\n- role: control-plane\n",
-            &Settings { port: 1, adaptations: Vec::new(), mirrors: false, own_image: false, shortcuts: false },
+            &Settings { port: 1, adaptations: Vec::new(), mirrors: false, own_image: false, shortcuts: false, network_policies: true },
         )
         .unwrap_err();
         assert!(error.to_string().contains("30080"), "{error}");
