@@ -22,7 +22,7 @@ for p in (8080,9090,9095): s=h.ThreadingHTTPServer(('',p),h.SimpleHTTPRequestHan
 /// Asks on a running application; leaves nothing behind.
 pub(crate) fn hold(bench: &Bench) {
     let probes = Probes::start(bench);
-    bench.step("of application and database, only the intended ports answer, and only to whom they are for", || {
+    bench.step("only the intended ports of application and database answer, and only their clients", || {
         let frontend = probes.address("polls", "app.kubernetes.io/component=frontend");
         let database = probes.address("polls", "cnpg.io/cluster=polls-db");
         let listener = probes.address(OUTSIDE, "app=listener");
