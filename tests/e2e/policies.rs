@@ -22,62 +22,91 @@ for p in (8080,9090,9095): s=h.ThreadingHTTPServer(('',p),h.SimpleHTTPRequestHan
 /// Asks on a running application; leaves nothing behind.
 pub(crate) fn hold(bench: &Bench) {
     let probes = Probes::start(bench);
+    let listener = probes.address(OUTSIDE, "app=listener");
+    let (client, stranger) = (probes.pod(OUTSIDE, "app=client"), probes.pod(OUTSIDE, "app=stranger"));
+    let database = probes.pod("polls", "cnpg.io/cluster=polls-db");
     bench.step("only the intended ports of application and database answer, and only their clients", || {
         let frontend = probes.address("polls", "app.kubernetes.io/component=frontend");
-        let database = probes.address("polls", "cnpg.io/cluster=polls-db");
-        let listener = probes.address(OUTSIDE, "app=listener");
-        let stranger = probes.pod(OUTSIDE, "app=stranger");
-        stranger.finds(&frontend, 8000, "open");
-        stranger.finds(&frontend, 8001, "blocked");
-        for port in [5432, 8000, 9187] {
-            stranger.finds(&database, port, "blocked");
-        }
+        let address = probes.address("polls", "cnpg.io/cluster=polls-db");
         // In the same namespace, and still not a client of the database.
         let stray = probes.pod("polls", "app=stray");
-        for port in [5432, 8000] {
-            stray.finds(&database, port, "blocked");
-        }
-        stranger.finds(&listener, 8080, "open");
         let application = probes.pod("polls", "app.kubernetes.io/component=frontend");
-        application.finds(&database, 5432, "open");
-        application.finds(&listener, 8080, "blocked");
+        all(&[
+            (&stranger, &frontend, 8000, "open"),
+            (&stranger, &frontend, 8001, "blocked"),
+            (&stranger, &address, 5432, "blocked"),
+            (&stranger, &address, 8000, "blocked"),
+            (&stranger, &address, 9187, "blocked"),
+            (&stray, &address, 5432, "blocked"),
+            (&stray, &address, 8000, "blocked"),
+            (&stranger, &listener, 8080, "open"),
+            (&application, &address, 5432, "open"),
+            (&application, &listener, 8080, "blocked"),
+        ]);
     });
 
     bench.step("the database reaches nothing outside but the API server's ports", || {
-        let listener = probes.address(OUTSIDE, "app=listener");
-        let database = probes.pod("polls", "cnpg.io/cluster=polls-db");
         // The engine's own address: outside the cluster, and nothing listens there.
         let outside = probes.gateway();
-        probes.pod(OUTSIDE, "app=stranger").finds(&outside, 9, "refused");
-        database.finds(&outside, 9, "blocked");
-        database.finds(&listener, 8080, "blocked");
-        database.finds(&outside, 443, "refused");
+        all(&[
+            (&stranger, &outside, 9, "refused"),
+            (&database, &outside, 9, "blocked"),
+            (&database, &listener, 8080, "blocked"),
+            (&database, &outside, 443, "refused"),
+        ]);
     });
 
     bench.step("named ports, CIDRs with exceptions, ranges and default-deny do what the standard says", || {
-        let listener = probes.address(OUTSIDE, "app=listener");
-        let (client, stranger) = (probes.pod(OUTSIDE, "app=client"), probes.pod(OUTSIDE, "app=stranger"));
-        client.finds(&listener, 8080, "open");
+        all(&[(&client, &listener, 8080, "open")]);
         probes.apply(&policy("default-deny", "{}", "policyTypes: [Ingress]"));
-        client.finds(&listener, 8080, "blocked");
+        all(&[(&client, &listener, 8080, "blocked")]);
         let from_client = "ingress: [{from: [{podSelector: {matchLabels: {app: client}}}], ports: [{port: web}]}]";
         probes.apply(&policy("named", "{matchLabels: {app: listener}}", from_client));
-        client.finds(&listener, 8080, "open");
-        client.finds(&listener, 9090, "blocked");
-        stranger.finds(&listener, 8080, "blocked");
+        all(&[(&client, &listener, 8080, "open"), (&client, &listener, 9090, "blocked"), (&stranger, &listener, 8080, "blocked")]);
         let except = probes.address(OUTSIDE, "app=stranger");
         let block = format!("ipBlock: {{cidr: 0.0.0.0/0, except: [{except}/32]}}");
         let range = format!("ingress: [{{from: [{{{block}}}], ports: [{{port: 9090, endPort: 9095}}]}}]");
         probes.apply(&policy("range", "{matchLabels: {app: listener}}", &range));
-        for port in [9090, 9095] {
-            client.finds(&listener, port, "open");
-            stranger.finds(&listener, port, "blocked");
-        }
-        client.finds(&listener, 9096, "blocked");
+        all(&[
+            (&client, &listener, 9090, "open"),
+            (&client, &listener, 9095, "open"),
+            (&stranger, &listener, 9090, "blocked"),
+            (&stranger, &listener, 9095, "blocked"),
+            (&client, &listener, 9096, "blocked"),
+        ]);
         probes.apply(&policy("no-egress", "{matchLabels: {app: client}}", "policyTypes: [Egress]"));
-        client.finds(&listener, 9090, "blocked");
+        all(&[(&client, &listener, 9090, "blocked")]);
+    });
+
+    bench.step("a node without rules is not called healthy", || {
+        let in_node = |command: &str| {
+            let command: Vec<&str> = command.split_whitespace().collect();
+            let out = bench.engine().exec(&bench.node(), &command).unwrap();
+            assert_eq!(out.code, 0, "{out:?}");
+        };
+        // Else it would make the rules again with the next change of a pod.
+        in_node("pkill -STOP -x policies");
+        in_node("nft delete table inet kube-network-policies");
+        bench.run(&["validate"]).ends_with(5).says("not enforced: the node has no rules for them").says("app.kubernetes.io/name=policies");
+        in_node("pkill -CONT -x policies");
     });
     probes.end();
+    let began = Instant::now();
+    while bench.run(&["validate"]).code != 0 {
+        assert!(began.elapsed() < LIMIT, "the rules were not made again");
+    }
+}
+
+/// Asks all at the same time, each until its connection ends as expected.
+#[track_caller]
+fn all(questions: &[(&Pod<'_>, &String, u16, &str)]) {
+    std::thread::scope(|scope| {
+        let asked: Vec<_> =
+            questions.iter().map(|(pod, address, port, expected)| scope.spawn(|| pod.finds(address, *port, expected))).collect();
+        for (it, question) in asked.into_iter().zip(questions) {
+            assert!(it.join().is_ok(), "{} asks {}:{}", question.0.name, question.1, question.2);
+        }
+    });
 }
 
 fn policy(name: &str, selector: &str, rest: &str) -> String {

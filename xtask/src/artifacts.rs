@@ -20,6 +20,7 @@ use crate::{
     fingerprint::Fingerprint,
     graph::TaskId,
     recognise::{Recognised, ServiceKind, Stack},
+    regular,
     tool::{self, BUILD_LIMIT, Tools},
 };
 
@@ -204,7 +205,7 @@ fn fetch(tools: &Tools, task: TaskId, app: &Path, spec: &str, to: &Path) -> Resu
     let unpacked = dir.path().join("unpacked");
     tar::Archive::new(flate2::read::GzDecoder::new(file)).unpack(&unpacked).with_context(|| format!("unpack {spec}"))?;
     fs::create_dir_all(to.parent().unwrap_or(to)).with_context(|| format!("make {}", to.display()))?;
-    copy_tree(&unpacked.join("package"), to)?;
+    regular::copy_tree(&unpacked.join("package"), to)?;
     Ok(to.to_owned())
 }
 
@@ -216,19 +217,6 @@ fn manager(tools: &Tools, task: TaskId, app: &Path, into: &Path, name: &str, ver
     fs::write(&program, text).with_context(|| format!("write {}", program.display()))?;
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).with_context(|| format!("write {}", program.display()))?;
     Ok(package.join(file))
-}
-
-fn copy_tree(from: &Path, to: &Path) -> Result<()> {
-    for entry in walkdir::WalkDir::new(from) {
-        let entry = entry.with_context(|| format!("read {}", from.display()))?;
-        let target = to.join(entry.path().strip_prefix(from)?);
-        if entry.file_type().is_dir() {
-            fs::create_dir_all(&target).with_context(|| format!("make {}", target.display()))?;
-        } else if entry.file_type().is_file() {
-            fs::copy(entry.path(), &target).with_context(|| format!("write {}", target.display()))?;
-        }
-    }
-    Ok(())
 }
 
 /// Programs beside the server that services of the same module are.

@@ -80,6 +80,10 @@ pub trait Provider: Sync {
     fn instances(&self, env: &Env) -> Result<Vec<Instance>>;
     /// The certificates of the cluster's servers and clients, if the provider has access to them.
     fn certificates(&self, env: &Env) -> Result<Vec<Certificate>>;
+    /// Whether NetworkPolicies are enforced. `None` if the provider cannot see it.
+    fn policies(&self, _env: &Env) -> Result<Option<Enforcement>> {
+        Ok(None)
+    }
     /// What `delete` removes, and what it checks at its end: two sentences for users.
     fn removal(&self, env: &Env) -> Removal;
     /// Logs and state of nodes and servers, as far as they can be read. Empty if the provider has created no node.
@@ -104,6 +108,15 @@ pub trait Provider: Sync {
     }
     /// Descriptions of what is left of this instance.
     fn leftovers(&self, env: &Env) -> Result<Vec<String>>;
+}
+
+/// Whether the cluster enforces NetworkPolicies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enforcement {
+    /// `enforced`, or `not enforced: …`.
+    pub seen: Result<String, String>,
+    /// What helps if they are not enforced.
+    pub hint: Option<String>,
 }
 
 /// The messages of `delete` before and after.

@@ -1,11 +1,14 @@
 //! Reads the user's files without the risk to hang: a FIFO, socket or device is an error at once.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Read as _},
-    os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _},
+    os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
 };
+
+use anyhow::{Context as _, Result};
+use walkdir::WalkDir;
 
 /// Opens a regular file for reading; follows symbolic links. Does not wait for the other end of a FIFO.
 pub fn open(path: &Path) -> io::Result<File> {
@@ -16,6 +19,24 @@ pub fn open(path: &Path) -> io::Result<File> {
         return Ok(file);
     }
     Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {}, not a file", kind(metadata.file_type()))))
+}
+
+/// Copies a folder's regular files, which its owner can then write: those of Go's module cache are read-only.
+pub fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    for entry in WalkDir::new(from) {
+        let entry = entry.with_context(|| format!("read {}", from.display()))?;
+        let target = to.join(entry.path().strip_prefix(from)?);
+        let written = || format!("write {}", target.display());
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(&target).with_context(|| format!("make {}", target.display()))?;
+        } else if entry.file_type().is_file() {
+            fs::copy(entry.path(), &target).with_context(written)?;
+            let mut mode = fs::metadata(&target).with_context(written)?.permissions();
+            mode.set_mode(mode.mode() | 0o200);
+            fs::set_permissions(&target, mode).with_context(written)?;
+        }
+    }
+    Ok(())
 }
 
 /// The whole content of a regular file.

@@ -17,6 +17,7 @@ mod instances;
 mod load;
 mod mirrors;
 mod network;
+mod policies;
 mod ready;
 mod shortcuts;
 
@@ -38,7 +39,7 @@ use crate::{
     images::{self, Chosen, Role},
     probe::Probe,
     provider::{
-        Features, Instance, Node, Provider, Removal,
+        Enforcement, Features, Instance, Node, Provider, Removal,
         evidence::Evidence,
         kind::{containerd::Containerd, files::Files},
     },
@@ -230,6 +231,10 @@ impl Provider for Kind {
 
     fn certificates(&self, env: &Env) -> Result<Vec<Certificate>> {
         certificates::read(env.engine()?, &node(env))
+    }
+
+    fn policies(&self, env: &Env) -> Result<Option<Enforcement>> {
+        policies::enforced(env, env.engine()?)
     }
 
     fn removal(&self, env: &Env) -> Removal {

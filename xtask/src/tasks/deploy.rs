@@ -181,6 +181,9 @@ impl Task for Deploy {
             rollout::roll_out(env, &cluster, ID, &settled.app, &address)?;
             jobs::wait(env, &cluster, ID, &settled.jobs)?;
             settle::wait(env, &cluster, ID, settled.first.iter().chain(&settled.base).chain(&settled.app))?;
+            if is_first && let Some(Err(why)) = provider(env).policies(env)?.map(|it| it.seen) {
+                env.note(ID, format!("NetworkPolicies are {why}; `validate` says what helps"));
+            }
             Ok((!is_settled).then(|| settled.revision()))
         })?;
         record::write_json(&deployed, &image)

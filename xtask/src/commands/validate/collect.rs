@@ -50,9 +50,10 @@ pub(super) fn everything(env: &Env, cluster: &Cluster) -> Vec<Check> {
         Ok(components) => components,
         Err(error) => return vec![Check::new(Area::Object, "manifests", Err(format!("{error:#}")))],
     };
-    let looks: [(Area, &str, Look); 10] = [
+    let looks: [(Area, &str, Look); 11] = [
         (Area::Held, "annotations of the database", held),
         (Area::Cluster, "nodes", nodes),
+        (Area::Cluster, "NetworkPolicies", policies),
         (Area::Object, "objects", objects),
         (Area::Operator, "webhook", webhook),
         (Area::Database, "SQL", sql),
@@ -98,6 +99,11 @@ fn nodes(env: &Env, cluster: &Cluster, _: &Components) -> Result<Vec<Check>> {
         Check::new(Area::Cluster, name_of(node), seen)
     });
     Ok(checks.collect())
+}
+
+fn policies(env: &Env, _: &Cluster, _: &Components) -> Result<Vec<Check>> {
+    let found = provider(env).policies(env)?;
+    Ok(found.map(|it| Check::new(Area::Cluster, "NetworkPolicies", it.seen).hint(it.hint)).into_iter().collect())
 }
 
 /// Images of a registry may have another patch release than the recipes.

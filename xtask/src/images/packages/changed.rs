@@ -5,13 +5,11 @@ use std::{
     collections::BTreeMap,
     fmt::Write as _,
     fs,
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
-use walkdir::WalkDir;
 
 use crate::{
     env::Env,
@@ -68,7 +66,7 @@ impl Changed {
         for (index, (module, changes)) in by_module.into_iter().enumerate() {
             let from = golang::module_folder(env, task, recipes, recipe, module)?;
             let to = folder.path().join(index.to_string());
-            copy(&from, &to)?;
+            regular::copy_tree(&from, &to)?;
             for change in changes {
                 change.apply(&to, &own).with_context(|| format!("change {} of {module}", change.file))?;
             }
@@ -111,21 +109,6 @@ impl Change {
 
 fn wrong(file: &Path, why: &str) -> anyhow::Error {
     Problem::config(format!("{}: {why}", file.display())).code(Code::Recipe).into()
-}
-
-/// A copy of a module's folder that can be written to.
-pub(super) fn copy(from: &Path, to: &Path) -> Result<()> {
-    for entry in WalkDir::new(from) {
-        let entry = entry.with_context(|| format!("read {}", from.display()))?;
-        let target = to.join(entry.path().strip_prefix(from)?);
-        if entry.file_type().is_dir() {
-            fs::create_dir_all(&target).with_context(|| format!("make {}", target.display()))?;
-        } else if entry.file_type().is_file() {
-            fs::copy(entry.path(), &target).with_context(|| format!("write {}", target.display()))?;
-            fs::set_permissions(&target, fs::Permissions::from_mode(0o644)).with_context(|| format!("write {}", target.display()))?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use crate::{
     env::Env,
     errors::Problem,
     graph::TaskId,
-    images::packages::{changed::copy, golang, keys::Keys, products::product, recipe::Recipes, steps::Steps},
+    images::packages::{golang, keys::Keys, products::product, recipe::Recipes, steps::Steps},
+    regular,
     tool::{self, BUILD_LIMIT},
 };
 
@@ -36,7 +37,7 @@ fn build(env: &Env, task: TaskId, recipes: &Recipes, part: &Path, steps: &Steps<
     steps.says("Mailpit: downloading its Go module");
     let module = golang::module_folder(env, task, recipes, "mailpit", MODULE)?;
     let source = tempfile::tempdir_in(env.cache("images")).context("make a folder for Mailpit's source")?;
-    copy(&module, source.path())?;
+    regular::copy_tree(&module, source.path())?;
     let tools = env.tools.with_log("image-mailpit");
     let sh = tools.shell(source.path())?;
     steps.says("Mailpit: npm packages of its page");

@@ -25,7 +25,7 @@ pub(crate) struct Settings {
 }
 
 /// The manifest in the node image from packages of the static pod that enforces NetworkPolicies.
-const POLICIES: &str = "/etc/kubernetes/manifests/policies.yaml";
+pub(super) const POLICIES: &str = "/etc/kubernetes/manifests/policies.yaml";
 
 /// The parsed file.
 pub(super) fn parse(text: &str) -> Result<Value> {
