@@ -13,7 +13,7 @@ const LAYERS: [&[&str]; 21] = [
     &["tasks"],
     &["artifacts", "export", "scaffold"],
     &["provider", "recognise"],
-    &["images", "requirements", "snapshot"],
+    &["authority", "images", "requirements", "snapshot"],
     &["cluster", "deploy", "engines", "record"],
     &["patch", "secrets", "setup", "upstream"],
     &["env", "host_quirks", "port"],

@@ -26,10 +26,11 @@ const FULL_LIMIT: Duration = Duration::from_secs(3 * 60 * 60);
 const WITH_PROGRAMS: [(&str, &str); 3] =
     [("end to end on a real cluster", "e2e"), ("images of applications", "applications"), ("the clouds, without an account", "clouds")];
 
-/// The browser and its driver; a registry for images; the client that fetches packages of Node.js.
-const NEEDS: [Need; 4] = [
+/// The browser, its driver and its store of certificates; a registry for images; the client that fetches packages of Node.js.
+const NEEDS: [Need; 5] = [
     Need { program: "chromium", package: "chromium" },
     Need { program: "chromedriver", package: "chromium-driver" },
+    Need { program: "certutil", package: "libnss3-tools" },
     Need { program: "docker-registry", package: "docker-registry" },
     Need { program: "npm", package: "npm" },
 ];

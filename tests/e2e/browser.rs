@@ -20,7 +20,12 @@ pub(crate) struct Votes {
 
 /// Opens the first poll, votes, and reads the results.
 pub(crate) fn vote(url: &str, pictures: &Path) -> Votes {
-    with_browser(async |client| {
+    vote_at_home(url, pictures, None)
+}
+
+/// The same with the certificates that a user with this home folder trusts.
+pub(crate) fn vote_at_home(url: &str, pictures: &Path, home: Option<&Path>) -> Votes {
+    with_browser(home, async |client| {
         client.goto(url).await.unwrap();
         picture(client, &pictures.join("index.png")).await;
         let all_before = total(client, url).await;
@@ -41,9 +46,17 @@ pub(crate) fn vote(url: &str, pictures: &Path) -> Votes {
     })
 }
 
+/// Whether the browser shows a warning of the certificate in place of the page. The driver calls both a success.
+pub(crate) fn warns_of_authority(url: &str, home: &Path) -> bool {
+    with_browser(Some(home), async |client| {
+        client.goto(url).await.unwrap();
+        client.source().await.unwrap().contains("ERR_CERT_AUTHORITY_INVALID")
+    })
+}
+
 /// The votes of the first poll on its results page.
 pub(crate) fn count(url: &str) -> i64 {
-    with_browser(async |client| total(client, url).await)
+    with_browser(None, async |client| total(client, url).await)
 }
 
 async fn total(client: &Client, url: &str) -> i64 {
@@ -62,8 +75,8 @@ async fn picture(client: &Client, path: &Path) {
     fs::write(path, client.screenshot().await.unwrap()).unwrap();
 }
 
-fn with_browser<T>(work: impl AsyncFnOnce(&Client) -> T) -> T {
-    let driver = Driver::start();
+fn with_browser<T>(home: Option<&Path>, work: impl AsyncFnOnce(&Client) -> T) -> T {
+    let driver = Driver::start(home);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
         let client = driver.connect().await;
@@ -81,10 +94,15 @@ struct Driver {
 }
 
 impl Driver {
-    fn start() -> Driver {
+    fn start(home: Option<&Path>) -> Driver {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         #[expect(clippy::disallowed_methods, reason = "the browser is the test's, not the tool's")]
-        let child = Command::new("chromedriver").arg(format!("--port={port}")).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut command = Command::new("chromedriver");
+        command.arg(format!("--port={port}")).stdout(Stdio::null()).stderr(Stdio::null());
+        if let Some(home) = home {
+            command.env("HOME", home);
+        }
+        let child = command.spawn().unwrap();
         Driver { child, port, profile: tempfile::tempdir().unwrap() }
     }
 
@@ -106,6 +124,7 @@ impl Driver {
         ]);
         let mut capabilities = Capabilities::new();
         capabilities.insert("goog:chromeOptions".to_owned(), json!({ "args": arguments }));
+        capabilities.insert("acceptInsecureCerts".to_owned(), json!(false));
         let began = Instant::now();
         loop {
             let mut builder = ClientBuilder::new(HttpConnector::new());

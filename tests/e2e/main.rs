@@ -14,6 +14,7 @@ mod dumps;
 mod examples;
 mod existing;
 mod exported;
+mod front_door;
 mod interruption;
 mod load;
 mod policies;
@@ -160,6 +161,11 @@ fn a_worker_answers_through_queue_and_database() {
 fn requirements_follow_the_image_and_pips_settings() {
     let bench = Bench::new("pins");
     requirements::follow_the_image_and_pips_settings(&bench);
+}
+
+#[test]
+fn a_front_door_leads_to_every_service() {
+    front_door::opens(&Bench::new("door"));
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod forward;
 pub mod kinds;
 mod log_lines;
 mod logs;
+mod node_port;
 pub mod obstacle;
 mod page;
 mod pods;

@@ -26,6 +26,7 @@ mod spec;
 mod status;
 mod support_bundle;
 mod surroundings;
+mod trust;
 mod update;
 mod upstream;
 mod validate;
@@ -37,7 +38,7 @@ use serde_json::Value;
 
 use crate::{
     commands::spec::{DryRun, Needs},
-    config::Resolved,
+    config::{Ingress, Resolved},
     env::{Env, Options},
     errors::{self, Problem},
     flags::{self, Command, ConfigCommand, DbCommand, Flags, Global, Output, Plan, Topic},
@@ -165,7 +166,11 @@ fn run_in_project(mut env: Env, command: Command, resolved: &Resolved, complaint
             None => target(&env, TaskId::Patch),
         },
         Command::Upstream(it) => upstream::run(&env, &it.command),
-        Command::Export(it) => export::run(&env, &it),
+        Command::Export(it) => {
+            // The files are for clusters with controllers of their own.
+            env.config.ingress = Ingress::default();
+            export::run(&env, &it)
+        }
         Command::Requirements(_) => target(&env, TaskId::Requirements),
         Command::Image(_) => target(&env, TaskId::Image),
         Command::Cluster(_) => target(&env, TaskId::Cluster),
@@ -177,6 +182,7 @@ fn run_in_project(mut env: Env, command: Command, resolved: &Resolved, complaint
         Command::Validate(it) => validate::run(&env, &it),
         Command::Status(it) => status::run(&env, &it),
         Command::Logs(it) => logs::run(&env, &it),
+        Command::Trust => trust::run(&env),
         Command::Url => programs::print_url(&env),
         Command::Open => programs::open(&env),
         Command::Forward(it) => forward::run(&env, &it),

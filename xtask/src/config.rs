@@ -6,6 +6,7 @@ mod check;
 mod cluster_type;
 mod form;
 mod images;
+mod ingress;
 pub mod keys;
 mod kind;
 mod locate;
@@ -29,6 +30,7 @@ use crate::errors::Problem;
 pub use crate::config::cluster_type::ClusterType;
 pub use crate::config::form::{image_place as complaint_about_registry, slug};
 pub use crate::config::images::{Images, Source};
+pub use crate::config::ingress::{Controller, INGRESS, Ingress, Route, Tls};
 pub use crate::config::kind::Kind;
 pub use crate::config::origin::{Origin, Resolved};
 pub use crate::config::secret_source::{EVERY, Origin as SecretOrigin, SecretSource};
@@ -51,6 +53,7 @@ pub struct Config {
     /// Further services, by name. Each has the keys of `frontend`; the defaults contain the service's name.
     pub services: BTreeMap<String, Service>,
     pub cluster: ClusterConfig,
+    pub ingress: Ingress,
     pub database: Database,
     pub images: Images,
 }
@@ -63,6 +66,7 @@ impl Default for Config {
             frontend: Service::default(),
             services: BTreeMap::new(),
             cluster: ClusterConfig::default(),
+            ingress: Ingress::default(),
             database: Database::default(),
             images: Images::default(),
         }
@@ -293,13 +297,18 @@ impl Config {
     ///
     /// # Panics Never: a [`ServiceName`] is made only from a configured service, and an unknown one gets the defaults.
     pub fn service(&self, name: Option<ServiceName>) -> &Service {
-        name.and_then(|it| self.services.get(it.as_str())).unwrap_or(&self.frontend)
+        let Some(name) = name else { return &self.frontend };
+        if self.controller() == Some(name) {
+            return &self.ingress.program;
+        }
+        self.services.get(name.as_str()).unwrap_or(&self.frontend)
     }
 
-    /// Every service with its name; the first one has none.
+    /// Every service with its name; the first one has none. The Ingress controller comes last.
     pub fn all_services(&self) -> impl Iterator<Item = (Option<ServiceName>, &Service)> {
         let further = self.services.iter().filter_map(|(name, it)| Some((Some(ServiceName::new(name)?), it)));
-        std::iter::once((None, &self.frontend)).chain(further)
+        let controller = self.controller().map(|it| (Some(it), &self.ingress.program));
+        std::iter::once((None, &self.frontend)).chain(further).chain(controller)
     }
 
     /// The service whose image this one runs: itself, the one in `uses`, or the first one of its kind.

@@ -1,8 +1,22 @@
 //! How users reach the application: the type of its Service, and its address.
 
-use std::time::Duration;
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use serde_json::Value;
+use ureq::{
+    http::Uri,
+    tls::{Certificate, RootCerts, TlsConfig},
+    unversioned::{
+        resolver::{ResolvedSocketAddrs, Resolver},
+        transport::{DefaultConnector, NextTimeout},
+    },
+};
 
 /// The type of the Service that publishes the application.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +90,10 @@ impl Exposure {
 pub struct Address {
     /// `http://localhost:8080`: scheme, host and port, without a path.
     pub origin: String,
+    /// Whether the host is this machine, whatever its name: no DNS server is asked for it.
+    pub is_here: bool,
+    /// The file with the certificate authority, in PEM, of an address of this machine with HTTPS.
+    pub authority: Option<PathBuf>,
 }
 
 /// A response of the application.
@@ -87,7 +105,12 @@ pub struct Page {
 
 impl Address {
     pub fn new(origin: impl Into<String>) -> Address {
-        Address { origin: origin.into() }
+        Address { origin: origin.into(), is_here: false, authority: None }
+    }
+
+    /// An address of this machine: `http://shop.localhost:8080`.
+    pub fn here(origin: impl Into<String>) -> Address {
+        Address { origin: origin.into(), is_here: true, authority: None }
     }
 
     /// The first address of a Service of type LoadBalancer: `http://IP-OR-HOST`, with the port if it is not 80. `None` until the cluster
@@ -140,6 +163,13 @@ impl Address {
         })
     }
 
+    /// The same address by another of its names.
+    pub fn at(&self, host: &str) -> Address {
+        let scheme = self.origin.split("://").next().unwrap_or_default();
+        let port = self.port().map(|it| format!(":{it}")).unwrap_or_default();
+        Address { origin: format!("{scheme}://{host}{port}"), ..self.clone() }
+    }
+
     /// The URL of a page.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.origin)
@@ -147,17 +177,49 @@ impl Address {
 
     /// Requests a page through the Service; the error says why there is no response. The limit is five seconds.
     pub fn fetch(&self, path: &str) -> Result<Page, String> {
-        let agent: ureq::Agent = ureq::Agent::config_builder()
+        let config = ureq::Agent::config_builder()
             .timeout_global(Some(Duration::from_secs(5)))
             .max_redirects(3)
             .http_status_as_error(false)
             // The address is on this machine, so the user's HTTP proxy must not be used.
             .proxy(None)
-            .build()
-            .into();
+            .tls_config(self.tls()?)
+            .build();
+        let agent = if self.is_here {
+            ureq::Agent::with_parts(config, DefaultConnector::default(), ThisMachine)
+        } else {
+            ureq::Agent::new_with_config(config)
+        };
         let mut response = agent.get(self.url(path)).call().map_err(|error| error.to_string())?;
         let text = response.body_mut().read_to_string().map_err(|error| error.to_string())?;
         Ok(Page { status: response.status().as_u16(), text })
+    }
+
+    /// Which certificates are right: those of the machine's own authority, or those that the user's system trusts.
+    fn tls(&self) -> Result<TlsConfig, String> {
+        let roots = match &self.authority {
+            Some(path) => {
+                let text = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+                RootCerts::new_with_certs(&[Certificate::from_pem(&text).map_err(|error| format!("{}: {error}", path.display()))?])
+            }
+            None => RootCerts::PlatformVerifier,
+        };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        Ok(TlsConfig::builder().root_certs(roots).unversioned_rustls_crypto_provider(provider).build())
+    }
+}
+
+/// Finds every host at 127.0.0.1. Names under `.localhost` are of this machine (RFC 6761, section 6.3), and yet many resolvers, glibc's among
+/// them, ask a DNS server.
+#[derive(Debug)]
+struct ThisMachine;
+
+impl Resolver for ThisMachine {
+    fn resolve(&self, uri: &Uri, _: &ureq::config::Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let usual = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+        let mut out = self.empty();
+        out.push(SocketAddr::from((Ipv4Addr::LOCALHOST, uri.port_u16().unwrap_or(usual))));
+        Ok(out)
     }
 }
 

@@ -149,6 +149,8 @@ pub enum Command {
     Explain(Explain),
     /// Check that this machine meets the requirements of a run
     Doctor(Doctor),
+    /// Print how to trust the certificate authority of HTTPS on this machine
+    Trust,
     /// Pack logs, configuration and cluster state into one archive, without secrets
     SupportBundle(SupportBundle),
     /// Write an HTML page about the last runs: timeline, reasons, logs, versions

@@ -31,6 +31,8 @@ pub enum Role {
     Valkey,
     /// A service of this kind.
     Mailpit,
+    /// The Ingress controller.
+    Traefik,
 }
 
 impl From<Kind> for Role {
@@ -38,6 +40,7 @@ impl From<Kind> for Role {
         match kind {
             Kind::Valkey => Role::Valkey,
             Kind::Mailpit => Role::Mailpit,
+            Kind::Traefik => Role::Traefik,
         }
     }
 }

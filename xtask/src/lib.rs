@@ -3,6 +3,7 @@
 //! Modules are in layers, and use only modules of lower layers. `tests/layers.rs` has the table and checks it.
 
 pub mod artifacts;
+pub mod authority;
 pub mod cluster;
 pub mod commands;
 pub mod config;

@@ -3,7 +3,7 @@
 use std::{fs, io::Write as _, os::unix::fs::PermissionsExt as _, path::Path};
 
 use anyhow::{Context as _, Result};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{env::Env, fingerprint::Fingerprint, graph::TaskId};
 
@@ -22,6 +22,17 @@ pub fn changed(env: &Env, task: TaskId, want: &Fingerprint) -> Option<String> {
 
 pub fn write(env: &Env, task: TaskId, fingerprint: &Fingerprint) -> Result<()> {
     write_json(&env.work(format!("record/{}.json", task.file_name())), fingerprint)
+}
+
+/// The file in an instance's folder with its name and the address that its application had last.
+pub const ADDRESS: &str = "record/address.json";
+
+/// The content of [`ADDRESS`].
+#[derive(Debug, Serialize, Deserialize)]
+pub struct LastAddress {
+    pub instance: String,
+    /// `http://shop.localhost:8080`.
+    pub origin: String,
 }
 
 /// Reads a JSON file; `None` if it is missing or invalid.

@@ -12,6 +12,7 @@ use crate::{
 pub mod answers;
 pub mod base_image;
 pub mod brought;
+mod certificate;
 pub mod cluster;
 pub mod database;
 pub mod deploy;

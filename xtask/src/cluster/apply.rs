@@ -142,6 +142,7 @@ impl Cluster {
     /// Applies all objects, several in parallel, since most of the time is spent waiting for the API server. Stops at the first error,
     /// after the requests in progress.
     pub fn apply_all(&self, objects: &[Value]) -> Result<()> {
+        self.free_node_ports(objects)?;
         let next = AtomicUsize::new(0);
         let work = || -> Result<()> {
             while let Some(object) = objects.get(next.fetch_add(1, Ordering::Relaxed)) {

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::{cluster::Cluster, errors::Problem};
+use crate::{cluster::Cluster, errors::Problem, exposure::Address};
 
 /// The limit for one page.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -15,11 +15,11 @@ const LIMIT: Duration = Duration::from_secs(10);
 const HEAD: usize = 16 * 1024;
 
 impl Cluster {
-    /// The pod's HTTP status for a page, after redirects. `host` is the Host header.
-    pub fn page_of_pod(&self, namespace: &str, pod: &str, port: u16, host: &str, path: &str) -> Result<u16> {
+    /// The pod's HTTP status for a page, after redirects. The request says that it came to `address`, as a proxy there says it.
+    pub fn page_of_pod(&self, namespace: &str, pod: &str, port: u16, address: &Address, path: &str) -> Result<u16> {
         let mut path = path.to_owned();
         for _ in 0..4 {
-            let head = self.head(namespace, pod, port, host, &path)?;
+            let head = self.head(namespace, pod, port, address, &path)?;
             let answer =
                 parse(&head).with_context(|| format!("pod {pod} answers {path} with {:?}", head.lines().next().unwrap_or_default()))?;
             match answer.location {
@@ -30,9 +30,11 @@ impl Cluster {
         Err(Problem::new(format!("pod {pod} redirects {path} again and again")).into())
     }
 
-    fn head(&self, namespace: &str, pod: &str, port: u16, host: &str, path: &str) -> Result<String> {
+    fn head(&self, namespace: &str, pod: &str, port: u16, address: &Address, path: &str) -> Result<String> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: pocdeploy\r\nConnection: close\r\n\r\n");
+        let proxy = if address.origin.starts_with("https://") { "X-Forwarded-Proto: https\r\n" } else { "" };
+        let host = address.authority();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{proxy}User-Agent: pocdeploy\r\nConnection: close\r\n\r\n");
         let ask = async {
             let mut forward = api.portforward(pod, &[port]).await?;
             let mut text = Vec::new();

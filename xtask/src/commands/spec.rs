@@ -116,6 +116,7 @@ impl Command {
                 ConfigCommand::Schema => looks("config schema").needs(Nothing),
                 ConfigCommand::Show { output, .. } => looks("config show").output(output),
             },
+            Command::Trust => looks("trust"),
             Command::Doctor(it) => looks("doctor").needs(Project).output(it.output),
             Command::SupportBundle(_) => looks("support-bundle").needs(Project),
             // The list of instances does not depend on the folder.
@@ -288,6 +289,7 @@ mod tests {
             graph           Configuration  -      -       Refused
             explain         Configuration  -      -       Refused
             doctor          Project        -      -       Refused
+            trust           Configuration  -      -       Refused
             support-bundle  Project        -      -       Refused
             report          Configuration  -      -       Refused
             config show     Configuration  -      -       Refused

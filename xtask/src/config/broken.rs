@@ -85,6 +85,39 @@ const FILES: &[(&str, &[&str])] = &[
         "[services.cache]\nkind = \"valky\"\n",
         &["2:8: services.cache.kind: unknown variant `valky`, expected `valkey` or `mailpit`; did you mean `valkey`?"],
     ),
+    ("[ingress]\ncontroller = \"nginx\"", &["2:14: ingress.controller: unknown variant `nginx`, expected `none` or `traefik`"]),
+    ("[ingress]\ntls = \"local\"", &["2:1: ingress.tls: needs a controller: `ingress.controller = \"traefik\"`"]),
+    (
+        "[ingress]\ncontroller = \"traefik\"\ntls = \"local\"\n[frontend]\nhost = \"shop.example.com\"",
+        &["3:1: ingress.tls: `local` certifies names under `.localhost` only, and frontend.host is `shop.example.com`"],
+    ),
+    (
+        "[ingress]\ncontroller = \"traefik\"\n[cluster]\ntype = \"existing\"\ncontext = \"x\"\nregistry = \"r.example.com/a\"",
+        &[
+            "2:1: ingress.controller: `traefik` is for clusters of type `kind`; others have controllers of their own: `cluster.expose = \"ingress\"` uses one",
+        ],
+    ),
+    (
+        "[ingress]\ncontroller = \"traefik\"\n[services.ingress]\nkind = \"valkey\"",
+        &["3:11: services.ingress: `ingress` is the Ingress controller of `ingress.controller`; choose another name"],
+    ),
+    (
+        "[services.api]\nroute = \"/api\"\npage = \"/api\"\nport = 80",
+        &["2:1: services.api.route: needs a controller: `ingress.controller = \"traefik\"`"],
+    ),
+    (
+        "[ingress]\ncontroller = \"traefik\"\n[services.a]\nroute = \"/\"\npage = \"/\"\nport = 1\n[services.b]\nroute = \"/b\"\nport = 1\n\
+         [services.c]\nroute = \"x.localhost/c\"\npage = \"/c\"\n[services.d]\nroute = \"https://x\"\nport = 1\npage = \"/\"\n\
+         [services.e]\nkind = \"valkey\"\nroute = \"/e\"",
+        &[
+            "19:1: services.e.route: means nothing here: no Ingress leads to valkey; `forward` does",
+            "4:1: services.a.route: `polls.localhost/` leads to another service already",
+            "8:1: services.b.route: needs services.b.page below it, which must answer 200, such as `/b`",
+            "11:1: services.c.route: leads nowhere: services.c.port is not set",
+            "14:1: services.d.route: `https:` must be the host alone, without port and path",
+        ],
+    ),
+    ("[frontend]\nroute = \"/\"", &["2:1: unknown key `frontend.route`"]),
     ("[frontend]\nkind = \"valkey\"", &["2:1: unknown key `frontend.kind`"]),
     (
         "[services.cache]\nkind = \"valkey\"\nport = 1\nreplicas = 2\ndockerfile = \"x\"\nmigrate = [\"x\"]\nuses = \"frontend\"\n[services.cache.env]\nA = \"b\"",

@@ -1,6 +1,7 @@
 //! Checks the values of a well-formed file. Pure; each complaint has the path of its key.
 
 mod cluster;
+mod ingress;
 
 use std::path::Path;
 
@@ -55,12 +56,13 @@ pub(crate) fn complaints(config: &Config) -> Vec<Complaint> {
     }
     for (name, further) in &config.services {
         let table = format!("services.{name}");
-        check(&table, service_name(name));
+        check(&table, service_name(name).or_else(|| of_controller(config, name)));
         service(further, &table, &mut check);
         check(&format!("{table}.uses"), further.uses.as_deref().and_then(|used| uses(config, name, used)));
         check(&format!("{table}.image"), taken(config, name));
     }
     cluster::check(&config.cluster, &mut check);
+    ingress::check(config, &mut check);
     let database = &config.database;
     check("database.name", database_name(&database.name));
     check("database.user", role(&database.user));
@@ -77,6 +79,7 @@ pub(crate) fn complaints(config: &Config) -> Vec<Complaint> {
         ("images.operator", &images.operator),
         ("images.valkey", &images.valkey),
         ("images.mailpit", &images.mailpit),
+        ("images.traefik", &images.traefik),
     ] {
         check(key, image.as_deref().and_then(image_reference));
     }
@@ -196,6 +199,12 @@ fn service_name(name: &str) -> Option<String> {
         return Some(format!("`{name}` is no name of a service: {rule}"));
     }
     TAKEN.contains(&name).then(|| format!("`{name}` is taken: {} are names of the tool's own", TAKEN.join(", ")))
+}
+
+/// Why a service cannot have the name of the Ingress controller.
+fn of_controller(config: &Config, name: &str) -> Option<String> {
+    config.controller().filter(|it| it.as_str() == name)?;
+    Some(format!("`{name}` is the Ingress controller of `ingress.controller`; choose another name"))
 }
 
 /// Why a service cannot use another's image.

@@ -40,6 +40,7 @@ pub struct Images {
     pub python: Option<String>,
     pub valkey: Option<String>,
     pub mailpit: Option<String>,
+    pub traefik: Option<String>,
     /// Registry host -> its mirror, `http://host:port` or `https://host/path`.
     pub mirrors: BTreeMap<String, String>,
 }

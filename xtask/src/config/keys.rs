@@ -81,7 +81,7 @@ impl Key {
 pub fn all(config: &Config) -> Vec<Key> {
     let mut out: Vec<Key> = BEFORE.iter().map(of_file).collect();
     // The first service is the application itself.
-    let frontend = SERVICE.iter().filter(|it| it.name != USES && it.name != KIND);
+    let frontend = SERVICE.iter().filter(|it| !NOT_FIRST.contains(&it.name));
     out.extend(frontend.map(|it| Key::of_service(FIRST, Of::Frontend(it), it.name)));
     for (name, service) in &config.services {
         let means = SERVICE.iter().filter(|it| match service.kind {
@@ -155,8 +155,8 @@ macro_rules! key {
     };
 }
 
-const USES: &str = "uses";
-const KIND: &str = "kind";
+/// The keys that `[frontend]` does not have.
+const NOT_FIRST: [&str; 3] = ["uses", "kind", "route"];
 
 /// The keys of source and image: they mean nothing to a service that uses the image of another.
 pub(super) const OF_IMAGE: [&str; 8] = ["path", "patch_dir", "dockerfile", "requirements", "groups", "image", "version", "build_network"];
@@ -165,7 +165,7 @@ pub(super) const OF_IMAGE: [&str; 8] = ["path", "patch_dir", "dockerfile", "requ
 const BEFORE: [Field<Config>; 2] = [key!("name", optional name), key!("namespace", text namespace)];
 
 /// The keys of a service.
-const SERVICE: [Field<Service>; 22] = [
+const SERVICE: [Field<Service>; 23] = [
     key!("uses", optional uses),
     Field {
         name: "kind",
@@ -195,6 +195,7 @@ const SERVICE: [Field<Service>; 22] = [
     key!("replicas", parsed replicas),
     key!("secret_key", secret secret_key),
     key!("host", text host),
+    key!("route", optional route),
     key!("page", text page),
     key!("text", text text),
     key!("port", optional port),
@@ -215,7 +216,7 @@ const SERVICE: [Field<Service>; 22] = [
 ];
 
 /// The keys after the services.
-const AFTER: [Field<Config>; 26] = [
+const AFTER: [Field<Config>; 29] = [
     Field {
         name: "cluster.type",
         show: |it| it.cluster.kind.to_string(),
@@ -253,6 +254,8 @@ const AFTER: [Field<Config>; 26] = [
         },
     },
     key!("cluster.expires_days", parsed cluster.expires_days),
+    key!("ingress.controller", parsed ingress.controller),
+    key!("ingress.tls", parsed ingress.tls),
     key!("database.name", text database.name),
     key!("database.user", text database.user),
     key!("database.password", secret database.password),
@@ -279,6 +282,7 @@ const AFTER: [Field<Config>; 26] = [
     key!("images.postgresql", optional images.postgresql),
     key!("images.valkey", optional images.valkey),
     key!("images.mailpit", optional images.mailpit),
+    key!("images.traefik", optional images.traefik),
 ];
 
 /// Other variables of the tool: the cache folder, shell completions, two for its own child programs, and a state's passphrase.
@@ -309,7 +313,7 @@ mod tests {
     fn every_key_takes_its_own_words_back() {
         let one = || Config::parse("[services.worker]\nversion = \"7\"\n").unwrap();
         let keys = all(&one());
-        assert_eq!(keys.len(), BEFORE.len() + 2 * SERVICE.len() - 2 + AFTER.len());
+        assert_eq!(keys.len(), BEFORE.len() + 2 * SERVICE.len() - NOT_FIRST.len() + AFTER.len());
         for key in keys {
             let mut config = one();
             let before = key.show(&config);

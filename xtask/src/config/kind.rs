@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::config::{Config, ServiceName};
+use crate::config::{Config, INGRESS, ServiceName};
 
 /// A program of upstream's that a service runs, instead of an image of the application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
@@ -15,15 +15,20 @@ pub enum Kind {
     Valkey,
     /// Catches all mail of the application, and shows it on a page.
     Mailpit,
+    /// The Ingress controller of `[ingress]`, which no service names.
+    #[serde(skip)]
+    Traefik,
 }
 
 impl Kind {
+    /// Those that a service may name.
     pub const ALL: [Kind; 2] = [Kind::Valkey, Kind::Mailpit];
 
     pub fn name(self) -> &'static str {
         match self {
             Kind::Valkey => "valkey",
             Kind::Mailpit => "mailpit",
+            Kind::Traefik => "traefik",
         }
     }
 
@@ -32,6 +37,7 @@ impl Kind {
         match self {
             Kind::Valkey => "cache",
             Kind::Mailpit => "mail",
+            Kind::Traefik => INGRESS,
         }
     }
 
@@ -52,7 +58,7 @@ impl Kind {
             "env" | "secrets" => format!("{self} reads no variables of this table"),
             "migrate" | "schedule" | "command" | "health" => format!("the tool knows how {self} is started and probed"),
             "secret_key" => format!("{self} has no key"),
-            "host" | "page" | "text" => format!("no Ingress leads to {self}; `forward` does"),
+            "host" | "route" | "page" | "text" => format!("no Ingress leads to {self}; `forward` does"),
             "writable" => format!("{self} keeps data only in [….volumes.NAME]"),
             _ => format!("the tool brings the image of {self}"),
         };
@@ -63,12 +69,12 @@ impl Kind {
 impl Config {
     /// The services of a kind, sorted by name.
     pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = ServiceName> {
-        self.services.iter().filter(move |(_, it)| it.kind == Some(kind)).filter_map(|(name, _)| ServiceName::new(name))
+        self.all_services().filter(move |(_, it)| it.kind == Some(kind)).filter_map(|(name, _)| name)
     }
 
     /// The first service of each kind, which brings the kind's image.
     pub fn brought(&self) -> impl Iterator<Item = ServiceName> {
-        Kind::ALL.into_iter().filter_map(|it| self.of_kind(it).next())
+        Kind::ALL.into_iter().chain([Kind::Traefik]).filter_map(|it| self.of_kind(it).next())
     }
 
     /// The service of a kind whose address the application gets under the usual names: the only one, or the one with the usual name.

@@ -43,6 +43,9 @@ pub struct Service {
     pub secret_key: Option<Secret>,
     /// The host name of the service's Ingress.
     pub host: String,
+    /// `[services.NAME]` only: where the Ingress leads to the service: a path of `frontend.host` (`/api`), a host (`admin.shop.localhost`), or
+    /// both. The path is not taken off the request. Not set: only pods of the namespace reach the service.
+    pub route: Option<String>,
     /// The page that must answer 200. Not set for a further service: its pods must only be ready.
     pub page: String,
     /// The port that the container listens on; the container gets it as `PORT`. Not set: 8000 for the first service, none for others. This key
@@ -106,6 +109,7 @@ impl Default for Service {
             replicas: 2,
             secret_key: None,
             host: "polls.localhost".to_owned(),
+            route: None,
             page: "/".to_owned(),
             text: String::new(),
             port: None,
@@ -127,6 +131,7 @@ impl Service {
     pub fn for_plain_manifests(&self) -> Vec<&'static str> {
         let set = [
             ("kind", self.kind.is_some()),
+            ("route", self.route.is_some()),
             ("port", self.port.is_some()),
             ("health", self.health.is_some()),
             ("command", self.command.is_some()),
@@ -139,6 +144,14 @@ impl Service {
             ("volumes", !self.volumes.is_empty()),
         ];
         set.into_iter().filter(|(_, it)| *it).map(|(key, _)| key).collect()
+    }
+
+    /// The host and the path of `route`; `first` is the host of the first service.
+    pub fn route(&self, first: &str) -> Option<(String, String)> {
+        let route = self.route.as_deref()?;
+        let at = route.find('/').unwrap_or(route.len());
+        let (host, path) = route.split_at(at);
+        Some((if host.is_empty() { first } else { host }.to_owned(), if path.is_empty() { "/" } else { path }.to_owned()))
     }
 
     /// The defaults of `[services.NAME]`: paths with the service's name, one pod, no page.

@@ -1,5 +1,7 @@
 //! Sets the tool's fields in the application's and the database's objects.
 
+mod addresses;
+
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
@@ -9,6 +11,7 @@ use crate::{
     deploy::{
         image::PublishedImage,
         manifests::Manifest,
+        plain::controller,
         roles::{self, Roles},
         scope,
         secrets::PULL_SECRET,
@@ -16,6 +19,8 @@ use crate::{
     exposure::{Address, Exposure, ServiceType},
     fingerprint::Fingerprint,
 };
+
+pub use crate::deploy::objects::addresses::follows_address;
 
 /// The annotation with the hash of an object's inputs.
 pub const INPUTS: &str = "dev.pocdeploy/inputs";
@@ -102,8 +107,14 @@ fn complete(mut object: Value, roles: &Roles, values: &Values<'_>, is_of_cluster
     }
     object["metadata"]["labels"][INSTANCE] = json!(values.instance);
     match kind.as_str() {
-        "ConfigMap" => addresses(&mut object["data"], values),
-        "Ingress" => host(&mut object["spec"], roles, &values.service.host),
+        "ConfigMap" => addresses::set(&mut object["data"], values),
+        "Ingress" => {
+            let route = values.service.route(&values.config.frontend.host);
+            host(&mut object["spec"], roles, route.as_ref().map_or(&values.service.host, |(host, _)| host));
+            if values.config.controller().is_some() {
+                controller::take(&mut object, values.config);
+            }
+        }
         "Cluster" if scope::group(&object) == "postgresql.cnpg.io" => database(&mut object, values),
         "RoleBinding" | "ClusterRoleBinding" => {
             for subject in object.get_mut("subjects").and_then(Value::as_array_mut).into_iter().flatten() {
@@ -249,46 +260,6 @@ fn unsign(object: &mut Value) {
 /// The hash in an object's annotation.
 pub fn inputs_of(object: &Value) -> Option<&str> {
     object.pointer("/metadata/annotations")?.get(INPUTS)?.as_str()
-}
-
-/// Whether a setting with this name contains the application's address.
-pub fn follows_address(name: &str) -> bool {
-    ["ALLOWED_HOSTS", "TRUSTED_ORIGINS", "PLAIN_HTTP_HOSTS", "APP_URL"].iter().any(|it| name.ends_with(it))
-}
-
-/// Sets the application's settings that contain its address, if the manifest has keys for them.
-fn addresses(data: &mut Value, values: &Values<'_>) {
-    let Some(entries) = data.as_object_mut() else { return };
-    // An address without TLS is requested over plain HTTP.
-    let plain = values.address.filter(|it| it.origin.starts_with("http://")).map(|it| it.host().to_owned());
-    let mut plain_hosts = values.exposure.plain_hosts.clone();
-    plain_hosts.extend(plain.filter(|it| !plain_hosts.contains(it)).into_iter().collect::<Vec<_>>());
-    let mut hosts = vec![values.service.host.clone()];
-    for host in values.address.map(|it| it.host().to_owned()).into_iter().chain(plain_hosts.iter().cloned()) {
-        if !host.is_empty() && !hosts.contains(&host) {
-            hosts.push(host);
-        }
-    }
-    let port = values.address.and_then(Address::port);
-    let mut origins = vec![format!("https://{}", values.service.host)];
-    origins.extend(values.address.map(|it| it.origin.clone()).filter(|it| !origins.contains(it)).into_iter().collect::<Vec<_>>());
-    for host in &plain_hosts {
-        let origin = port.map_or_else(|| format!("http://{host}"), |port| format!("http://{host}:{port}"));
-        if !origins.contains(&origin) {
-            origins.push(origin);
-        }
-    }
-    for (name, value) in entries.iter_mut() {
-        if name.ends_with("ALLOWED_HOSTS") {
-            *value = json!(hosts.join(","));
-        } else if name.ends_with("TRUSTED_ORIGINS") {
-            *value = json!(origins.join(","));
-        } else if name.ends_with("APP_URL") {
-            *value = json!(values.address.map(|it| it.origin.clone()).unwrap_or_default());
-        } else if name.ends_with("PLAIN_HTTP_HOSTS") {
-            *value = json!(plain_hosts.join(","));
-        }
-    }
 }
 
 /// The pod template of an object of any kind.

@@ -2,6 +2,7 @@
 //! documented in docs/contract.md. `folder.rs` says how the user's files change these objects.
 
 pub mod brought;
+pub mod controller;
 mod variables;
 
 use std::collections::BTreeSet;
@@ -149,7 +150,7 @@ impl Plain<'_> {
     /// Settings that depend on the application's address: the tool sets their values.
     fn settings(&self) -> Value {
         let mut out = self.object("v1", "ConfigMap", &self.name());
-        out["data"] = json!({ "ALLOWED_HOSTS": "", "TRUSTED_ORIGINS": "", "PLAIN_HTTP_HOSTS": "", "APP_URL": "" });
+        out["data"] = json!({ "ALLOWED_HOSTS": "", "TRUSTED_ORIGINS": "", "PLAIN_HTTP_HOSTS": "", "APP_URL": "", "PROXY_SSL_HEADER": "" });
         out
     }
 
@@ -250,7 +251,7 @@ impl Plain<'_> {
         Some(out)
     }
 
-    /// The Service, and for the first one its Ingress and disruption budget.
+    /// The Service, its Ingress if the configuration routes to it, and its disruption budget.
     fn published(&self) -> Vec<Value> {
         let name = self.name();
         let mut out = Vec::new();
@@ -258,12 +259,14 @@ impl Plain<'_> {
             let mut service = self.object("v1", "Service", &name);
             service["spec"] = json!({ "selector": self.selector(), "ports": [{ "name": "http", "port": 80, "targetPort": "http" }] });
             out.push(service);
-            if self.service.is_none() {
+            let first = &self.config.frontend.host;
+            let route = if self.service.is_none() { Some((first.clone(), "/".to_owned())) } else { self.config().route(first) };
+            if let Some((host, path)) = route {
                 let backend = json!({ "service": { "name": name, "port": { "name": "http" } } });
                 let mut ingress = self.object("networking.k8s.io/v1", "Ingress", &name);
                 ingress["spec"] = json!({ "rules": [{
-                    "host": self.config().host,
-                    "http": { "paths": [{ "path": "/", "pathType": "Prefix", "backend": backend }] },
+                    "host": host,
+                    "http": { "paths": [{ "path": path, "pathType": "Prefix", "backend": backend }] },
                 }] });
                 out.push(ingress);
             }

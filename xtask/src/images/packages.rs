@@ -73,6 +73,7 @@ pub fn reference(env: &Env, role: Role) -> Result<String> {
         Role::Postgresql => inside(recipes, keys, "localhost/pocdeploy/postgresql:")?,
         Role::Valkey => valkey_name(recipes, keys),
         Role::Mailpit => mailpit_name(recipes, keys),
+        Role::Traefik => traefik_name(recipes, keys),
     })
 }
 
@@ -86,6 +87,7 @@ pub fn ensure(env: &Env, task: TaskId, role: Role) -> Result<()> {
         Role::Node => whole_node(env, task, recipes, keys),
         Role::Valkey => valkey(env, task, recipes, keys),
         Role::Mailpit => mailpit(env, task, recipes, keys),
+        Role::Traefik => traefik(env, task, recipes, keys),
         Role::Operator | Role::Postgresql => Err(Problem::new("this image is inside the node image").into()),
     }
 }
@@ -146,6 +148,10 @@ fn mailpit_name(recipes: &Recipes, keys: &Keys) -> String {
     format!("localhost/pocdeploy/mailpit:{}-{}", recipes.versions.mailpit, keys.mailpit_image)
 }
 
+fn traefik_name(recipes: &Recipes, keys: &Keys) -> String {
+    format!("localhost/pocdeploy/traefik:{}-{}", recipes.versions.traefik, keys.traefik_image)
+}
+
 /// The only image name in the node with this prefix.
 fn inside(recipes: &Recipes, keys: &Keys, start: &str) -> Result<String> {
     for image in &recipes.images {
@@ -173,6 +179,12 @@ fn mailpit(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys) -> Result<()
     let steps = Steps::new(env, task, 2);
     let program = mailpit::make(env, task, recipes, keys, &steps)?;
     import(env, task, "mailpit", &mailpit_name(recipes, keys), &keys.mailpit_image, &steps, |out| out.program("mailpit", &program))
+}
+
+fn traefik(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys) -> Result<()> {
+    let steps = Steps::new(env, task, 2);
+    let program = golang::traefik(env, task, recipes, keys, &steps)?;
+    import(env, task, "traefik", &traefik_name(recipes, keys), &keys.traefik_image, &steps, |out| out.program("traefik", &program))
 }
 
 fn whole_node(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys) -> Result<()> {

@@ -32,6 +32,7 @@ pub fn upstream(env: &Env, role: Role) -> Result<String> {
         Role::Postgresql => (&images.postgresql, format!("ghcr.io/cloudnative-pg/postgresql:{}", versions.postgresql)),
         Role::Valkey => (&images.valkey, format!("docker.io/valkey/valkey:{}", versions.valkey)),
         Role::Mailpit => (&images.mailpit, format!("docker.io/axllent/mailpit:v{}", versions.mailpit)),
+        Role::Traefik => (&images.traefik, format!("docker.io/library/traefik:v{}", versions.traefik)),
     };
     Ok(set.clone().unwrap_or(built_in))
 }
@@ -40,7 +41,7 @@ pub fn upstream(env: &Env, role: Role) -> Result<String> {
 pub fn reference(env: &Env, role: Role) -> Result<String> {
     match role {
         Role::Python | Role::Node => pull_reference(env, role),
-        Role::Operator | Role::Postgresql | Role::Valkey | Role::Mailpit => upstream(env, role),
+        Role::Operator | Role::Postgresql | Role::Valkey | Role::Mailpit | Role::Traefik => upstream(env, role),
     }
 }
 

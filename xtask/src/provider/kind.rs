@@ -26,6 +26,7 @@ use serde_json::Value;
 use xshell::cmd;
 
 use crate::{
+    authority,
     cluster::{Cluster, certificate::Certificate},
     deploy::image::PublishedImage,
     engine::{Container, Engine},
@@ -189,8 +190,10 @@ impl Provider for Kind {
         Ok(PublishedImage::new(local))
     }
 
-    fn exposure(&self, _env: &Env) -> Exposure {
-        Exposure::here(ServiceType::NodePort(Some(NODE_PORT)))
+    fn exposure(&self, env: &Env) -> Exposure {
+        // The controller's Service has the port, if there is a controller.
+        let is_behind = env.config.controller().is_some();
+        Exposure::here(if is_behind { ServiceType::ClusterIp } else { ServiceType::NodePort(Some(NODE_PORT)) })
     }
 
     fn address(&self, env: &Env) -> Result<Option<Address>> {
@@ -202,7 +205,12 @@ impl Provider for Kind {
                 .hint("deploy/kind/cluster.yaml must map it: extraPortMappings with containerPort 30080")
                 .into());
         };
-        Ok(Some(Address::new(format!("http://localhost:{port}"))))
+        let host = if env.config.controller().is_some() { &env.config.frontend.host } else { "localhost" };
+        if env.config.has_tls() {
+            let authority = Some(authority::certificate_path(env));
+            return Ok(Some(Address { authority, ..Address::here(format!("https://{host}:{port}")) }));
+        }
+        Ok(Some(Address::here(format!("http://{host}:{port}"))))
     }
 
     fn features(&self, env: &Env) -> Features {

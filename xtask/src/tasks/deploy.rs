@@ -32,6 +32,7 @@ use crate::{
         survey::{Seen, State},
         verdict,
     },
+    config::ServiceName,
     deploy::{
         objects::{INSTANCE, waits_for_database},
         secrets,
@@ -43,9 +44,10 @@ use crate::{
     graph::TaskId,
     probe::Probe,
     provider::provider,
-    record, snapshot,
+    record::{self, LastAddress},
+    snapshot,
     tasks::{
-        Task,
+        Task, certificate,
         deploy::change::Change,
         desired::{self, App},
         image,
@@ -111,7 +113,10 @@ impl Task for Deploy {
         let stale = match stale(env, &cluster, desired.all())? {
             None => match stale_keys(env, &cluster)?.first() {
                 Some(it) => Some(it.to_string()),
-                None => stale_secret(&cluster, &App::given_secrets(env)?)?,
+                None => match certificate::stale(env, &cluster)? {
+                    None => stale_secret(&cluster, &App::given_secrets(env)?)?,
+                    found => found,
+                },
             },
             found => found,
         };
@@ -126,7 +131,7 @@ impl Task for Deploy {
             return Ok(Probe::Stale(format!("{id} is no longer in deploy/")));
         }
         let Some(address) = &desired.address else { return Ok(Probe::Stale("the application has no address yet".to_owned())) };
-        match rollout::page(address, &env.config.frontend.page) {
+        match rollout::pages(env, address) {
             Ok(status) => Ok(Probe::Fresh(format!("the page answers {status}"))),
             Err(why) => Ok(Probe::Stale(format!("the page does not answer: {why}"))),
         }
@@ -161,7 +166,7 @@ impl Task for Deploy {
             begin_brought(env, &cluster, desired)?;
             // On a first deployment, pods that say that they wait for the database start while it starts and the migration runs.
             let is_settled = desired.address.is_some();
-            let has_begun = is_first && is_settled && begin(&cluster, desired)?;
+            let has_begun = is_first && is_settled && begin(env, &cluster, desired)?;
             // The first deployment must not serve before the cluster is finished, since the next run recreates an unfinished one.
             for need in [TaskId::Cluster, TaskId::Database] {
                 env.task_progress.until_ended(&env.interrupt, ID, need)?;
@@ -181,6 +186,9 @@ impl Task for Deploy {
             rollout::roll_out(env, &cluster, ID, &settled.app, &address)?;
             jobs::wait(env, &cluster, ID, &settled.jobs)?;
             settle::wait(env, &cluster, ID, settled.first.iter().chain(&settled.base).chain(&settled.app))?;
+            certificate::clear(env, &cluster)?;
+            let kept = LastAddress { instance: env.instance.clone(), origin: address.origin };
+            record::write_json(&env.work(record::ADDRESS), &kept)?;
             if is_first && let Some(Err(why)) = provider(env).policies(env)?.map(|it| it.seen) {
                 env.note(ID, format!("NetworkPolicies are {why}; `validate` says what helps"));
             }
@@ -231,11 +239,15 @@ fn refuse_others(env: &Env, cluster: &Cluster, desired: &App) -> Result<()> {
     Ok(())
 }
 
-/// Starts the caches and mail catchers that do not exist yet. They need no database, and a migration or a worker may need them at its
-/// start.
+/// The services with a kind.
+fn brought(env: &Env) -> Vec<ServiceName> {
+    env.config.all_services().filter(|(_, it)| it.kind.is_some()).filter_map(|(name, _)| name).collect()
+}
+
+/// Starts the caches, mail catchers and the Ingress controller that do not exist yet. They need no database, and a migration or a worker may
+/// need them at its start. The node port changes hands with everything else.
 fn begin_brought(env: &Env, cluster: &Cluster, desired: &App) -> Result<()> {
-    let brought: Vec<_> = env.config.all_services().filter(|(_, it)| it.kind.is_some()).filter_map(|(name, _)| name).collect();
-    for object in desired.of_services(&brought) {
+    for object in desired.of_services(&brought(env)).filter(|it| it["spec"]["type"] != "NodePort") {
         if cluster.get(&ObjectId::of(object)?)?.is_none() {
             cluster.apply(object)?;
         }
@@ -245,7 +257,7 @@ fn begin_brought(env: &Env, cluster: &Cluster, desired: &App) -> Result<()> {
 
 /// Starts the pods that wait for the database themselves; returns whether the application's are among them. The migration starts first,
 /// since the application is not ready before its end.
-fn begin(cluster: &Cluster, desired: &App) -> Result<bool> {
+fn begin(env: &Env, cluster: &Cluster, desired: &App) -> Result<bool> {
     // With several migrations, each is applied when the one before has ended.
     if let Some(job) = desired.migrations.first()
         && waits_for_database(job)
@@ -253,7 +265,8 @@ fn begin(cluster: &Cluster, desired: &App) -> Result<bool> {
     {
         cluster.apply(job)?;
     }
-    let app_waits = desired.app.iter().filter(|it| it["kind"] == "Deployment").all(waits_for_database);
+    let others: Vec<&Value> = desired.of_services(&brought(env)).collect();
+    let app_waits = desired.app.iter().filter(|it| it["kind"] == "Deployment" && !others.contains(it)).all(waits_for_database);
     if app_waits {
         cluster.apply_all(&desired.app)?;
     }
@@ -303,13 +316,13 @@ pub fn serving(revisions: &[Revision]) -> Option<u32> {
     history::serving(revisions).map(|it| it.number)
 }
 
-/// Applies given keys; generates a missing one, which is stored only in the cluster.
+/// Applies given keys; generates a missing one, which is stored only in the cluster; makes or renews the certificate of HTTPS.
 fn provide_secrets(env: &Env, cluster: &Cluster) -> Result<()> {
     App::given_secrets(env)?.iter().try_for_each(|it| cluster.apply(it))?;
     for seen in stale_keys(env, cluster)? {
         cluster.apply(&key_secret(env, &seen.id.name, &secrets::generate(secrets::KEY_LENGTH)?)?)?;
     }
-    Ok(())
+    certificate::provide(env, cluster, ID)
 }
 
 /// The Secrets of generated keys that are missing or have no key.

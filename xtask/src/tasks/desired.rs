@@ -24,7 +24,7 @@ use crate::{
     images::{self, Chosen, Role},
     provider::provider,
     tasks::{
-        brought, migration_key,
+        brought, certificate, migration_key,
         service_secrets::{self, ValuesFrom, key_secret, key_secrets},
     },
 };
@@ -301,7 +301,8 @@ pub(super) fn besides_app(env: &Env) -> Result<Vec<ObjectId>> {
     let namespace = &env.config.namespace;
     let keys = key_secrets(env).into_iter().map(|(name, _)| name);
     let secrets = keys.chain([credentials(env)?]).map(|name| Ok(ObjectId::new("v1", "Secret", namespace, &name)));
-    Database::read(env)?.all().map(ObjectId::of).chain(secrets).collect()
+    let certificate = certificate::id(env).map(Ok);
+    Database::read(env)?.all().map(ObjectId::of).chain(secrets).chain(certificate).collect()
 }
 
 /// The id of the `Cluster` in the manifests.

@@ -19,7 +19,7 @@ use crate::{
     errors::{self, Code, Problem},
     fingerprint::Fingerprint,
     tasks::{
-        deploy,
+        certificate, deploy,
         desired::{self, App, Database},
         service_secrets::ValuesFrom,
     },
@@ -113,6 +113,7 @@ pub fn look_at_all(env: &Env, cluster: &Cluster) -> Result<Vec<Seen>> {
     let given: Vec<Value> = database.given_secrets(env)?.into_iter().chain(App::given_secrets(env)?).collect();
     let mut out = look(env, cluster, operator.iter().chain(database.all()).chain(app.all()).chain(&given))?;
     out.extend(generated_keys(env, cluster)?);
+    out.extend(certificate::look(env, cluster)?);
     Ok(out)
 }
 

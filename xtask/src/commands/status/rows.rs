@@ -214,15 +214,27 @@ fn url(env: &Env, _: &Cluster, _: &Components) -> Result<Row> {
     let began = Instant::now();
     let found = address.fetch(&env.config.frontend.page);
     let took = began.elapsed().as_millis();
-    Ok(match found {
-        Ok(page) => Row::new(
-            "url",
+    let (mut is_well, mut words, mut value) = match found {
+        Ok(page) => (
             page.status == 200,
             format!("{url} answers {} in {took} ms", page.status),
             json!({ "url": url, "status": page.status, "milliseconds": took }),
         ),
-        Err(why) => Row::new("url", false, format!("{url}: {why}"), json!({ "url": url, "error": why })),
-    })
+        Err(why) => (false, format!("{url}: {why}"), json!({ "url": url, "error": why })),
+    };
+    let mut routes = Vec::new();
+    for it in env.config.routes() {
+        let own = address.at(&it.host);
+        let url = own.url(it.page);
+        let found = own.fetch(it.page).map(|page| page.status);
+        is_well &= found == Ok(200);
+        words += &found.as_ref().map_or_else(|why| format!("; {url}: {why}"), |status| format!("; {url} answers {status}"));
+        routes.push(json!({ "service": it.service.as_str(), "url": url, "status": found.as_ref().ok(), "error": found.as_ref().err() }));
+    }
+    if !routes.is_empty() {
+        value["routes"] = json!(routes);
+    }
+    Ok(Row::new("url", is_well, words, value))
 }
 
 fn image(env: &Env, cluster: &Cluster, components: &Components) -> Result<Row> {

@@ -23,8 +23,10 @@ use crate::{
     deploy::{
         components::{Component, Components},
         operator,
+        plain::controller,
     },
     env::Env,
+    exposure::Address,
     graph::TaskId,
     images::{self, Chosen, Role},
     provider::provider,
@@ -234,13 +236,22 @@ fn page(env: &Env, cluster: &Cluster, components: &Components) -> Result<Vec<Che
         Ok(_) => Ok(format!("status 200 and the text {:?}", app.text)),
     };
     let mut out = vec![Check::new(Area::App, address.url(&app.page), seen)];
+    for it in env.config.routes() {
+        let own = address.at(&it.host);
+        let seen = match own.fetch(it.page) {
+            Ok(page) if page.status == 200 => Ok("status 200".to_owned()),
+            Ok(page) => Err(format!("status {}", page.status)),
+            Err(why) => Err(why),
+        };
+        out.push(Check::new(Area::App, own.url(it.page), seen));
+    }
     for it in &components.services {
         let page = &env.config.service(Some(it.service)).page;
         if let (Some(port), false) = (it.port, page.is_empty()) {
             out.push(Check::new(
                 Area::App,
                 format!("page {page} of {}", it.service),
-                page_of_pods(cluster, &it.part, port, address.authority(), page)?,
+                page_of_pods(cluster, &it.part, port, &address, page)?,
             ));
         }
     }
@@ -248,12 +259,12 @@ fn page(env: &Env, cluster: &Cluster, components: &Components) -> Result<Vec<Che
 }
 
 /// Whether each pod of a further service answers 200 for the page, since it cannot be reached from outside the cluster.
-fn page_of_pods(cluster: &Cluster, part: &Component, port: u16, host: &str, page: &str) -> Result<Result<String, String>> {
+fn page_of_pods(cluster: &Cluster, part: &Component, port: u16, address: &Address, page: &str) -> Result<Result<String, String>> {
     let pods = cluster.list("v1", "Pod", &part.namespace, &part.selector)?;
     let there: Vec<&Value> = pods.iter().filter(|it| verdict::of_metadata(it) == Verdict::Yes).collect();
     for pod in &there {
         let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-        match cluster.page_of_pod(&part.namespace, name, port, host, page) {
+        match cluster.page_of_pod(&part.namespace, name, port, address, page) {
             Ok(200) => {}
             Ok(other) => return Ok(Err(format!("pod {name} answers {other}"))),
             Err(error) => return Ok(Err(format!("pod {name}: {error:#}"))),
@@ -267,6 +278,9 @@ fn certificates(env: &Env, cluster: &Cluster, components: &Components) -> Result
     found.extend(provider(env).certificates(env)?);
     found.extend(cluster.certificates_of(operator::NAMESPACE, "cnpg-webhook-cert", "tls.crt")?);
     found.extend(cluster.certificates_of(operator::NAMESPACE, "cnpg-ca-secret", "ca.crt")?);
+    if env.config.has_tls() {
+        found.extend(cluster.certificates_of(&env.config.namespace, controller::CERTIFICATE, "tls.crt")?);
+    }
     let id = ObjectId::new("postgresql.cnpg.io/v1", "Cluster", &env.config.namespace, &components.cluster);
     let database = cluster.get(&id)?;
     let expirations = database.as_ref().and_then(|it| it.pointer("/status/certificates/expirations")).and_then(Value::as_object);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     config::{Config, Kind, ServiceName},
-    deploy::plain::{Plain, USER},
+    deploy::plain::{Plain, USER, controller},
 };
 
 const VALKEY: u16 = 6379;
@@ -23,6 +23,7 @@ pub fn url(kind: Kind, name: ServiceName) -> String {
     match kind {
         Kind::Valkey => format!("redis://{name}:{VALKEY}/0"),
         Kind::Mailpit => format!("smtp://{name}:{SMTP}"),
+        Kind::Traefik => format!("http://{name}"),
     }
 }
 
@@ -51,6 +52,7 @@ pub(super) fn variables(config: &Config) -> BTreeMap<String, String> {
                 ("MAIL_HOST", name.to_string()),
                 ("MAIL_PORT", SMTP.to_string()),
             ],
+            Kind::Traefik => Vec::new(),
         };
         out.extend(usual.into_iter().map(|(variable, value)| (variable.to_owned(), value)));
     }
@@ -60,6 +62,9 @@ pub(super) fn variables(config: &Config) -> BTreeMap<String, String> {
 impl Plain<'_> {
     /// Every object of a service with a kind.
     pub(super) fn brought(&self, kind: Kind) -> Vec<Value> {
+        if kind == Kind::Traefik {
+            return self.controller(self.program(kind));
+        }
         let mut out = vec![self.account()];
         out.extend(self.claims());
         let ports = ports(kind);
@@ -77,6 +82,7 @@ impl Plain<'_> {
         out
     }
 
+    /// The Deployment.
     fn program(&self, kind: Kind) -> Value {
         let config = self.config();
         let mut out = self.object("apps/v1", "Deployment", &self.name());
@@ -121,6 +127,7 @@ impl Plain<'_> {
                         json!({ "httpGet": asked, "periodSeconds": period, "timeoutSeconds": 5, "failureThreshold": failures });
                 }
             }
+            Kind::Traefik => self.traefik(&mut container),
         }
         out["spec"] = json!({
             "replicas": 1,
@@ -170,6 +177,7 @@ fn ports(kind: Kind) -> &'static [(&'static str, u16)] {
     match kind {
         Kind::Valkey => &[("redis", VALKEY)],
         Kind::Mailpit => &[("http", PAGE), ("smtp", SMTP)],
+        Kind::Traefik => &controller::PORTS,
     }
 }
 

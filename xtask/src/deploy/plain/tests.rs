@@ -74,3 +74,40 @@ fn a_service_that_runs_anothers_image_is_told_the_same_and_what_it_says_itself_g
     assert_eq!((value("MODE"), value("DB"), value("REDIS_URL")), (vec!["work"], vec!["$(PGHOST)"], vec!["redis://cache:6379/0"]));
     assert!(container["volumeMounts"].as_array().unwrap().iter().any(|it| it["mountPath"] == "/srv/run"));
 }
+
+#[test]
+fn a_route_is_an_ingress_and_the_controller_reads_the_namespace_alone() {
+    let text = "[ingress]\ncontroller = \"traefik\"\ntls = \"local\"\n[services.api]\nuses = \"frontend\"\ncommand = [\"./api\"]\nport = 8000\n\
+        route = \"api.shop.localhost/v1\"\npage = \"/v1/up\"\n";
+    let api = objects(text, Some("api"));
+    assert_eq!(of_kind(&api, "Ingress")["spec"]["rules"][0]["host"], "api.shop.localhost");
+    assert_eq!(of_kind(&api, "Ingress")["spec"]["rules"][0]["http"]["paths"][0]["path"], "/v1");
+    let door = objects(text, Some("ingress"));
+    let expected = "ServiceAccount IngressClass ConfigMap Role RoleBinding ClusterRole ClusterRoleBinding NetworkPolicy Deployment Service";
+    assert_eq!(kinds(&door).join(" "), expected);
+    let everywhere = json!(of_kind(&door, "ClusterRole")["rules"]).to_string();
+    assert!(!everywhere.contains("secrets") && !everywhere.contains("services"), "{everywhere}");
+    let pod = &of_kind(&door, "Deployment")["spec"]["template"]["spec"];
+    assert_eq!((&pod["automountServiceAccountToken"], &pod["securityContext"]["runAsNonRoot"]), (&json!(true), &json!(true)));
+    let arguments = pod["containers"][0]["args"].to_string();
+    for part in ["namespaces=polls", "checknewversion=false", "sendanonymoususage=false", "middlewares=forgetful@file"] {
+        assert!(arguments.contains(part), "{arguments}");
+    }
+    let service = &of_kind(&door, "Service")["spec"];
+    assert_eq!((&service["ports"][0]["nodePort"], service["ports"].as_array().unwrap().len()), (&json!(30080), 1));
+    let plain = objects(&text.replace("tls = \"local\"", ""), Some("ingress"));
+    assert!(!kinds(&plain).contains(&"ConfigMap") && !json!(plain).to_string().contains("@file"), "{plain:?}");
+}
+
+#[test]
+fn an_ingress_that_is_given_to_the_controller_keeps_its_rules() {
+    let config = Config::parse("[ingress]\ncontroller = \"traefik\"\ntls = \"local\"\n").unwrap();
+    let mut ingress = json!({
+        "metadata": { "annotations": { "kubernetes.io/ingress.class": "nginx", "x": "y" } },
+        "spec": { "rules": [{ "host": "a.localhost" }, { "http": {} }], "tls": [{ "secretName": "other" }] },
+    });
+    controller::take(&mut ingress, &config);
+    assert_eq!(ingress["spec"]["ingressClassName"], "traefik");
+    assert_eq!(ingress["spec"]["tls"], json!([{ "hosts": ["a.localhost"], "secretName": "ingress-tls" }]));
+    assert_eq!(ingress["metadata"]["annotations"], json!({ "x": "y", "traefik.ingress.kubernetes.io/router.tls": "true" }));
+}

@@ -54,7 +54,7 @@ impl Plain<'_> {
             value("DATABASE_URL", "$(DATABASE_URI)?sslmode=require"),
             of_secret("SECRET_KEY", self.secret, "secret-key"),
         ]);
-        for name in ["ALLOWED_HOSTS", "TRUSTED_ORIGINS", "PLAIN_HTTP_HOSTS", "APP_URL"] {
+        for name in ["ALLOWED_HOSTS", "TRUSTED_ORIGINS", "PLAIN_HTTP_HOSTS", "APP_URL", "PROXY_SSL_HEADER"] {
             out.push(json!({ "name": name, "valueFrom": { "configMapKeyRef": { "name": self.name(), "key": name } } }));
         }
         out.push(value("HOME", "/tmp"));

@@ -75,6 +75,8 @@ const CONTAINERD: &[&str] = &[
 /// What enforces NetworkPolicies; Go names the program after its folder.
 const POLICIES: &[&str] = &["sigs.k8s.io/kube-network-policies/cmd/kube-network-policies/standard"];
 
+const TRAEFIK: &str = "github.com/traefik/traefik/v3";
+
 /// Kind, Kubernetes, the operator, containerd and what enforces NetworkPolicies, in sequence, since each build uses all cores.
 pub(super) fn everything(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys, steps: &Steps<'_>) -> Result<Programs> {
     kind(env, task, recipes, keys, steps)?;
@@ -116,6 +118,19 @@ pub(super) fn everything(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys
 pub(super) fn kind(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys, steps: &Steps<'_>) -> Result<PathBuf> {
     let kind = Build { module: "go", name: "kind", title: "kind", packages: &["sigs.k8s.io/kind"], tags: "", values: Vec::new() };
     Ok(build(env, task, recipes, &keys.kind, &kind, steps)?.join("kind"))
+}
+
+/// The Ingress controller.
+pub(super) fn traefik(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys, steps: &Steps<'_>) -> Result<PathBuf> {
+    let traefik = Build {
+        module: "traefik",
+        name: "traefik",
+        title: "Traefik",
+        packages: &[&format!("{TRAEFIK}/cmd/traefik")],
+        tags: "",
+        values: vec![format!("{TRAEFIK}/pkg/version.Version={}", recipes.versions.traefik)],
+    };
+    Ok(build(env, task, recipes, &keys.traefik_image, &traefik, steps)?.join("traefik"))
 }
 
 /// Runs the tests of the recipes' own Go programs on the user's terminal.

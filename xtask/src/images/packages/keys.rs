@@ -28,6 +28,7 @@ pub(super) struct Keys {
     pub(super) node_image: String,
     pub(super) valkey_image: String,
     pub(super) mailpit_image: String,
+    pub(super) traefik_image: String,
 }
 
 impl Keys {
@@ -62,11 +63,13 @@ impl Keys {
             node_image: String::new(),
             valkey_image: String::new(),
             mailpit_image: String::new(),
+            traefik_image: String::new(),
         };
         keys.python_image = keys.image_of(recipes, "python", &["python"])?;
         keys.node_image = keys.image_of(recipes, "node", &NODE_ROOTS)?;
         keys.valkey_image = keys.image_of(recipes, "valkey", &["valkey"])?;
         keys.mailpit_image = keys.image_of(recipes, "mailpit", &[])?;
+        keys.traefik_image = keys.image_of(recipes, "traefik", &[])?;
         Ok(keys)
     }
 
@@ -106,7 +109,7 @@ impl Keys {
             key.add("containerd", &self.containerd);
             key.add("policies", &self.policies);
         }
-        if folder == "mailpit" {
+        if matches!(folder, "mailpit" | "traefik") {
             key.add("architecture", arch()?);
         }
         Ok(key.short())

@@ -25,7 +25,9 @@ pub fn inside_as_image(env: &Env, role: Role, image: &str) -> Result<()> {
             format!("{}/postgres", bin.trim_start_matches('/')),
             format!("ENV PATH={bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nUSER 26\n"),
         ),
-        Role::Python | Role::Node | Role::Valkey | Role::Mailpit => return Err(Problem::new("this image is in the engine itself").into()),
+        Role::Python | Role::Node | Role::Valkey | Role::Mailpit | Role::Traefik => {
+            return Err(Problem::new("this image is in the engine itself").into());
+        }
     };
     let layer = layer_with(env, &node, &file)?;
     let folder = tempfile::tempdir().context("make a temporary folder")?;

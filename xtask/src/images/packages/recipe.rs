@@ -40,6 +40,7 @@ pub struct Versions {
     pub python: String,
     pub valkey: String,
     pub mailpit: String,
+    pub traefik: String,
     /// kind's published node image, without the registry's host.
     pub node_image: String,
 }
@@ -193,6 +194,7 @@ mod tests {
         let containerd = fs::read_to_string(recipes.folder.join("containerd/go.mod")).unwrap();
         let policies = fs::read_to_string(recipes.folder.join("policies/go.mod")).unwrap();
         let mailpit = fs::read_to_string(recipes.folder.join("mailpit/go.mod")).unwrap();
+        let traefik = fs::read_to_string(recipes.folder.join("traefik/go.mod")).unwrap();
         let versions = &recipes.versions;
         for (text, module, version) in [
             (&go, "k8s.io/kubernetes", &versions.kubernetes),
@@ -203,6 +205,7 @@ mod tests {
             (&containerd, "github.com/containerd/containerd/v2", &versions.containerd),
             (&policies, "sigs.k8s.io/kube-network-policies", &versions.network_policies),
             (&mailpit, "github.com/axllent/mailpit", &versions.mailpit),
+            (&traefik, "github.com/traefik/traefik/v3", &versions.traefik),
         ] {
             assert!(text.contains(&format!("{module} v{version}\n")), "{module} is not at v{version} in its go.mod");
         }

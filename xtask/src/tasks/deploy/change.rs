@@ -76,7 +76,7 @@ pub(super) fn carry_out(env: &Env, cluster: &Cluster, task: TaskId, change: Chan
 fn page(env: &Env, cluster: &Cluster, task: TaskId) -> String {
     let wait = Wait::new(env, "the page", PAGE_LIMIT);
     let seen = cluster.wait_for(env, task, &wait, || match provider(env).address(env)? {
-        Some(address) => Ok(rollout::page(&address, &env.config.frontend.page).map_or_else(Verdict::NotYet, |_| Verdict::Yes)),
+        Some(address) => Ok(rollout::pages(env, &address).map_or_else(Verdict::NotYet, |_| Verdict::Yes)),
         None => Ok(Verdict::NotYet("its address is not known yet".to_owned())),
     });
     match seen {

@@ -133,13 +133,12 @@ fn serves(
 ) -> Result<()> {
     let namespace = deployment.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
     let new = new_pods(cluster, namespace, labels)?.unwrap_or_else(|| labels.to_owned());
-    let host = address.authority();
     let pods = cluster.list("v1", "Pod", namespace, &new)?;
     let answers = &|name: &str| {
         let what = format!("pod {name} to answer {path}");
         let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, ANSWER_LIMIT) };
         let id = ObjectId::new("v1", "Pod", namespace, name);
-        cluster.wait_for(env, task, &wait, || match cluster.page_of_pod(namespace, name, port, host, path) {
+        cluster.wait_for(env, task, &wait, || match cluster.page_of_pod(namespace, name, port, address, path) {
             Ok(200) => Ok(Verdict::Yes),
             // A pod that is being deleted need not answer.
             _ if cluster.get(&id)?.is_none_or(|it| verdict::of_metadata(&it) != Verdict::Yes) => Ok(Verdict::Yes),
@@ -148,7 +147,9 @@ fn serves(
         })
     };
     std::thread::scope(|scope| {
-        let names = pods.iter().filter_map(|it| it.pointer("/metadata/name").and_then(Value::as_str));
+        // A pod that a full node turned away, or that was evicted, stays until its ReplicaSet is gone, and another one takes its place.
+        let running = pods.iter().filter(|it| it.pointer("/status/phase").is_none_or(|it| it != "Failed"));
+        let names = running.filter_map(|it| it.pointer("/metadata/name").and_then(Value::as_str));
         let asked: Vec<_> = names.map(|name| scope.spawn(move || answers(name))).collect();
         asked
             .into_iter()
@@ -199,7 +200,16 @@ fn all_is_well(env: &Env, cluster: &Cluster, deployments: &[&Value], address: &A
             return Ok(verdict);
         }
     }
-    Ok(page(address, &env.config.frontend.page).map_or_else(Verdict::NotYet, |_| Verdict::Yes))
+    Ok(pages(env, address).map_or_else(Verdict::NotYet, |_| Verdict::Yes))
+}
+
+/// The status of the application's page, if that of every further service with a route is 200 too; or the error of the first that is not.
+pub(super) fn pages(env: &Env, address: &Address) -> Result<u16, String> {
+    for it in env.config.routes() {
+        let own = address.at(&it.host);
+        page(&own, it.page).map_err(|why| format!("{}: {why}", own.url(it.page)))?;
+    }
+    page(address, &env.config.frontend.page)
 }
 
 /// The Deployment's label selector.
@@ -210,7 +220,7 @@ pub fn labels(deployment: &Value) -> String {
 }
 
 /// The HTTP status of the application's page through the Service, or the error.
-pub(super) fn page(address: &Address, path: &str) -> Result<u16, String> {
+fn page(address: &Address, path: &str) -> Result<u16, String> {
     match address.fetch(path)?.status {
         200 => Ok(200),
         other => Err(format!("status {other}")),
