@@ -12,7 +12,7 @@ fn a_hint_about_a_named_instance_names_it() {
     let named = |arguments: &[&str]| world.run(&[arguments, &["--name", "other"]].concat());
     for arguments in [&["history"][..], &["rollback"], &["db", "snapshot"], &["validate"]] {
         let ran = named(arguments);
-        ran.ends_with(5).says("`cargo xtask --name other create` starts it").says("more: cargo xtask explain E0309");
+        ran.ends_with(5).says("`cargo xtask --name other resume` starts a stopped instance").says("more: cargo xtask explain E0309");
     }
     let status = named(&["status"]);
     assert!(status.stdout.contains("`cargo xtask --name other create` starts it"), "{}", status.stdout);

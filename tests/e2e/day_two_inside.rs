@@ -50,7 +50,7 @@ pub(crate) fn look_inside(bench: &Bench, url: &str) {
 /// A stopped node is reported with the command that helps.
 pub(crate) fn stopped(bench: &Bench) {
     for command in ["validate", "url", "psql", "logs"] {
-        bench.run(&[command]).ends_with(5).says("the cluster's node is stopped").says("create` starts it");
+        bench.run(&[command]).ends_with(5).says("the cluster's node is stopped").says("resume` starts a stopped instance");
     }
     assert!(bench.run(&["status"]).ends_with(0).stdout.contains("the cluster's node is stopped"));
 }
@@ -59,7 +59,7 @@ pub(crate) fn stopped(bench: &Bench) {
 pub(crate) fn absent(bench: &Bench) {
     for command in ["validate", "url", "manage check"] {
         let arguments: Vec<&str> = command.split(' ').collect();
-        bench.run(&arguments).ends_with(5).says("there is no cluster").says("create` starts it");
+        bench.run(&arguments).ends_with(5).says("there is no cluster").says("create` makes one");
     }
 }
 

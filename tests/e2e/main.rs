@@ -27,7 +27,7 @@ mod services;
 #[path = "../clouds/sky.rs"]
 mod sky;
 
-use std::time::Instant;
+use std::{fs, time::Instant};
 
 use bench::Bench;
 
@@ -115,13 +115,36 @@ fn from_nothing_to_a_vote_and_back_to_nothing() {
         assert_eq!(bench.votes_by_sql(), votes.all_after);
     });
 
-    bench.step("a stopped node is started again with its data", || {
-        bench.stop_node();
+    bench.step("a paused instance uses nothing, and resumes with its data", || {
+        bench.run(&["pause"]).ends_with(0).says("stopped, with all its data");
         day_two_inside::stopped(&bench);
+        bench.run(&["pause"]).ends_with(0).says("stopped already");
+        let resumed = bench.run(&["resume"]);
+        assert_eq!(resumed.ends_with(0).stdout.trim_end(), url);
+        bench.run(&["validate"]).ends_with(0);
+        assert_eq!(browser::count(&url), votes.all_after);
+    });
+
+    bench.step("create starts a stopped node too", || {
+        bench.stop_node();
         bench.run(&["create", "--yes"]).ends_with(0).says("the cluster's node is stopped");
         bench.run(&["validate"]).ends_with(0);
         bench.wait_for_page(&url);
         assert_eq!(browser::count(&url), votes.all_after);
+    });
+
+    bench.step("a database that delete keeps is what the next create has", || {
+        bench.run(&["delete", "--yes", "--keep-database"]).ends_with(0).says("-kept.dump holds the database");
+        assert_eq!(bench.traces(), Vec::<String>::new());
+        bench.run(&["delete", "--yes", "--keep-database"]).ends_with(5).says("no instance");
+        bench.run(&["resume"]).ends_with(5).says("has no finished cluster");
+        bench.run(&["create", "--yes"]).ends_with(0).says("holds the database that `delete` kept of this instance");
+        assert_eq!(bench.votes_by_sql(), votes.all_after);
+        bench.run(&["validate"]).ends_with(0);
+        // It is a snapshot like any other now.
+        let names: Vec<_> =
+            fs::read_dir(bench.path("snapshots")).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+        assert!(names.iter().all(|it| !it.contains("kept")) && !names.is_empty(), "{names:?}");
     });
 
     bench.step("delete takes everything away and proves it", || {

@@ -18,6 +18,7 @@ mod instance;
 mod logs;
 mod ls;
 mod patch;
+mod pause;
 mod plan;
 mod programs;
 mod report;
@@ -160,7 +161,7 @@ fn run_in_project(mut env: Env, command: Command, resolved: &Resolved, complaint
             DbCommand::Restore { file, from_pg_dump } => db::restore(&env, &file, writer(from_pg_dump)),
         },
         Command::Delete(it) if it.expired => delete::expired::run(&env),
-        Command::Delete(it) => delete::run(&env, it.purge, it.output),
+        Command::Delete(it) => delete::run(&env, &it),
         Command::Patch(it) => match &it.command {
             Some(command) => patch::run(&env, command),
             None => target(&env, TaskId::Patch),
@@ -182,6 +183,8 @@ fn run_in_project(mut env: Env, command: Command, resolved: &Resolved, complaint
         Command::Validate(it) => validate::run(&env, &it),
         Command::Status(it) => status::run(&env, &it),
         Command::Logs(it) => logs::run(&env, &it),
+        Command::Pause => pause::pause(&env),
+        Command::Resume => pause::resume(&env),
         Command::Trust => trust::run(&env),
         Command::Url => programs::print_url(&env),
         Command::Open => programs::open(&env),
@@ -205,6 +208,8 @@ fn run_in_project(mut env: Env, command: Command, resolved: &Resolved, complaint
 fn preview(env: &Env, command: Command) -> Result<()> {
     match command {
         Command::Delete(it) => delete::preview(env, it.purge, it.output),
+        Command::Pause => pause::preview(env, "stop"),
+        Command::Resume => pause::preview(env, "start"),
         Command::Rollback(it) => rollback::preview(env, it.revision),
         Command::Export(it) => export::preview(env, &it),
         Command::Db(it) => match it.command {

@@ -14,11 +14,13 @@ use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, S
 use crate::{
     config::ClusterType,
     errors::Code,
-    flags::{deletion::Delete, values::TaskParser},
+    flags::values::TaskParser,
     graph::{TaskId, TaskKind},
     invocation,
     report::listeners::Colour,
 };
+
+pub use crate::flags::deletion::Delete;
 
 /// Turn an application's repository into a running proof of concept on Kubernetes
 #[derive(Debug, Parser)]
@@ -101,6 +103,10 @@ pub enum Command {
     Db(Db),
     /// Remove everything of this instance, and check that nothing is left
     Delete(Delete),
+    /// Stop the instance, which keeps everything and uses no processor and no memory
+    Pause,
+    /// Start a stopped instance again, and wait until the page answers
+    Resume,
     /// Stage the application and apply the patches; its subcommands work on the patches
     Patch(patches::Patch),
     /// Replace the application's source by another version of upstream

@@ -19,6 +19,7 @@ use crate::{
     config::{ClusterType, Secret},
     deploy::{folder, image::PublishedImage},
     env::Env,
+    errors::Problem,
     exposure::{Address, Exposure},
     fingerprint::Fingerprint,
     graph::TaskId,
@@ -99,6 +100,14 @@ pub trait Provider: Sync {
         let path = env.kubeconfig();
         fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
     }
+    /// Stops the cluster, which keeps everything; false if it is stopped already. The default is an error, for clusters that others stop.
+    fn pause(&self, env: &Env) -> Result<bool> {
+        Err(never_pauses(env))
+    }
+    /// Starts a stopped cluster. Returns when its API answers; false if it ran already.
+    fn resume(&self, env: &Env) -> Result<bool> {
+        Err(never_pauses(env))
+    }
     /// Removes the cluster, or this instance's part of it, and everything that `ensure` created. A missing cluster counts as done. Never
     /// removes what this instance does not own.
     fn destroy(&self, env: &Env, task: TaskId) -> Result<()>;
@@ -117,6 +126,11 @@ pub struct Enforcement {
     pub seen: Result<String, String>,
     /// What helps if they are not enforced.
     pub hint: Option<String>,
+}
+
+fn never_pauses(env: &Env) -> anyhow::Error {
+    let what = format!("a cluster of type `{}` is not the tool's to stop and start", env.config.cluster.kind);
+    Problem::usage(what).hint("`db snapshot` and `delete` end its costs; `create --restore FILE` brings the data back").into()
 }
 
 /// The messages of `delete` before and after.

@@ -65,13 +65,25 @@ pub fn consent(env: &Env, task: TaskId, what: &str) -> Result<()> {
         return Err(refused().into());
     }
     env.report.hold(true);
-    let answer = ask(env);
+    let answer = ask(env, "Go ahead? [y/N] ");
     env.report.hold(false);
     if matches!(answer?.trim(), "y" | "Y" | "yes") { Ok(()) } else { Err(refused().into()) }
 }
 
-fn ask(env: &Env) -> Result<String> {
-    std::io::stderr().write_all(b"Go ahead? [y/N] ")?;
+/// Whether the user wants content of a database restored: `--yes` does. Where no one can be asked, the answer is no.
+pub fn restores(env: &Env, task: TaskId, what: &str) -> Result<bool> {
+    env.note(task, what);
+    if env.options.yes || env.options.never_ask || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Ok(env.options.yes);
+    }
+    env.report.hold(true);
+    let answer = ask(env, "Restore it? [Y/n] ");
+    env.report.hold(false);
+    Ok(matches!(answer?.trim(), "" | "y" | "Y" | "yes"))
+}
+
+fn ask(env: &Env, question: &str) -> Result<String> {
+    std::io::stderr().write_all(question.as_bytes())?;
     read_line(&env.interrupt)
 }
 

@@ -71,6 +71,33 @@ pub fn default_path(env: &Env, before: Option<&str>) -> PathBuf {
     env.path(FOLDER).join(format!("{}-{now}{reason}.dump", env.instance))
 }
 
+/// The end of the name of a database's content that its instance is to get back.
+const OFFERED: &str = "-kept.dump";
+
+/// The path for the content of a database whose instance is deleted: `polls-3f59e9-20261124T060000.000Z-kept.dump`.
+pub fn path_to_keep(env: &Env) -> PathBuf {
+    let plain = default_path(env, None).display().to_string();
+    PathBuf::from(format!("{}{OFFERED}", plain.strip_suffix(".dump").unwrap_or(&plain)))
+}
+
+/// The newest content that `delete` has kept of this instance's database, and that no instance has got back yet.
+pub fn kept(env: &Env) -> Result<Option<PathBuf>> {
+    let is_own = |it: &Path| {
+        let name = it.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name.strip_prefix(env.instance.as_str()).is_some_and(|rest| rest.starts_with("-20") && rest.ends_with(OFFERED))
+    };
+    Ok(list(env)?.into_iter().map(|it| it.path).rfind(|it| is_own(it)))
+}
+
+/// Gives kept content the name of any other snapshot, so that it is offered to no further instance. Returns the new path.
+pub fn given_back(kept: &Path) -> Result<PathBuf> {
+    let name = kept.display().to_string();
+    let to = PathBuf::from(format!("{}.dump", name.strip_suffix(OFFERED).unwrap_or(&name)));
+    refuse_used(&to)?;
+    fs::rename(kept, &to).with_context(|| format!("rename {}", kept.display()))?;
+    Ok(to)
+}
+
 /// An error if the file exists, since snapshots never overwrite a file.
 pub fn refuse_used(file: &Path) -> Result<()> {
     if file.exists() {

@@ -1,6 +1,9 @@
 //! `create`: runs the whole graph, and prints the URL as the last line of standard output.
 
-use std::{io::Write as _, path::Path};
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -18,8 +21,8 @@ use crate::{
         run::{Outcome, Run},
         wire,
     },
-    runner, secrets,
-    snapshot::WrittenBy,
+    runner, secrets, setup,
+    snapshot::{self, WrittenBy},
     tasks::{self, desired, image},
 };
 
@@ -41,9 +44,15 @@ pub(crate) fn run(env: &Env, output: Output, restore: Option<&Path>) -> Result<(
     if let Some(file) = restore {
         db::refuse_used(env, file)?;
     }
+    let kept = if restore.is_none() { offered(env)? } else { None };
     let run = runner::run(env, &tasks::task, &[TaskId::Deploy])?;
     if let Some(file) = restore {
         db::put(env, (file, WrittenBy::Snapshot), false)?;
+    }
+    if let Some(file) = kept {
+        let again = || format!("the database is new; to have the kept one: cargo xtask db restore {}", file.display());
+        db::put(env, (&file, WrittenBy::Snapshot), false).with_context(again)?;
+        snapshot::given_back(&file)?;
     }
     let kubeconfig = env.kubeconfig();
     let created = Created {
@@ -60,6 +69,22 @@ pub(crate) fn run(env: &Env, output: Output, restore: Option<&Path>) -> Result<(
         Output::Json => object.to_string(),
     };
     answer(env, &line, || object)
+}
+
+/// What `delete --keep-database` has kept for this instance, if the instance is new and the user takes it.
+fn offered(env: &Env) -> Result<Option<PathBuf>> {
+    let Some(file) = snapshot::kept(env)? else { return Ok(None) };
+    if db::is_used(env)? {
+        return Ok(None);
+    }
+    let shown = file.display();
+    snapshot::look(&file, WrittenBy::Snapshot)
+        .with_context(|| format!("{shown} was kept for this instance; to go on without it, move it"))?;
+    if setup::restores(env, TaskId::Snapshot, &format!("{shown} holds the database that `delete` kept of this instance"))? {
+        return Ok(Some(file));
+    }
+    env.note(TaskId::Snapshot, format!("not restored; the database will be new, and `cargo xtask db restore {shown}` has the other"));
+    Ok(None)
 }
 
 /// The peak memory of this process in megabytes, from Linux.

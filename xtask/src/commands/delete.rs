@@ -12,27 +12,45 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use crate::{
+    cluster::Cluster,
+    commands::instance,
     engines::Managed,
     env::Env,
     errors::{Code, Problem},
-    flags::Output,
+    flags::{Delete, Output},
     graph::TaskId,
     layout,
     provider::{on_this_machine, provider},
     report::Event,
-    setup, snapshot,
-    tasks::image,
+    setup,
+    snapshot::{self, Proof},
+    tasks::{desired, image},
 };
 
 const TASK: TaskId = TaskId::Delete;
 
-/// Removes cluster, application images and files; with `purge` also the tool's own engine and the cache.
-pub(crate) fn run(env: &Env, purge: bool, output: Output) -> Result<()> {
+/// Removes cluster, application images and files; with `purge` also the tool's own engine and the cache. With `keep_database`, what the
+/// database holds is first written to a file that is proven to be restorable; if that fails, nothing is removed.
+pub(crate) fn run(env: &Env, flags: &Delete) -> Result<()> {
+    let (purge, output) = (flags.purge, flags.output);
     let provider = provider(env);
     provider.check(env)?;
     let what = if purge { "its images and files, pocdeploy's own engine and the whole cache" } else { "its images here and its files" };
-    setup::consent(env, TASK, &format!("{}, {what}", provider.removal(env).takes))?;
+    let kept = if flags.keep_database {
+        instance::find(env)?;
+        Some(snapshot::path_to_keep(env))
+    } else {
+        None
+    };
+    let but = kept.as_ref().map(|it| format!("; keeps what the database holds in {}", it.display())).unwrap_or_default();
+    setup::consent(env, TASK, &format!("{}, {what}{but}", provider.removal(env).takes))?;
     env.report.event(TASK, Event::Started { reason: format!("instance {}", env.instance) });
+    if let Some(file) = &kept {
+        let cluster = Cluster::open(env, &env.kubeconfig())?;
+        snapshot::take(env, TASK, &cluster, &desired::database(env)?, file, Proof::Restored)
+            .context("keep what the database holds; nothing was removed")?;
+        env.note(TASK, format!("{} holds the database; the next `create` of this instance offers it", file.display()));
+    }
     let mut failures = Vec::new();
     let (mut found, mut left) = (Vec::new(), Vec::new());
     match provider.connect(env).and_then(|_| products(env)) {

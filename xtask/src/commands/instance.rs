@@ -129,7 +129,8 @@ fn only_a_node(env: &Env, why: &str) -> anyhow::Error {
 pub(super) fn absent(env: &Env, why: &str) -> anyhow::Error {
     let what = format!("no instance {} runs here: {why}", env.instance);
     let kept = latest_evidence(env).map(|it| format!("\nthe logs of the last failure are in {it}")).unwrap_or_default();
-    let hint = format!("`{} create` starts it, with its data if it existed; `cargo xtask ls` shows all instances{kept}", env.tool());
+    let tool = env.tool();
+    let hint = format!("`{tool} resume` starts a stopped instance, `{tool} create` makes one; `cargo xtask ls` shows all instances{kept}");
     Problem { exit: Exit::Unhealthy, ..Problem::new(what) }.code(Code::NoInstance).hint(hint).into()
 }
 

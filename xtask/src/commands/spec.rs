@@ -117,6 +117,8 @@ impl Command {
                 ConfigCommand::Show { output, .. } => looks("config show").output(output),
             },
             Command::Trust => looks("trust"),
+            Command::Pause => changes("pause", DryRun::Own),
+            Command::Resume => changes("resume", DryRun::Own),
             Command::Doctor(it) => looks("doctor").needs(Project).output(it.output),
             Command::SupportBundle(_) => looks("support-bundle").needs(Project),
             // The list of instances does not depend on the folder.
@@ -256,6 +258,8 @@ mod tests {
             db ls           Configuration  -      -       Refused
             db restore      Configuration  yes    yes     Own
             delete          Configuration  yes    yes     Own
+            pause           Configuration  yes    yes     Own
+            resume          Configuration  yes    yes     Own
             patch           Configuration  yes    yes     Plan([Patch])
             patch status    Configuration  -      -       Refused
             patch new       Configuration  yes    yes     Own

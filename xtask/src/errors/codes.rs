@@ -208,7 +208,7 @@ codes! {
         steps ["set another `name` in Pocdeploy.toml" "remove the other cluster yourself"]
     Api "E0304" "the Kubernetes API server refused a request, or does not answer"
         causes ["the cluster's node is stopped or restarting" "the API server or an admission webhook rejects an object"]
-        steps ["see what answers: cargo xtask status" "if the node runs: cargo xtask logs node, cargo xtask shell node" "start a stopped node: cargo xtask create"]
+        steps ["see what answers: cargo xtask status" "if the node runs: cargo xtask logs node, cargo xtask shell node" "start a stopped node: cargo xtask resume"]
     NotFound "E0305" "the Kubernetes API server does not have the object, or not its kind"
         causes ["the object was deleted by hand" "the CRD of its kind is not installed yet"]
         steps ["cargo xtask create"]

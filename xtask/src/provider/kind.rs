@@ -3,6 +3,7 @@
 //! The network shows the owner: each instance has its own network with our labels, and only a cluster on that network is ours. A file in
 //! the node marks a finished cluster.
 
+mod address;
 mod bench;
 mod cause;
 mod certificates;
@@ -17,6 +18,7 @@ mod instances;
 mod load;
 mod mirrors;
 mod network;
+mod pause;
 mod policies;
 mod ready;
 mod shortcuts;
@@ -26,14 +28,13 @@ use serde_json::Value;
 use xshell::cmd;
 
 use crate::{
-    authority,
     cluster::{Cluster, certificate::Certificate},
     deploy::image::PublishedImage,
     engine::{Container, Engine},
     engines::{self, Managed},
     env::Env,
     errors::{Code, Problem},
-    exposure::{Address, Exposure, ServiceType},
+    exposure::{Address, Exposure},
     fingerprint::Fingerprint,
     graph::TaskId,
     host_quirks::{self, Setting},
@@ -191,26 +192,11 @@ impl Provider for Kind {
     }
 
     fn exposure(&self, env: &Env) -> Exposure {
-        // The controller's Service has the port, if there is a controller.
-        let is_behind = env.config.controller().is_some();
-        Exposure::here(if is_behind { ServiceType::ClusterIp } else { ServiceType::NodePort(Some(NODE_PORT)) })
+        address::exposure(env)
     }
 
     fn address(&self, env: &Env) -> Result<Option<Address>> {
-        let container = env.engine()?.container(&node(env))?.with_context(|| format!("container {} is gone", node(env)))?;
-        let Some(port) = container.published(NODE_PORT) else {
-            let what = format!("the node publishes no port for {NODE_PORT}/tcp");
-            return Err(Problem::config(what)
-                .code(Code::Manifest)
-                .hint("deploy/kind/cluster.yaml must map it: extraPortMappings with containerPort 30080")
-                .into());
-        };
-        let host = if env.config.controller().is_some() { &env.config.frontend.host } else { "localhost" };
-        if env.config.has_tls() {
-            let authority = Some(authority::certificate_path(env));
-            return Ok(Some(Address { authority, ..Address::here(format!("https://{host}:{port}")) }));
-        }
-        Ok(Some(Address::here(format!("http://{host}:{port}"))))
+        address::of(env).map(Some)
     }
 
     fn features(&self, env: &Env) -> Features {
@@ -243,6 +229,18 @@ impl Provider for Kind {
 
     fn policies(&self, env: &Env) -> Result<Option<Enforcement>> {
         policies::enforced(env, env.engine()?)
+    }
+
+    fn pause(&self, env: &Env) -> Result<bool> {
+        pause::stop(env, env.engine()?)
+    }
+
+    fn resume(&self, env: &Env) -> Result<bool> {
+        match present(env, env.engine()?)? {
+            Present::Finished(container) => bring_up(env, &|| {}).map(|()| !container.running),
+            Present::Foreign => Err(foreign(env)),
+            Present::Nothing | Present::HalfMade(_) => Err(pause::nothing(env)),
+        }
     }
 
     fn removal(&self, env: &Env) -> Removal {
@@ -337,7 +335,7 @@ fn bring_up(env: &Env, early: &(dyn Fn() + Sync)) -> Result<()> {
         Present::Foreign => return Err(foreign(env)),
         Present::Finished(container) => {
             if !container.running {
-                engine.start(&node(env))?;
+                pause::start(env, engine)?;
             }
             export_kubeconfig(env, engine)?;
         }

@@ -15,6 +15,7 @@ mod settle;
 use std::{cell::OnceCell, time::Duration};
 
 use anyhow::Result;
+use jiff::Timestamp;
 use serde_json::Value;
 
 pub use crate::tasks::deploy::{
@@ -28,7 +29,7 @@ pub use crate::tasks::deploy::{
 
 use crate::{
     cluster::{
-        Cluster, ObjectId, Wait,
+        Cluster, ObjectId, Verdict, Wait,
         survey::{Seen, State},
         verdict,
     },
@@ -304,6 +305,26 @@ fn keep(env: &Env, cluster: &Cluster) -> Result<()> {
         env.note(ID, format!("a migration may change the tables: a snapshot of them is in {}", file.display()));
     }
     Ok(())
+}
+
+/// Waits until the application's page, and those of services with a route, answer 200. `since`: the time when a stopped cluster was started;
+/// what its objects say of earlier containers does not count.
+pub fn wait_for_page(env: &Env, cluster: &Cluster, task: TaskId, since: Option<Timestamp>) -> Result<()> {
+    let address = match provider(env).address(env)? {
+        Some(address) => address,
+        None => address::wait(env, cluster, task)?,
+    };
+    if let Some(since) = since {
+        let database = desired::database(env)?;
+        cluster.wait_for(env, task, &Wait::new(env, "pods and database", PAGE_LIMIT * 2), || {
+            let pods = cluster.list("v1", "Pod", &env.config.namespace, "")?;
+            if let Some(old) = pods.iter().find(|it| !rollout::is_of_now(it, since)) {
+                return Ok(Verdict::NotYet(format!("{} has not started again", ObjectId::of(old)?)));
+            }
+            Ok(cluster.get(&database)?.map_or(Verdict::NotYet(format!("{database} does not exist")), |it| verdict::of(&it)))
+        })?;
+    }
+    rollout::answers(env, cluster, task, &[], &address, 1)
 }
 
 /// The revisions in the cluster, oldest first.

@@ -3,6 +3,7 @@
 use std::{cell::Cell, time::Duration};
 
 use anyhow::Result;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
@@ -210,6 +211,18 @@ pub(super) fn pages(env: &Env, address: &Address) -> Result<u16, String> {
         page(&own, it.page).map_err(|why| format!("{}: {why}", own.url(it.page)))?;
     }
     page(address, &env.config.frontend.page)
+}
+
+/// Whether a pod that should run is ready with containers that were started after this time.
+pub(super) fn is_of_now(pod: &Value, since: Timestamp) -> bool {
+    if pod.pointer("/status/phase").is_some_and(|it| it == "Succeeded" || it == "Failed") || verdict::of_metadata(pod) != Verdict::Yes {
+        return true;
+    }
+    let statuses = pod.pointer("/status/containerStatuses").and_then(Value::as_array);
+    let started = |it: &Value| it.pointer("/state/running/startedAt")?.as_str()?.parse::<Timestamp>().ok();
+    // Kubernetes writes whole seconds.
+    let is_new = |it: &Value| it["ready"] == true && started(it).is_some_and(|it| it.as_second() >= since.as_second());
+    statuses.is_some_and(|it| it.iter().all(is_new))
 }
 
 /// The Deployment's label selector.

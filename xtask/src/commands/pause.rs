@@ -1,0 +1,62 @@
+//! `pause` and `resume`: an instance that keeps everything and uses no processor and no memory.
+
+use std::io::Write as _;
+
+use anyhow::{Context as _, Result};
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::{
+    cluster::Cluster,
+    commands::{answer, instance, reported},
+    env::Env,
+    fingerprint::Fingerprint,
+    graph::TaskId,
+    probe::Probe,
+    provider::provider,
+    tasks::{Task as _, deploy, engine::Engine},
+};
+
+const TASK: TaskId = TaskId::Cluster;
+
+/// `pause`: stops the cluster's nodes, once their data is on the disk.
+pub(crate) fn pause(env: &Env) -> Result<()> {
+    let provider = provider(env);
+    if let Some(why) = provider.connect(env)? {
+        return Err(instance::absent(env, &why));
+    }
+    reported(env, TASK, &format!("instance {} stops", env.instance), || {
+        let did = provider.pause(env)?;
+        Ok(if did { "stopped, with all its data; `cargo xtask resume` starts it" } else { "it is stopped already" }.to_owned())
+    })
+}
+
+/// `--dry-run` of both.
+pub(crate) fn preview(env: &Env, what: &str) -> Result<()> {
+    writeln!(std::io::stdout(), "would {what} the nodes of instance {}", env.instance).context("print what would be done")
+}
+
+/// `resume`: starts the nodes, and waits until the page answers. Deploys nothing.
+pub(crate) fn resume(env: &Env) -> Result<()> {
+    let provider = provider(env);
+    if let Some(why) = provider.connect(env)? {
+        // After a restart of the machine, the tool's own engine does not run.
+        if !env.cache("engine").is_dir() {
+            return Err(instance::absent(env, &why));
+        }
+        if let Probe::Stale(_) = Engine.probe(env, &Fingerprint::new())? {
+            Engine.run(env, &Fingerprint::new())?;
+        }
+    }
+    reported(env, TASK, &format!("instance {} starts", env.instance), || {
+        let began = Timestamp::now();
+        let since = provider.resume(env)?.then_some(began);
+        if deploy::serving(&deploy::revisions(env)?).is_none() {
+            return Ok("the cluster runs; nothing is deployed yet: `cargo xtask create` goes on".to_owned());
+        }
+        deploy::wait_for_page(env, &Cluster::open(env, &env.kubeconfig())?, TASK, since)?;
+        Ok("the page answers".to_owned())
+    })?;
+    let url = instance::url(env)?;
+    answer(env, &url, || json!({ "schema": 1, "url": url }))
+}
