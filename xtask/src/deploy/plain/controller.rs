@@ -155,7 +155,7 @@ impl Plain<'_> {
             "--providers.kubernetesingress.strictprefixmatching=true",
             // 503 in place of 404 while no pod is ready.
             "--providers.kubernetesingress.allowemptyservices=true",
-            "--providers.providersthrottleduration=500ms",
+            "--providers.providersthrottleduration=200ms",
             "--global.checknewversion=false",
             "--global.sendanonymoususage=false",
             "--log.level=INFO",
@@ -173,7 +173,7 @@ impl Plain<'_> {
                 mounts.push(json!({ "name": "file", "mountPath": FOLDER, "readOnly": true }));
             }
         }
-        for (probe, period, failures) in [("readinessProbe", 2, 3), ("livenessProbe", 10, 6)] {
+        for (probe, period, failures) in [("readinessProbe", 1, 3), ("livenessProbe", 10, 6)] {
             let asked = json!({ "path": "/ping", "port": "probe" });
             container[probe] = json!({ "httpGet": asked, "periodSeconds": period, "timeoutSeconds": 5, "failureThreshold": failures });
         }
