@@ -104,7 +104,7 @@ pub(crate) fn opens(bench: &Bench) {
     });
 
     bench.step("a certificate of another authority is red, and create makes a right one", || {
-        bench.kubectl("-n polls annotate secret ingress-tls --overwrite dev.pocdeploy/inputs=other");
+        bench.kubectl("-n polls annotate secret pocdeploy-ingress-tls --overwrite dev.pocdeploy/inputs=other");
         let seen = bench.run(&["validate"]);
         seen.ends_with(5);
         assert!(seen.stdout.contains("its certificate is of another authority, or for other hosts"), "{}", seen.stdout);
@@ -119,7 +119,7 @@ pub(crate) fn opens(bench: &Bench) {
         updated.ends_with(0);
         bench.run(&["validate"]).ends_with(0);
         assert_eq!(ask(&url.replace("https://", "http://"), &[]).0, "200");
-        bench.kubectl_fails("-n polls get secret ingress-tls");
+        bench.kubectl_fails("-n polls get secret pocdeploy-ingress-tls");
     });
 
     bench.step("without a controller the application has the port, and with one again the controller", || {

@@ -13,10 +13,13 @@ use ureq::{
     http::Uri,
     tls::{Certificate, RootCerts, TlsConfig},
     unversioned::{
-        resolver::{ResolvedSocketAddrs, Resolver},
+        resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver},
         transport::{DefaultConnector, NextTimeout},
     },
 };
+
+/// The annotation of a Service that is deleted when another one wants its node port.
+pub const LENT_PORT: &str = "dev.pocdeploy/lent-node-port";
 
 /// The type of the Service that publishes the application.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,7 +189,7 @@ impl Address {
             .tls_config(self.tls()?)
             .build();
         let agent = if self.is_here {
-            ureq::Agent::with_parts(config, DefaultConnector::default(), ThisMachine)
+            ureq::Agent::with_parts(config, DefaultConnector::default(), ThisMachine(self.host().to_owned()))
         } else {
             ureq::Agent::new_with_config(config)
         };
@@ -209,13 +212,17 @@ impl Address {
     }
 }
 
-/// Finds every host at 127.0.0.1. Names under `.localhost` are of this machine (RFC 6761, section 6.3), and yet many resolvers, glibc's among
+/// Finds this host, and every name of this machine, at 127.0.0.1; others, to which a page may redirect, by DNS. Names under `.localhost` are of this machine (RFC 6761, section 6.3), and yet many resolvers, glibc's among
 /// them, ask a DNS server.
 #[derive(Debug)]
-struct ThisMachine;
+struct ThisMachine(String);
 
 impl Resolver for ThisMachine {
-    fn resolve(&self, uri: &Uri, _: &ureq::config::Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+    fn resolve(&self, uri: &Uri, config: &ureq::config::Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let host = uri.host().unwrap_or_default();
+        if host != self.0 && host != "localhost" && !host.ends_with(".localhost") {
+            return DefaultResolver::default().resolve(uri, config, timeout);
+        }
         let usual = if uri.scheme_str() == Some("https") { 443 } else { 80 };
         let mut out = self.empty();
         out.push(SocketAddr::from((Ipv4Addr::LOCALHOST, uri.port_u16().unwrap_or(usual))));

@@ -128,7 +128,8 @@ pub struct Enforcement {
     pub hint: Option<String>,
 }
 
-fn never_pauses(env: &Env) -> anyhow::Error {
+/// The error of `pause` and `resume` for a cluster that others stop and start.
+pub fn never_pauses(env: &Env) -> anyhow::Error {
     let what = format!("a cluster of type `{}` is not the tool's to stop and start", env.config.cluster.kind);
     Problem::usage(what).hint("`db snapshot` and `delete` end its costs; `create --restore FILE` brings the data back").into()
 }

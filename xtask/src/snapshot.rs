@@ -80,12 +80,14 @@ pub fn path_to_keep(env: &Env) -> PathBuf {
     PathBuf::from(format!("{}{OFFERED}", plain.strip_suffix(".dump").unwrap_or(&plain)))
 }
 
+/// Whether a file is content that `delete` has kept of this instance's database.
+fn is_kept(name: &str, instance: &str) -> bool {
+    name.strip_prefix(instance).and_then(|rest| rest.strip_suffix(OFFERED)).is_some_and(is_time)
+}
+
 /// The newest content that `delete` has kept of this instance's database, and that no instance has got back yet.
 pub fn kept(env: &Env) -> Result<Option<PathBuf>> {
-    let is_own = |it: &Path| {
-        let name = it.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        name.strip_prefix(env.instance.as_str()).is_some_and(|rest| rest.starts_with("-20") && rest.ends_with(OFFERED))
-    };
+    let is_own = |it: &Path| is_kept(&it.file_name().unwrap_or_default().to_string_lossy(), &env.instance);
     Ok(list(env)?.into_iter().map(|it| it.path).rfind(|it| is_own(it)))
 }
 
@@ -233,7 +235,15 @@ fn enough_room(primary: &Primary, size: u64) -> Result<()> {
 }
 
 fn is_own(name: &str, instance: &str) -> bool {
-    name.strip_prefix(instance).is_some_and(|rest| rest.starts_with("-20") && rest.contains(BEFORE) && rest.ends_with(".dump"))
+    let rest = name.strip_prefix(instance).filter(|it| it.ends_with(".dump"));
+    rest.and_then(|it| it.split_once(BEFORE)).is_some_and(|(time, _)| is_time(time))
+}
+
+/// Whether the text is `-20261124T060000.000Z`, so that what precedes it is the whole name of an instance.
+fn is_time(text: &str) -> bool {
+    let shape: String = text.chars().map(|it| if it.is_ascii_digit() { '0' } else { it }).collect();
+    // The second form has been written by earlier versions.
+    ["-00000000T000000.000Z", "-00000000T000000Z"].contains(&shape.as_str())
 }
 
 /// All snapshots in the folder, sorted by name, so the oldest first.
@@ -308,9 +318,23 @@ mod tests {
             "polls-3f59e9-20261124T060000.123Z.dump",
             "other-20261124T060000Z-before-update.dump",
             "polls-3f59e9-mine-before-lunch.dump",
+            "polls-3f59e9-20-20261124T060000.123Z-before-update.dump",
             "precious.dump",
         ] {
             assert!(!is_own(name, "polls-3f59e9"), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_was_kept_is_of_one_instance_alone() {
+        assert!(is_kept("polls-20261124T060000.123Z-kept.dump", "polls"));
+        for (name, instance) in [
+            ("polls-20-20261124T060000.123Z-kept.dump", "polls"),
+            ("polls-20261124T060000.123Z-kept.dump", "polls-20"),
+            ("polls-20261124T060000.123Z.dump", "polls"),
+            ("polls-2026-kept.dump", "polls"),
+        ] {
+            assert!(!is_kept(name, instance), "{name} {instance}");
         }
     }
 }

@@ -3,11 +3,15 @@
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::cluster::{Cluster, FIELD_MANAGER, ObjectId};
+use crate::{
+    cluster::{Cluster, FIELD_MANAGER, ObjectId},
+    exposure::LENT_PORT,
+};
 
 impl Cluster {
-    /// Takes the node ports that the Services among `objects` want from other Services that this tool applied: such a Service is applied as it
-    /// is among `objects`, or deleted if it is not among them. Services of others keep theirs.
+    /// Takes the node ports that the Services among `objects` want from other Services that this tool applied. If `objects` holds such a Service
+    /// too, its new form is applied first; otherwise it is deleted if its annotation says that its port is lent. All other Services keep
+    /// theirs, and the API server refuses the port.
     pub(super) fn free_node_ports(&self, objects: &[Value]) -> Result<()> {
         let is_service = |it: &&Value| it["apiVersion"] == "v1" && it["kind"] == "Service";
         for wanting in objects.iter().filter(is_service) {
@@ -23,7 +27,8 @@ impl Cluster {
                 }
                 match objects.iter().filter(is_service).find(|it| ObjectId::of(it).is_ok_and(|it| it == other)) {
                     Some(desired) => self.apply(desired)?,
-                    None => self.delete(&other)?,
+                    None if live["metadata"]["annotations"][LENT_PORT] == "true" => self.delete(&other)?,
+                    None => {}
                 }
             }
         }

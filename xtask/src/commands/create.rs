@@ -47,12 +47,21 @@ pub(crate) fn run(env: &Env, output: Output, restore: Option<&Path>) -> Result<(
     let kept = if restore.is_none() { offered(env)? } else { None };
     let run = runner::run(env, &tasks::task, &[TaskId::Deploy])?;
     if let Some(file) = restore {
+        if !is_new(env, &run)? {
+            return Err(db::exists(env, file));
+        }
         db::put(env, (file, WrittenBy::Snapshot), false)?;
     }
     if let Some(file) = kept {
-        let again = || format!("the database is new; to have the kept one: cargo xtask db restore {}", file.display());
-        db::put(env, (&file, WrittenBy::Snapshot), false).with_context(again)?;
-        snapshot::given_back(&file)?;
+        let again = format!("cargo xtask db restore {}", file.display());
+        if is_new(env, &run)? {
+            let why = || format!("the database is new; to have the kept one: {again}");
+            // A snapshot of its present content is taken first.
+            db::put(env, (&file, WrittenBy::Snapshot), true).with_context(why)?;
+            snapshot::given_back(&file)?;
+        } else {
+            env.note(TaskId::Snapshot, format!("not restored, since the instance had a database already; to replace it: {again}"));
+        }
     }
     let kubeconfig = env.kubeconfig();
     let created = Created {
@@ -69,6 +78,12 @@ pub(crate) fn run(env: &Env, output: Output, restore: Option<&Path>) -> Result<(
         Output::Json => object.to_string(),
     };
     answer(env, &line, || object)
+}
+
+/// Whether this run has made the database and deployed the first revision. Before a run it may be unknown: a stopped instance does not answer.
+fn is_new(env: &Env, run: &Run) -> Result<bool> {
+    let ran = |task: TaskId| run.in_order().iter().any(|it| it.id == task && it.outcome() == Some(Outcome::Ran));
+    Ok(ran(TaskId::Database) && ran(TaskId::Deploy) && tasks::deploy::revisions(env)?.len() == 1)
 }
 
 /// What `delete --keep-database` has kept for this instance, if the instance is new and the user takes it.

@@ -76,14 +76,16 @@ pub(crate) fn put(env: &Env, (file, writer): (&Path, WrittenBy), keep: bool) -> 
 /// `create --restore` restores into a new instance only, and never overwrites an existing database.
 pub(crate) fn refuse_used(env: &Env, file: &Path) -> Result<()> {
     snapshot::look(file, WrittenBy::Snapshot)?;
-    if is_used(env)? {
-        let what = format!("instance {} exists already: --restore needs a new instance", env.instance);
-        return Err(Problem::usage(what).hint(format!("cargo xtask db restore {}", file.display())).into());
-    }
-    Ok(())
+    if is_used(env)? { Err(exists(env, file)) } else { Ok(()) }
 }
 
-/// Whether the instance's application has served, so that its database may hold something.
+/// The error of `create --restore` for an instance that has a database.
+pub(crate) fn exists(env: &Env, file: &Path) -> anyhow::Error {
+    let what = format!("instance {} exists already: --restore needs a new instance", env.instance);
+    Problem::usage(what).hint(format!("cargo xtask db restore {}", file.display())).into()
+}
+
+/// Whether the instance answers, and its application has served, so that its database may hold something.
 pub(crate) fn is_used(env: &Env) -> Result<bool> {
     Ok(instance::find(env).is_ok() && deploy::serving(&deploy::revisions(env)?).is_some())
 }

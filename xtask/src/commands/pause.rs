@@ -9,18 +9,25 @@ use serde_json::json;
 use crate::{
     cluster::Cluster,
     commands::{answer, instance, reported},
+    config::ClusterType,
     env::Env,
     fingerprint::Fingerprint,
     graph::TaskId,
     probe::Probe,
-    provider::provider,
+    provider::{never_pauses, provider},
     tasks::{Task as _, deploy, engine::Engine},
 };
 
 const TASK: TaskId = TaskId::Cluster;
 
+/// Only kind's clusters are the tool's to stop.
+fn refuse_others(env: &Env) -> Result<()> {
+    if env.config.cluster.kind == ClusterType::Kind { Ok(()) } else { Err(never_pauses(env)) }
+}
+
 /// `pause`: stops the cluster's nodes, once their data is on the disk.
 pub(crate) fn pause(env: &Env) -> Result<()> {
+    refuse_others(env)?;
     let provider = provider(env);
     if let Some(why) = provider.connect(env)? {
         return Err(instance::absent(env, &why));
@@ -33,11 +40,13 @@ pub(crate) fn pause(env: &Env) -> Result<()> {
 
 /// `--dry-run` of both.
 pub(crate) fn preview(env: &Env, what: &str) -> Result<()> {
+    refuse_others(env)?;
     writeln!(std::io::stdout(), "would {what} the nodes of instance {}", env.instance).context("print what would be done")
 }
 
 /// `resume`: starts the nodes, and waits until the page answers. Deploys nothing.
 pub(crate) fn resume(env: &Env) -> Result<()> {
+    refuse_others(env)?;
     let provider = provider(env);
     if let Some(why) = provider.connect(env)? {
         // After a restart of the machine, the tool's own engine does not run.

@@ -117,6 +117,10 @@ const FILES: &[(&str, &[&str])] = &[
             "14:1: services.d.route: `https:` must be the host alone, without port and path",
         ],
     ),
+    (
+        "[cluster]\ntype = \"existing\"\ncontext = \"x\"\nregistry = \"r.example.com/a\"\n[services.api]\nroute = \"/api\"\npage = \"/api\"\nport = 80",
+        &["6:1: services.api.route: needs the cluster's controller: `cluster.expose = \"ingress\"`"],
+    ),
     ("[frontend]\nroute = \"/\"", &["2:1: unknown key `frontend.route`"]),
     ("[frontend]\nkind = \"valkey\"", &["2:1: unknown key `frontend.kind`"]),
     (

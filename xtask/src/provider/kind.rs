@@ -237,7 +237,7 @@ impl Provider for Kind {
 
     fn resume(&self, env: &Env) -> Result<bool> {
         match present(env, env.engine()?)? {
-            Present::Finished(container) => bring_up(env, &|| {}).map(|()| !container.running),
+            Present::Finished(_) => pause::is_stopped(env, env.engine()?).and_then(|it| bring_up(env, &|| {}).map(|()| it)),
             Present::Foreign => Err(foreign(env)),
             Present::Nothing | Present::HalfMade(_) => Err(pause::nothing(env)),
         }
@@ -331,10 +331,12 @@ fn initdb_ahead(env: &Env, database: &Value) -> Result<Option<Value>> {
 
 fn bring_up(env: &Env, early: &(dyn Fn() + Sync)) -> Result<()> {
     let engine = env.engine()?;
-    match present(env, engine)? {
+    let present = present(env, engine)?;
+    let has_restarted = matches!(&present, Present::Finished(_)) && pause::is_stopped(env, engine)?;
+    match present {
         Present::Foreign => return Err(foreign(env)),
-        Present::Finished(container) => {
-            if !container.running {
+        Present::Finished(_) => {
+            if has_restarted {
                 pause::start(env, engine)?;
             }
             export_kubeconfig(env, engine)?;
@@ -351,6 +353,9 @@ fn bring_up(env: &Env, early: &(dyn Fn() + Sync)) -> Result<()> {
     let cluster = Cluster::open(env, &env.kubeconfig())?;
     ready::wait_until_ready(env, &cluster)?;
     ready::wait_until_true(env, engine, &cluster)?;
+    if has_restarted {
+        ready::wait_until_enforced(env, engine)?;
+    }
     mirrors::pass(env, engine)?;
     Files::of(env, engine)?.context("the node has stopped")?.touch(FINISHED)
 }

@@ -19,6 +19,9 @@ use crate::{
     graph::TaskId,
 };
 
+/// The annotation of the Secret: every object of a user's manifests has the instance's label too.
+const OWN: &str = "dev.pocdeploy/certificate";
+
 /// Days that are left when `validate` is not green any more: by then `create` or `update` should have renewed it.
 const LEAST: i64 = 14;
 
@@ -57,14 +60,14 @@ pub(super) fn provide(env: &Env, cluster: &Cluster, task: TaskId) -> Result<()> 
     let issued = authority.issue(controller::hosts(&env.config))?;
     let entries = [("tls.crt", issued.certificate.as_str()), ("tls.key", issued.key.expose())];
     let mut secret = secrets::object(&id.namespace, &id.name, "kubernetes.io/tls", &env.instance, &entries)?;
-    secret["metadata"]["annotations"] = json!({ INPUTS: inputs(env, &authority) });
+    secret["metadata"]["annotations"] = json!({ INPUTS: inputs(env, &authority), OWN: "true" });
     cluster.apply(&secret)
 }
 
 /// Removes a certificate that nothing uses any more.
 pub(super) fn clear(env: &Env, cluster: &Cluster) -> Result<()> {
     let id = ObjectId::new("v1", "Secret", &env.config.namespace, controller::CERTIFICATE);
-    let is_ours = |it: Value| it["metadata"]["labels"][INSTANCE] == env.instance.as_str();
+    let is_ours = |it: Value| it["metadata"]["labels"][INSTANCE] == env.instance.as_str() && it["metadata"]["annotations"][OWN] == "true";
     if !env.config.has_tls() && cluster.get(&id)?.is_some_and(is_ours) {
         cluster.delete(&id)?;
     }

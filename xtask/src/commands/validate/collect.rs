@@ -187,19 +187,19 @@ fn images_in_use(env: &Env, cluster: &Cluster, components: &Components) -> Resul
 fn pods(env: &Env, cluster: &Cluster, components: &Components) -> Result<Vec<Check>> {
     let namespace = env.config.namespace.as_str();
     let mut out: Vec<Check> =
-        started(env, cluster)?.iter().map(|pod| Check::new(Area::Pod, name_of(pod), outcome(&verdict::of(pod), "ready"))).collect();
+        started(env, cluster, true)?.iter().map(|pod| Check::new(Area::Pod, name_of(pod), outcome(&verdict::of(pod), "ready"))).collect();
     for claim in cluster.list("v1", "PersistentVolumeClaim", namespace, &format!("cnpg.io/cluster={}", components.cluster))? {
         out.push(Check::new(Area::Database, name_of(&claim), outcome(&verdict::of(&claim), "bound")));
     }
     Ok(out)
 }
 
-/// The deployment's pods, as soon as none is starting, or after `STARTING`.
-fn started(env: &Env, cluster: &Cluster) -> Result<Vec<Value>> {
+/// The deployment's pods, as soon as none is starting, or after `STARTING`; `tells` says that it waits.
+fn started(env: &Env, cluster: &Cluster, tells: bool) -> Result<Vec<Value>> {
     let began = Instant::now();
-    let mut is_said = false;
+    let mut is_said = !tells;
     loop {
-        let pods: Vec<Value> = cluster.list("v1", "Pod", "", "")?.into_iter().filter(|it| counts(env, it)).collect();
+        let pods = counted(env, cluster)?;
         let Some(starting) = pods.iter().find(|it| verdict::is_starting(it)).filter(|_| began.elapsed() < STARTING) else {
             return Ok(pods);
         };
@@ -210,6 +210,10 @@ fn started(env: &Env, cluster: &Cluster) -> Result<Vec<Value>> {
         }
         env.interrupt.sleep(Duration::from_millis(500))?;
     }
+}
+
+fn counted(env: &Env, cluster: &Cluster) -> Result<Vec<Value>> {
+    Ok(cluster.list("v1", "Pod", "", "")?.into_iter().filter(|it| counts(env, it)).collect())
 }
 
 /// A Job's status counts instead of its pods; a pod that is being replaced does not count.
@@ -227,23 +231,16 @@ fn page(env: &Env, cluster: &Cluster, components: &Components) -> Result<Vec<Che
         let seen = Err("the cluster has not assigned one to the application's Service yet".to_owned());
         return Ok(vec![Check::new(Area::App, "the application's address", seen)]);
     };
-    let seen = match address.fetch(&app.page) {
-        Err(why) => Err(why),
-        Ok(page) if page.status != 200 => Err(format!("status {}", page.status)),
-        Ok(page) if !page.text.contains(&app.text) => Err(format!("status 200, without the text {:?}", app.text)),
-        Ok(page) if page.text.trim().is_empty() => Err("status 200, and an empty page".to_owned()),
-        Ok(_) if app.text.is_empty() => Ok("status 200".to_owned()),
-        Ok(_) => Ok(format!("status 200 and the text {:?}", app.text)),
+    // While a pod is starting, such as the one that enforces NetworkPolicies, a connection may hang: the page is asked for once more after it.
+    let is_early = counted(env, cluster)?.iter().any(verdict::is_starting);
+    let ask = |address: &Address, page: &str, text: &str| match asked(address, page, text) {
+        Err(_) if is_early => started(env, cluster, false).map(|_| asked(address, page, text)),
+        seen => Ok(seen),
     };
-    let mut out = vec![Check::new(Area::App, address.url(&app.page), seen)];
+    let mut out = vec![Check::new(Area::App, address.url(&app.page), ask(&address, &app.page, &app.text)?)];
     for it in env.config.routes() {
         let own = address.at(&it.host);
-        let seen = match own.fetch(it.page) {
-            Ok(page) if page.status == 200 => Ok("status 200".to_owned()),
-            Ok(page) => Err(format!("status {}", page.status)),
-            Err(why) => Err(why),
-        };
-        out.push(Check::new(Area::App, own.url(it.page), seen));
+        out.push(Check::new(Area::App, own.url(it.page), ask(&own, it.page, "")?));
     }
     for it in &components.services {
         let page = &env.config.service(Some(it.service)).page;
@@ -256,6 +253,17 @@ fn page(env: &Env, cluster: &Cluster, components: &Components) -> Result<Vec<Che
         }
     }
     Ok(out)
+}
+
+/// Whether the page answers 200 with a text, and is not empty.
+fn asked(address: &Address, page: &str, text: &str) -> Result<String, String> {
+    match address.fetch(page)? {
+        page if page.status != 200 => Err(format!("status {}", page.status)),
+        page if !page.text.contains(text) => Err(format!("status 200, without the text {text:?}")),
+        page if page.text.trim().is_empty() => Err("status 200, and an empty page".to_owned()),
+        _ if text.is_empty() => Ok("status 200".to_owned()),
+        _ => Ok(format!("status 200 and the text {text:?}")),
+    }
 }
 
 /// Whether each pod of a further service answers 200 for the page, since it cannot be reached from outside the cluster.

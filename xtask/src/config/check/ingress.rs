@@ -1,7 +1,7 @@
 //! The Ingress controller, and what it leads to.
 
 use crate::config::{
-    ClusterType, Config, Tls,
+    ClusterType, Config, Expose, Tls,
     form::{host_name, url_path},
 };
 
@@ -30,6 +30,9 @@ pub(super) fn check(config: &Config, check: &mut impl FnMut(&str, Option<String>
         }
         if config.cluster.kind == ClusterType::Kind && config.controller().is_none() {
             check(&key, Some("needs a controller: `ingress.controller = \"traefik\"`".to_owned()));
+        }
+        if config.cluster.kind != ClusterType::Kind && config.cluster.expose != Some(Expose::Ingress) {
+            check(&key, Some("needs the cluster's controller: `cluster.expose = \"ingress\"`".to_owned()));
         }
         if config.service(Some(it.service)).port.is_none() {
             check(&key, Some(format!("leads nowhere: services.{}.port is not set", it.service)));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::{config::Config, deploy::plain::Plain};
+use crate::{config::Config, deploy::plain::Plain, exposure::LENT_PORT};
 
 /// The IngressClass, and the value of `ingressClassName` in the application's Ingresses.
 const CLASS: &str = "traefik";
@@ -16,7 +16,7 @@ const NODE_PORT: u16 = 30080;
 const WEB: u16 = 8000;
 const PROBE: u16 = 8080;
 /// The Secret with the certificate.
-pub const CERTIFICATE: &str = "ingress-tls";
+pub const CERTIFICATE: &str = "pocdeploy-ingress-tls";
 /// Where the controller reads its file.
 const FOLDER: &str = "/etc/traefik-pocdeploy";
 
@@ -32,14 +32,19 @@ pub fn take(ingress: &mut Value, config: &Config) {
     if config.has_tls() {
         ingress["metadata"]["annotations"]["traefik.ingress.kubernetes.io/router.tls"] = json!("true");
         let rules = ingress["spec"]["rules"].as_array().cloned().unwrap_or_default();
-        let named: Vec<&Value> = rules.iter().map(|it| &it["host"]).filter(|it| it.is_string()).collect();
+        let named: Vec<&str> = rules.iter().filter_map(|it| it["host"].as_str()).filter(|it| is_local(it)).collect();
         ingress["spec"]["tls"] = json!([{ "hosts": named, "secretName": CERTIFICATE }]);
     }
 }
 
-/// The hosts of the certificate.
+/// The hosts of the certificate: those of every service, which may have an Ingress of its own, and of routes.
 pub fn hosts(config: &Config) -> BTreeSet<String> {
-    std::iter::once(config.frontend.host.clone()).chain(config.routes().map(|it| it.host)).collect()
+    let of_services = config.all_services().filter(|(_, it)| it.kind.is_none()).map(|(_, it)| it.host.clone());
+    of_services.chain(config.routes().map(|it| it.host)).filter(|it| is_local(it)).collect()
+}
+
+fn is_local(host: &str) -> bool {
+    host == "localhost" || host.ends_with(".localhost")
 }
 
 /// The file with what no Ingress can say: plain HTTP is redirected to HTTPS on the same port, which the controller tells from the first
@@ -65,6 +70,7 @@ impl Plain<'_> {
         class["metadata"]["annotations"] = json!({ "ingressclass.kubernetes.io/is-default-class": "true" });
         class["spec"] = json!({ "controller": CONTROLLER });
         let mut service = self.object("v1", "Service", &self.name());
+        service["metadata"]["annotations"] = json!({ LENT_PORT: "true" });
         service["spec"] = json!({
             "type": "NodePort",
             "selector": self.selector(),

@@ -108,6 +108,6 @@ fn an_ingress_that_is_given_to_the_controller_keeps_its_rules() {
     });
     controller::take(&mut ingress, &config);
     assert_eq!(ingress["spec"]["ingressClassName"], "traefik");
-    assert_eq!(ingress["spec"]["tls"], json!([{ "hosts": ["a.localhost"], "secretName": "ingress-tls" }]));
+    assert_eq!(ingress["spec"]["tls"], json!([{ "hosts": ["a.localhost"], "secretName": "pocdeploy-ingress-tls" }]));
     assert_eq!(ingress["metadata"]["annotations"], json!({ "x": "y", "traefik.ingress.kubernetes.io/router.tls": "true" }));
 }

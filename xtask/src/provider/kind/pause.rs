@@ -1,5 +1,7 @@
 //! A stopped cluster: its nodes are stopped containers.
 
+use std::time::{Duration, Instant};
+
 use anyhow::Result;
 
 use crate::{
@@ -12,22 +14,49 @@ use crate::{
 /// Seconds for a node's programs to end. PostgreSQL's own limit in the pod is longer, and what it has confirmed is in its WAL anyway.
 const LIMIT: i32 = 60;
 
+const SYNC_LIMIT: Duration = Duration::from_secs(60);
+
 /// Stops every node, the first one first, so that the API server moves no pods. False if they are stopped.
 pub(super) fn stop(env: &Env, engine: &Engine) -> Result<bool> {
     match present(env, engine)? {
         Present::Nothing | Present::HalfMade(_) => return Err(nothing(env)),
         Present::Foreign => return Err(foreign(env)),
-        Present::Finished(container) if !container.running => return Ok(false),
         Present::Finished(_) => {}
     }
-    for name in nodes(env, engine)? {
+    let running = in_state(env, engine, true)?;
+    for name in &running {
         env.interrupt.check()?;
         env.progress(TASK, format!("stopping {name}, at most {LIMIT} s"));
-        engine.stop(&name, LIMIT)?;
+        engine.stop(name, LIMIT)?;
     }
     // The shortcuts let etcd leave its files to the kernel, which a power failure would lose.
-    rustix::fs::sync();
-    Ok(true)
+    sync(env)?;
+    Ok(!running.is_empty())
+}
+
+/// Waits until the kernel has written all files, at most [`SYNC_LIMIT`]: a file system of the network may never answer.
+fn sync(env: &Env) -> Result<()> {
+    let writing = std::thread::spawn(rustix::fs::sync);
+    let began = Instant::now();
+    while !writing.is_finished() && began.elapsed() < SYNC_LIMIT {
+        env.interrupt.sleep(Duration::from_millis(20))?;
+    }
+    Ok(())
+}
+
+/// Whether any node does not run.
+pub(super) fn is_stopped(env: &Env, engine: &Engine) -> Result<bool> {
+    Ok(!in_state(env, engine, false)?.is_empty())
+}
+
+fn in_state(env: &Env, engine: &Engine, running: bool) -> Result<Vec<String>> {
+    let mut out = Vec::new();
+    for name in nodes(env, engine)? {
+        if engine.container(&name)?.is_some_and(|it| it.running == running) {
+            out.push(name);
+        }
+    }
+    Ok(out)
 }
 
 /// Starts every node, the first one first.

@@ -1,6 +1,6 @@
 //! Waits until a created or started node is usable.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde_json::Value;
@@ -9,11 +9,15 @@ use crate::{
     cluster::{Cluster, ObjectId, Verdict, Wait, verdict},
     engine::Engine,
     env::Env,
-    provider::kind::{TASK, node},
+    provider::kind::{TASK, node, policies},
+    report::Waiting,
 };
 
 /// A small machine under load needs one minute; kubeadm itself gives up after four.
 const READY_LIMIT: Duration = Duration::from_secs(240);
+
+/// The program starts within ten seconds.
+const ENFORCED_LIMIT: Duration = Duration::from_secs(30);
 
 /// Waits until the API server answers and the node accepts pods.
 pub(super) fn wait_until_ready(env: &Env, cluster: &Cluster) -> Result<()> {
@@ -29,6 +33,17 @@ pub(super) fn wait_until_true(env: &Env, engine: &Engine, cluster: &Cluster) -> 
     let started = engine.container(&node(env))?.map(|it| it.started).unwrap_or_default();
     let wait = Wait::new(env, "the kubelet to report the node's pods after a restart", READY_LIMIT);
     cluster.wait_for(env, TASK, &wait, || Ok(seen_since(&cluster.list("v1", "Pod", "", "")?, &started)))
+}
+
+/// After a node's restart, the program that enforces NetworkPolicies comes seconds after the other pods, and connections hang while it reads
+/// the policies. Waits until it has begun; a kernel that refuses its rules is for `validate` to report.
+pub(super) fn wait_until_enforced(env: &Env, engine: &Engine) -> Result<()> {
+    let began = Instant::now();
+    while policies::enforced(env, engine)?.is_some_and(|it| it.seen.is_err()) && began.elapsed() < ENFORCED_LIMIT {
+        env.waiting(TASK, Waiting::new("NetworkPolicies", "they are not enforced yet", began.elapsed(), ENFORCED_LIMIT));
+        env.interrupt.sleep(Duration::from_millis(200))?;
+    }
+    Ok(())
 }
 
 fn seen_since(pods: &[Value], started: &str) -> Verdict {
