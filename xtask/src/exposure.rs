@@ -21,6 +21,11 @@ use ureq::{
 /// The annotation of a Service that is deleted when another one wants its node port.
 pub const LENT_PORT: &str = "dev.pocdeploy/lent-node-port";
 
+/// Whether a host name is of the user's own machine: `localhost`, or a name below it (RFC 6761, section 6.3).
+pub fn is_local(host: &str) -> bool {
+    host == "localhost" || host.ends_with(".localhost")
+}
+
 /// The type of the Service that publishes the application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServiceType {
@@ -160,7 +165,7 @@ impl Address {
     /// Why some functions of the page may fail in a browser; `None` if none do. Browsers send `Secure` cookies only over HTTPS and to the
     /// user's own machine.
     pub fn warning(&self) -> Option<String> {
-        let is_own = self.host() == "localhost" || self.host().ends_with(".localhost") || self.host().starts_with("127.");
+        let is_own = is_local(self.host()) || self.host().starts_with("127.");
         (self.origin.starts_with("http://") && !is_own).then(|| {
             format!("{} is plain HTTP: browsers send no secure cookie there, so that forms and logins that need one are refused; an Ingress with TLS has no such limit", self.origin)
         })
@@ -220,7 +225,7 @@ struct ThisMachine(String);
 impl Resolver for ThisMachine {
     fn resolve(&self, uri: &Uri, config: &ureq::config::Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let host = uri.host().unwrap_or_default();
-        if host != self.0 && host != "localhost" && !host.ends_with(".localhost") {
+        if host != self.0 && !is_local(host) {
             return DefaultResolver::default().resolve(uri, config, timeout);
         }
         let usual = if uri.scheme_str() == Some("https") { 443 } else { 80 };

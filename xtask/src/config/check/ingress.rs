@@ -1,8 +1,11 @@
 //! The Ingress controller, and what it leads to.
 
-use crate::config::{
-    ClusterType, Config, Expose, Tls,
-    form::{host_name, url_path},
+use crate::{
+    config::{
+        ClusterType, Config, Expose, Tls,
+        form::{host_name, url_path},
+    },
+    exposure::is_local,
 };
 
 /// Checks `[ingress]`, and the routes of further services.
@@ -16,9 +19,8 @@ pub(super) fn check(config: &Config, check: &mut impl FnMut(&str, Option<String>
         check("ingress.tls", config.controller().is_none().then(|| why.to_owned()));
         let first = ("frontend.host".to_owned(), config.frontend.host.clone());
         for (key, host) in std::iter::once(first).chain(config.routes().map(|it| (format!("services.{}.route", it.service), it.host))) {
-            let is_below = host == "localhost" || host.ends_with(".localhost");
             let why = format!("`local` certifies names under `.localhost` only, and {key} is `{host}`");
-            check("ingress.tls", (!is_below).then_some(why));
+            check("ingress.tls", (!is_local(&host)).then_some(why));
         }
     }
     let mut taken = vec![(config.frontend.host.clone(), "/".to_owned())];

@@ -4,7 +4,11 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::{config::Config, deploy::plain::Plain, exposure::LENT_PORT};
+use crate::{
+    config::Config,
+    deploy::plain::Plain,
+    exposure::{LENT_PORT, is_local},
+};
 
 /// The IngressClass, and the value of `ingressClassName` in the application's Ingresses.
 const CLASS: &str = "traefik";
@@ -41,10 +45,6 @@ pub fn take(ingress: &mut Value, config: &Config) {
 pub fn hosts(config: &Config) -> BTreeSet<String> {
     let of_services = config.all_services().filter(|(_, it)| it.kind.is_none()).map(|(_, it)| it.host.clone());
     of_services.chain(config.routes().map(|it| it.host)).filter(|it| is_local(it)).collect()
-}
-
-fn is_local(host: &str) -> bool {
-    host == "localhost" || host.ends_with(".localhost")
 }
 
 /// The file with what no Ingress can say: plain HTTP is redirected to HTTPS on the same port, which the controller tells from the first
