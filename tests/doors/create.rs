@@ -335,3 +335,36 @@ fn a_tag_that_another_checkout_moves_is_set_once_and_never_fought_for() {
     of_another();
     world.run(&["create", "--yes"]).ends_with(0).says("nothing to do").says("polls:1.0.0 is another checkout's");
 }
+
+#[test]
+fn a_pod_of_an_earlier_job_of_the_same_name_does_not_end_the_wait_for_the_migration() {
+    let world = World::new();
+    world.create();
+    let job = world.cluster.writes().iter().find_map(|it| it.strip_prefix("apply Job ").map(str::to_owned)).unwrap();
+    world.cluster.remove("Job", "polls", &job);
+    world.cluster.stall("Job");
+    let pod = |name: &str, uid: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {
+                "name": name, "namespace": "polls",
+                "labels": { "job-name": job, "batch.kubernetes.io/job-name": job, "batch.kubernetes.io/controller-uid": uid },
+            },
+            "status": { "phase": "Succeeded", "containerStatuses": [{ "name": "migration", "state": { "terminated": { "exitCode": 0 } } }] },
+        })
+    };
+    world.cluster.put(pod("earlier", "of-an-earlier-job"));
+    world.cluster.forget();
+    std::thread::scope(|scope| {
+        let created = scope.spawn(|| world.create());
+        let asked = || world.cluster.requests().iter().filter(|it| **it == format!("get jobs/{job}")).count();
+        let came = (0..1000).any(|_| {
+            std::thread::sleep(Duration::from_millis(20));
+            asked() > 5
+        });
+        assert!(came && !created.is_finished(), "{:#?}", world.cluster.requests());
+        let new = world.cluster.get("Job", "polls", &job).unwrap()["metadata"]["uid"].as_str().unwrap().to_owned();
+        world.cluster.put(pod("its-own", &new));
+        created.join().unwrap();
+    });
+}

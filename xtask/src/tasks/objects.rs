@@ -54,7 +54,7 @@ pub(super) fn look<'a>(env: &Env, cluster: &Cluster, desired: impl Iterator<Item
         }
     }
     for it in seen.iter_mut().filter(|it| it.id.kind == "Job" && matches!(it.state, State::NotReady(Verdict::NotYet(_)))) {
-        if has_worked(cluster, &it.id)? {
+        if cluster.get(&it.id)?.map_or(Ok(false), |job| has_worked(cluster, &job))? {
             it.state = State::Well;
         }
     }
@@ -83,10 +83,15 @@ fn names_claim(object: &Value, name: &Value) -> bool {
     }
 }
 
-/// Whether a pod of the Job has succeeded. The Job's status follows later, since its controller counts a pod only after the node's
+/// Selects the Job's own pods. Pods of an earlier Job with the same name may exist for some time after it: the garbage collector deletes them.
+pub(super) fn pods_of_job(job: &Value) -> String {
+    format!("batch.kubernetes.io/controller-uid={}", job.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default())
+}
+
+/// Whether a pod of the existing Job has succeeded. The Job's status follows later, since its controller counts a pod only after the node's
 /// clean-up, and once a second.
-pub(super) fn has_worked(cluster: &Cluster, job: &ObjectId) -> Result<bool> {
-    let pods = cluster.list("v1", "Pod", &job.namespace, &format!("job-name={}", job.name))?;
+pub(super) fn has_worked(cluster: &Cluster, job: &Value) -> Result<bool> {
+    let pods = cluster.list("v1", "Pod", &ObjectId::of(job)?.namespace, &pods_of_job(job))?;
     Ok(pods.iter().any(verdict::has_worked))
 }
 

@@ -1,6 +1,6 @@
 //! Jobs other than the migration: each runs once for each content, under its own name.
 
-use std::time::Duration;
+use std::{cell::RefCell, time::Duration};
 
 use anyhow::Result;
 use serde_json::Value;
@@ -12,7 +12,7 @@ use crate::{
     graph::TaskId,
     tasks::{
         deploy::{migration, rollout},
-        objects::{has_worked, with_evidence},
+        objects::{has_worked, pods_of_job, with_evidence},
     },
 };
 
@@ -42,19 +42,25 @@ pub(super) fn apply(env: &Env, cluster: &Cluster, task: TaskId, jobs: &[Value]) 
 pub(super) fn wait(env: &Env, cluster: &Cluster, task: TaskId, jobs: &[Value]) -> Result<()> {
     for job in jobs.iter().filter(|it| it.pointer("/spec/suspend") != Some(&Value::Bool(true))) {
         let id = ObjectId::of(job)?;
-        let (labels, patience, what) = (format!("job-name={}", id.name), Patience::default(), id.to_string());
-        let wait = Wait { pause: Duration::from_millis(200), ..Wait::new(env, &what, LIMIT) };
-        let done = cluster.wait_for(env, task, &wait, || match cluster.get(&id)? {
-            Some(found) => match verdict::job(&found) {
-                // The Job's status follows a second or two later.
-                Verdict::NotYet(_) if is_single(&found) && has_worked(cluster, &id)? => Ok(Verdict::Yes),
-                verdict => rollout::started(cluster, &found, &labels, verdict, &patience),
-            },
-            None => Ok(Verdict::NotYet(format!("{id} does not exist"))),
-        });
-        with_evidence(done, cluster, &id.namespace, &labels)?;
+        let what = id.to_string();
+        finished(env, cluster, task, &id, &Wait { pause: Duration::from_millis(200), ..Wait::new(env, &what, LIMIT) })?;
     }
     Ok(())
+}
+
+/// Waits until the Job has succeeded. An error has evidence from its pods.
+pub(super) fn finished(env: &Env, cluster: &Cluster, task: TaskId, id: &ObjectId, wait: &Wait<'_>) -> Result<()> {
+    let (pods, patience) = (RefCell::default(), Patience::default());
+    let done = cluster.wait_for(env, task, wait, || {
+        let Some(found) = cluster.get(id)? else { return Ok(Verdict::NotYet(format!("{id} does not exist"))) };
+        pods.replace(pods_of_job(&found));
+        match verdict::job(&found) {
+            // The Job's status follows a second or two later.
+            Verdict::NotYet(_) if is_single(&found) && has_worked(cluster, &found)? => Ok(Verdict::Yes),
+            verdict => rollout::started(cluster, &found, &pods.borrow(), verdict, &patience),
+        }
+    });
+    with_evidence(done, cluster, &id.namespace, &pods.borrow())
 }
 
 /// Whether the Job needs one pod only.

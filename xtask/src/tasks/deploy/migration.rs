@@ -6,12 +6,12 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::{
-    cluster::{Cluster, ObjectId, Verdict, Wait, obstacle::Patience, survey::State, verdict},
+    cluster::{Cluster, ObjectId, Verdict, Wait, survey::State, verdict},
     env::Env,
     graph::TaskId,
     tasks::{
-        deploy::rollout,
-        objects::{earlier_migrations, has_worked, look, with_evidence},
+        deploy::jobs,
+        objects::{earlier_migrations, look},
     },
 };
 
@@ -56,16 +56,7 @@ fn migrate(env: &Env, cluster: &Cluster, task: TaskId, job: &Value, before: impl
     }
     env.progress(task, "migrating the database");
     let wait = Wait { pause: Duration::from_millis(100), ..Wait::new(env, "the migration", LIMIT) };
-    let (labels, patience) = (format!("job-name={}", id.name), Patience::default());
-    let done = cluster.wait_for(env, task, &wait, || match cluster.get(&id)? {
-        Some(job) => match verdict::job(&job) {
-            // The Job's status follows a second or two later.
-            Verdict::NotYet(_) if has_worked(cluster, &id)? => Ok(Verdict::Yes),
-            verdict => rollout::started(cluster, &job, &labels, verdict, &patience),
-        },
-        None => Ok(Verdict::NotYet(format!("{id} does not exist"))),
-    });
-    with_evidence(done, cluster, &id.namespace, &labels)?;
+    jobs::finished(env, cluster, task, &id, &wait)?;
     earlier_migrations(cluster, job)?.iter().try_for_each(|earlier| cluster.delete(earlier))
 }
 
