@@ -11,6 +11,7 @@ mod day_two_change;
 mod day_two_inside;
 mod dev;
 mod dumps;
+mod durable;
 mod examples;
 mod existing;
 mod exported;
@@ -184,6 +185,20 @@ fn a_worker_answers_through_queue_and_database() {
 fn requirements_follow_the_image_and_pips_settings() {
     let bench = Bench::new("pins");
     requirements::follow_the_image_and_pips_settings(&bench);
+}
+
+#[test]
+fn a_durable_database_loses_no_acknowledged_vote() {
+    durable::loses_nothing(&Bench::new("durable"), "1");
+}
+
+#[test]
+#[ignore = "long: `cargo xtask test --full` runs it"]
+fn what_a_database_acknowledged_survives_many_kills() {
+    let bench = Bench::new("kills");
+    durable::loses_nothing(&bench, "5");
+    bench.run(&["delete", "--yes"]).ends_with(0);
+    durable::survives_crashes(&bench);
 }
 
 #[test]

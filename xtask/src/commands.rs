@@ -6,6 +6,7 @@ mod db;
 mod delete;
 mod dev;
 mod doctor;
+mod drill;
 mod eject;
 mod explain;
 mod export;
@@ -42,7 +43,7 @@ use crate::{
     config::{Ingress, Resolved},
     env::{Env, Options},
     errors::{self, Problem},
-    flags::{self, Command, ConfigCommand, DbCommand, Flags, Global, Output, Plan, Topic},
+    flags::{self, Command, ConfigCommand, DbCommand, Flags, Global, Output, Plan, Topic, database::DrillCommand},
     graph::{self as tasks_graph, TaskId},
     invocation,
     lock::{self, Lock},
@@ -160,6 +161,9 @@ fn run_in_project(mut env: Env, command: Command, resolved: &Resolved, complaint
             DbCommand::Ls => db::ls(&env),
             DbCommand::Restore { file, from_pg_dump } => db::restore(&env, &file, writer(from_pg_dump)),
         },
+        Command::Drill(it) => match &it.command {
+            DrillCommand::Failover(it) => drill::failover(&env, it),
+        },
         Command::Delete(it) if it.expired => delete::expired::run(&env),
         Command::Delete(it) => delete::run(&env, &it),
         Command::Patch(it) => match &it.command {
@@ -208,6 +212,9 @@ fn run_in_project(mut env: Env, command: Command, resolved: &Resolved, complaint
 fn preview(env: &Env, command: Command) -> Result<()> {
     match command {
         Command::Delete(it) => delete::preview(env, it.purge, it.output),
+        Command::Drill(it) => match &it.command {
+            DrillCommand::Failover(it) => drill::preview(env, it),
+        },
         Command::Pause => pause::preview(env, "stop"),
         Command::Resume => pause::preview(env, "start"),
         Command::Rollback(it) => rollback::preview(env, it.revision),

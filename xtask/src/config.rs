@@ -4,6 +4,7 @@
 
 mod check;
 mod cluster_type;
+mod database;
 mod form;
 mod images;
 mod ingress;
@@ -28,6 +29,7 @@ use serde::Deserialize;
 use crate::errors::Problem;
 
 pub use crate::config::cluster_type::ClusterType;
+pub use crate::config::database::{Database, Profile};
 pub use crate::config::form::{image_place as complaint_about_registry, slug};
 pub use crate::config::images::{Images, Source};
 pub use crate::config::ingress::{Controller, INGRESS, Ingress, Route, Tls};
@@ -173,36 +175,6 @@ impl Default for ClusterConfig {
 }
 
 /// The database and its owner.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(default)]
-#[schemars(deny_unknown_fields)]
-pub struct Database {
-    pub name: String,
-    pub user: String,
-    /// Not set: the operator generates a password, which is stored only in the cluster. `POCDEPLOY_DATABASE_PASSWORD` overrides it.
-    pub password: Option<Secret>,
-    /// PostgreSQL instances: one primary; the others are replicas.
-    #[schemars(range(min = 1, max = 9))]
-    pub instances: u16,
-    /// The size of each instance's volume, as a Kubernetes quantity.
-    pub storage: String,
-    /// Whether the database rejects connections without TLS. False is for programs that cannot use it.
-    pub require_tls: bool,
-}
-
-impl Default for Database {
-    fn default() -> Database {
-        Database {
-            name: "polls".to_owned(),
-            user: "polls".to_owned(),
-            password: None,
-            instances: 1,
-            storage: "1Gi".to_owned(),
-            require_tls: true,
-        }
-    }
-}
-
 /// A value that prints as `[redacted]`.
 #[derive(Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(transparent)]

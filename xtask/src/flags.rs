@@ -1,5 +1,6 @@
 //! The command line. `commands.rs` turns the flags into plain values once; no module below it uses clap.
 
+pub mod database;
 mod deletion;
 pub(crate) mod duration;
 pub mod exporting;
@@ -20,6 +21,7 @@ use crate::{
     report::listeners::Colour,
 };
 
+pub use crate::flags::database::{Db, DbCommand};
 pub use crate::flags::deletion::Delete;
 
 /// Turn an application's repository into a running proof of concept on Kubernetes
@@ -101,6 +103,8 @@ pub enum Command {
     Rollback(Rollback),
     /// Save the database to a file, and restore it
     Db(Db),
+    /// Kill the database's primary on purpose, and measure what is lost
+    Drill(database::Drill),
     /// Remove everything of this instance, and check that nothing is left
     Delete(Delete),
     /// Stop the instance, which keeps everything and uses no processor and no memory
@@ -326,34 +330,6 @@ pub struct History {
     /// The output format: a table, or one JSON object
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub output: Output,
-}
-
-#[derive(Clone, Debug, Args)]
-pub struct Db {
-    #[command(subcommand)]
-    pub command: DbCommand,
-}
-
-#[derive(Clone, Debug, Subcommand)]
-pub enum DbCommand {
-    /// Write a consistent dump of the database to a file, and check that it can be restored
-    Snapshot {
-        /// The new file [default: a file in snapshots/ with instance and time in its name]
-        file: Option<PathBuf>,
-        /// Skip the check, which restores the dump into a scratch database
-        #[arg(long)]
-        no_verify: bool,
-    },
-    /// List the files in snapshots/
-    Ls,
-    /// Replace the database's content by a file's, all or nothing, while the application runs
-    Restore {
-        /// A file that `db snapshot` wrote
-        file: PathBuf,
-        /// Accept a file of pg_dump in custom format; only pg_restore can detect that it is truncated
-        #[arg(long)]
-        from_pg_dump: bool,
-    },
 }
 
 #[derive(Clone, Debug, Args)]

@@ -2,7 +2,7 @@
 //! `delete` keeps them.
 
 mod archive;
-mod primary;
+pub(crate) mod primary;
 mod restore;
 mod scratch;
 
@@ -258,6 +258,20 @@ pub fn list(env: &Env) -> Result<Vec<Snapshot>> {
     }
     out.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(out)
+}
+
+/// When the instance's last snapshot was written: the time of its newest file in the folder.
+pub fn last(env: &Env) -> Option<jiff::Timestamp> {
+    let own = list(env).ok()?.into_iter().filter(|it| is_of(&it.path.file_name().unwrap_or_default().to_string_lossy(), &env.instance));
+    let times = own.filter_map(|it| fs::metadata(&it.path).ok()?.modified().ok()?.try_into().ok());
+    times.max()
+}
+
+/// Whether a file of the folder has the default name of a snapshot of this instance, for whatever reason it was taken.
+fn is_of(name: &str, instance: &str) -> bool {
+    let Some(rest) = name.strip_prefix(instance).and_then(|it| it.strip_suffix(".dump")) else { return false };
+    let time = rest.split_once("Z-").map_or(rest.to_owned(), |(time, _)| format!("{time}Z"));
+    is_time(&time)
 }
 
 /// Checks a file without a database: it exists, and starts and ends like a file of this writer.

@@ -228,9 +228,17 @@ impl Cluster {
 
     /// Requests deletion; dependents are deleted in the background. A missing object counts as done.
     pub fn delete(&self, id: &ObjectId) -> Result<()> {
+        self.delete_with(id, &DeleteParams { propagation_policy: Some(PropagationPolicy::Background), ..DeleteParams::default() })
+    }
+
+    /// Deletes a pod without its grace period: the API server forgets it at once, and the kubelet kills its containers.
+    pub fn kill(&self, pod: &ObjectId) -> Result<()> {
+        self.delete_with(pod, &DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() })
+    }
+
+    fn delete_with(&self, id: &ObjectId, parameters: &DeleteParams) -> Result<()> {
         self.learn(id);
-        let parameters = DeleteParams { propagation_policy: Some(PropagationPolicy::Background), ..DeleteParams::default() };
-        match self.call(self.api(id).delete(&id.name, &parameters)) {
+        match self.call(self.api(id).delete(&id.name, parameters)) {
             Ok(_) => Ok(()),
             Err(error) if error.code == Code::NotFound => Ok(()),
             Err(error) => Err(error).with_context(|| format!("delete {id}")),

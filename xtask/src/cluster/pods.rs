@@ -71,6 +71,12 @@ impl Cluster {
         if now.trim().is_empty() { Ok(read(true).unwrap_or_default()) } else { Ok(now) }
     }
 
+    /// The whole log of the only container of a pod.
+    pub fn whole_log(&self, namespace: &str, pod: &str) -> Result<String> {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        self.call(api.logs(pod, &LogParams::default())).with_context(|| format!("read the log of pod {pod}"))
+    }
+
     /// The last lines of a container's current or previous run, with the kubelet's timestamps. Empty if there is no such run.
     pub fn lines_of_run(&self, namespace: &str, pod: &str, container: &str, previous: bool) -> String {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);

@@ -4,6 +4,7 @@ use crate::{
     errors::Problem,
     flags::{
         self, Command, ConfigCommand, DbCommand, GraphFormat, Output, Part, Topic,
+        database::DrillCommand,
         patches::{Patch, PatchCommand, UpstreamCommand},
     },
     graph::{Graph, Selection, TaskId},
@@ -92,6 +93,9 @@ impl Command {
                 DbCommand::Snapshot { .. } => changes("db snapshot", DryRun::Own),
                 DbCommand::Restore { .. } => changes("db restore", DryRun::Own),
                 DbCommand::Ls => looks("db ls"),
+            },
+            Command::Drill(it) => match &it.command {
+                DrillCommand::Failover(it) => changes("drill failover", DryRun::Own).output(it.output),
             },
             Command::Plan(it) => looks("plan").output(it.output),
             Command::History(it) => looks("history").output(it.output),
@@ -257,6 +261,7 @@ mod tests {
             db snapshot     Configuration  yes    yes     Own
             db ls           Configuration  -      -       Refused
             db restore      Configuration  yes    yes     Own
+            drill failover  Configuration  yes    yes     Own
             delete          Configuration  yes    yes     Own
             pause           Configuration  yes    yes     Own
             resume          Configuration  yes    yes     Own

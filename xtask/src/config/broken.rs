@@ -37,6 +37,7 @@ const FILES: &[(&str, &[&str])] = &[
     ("[images.mirrors]\n\"docker.io\" = 5", &["2:15: images.mirrors.docker.io: invalid type: integer `5`, expected a string"]),
     ("cluster = 5", &["1:11: cluster: invalid type: integer `5`, expected a table"]),
     ("[database]\ninstances = 0", &["2:1: database.instances: must be between 1 and 9"]),
+    ("[database]\nprofile = \"safe\"", &["2:11: database.profile: unknown variant `safe`, expected `fast` or `durable`"]),
     ("[database]\ninstances = 10\nstorage = \"lots\"", &["2:1: database.instances: must be", "3:1: database.storage: `lots`"]),
     ("[database]\nuser = \"postgres\"", &["2:1: database.user: `postgres` is PostgreSQL's superuser"]),
     ("[database]\nname = \"a;drop\"", &["2:1: database.name: `a;drop` must be lower-case letters"]),

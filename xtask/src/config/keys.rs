@@ -216,7 +216,7 @@ const SERVICE: [Field<Service>; 23] = [
 ];
 
 /// The keys after the services.
-const AFTER: [Field<Config>; 29] = [
+const AFTER: [Field<Config>; 30] = [
     Field {
         name: "cluster.type",
         show: |it| it.cluster.kind.to_string(),
@@ -259,6 +259,7 @@ const AFTER: [Field<Config>; 29] = [
     key!("database.name", text database.name),
     key!("database.user", text database.user),
     key!("database.password", secret database.password),
+    key!("database.profile", parsed database.profile),
     key!("database.instances", parsed database.instances),
     key!("database.storage", text database.storage),
     key!("database.require_tls", parsed database.require_tls),

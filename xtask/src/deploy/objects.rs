@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::{
-    config::{Config, Service},
+    config::{Config, Profile, Service},
     deploy::{
         image::PublishedImage,
         manifests::Manifest,
@@ -348,7 +348,10 @@ fn database(object: &mut Value, values: &Values<'_>) {
     if values.has_pull_secret {
         spec["imagePullSecrets"] = json!([{ "name": PULL_SECRET }]);
     }
-    spec["instances"] = json!(database.instances);
+    spec["instances"] = json!(database.all_instances());
+    if database.profile == Profile::Durable {
+        spec["postgresql"]["synchronous"] = json!({ "method": "any", "number": 1, "dataDurability": "required", "failoverQuorum": true });
+    }
     spec["storage"]["size"] = json!(database.storage);
     spec["bootstrap"]["initdb"]["database"] = json!(database.name);
     spec["bootstrap"]["initdb"]["owner"] = json!(database.user);

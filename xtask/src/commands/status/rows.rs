@@ -19,7 +19,7 @@ use crate::{
     env::Env,
     invocation,
     provider::provider,
-    tasks,
+    snapshot, tasks,
 };
 
 /// Every how many refreshes all objects are checked for drift.
@@ -150,9 +150,19 @@ fn database(env: &Env, cluster: &Cluster, components: &Components) -> Result<Row
     let (lag, version) = said.as_ref().map_or((None, String::new()), |it| (Some(it.lag()), it.version.clone()));
     let mut words = format!("primary {primary}, {ready} of {instances} instances ready");
     match &said {
-        Ok(it) if it.replicas.is_empty() => words.push_str(&format!(", PostgreSQL {}", short(&version))),
-        Ok(it) => words.push_str(&format!(", PostgreSQL {}, replicas {:.1} s behind", short(&version), it.lag())),
+        Ok(it) => {
+            words.push_str(&format!(", PostgreSQL {}", short(&version)));
+            if !it.replicas.is_empty() {
+                let waits = if it.waited_for() == 0 { "" } else { ", transactions wait for one" };
+                words.push_str(&format!(", replicas {:.1} s behind{waits}", it.lag()));
+            }
+            words.push_str(&format!(", {} MB", it.size.div_ceil(1_000_000)));
+        }
         Err(error) => words.push_str(&format!(", no answer: {error:#}")),
+    }
+    let snapshot = snapshot::last(env).map(|it| it.to_string());
+    if let Some(taken) = &snapshot {
+        words.push_str(&format!(", last snapshot {} old", age::words(age::seconds(taken))));
     }
     let wrong =
         if said.is_ok() { validate::wrong_settings(env, cluster, components).ok().flatten().unwrap_or_default() } else { String::new() };
@@ -161,9 +171,12 @@ fn database(env: &Env, cluster: &Cluster, components: &Components) -> Result<Row
         words = format!("{why}; {words}");
     }
     let is_well = verdict.why().is_none() && said.is_ok() && wrong.is_empty();
-    let replicas: Vec<Value> =
-        said.iter().flat_map(|it| &it.replicas).map(|it| json!({ "name": it.name, "state": it.state, "lag": it.seconds })).collect();
-    let data = json!({ "primary": primary, "instances": instances, "ready": ready, "phase": text(&found, "/status/phase"), "version": version, "lag": lag, "replicas": replicas, "wrong_settings": wrong });
+    let replicas: Vec<Value> = said
+        .iter()
+        .flat_map(|it| &it.replicas)
+        .map(|it| json!({ "name": it.name, "state": it.state, "sync": it.sync, "lag": it.seconds }))
+        .collect();
+    let data = json!({ "primary": primary, "instances": instances, "ready": ready, "phase": text(&found, "/status/phase"), "version": version, "lag": lag, "replicas": replicas, "size": said.as_ref().ok().map(|it| it.size), "last_snapshot": snapshot, "wrong_settings": wrong });
     Ok(Row::new("database", is_well, format!("{words}, {} old", since(&found)), data))
 }
 

@@ -1,6 +1,7 @@
 //! The checks of `validate`, in parallel: each reads one thing.
 
 use std::{
+    collections::BTreeSet,
     io::{Write as _, stderr},
     thread,
     time::{Duration, Instant},
@@ -132,8 +133,25 @@ fn webhook(env: &Env, cluster: &Cluster, _: &Components) -> Result<Vec<Check>> {
 
 fn sql(env: &Env, cluster: &Cluster, components: &Components) -> Result<Vec<Check>> {
     let said = database::ask(env, cluster, components).map_err(|error| format!("{error:#}"));
-    let said = said.and_then(|it| it.judge(env.config.database.instances));
-    Ok(vec![Check::new(Area::Database, "SQL", said)])
+    let said = said.and_then(|it| it.judge(&env.config.database));
+    let mut out = vec![Check::new(Area::Database, "SQL", said)];
+    if env.config.database.all_instances() > 1 {
+        out.push(Check::new(
+            Area::Database,
+            "nodes",
+            Ok(spread(&cluster.list("v1", "Pod", &components.database.namespace, &components.database.selector)?)),
+        ));
+    }
+    Ok(out)
+}
+
+/// On how many nodes the database's instances run. Not a fault: the cluster may have one only.
+fn spread(pods: &[Value]) -> String {
+    let nodes: BTreeSet<&str> = pods.iter().filter_map(|it| it.pointer("/spec/nodeName")?.as_str()).collect();
+    match nodes.len() {
+        1 => format!("{} instances on one node, whose loss stops the database", pods.len()),
+        nodes => format!("{} instances on {nodes} nodes", pods.len()),
+    }
 }
 
 /// Whether PostgreSQL accepts its settings: it ignores a wrong value until it is restarted.

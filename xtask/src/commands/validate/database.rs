@@ -5,14 +5,15 @@ use serde::Deserialize;
 
 use crate::{
     cluster::{Cluster, ObjectId, settings},
+    config::{Database, Profile},
     deploy::components::Components,
     env::Env,
     errors::Problem,
 };
 
 const STATEMENT: &str = "SELECT json_build_object('answer', 40 + 2, 'version', current_setting('server_version'), \
-    'recovery', pg_is_in_recovery(), 'replicas', (SELECT coalesce(json_agg(json_build_object('name', application_name, \
-    'state', state, 'behind', pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn)::bigint, \
+    'recovery', pg_is_in_recovery(), 'size', pg_database_size(current_database()), 'replicas', (SELECT coalesce(json_agg(json_build_object('name', application_name, \
+    'state', state, 'sync', sync_state, 'behind', pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn)::bigint, \
     'seconds', coalesce(extract(epoch FROM replay_lag), 0)::float)), '[]') FROM pg_stat_replication))";
 
 /// A replica is in sync if it lacks less than one WAL segment.
@@ -24,6 +25,8 @@ pub(crate) struct Replication {
     answer: i64,
     pub(crate) version: String,
     recovery: bool,
+    /// The bytes of the application's database on the primary's volume.
+    pub(crate) size: u64,
     pub(crate) replicas: Vec<Replica>,
 }
 
@@ -31,6 +34,8 @@ pub(crate) struct Replication {
 pub(crate) struct Replica {
     pub(crate) name: String,
     pub(crate) state: String,
+    /// `async`; or `sync`, `quorum` or `potential`, if transactions wait for it or may wait for it.
+    pub(crate) sync: String,
     /// The WAL bytes that it lacks.
     behind: Option<i64>,
     pub(crate) seconds: f64,
@@ -61,15 +66,16 @@ pub(crate) fn wrong_settings(_: &Env, cluster: &Cluster, components: &Components
 }
 
 impl Replication {
-    /// A description for this number of instances; an error if it is not healthy.
-    pub(crate) fn judge(&self, instances: u16) -> Result<String, String> {
+    /// A description for a configuration; an error if it is not healthy.
+    pub(crate) fn judge(&self, wanted: &Database) -> Result<String, String> {
         if self.answer != 42 {
             return Err(format!("40 + 2 gives {}", self.answer));
         }
         if self.recovery {
             return Err("the primary is in recovery: it takes no writes".to_owned());
         }
-        let wanted = usize::from(instances.saturating_sub(1));
+        let is_durable = wanted.profile == Profile::Durable;
+        let wanted = usize::from(wanted.all_instances().saturating_sub(1));
         let in_sync = |it: &&Replica| it.state == "streaming" && it.behind.is_some_and(|it| it < SEGMENT);
         let synced = self.replicas.iter().filter(in_sync).count();
         if synced < wanted {
@@ -77,10 +83,23 @@ impl Replication {
                 self.replicas.iter().map(|it| format!("{} {} {} bytes behind", it.name, it.state, it.behind.unwrap_or(-1))).collect();
             return Err(format!("{synced} of {wanted} replicas in sync {}", seen.join(", ")).trim_end().to_owned());
         }
+        if is_durable && self.waited_for() == 0 {
+            return Err(format!(
+                "{synced} of {wanted} replicas in sync, and no transaction waits for one: a loss of the primary loses data"
+            ));
+        }
         Ok(match wanted {
             0 => format!("PostgreSQL {} answers; no replicas", self.version),
-            _ => format!("PostgreSQL {} answers; {synced} of {wanted} replicas in sync, {:.1} s behind", self.version, self.lag()),
+            _ => {
+                let waits = if is_durable { ", each transaction waits for one" } else { "" };
+                format!("PostgreSQL {} answers; {synced} of {wanted} replicas in sync, {:.1} s behind{waits}", self.version, self.lag())
+            }
         })
+    }
+
+    /// The number of replicas of which one must have a transaction before it is acknowledged.
+    pub(crate) fn waited_for(&self) -> usize {
+        self.replicas.iter().filter(|it| it.sync == "quorum" || it.sync == "sync").count()
     }
 
     /// The lag of the slowest replica in seconds.
@@ -96,13 +115,28 @@ mod tests {
     use super::*;
 
     fn judged(recovery: bool, replicas: serde_json::Value, instances: u16) -> Result<String, String> {
-        let said = json!({ "answer": 42, "version": "17.6", "recovery": recovery, "replicas": replicas });
-        serde_json::from_value::<Replication>(said).unwrap().judge(instances)
+        judged_by(&Database { instances, ..Database::default() }, recovery, replicas)
+    }
+
+    fn judged_by(wanted: &Database, recovery: bool, replicas: serde_json::Value) -> Result<String, String> {
+        let said = json!({ "answer": 42, "version": "17.6", "recovery": recovery, "size": 1, "replicas": replicas });
+        serde_json::from_value::<Replication>(said).unwrap().judge(wanted)
+    }
+
+    #[test]
+    fn durable_is_not_healthy_while_no_transaction_waits_for_a_replica() {
+        let durable = Database { profile: Profile::Durable, ..Database::default() };
+        let replica = |sync: &str| json!({ "name": "db", "state": "streaming", "sync": sync, "behind": 0, "seconds": 0.0 });
+        let well = judged_by(&durable, false, json!([replica("quorum"), replica("quorum")]));
+        assert_eq!(well, Ok("PostgreSQL 17.6 answers; 2 of 2 replicas in sync, 0.0 s behind, each transaction waits for one".to_owned()));
+        let unwell = judged_by(&durable, false, json!([replica("async"), replica("async")]));
+        assert!(unwell.as_ref().is_err_and(|it| it.contains("no transaction waits for one")), "{unwell:?}");
+        assert!(judged_by(&durable, false, json!([replica("quorum")])).is_err());
     }
 
     #[test]
     fn every_replica_must_stream_and_be_close() {
-        let replica = |state: &str, behind| json!({ "name": "db-2", "state": state, "behind": behind, "seconds": 0.25 });
+        let replica = |state: &str, behind| json!({ "name": "db-2", "state": state, "sync": "async", "behind": behind, "seconds": 0.25 });
         assert_eq!(judged(false, json!([]), 1), Ok("PostgreSQL 17.6 answers; no replicas".to_owned()));
         assert_eq!(
             judged(false, json!([replica("streaming", Some(0))]), 2),

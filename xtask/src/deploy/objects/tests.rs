@@ -118,8 +118,16 @@ fn the_database_follows_the_configuration() {
     cluster["spec"]["postgresql"]["pg_hba"].as_array_mut().unwrap().push(json!("host all all all md5"));
     let mut config = Config::default();
     config.database.require_tls = false;
-    let open = with_config(&config, vec![cluster], &home(), &kind(), None);
+    let open = with_config(&config, vec![cluster.clone()], &home(), &kind(), None);
     assert_eq!(rules(&open[0]), json!(["host all all all md5"]));
+    assert_eq!((&open[0]["spec"]["instances"], &open[0]["spec"]["postgresql"]["synchronous"]), (&json!(1), &Value::Null));
+    // Three instances, of which two are told of every transaction before it is acknowledged.
+    for (given, all) in [(1, 3), (2, 3), (4, 4)] {
+        config.database = crate::config::Database { profile: Profile::Durable, instances: given, ..crate::config::Database::default() };
+        let durable = with_config(&config, vec![cluster.clone()], &home(), &kind(), None);
+        assert_eq!(durable[0]["spec"]["instances"], all);
+        assert_eq!(durable[0]["spec"]["postgresql"]["synchronous"]["dataDurability"], "required");
+    }
 }
 
 #[test]

@@ -1,0 +1,262 @@
+//! `drill failover`: kills the database's primary under a stream of votes, and reports the outage and what was lost.
+
+mod stream;
+
+use std::{collections::BTreeSet, io::Write as _, time::Duration};
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use crate::{
+    cluster::{Cluster, ObjectId, Verdict, Wait, verdict},
+    commands::{
+        answer,
+        drill::stream::{Attempt, NAME, Writer},
+        instance, reported, validate,
+    },
+    config::Profile,
+    deploy::components::Components,
+    env::Env,
+    errors::{Code, Problem},
+    flags::{
+        Output,
+        database::{Failover, Kill},
+    },
+    graph::TaskId,
+    setup,
+    snapshot::primary::Primary,
+    tasks::desired,
+};
+
+const TASK: TaskId = TaskId::Database;
+
+/// For the pod that writes, from its creation to its first votes.
+const START: Duration = Duration::from_secs(90);
+/// From a kill until votes are acknowledged again and all instances are ready. Within this time the operator also makes a new replica.
+const RECOVERY: Duration = Duration::from_secs(300);
+/// The acknowledged votes in a row that end an outage, and that precede a kill.
+const STEADY: usize = 20;
+
+/// The container with PostgreSQL in the operator's pods.
+const POSTGRES: &str = "postgres";
+
+/// One kill, and what came of it.
+struct Round {
+    before: String,
+    after: String,
+    /// In seconds.
+    outage: f64,
+}
+
+/// `drill failover`.
+pub(crate) fn failover(env: &Env, flags: &Failover) -> Result<()> {
+    instance::find(env)?;
+    setup::consent(env, TASK, &format!("{}; each time the application has no database for some seconds", what(env, flags)))?;
+    let cluster = Cluster::open(env, &env.kubeconfig())?;
+    let (mut rounds, mut result) = (Vec::new(), (0, Vec::new()));
+    reported(env, TASK, &what(env, flags), || {
+        let drill = Drill { env, cluster: &cluster, id: desired::database(env)? };
+        let ran = drill.run(flags, &mut rounds);
+        // Also after a failure and after Ctrl-C.
+        let cleaned = drill.clean();
+        result = ran?;
+        cleaned?;
+        Ok(format!("{} votes acknowledged, {} of them lost", result.0, result.1.len()))
+    })?;
+    let (acknowledged, lost) = result;
+    let object = || json(flags, &rounds, acknowledged, &lost);
+    match flags.output {
+        Output::Text => answer(env, table(flags, &rounds, acknowledged, &lost).trim_end(), object)?,
+        Output::Json => answer(env, &object().to_string(), object)?,
+    }
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let first: Vec<String> = lost.iter().take(5).map(u64::to_string).collect();
+    let more = if lost.len() > first.len() { ", …" } else { "" };
+    let what = format!("lost: {} of {acknowledged} acknowledged votes, with the numbers {}{more}", lost.len(), first.join(", "));
+    let hint = match env.config.database.profile {
+        Profile::Fast if env.config.database.instances > 1 => "`database.profile = \"durable\"` makes every transaction wait for a replica",
+        _ => "look for `synchronous_commit` and `fsync` in what roles and databases set: cargo xtask psql -- -c '\\drds'",
+    };
+    Err(Problem::new(what).code(Code::WritesLost).hint(hint).into())
+}
+
+/// `drill failover --dry-run`.
+pub(crate) fn preview(env: &Env, flags: &Failover) -> Result<()> {
+    instance::find(env)?;
+    writeln!(std::io::stdout(), "would do: {}", what(env, flags)).context("print what would be done")
+}
+
+fn what(env: &Env, flags: &Failover) -> String {
+    let killed = match flags.kill {
+        Kill::Pod => "the pod of the database's primary",
+        Kill::Postgres => "PostgreSQL in the database's primary",
+    };
+    let times = if flags.times == 1 { "once".to_owned() } else { format!("{} times", flags.times) };
+    format!("kills {killed} of instance {} {times}", env.instance)
+}
+
+struct Drill<'a> {
+    env: &'a Env,
+    cluster: &'a Cluster,
+    id: ObjectId,
+}
+
+impl Drill<'_> {
+    /// Returns the number of acknowledged votes, and the lost ones.
+    fn run(&self, flags: &Failover, rounds: &mut Vec<Round>) -> Result<(usize, Vec<u64>)> {
+        // What a killed run has left.
+        self.clean()?;
+        self.healthy("the database to be healthy before the drill")?;
+        let object = self.object()?;
+        let secret = desired::credentials(self.env)?;
+        let owner = &self.env.config.database.user;
+        let primary = Primary::find(self.cluster, &self.id)?;
+        primary.sql("postgres", "CREATE DATABASE :\"name\" OWNER :\"owner\" TEMPLATE template0;", &[("name", NAME), ("owner", owner)])?;
+        let table = "SET ROLE :\"owner\"; SET synchronous_commit = on; CREATE TABLE votes (number bigint PRIMARY KEY);";
+        primary.sql(NAME, table, &[("owner", owner)])?;
+        let writer = Writer { namespace: &self.id.namespace, instance: &self.env.instance, database: &object, secret: &secret };
+        self.cluster.apply(&writer.pod())?;
+        self.steady("the first votes", START, 0, || Ok(true))?;
+        for number in 1..=flags.times {
+            let round = self.round(flags.kill, (number, flags.times))?;
+            self.env.note(TASK, format!("kill {number} of {}: {:.1} s without an acknowledged vote", flags.times, round.outage));
+            rounds.push(round);
+        }
+        // In this order: what is acknowledged in between is not compared.
+        let attempts = self.attempts()?;
+        let there = self.there()?;
+        let acknowledged = attempts.iter().filter(|it| it.acknowledged).count();
+        Ok((acknowledged, stream::lost(&attempts, &there)))
+    }
+
+    fn round(&self, kill: Kill, (number, times): (u16, u16)) -> Result<Round> {
+        let before = self.primary()?;
+        let pod = ObjectId::new("v1", "Pod", &self.id.namespace, &before);
+        let lives = self.lives(&pod)?;
+        let from = last_acknowledged(&self.attempts()?);
+        self.env.progress(TASK, format!("kill {number} of {times}: {before}"));
+        match kill {
+            Kill::Pod => self.cluster.kill(&pod)?,
+            Kill::Postgres => {
+                let command = ["sh", "-c", r#"kill -9 "$(head -n 1 "$PGDATA/postmaster.pid")""#];
+                self.cluster.exec(&self.id.namespace, &before, POSTGRES, &command)?;
+            }
+        }
+        // Votes that are acknowledged before the kill has an effect end no outage.
+        let is_killed = || Ok(self.lives(&pod)? != lives || self.primary()? != before);
+        self.steady("votes to be acknowledged after the kill", RECOVERY, from, is_killed)?;
+        self.healthy("the database to be whole again")?;
+        let outage = stream::outage(&self.attempts()?, from).unwrap_or_default();
+        Ok(Round { before, after: self.primary()?, outage })
+    }
+
+    /// Waits until the last attempts are all acknowledged, come after number `from`, and `and` is true.
+    fn steady(&self, what: &str, limit: Duration, from: u64, and: impl Fn() -> Result<bool>) -> Result<()> {
+        let wait = Wait { pause: Duration::from_millis(500), ..Wait::new(self.env, what, limit) };
+        self.cluster.wait_for(self.env, TASK, &wait, || {
+            let attempts = self.attempts()?;
+            let new = attempts.iter().rev().take_while(|it| it.acknowledged && it.number > from).count();
+            Ok(match new {
+                STEADY.. if and()? => Verdict::Yes,
+                STEADY.. => Verdict::NotYet("the kill has no effect yet".to_owned()),
+                _ => Verdict::NotYet(format!("{new} of {STEADY} votes in a row are acknowledged")),
+            })
+        })
+    }
+
+    /// Waits until the operator and PostgreSQL call the database healthy, with all its replicas.
+    fn healthy(&self, what: &str) -> Result<()> {
+        let components = Components::read(self.env)?;
+        let wait = Wait { pause: Duration::from_millis(500), ..Wait::new(self.env, what, RECOVERY) };
+        self.cluster.wait_for(self.env, TASK, &wait, || {
+            let verdict = verdict::of(&self.object()?);
+            if verdict != Verdict::Yes {
+                return Ok(verdict);
+            }
+            let said = validate::ask_database(self.env, self.cluster, &components)?;
+            Ok(said.judge(&self.env.config.database).map_or_else(Verdict::NotYet, |_| Verdict::Yes))
+        })
+    }
+
+    fn object(&self) -> Result<Value> {
+        self.cluster.get(&self.id)?.ok_or_else(|| Problem::new(format!("{} does not exist", self.id)).into())
+    }
+
+    fn primary(&self) -> Result<String> {
+        Ok(self.object()?.pointer("/status/currentPrimary").and_then(Value::as_str).unwrap_or_default().to_owned())
+    }
+
+    /// The pod's UID and how often its PostgreSQL was started again; `None` if there is no such pod.
+    fn lives(&self, pod: &ObjectId) -> Result<Option<(String, i64)>> {
+        let Some(found) = self.cluster.get(pod)? else { return Ok(None) };
+        let statuses = found.pointer("/status/containerStatuses").and_then(Value::as_array).into_iter().flatten();
+        let restarts = statuses.filter(|it| it["name"] == POSTGRES).filter_map(|it| it["restartCount"].as_i64()).sum();
+        Ok(Some((found.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default().to_owned(), restarts)))
+    }
+
+    fn attempts(&self) -> Result<Vec<Attempt>> {
+        Ok(stream::attempts(&self.cluster.whole_log(&self.id.namespace, NAME)?))
+    }
+
+    /// The numbers of the votes in the table.
+    fn there(&self) -> Result<BTreeSet<u64>> {
+        let rows = Primary::find(self.cluster, &self.id)?.sql(NAME, "SELECT number FROM votes;", &[])?;
+        rows.lines().map(|it| it.trim().parse().with_context(|| format!("read the vote {it:?}"))).collect()
+    }
+
+    /// Removes the pod and its database, also after a signal.
+    fn clean(&self) -> Result<()> {
+        let cluster = self.cluster.for_cleaning();
+        cluster.kill(&ObjectId::new("v1", "Pod", &self.id.namespace, NAME))?;
+        let drop = "DROP DATABASE IF EXISTS :\"name\" WITH (FORCE);";
+        let dropped = Primary::find(&cluster, &self.id).and_then(|it| it.for_cleaning().sql("postgres", drop, &[("name", NAME)]));
+        dropped.with_context(|| format!("the database {NAME} of the drill is left; the next drill drops it"))?;
+        Ok(())
+    }
+}
+
+fn last_acknowledged(attempts: &[Attempt]) -> u64 {
+    attempts.iter().filter(|it| it.acknowledged).map(|it| it.number).max().unwrap_or_default()
+}
+
+/// The result for people: a line for each kill, and the sum.
+fn table(flags: &Failover, rounds: &[Round], acknowledged: usize, lost: &[u64]) -> String {
+    let mut out = format!("{:<10}{:<8}{:<34}outage\n", "kill", "number", "primary");
+    for (number, it) in rounds.iter().enumerate() {
+        let primary = if it.before == it.after { it.before.clone() } else { format!("{} -> {}", it.before, it.after) };
+        out += &format!("{:<10}{:<8}{primary:<34}{:.1} s\n", flags.kill.name(), number + 1, it.outage);
+    }
+    out + &format!("{acknowledged} votes acknowledged, {} of them lost\n", lost.len())
+}
+
+/// The JSON object; `schema` increases when a field changes its meaning.
+fn json(flags: &Failover, rounds: &[Round], acknowledged: usize, lost: &[u64]) -> Value {
+    let one = |it: &Round| json!({ "before": it.before, "after": it.after, "outage": it.outage });
+    json!({
+        "schema": 1,
+        "kill": flags.kill.name(),
+        "kills": rounds.iter().map(one).collect::<Vec<_>>(),
+        "acknowledged": acknowledged,
+        "lost": lost,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_a_line_for_each_kill() {
+        let flags = Failover { kill: Kill::Pod, times: 2, output: Output::Text };
+        let round = |before: &str, after: &str, outage| Round { before: before.to_owned(), after: after.to_owned(), outage };
+        let rounds = [round("polls-db-1", "polls-db-2", 3.25), round("polls-db-2", "polls-db-2", 0.5)];
+        let expected = "kill      number  primary                           outage\n\
+                        pod       1       polls-db-1 -> polls-db-2          3.2 s\n\
+                        pod       2       polls-db-2                        0.5 s\n\
+                        812 votes acknowledged, 1 of them lost\n";
+        assert_eq!(table(&flags, &rounds, 812, &[7]), expected);
+        assert_eq!(json(&flags, &rounds, 812, &[7])["kills"][0]["after"], "polls-db-2");
+    }
+}

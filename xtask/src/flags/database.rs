@@ -1,0 +1,81 @@
+//! Flags of `db` and `drill`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::flags::Output;
+
+#[derive(Clone, Debug, Args)]
+pub struct Db {
+    #[command(subcommand)]
+    pub command: DbCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum DbCommand {
+    /// Write a consistent dump of the database to a file, and check that it can be restored
+    Snapshot {
+        /// The new file [default: a file in snapshots/ with instance and time in its name]
+        file: Option<PathBuf>,
+        /// Skip the check, which restores the dump into a scratch database
+        #[arg(long)]
+        no_verify: bool,
+    },
+    /// List the files in snapshots/
+    Ls,
+    /// Replace the database's content by a file's, all or nothing, while the application runs
+    Restore {
+        /// A file that `db snapshot` wrote
+        file: PathBuf,
+        /// Accept a file of pg_dump in custom format; only pg_restore can detect that it is truncated
+        #[arg(long)]
+        from_pg_dump: bool,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Drill {
+    #[command(subcommand)]
+    pub command: DrillCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum DrillCommand {
+    /// Kill the primary while numbered votes are written, and count the acknowledged votes that are lost
+    Failover(Failover),
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "The votes go into a database of their own, which is dropped at the end.\n\nExit code: 1 if an acknowledged vote is lost.\n\nExample: cargo xtask drill failover --yes --kill postgres --times 5"
+)]
+pub struct Failover {
+    /// What is killed
+    #[arg(long, value_enum, default_value_t = Kill::Pod)]
+    pub kill: Kill,
+    /// How many times
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub times: u16,
+    /// The output format: a table, or one JSON object
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kill {
+    /// The primary's pod, without a grace period
+    Pod,
+    /// PostgreSQL in the primary's pod, by SIGKILL
+    Postgres,
+}
+
+impl Kill {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kill::Pod => "pod",
+            Kill::Postgres => "postgres",
+        }
+    }
+}
