@@ -7,6 +7,8 @@ use serde_json::Value;
 
 use crate::bench::{Bench, Ran};
 
+const FAST: &str = "[frontend]\ntext = \"Polls\"\nreplicas = 1\n";
+
 fn drill(bench: &Bench, kill: &str, times: &str) -> Ran {
     bench.run(&["drill", "failover", "--yes", "--kill", kill, "--times", times, "--output", "json"])
 }
@@ -22,7 +24,7 @@ fn clean(bench: &Bench) {
 }
 
 pub(crate) fn loses_nothing(bench: &Bench, times: &str) {
-    bench.configure("[frontend]\ntext = \"Polls\"\nreplicas = 1\n[database]\nprofile = \"durable\"\n");
+    bench.configure(&format!("{FAST}[database]\nprofile = \"durable\"\n"));
     bench.step("durable has three instances, and a transaction waits for one of the replicas", || {
         bench.run(&["create", "--yes"]).ends_with(0);
         let seen = bench.run(&["validate"]);
@@ -32,7 +34,7 @@ pub(crate) fn loses_nothing(bench: &Bench, times: &str) {
             "{}",
             seen.stdout
         );
-        assert!(seen.stdout.contains("3 instances on one node, whose loss stops the database"), "{}", seen.stdout);
+        assert!(seen.stdout.contains("all 3 on one node, whose loss stops the database"), "{}", seen.stdout);
         bench.run(&["plan", "--detailed-exitcode"]).ends_with(0);
         let status = bench.run(&["status", "--output", "json"]);
         assert!(status.stdout.contains("\"sync\":\"quorum\""), "{}", status.stdout);
@@ -67,6 +69,32 @@ pub(crate) fn loses_nothing(bench: &Bench, times: &str) {
     });
 }
 
+/// A running instance changes its profile, in both directions.
+pub(crate) fn changes(bench: &Bench) {
+    bench.step("from durable to fast: one instance and one volume are left", || {
+        bench.configure(FAST);
+        bench.run(&["create", "--yes"]).ends_with(0);
+        bench.run(&["validate"]).ends_with(0);
+        assert_eq!(bench.kubectl("-n polls get pvc -o name").lines().count(), 1);
+        assert_eq!(bench.sql("SHOW synchronous_standby_names").trim(), "");
+    });
+
+    bench.step("from fast to durable: every transaction that is written meanwhile ends", || {
+        bench.configure(&format!("{FAST}[database]\nprofile = \"durable\"\n"));
+        let child = bench.start(&["create", "--yes"]);
+        let began = Instant::now();
+        while bench.kubectl("-n polls get pods -l cnpg.io/podRole=instance -o name").lines().count() < 2 {
+            assert!(began.elapsed() < Duration::from_secs(120), "no second instance");
+            let written = Instant::now();
+            bench.sql("CREATE TABLE IF NOT EXISTS meanwhile (); DROP TABLE meanwhile");
+            assert!(written.elapsed() < Duration::from_secs(20), "a transaction waited {:?}", written.elapsed());
+        }
+        let created = child.wait_with_output().unwrap();
+        assert_eq!(created.status.code(), Some(0), "{}", String::from_utf8_lossy(&created.stderr));
+        assert!(bench.run(&["validate"]).ends_with(0).stdout.contains("each transaction waits for one"));
+    });
+}
+
 pub(crate) fn is_found(bench: &Bench) {
     bench.step("a setting that acknowledges before the disk has it is found", || {
         bench.sql("ALTER ROLE polls SET synchronous_commit = off");
@@ -79,7 +107,7 @@ pub(crate) fn is_found(bench: &Bench) {
 }
 
 pub(crate) fn survives_crashes(bench: &Bench) {
-    bench.configure("[frontend]\ntext = \"Polls\"\nreplicas = 1\n");
+    bench.configure(FAST);
     bench.run(&["create", "--yes"]).ends_with(0);
     for kill in ["pod", "postgres"] {
         bench.step(&format!("one instance keeps what it acknowledged, twenty times: {kill}"), || {

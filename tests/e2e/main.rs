@@ -189,7 +189,9 @@ fn requirements_follow_the_image_and_pips_settings() {
 
 #[test]
 fn a_durable_database_loses_no_acknowledged_vote() {
-    durable::loses_nothing(&Bench::new("durable"), "1");
+    let bench = Bench::new("durable");
+    durable::loses_nothing(&bench, "1");
+    durable::changes(&bench);
 }
 
 #[test]

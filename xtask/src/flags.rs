@@ -50,7 +50,7 @@ pub fn read(found: &ArgMatches) -> Flags {
 /// Flags that every command has.
 #[derive(Clone, Debug, Args)]
 pub struct Global {
-    /// Install and start missing programs, and write what a new project needs, without asking
+    /// Agree to everything, also to replacing or killing a database
     #[arg(long, short, global = true)]
     pub yes: bool,
     /// Show each external command, and the reason of each setting that this machine needs

@@ -260,18 +260,21 @@ pub fn list(env: &Env) -> Result<Vec<Snapshot>> {
     Ok(out)
 }
 
-/// When the instance's last snapshot was written: the time of its newest file in the folder.
+/// When the instance's last snapshot was taken, by the names of the files in the folder.
 pub fn last(env: &Env) -> Option<jiff::Timestamp> {
-    let own = list(env).ok()?.into_iter().filter(|it| is_of(&it.path.file_name().unwrap_or_default().to_string_lossy(), &env.instance));
-    let times = own.filter_map(|it| fs::metadata(&it.path).ok()?.modified().ok()?.try_into().ok());
-    times.max()
+    let files = list(env).ok()?;
+    files.iter().filter_map(|it| taken(&it.path.file_name()?.to_string_lossy(), &env.instance)).max()
 }
 
-/// Whether a file of the folder has the default name of a snapshot of this instance, for whatever reason it was taken.
-fn is_of(name: &str, instance: &str) -> bool {
-    let Some(rest) = name.strip_prefix(instance).and_then(|it| it.strip_suffix(".dump")) else { return false };
+/// The time in the default name of a snapshot of this instance, for whatever reason it was taken.
+fn taken(name: &str, instance: &str) -> Option<jiff::Timestamp> {
+    let rest = name.strip_prefix(instance)?.strip_suffix(".dump")?;
     let time = rest.split_once("Z-").map_or(rest.to_owned(), |(time, _)| format!("{time}Z"));
-    is_time(&time)
+    if !is_time(&time) {
+        return None;
+    }
+    let civil = jiff::civil::DateTime::strptime("-%Y%m%dT%H%M%S%.fZ", &time).ok()?;
+    Some(civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
 }
 
 /// Checks a file without a database: it exists, and starts and ends like a file of this writer.
@@ -336,6 +339,19 @@ mod tests {
             "precious.dump",
         ] {
             assert!(!is_own(name, "polls-3f59e9"), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_time_of_a_snapshot_is_in_its_name() {
+        for name in
+            ["polls-20261124T060000.123Z.dump", "polls-20261124T060000.123Z-before-update.dump", "polls-20261124T060000.123Z-kept.dump"]
+        {
+            assert_eq!(taken(name, "polls").unwrap().to_string(), "2026-11-24T06:00:00.123Z", "{name}");
+        }
+        assert!(taken("polls-20261124T060000Z.dump", "polls").is_some());
+        for name in ["polls-20-20261124T060000.123Z.dump", "mine.dump", "polls-20261199T060000.123Z.dump"] {
+            assert_eq!(taken(name, "polls"), None, "{name}");
         }
     }
 

@@ -2,7 +2,12 @@
 
 mod stream;
 
-use std::{collections::BTreeSet, io::Write as _, time::Duration};
+use std::{
+    collections::BTreeSet,
+    io::Write as _,
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -23,6 +28,7 @@ use crate::{
         database::{Failover, Kill},
     },
     graph::TaskId,
+    report::Waiting,
     setup,
     snapshot::primary::Primary,
     tasks::desired,
@@ -36,6 +42,16 @@ const START: Duration = Duration::from_secs(90);
 const RECOVERY: Duration = Duration::from_secs(300);
 /// The acknowledged votes in a row that end an outage, and that precede a kill.
 const STEADY: usize = 20;
+
+/// For an outage to end, so that the drill's database can be dropped.
+const CLEANING: Duration = Duration::from_secs(40);
+
+/// Gives the drill's database what the application's sets for `synchronous_commit`, for everybody and for each role.
+const SAME_COMMITS: &str = "SELECT format('ALTER %s SET synchronous_commit TO %L', \
+    CASE WHEN setrole = 0 THEN format('DATABASE %I', :'name') ELSE format('ROLE %I IN DATABASE %I', rolname, :'name') END, \
+    split_part(one, '=', 2)) \
+    FROM pg_db_role_setting JOIN pg_database ON pg_database.oid = setdatabase LEFT JOIN pg_roles ON pg_roles.oid = setrole, unnest(setconfig) AS one \
+    WHERE datname = :'live' AND one LIKE 'synchronous_commit=%' \\gexec";
 
 /// The container with PostgreSQL in the operator's pods.
 const POSTGRES: &str = "postgres";
@@ -54,13 +70,15 @@ pub(crate) fn failover(env: &Env, flags: &Failover) -> Result<()> {
     setup::consent(env, TASK, &format!("{}; each time the application has no database for some seconds", what(env, flags)))?;
     let cluster = Cluster::open(env, &env.kubeconfig())?;
     let (mut rounds, mut result) = (Vec::new(), (0, Vec::new()));
+    let hint = hint(env);
     reported(env, TASK, &what(env, flags), || {
         let drill = Drill { env, cluster: &cluster, id: desired::database(env)? };
         let ran = drill.run(flags, &mut rounds);
-        // Also after a failure and after Ctrl-C.
-        let cleaned = drill.clean();
+        // Also after a failure and after Ctrl-C. It does not hide what the drill has found.
+        if let Err(error) = drill.clean() {
+            env.note(TASK, format!("something of the drill is left, which the next drill removes: {error:#}"));
+        }
         result = ran?;
-        cleaned?;
         Ok(format!("{} votes acknowledged, {} of them lost", result.0, result.1.len()))
     })?;
     let (acknowledged, lost) = result;
@@ -75,11 +93,14 @@ pub(crate) fn failover(env: &Env, flags: &Failover) -> Result<()> {
     let first: Vec<String> = lost.iter().take(5).map(u64::to_string).collect();
     let more = if lost.len() > first.len() { ", …" } else { "" };
     let what = format!("lost: {} of {acknowledged} acknowledged votes, with the numbers {}{more}", lost.len(), first.join(", "));
-    let hint = match env.config.database.profile {
-        Profile::Fast if env.config.database.instances > 1 => "`database.profile = \"durable\"` makes every transaction wait for a replica",
-        _ => "look for `synchronous_commit` and `fsync` in what roles and databases set: cargo xtask psql -- -c '\\drds'",
-    };
     Err(Problem::new(what).code(Code::WritesLost).hint(hint).into())
+}
+
+fn hint(env: &Env) -> &'static str {
+    match env.config.database.profile {
+        Profile::Fast if env.config.database.instances > 1 => "`database.profile = \"durable\"` makes every transaction wait for a replica",
+        _ => "look for `synchronous_commit` in what roles and databases set: cargo xtask psql -- -c '\\drds'",
+    }
 }
 
 /// `drill failover --dry-run`.
@@ -106,17 +127,19 @@ struct Drill<'a> {
 impl Drill<'_> {
     /// Returns the number of acknowledged votes, and the lost ones.
     fn run(&self, flags: &Failover, rounds: &mut Vec<Round>) -> Result<(usize, Vec<u64>)> {
+        self.healthy("the database to be healthy before the drill")?;
         // What a killed run has left.
         self.clean()?;
-        self.healthy("the database to be healthy before the drill")?;
         let object = self.object()?;
         let secret = desired::credentials(self.env)?;
         let owner = &self.env.config.database.user;
         let primary = Primary::find(self.cluster, &self.id)?;
         primary.sql("postgres", "CREATE DATABASE :\"name\" OWNER :\"owner\" TEMPLATE template0;", &[("name", NAME), ("owner", owner)])?;
+        primary.sql("postgres", SAME_COMMITS, &[("name", NAME), ("live", &self.env.config.database.name)])?;
         let table = "SET ROLE :\"owner\"; SET synchronous_commit = on; CREATE TABLE votes (number bigint PRIMARY KEY);";
         primary.sql(NAME, table, &[("owner", owner)])?;
-        let writer = Writer { namespace: &self.id.namespace, instance: &self.env.instance, database: &object, secret: &secret };
+        let deadline = u64::from(flags.times) * 2 * RECOVERY.as_secs() + START.as_secs() + 60;
+        let writer = Writer { namespace: &self.id.namespace, instance: &self.env.instance, database: &object, secret: &secret, deadline };
         self.cluster.apply(&writer.pod())?;
         self.steady("the first votes", START, 0, || Ok(true))?;
         for number in 1..=flags.times {
@@ -133,19 +156,18 @@ impl Drill<'_> {
 
     fn round(&self, kill: Kill, (number, times): (u16, u16)) -> Result<Round> {
         let before = self.primary()?;
-        let pod = ObjectId::new("v1", "Pod", &self.id.namespace, &before);
-        let lives = self.lives(&pod)?;
+        let started = self.started()?;
         let from = last_acknowledged(&self.attempts()?);
         self.env.progress(TASK, format!("kill {number} of {times}: {before}"));
         match kill {
-            Kill::Pod => self.cluster.kill(&pod)?,
+            Kill::Pod => self.cluster.kill(&ObjectId::new("v1", "Pod", &self.id.namespace, &before))?,
             Kill::Postgres => {
                 let command = ["sh", "-c", r#"kill -9 "$(head -n 1 "$PGDATA/postmaster.pid")""#];
                 self.cluster.exec(&self.id.namespace, &before, POSTGRES, &command)?;
             }
         }
-        // Votes that are acknowledged before the kill has an effect end no outage.
-        let is_killed = || Ok(self.lives(&pod)? != lives || self.primary()? != before);
+        // Votes that are acknowledged before the kill has an effect end no outage: the kubelet may be late.
+        let is_killed = || Ok(self.started()? != started);
         self.steady("votes to be acknowledged after the kill", RECOVERY, from, is_killed)?;
         self.healthy("the database to be whole again")?;
         let outage = stream::outage(&self.attempts()?, from).unwrap_or_default();
@@ -161,7 +183,10 @@ impl Drill<'_> {
             Ok(match new {
                 STEADY.. if and()? => Verdict::Yes,
                 STEADY.. => Verdict::NotYet("the kill has no effect yet".to_owned()),
-                _ => Verdict::NotYet(format!("{new} of {STEADY} votes in a row are acknowledged")),
+                _ => {
+                    let why = attempts.last().filter(|it| !it.why.is_empty()).map(|it| format!(": {}", it.why)).unwrap_or_default();
+                    Verdict::NotYet(format!("{new} of {STEADY} votes in a row are acknowledged{why}"))
+                }
             })
         })
     }
@@ -188,16 +213,18 @@ impl Drill<'_> {
         Ok(self.object()?.pointer("/status/currentPrimary").and_then(Value::as_str).unwrap_or_default().to_owned())
     }
 
-    /// The pod's UID and how often its PostgreSQL was started again; `None` if there is no such pod.
-    fn lives(&self, pod: &ObjectId) -> Result<Option<(String, i64)>> {
-        let Some(found) = self.cluster.get(pod)? else { return Ok(None) };
-        let statuses = found.pointer("/status/containerStatuses").and_then(Value::as_array).into_iter().flatten();
-        let restarts = statuses.filter(|it| it["name"] == POSTGRES).filter_map(|it| it["restartCount"].as_i64()).sum();
-        Ok(Some((found.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default().to_owned(), restarts)))
+    /// When the primary's PostgreSQL was started.
+    fn started(&self) -> Result<String> {
+        Primary::find(self.cluster, &self.id)?.sql("postgres", "SELECT pg_postmaster_start_time();", &[])
     }
 
     fn attempts(&self) -> Result<Vec<Attempt>> {
-        Ok(stream::attempts(&self.cluster.whole_log(&self.id.namespace, NAME)?))
+        let attempts = stream::attempts(&self.cluster.whole_log(&self.id.namespace, NAME)?);
+        if !stream::is_whole(&attempts) {
+            let what = "the kubelet has removed the beginning of the drill's log, so its votes cannot be compared";
+            return Err(Problem::new(what).hint("a drill with fewer --times has a shorter log").into());
+        }
+        Ok(attempts)
     }
 
     /// The numbers of the votes in the table.
@@ -211,9 +238,20 @@ impl Drill<'_> {
         let cluster = self.cluster.for_cleaning();
         cluster.kill(&ObjectId::new("v1", "Pod", &self.id.namespace, NAME))?;
         let drop = "DROP DATABASE IF EXISTS :\"name\" WITH (FORCE);";
-        let dropped = Primary::find(&cluster, &self.id).and_then(|it| it.for_cleaning().sql("postgres", drop, &[("name", NAME)]));
-        dropped.with_context(|| format!("the database {NAME} of the drill is left; the next drill drops it"))?;
-        Ok(())
+        let began = Instant::now();
+        loop {
+            // During an outage there is no primary to ask.
+            let dropped = Primary::find(&cluster, &self.id).and_then(|it| it.for_cleaning().sql("postgres", drop, &[("name", NAME)]));
+            match dropped {
+                Ok(_) => return Ok(()),
+                Err(error) if began.elapsed() > CLEANING => return Err(error).with_context(|| format!("drop the database {NAME}")),
+                Err(error) => {
+                    let what = format!("the database, to drop {NAME} in it");
+                    self.env.waiting(TASK, Waiting::new(&what, format!("{error:#}"), began.elapsed(), CLEANING));
+                    thread::sleep(Duration::from_secs(1));
+                }
+            }
+        }
     }
 }
 

@@ -350,7 +350,15 @@ fn database(object: &mut Value, values: &Values<'_>) {
     }
     spec["instances"] = json!(database.all_instances());
     if database.profile == Profile::Durable {
-        spec["postgresql"]["synchronous"] = json!({ "method": "any", "number": 1, "dataDurability": "required", "failoverQuorum": true });
+        // A replica takes over only if it certainly has every transaction: of N replicas more than N - `number` must be there
+        // (CloudNativePG's failover quorum). Half of the instances is the number with which as many may be away as with a majority.
+        let number = database.all_instances() / 2;
+        let mut synchronous = json!({ "method": "any", "number": number, "dataDurability": "required", "failoverQuorum": true });
+        // The manifest's own fields count.
+        if let (Some(own), Some(all)) = (spec["postgresql"]["synchronous"].as_object().cloned(), synchronous.as_object_mut()) {
+            all.extend(own);
+        }
+        spec["postgresql"]["synchronous"] = synchronous;
     }
     spec["storage"]["size"] = json!(database.storage);
     spec["bootstrap"]["initdb"]["database"] = json!(database.name);

@@ -21,7 +21,7 @@ const USER: u32 = 10001;
 /// The name of the rendered database.
 const DATABASE: &str = "db";
 /// The label of pods that may connect to the database.
-const CLIENT: &str = "dev.pocdeploy/database-client";
+pub const CLIENT: &str = "dev.pocdeploy/database-client";
 /// Where the database's certificate authority is mounted.
 const AUTHORITY: &str = "/run/secrets/database/ca.crt";
 /// The example's manifests of a database. Its names are replaced.

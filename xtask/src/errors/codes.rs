@@ -246,7 +246,7 @@ codes! {
         causes ["a missing permission" "a quota or a limit of requests" "something of the same name exists" "a load balancer or disk still holds the network"]
         steps ["read what the cloud said in the error" "run the same command again: it goes on where it stopped" "with the type of the cluster: cargo xtask doctor --type eks"]
     WritesLost "E0316" "a drill found that the database lost what it had acknowledged"
-        causes ["a replica without the last transactions became the primary: `database.profile = \"fast\"` allows that if there are replicas" "a setting such as `fsync = off` or `synchronous_commit = off`"]
+        causes ["a replica without the last transactions became the primary: `database.profile = \"fast\"` allows that if there are replicas" "`synchronous_commit = off` for the server, a database or a role"]
         steps ["set `database.profile = \"durable\"`" "cargo xtask validate" "cargo xtask drill failover"]
 
     PodRefused "E0321" "the API server rejects the pods of a Deployment or Job"

@@ -38,6 +38,8 @@ const ID: TaskId = TaskId::Database;
 
 /// Generous for two busy cores; an idle machine needs seconds.
 const LIMIT: Duration = Duration::from_secs(420);
+/// The field of the `Cluster` that makes transactions wait for replicas.
+const WAITS: &str = "/spec/postgresql/synchronous";
 /// The waits usually take seconds only.
 const PAUSE: Duration = Duration::from_millis(100);
 /// For an answer of a running component.
@@ -90,6 +92,7 @@ impl Task for Database {
         let what = format!("the API server to accept {id}");
         // The operator may still be starting.
         let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, LIMIT) };
+        add_replicas(env, &cluster, &desired.cluster)?;
         let (is_new, brought) = (Cell::new(false), Cell::new(None));
         cluster.wait_for(env, ID, &wait, || {
             // Checked each time, since the CRD may not exist yet.
@@ -142,8 +145,49 @@ impl Task for Database {
             None => Ok(cluster.get(&id)?.map_or_else(|| Verdict::NotYet(format!("{id} does not exist")), |it| verdict::database(&it))),
         })?;
         serves::wait_for_settings(env, &cluster, &id)?;
+        if desired.cluster.pointer(WAITS).is_some() {
+            // The operator changes the setting after the status that calls the replicas ready.
+            let wait = Wait { pause: PAUSE, ..Wait::new(env, "transactions to wait for a replica", ANSWER_LIMIT) };
+            cluster.wait_for(env, ID, &wait, || is_told(&cluster, &id))?;
+        }
         serves::wait_for_objects(env, &cluster, &desired.others)
     }
+}
+
+/// Whether PostgreSQL waits for a replica before it acknowledges a transaction.
+fn is_told(cluster: &Cluster, id: &ObjectId) -> Result<Verdict> {
+    let object = cluster.get(id)?.with_context(|| format!("{id} is gone"))?;
+    let primary = object.pointer("/status/currentPrimary").and_then(Value::as_str).unwrap_or_default();
+    let count = "SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('quorum', 'sync')";
+    let answer = cluster.exec(&id.namespace, primary, "postgres", &["psql", "-d", "postgres", "-tAc", count])?;
+    Ok(if answer.trim() == "0" { Verdict::NotYet("no replica is waited for".to_owned()) } else { Verdict::Yes })
+}
+
+/// Before transactions wait for replicas, an existing database gets these replicas: otherwise no transaction would end until they have come.
+fn add_replicas(env: &Env, cluster: &Cluster, desired: &Value) -> Result<()> {
+    let id = ObjectId::of(desired)?;
+    let is_without = |it: Value| it.pointer(WAITS).is_none_or(Value::is_null);
+    if desired.pointer(WAITS).is_none() || !cluster.get(&id).ok().flatten().is_some_and(is_without) {
+        return Ok(());
+    }
+    let mut first = desired.clone();
+    if let Some(settings) = first.pointer_mut("/spec/postgresql").and_then(Value::as_object_mut) {
+        settings.remove("synchronous");
+    }
+    let (accepted, what) = (Cell::new(false), "the replicas that transactions are to wait for");
+    let hint = "the database goes on as before; `database.profile = \"fast\"` and `cargo xtask create` return to it".to_owned();
+    let wait = Wait { pause: PAUSE, hint, ..Wait::new(env, what, LIMIT) };
+    let ready = cluster.wait_for(env, ID, &wait, || {
+        if !accepted.get() {
+            let verdict = acceptance(cluster.apply(&first));
+            if verdict != Verdict::Yes {
+                return Ok(verdict);
+            }
+            accepted.set(true);
+        }
+        Ok(cluster.get(&id)?.map_or_else(|| Verdict::NotYet(format!("{id} does not exist")), |it| verdict::database(&it)))
+    });
+    with_evidence(ready, cluster, &id.namespace, &initdb::of(&id))
 }
 
 /// Why the database's pods are not ready.

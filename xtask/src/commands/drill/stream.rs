@@ -4,22 +4,19 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::deploy::objects;
+use crate::deploy::{objects, plain};
 
 /// The pod, and the database with the votes.
 pub(super) const NAME: &str = "pocdeploy-drill";
 
-/// Longer than the longest drill; the pod ends itself if the tool is killed.
-const DEADLINE: u32 = 6 * 3600;
-
 /// Writes a vote every 50 ms, each over a connection of its own, as after a loss of all connections. A vote that is not answered within 3 s is
-/// given up. Prints `ok` or `no`, the number, and the time in nanoseconds at the end of the attempt.
+/// given up. Prints `ok` or `no`, the number, the time in nanoseconds at the end of the attempt, and the last line of an error.
 const SCRIPT: &str = r#"
 n=0
 while :; do
   n=$((n + 1))
-  if timeout 3 psql --no-psqlrc --quiet --command "INSERT INTO votes VALUES ($n)" 2>/dev/null; then said=ok; else said=no; fi
-  echo "$said $n $(date +%s%N)"
+  if why=$(timeout 3 psql --no-psqlrc --quiet --command "INSERT INTO votes VALUES ($n)" 2>&1); then said=ok; else said=no; fi
+  echo "$said $n $(date +%s%N) $(printf %s "$why" | tail -n 1)"
   sleep 0.05
 done
 "#;
@@ -32,11 +29,13 @@ pub(super) struct Writer<'a> {
     pub(super) database: &'a Value,
     /// The Secret with the owner's name and password.
     pub(super) secret: &'a str,
+    /// The seconds after which the pod ends itself, if the tool was killed.
+    pub(super) deadline: u64,
 }
 
 impl Writer<'_> {
-    /// The pod, with the image of the database and the labels of a migration, which the database's NetworkPolicy lets in. No Service of the
-    /// application leads to it.
+    /// The pod, with the image of the database and the labels that the database's NetworkPolicies let in: the example's and those of the
+    /// tool's own manifests. No Service of the application leads to it.
     pub(super) fn pod(&self) -> Value {
         let name = self.database["metadata"]["name"].as_str().unwrap_or_default();
         let image = self.database.pointer("/status/image").or_else(|| self.database.pointer("/spec/imageName"));
@@ -54,11 +53,12 @@ impl Writer<'_> {
                     "app.kubernetes.io/component": "migration",
                     "app.kubernetes.io/managed-by": "pocdeploy",
                     objects::INSTANCE: self.instance,
+                    plain::CLIENT: "true",
                 },
             },
             "spec": {
                 "restartPolicy": "Never",
-                "activeDeadlineSeconds": DEADLINE,
+                "activeDeadlineSeconds": self.deadline,
                 "terminationGracePeriodSeconds": 0,
                 "automountServiceAccountToken": false,
                 "enableServiceLinks": false,
@@ -86,27 +86,39 @@ impl Writer<'_> {
 }
 
 /// An attempt to write a vote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Attempt {
     pub(super) number: u64,
     pub(super) acknowledged: bool,
     /// When it ended, in nanoseconds since 1970 by the pod's clock.
     pub(super) ended: u128,
+    /// The error's last line; empty if it was acknowledged or given up.
+    pub(super) why: String,
 }
 
 /// The attempts in the pod's log. The last line may be incomplete.
 pub(super) fn attempts(log: &str) -> Vec<Attempt> {
     let whole = log.rsplit_once('\n').map_or("", |(whole, _)| whole);
     let one = |line: &str| {
-        let mut words = line.split(' ');
+        let mut words = line.splitn(4, ' ');
         let acknowledged = match words.next()? {
             "ok" => true,
             "no" => false,
             _ => return None,
         };
-        Some(Attempt { acknowledged, number: words.next()?.parse().ok()?, ended: words.next()?.parse().ok()? })
+        Some(Attempt {
+            acknowledged,
+            number: words.next()?.parse().ok()?,
+            ended: words.next()?.parse().ok()?,
+            why: words.next().unwrap_or_default().to_owned(),
+        })
     };
     whole.lines().filter_map(one).collect()
+}
+
+/// Whether the log has every attempt: the kubelet serves only the newest file of a long log.
+pub(super) fn is_whole(attempts: &[Attempt]) -> bool {
+    (1..).zip(attempts).all(|(number, it)| it.number == number)
 }
 
 /// The longest time without an acknowledged vote, in seconds, from the last one up to number `from` on. `None` until a vote after the
@@ -127,13 +139,14 @@ pub(super) fn lost(attempts: &[Attempt], there: &BTreeSet<u64>) -> Vec<u64> {
 mod tests {
     use super::*;
 
-    const LOG: &str = "ok 1 1000000000\nok 2 1100000000\nno 3 4200000000\nno 4 7300000000\nok 5 7400000000\nok 6 7500000000\nok 7 75";
+    const LOG: &str = "ok 1 1000000000 \nok 2 1100000000 \nno 3 4200000000 psql: error: refused\nno 4 7300000000 \nok 5 7400000000\nok 6 7500000000\nok 7 75";
 
     #[test]
     fn an_outage_lasts_from_the_last_acknowledged_vote_to_the_next_one() {
         let seen = attempts(LOG);
         assert_eq!(seen.len(), 6);
-        assert_eq!(seen[2], Attempt { number: 3, acknowledged: false, ended: 4_200_000_000 });
+        assert_eq!(seen[2], Attempt { number: 3, acknowledged: false, ended: 4_200_000_000, why: "psql: error: refused".to_owned() });
+        assert!(is_whole(&seen) && !is_whole(&seen[1..]) && !is_whole(&[&seen[..2], &seen[3..]].concat()));
         let about = |from, seconds: f64| outage(&seen, from).is_some_and(|it| (it - seconds).abs() < 1e-6);
         assert!(about(2, 6.3) && about(0, 6.3));
         assert!(about(5, 0.1), "an earlier outage does not count");
@@ -151,7 +164,7 @@ mod tests {
     #[test]
     fn the_writer_keeps_the_restricted_standard_and_has_no_password_in_its_manifest() {
         let database = json!({ "metadata": { "name": "polls-db" }, "spec": { "imageName": "a" }, "status": { "image": "b" } });
-        let pod = Writer { namespace: "polls", instance: "polls-1", database: &database, secret: "polls-db-app" }.pod();
+        let pod = Writer { namespace: "polls", instance: "polls-1", database: &database, secret: "polls-db-app", deadline: 60 }.pod();
         let container = &pod["spec"]["containers"][0];
         assert_eq!((&container["image"], &container["env"][0]["value"]), (&json!("b"), &json!("polls-db-rw")));
         assert_eq!(container["env"][4]["valueFrom"]["secretKeyRef"], json!({ "name": "polls-db-app", "key": "password" }));

@@ -138,7 +138,7 @@ fn sql(env: &Env, cluster: &Cluster, components: &Components) -> Result<Vec<Chec
     if env.config.database.all_instances() > 1 {
         out.push(Check::new(
             Area::Database,
-            "nodes",
+            "instances",
             Ok(spread(&cluster.list("v1", "Pod", &components.database.namespace, &components.database.selector)?)),
         ));
     }
@@ -149,8 +149,8 @@ fn sql(env: &Env, cluster: &Cluster, components: &Components) -> Result<Vec<Chec
 fn spread(pods: &[Value]) -> String {
     let nodes: BTreeSet<&str> = pods.iter().filter_map(|it| it.pointer("/spec/nodeName")?.as_str()).collect();
     match nodes.len() {
-        1 => format!("{} instances on one node, whose loss stops the database", pods.len()),
-        nodes => format!("{} instances on {nodes} nodes", pods.len()),
+        1 => format!("all {} on one node, whose loss stops the database", pods.len()),
+        nodes => format!("{} on {nodes} nodes", pods.len()),
     }
 }
 

@@ -12,7 +12,9 @@ use crate::{
 };
 
 const STATEMENT: &str = "SELECT json_build_object('answer', 40 + 2, 'version', current_setting('server_version'), \
-    'recovery', pg_is_in_recovery(), 'size', pg_database_size(current_database()), 'replicas', (SELECT coalesce(json_agg(json_build_object('name', application_name, \
+    'recovery', pg_is_in_recovery(), 'size', pg_database_size(current_database()), \
+    'commits', (SELECT coalesce(json_agg(DISTINCT it), '[]') FROM (SELECT 'synchronous_commit=' || current_setting('synchronous_commit') AS it \
+    UNION SELECT one FROM pg_db_role_setting, unnest(setconfig) AS one WHERE one LIKE 'synchronous_commit=%') AS of_all), 'replicas', (SELECT coalesce(json_agg(json_build_object('name', application_name, \
     'state', state, 'sync', sync_state, 'behind', pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn)::bigint, \
     'seconds', coalesce(extract(epoch FROM replay_lag), 0)::float)), '[]') FROM pg_stat_replication))";
 
@@ -27,6 +29,8 @@ pub(crate) struct Replication {
     recovery: bool,
     /// The bytes of the application's database on the primary's volume.
     pub(crate) size: u64,
+    /// `synchronous_commit=…` of the server, and of each database and role that sets it.
+    commits: Vec<String>,
     pub(crate) replicas: Vec<Replica>,
 }
 
@@ -88,6 +92,13 @@ impl Replication {
                 "{synced} of {wanted} replicas in sync, and no transaction waits for one: a loss of the primary loses data"
             ));
         }
+        // What acknowledges before a replica has the transaction on its disk.
+        let weak = |it: &&String| ["off", "local", "remote_write"].iter().any(|value| it.ends_with(&format!("={value}")));
+        if let Some(weak) = self.commits.iter().find(weak).filter(|_| is_durable) {
+            return Err(format!(
+                "{weak} is set, so transactions do not wait until a replica has them: psql's `\\drds` shows for which role"
+            ));
+        }
         Ok(match wanted {
             0 => format!("PostgreSQL {} answers; no replicas", self.version),
             _ => {
@@ -119,7 +130,7 @@ mod tests {
     }
 
     fn judged_by(wanted: &Database, recovery: bool, replicas: serde_json::Value) -> Result<String, String> {
-        let said = json!({ "answer": 42, "version": "17.6", "recovery": recovery, "size": 1, "replicas": replicas });
+        let said = json!({ "answer": 42, "version": "17.6", "recovery": recovery, "size": 1, "commits": ["synchronous_commit=on"], "replicas": replicas });
         serde_json::from_value::<Replication>(said).unwrap().judge(wanted)
     }
 
@@ -132,6 +143,15 @@ mod tests {
         let unwell = judged_by(&durable, false, json!([replica("async"), replica("async")]));
         assert!(unwell.as_ref().is_err_and(|it| it.contains("no transaction waits for one")), "{unwell:?}");
         assert!(judged_by(&durable, false, json!([replica("quorum")])).is_err());
+        let mut said: Replication = serde_json::from_value(json!({
+            "answer": 42, "version": "17.6", "recovery": false, "size": 1, "commits": [], "replicas": [replica("quorum"), replica("quorum")],
+        }))
+        .unwrap();
+        for (value, is_well) in [("on", true), ("remote_apply", true), ("remote_write", false), ("local", false), ("off", false)] {
+            said.commits = vec!["synchronous_commit=on".to_owned(), format!("synchronous_commit={value}")];
+            assert_eq!(said.judge(&durable).is_ok(), is_well, "{value}");
+            assert!(said.judge(&Database { instances: 3, ..Database::default() }).is_ok());
+        }
     }
 
     #[test]

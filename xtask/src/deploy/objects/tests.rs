@@ -121,13 +121,18 @@ fn the_database_follows_the_configuration() {
     let open = with_config(&config, vec![cluster.clone()], &home(), &kind(), None);
     assert_eq!(rules(&open[0]), json!(["host all all all md5"]));
     assert_eq!((&open[0]["spec"]["instances"], &open[0]["spec"]["postgresql"]["synchronous"]), (&json!(1), &Value::Null));
-    // Three instances, of which two are told of every transaction before it is acknowledged.
-    for (given, all) in [(1, 3), (2, 3), (4, 4)] {
+    // Instances, and the replicas that must have a transaction before it is acknowledged.
+    for (given, all, told) in [(1, 3, 1), (2, 3, 1), (4, 4, 2), (5, 5, 2)] {
         config.database = crate::config::Database { profile: Profile::Durable, instances: given, ..crate::config::Database::default() };
         let durable = with_config(&config, vec![cluster.clone()], &home(), &kind(), None);
         assert_eq!(durable[0]["spec"]["instances"], all);
-        assert_eq!(durable[0]["spec"]["postgresql"]["synchronous"]["dataDurability"], "required");
+        let synchronous = &durable[0]["spec"]["postgresql"]["synchronous"];
+        assert_eq!((&synchronous["dataDurability"], &synchronous["number"]), (&json!("required"), &json!(told)));
     }
+    cluster["spec"]["postgresql"]["synchronous"] = json!({ "number": 3, "method": "first" });
+    let own = with_config(&config, vec![cluster], &home(), &kind(), None);
+    let expected = json!({ "number": 3, "method": "first", "dataDurability": "required", "failoverQuorum": true });
+    assert_eq!(own[0]["spec"]["postgresql"]["synchronous"], expected);
 }
 
 #[test]

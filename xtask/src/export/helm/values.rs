@@ -105,7 +105,7 @@ fn entries(it: &Exported) -> Vec<Entry> {
             comment: "PostgreSQL: its image, its instances, and the volume of each. Empty class: the cluster's default.",
             value: json!({ "image": postgresql.unwrap_or_default(), "instances": cluster["instances"], "size": cluster["storage"]["size"], "storageClass": "" }),
             schema: json!({ "type": "object", "additionalProperties": false, "required": ["image", "instances", "size"], "properties": {
-                "image": image, "instances": count(1), "size": { "type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?(Ki|Mi|Gi|Ti)$" }, "storageClass": string(),
+                "image": image, "instances": count(if cluster["postgresql"]["synchronous"].is_null() { 1 } else { 2 }), "size": { "type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?(Ki|Mi|Gi|Ti)$" }, "storageClass": string(),
             } }),
         },
         Entry {

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::{
     cluster::Cluster,
+    config::{Config, Profile},
     deploy::{objects::INSTANCE, operator::LABELS},
     env::Env,
     errors::{Code, Problem},
@@ -14,6 +15,8 @@ use crate::{
 
 /// The first release with the kind `Database`, which deploy/database may use.
 const OLDEST: (u64, u64) = (1, 25);
+/// The first release with `failoverQuorum` in the `Cluster`, for `database.profile = "durable"`.
+const OLDEST_DURABLE: (u64, u64) = (1, 28);
 
 /// An operator that others have installed.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,7 +39,7 @@ pub(super) fn find(env: &Env, cluster: &Cluster) -> Result<Option<Found>> {
     let is_ours = |it: &Value| it["metadata"]["labels"][INSTANCE] == env.instance.as_str();
     let Some(deployment) = deployments.iter().find(|it| !is_ours(it)) else { return Ok(None) };
     let found = of(deployment);
-    match unfit(deployment, &found, &env.config.namespace) {
+    match unfit(deployment, &found, &env.config) {
         None => Ok(Some(found)),
         Some(why) => Err(Problem::new(format!("the cluster has {found}, which cannot run this instance's database: {why}"))
             .code(Code::OperatorUnfit)
@@ -53,18 +56,20 @@ fn of(deployment: &Value) -> Found {
 }
 
 /// Why the operator cannot run a database in the namespace.
-fn unfit(deployment: &Value, found: &Found, namespace: &str) -> Option<String> {
+fn unfit(deployment: &Value, found: &Found, config: &Config) -> Option<String> {
+    let is_durable = config.database.profile == Profile::Durable;
+    let (oldest, why) = if is_durable { (OLDEST_DURABLE, ", which `database.profile = \"durable\"` needs") } else { (OLDEST, "") };
     let mut numbers = found.version.trim_start_matches('v').split(['.', '-']).map(str::parse::<u64>);
     // A tag without a version, for example a digest or `latest`, is accepted.
     if let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next())
-        && (major, minor) < OLDEST
+        && (major, minor) < oldest
     {
-        return Some(format!("it is older than {}.{}", OLDEST.0, OLDEST.1));
+        return Some(format!("it is older than {}.{}{why}", oldest.0, oldest.1));
     }
     let variables = deployment.pointer("/spec/template/spec/containers/0/env").and_then(Value::as_array);
     let watched = variables.into_iter().flatten().find(|it| it["name"] == "WATCH_NAMESPACE").and_then(|it| it["value"].as_str());
     let watched = watched.unwrap_or_default();
-    let serves = watched.is_empty() || watched.split(',').any(|it| it.trim() == namespace);
+    let serves = watched.is_empty() || watched.split(',').any(|it| it.trim() == config.namespace);
     (!serves).then(|| format!("it watches namespace {watched} only"))
 }
 
@@ -89,7 +94,13 @@ mod tests {
             ("operator:1.30.0", Some("a,b"), Some("it watches namespace a,b only")),
         ] {
             let it = deployment(image, watched);
-            assert_eq!(unfit(&it, &of(&it), "polls").as_deref(), why, "{image}");
+            assert_eq!(unfit(&it, &of(&it), &Config::default()).as_deref(), why, "{image}");
+        }
+        let mut durable = Config::default();
+        durable.database.profile = Profile::Durable;
+        for (image, is_old) in [("o:1.27.2", true), ("o:1.28.0", false)] {
+            let it = deployment(image, None);
+            assert_eq!(unfit(&it, &of(&it), &durable).is_some(), is_old, "{image}");
         }
         assert_eq!(of(&deployment("o:1.30.0", None)).to_string(), "CloudNativePG 1.30.0 (Deployment o in n)");
     }
