@@ -20,7 +20,7 @@ use crate::{
         instance, reported, validate,
     },
     config::Profile,
-    deploy::components::Components,
+    deploy::components::{Components, POSTGRES},
     env::Env,
     errors::{Code, Problem},
     flags::{
@@ -53,9 +53,6 @@ const SAME_COMMITS: &str = "SELECT format('ALTER %s SET synchronous_commit TO %L
     FROM pg_db_role_setting JOIN pg_database ON pg_database.oid = setdatabase LEFT JOIN pg_roles ON pg_roles.oid = setrole, unnest(setconfig) AS one \
     WHERE datname = :'live' AND one LIKE 'synchronous_commit=%' \\gexec";
 
-/// The container with PostgreSQL in the operator's pods.
-const POSTGRES: &str = "postgres";
-
 /// One kill, and what came of it.
 struct Round {
     before: String,
@@ -70,7 +67,6 @@ pub(crate) fn failover(env: &Env, flags: &Failover) -> Result<()> {
     setup::consent(env, TASK, &format!("{}; each time the application has no database for some seconds", what(env, flags)))?;
     let cluster = Cluster::open(env, &env.kubeconfig())?;
     let (mut rounds, mut result) = (Vec::new(), (0, Vec::new()));
-    let hint = hint(env);
     reported(env, TASK, &what(env, flags), || {
         let drill = Drill { env, cluster: &cluster, id: desired::database(env)? };
         let ran = drill.run(flags, &mut rounds);
@@ -93,7 +89,7 @@ pub(crate) fn failover(env: &Env, flags: &Failover) -> Result<()> {
     let first: Vec<String> = lost.iter().take(5).map(u64::to_string).collect();
     let more = if lost.len() > first.len() { ", …" } else { "" };
     let what = format!("lost: {} of {acknowledged} acknowledged votes, with the numbers {}{more}", lost.len(), first.join(", "));
-    Err(Problem::new(what).code(Code::WritesLost).hint(hint).into())
+    Err(Problem::new(what).code(Code::WritesLost).hint(hint(env)).into())
 }
 
 fn hint(env: &Env) -> &'static str {

@@ -52,7 +52,7 @@ pub struct Components {
 }
 
 /// The container with PostgreSQL in CloudNativePG's pods.
-const POSTGRES: &str = "postgres";
+pub const POSTGRES: &str = "postgres";
 
 impl Components {
     pub fn read(env: &Env) -> Result<Components> {

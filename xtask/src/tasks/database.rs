@@ -15,6 +15,7 @@ pub(super) use initdb::begin as begin_initdb;
 
 use crate::{
     cluster::{Cluster, ObjectId, Verdict, Wait, verdict},
+    deploy::components::POSTGRES,
     env::Env,
     fingerprint::Fingerprint,
     graph::TaskId,
@@ -156,10 +157,8 @@ impl Task for Database {
 
 /// Whether PostgreSQL waits for a replica before it acknowledges a transaction.
 fn is_told(cluster: &Cluster, id: &ObjectId) -> Result<Verdict> {
-    let object = cluster.get(id)?.with_context(|| format!("{id} is gone"))?;
-    let primary = object.pointer("/status/currentPrimary").and_then(Value::as_str).unwrap_or_default();
     let count = "SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('quorum', 'sync')";
-    let answer = cluster.exec(&id.namespace, primary, "postgres", &["psql", "-d", "postgres", "-tAc", count])?;
+    let Some(answer) = answer(cluster, id, "postgres", count)? else { return Ok(Verdict::NotYet(NO_PRIMARY.to_owned())) };
     Ok(if answer.trim() == "0" { Verdict::NotYet("no replica is waited for".to_owned()) } else { Verdict::Yes })
 }
 
@@ -207,10 +206,17 @@ fn unready(cluster: &Cluster, id: &ObjectId) -> Result<Option<String>> {
 
 /// A query in the primary itself: `Ready` is the operator's status, this is the database's answer.
 fn ask(env: &Env, cluster: &Cluster, id: &ObjectId) -> Result<Verdict> {
-    let object = cluster.get(id)?.with_context(|| format!("{id} is gone"))?;
-    let Some(primary) = object.pointer("/status/currentPrimary").and_then(Value::as_str) else {
-        return Ok(Verdict::NotYet("there is no primary yet".to_owned()));
+    let Some(answer) = answer(cluster, id, &env.config.database.name, "SELECT 40 + 2")? else {
+        return Ok(Verdict::NotYet(NO_PRIMARY.to_owned()));
     };
-    let answer = cluster.exec(&id.namespace, primary, "postgres", &["psql", "-d", &env.config.database.name, "-tAc", "SELECT 40 + 2"])?;
     Ok(if answer.trim() == "42" { Verdict::Yes } else { Verdict::NotYet(format!("it answers {answer:?}")) })
+}
+
+const NO_PRIMARY: &str = "there is no primary yet";
+
+/// The primary's answer to a statement; `None` if there is no primary.
+fn answer(cluster: &Cluster, id: &ObjectId, database: &str, statement: &str) -> Result<Option<String>> {
+    let object = cluster.get(id)?.with_context(|| format!("{id} is gone"))?;
+    let Some(primary) = object.pointer("/status/currentPrimary").and_then(Value::as_str) else { return Ok(None) };
+    cluster.exec(&id.namespace, primary, POSTGRES, &["psql", "-d", database, "-tAc", statement]).map(Some)
 }
