@@ -78,6 +78,10 @@ impl Task for Database {
             None => serves::wrong_settings(env, &cluster, &id)?,
             found => found,
         };
+        let stale = match stale {
+            None if desired.cluster.pointer(WAITS).is_some() => is_told(&cluster, &id)?.why().map(str::to_owned),
+            found => found,
+        };
         Ok(stale.map_or_else(|| Probe::Fresh(format!("{id} is ready")), Probe::Stale))
     }
 
@@ -148,8 +152,16 @@ impl Task for Database {
         serves::wait_for_settings(env, &cluster, &id)?;
         if desired.cluster.pointer(WAITS).is_some() {
             // The operator changes the setting after the status that calls the replicas ready.
-            let wait = Wait { pause: PAUSE, ..Wait::new(env, "transactions to wait for a replica", ANSWER_LIMIT) };
-            cluster.wait_for(env, ID, &wait, || is_told(&cluster, &id))?;
+            let wait = Wait { pause: Duration::from_secs(1), ..Wait::new(env, "transactions to wait for a replica", ANSWER_LIMIT) };
+            cluster.wait_for(env, ID, &wait, || {
+                let verdict = is_told(&cluster, &id)?;
+                if verdict != Verdict::Yes {
+                    // CloudNativePG 1.30.0 writes the setting, and does not load it if its `FailoverQuorum` does not exist yet; then every
+                    // further attempt ends with "unrecognized configuration parameter" (`instance_controller.go`, seen three times).
+                    answer(&cluster, &id, "postgres", "SELECT pg_reload_conf()")?;
+                }
+                Ok(verdict)
+            })?;
         }
         serves::wait_for_objects(env, &cluster, &desired.others)
     }
