@@ -17,6 +17,7 @@ mod existing;
 mod exported;
 mod front_door;
 mod interruption;
+mod leftovers;
 mod load;
 mod policies;
 mod private;
@@ -201,6 +202,11 @@ fn what_a_database_acknowledged_survives_many_kills() {
     durable::loses_nothing(&bench, "5");
     bench.run(&["delete", "--yes"]).ends_with(0);
     durable::survives_crashes(&bench);
+}
+
+#[test]
+fn delete_leaves_no_image_but_those_of_other_instances() {
+    leftovers::only_the_images_of_others_stay(&Bench::new("left"));
 }
 
 #[test]

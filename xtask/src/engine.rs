@@ -14,6 +14,7 @@ mod login;
 mod read;
 mod removal;
 mod store;
+mod superseded;
 
 use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
@@ -34,6 +35,7 @@ pub use crate::engine::{
     containers::{Container, ContainerSpec, ExecOutput},
     login::credentials,
     store::{Layer, StoredImage},
+    superseded::Nameless,
 };
 use crate::{
     engine::login::Login,

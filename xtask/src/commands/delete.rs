@@ -20,7 +20,7 @@ use crate::{
     flags::{Delete, Output},
     graph::TaskId,
     layout,
-    provider::{on_this_machine, provider},
+    provider::{Instance, on_this_machine, provider},
     report::Event,
     setup,
     snapshot::{self, Proof},
@@ -155,24 +155,35 @@ fn keep(failures: &mut Vec<anyhow::Error>, result: Result<()>) {
     }
 }
 
-/// Removes the images of the services, also those that earlier runs built.
+/// Removes the images of the services, also those that earlier runs built, except those that other instances were deployed with.
 fn remove_images(env: &Env) -> Result<()> {
     let Ok(engine) = env.engine() else { return Ok(()) };
     let built = image::in_engine(env, engine)?;
     if built.is_empty() {
         return Ok(());
     }
-    // Image names contain a hash of the inputs, so another instance of the same source uses the same image.
-    if !others(env)?.is_empty() {
-        env.detail(TASK, format!("image {} stays: other instances may use it", built.join(", ")));
+    let others = others(env)?;
+    let Some(used) = others.iter().map(image::used_by).collect::<Option<Vec<_>>>() else {
+        env.detail(TASK, format!("image {} stays: another instance may use it", built.join(", ")));
         return Ok(());
+    };
+    // Image names contain a hash of the inputs, so another instance of the same source uses the same image, also under its other name.
+    let is_used = |name: &&String| used.iter().flatten().any(|key| name.ends_with(&format!("-{key}")));
+    let id = |name: &String| engine.image(name).map(|it| it.map(|it| it.id));
+    let kept = built.iter().filter(is_used).map(id).collect::<Result<Vec<_>>>()?;
+    for name in &built {
+        if kept.contains(&id(name)?) {
+            env.detail(TASK, format!("image {name} stays: another instance uses it"));
+        } else {
+            engine.remove_image(name)?;
+        }
     }
-    built.iter().try_for_each(|it| engine.remove_image(it))
+    Ok(())
 }
 
 /// An error if other instances exist, since all instances on the machine share engine and cache.
 fn refuse_others(env: &Env) -> Result<()> {
-    let others = if env.engine().is_ok() { others(env)? } else { Vec::new() };
+    let others: Vec<String> = if env.engine().is_ok() { others(env)?.into_iter().map(|it| it.name).collect() } else { Vec::new() };
     if others.is_empty() {
         return Ok(());
     }
@@ -180,9 +191,9 @@ fn refuse_others(env: &Env) -> Result<()> {
     Err(Problem::new(what).code(Code::Leftovers).hint("delete the other instances from their own folders first").into())
 }
 
-/// The names of the other instances on this machine.
-fn others(env: &Env) -> Result<Vec<String>> {
-    Ok(on_this_machine(env)?.into_iter().map(|it| it.name).filter(|it| *it != env.instance).collect())
+/// The other instances on this machine.
+fn others(env: &Env) -> Result<Vec<Instance>> {
+    Ok(on_this_machine(env)?.into_iter().filter(|it| it.name != env.instance).collect())
 }
 
 fn purge_machine(env: &Env) -> Result<()> {

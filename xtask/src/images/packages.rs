@@ -21,7 +21,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     deploy::manifests,
-    engine::{BuildRequest, Root},
+    engine::{BuildRequest, Nameless, Root},
     env::Env,
     errors::{Code, Problem},
     graph::TaskId,
@@ -47,6 +47,9 @@ const WITHOUT: [&str; 2] = ["dev/", "etc/apt"];
 
 /// The recipes' folder in the project.
 const RECIPES: &str = "build/images";
+
+/// The label of the images that the recipes build, with the key of the recipe.
+const RECIPE_LABEL: &str = "dev.pocdeploy.recipe";
 
 /// The pinned versions of `build/images/versions.toml`.
 pub fn versions(env: &Env) -> Result<Versions> {
@@ -230,13 +233,18 @@ fn import(
         dockerfile: "Dockerfile".to_owned(),
         tag: name.to_owned(),
         args: [("FILES".to_owned(), files.clone())].into(),
-        labels: [("dev.pocdeploy.recipe".to_owned(), key.to_owned())].into(),
+        labels: [(RECIPE_LABEL.to_owned(), key.to_owned())].into(),
         network: false,
     };
     let built = engine.build(request, |line| env.detail(task, line));
     // Removes the name only: the derived image keeps the files.
     engine.remove_image(&files)?;
     built?;
+    // A node image has 1.3 GB. An image too many is no reason to fail.
+    let cleared = engine.keep_two(&format!("localhost/pocdeploy/{folder}"), RECIPE_LABEL, name);
+    if let Err(error) = cleared.and_then(|()| engine.remove_nameless(Nameless::Labelled(RECIPE_LABEL))) {
+        env.detail(task, format!("older images stay: {error:#}"));
+    }
     steps.done();
     Ok(())
 }

@@ -6,20 +6,24 @@ mod build;
 mod choice;
 mod copied;
 
+use std::{fs, path::Path};
+
 use anyhow::{Context as _, Result};
 
 use crate::{
     config::ServiceName,
     dockerfile::{self, Dockerfile, Ignore},
-    engine::{Builder, Engine},
-    engines,
+    engine::{Builder, Engine, Nameless},
+    engines::{self, Managed},
     env::{Env, Scope},
     errors::{Code, Problem},
     fingerprint::Fingerprint,
     graph::{TaskId, TaskKind},
     images::{self, Role},
     invocation,
+    layout::WORK,
     probe::Probe,
+    provider::Instance,
     record, regular,
     requirements::wheels::PINS,
     tasks::{Task, brought},
@@ -112,8 +116,21 @@ impl Task for Image {
         let built = engine.image(&reference)?.is_some_and(|it| it.labels.get(INPUTS_LABEL) == Some(&want.digest()));
         if !built || env.is_forced(env.id) {
             build::build(env, want, &reference)?;
+            clear_replaced(env, engine);
         }
         engine.tag(&reference, &env.service.image, &env.service.version)
+    }
+}
+
+/// Removes what the build replaced, and from the tool's own engine all images without a name that are a day old, such as the stages of
+/// classic builds. An image too many is no reason to fail.
+fn clear_replaced(env: &Scope<'_>, engine: &Engine) {
+    let mut cleared = engine.remove_nameless(Nameless::Labelled(INPUTS_LABEL));
+    if engine.host == Managed::new(env).found().host {
+        cleared = cleared.and_then(|()| engine.remove_nameless(Nameless::OlderThan("24h")));
+    }
+    if let Err(error) = cleared {
+        env.detail(env.id, format!("older images stay: {error:#}"));
     }
 }
 
@@ -220,6 +237,20 @@ pub fn current(env: &Env, service: Option<ServiceName>) -> Result<String> {
 /// The references of all services with their own image, the first service's first.
 pub fn all(env: &Env) -> Result<Vec<String>> {
     env.config.built().map(|it| current(env, it)).collect()
+}
+
+/// The hashes in the names of the images that an instance on this machine built last; `None` if its folder has no record of them. Without
+/// its folder, nothing can deploy it again.
+pub fn used_by(instance: &Instance) -> Option<Vec<String>> {
+    if matches!(Path::new(&instance.project).try_exists(), Ok(false)) {
+        return Some(Vec::new());
+    }
+    let own = Path::new(&instance.project).join(WORK);
+    let files = [own.join("instances").join(&instance.name), own].into_iter().flat_map(|it| fs::read_dir(it.join("record"))).flatten();
+    // `image.json`, and `image-worker.json` of another service.
+    let records = files.flatten().filter(|it| it.file_name().to_string_lossy().starts_with(TaskKind::Image.name()));
+    let out: Vec<String> = records.filter_map(|it| record::read_json::<Fingerprint>(&it.path())).map(|it| it.short()).collect();
+    (!out.is_empty()).then_some(out)
 }
 
 /// The names of all images in the engine that this tool built for the services of this configuration, of whatever source; sorted.

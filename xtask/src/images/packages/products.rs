@@ -26,6 +26,9 @@ pub(super) fn product(env: &Env, task: TaskId, name: &str, key: &str, make: impl
     remove(&part)?;
     make(&part)?;
     fs::rename(&part, &path).with_context(|| format!("rename {} to {}", part.display(), path.display()))?;
+    if let Err(error) = keep_two(&env.cache("images"), name, &path) {
+        env.detail(task, format!("older products stay: {error:#}"));
+    }
     drop(guard);
     Ok(path)
 }
@@ -35,10 +38,57 @@ pub(super) fn place(env: &Env, name: &str, key: &str) -> PathBuf {
     env.cache(format!("images/{name}-{key}"))
 }
 
+/// Of the products `name-KEY`, keeps `current` and the newest of the others, which another checkout may use, and removes the rest.
+fn keep_two(folder: &Path, name: &str, current: &Path) -> Result<()> {
+    let mut others = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))? {
+        let entry = entry?;
+        let file = entry.file_name().to_string_lossy().into_owned();
+        // `kind-1` is no product of the name `kind-proxy`, nor the other way round: keys and versions have no hyphen.
+        let is_one = file.rsplit_once('-').is_some_and(|(start, _)| start == name);
+        if is_one && entry.path() != current {
+            others.push((entry.metadata()?.modified()?, entry.path()));
+        }
+    }
+    others.sort();
+    others.pop();
+    others.iter().try_for_each(|(_, it)| remove(it))
+}
+
 fn remove(path: &Path) -> Result<()> {
     let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     match removed {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).with_context(|| format!("remove {}", path.display())),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn the_product_and_the_newest_other_of_its_name_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let make = |name: &str, hours: u64| {
+            let path = folder.path().join(name);
+            fs::create_dir(&path).unwrap();
+            let file = fs::File::open(&path).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(hours * 3600)).unwrap();
+            path
+        };
+        // Oldest and current: a version that was built again.
+        let current = make("rootfs-node-c", 1);
+        make("rootfs-node-b", 2);
+        make("rootfs-node-a", 3);
+        make("rootfs-node-0", 2);
+        make("node-0", 0);
+        make(".rootfs-node-0.part", 0);
+        keep_two(folder.path(), "rootfs-node", &current).unwrap();
+        let mut left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+        left.sort();
+        assert_eq!(left, [".rootfs-node-0.part", "node-0", "rootfs-node-a", "rootfs-node-c"]);
     }
 }

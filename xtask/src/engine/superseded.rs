@@ -1,0 +1,57 @@
+//! Removes images that newer ones replaced, so that the engine's disk does not fill with them.
+
+use std::collections::HashMap;
+
+use anyhow::{Context as _, Result};
+use bollard::query_parameters::{ListImagesOptions, PruneImagesOptions, RemoveImageOptions};
+
+use crate::engine::{Engine, is_in_use, is_not_found};
+
+/// Which images without a name are removed.
+#[derive(Clone, Copy, Debug)]
+pub enum Nameless<'a> {
+    /// Those with this label.
+    Labelled(&'a str),
+    /// All that are older than this, in Go's notation: `24h`. Only for an engine that nobody else uses.
+    OlderThan(&'a str),
+}
+
+impl Engine {
+    /// Removes images that lost their last name to a newer one. What a container uses stays.
+    pub fn remove_nameless(&self, which: Nameless<'_>) -> Result<()> {
+        let (filter, value) = match which {
+            Nameless::Labelled(label) => ("label", label),
+            Nameless::OlderThan(age) => ("until", age),
+        };
+        let filters = HashMap::from([("dangling".to_owned(), vec!["true".to_owned()]), (filter.to_owned(), vec![value.to_owned()])]);
+        self.wait(async {
+            match self.docker.prune_images(Some(PruneImagesOptions { filters: Some(filters) })).await {
+                Ok(_) => Ok(()),
+                // Another run is doing it: an engine prunes once at a time.
+                Err(error) if is_in_use(&error) => Ok(()),
+                Err(error) => Err(self.explain(error)),
+            }
+        })
+        .context("remove replaced images")
+    }
+
+    /// Of the images `repository:…` with the label, keeps `current` and the newest of the others, and removes the rest. What a container uses
+    /// stays.
+    pub fn keep_two(&self, repository: &str, label: &str, current: &str) -> Result<()> {
+        let filters = [("reference".to_owned(), vec![format!("{repository}:*")]), ("label".to_owned(), vec![label.to_owned()])];
+        let options = ListImagesOptions { filters: Some(HashMap::from(filters)), ..ListImagesOptions::default() };
+        self.wait(async {
+            let mut found = self.docker.list_images(Some(options)).await.map_err(|error| self.explain(error))?;
+            found.retain(|it| !it.repo_tags.iter().any(|name| name == current));
+            found.sort_by_key(|it| std::cmp::Reverse(it.created));
+            for name in found.iter().skip(1).flat_map(|it| &it.repo_tags) {
+                match self.docker.remove_image(name, None::<RemoveImageOptions>, None).await {
+                    Err(error) if !is_not_found(&error) && !is_in_use(&error) => return Err(self.explain(error)),
+                    _ => {}
+                }
+            }
+            Ok(())
+        })
+        .with_context(|| format!("remove older images of {repository}"))
+    }
+}
