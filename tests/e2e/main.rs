@@ -191,7 +191,7 @@ fn requirements_follow_the_image_and_pips_settings() {
 #[test]
 fn a_durable_database_loses_no_acknowledged_vote() {
     let bench = Bench::new("durable");
-    durable::loses_nothing(&bench, "1");
+    durable::loses_nothing(&bench, &["postgres", "node"], "1");
     durable::changes(&bench);
 }
 
@@ -199,7 +199,7 @@ fn a_durable_database_loses_no_acknowledged_vote() {
 #[ignore = "long: `cargo xtask test --full` runs it"]
 fn what_a_database_acknowledged_survives_many_kills() {
     let bench = Bench::new("kills");
-    durable::loses_nothing(&bench, "5");
+    durable::loses_nothing(&bench, &["pod", "postgres", "node", "partition"], "5");
     bench.run(&["delete", "--yes"]).ends_with(0);
     durable::survives_crashes(&bench);
 }

@@ -125,6 +125,10 @@ pub struct ClusterConfig {
     pub shortcuts: bool,
     /// kind: whether the node that is built from packages enforces NetworkPolicies. kind's own node image, which registries have, always does.
     pub network_policies: bool,
+    /// kind: the number of nodes besides the control plane's, at most 10; pods run there. Not set: none, and with `database.profile =
+    /// "durable"` one for each instance of the database.
+    #[schemars(range(max = 10))]
+    pub workers: Option<u16>,
     /// existing: the kubeconfig with the context. Not set: the files in `KUBECONFIG`, else `~/.kube/config`.
     pub kubeconfig: Option<String>,
     /// existing: the context in the kubeconfig.
@@ -160,6 +164,7 @@ impl Default for ClusterConfig {
             port: None,
             shortcuts: true,
             network_policies: true,
+            workers: None,
             kubeconfig: None,
             context: None,
             registry: None,

@@ -108,6 +108,19 @@ pub trait Provider: Sync {
     fn resume(&self, env: &Env) -> Result<bool> {
         Err(never_pauses(env))
     }
+    /// An error if a drill cannot lose this node. The default is one, for clusters whose nodes are others'.
+    fn may_lose(&self, env: &Env, _node: &str) -> Result<()> {
+        let what = format!("only a cluster of type `kind` loses nodes in a drill; this one has type `{}`", env.config.cluster.kind);
+        Err(Problem::usage(what).hint("`--kill pod` and `--kill postgres` work on every cluster").into())
+    }
+    /// Loses a node that `may_lose` accepts.
+    fn lose(&self, env: &Env, node: &str, _how: Loss) -> Result<()> {
+        self.may_lose(env, node)
+    }
+    /// Brings the node back, also after a signal. Returns before it is ready.
+    fn bring_back(&self, env: &Env, node: &str, _how: Loss) -> Result<()> {
+        self.may_lose(env, node)
+    }
     /// Removes the cluster, or this instance's part of it, and everything that `ensure` created. A missing cluster counts as done. Never
     /// removes what this instance does not own.
     fn destroy(&self, env: &Env, task: TaskId) -> Result<()>;
@@ -126,6 +139,15 @@ pub struct Enforcement {
     pub seen: Result<String, String>,
     /// What helps if they are not enforced.
     pub hint: Option<String>,
+}
+
+/// How a drill loses a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// All its programs end at once. Its files stay.
+    Power,
+    /// It reaches no other node and nothing outside, and runs on.
+    Network,
 }
 
 /// The error of `pause` and `resume` for a cluster that others stop and start.

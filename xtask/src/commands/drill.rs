@@ -28,6 +28,7 @@ use crate::{
         database::{Failover, Kill},
     },
     graph::TaskId,
+    provider::{Loss, provider},
     report::Waiting,
     setup,
     snapshot::primary::Primary,
@@ -107,11 +108,22 @@ pub(crate) fn preview(env: &Env, flags: &Failover) -> Result<()> {
 
 fn what(env: &Env, flags: &Failover) -> String {
     let killed = match flags.kill {
-        Kill::Pod => "the pod of the database's primary",
-        Kill::Postgres => "PostgreSQL in the database's primary",
+        Kill::Pod => "kills the pod of the database's primary",
+        Kill::Postgres => "kills PostgreSQL in the database's primary",
+        Kill::Node => "kills the node of the database's primary",
+        Kill::Partition => "cuts off the node of the database's primary",
     };
     let times = if flags.times == 1 { "once".to_owned() } else { format!("{} times", flags.times) };
-    format!("kills {killed} of instance {} {times}", env.instance)
+    format!("{killed} of instance {} {times}", env.instance)
+}
+
+/// How a kill loses a node; `None` if it leaves the node alone.
+fn loss(kill: Kill) -> Option<Loss> {
+    match kill {
+        Kill::Pod | Kill::Postgres => None,
+        Kill::Node => Some(Loss::Power),
+        Kill::Partition => Some(Loss::Network),
+    }
 }
 
 struct Drill<'a> {
@@ -124,6 +136,9 @@ impl Drill<'_> {
     /// Returns the number of acknowledged votes, and the lost ones.
     fn run(&self, flags: &Failover, rounds: &mut Vec<Round>) -> Result<(usize, Vec<u64>)> {
         self.healthy("the database to be healthy before the drill")?;
+        if loss(flags.kill).is_some() {
+            provider(self.env).may_lose(self.env, &self.node_of(&self.primary()?)?)?;
+        }
         // What a killed run has left.
         self.clean()?;
         let object = self.object()?;
@@ -135,7 +150,14 @@ impl Drill<'_> {
         let table = "SET ROLE :\"owner\"; SET synchronous_commit = on; CREATE TABLE votes (number bigint PRIMARY KEY);";
         primary.sql(NAME, table, &[("owner", owner)])?;
         let deadline = u64::from(flags.times) * 2 * RECOVERY.as_secs() + START.as_secs() + 60;
-        let writer = Writer { namespace: &self.id.namespace, instance: &self.env.instance, database: &object, secret: &secret, deadline };
+        let writer = Writer {
+            namespace: &self.id.namespace,
+            instance: &self.env.instance,
+            database: &object,
+            secret: &secret,
+            deadline,
+            on_control_plane: loss(flags.kill).is_some(),
+        };
         self.cluster.apply(&writer.pod())?;
         self.steady("the first votes", START, 0, || Ok(true))?;
         for number in 1..=flags.times {
@@ -155,7 +177,9 @@ impl Drill<'_> {
         let started = self.started()?;
         let from = last_acknowledged(&self.attempts()?);
         self.env.progress(TASK, format!("kill {number} of {times}: {before}"));
+        let lost = self.node_of(&before)?;
         match kill {
+            Kill::Node | Kill::Partition => {}
             Kill::Pod => self.cluster.kill(&ObjectId::new("v1", "Pod", &self.id.namespace, &before))?,
             Kill::Postgres => {
                 let command = ["sh", "-c", r#"kill -9 "$(head -n 1 "$PGDATA/postmaster.pid")""#];
@@ -164,10 +188,38 @@ impl Drill<'_> {
         }
         // Votes that are acknowledged before the kill has an effect end no outage: the kubelet may be late.
         let is_killed = || Ok(self.started()? != started);
-        self.steady("votes to be acknowledged after the kill", RECOVERY, from, is_killed)?;
+        let answered = || self.steady("votes to be acknowledged after the kill", RECOVERY, from, is_killed);
+        match loss(kill) {
+            None => answered()?,
+            Some(how) => self.without(&lost, how, answered)?,
+        }
         self.healthy("the database to be whole again")?;
         let outage = stream::outage(&self.attempts()?, from).unwrap_or_default();
         Ok(Round { before, after: self.primary()?, outage })
+    }
+
+    /// Calls `work` while the node is lost. Brings the node back in any case.
+    fn without(&self, node: &str, how: Loss, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        let provider = provider(self.env);
+        provider.may_lose(self.env, node)?;
+        let worked = provider.lose(self.env, node, how).and_then(|()| work());
+        let back = provider.bring_back(self.env, node, how);
+        let back = back.with_context(|| format!("bring node {node} back"));
+        match worked {
+            Ok(()) => back,
+            // The first failure is the one that explains.
+            Err(error) => {
+                back.unwrap_or_else(|it| self.env.note(TASK, format!("{it:#}")));
+                Err(error)
+            }
+        }
+    }
+
+    /// The name of a pod's node.
+    fn node_of(&self, pod: &str) -> Result<String> {
+        let found = self.cluster.get(&ObjectId::new("v1", "Pod", &self.id.namespace, pod))?;
+        let name = found.as_ref().and_then(|it| it.pointer("/spec/nodeName")).and_then(Value::as_str);
+        name.map(str::to_owned).with_context(|| format!("pod {pod} is on no node"))
     }
 
     /// Waits until the last attempts are all acknowledged, come after number `from`, and `and` is true.

@@ -216,7 +216,7 @@ const SERVICE: [Field<Service>; 23] = [
 ];
 
 /// The keys after the services.
-const AFTER: [Field<Config>; 30] = [
+const AFTER: [Field<Config>; 31] = [
     Field {
         name: "cluster.type",
         show: |it| it.cluster.kind.to_string(),
@@ -229,6 +229,7 @@ const AFTER: [Field<Config>; 30] = [
     key!("cluster.port", optional cluster.port),
     key!("cluster.shortcuts", parsed cluster.shortcuts),
     key!("cluster.network_policies", parsed cluster.network_policies),
+    key!("cluster.workers", optional cluster.workers),
     key!("cluster.kubeconfig", optional cluster.kubeconfig),
     key!("cluster.context", optional cluster.context),
     key!("cluster.registry", optional cluster.registry),

@@ -27,6 +27,9 @@ pub const PART: &str = "dev.pocdeploy/part";
 /// The label's value for the operator's objects.
 pub const PART_OPERATOR: &str = "operator";
 
+/// The label, and the taint, of a node with a control plane.
+const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
+
 /// The values for the objects, besides the manifest.
 pub struct Values<'a> {
     pub image: &'a PublishedImage,
@@ -37,6 +40,8 @@ pub struct Values<'a> {
     pub throw_away: bool,
     /// Taints that a new node has until its last step, and that the operator tolerates.
     pub early_taints: &'a [&'a str],
+    /// Whether the operator runs on a node of the control plane.
+    pub on_control_plane: bool,
     /// The credentials to pull the operator's image from a private registry.
     pub pull_credentials: Option<&'a Secret>,
     /// The port of the API server on the operator's own node. On a new cluster the operator starts together with kube-proxy; until
@@ -47,13 +52,17 @@ pub struct Values<'a> {
 /// The objects of the release in the order of application: namespace and CRDs first.
 pub fn objects(manifest: &str, values: &Values<'_>) -> Result<Vec<Value>> {
     let mut out = manifests::parse(manifest)?;
-    let Values { image, instance, pod_security_version, throw_away, early_taints, pull_credentials, api_port_of_node } = *values;
+    let Values { image, instance, pod_security_version, throw_away, early_taints, on_control_plane, pull_credentials, api_port_of_node } =
+        *values;
     let mut key = Fingerprint::new();
     key.add("manifest", manifest);
     key.add("image", image.as_str());
     key.add("adapted", ADAPTED);
     key.add("throw-away", format!("{throw_away} {early_taints:?}"));
     key.add("API server of the node", format!("{api_port_of_node:?}"));
+    if on_control_plane {
+        key.add("on the control plane", "true");
+    }
     let mut deployments = 0;
     for object in &mut out {
         object["metadata"]["labels"][INSTANCE] = json!(instance);
@@ -123,6 +132,16 @@ fn adapt(deployment: &mut Value, values: &Values<'_>) {
         let tolerate = |key: &&str| json!({ "key": key, "operator": "Exists", "effect": "NoSchedule" });
         deployment["spec"]["template"]["spec"]["tolerations"] = values.early_taints.iter().map(tolerate).collect();
     }
+    if values.on_control_plane {
+        let spec = &mut deployment["spec"]["template"]["spec"];
+        let tolerated = json!({ "key": CONTROL_PLANE, "operator": "Exists", "effect": "NoSchedule" });
+        match spec.get_mut("tolerations").and_then(Value::as_array_mut) {
+            Some(list) if list.contains(&tolerated) => {}
+            Some(list) => list.push(tolerated),
+            None => spec["tolerations"] = json!([tolerated]),
+        }
+        spec["nodeSelector"][CONTROL_PLANE] = json!("");
+    }
     for container in deployment.pointer_mut("/spec/template/spec/containers").and_then(Value::as_array_mut).into_iter().flatten() {
         container["image"] = json!(image);
         container["imagePullPolicy"] = json!("IfNotPresent");
@@ -170,6 +189,7 @@ mod tests {
             image: &image,
             pull_credentials: None,
             early_taints: &["taint"],
+            on_control_plane: false,
             instance: "i",
             pod_security_version: "v1.36",
             throw_away,
@@ -188,6 +208,30 @@ mod tests {
         without_descriptions(&mut schema);
         let expected = json!({ "properties": { "description": { "type": "string" }, "list": { "items": {} } }, "enum": ["description"] });
         assert_eq!(schema, expected);
+    }
+
+    #[test]
+    fn beside_workers_the_operator_is_on_the_control_planes_node() {
+        let spec = |early_taints: &[&str], throw_away| {
+            let image = PublishedImage::new("ours:1");
+            let values = Values {
+                image: &image,
+                pull_credentials: None,
+                early_taints,
+                on_control_plane: true,
+                instance: "i",
+                pod_security_version: "v1.36",
+                throw_away,
+                api_port_of_node: None,
+            };
+            objects(MANIFEST, &values).unwrap()[2]["spec"]["template"]["spec"].clone()
+        };
+        for (early, throw_away) in [(&["a", CONTROL_PLANE] as &[&str], true), (&["a"], true), (&[], false)] {
+            let found = spec(early, throw_away);
+            assert_eq!(found["nodeSelector"], json!({ CONTROL_PLANE: "" }));
+            let tolerated = found["tolerations"].as_array().unwrap();
+            assert_eq!(tolerated.iter().filter(|it| it["key"] == CONTROL_PLANE).count(), 1, "{tolerated:?}");
+        }
     }
 
     #[test]

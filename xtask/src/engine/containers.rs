@@ -8,8 +8,9 @@ use bollard::{
     exec::{CreateExecOptions, StartExecResults},
     models::{ContainerCreateBody, ContainerState, HostConfig, MountPoint, NetworkCreateRequest},
     query_parameters::{
-        ContainerArchiveInfoOptions, CreateContainerOptions, InspectContainerOptions, InspectNetworkOptions, ListContainersOptions,
-        ListNetworksOptions, ListVolumesOptions, RemoveContainerOptions, StartContainerOptions, StopContainerOptions,
+        ContainerArchiveInfoOptions, CreateContainerOptions, InspectContainerOptions, InspectNetworkOptions, KillContainerOptions,
+        ListContainersOptions, ListNetworksOptions, ListVolumesOptions, RemoveContainerOptions, StartContainerOptions,
+        StopContainerOptions,
     },
 };
 use bytes::Bytes;
@@ -193,6 +194,12 @@ impl Engine {
         let options = StopContainerOptions { t: Some(seconds), ..StopContainerOptions::default() };
         self.wait(async { self.docker.stop_container(name, Some(options)).await.map_err(|error| self.explain(error)) })
             .with_context(|| format!("stop container {name}"))
+    }
+
+    /// Kills a container's processes at once.
+    pub fn kill(&self, name: &str) -> Result<()> {
+        self.wait(async { self.docker.kill_container(name, None::<KillContainerOptions>).await.map_err(|error| self.explain(error)) })
+            .with_context(|| format!("kill container {name}"))
     }
 
     /// Whether a path exists in a container, running or not.

@@ -68,6 +68,10 @@ pub enum Kill {
     Pod,
     /// PostgreSQL in the primary's pod, by SIGKILL
     Postgres,
+    /// kind with workers: the node of the primary, which starts again after the failover
+    Node,
+    /// kind with workers: the network of the primary's node, which runs on alone until after the failover
+    Partition,
 }
 
 impl Kill {
@@ -76,6 +80,8 @@ impl Kill {
         match self {
             Kill::Pod => "pod",
             Kill::Postgres => "postgres",
+            Kill::Node => "node",
+            Kill::Partition => "partition",
         }
     }
 }

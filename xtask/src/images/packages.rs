@@ -56,6 +56,12 @@ pub fn versions(env: &Env) -> Result<Versions> {
     recipe::versions(&env.files.folder(RECIPES)?)
 }
 
+/// The text of a file among the recipes.
+pub fn text(env: &Env, path: &str) -> Result<String> {
+    let path = env.files.folder(RECIPES)?.join(path);
+    std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+}
+
 /// The recipes with their keys; read once in a run.
 fn read(env: &Env) -> Result<Arc<(Recipes, Keys)>> {
     env.readings.once("recipes of images", || {

@@ -18,9 +18,12 @@ pub struct Features {
     pub ignores_policies: bool,
     /// The operator runs without leader election, its Service publishes endpoints of unready pods, and its CRDs have no descriptions.
     pub throw_away: bool,
+    /// Whether the cluster has nodes for pods besides that of the control plane (kind). The operator runs beside the control plane, so that it
+    /// survives the loss of a node with a database.
+    pub has_workers: bool,
     /// Taints that a new node has until the last step of its creation. A pod that tolerates them starts sooner.
     pub early_taints: &'static [&'static str],
-    /// If every node runs an API server (kind with one node): its port, so that a pod can call its host's address instead of the
+    /// If the operator's node runs an API server (kind): its port, so that the operator can call its host's address instead of the
     /// `kubernetes` Service.
     pub api_port_of_node: Option<u16>,
     pub initdb_ahead: Option<InitdbAhead>,

@@ -16,16 +16,16 @@ mod files;
 mod initdb;
 mod instances;
 mod load;
+mod loss;
 mod mirrors;
 mod network;
+mod nodes;
 mod pause;
 mod policies;
 mod ready;
 mod shortcuts;
 
 use anyhow::{Context as _, Result};
-use serde_json::Value;
-use xshell::cmd;
 
 use crate::{
     cluster::{Cluster, certificate::Certificate},
@@ -41,7 +41,7 @@ use crate::{
     images::{self, Chosen, Role},
     probe::Probe,
     provider::{
-        Enforcement, Features, Instance, Node, Provider, Removal,
+        Enforcement, Features, Instance, Loss, Node, Provider, Removal,
         evidence::Evidence,
         kind::{containerd::Containerd, files::Files},
     },
@@ -127,6 +127,10 @@ impl Provider for Kind {
         out.add("mirrors", format!("{:?}", env.config.images.mirrors));
         out.add("port", format!("{:?}", env.config.cluster.port));
         out.add("network policies", env.config.cluster.network_policies.to_string());
+        let count = config::count(&nodes::document(env)?);
+        if count > 1 {
+            out.add("nodes", count.to_string());
+        }
         out.add_file("deploy/kind/cluster.yaml", &env.files.file("deploy/kind/cluster.yaml")?)?;
         Ok(out)
     }
@@ -178,12 +182,17 @@ impl Provider for Kind {
     }
 
     fn published(&self, env: &Env, local: &str) -> Result<Option<PublishedImage>> {
-        Ok(Containerd::of(env)?.has_image(local)?.then(|| PublishedImage::new(local)))
+        for node in Containerd::all(env)? {
+            if !node.has_image(local)? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(PublishedImage::new(local)))
     }
 
     fn publish(&self, env: &Env, local: &str) -> Result<PublishedImage> {
         // Pods may be created before the image is loaded: the kubelet retries.
-        load::load(env, &Containerd::of(env)?, local)?;
+        load::into_all(env, &Containerd::all(env)?, local)?;
         Ok(PublishedImage::new(local))
     }
 
@@ -202,19 +211,18 @@ impl Provider for Kind {
     fn features(&self, env: &Env) -> Features {
         // kind's own node image always enforces them.
         let ignores_policies = !env.config.cluster.network_policies && images::chosen(env, TASK).is_ok_and(|it| it == Chosen::Packages);
-        let plain = Features { node_container: Some(node(env)), ignores_policies, ..Features::default() };
+        // `inputs` reports a file that cannot be read.
+        let is_alone = nodes::is_alone(env).unwrap_or(true);
+        let plain = Features { node_container: Some(node(env)), ignores_policies, has_workers: !is_alone, ..Features::default() };
         if !env.config.cluster.shortcuts {
             return plain;
         }
-        // `inputs` reports a file that cannot be read.
-        let is_alone = file(env).and_then(|it| config::parse(&it)).is_ok_and(|it| config::is_alone(&it));
-        let api_port_of_node = is_alone.then_some(API_PORT);
         Features {
             shortcuts: &shortcuts::NAMES,
             throw_away: true,
             early_taints: &EARLY_TAINTS,
-            api_port_of_node,
-            initdb_ahead: Some(initdb_ahead),
+            api_port_of_node: Some(API_PORT),
+            initdb_ahead: Some(initdb::ahead),
             ..plain
         }
     }
@@ -241,6 +249,18 @@ impl Provider for Kind {
             Present::Foreign => Err(foreign(env)),
             Present::Nothing | Present::HalfMade(_) => Err(pause::nothing(env)),
         }
+    }
+
+    fn may_lose(&self, env: &Env, node: &str) -> Result<()> {
+        loss::is_possible(env, env.engine()?, node)
+    }
+
+    fn lose(&self, env: &Env, node: &str, how: Loss) -> Result<()> {
+        loss::lose(env.engine()?, node, how)
+    }
+
+    fn bring_back(&self, env: &Env, node: &str, how: Loss) -> Result<()> {
+        loss::bring_back(&env.engine()?.after_the_end(), node, how)
     }
 
     fn removal(&self, env: &Env) -> Removal {
@@ -291,7 +311,7 @@ impl Provider for Kind {
             Present::Foreign => env.note(task, format!("container {} is not this tool's: left alone", node(env))),
             Present::HalfMade(container) | Present::Finished(container) => {
                 env.progress(task, format!("removing cluster {}", env.instance));
-                remove_nodes(env, engine)?;
+                nodes::remove(env, engine)?;
                 let left = engine.existing_volumes(&container.volumes)?;
                 if !left.is_empty() {
                     return Err(Problem::new(format!("volumes of the removed node are still there: {}", left.join(", ")))
@@ -321,52 +341,37 @@ impl Provider for Kind {
     }
 }
 
-/// See `InitdbAhead`. The program is in the node image from packages, and the volume must be on that node.
-fn initdb_ahead(env: &Env, database: &Value) -> Result<Option<Value>> {
-    if images::chosen(env, TASK)? != Chosen::Packages || !config::is_alone(&config::parse(&file(env)?)?) {
-        return Ok(None);
-    }
-    initdb::make(env, env.engine()?, database)
-}
-
 fn bring_up(env: &Env, early: &(dyn Fn() + Sync)) -> Result<()> {
     let engine = env.engine()?;
     let present = present(env, engine)?;
-    let has_restarted = matches!(&present, Present::Finished(_)) && pause::is_stopped(env, engine)?;
+    let is_made = !matches!(&present, Present::Finished(_));
+    let has_restarted = !is_made && pause::is_stopped(env, engine)?;
     match present {
         Present::Foreign => return Err(foreign(env)),
         Present::Finished(_) => {
             if has_restarted {
                 pause::start(env, engine)?;
             }
-            export_kubeconfig(env, engine)?;
+            create::export_kubeconfig(env, engine)?;
         }
         Present::HalfMade(container) => {
             let kept =
                 evidence::keep_before_removal(env, engine, &container).map(|it| format!("; its logs are in {it}")).unwrap_or_default();
             env.note(TASK, format!("removing the cluster whose creation was interrupted{kept}"));
-            remove_nodes(env, engine)?;
+            nodes::remove(env, engine)?;
             create::create(env, engine, early)?;
         }
         Present::Nothing => create::create(env, engine, early)?,
     }
     let cluster = Cluster::open(env, &env.kubeconfig())?;
-    ready::wait_until_ready(env, &cluster)?;
+    let several = if is_made { nodes::objects(env)? } else { Vec::new() };
+    ready::wait_until_ready(env, engine, &cluster, &several)?;
     ready::wait_until_true(env, engine, &cluster)?;
-    if has_restarted {
+    if has_restarted || !several.is_empty() {
         ready::wait_until_enforced(env, engine)?;
     }
     mirrors::pass(env, engine)?;
     Files::of(env, engine)?.context("the node has stopped")?.touch(FINISHED)
-}
-
-/// Removes every node of the cluster, the first one last, so that an interrupted removal can continue.
-fn remove_nodes(env: &Env, engine: &Engine) -> Result<()> {
-    let first = node(env);
-    for name in engine.containers_on_network(&network(env))?.into_iter().filter(|it| *it != first) {
-        engine.remove_container(&name, |it| env.waiting(TASK, it))?;
-    }
-    engine.remove_container(&first, |it| env.waiting(TASK, it))
 }
 
 /// The configuration for kind: the project's file, adaptations to this host, and shortcuts if enabled.
@@ -382,18 +387,9 @@ pub fn configuration(env: &Env, port: u16, shortcuts: bool) -> Result<String> {
     }
     let mirrors = !env.config.images.mirrors.is_empty();
     let network_policies = env.config.cluster.network_policies;
-    config::render(&file(env)?, &config::Settings { port, adaptations, mirrors, own_image, shortcuts, network_policies })
+    config::render(nodes::document(env)?, &config::Settings { port, adaptations, mirrors, own_image, shortcuts, network_policies })
 }
 
 fn file(env: &Env) -> Result<String> {
     regular::read_to_string(&env.files.file("deploy/kind/cluster.yaml")?).context("read deploy/kind/cluster.yaml")
-}
-
-/// Asks kind each time, since the file may be missing or of an earlier cluster.
-fn export_kubeconfig(env: &Env, engine: &Engine) -> Result<()> {
-    let kind = images::kind_binary(env, TASK)?;
-    let name = &env.instance;
-    let sh = env.tools.shell(&env.project)?;
-    let text = env.tools.read(TASK, cmd!(sh, "{kind} get kubeconfig --name {name}").env("DOCKER_HOST", &engine.host))?;
-    record::write_file(&env.kubeconfig(), text.as_bytes())
 }

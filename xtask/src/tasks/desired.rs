@@ -47,6 +47,7 @@ pub(super) fn operator(env: &Env) -> Result<Vec<Value>> {
         pod_security_version: &pod_security_version(env)?,
         throw_away: features.throw_away,
         early_taints: features.early_taints,
+        on_control_plane: features.has_workers,
         pull_credentials: pull.as_ref(),
         api_port_of_node: features.api_port_of_node,
     };

@@ -146,6 +146,7 @@ fn operator_objects(env: &Env) -> Result<Vec<Value>> {
         pod_security_version: &pod_security_version(env)?,
         throw_away: false,
         early_taints: &[],
+        on_control_plane: false,
         pull_credentials: pull.as_ref(),
         api_port_of_node: None,
     };

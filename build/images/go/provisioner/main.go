@@ -1,9 +1,10 @@
-// Command provisioner makes hostPath volumes for a cluster of one node: each
-// claim of its storage class gets a directory of its own below one base
-// directory, which is mounted from the node. It makes and removes directories
-// itself, so no helper pod has to start before a volume can be bound. It is a
-// part of its node, like the control plane, and starts with it; the cluster's
-// default storage class is there as soon as it runs.
+// Command provisioner makes hostPath volumes on its node: each claim of its
+// storage class gets a directory of its own below one base directory, which is
+// mounted from the node. It makes and removes directories itself, so no helper
+// pod has to start before a volume can be bound. The cluster's default storage
+// class is there as soon as it runs. On the only node it is a part of the node,
+// like the control plane, and starts with it. With several nodes each has one,
+// and a claim waits for its pod's node: see -several-nodes.
 package main
 
 import (
@@ -13,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -43,6 +45,32 @@ const (
 type hostPath struct {
 	base string
 	node string
+	// Whether other nodes have a provisioner, too.
+	several bool
+}
+
+// The scheduler writes there for which node a claim's first pod is meant.
+const selectedNode = "volume.kubernetes.io/selected-node"
+
+// ShouldProvision says whether the claim's volume belongs on this node.
+func (h *hostPath) ShouldProvision(_ context.Context, claim *corev1.PersistentVolumeClaim) bool {
+	return !h.several || claim.Annotations[selectedNode] == h.node
+}
+
+// ShouldDelete says whether the volume lies on this node.
+func (h *hostPath) ShouldDelete(_ context.Context, volume *corev1.PersistentVolume) bool {
+	return !h.several || slices.ContainsFunc(terms(volume), func(term corev1.NodeSelectorTerm) bool {
+		return slices.ContainsFunc(term.MatchExpressions, func(it corev1.NodeSelectorRequirement) bool {
+			return it.Key == hostnameLabel && slices.Contains(it.Values, h.node)
+		})
+	})
+}
+
+func terms(volume *corev1.PersistentVolume) []corev1.NodeSelectorTerm {
+	if volume.Spec.NodeAffinity == nil || volume.Spec.NodeAffinity.Required == nil {
+		return nil
+	}
+	return volume.Spec.NodeAffinity.Required.NodeSelectorTerms
 }
 
 // Provision creates the volume's directory, open to every user as the pod's
@@ -115,8 +143,8 @@ func (h *hostPath) directory(volume string) string {
 
 // ensureClass makes the default storage class where there is none of its name.
 // A claim that comes before it is looked at again after a quarter of a minute.
-func ensureClass(ctx context.Context, client kubernetes.Interface) error {
-	binding, reclaim := storagev1.VolumeBindingImmediate, corev1.PersistentVolumeReclaimDelete
+func ensureClass(ctx context.Context, client kubernetes.Interface, binding storagev1.VolumeBindingMode) error {
+	reclaim := corev1.PersistentVolumeReclaimDelete
 	class := &storagev1.StorageClass{
 		ObjectMeta: metav1.ObjectMeta{
 			Name:        className,
@@ -138,17 +166,18 @@ func ensureClass(ctx context.Context, client kubernetes.Interface) error {
 
 func main() {
 	base := flag.String("base", "/var/lib/pocdeploy/volumes", "directory of the node that holds the volumes, mounted at the same path here")
-	kubeconfig := flag.String("kubeconfig", "", "how the API server is called")
+	kubeconfig := flag.String("kubeconfig", "", "how the API server is called; empty: as its pod's service account")
+	several := flag.Bool("several-nodes", false, "whether other nodes run one, too: a volume is made on the node of its first pod")
 	klog.InitFlags(nil)
 	flag.Parse()
-	if err := run(*base, *kubeconfig, os.Getenv("NODE_NAME")); err != nil {
+	if err := run(&hostPath{base: *base, node: os.Getenv("NODE_NAME"), several: *several}, *kubeconfig); err != nil {
 		klog.ErrorS(err, "cannot run")
 		os.Exit(1)
 	}
 }
 
-func run(base, kubeconfig, node string) error {
-	if node == "" {
+func run(provisioner *hostPath, kubeconfig string) error {
+	if provisioner.node == "" {
 		return fmt.Errorf("NODE_NAME is not set")
 	}
 	settings, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
@@ -161,11 +190,14 @@ func run(base, kubeconfig, node string) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	if err := ensureClass(ctx, client); err != nil {
+	binding := storagev1.VolumeBindingImmediate
+	if provisioner.several {
+		binding = storagev1.VolumeBindingWaitForFirstConsumer
+	}
+	if err := ensureClass(ctx, client, binding); err != nil {
 		return err
 	}
-	provisioner := &hostPath{base: base, node: node}
-	// One replica on one node: an election would only delay the first volume,
+	// One replica on a node: an election would only delay the first volume,
 	// and so would the library's quarter of a minute after a failure.
 	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[string](200*time.Millisecond, 30*time.Second)
 	controller.NewProvisionController(ctx, client, provisionerName, provisioner,

@@ -1,11 +1,39 @@
 package main
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"sigs.k8s.io/sig-storage-lib-external-provisioner/v13/controller"
 )
+
+func TestAmongSeveralNodesEachMakesAndRemovesItsOwnVolumes(t *testing.T) {
+	ctx := context.Background()
+	claim := &corev1.PersistentVolumeClaim{}
+	alone := &hostPath{base: t.TempDir(), node: "a"}
+	if !alone.ShouldProvision(ctx, claim) || !alone.ShouldDelete(ctx, &corev1.PersistentVolume{}) {
+		t.Error("the only node does not serve every claim")
+	}
+	one, other := &hostPath{base: t.TempDir(), node: "a", several: true}, &hostPath{node: "b", several: true}
+	if one.ShouldProvision(ctx, claim) {
+		t.Error("a claim without a pod was served")
+	}
+	claim.Annotations = map[string]string{selectedNode: "a"}
+	if !one.ShouldProvision(ctx, claim) || other.ShouldProvision(ctx, claim) {
+		t.Error("a claim was not served by its pod's node alone")
+	}
+	reclaim := corev1.PersistentVolumeReclaimDelete
+	class := &storagev1.StorageClass{ReclaimPolicy: &reclaim}
+	volume, _, err := one.Provision(ctx, controller.ProvisionOptions{PVName: "pvc-1", PVC: claim, StorageClass: class})
+	if err != nil || !one.ShouldDelete(ctx, volume) || other.ShouldDelete(ctx, volume) {
+		t.Error("a volume was not removed by its node alone", err)
+	}
+}
 
 func TestAVolumeIsEmptyAndOpenToEveryUser(t *testing.T) {
 	host := &hostPath{base: t.TempDir()}

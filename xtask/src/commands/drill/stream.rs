@@ -9,6 +9,8 @@ use crate::deploy::{objects, plain};
 /// The pod, and the database with the votes.
 pub(super) const NAME: &str = "pocdeploy-drill";
 
+const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
+
 /// Writes a vote every 50 ms, each over a connection of its own, as after a loss of all connections. A vote that is not answered within 3 s is
 /// given up. Prints `ok` or `no`, the number, the time in nanoseconds at the end of the attempt, and the last line of an error.
 const SCRIPT: &str = r#"
@@ -31,6 +33,8 @@ pub(super) struct Writer<'a> {
     pub(super) secret: &'a str,
     /// The seconds after which the pod ends itself, if the tool was killed.
     pub(super) deadline: u64,
+    /// Whether the pod runs beside the control plane, where it survives the loss of another node.
+    pub(super) on_control_plane: bool,
 }
 
 impl Writer<'_> {
@@ -42,6 +46,7 @@ impl Writer<'_> {
         let of_secret =
             |variable: &str, key: &str| json!({ "name": variable, "valueFrom": { "secretKeyRef": { "name": self.secret, "key": key } } });
         let plain = |variable: &str, value: &str| json!({ "name": variable, "value": value });
+        let place = self.on_control_plane.then(|| json!({ CONTROL_PLANE: "" }));
         json!({
             "apiVersion": "v1",
             "kind": "Pod",
@@ -58,6 +63,8 @@ impl Writer<'_> {
             },
             "spec": {
                 "restartPolicy": "Never",
+                "nodeSelector": place,
+                "tolerations": [{ "key": CONTROL_PLANE, "operator": "Exists", "effect": "NoSchedule" }],
                 "activeDeadlineSeconds": self.deadline,
                 "terminationGracePeriodSeconds": 0,
                 "automountServiceAccountToken": false,
@@ -164,7 +171,15 @@ mod tests {
     #[test]
     fn the_writer_keeps_the_restricted_standard_and_has_no_password_in_its_manifest() {
         let database = json!({ "metadata": { "name": "polls-db" }, "spec": { "imageName": "a" }, "status": { "image": "b" } });
-        let pod = Writer { namespace: "polls", instance: "polls-1", database: &database, secret: "polls-db-app", deadline: 60 }.pod();
+        let pod = Writer {
+            namespace: "polls",
+            instance: "polls-1",
+            database: &database,
+            secret: "polls-db-app",
+            deadline: 60,
+            on_control_plane: true,
+        }
+        .pod();
         let container = &pod["spec"]["containers"][0];
         assert_eq!((&container["image"], &container["env"][0]["value"]), (&json!("b"), &json!("polls-db-rw")));
         assert_eq!(container["env"][4]["valueFrom"]["secretKeyRef"], json!({ "name": "polls-db-app", "key": "password" }));

@@ -12,6 +12,10 @@ pub(super) fn check(cluster: &ClusterConfig, check: &mut impl FnMut(&str, Option
     if !(1..=365).contains(&cluster.expires_days) {
         check("cluster.expires_days", Some("must be between 1 and 365".to_owned()));
     }
+    // Each needs half a gigabyte of memory; the engine's limit for one network is far above.
+    if cluster.workers.is_some_and(|it| it > 10) {
+        check("cluster.workers", Some("must be between 0 and 10".to_owned()));
+    }
     foreign(cluster, check);
     match cluster.kind {
         ClusterType::Existing => existing(cluster, check),
@@ -30,6 +34,7 @@ fn foreign(cluster: &ClusterConfig, check: &mut impl FnMut(&str, Option<String>)
     const NOT_KIND: &[ClusterType] = &[Existing, Eks, Aks, Gke];
     for (key, is_set, types) in [
         ("cluster.port", cluster.port.is_some(), &[Kind] as &[ClusterType]),
+        ("cluster.workers", cluster.workers.is_some(), &[Kind]),
         ("cluster.kubeconfig", cluster.kubeconfig.is_some(), &[Existing]),
         ("cluster.context", cluster.context.is_some(), &[Existing]),
         ("cluster.registry", cluster.registry.is_some(), NOT_KIND),

@@ -62,6 +62,7 @@ const CLUSTER: &[&str] = &[
     "./await",
     "./bootstrap",
     "./coredns",
+    "./network",
     "./provisioner",
 ];
 

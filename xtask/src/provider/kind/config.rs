@@ -27,19 +27,28 @@ pub(crate) struct Settings {
 /// The manifest in the node image from packages of the static pod that enforces NetworkPolicies.
 pub(super) const POLICIES: &str = "/etc/kubernetes/manifests/policies.yaml";
 
+/// The manifest in the node image from packages of the static pod that makes volumes.
+const PROVISIONER: &str = "/etc/kubernetes/manifests/provisioner.yaml";
+/// The configuration in the node image from packages of the network of the only node.
+const ALONE: &str = "/etc/cni/net.d/10-pocdeploy.conflist";
+
 /// The parsed file.
 pub(super) fn parse(text: &str) -> Result<Value> {
     serde_saphyr::from_str(text).context("read deploy/kind/cluster.yaml")
 }
 
+/// The number of nodes; kind makes one if the file lists none.
+pub(super) fn count(document: &Value) -> usize {
+    document.get("nodes").and_then(Value::as_array).map_or(1, |it| it.len().max(1))
+}
+
 /// Whether the cluster has one node only.
 pub(super) fn is_alone(document: &Value) -> bool {
-    document.get("nodes").and_then(Value::as_array).is_none_or(|it| it.len() < 2)
+    count(document) == 1
 }
 
 /// The configuration as JSON, which kind reads as YAML.
-pub(crate) fn render(text: &str, settings: &Settings) -> Result<String> {
-    let mut document = parse(text)?;
+pub(crate) fn render(mut document: Value, settings: &Settings) -> Result<String> {
     set_port(&mut document, settings.port)?;
     for adaptation in &settings.adaptations {
         match adaptation.setting {
@@ -74,21 +83,32 @@ pub(crate) fn render(text: &str, settings: &Settings) -> Result<String> {
     if settings.own_image {
         document.as_object_mut().context("deploy/kind/cluster.yaml is not a mapping")?.entry("networking").or_insert_with(|| json!({}))["disableDefaultCNI"] =
             json!(true);
-        if !settings.network_policies {
-            // The kubelet reads regular files only.
-            let mount = json!({ "hostPath": "/dev/null", "containerPath": POLICIES, "readOnly": true });
-            for node in document.get_mut("nodes").and_then(Value::as_array_mut).into_iter().flatten() {
-                match node.get_mut("extraMounts").and_then(Value::as_array_mut) {
-                    Some(mounts) => mounts.push(mount.clone()),
-                    None => node["extraMounts"] = json!([mount]),
-                }
-            }
-        }
+        // Several nodes have other objects for the same.
+        let hidden: &[&str] = match (is_alone(&document), settings.network_policies) {
+            (false, _) => &[POLICIES, PROVISIONER, ALONE],
+            (true, false) => &[POLICIES],
+            (true, true) => &[],
+        };
+        hide(&mut document, hidden);
     }
     if settings.shortcuts {
         shortcuts::add(&mut document, settings.own_image);
     }
     Ok(serde_json::to_string_pretty(&document)?)
+}
+
+/// Hides files of the image on every node. The kubelet reads regular files only, and containerd no further than a configuration that it can
+/// read.
+fn hide(document: &mut Value, paths: &[&str]) {
+    for node in document.get_mut("nodes").and_then(Value::as_array_mut).into_iter().flatten() {
+        for path in paths {
+            let mount = json!({ "hostPath": "/dev/null", "containerPath": path, "readOnly": true });
+            match node.get_mut("extraMounts").and_then(Value::as_array_mut) {
+                Some(mounts) => mounts.push(mount),
+                None => node["extraMounts"] = json!([mount]),
+            }
+        }
+    }
 }
 
 /// Makes kubelet and containerd manage cgroups without systemd. With cgroup v1, systemd removes empty cgroups of controllers that a slice
@@ -129,7 +149,7 @@ mod tests {
     #[test]
     fn an_ordinary_host_changes_nothing_but_the_port() {
         let out = render(
-            FILE,
+            parse(FILE).unwrap(),
             &Settings { port: 9000, adaptations: Vec::new(), mirrors: false, own_image: false, shortcuts: false, network_policies: true },
         )
         .unwrap();
@@ -146,9 +166,11 @@ mod tests {
         let adaptations = [Setting::KubeletInUserNamespace, Setting::AcceptCgroupV1, Setting::RestrictOomScoreAdj]
             .map(|setting| Adaptation { setting, reason: String::new() })
             .to_vec();
-        let out =
-            render(FILE, &Settings { port: 8080, adaptations, mirrors: true, own_image: true, shortcuts: true, network_policies: false })
-                .unwrap();
+        let out = render(
+            parse(FILE).unwrap(),
+            &Settings { port: 8080, adaptations, mirrors: true, own_image: true, shortcuts: true, network_policies: false },
+        )
+        .unwrap();
         let value: Value = serde_json::from_str(&out).unwrap();
         let patches =
             |what: &str| value["kubeadmConfigPatches"].as_array().unwrap().iter().filter(|it| it.as_str().unwrap().contains(what)).count();
@@ -162,10 +184,31 @@ mod tests {
     #[test]
     fn a_file_without_the_port_is_refused() {
         let error = render(
-            "kind: Cluster\nnodes:\n- role: control-plane\n",
+            parse("kind: Cluster\nnodes:\n- role: control-plane\n").unwrap(),
             &Settings { port: 1, adaptations: Vec::new(), mirrors: false, own_image: false, shortcuts: false, network_policies: true },
         )
         .unwrap_err();
         assert!(error.to_string().contains("30080"), "{error}");
+    }
+
+    #[test]
+    fn several_nodes_hide_what_is_for_the_only_one() {
+        let two = FILE.replace(
+            "containerdConfigPatches",
+            "- role: worker\n  extraMounts: [{hostPath: /theirs, containerPath: /theirs}]\ncontainerdConfigPatches",
+        );
+        let settings =
+            Settings { port: 8080, adaptations: Vec::new(), mirrors: false, own_image: true, shortcuts: true, network_policies: true };
+        let out = render(parse(&two).unwrap(), &settings).unwrap();
+        let value: Value = serde_json::from_str(&out).unwrap();
+        let hidden = |node: usize| -> Vec<&str> {
+            value["nodes"][node]["extraMounts"].as_array().unwrap().iter().map(|it| it["containerPath"].as_str().unwrap()).collect()
+        };
+        assert_eq!(hidden(0), [POLICIES, PROVISIONER, ALONE]);
+        assert_eq!(hidden(1), ["/theirs", POLICIES, PROVISIONER, ALONE]);
+        // What only one node bears is left out.
+        assert!(!out.contains("skipPhases") && !out.contains("election-timeout"), "{out}");
+        let registry = render(parse(&two).unwrap(), &Settings { own_image: false, ..settings }).unwrap();
+        assert!(!registry.contains(ALONE));
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     env::Env,
     graph::TaskId,
     images::packages,
-    provider::kind::{files, node},
+    provider::kind::{files, nodes},
 };
 
 const TASK: TaskId = TaskId::Load;
@@ -26,6 +26,8 @@ pub(super) struct Containerd<'a> {
     env: &'a Env,
     engine: &'a Engine,
     direct: Option<Direct>,
+    /// The node's container.
+    pub(super) name: String,
     /// The id of the node's container.
     pub(super) node: String,
     /// The node's `/var` on the engine's host.
@@ -39,17 +41,21 @@ struct Direct {
 }
 
 impl<'a> Containerd<'a> {
-    /// The containerd of this instance's running node.
-    pub(super) fn of(env: &'a Env) -> Result<Containerd<'a>> {
+    /// The containerds of this instance's running nodes.
+    pub(super) fn all(env: &'a Env) -> Result<Vec<Containerd<'a>>> {
         let engine = env.engine()?;
-        let container = engine.container(&node(env))?.unwrap_or_default();
-        let root = files::root(&node(env), container.process);
+        nodes::names(env, engine)?.into_iter().map(|it| Containerd::of(env, engine, it)).collect()
+    }
+
+    fn of(env: &'a Env, engine: &'a Engine, name: String) -> Result<Containerd<'a>> {
+        let container = engine.container(&name)?.unwrap_or_default();
+        let root = files::root(&name, container.process);
         let var = container.mounts.into_iter().find(|(inside, _)| inside == "/var").map(|(_, outside)| outside);
         let direct = packages::containerd_client(env).and_then(|client| {
             let socket = root?.join("run/containerd/containerd.sock");
             UnixStream::connect(&socket).is_ok().then_some(Direct { client, socket })
         });
-        Ok(Containerd { env, engine, direct, node: container.id, var })
+        Ok(Containerd { env, engine, direct, name, node: container.id, var })
     }
 
     /// Runs `ctr` and returns its output.
@@ -60,7 +66,7 @@ impl<'a> Containerd<'a> {
         }
         let mut command = vec!["ctr", NAMESPACE];
         command.extend(arguments);
-        self.engine.exec(&node(self.env), &command)?.ok(&format!("run `ctr {}` in the node", arguments.join(" ")))
+        self.engine.exec(&self.name, &command)?.ok(&format!("run `ctr {}` in the node", arguments.join(" ")))
     }
 
     /// Runs `ctr` with input from `write`.
@@ -72,7 +78,7 @@ impl<'a> Containerd<'a> {
         let mut command = vec!["ctr", NAMESPACE];
         command.extend(arguments);
         let what = format!("run `ctr {}` in the node", arguments.join(" "));
-        self.engine.exec_with_writer(&node(self.env), &command, write)?.ok(&what).map(drop)
+        self.engine.exec_with_writer(&self.name, &command, write)?.ok(&what).map(drop)
     }
 
     /// Whether containerd has an image with this name.

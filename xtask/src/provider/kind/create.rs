@@ -48,6 +48,15 @@ pub(super) fn create(env: &Env, engine: &Engine, early: &(dyn Fn() + Sync)) -> R
     record::write_file(&env.kubeconfig(), &text.with_context(|| format!("read {}, which kind wrote", kubeconfig.display()))?)
 }
 
+/// Asks kind each time, since the file may be missing or of an earlier cluster.
+pub(super) fn export_kubeconfig(env: &Env, engine: &Engine) -> Result<()> {
+    let kind = images::kind_binary(env, TASK)?;
+    let name = &env.instance;
+    let sh = env.tools.shell(&env.project)?;
+    let text = env.tools.read(TASK, cmd!(sh, "{kind} get kubeconfig --name {name}").env("DOCKER_HOST", &engine.host))?;
+    record::write_file(&env.kubeconfig(), text.as_bytes())
+}
+
 /// Calls `make` with the port; if another program took it meanwhile, with the next free one. A port that the user set is the only one to
 /// try.
 fn on_a_free_port(env: &Env, engine: &Engine, first: port::Choice, mut make: impl FnMut(u16) -> Result<()>) -> Result<()> {

@@ -9,8 +9,8 @@ use crate::{
     engine::Engine,
     env::Env,
     graph::TaskId,
-    images::{self, Role},
-    provider::kind::node,
+    images::{self, Chosen, Role},
+    provider::kind::{node, nodes},
 };
 
 const TASK: TaskId = TaskId::Database;
@@ -24,8 +24,16 @@ struct Answer {
     reason: Option<String>,
 }
 
+/// See `InitdbAhead`. The program is in the node image from packages, and the volume must be on that node.
+pub(super) fn ahead(env: &Env, database: &Value) -> Result<Option<Value>> {
+    if images::chosen(env, TASK)? != Chosen::Packages || !nodes::is_alone(env)? {
+        return Ok(None);
+    }
+    make(env, env.engine()?, database)
+}
+
 /// Runs initdb, or waits for one that is running, and returns the PVC with the result.
-pub(super) fn make(env: &Env, engine: &Engine, database: &Value) -> Result<Option<Value>> {
+fn make(env: &Env, engine: &Engine, database: &Value) -> Result<Option<Value>> {
     let operator = images::reference(env, TASK, Role::Operator)?;
     let input = futures_util::stream::iter([Ok(bytes::Bytes::from(serde_json::to_vec(database)?))]);
     let said = engine.exec_with_input(&node(env), &[PROGRAM, "--operator", &operator], input)?.ok("make the database's files")?;

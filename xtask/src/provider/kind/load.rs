@@ -1,4 +1,4 @@
-//! Loads an image of the engine into the node: a partial archive with only the layers that the node lacks.
+//! Loads an image of the engine into the nodes: for each a partial archive with only the layers that the node lacks.
 //!
 //! containerd does not read a layer whose chain ID is unpacked already, so the archive need not contain it. If engine and node store layers
 //! on the same disk, large layers are not copied: the node's snapshot gets hard links to the engine's files. If the engine's store cannot
@@ -15,6 +15,7 @@ use tar::{Builder, Header};
 use crate::{
     engine::{Layer, StoredImage},
     env::Env,
+    errors::Problem,
     fingerprint::hex,
     graph::TaskId,
     provider::kind::containerd::{Containerd, normalized},
@@ -23,12 +24,20 @@ use crate::{
 
 const TASK: TaskId = TaskId::Load;
 
-/// Loads the image into the node under its own name; done when containerd has it.
-pub(super) fn load(env: &Env, containerd: &Containerd<'_>, reference: &str) -> Result<()> {
+/// Loads the image into every node under its own name; done when each containerd has it.
+pub(super) fn into_all(env: &Env, nodes: &[Containerd<'_>], reference: &str) -> Result<()> {
+    std::thread::scope(|scope| {
+        let loads: Vec<_> = nodes.iter().map(|it| scope.spawn(|| load(env, it, reference))).collect();
+        let early = || Problem::new("the thread that loads the image ended early").into();
+        loads.into_iter().try_for_each(|it| it.join().unwrap_or_else(|_| Err(early())))
+    })
+}
+
+fn load(env: &Env, containerd: &Containerd<'_>, reference: &str) -> Result<()> {
     let engine = env.engine()?;
     match engine.stored(reference)? {
         Some(image) => {
-            let file = env.work(BROUGHT);
+            let file = env.work(format!("record/brought-{}.json", containerd.name));
             let earlier = record::read_json::<Brought>(&file).filter(|it| it.node == containerd.node).unwrap_or_default();
             // Layers of the last load are probably still there; if not, containerd rejects the image.
             if earlier.chains.is_empty() || bring(env, containerd, &image, reference, &earlier.chains).is_err() {
@@ -47,8 +56,6 @@ pub(super) fn load(env: &Env, containerd: &Containerd<'_>, reference: &str) -> R
 }
 
 /// The layers of the image that was last loaded into a node.
-const BROUGHT: &str = "record/brought.json";
-
 #[derive(Default, Serialize, Deserialize)]
 struct Brought {
     /// The node's container id, since another node has none of the layers.

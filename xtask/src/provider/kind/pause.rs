@@ -8,7 +8,7 @@ use crate::{
     engine::Engine,
     env::Env,
     errors::{Code, Exit, Problem},
-    provider::kind::{Present, TASK, foreign, network, node, present},
+    provider::kind::{Present, TASK, foreign, nodes, present},
 };
 
 /// Seconds for a node's programs to end. PostgreSQL's own limit in the pod is longer, and what it has confirmed is in its WAL anyway.
@@ -51,7 +51,7 @@ pub(super) fn is_stopped(env: &Env, engine: &Engine) -> Result<bool> {
 
 fn in_state(env: &Env, engine: &Engine, running: bool) -> Result<Vec<String>> {
     let mut out = Vec::new();
-    for name in nodes(env, engine)? {
+    for name in nodes::names(env, engine)? {
         if engine.container(&name)?.is_some_and(|it| it.running == running) {
             out.push(name);
         }
@@ -61,13 +61,7 @@ fn in_state(env: &Env, engine: &Engine, running: bool) -> Result<Vec<String>> {
 
 /// Starts every node, the first one first.
 pub(super) fn start(env: &Env, engine: &Engine) -> Result<()> {
-    nodes(env, engine)?.iter().try_for_each(|it| engine.start(it))
-}
-
-fn nodes(env: &Env, engine: &Engine) -> Result<Vec<String>> {
-    let first = node(env);
-    let others = engine.containers_on_network(&network(env))?.into_iter().filter(|it| *it != first);
-    Ok(std::iter::once(first.clone()).chain(others).collect())
+    nodes::names(env, engine)?.iter().try_for_each(|it| engine.start(it))
 }
 
 pub(super) fn nothing(env: &Env) -> anyhow::Error {

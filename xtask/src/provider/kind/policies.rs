@@ -1,4 +1,4 @@
-//! Whether the node that is built from packages enforces NetworkPolicies. A kernel that lacks a part refuses the rules, and the program that
+//! Whether the nodes that are built from packages enforce NetworkPolicies. A kernel that lacks a part refuses the rules, and the program that
 //! makes them only logs that.
 
 use anyhow::Result;
@@ -9,7 +9,7 @@ use crate::{
     images::{self, Chosen},
     provider::{
         Enforcement,
-        kind::{TASK, node},
+        kind::{TASK, node, nodes},
     },
 };
 
@@ -21,26 +21,33 @@ pub(super) fn enforced(env: &Env, engine: &Engine) -> Result<Option<Enforcement>
     if !env.config.cluster.network_policies || images::chosen(env, TASK)? != Chosen::Packages {
         return Ok(None);
     }
-    let node = node(env);
     // A cluster that is older than this program has no such pod.
-    if !engine.has_path(&node, super::config::POLICIES)? {
+    if !engine.has_path(&node(env), super::config::POLICIES)? {
         let seen = Err("not enforced: the cluster was created before this version".to_owned());
         return Ok(Some(Enforcement { seen, hint: Some("cargo xtask delete\ncargo xtask create".to_owned()) }));
     }
-    let listed = engine.exec(&node, &CHAIN)?;
-    Ok(Some(judge(listed.code, &listed.stdout)))
+    let mut out = None;
+    for name in nodes::names(env, engine)? {
+        let listed = engine.exec(&name, &CHAIN)?;
+        let found = judge(&name, listed.code, &listed.stdout);
+        if found.seen.is_err() {
+            return Ok(Some(found));
+        }
+        out.get_or_insert(found);
+    }
+    Ok(out)
 }
 
-fn judge(code: i64, chain: &str) -> Enforcement {
+fn judge(node: &str, code: i64, chain: &str) -> Enforcement {
     if code == 0 && chain.contains("queue num") {
         return Enforcement { seen: Ok("enforced".to_owned()), hint: None };
     }
     let needs = "CONFIG_NFT_COMPAT, CONFIG_NETFILTER_XT_TARGET_NFQUEUE and CONFIG_NF_CONNTRACK_LABELS";
     let hint = format!(
-        "cargo xtask kubectl logs -n kube-system -l app.kubernetes.io/name=policies\nThe kernel needs {needs}; to do without, set \
+        "cargo xtask kubectl logs -n kube-system -c policies -l 'app.kubernetes.io/name in (policies, pocdeploy-node)'\nThe kernel needs {needs}; to do without, set \
          `cluster.network_policies = false`"
     );
-    Enforcement { seen: Err("not enforced: the node has no rules for them".to_owned()), hint: Some(hint) }
+    Enforcement { seen: Err(format!("not enforced: node {node} has no rules for them")), hint: Some(hint) }
 }
 
 #[cfg(test)]
@@ -49,10 +56,10 @@ mod tests {
 
     #[test]
     fn only_rules_that_hand_packets_on_enforce_anything() {
-        assert!(judge(0, "chain postrouting {\n ip saddr @podips-v4 queue num 100\n}").seen.is_ok());
-        assert!(judge(0, "chain postrouting {\n udp dport 53 accept\n}").seen.is_err());
-        let none = judge(1, "");
-        assert_eq!(none.seen, Err("not enforced: the node has no rules for them".to_owned()));
+        assert!(judge("n", 0, "chain postrouting {\n ip saddr @podips-v4 queue num 100\n}").seen.is_ok());
+        assert!(judge("n", 0, "chain postrouting {\n udp dport 53 accept\n}").seen.is_err());
+        let none = judge("n", 1, "");
+        assert_eq!(none.seen, Err("not enforced: node n has no rules for them".to_owned()));
         assert!(none.hint.is_some_and(|it| it.contains("kubectl logs -n kube-system")));
     }
 }

@@ -1,0 +1,104 @@
+//! The nodes of a cluster. Besides the control plane's, which is the first, a cluster has as many as `cluster.workers` says, or as
+//! `deploy/kind/cluster.yaml` lists.
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use crate::{
+    config::Profile,
+    deploy::manifests,
+    engine::Engine,
+    env::Env,
+    errors::{Code, Problem},
+    images::{self, Chosen},
+    provider::kind::{API_PORT, Present, TASK, config, file, network, node, present},
+};
+
+/// The file in the recipes with what several nodes of the image from packages need.
+const OBJECTS: &str = "node/several-nodes.yaml";
+
+/// The containers of all nodes, the first one first.
+pub(super) fn names(env: &Env, engine: &Engine) -> Result<Vec<String>> {
+    let first = node(env);
+    let others = engine.containers_on_network(&network(env))?.into_iter().filter(|it| *it != first);
+    Ok(std::iter::once(first.clone()).chain(others).collect())
+}
+
+/// Removes every node of the cluster, the first one last, so that an interrupted removal can continue.
+pub(super) fn remove(env: &Env, engine: &Engine) -> Result<()> {
+    for name in names(env, engine)?.iter().rev() {
+        engine.remove_container(name, |it| env.waiting(TASK, it))?;
+    }
+    Ok(())
+}
+
+/// `deploy/kind/cluster.yaml` with the configured workers.
+pub(super) fn document(env: &Env) -> Result<Value> {
+    let database = &env.config.database;
+    // Of a durable database, each instance is on a node of its own.
+    let by_default = if database.profile == Profile::Durable { database.all_instances() } else { 0 };
+    with_workers(config::parse(&file(env)?)?, env.config.cluster.workers, by_default)
+}
+
+/// A file that lists several nodes says itself what the cluster has.
+fn with_workers(mut document: Value, wanted: Option<u16>, by_default: u16) -> Result<Value> {
+    if config::is_alone(&document) {
+        for _ in 0..wanted.unwrap_or(by_default) {
+            document["nodes"].as_array_mut().context("deploy/kind/cluster.yaml has no `nodes`")?.push(json!({ "role": "worker" }));
+        }
+    } else if wanted.is_some_and(|it| it > 0) {
+        let what = "deploy/kind/cluster.yaml lists several nodes, and `cluster.workers` would add others";
+        return Err(Problem::config(what).code(Code::Manifest).hint("leave one of the two out").into());
+    }
+    Ok(document)
+}
+
+/// Whether the cluster has one node only: the one that is there, whatever the configuration says since, else the configured one.
+pub(super) fn is_alone(env: &Env) -> Result<bool> {
+    if let Ok(engine) = env.engine()
+        && matches!(present(env, engine)?, Present::Finished(_))
+    {
+        return Ok(names(env, engine)?.len() == 1);
+    }
+    Ok(config::is_alone(&document(env)?))
+}
+
+/// The objects that connect several nodes of the image from packages; none for one node, or for kind's own image.
+pub(super) fn objects(env: &Env) -> Result<Vec<Value>> {
+    if images::chosen(env, TASK)? != Chosen::Packages || config::is_alone(&document(env)?) {
+        return Ok(Vec::new());
+    }
+    let mut out = manifests::parse(&images::packages::text(env, OBJECTS)?)?;
+    let api = json!({ "name": "KUBERNETES_SERVICE_HOST", "value": node(env) });
+    let port = json!({ "name": "KUBERNETES_SERVICE_PORT", "value": API_PORT.to_string() });
+    for object in &mut out {
+        let Some(containers) = object.pointer_mut("/spec/template/spec/containers").and_then(Value::as_array_mut) else { continue };
+        if !env.config.cluster.network_policies {
+            containers.retain(|it| it["name"] != "policies");
+        }
+        for container in containers {
+            container["env"].as_array_mut().context("a container of several-nodes.yaml has no `env`")?.extend([api.clone(), port.clone()]);
+        }
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_are_those_of_the_key_or_of_the_file() {
+        let one = json!({ "nodes": [{ "role": "control-plane" }] });
+        let two = json!({ "nodes": [{ "role": "control-plane" }, { "role": "worker" }] });
+        let count =
+            |document: &Value, wanted, by_default| with_workers(document.clone(), wanted, by_default).map(|it| config::count(&it)).ok();
+        assert_eq!(count(&one, None, 0), Some(1));
+        assert_eq!(count(&one, None, 3), Some(4));
+        assert_eq!(count(&one, Some(0), 3), Some(1));
+        assert_eq!(count(&one, Some(2), 0), Some(3));
+        assert_eq!(count(&two, None, 3), Some(2));
+        assert_eq!(count(&two, Some(0), 3), Some(2));
+        assert_eq!(count(&two, Some(1), 0), None);
+    }
+}
