@@ -86,6 +86,9 @@ fn changes_reach_a_running_instance_and_broken_ones_do_not() {
         let states: Vec<&str> =
             history["revisions"].as_array().unwrap().iter().rev().take(5).map(|it| it["state"].as_str().unwrap()).collect();
         assert_eq!(states, ["serving", "failed", "failed", "failed", "replaced"]);
+        let seen = bench.run(&["validate"]);
+        seen.ends_with(0);
+        assert!(seen.stdout.contains("a rollback to revision"), "{}", seen.stdout);
         bench.run(&["rollback", "999"]).ends_with(1).says("there is no revision 999");
     });
 

@@ -29,6 +29,8 @@ pub(crate) fn look_inside(bench: &Bench, url: &str) {
         }
     });
     bench.step("what others add is no drift, and stays", || sidecar(bench, url));
+    bench.step("what weakens a policy or excludes a field of ours is named, and create puts it right", || weakened(bench));
+    bench.step("a lost history is named, and its numbers go on", || without_history(bench));
     bench.step("a deleted object is the one that validate names, and create brings it back", || {
         for object in objects.iter().filter(|it| !it.holds_others()) {
             bench.kubectl(&format!("delete {} --wait=true", object.kubectl()));
@@ -185,6 +187,47 @@ fn sidecar(bench: &Bench, url: &str) {
     bench.kubectl("-n polls rollout status deployment polls-frontend --timeout=120s");
     bench.wait_for_page(url);
     until_healthy(bench);
+}
+
+fn weakened(bench: &Bench) {
+    let everything = r#"[{"op":"add","path":"/spec/ingress","value":[{}]},{"op":"add","path":"/spec/egress","value":[{}]}]"#;
+    let nobody = r#"[{"op":"replace","path":"/spec/podSelector","value":{"matchLabels":{"no":"pod"}}}]"#;
+    let from = r#"[{"op":"add","path":"/spec/ingress/0/from","value":[{"podSelector":{}}]}]"#;
+    let more = r#"[{"op":"add","path":"/spec/selector/no","value":"pod"}]"#;
+    let other = r#"[{"op":"remove","path":"/spec/maxUnavailable"},{"op":"add","path":"/spec/minAvailable","value":1}]"#;
+    for (object, shown, patch) in [
+        ("networkpolicy default-deny", "NetworkPolicy default-deny in polls", nobody),
+        ("networkpolicy default-deny", "NetworkPolicy default-deny in polls", everything),
+        ("networkpolicy polls-frontend", "NetworkPolicy polls-frontend in polls", from),
+        ("service polls-frontend", "Service polls-frontend in polls", more),
+        ("pdb polls-frontend", "PodDisruptionBudget polls-frontend in polls", other),
+    ] {
+        // The server's defaults, such as a port's protocol, are in both.
+        let spec = || bench.kubectl(&format!("-n polls get {object} -o jsonpath={{.spec}}"));
+        let before = spec();
+        bench.kubectl(&format!("-n polls patch {object} --type=json -p {patch}"));
+        assert_ne!(spec(), before);
+        let checks = validate(bench, 5);
+        assert!(failed(&checks).contains(&(shown.to_owned(), "object".to_owned())), "{checks}");
+        bench.run(&["create", "--yes"]).ends_with(0);
+        assert_eq!(spec(), before);
+        validate(bench, 0);
+    }
+}
+
+fn without_history(bench: &Bench) {
+    let newest = || -> Value {
+        let history: Value = serde_json::from_str(&bench.run(&["history", "--output", "json"]).ends_with(0).stdout).unwrap();
+        history["revisions"].as_array().unwrap().last().unwrap().clone()
+    };
+    let last = newest()["number"].as_u64().unwrap();
+    bench.kubectl("-n polls delete configmap pocdeploy-history");
+    bench.run(&["history"]).ends_with(5).says("the history is gone");
+    assert_eq!(failed(&validate(bench, 5)), [("history".to_owned(), "object".to_owned())]);
+    bench.run(&["create", "--yes"]).ends_with(0).says(&format!("the history up to revision {last} is gone"));
+    assert_eq!(newest()["number"], last + 1);
+    validate(bench, 0);
+    bench.run(&["create", "--yes"]).ends_with(0).says("nothing to do");
 }
 
 fn reach(bench: &Bench, url: &str) {

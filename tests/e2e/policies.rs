@@ -87,7 +87,11 @@ pub(crate) fn hold(bench: &Bench) {
         // Else it would make the rules again with the next change of a pod.
         in_node("pkill -STOP -x policies");
         in_node("nft delete table inet kube-network-policies");
-        bench.run(&["validate"]).ends_with(5).says("not enforced: the node has no rules for them").says("app.kubernetes.io/name=policies");
+        bench
+            .run(&["validate"])
+            .ends_with(5)
+            .says(&format!("not enforced: node {} has no rules for them", bench.node()))
+            .says("-c policies");
         in_node("pkill -CONT -x policies");
     });
     probes.end();

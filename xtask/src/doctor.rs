@@ -77,11 +77,18 @@ impl From<Requirement> for Check {
 /// The checks that need only a few system calls.
 pub fn cheap(env: &Env) -> Vec<Check> {
     let filled = env.cache("engine").exists() || env.work("record").exists();
+    let cache = env.cache("");
     let (total, available) = measure::memory();
     let installable = rustix::process::geteuid().is_root() && tool::find("apt-get").is_some();
     vec![
-        judge::disk("disk (project)", &env.project.display().to_string(), measure::free(&env.project), true),
-        judge::disk("disk (cache)", &env.cache("").display().to_string(), measure::free(&env.cache("")), filled),
+        judge::disk(
+            "disk (project)",
+            &env.project.display().to_string(),
+            measure::free(&env.project),
+            true,
+            measure::is_writable(&env.project),
+        ),
+        judge::disk("disk (cache)", &cache.display().to_string(), measure::free(&cache), filled, measure::is_writable(&cache)),
         judge::memory(total, available),
         judge::inotify(measure::sysctl("fs/inotify/max_user_watches"), measure::sysctl("fs/inotify/max_user_instances")),
         judge::cgroups(measure::cgroups()),

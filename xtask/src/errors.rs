@@ -5,7 +5,11 @@
 
 pub mod codes;
 
-use std::{fmt, io::Write as _, process::ExitCode};
+use std::{
+    fmt,
+    io::{ErrorKind, Write as _},
+    process::ExitCode,
+};
 
 use serde_json::{Value, json};
 
@@ -128,13 +132,18 @@ pub fn exit_code(error: &anyhow::Error) -> Exit {
     problem(error).map_or(Exit::Failed, |it| it.exit)
 }
 
-/// The error code of the first `Problem` in the chain; E0110 for a full disk without a code of its own.
+/// The error code of the first `Problem` in the chain; E0110 for a full disk and E0116 for a missing permission without a code of its own.
 pub fn code(error: &anyhow::Error) -> Code {
     let found = problem(error).map_or(Code::Unexpected, |it| it.code);
-    let full = |cause: &(dyn std::error::Error + 'static)| {
-        cause.downcast_ref::<std::io::Error>().is_some_and(|it| it.kind() == std::io::ErrorKind::StorageFull)
+    if found != Code::Unexpected {
+        return found;
+    }
+    let of_file = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref::<std::io::Error>()?.kind() {
+        ErrorKind::StorageFull => Some(Code::DiskFull),
+        ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => Some(Code::NotAllowed),
+        _ => None,
     };
-    if found == Code::Unexpected && error.chain().any(full) { Code::DiskFull } else { found }
+    error.chain().find_map(of_file).unwrap_or(found)
 }
 
 /// What helps, where the error says so.
@@ -220,10 +229,16 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_has_its_code_wherever_it_happens() {
-        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
-        let error = anyhow::Error::from(full).context("write target/x");
-        assert_eq!(code(&error), Code::DiskFull);
+    fn a_full_disk_and_a_missing_permission_have_their_codes_wherever_they_happen() {
+        for (kind, expected) in [
+            (ErrorKind::StorageFull, Code::DiskFull),
+            (ErrorKind::ReadOnlyFilesystem, Code::NotAllowed),
+            (ErrorKind::PermissionDenied, Code::NotAllowed),
+            (ErrorKind::NotFound, Code::Unexpected),
+        ] {
+            let error = anyhow::Error::from(std::io::Error::from(kind)).context("write target/x");
+            assert_eq!(code(&error), expected);
+        }
         assert_eq!(code(&anyhow::anyhow!("other")), Code::Unexpected);
     }
 }

@@ -117,6 +117,10 @@ pub trait Provider: Sync {
     fn lose(&self, env: &Env, node: &str, _how: Loss) -> Result<()> {
         self.may_lose(env, node)
     }
+    /// Brings back every node that a killed drill lost. Does nothing for clusters that lose none.
+    fn heal(&self, _env: &Env) -> Result<()> {
+        Ok(())
+    }
     /// Brings the node back, also after a signal. Returns before it is ready.
     fn bring_back(&self, env: &Env, node: &str, _how: Loss) -> Result<()> {
         self.may_lose(env, node)

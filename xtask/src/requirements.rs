@@ -17,5 +17,7 @@ pub mod wheels;
 const PIPREQS: &str = "pipreqs==0.4.13";
 const UV: &str = "uv==0.13.9";
 pub const PIP: &str = "pip==26.3";
+/// The SHA-256 digest of its wheel, which fits every Python (PyPI).
+const PIP_DIGEST: &str = "f3b60b20ffaadd4415ed7957212a38ac63fa4c5fa375bd0f4a797777940fad13";
 /// The modules of each Python version's standard library.
 const STDLIB_LIST: &str = "stdlib-list==0.12.0";

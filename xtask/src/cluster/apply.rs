@@ -10,19 +10,24 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::{
     Api,
-    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PropagationPolicy},
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, PropagationPolicy},
     core::{ApiResource, GroupVersionKind},
     discovery::{self, Discovery, Scope, verbs},
 };
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
-    cluster::{Cluster, FIELD_MANAGER, kinds::is_built_in},
+    cluster::{Cluster, FIELD_MANAGER, drift, kinds::is_built_in},
     errors::{self, Code, Problem},
 };
+
+/// Kinds whose objects are replaced as a whole if the API server rejects ours beside what others added, such as the other of two fields that
+/// exclude each other. They hold nothing but what the manifest says, and a number of replicas.
+const REPLACED: [&str; 2] = ["PodDisruptionBudget", "Deployment"];
 
 /// The number of parallel requests in `apply_all`.
 const AT_A_TIME: usize = 8;
@@ -169,8 +174,55 @@ impl Cluster {
         self.learn(&id);
         let mut parameters = PatchParams::apply(FIELD_MANAGER).force();
         parameters.dry_run = dry_run;
-        let made = self.call(self.api(&id).patch(&id.name, &parameters, &Patch::Apply(object))).with_context(|| format!("apply {id}"))?;
-        Ok(serde_json::to_value(made)?)
+        let apply = || self.call(self.api(&id).patch(&id.name, &parameters, &Patch::Apply(object)));
+        let made = match apply() {
+            // The message of status 422.
+            Err(error) if error.to_string().contains(" is invalid: ") && !dry_run && REPLACED.contains(&id.kind.as_str()) => {
+                // What is wrong may as well be our own object: then the first error says it.
+                if self.replace(&id, object).unwrap_or(false) { apply().and_then(|it| self.own_once(&id, it)) } else { Err(error) }
+            }
+            other => other,
+        };
+        let made = serde_json::to_value(made.with_context(|| format!("apply {id}"))?)?;
+        let corrected = drift::corrections(object, &made);
+        if corrected.is_empty() || dry_run {
+            return Ok(made);
+        }
+        // An apply leaves what it does not name.
+        let merged = self.call(self.api(&id).patch(&id.name, &PatchParams::default(), &Patch::Merge(json!({ "spec": corrected }))));
+        Ok(serde_json::to_value(merged.with_context(|| format!("restore {id}"))?)?)
+    }
+
+    /// Sets an annotation of an existing object, under a field manager of its own, so that no apply of ours takes it for a leftover.
+    pub fn annotate(&self, id: &ObjectId, name: &str, value: &str) -> Result<()> {
+        let parameters = PatchParams { field_manager: Some(format!("{FIELD_MANAGER}-notes")), ..PatchParams::default() };
+        let patch = Patch::Merge(json!({ "metadata": { "annotations": { name: value } } }));
+        self.call(self.api(id).patch(&id.name, &parameters, &patch)).map(drop).with_context(|| format!("annotate {id}"))
+    }
+
+    /// Gives up what a replacement owns besides our apply: fields with two owners stay when the manifest no longer names them.
+    fn own_once(&self, id: &ObjectId, object: DynamicObject) -> Result<DynamicObject, Problem> {
+        let replaced = |it: &ManagedFieldsEntry| it.manager.as_deref() == Some(FIELD_MANAGER) && it.operation.as_deref() == Some("Update");
+        let owners: Vec<_> = object.metadata.managed_fields.iter().flatten().filter(|it| !replaced(it)).collect();
+        let patch = Patch::Merge(json!({ "metadata": { "managedFields": owners } }));
+        self.call(self.api(id).patch(&id.name, &PatchParams::default(), &patch))
+    }
+
+    /// Replaces the whole object by the manifest. False if there is none.
+    fn replace(&self, id: &ObjectId, object: &Value) -> Result<bool> {
+        let Some(there) = self.get(id)? else { return Ok(false) };
+        let mut object = object.clone();
+        object["metadata"]["resourceVersion"] = there["metadata"]["resourceVersion"].clone();
+        if id.kind == "Deployment" && object["spec"].get("replicas").is_none() {
+            object["spec"]["replicas"] = there["spec"]["replicas"].clone();
+        }
+        let object: DynamicObject = serde_json::from_value(object)?;
+        self.call(self.api(id).replace(
+            &id.name,
+            &PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() },
+            &object,
+        ))?;
+        Ok(true)
     }
 
     /// The object; `None` if it does not exist.

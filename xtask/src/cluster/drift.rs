@@ -1,9 +1,10 @@
 //! Drift: fields that we applied and that another client has changed since. Pure.
 //!
 //! The API server records for every field which manager set it last (`managedFields`). A field that we still own has the value that we
-//! applied, so only fields that we have lost are compared. Fields that others add are not drift.
+//! applied, so only fields that we have lost are compared. Fields that others add are not drift, except where they change what ours mean: in a
+//! NetworkPolicy, whose absent rules forbid, and in selectors.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::cluster::{FIELD_MANAGER, difference::Change};
 
@@ -14,19 +15,50 @@ const UNTRACKED: [&str; 6] = ["apiVersion", "kind", "metadata.name", "metadata.n
 /// one.
 pub(super) fn drift(want: &Value, live: &Value) -> Vec<Change> {
     let owned = owned_fields(live);
-    let masked = want["kind"] == "Secret";
-    let mut walk = Walk { masked, out: Vec::new() };
+    let mut walk = Walk { masked: want["kind"] == "Secret", exact: want["kind"] == "NetworkPolicy", of_metadata: false, out: Vec::new() };
     walk.compare(want, Some(&owned), Some(live), "");
+    walk.out.extend(corrections(want, live).iter().map(|(name, right)| Change {
+        path: format!("spec.{name}"),
+        before: Some(live["spec"][name].to_string()),
+        after: (!right.is_null()).then(|| right.to_string()),
+    }));
     walk.out
+}
+
+/// What to merge into a NetworkPolicy's `spec` against fields that others added to it, and that let more through.
+pub(super) fn corrections(want: &Value, live: &Value) -> Map<String, Value> {
+    if want["kind"] != "NetworkPolicy" {
+        return Map::new();
+    }
+    let wanted = &want["spec"];
+    let there = live["spec"].as_object().into_iter().flatten();
+    let added = there.map(|(name, _)| name).filter(|it| wanted.get(it.as_str()).is_none() && *it != "policyTypes");
+    let mut out: Map<String, Value> = added.map(|it| (it.clone(), Value::Null)).collect();
+    // The API server's own choice.
+    let types = if wanted.get("egress").is_some() { json!(["Ingress", "Egress"]) } else { json!(["Ingress"]) };
+    if wanted.get("policyTypes").is_none() && live["spec"].get("policyTypes").is_some_and(|it| *it != types) {
+        out.insert("policyTypes".to_owned(), types);
+    }
+    out
 }
 
 /// Whether we still own every field of `want`, judged by the object's metadata alone.
 pub(super) fn is_all_ours(want: &Value, metadata: &Value) -> bool {
     let owned = owned_fields(&serde_json::json!({ "metadata": metadata }));
-    let mut walk = Walk { masked: true, out: Vec::new() };
+    let mut walk = Walk { masked: true, exact: false, of_metadata: true, out: Vec::new() };
     walk.compare(want, Some(&owned), None, "");
-    walk.out.is_empty()
+    walk.out.is_empty() && (want["kind"] != "NetworkPolicy" || !others_have_spec(metadata))
 }
+
+/// Whether another manager owns a field of `spec`.
+fn others_have_spec(metadata: &Value) -> bool {
+    let entries = metadata["managedFields"].as_array().map(Vec::as_slice).unwrap_or_default();
+    entries.iter().any(|it| it["manager"] != FIELD_MANAGER && it.pointer("/fieldsV1/f:spec").is_some())
+}
+
+/// Maps that the API server lets one manager own as a whole (`x-kubernetes-map-type: atomic`), and in which a further key means another
+/// choice: Service and NodeSelector, and every LabelSelector.
+const ATOMIC: [&str; 6] = ["selector", "nodeSelector", "podSelector", "namespaceSelector", "objectSelector", "labelSelector"];
 
 /// Whether we still own the annotation.
 pub(super) fn holds_annotation(live: &Value, name: &str) -> bool {
@@ -44,6 +76,10 @@ fn owned_fields(object: &Value) -> Value {
 
 struct Walk {
     masked: bool,
+    /// Whether lost values must have nothing more than the wanted ones.
+    exact: bool,
+    /// Whether only metadata is known: a lost selector may have any value.
+    of_metadata: bool,
     out: Vec<Change>,
 }
 
@@ -57,7 +93,14 @@ impl Walk {
                 for (name, inner) in fields {
                     let owned = owned.and_then(|it| it.get(format!("f:{name}")));
                     let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                    self.compare(inner, owned, live.and_then(|it| it.get(name)), &path);
+                    let live = live.and_then(|it| it.get(name));
+                    if owned.is_none() && ATOMIC.contains(&name.as_str()) {
+                        if self.of_metadata || !is_equal(inner, live) {
+                            self.report(inner, live, &path);
+                        }
+                        continue;
+                    }
+                    self.compare(inner, owned, live, &path);
                 }
             }
             Value::Array(items) => match owned.and_then(Value::as_object) {
@@ -85,9 +128,13 @@ impl Walk {
 
     /// A lost field must still have the wanted value.
     fn compare_values(&mut self, want: &Value, live: Option<&Value>, path: &str) {
-        if is_held(want, live) {
-            return;
+        let is_right = if self.exact { is_equal(want, live) } else { is_held(want, live) };
+        if !is_right {
+            self.report(want, live, path);
         }
+    }
+
+    fn report(&mut self, want: &Value, live: Option<&Value>, path: &str) {
         let hide = self.masked && (path.starts_with("data") || path.starts_with("stringData"));
         let shown = |value: &Value| if hide { "[redacted]".to_owned() } else { value.to_string() };
         self.out.push(Change { path: path.to_owned(), before: live.map(shown), after: Some(shown(want)) });
@@ -112,6 +159,20 @@ fn is_item(key: &str, item: &Value, index: usize) -> bool {
     }
 }
 
+/// Whether `live` is `want`, but for what the API server adds to ports. Empty values may be missing.
+fn is_equal(want: &Value, live: Option<&Value>) -> bool {
+    match (want, live) {
+        (Value::Object(want), Some(Value::Object(live))) => {
+            want.iter().all(|(name, value)| is_equal(value, live.get(name)))
+                && live.iter().all(|(name, value)| want.contains_key(name) || (name == "protocol" && value == "TCP"))
+        }
+        (Value::Array(want), Some(Value::Array(live))) => {
+            want.len() == live.len() && want.iter().zip(live).all(|(want, live)| is_equal(want, Some(live)))
+        }
+        _ => is_held(want, live),
+    }
+}
+
 /// Whether `live` contains `want`; maps may have more keys. Empty values may be missing.
 fn is_held(want: &Value, live: Option<&Value>) -> bool {
     match (want, live) {
@@ -130,8 +191,6 @@ fn is_held(want: &Value, live: Option<&Value>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn live(mut object: Value, fields: &Value) -> Value {
@@ -202,6 +261,53 @@ mod tests {
         check(&want, &live(json!({ "ingress": [{ "ports": [{ "port": 80, "protocol": "TCP" }] }] }), &owned), &[]);
         let opened = json!([{ "ports": [{ "port": 80 }] }, {}]);
         check(&want, &live(json!({ "ingress": opened.clone() }), &owned), &[("ingress", Some(opened.to_string().as_str()))]);
+    }
+
+    /// What `kubectl patch` leaves: the stranger owns the atomic field as a whole, and what it added.
+    #[test]
+    fn a_policy_that_selects_less_or_lets_more_in_is_drift_and_so_is_a_selector_with_a_key_more() {
+        let policy = |spec: Value| json!({ "kind": "NetworkPolicy", "spec": spec });
+        let deny = policy(json!({ "podSelector": {}, "policyTypes": ["Ingress"] }));
+        let owned = json!({ "f:spec": { "f:podSelector": {}, "f:policyTypes": {} } });
+        let stranger = |mut object: Value, theirs: Value| {
+            object["metadata"]["managedFields"].as_array_mut().unwrap().push(json!({ "manager": "kubectl-patch", "fieldsV1": theirs }));
+            object
+        };
+        let there = live(deny.clone(), &owned);
+        check(&deny, &there, &[]);
+        assert!(is_all_ours(&deny, &there["metadata"]));
+
+        let evil = json!({ "matchLabels": { "evil": "x" } });
+        let lost = json!({ "f:spec": { "f:policyTypes": {} } });
+        let narrowed = live(policy(json!({ "podSelector": evil, "policyTypes": ["Ingress"] })), &lost);
+        check(&deny, &narrowed, &[("spec.podSelector", Some(evil.to_string().as_str()))]);
+        assert!(!is_all_ours(&deny, &narrowed["metadata"]));
+
+        let open = live(policy(json!({ "podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{}] })), &owned);
+        let open = stranger(open, json!({ "f:spec": { "f:ingress": {} } }));
+        check(&deny, &open, &[("spec.ingress", Some("[{}]"))]);
+        assert!(!is_all_ours(&deny, &open["metadata"]));
+
+        let want = policy(json!({ "podSelector": {}, "ingress": [] }));
+        let lax = live(policy(json!({ "podSelector": {}, "ingress": [], "policyTypes": ["Egress"] })), &owned);
+        check(&want, &lax, &[("spec.policyTypes", Some("[\"Egress\"]"))]);
+
+        let rule = |from: Option<Value>| {
+            let mut rule = json!({ "ports": [{ "port": 80, "protocol": "TCP" }] });
+            rule.as_object_mut().unwrap().extend(from.map(|it| ("from".to_owned(), it)));
+            policy(json!({ "podSelector": {}, "ingress": [rule] }))
+        };
+        let owned = json!({ "f:spec": { "f:podSelector": {} } });
+        check(&rule(None), &live(rule(None), &owned), &[]);
+        assert_eq!(drift(&rule(None), &live(rule(Some(json!([{}]))), &owned)).len(), 1);
+
+        let service = |selector: Value| json!({ "kind": "Service", "spec": { "selector": selector } });
+        let want = service(json!({ "app": "a" }));
+        let owned = json!({ "f:spec": { ".": {} } });
+        check(&want, &live(service(json!({ "app": "a" })), &owned), &[]);
+        let more = json!({ "app": "a", "x": "y" });
+        check(&want, &live(service(more.clone()), &owned), &[("spec.selector", Some(more.to_string().as_str()))]);
+        assert!(!is_all_ours(&want, &live(service(more), &owned)["metadata"]));
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl fmt::Display for State {
                 f.write_str("was changed by another client: ")?;
                 for (index, change) in changes.iter().take(SHOWN).enumerate() {
                     let there = change.before.as_deref().unwrap_or("(gone)");
-                    let desired = change.after.as_deref().unwrap_or_default();
+                    let desired = change.after.as_deref().unwrap_or("nothing");
                     write!(f, "{}{} is {there} in place of {desired}", if index == 0 { "" } else { "; " }, change.path)?;
                 }
                 match changes.len().saturating_sub(SHOWN) {

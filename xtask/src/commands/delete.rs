@@ -155,7 +155,7 @@ fn keep(failures: &mut Vec<anyhow::Error>, result: Result<()>) {
     }
 }
 
-/// Removes the images of the services, also those that earlier runs built, except those that other instances were deployed with.
+/// Removes the images of the services, also those that earlier runs built, except those that other instances built last.
 fn remove_images(env: &Env) -> Result<()> {
     let Ok(engine) = env.engine() else { return Ok(()) };
     let built = image::in_engine(env, engine)?;

@@ -65,11 +65,12 @@ struct Round {
 /// `drill failover`.
 pub(crate) fn failover(env: &Env, flags: &Failover) -> Result<()> {
     instance::find(env)?;
-    setup::consent(env, TASK, &format!("{}; each time the application has no database for some seconds", what(env, flags)))?;
     let cluster = Cluster::open(env, &env.kubeconfig())?;
+    let drill = Drill { env, cluster: &cluster, id: desired::database(env)? };
+    drill.refuse(flags)?;
+    setup::consent(env, TASK, &format!("{}; each time the application has no database for some seconds", what(env, flags)))?;
     let (mut rounds, mut result) = (Vec::new(), (0, Vec::new()));
     reported(env, TASK, &what(env, flags), || {
-        let drill = Drill { env, cluster: &cluster, id: desired::database(env)? };
         let ran = drill.run(flags, &mut rounds);
         // Also after a failure and after Ctrl-C. It does not hide what the drill has found.
         if let Err(error) = drill.clean() {
@@ -103,6 +104,7 @@ fn hint(env: &Env) -> &'static str {
 /// `drill failover --dry-run`.
 pub(crate) fn preview(env: &Env, flags: &Failover) -> Result<()> {
     instance::find(env)?;
+    Drill { env, cluster: &Cluster::open(env, &env.kubeconfig())?, id: desired::database(env)? }.refuse(flags)?;
     writeln!(std::io::stdout(), "would do: {}", what(env, flags)).context("print what would be done")
 }
 
@@ -133,12 +135,18 @@ struct Drill<'a> {
 }
 
 impl Drill<'_> {
+    /// An error if the cluster cannot lose the primary's node.
+    fn refuse(&self, flags: &Failover) -> Result<()> {
+        if loss(flags.kill).is_none() {
+            return Ok(());
+        }
+        provider(self.env).may_lose(self.env, &self.node_of(&self.primary()?)?)
+    }
+
     /// Returns the number of acknowledged votes, and the lost ones.
     fn run(&self, flags: &Failover, rounds: &mut Vec<Round>) -> Result<(usize, Vec<u64>)> {
+        provider(self.env).heal(self.env)?;
         self.healthy("the database to be healthy before the drill")?;
-        if loss(flags.kill).is_some() {
-            provider(self.env).may_lose(self.env, &self.node_of(&self.primary()?)?)?;
-        }
         // What a killed run has left.
         self.clean()?;
         let object = self.object()?;

@@ -6,8 +6,10 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::{
+    cluster::Cluster,
     commands::instance,
     env::Env,
+    errors::{Code, Exit, Problem},
     flags::Output,
     tasks::deploy::{self, Outcome, Revision},
 };
@@ -15,6 +17,13 @@ use crate::{
 pub(crate) fn run(env: &Env, output: Output) -> Result<()> {
     instance::find(env)?;
     let revisions = deploy::revisions(env)?;
+    if let Some(last) = deploy::lost_history(env, &Cluster::open(env, &env.kubeconfig())?)? {
+        let what = format!("the history is gone: ConfigMap pocdeploy-history was deleted, which had the revisions up to {last}");
+        return Err(Problem { exit: Exit::Unhealthy, ..Problem::new(what) }
+            .code(Code::Unhealthy)
+            .hint("cargo xtask create records what serves as the next revision")
+            .into());
+    }
     let text = match output {
         Output::Text => text(&revisions),
         Output::Json => format!("{}\n", json(&revisions)),

@@ -49,6 +49,11 @@ impl Key {
         }
     }
 
+    /// Whether the value is a secret.
+    pub(super) fn is_secret(&self) -> bool {
+        self.path.ends_with(".secret_key") || self.path == "database.password"
+    }
+
     /// The text for users: `[redacted]` for a secret, empty if not set.
     pub fn show(&self, config: &Config) -> String {
         match self.field {
@@ -352,8 +357,7 @@ mod tests {
     #[test]
     fn a_secret_never_shows() {
         let mut config = Config::parse("[services.worker]\n").unwrap();
-        let is_secret = |it: &Key| it.path.ends_with("secret_key") || it.path == "database.password";
-        let secrets: Vec<Key> = all(&config).into_iter().filter(is_secret).collect();
+        let secrets: Vec<Key> = all(&config).into_iter().filter(Key::is_secret).collect();
         assert_eq!(secrets.len(), 3);
         for key in secrets {
             key.set(&mut config, "canary").unwrap();

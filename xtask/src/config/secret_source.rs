@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::config::{Config, Service};
+use crate::config::{
+    Config, Service,
+    keys::{self, Key},
+};
 
 /// Stands for all keys of a SOPS file, instead of a variable's name.
 pub const EVERY: &str = "*";
@@ -148,10 +151,11 @@ impl Service {
 }
 
 impl Config {
-    /// The variables of the tool's environment that are sources of secrets.
+    /// The variables of the tool's environment that hold secrets: the sources of secrets, and the tool's own settings with one.
     pub fn variables_with_secrets(&self) -> Vec<String> {
         let sources = self.all_services().flat_map(|(_, it)| it.secrets.values());
-        sources.filter_map(|it| it.env.clone()).collect()
+        let own = keys::all(self).into_iter().filter(Key::is_secret).filter_map(|it| it.variable());
+        sources.filter_map(|it| it.env.clone()).chain(own).collect()
     }
 
     /// The files that contain secrets in clear text: values, and identities.
@@ -164,6 +168,13 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_variable_with_a_secret_is_known_and_others_are_not() {
+        let text = "[frontend.secrets]\nTOKEN = { env = \"MY_TOKEN\" }\nKEY = { generate = 32 }\n";
+        let names = Config::parse(text).unwrap().variables_with_secrets();
+        assert_eq!(names, ["MY_TOKEN", "POCDEPLOY_SECRET_KEY", "POCDEPLOY_DATABASE_PASSWORD"]);
+    }
 
     #[track_caller]
     fn check(name: &str, line: &str, expected: &str) {

@@ -36,7 +36,10 @@ pub(crate) enum EngineSeen {
 const GIGABYTE: u64 = 1000;
 
 /// Free megabytes in a folder's file system. `filled`: an earlier run has stored its images and packages there.
-pub(crate) fn disk(name: &'static str, place: &str, free: Option<u64>, filled: bool) -> Check {
+pub(crate) fn disk(name: &'static str, place: &str, free: Option<u64>, filled: bool, writable: bool) -> Check {
+    if !writable {
+        return Check::fail(name, format!("{place} cannot be written"), "use a folder of your own on a file system that is not read-only");
+    }
     let Some(free) = free else { return Check::warn(name, format!("free space at {place} is not known"), "df -h") };
     let found = format!("{:.1} GB free at {place}", free as f64 / GIGABYTE as f64);
     let wanted = if filled { 3 } else { 15 };
@@ -225,9 +228,10 @@ mod tests {
             (14_999, false, State::Warn),
             (15_000, false, State::Pass),
         ] {
-            is(&disk("disk", "/x", Some(free), filled), state);
+            is(&disk("disk", "/x", Some(free), filled, true), state);
         }
-        is(&disk("disk", "/x", None, true), State::Warn);
+        is(&disk("disk", "/x", None, true, true), State::Warn);
+        is(&disk("disk", "/x", Some(99_000), true, false), State::Fail);
     }
 
     #[test]

@@ -19,6 +19,11 @@ pub(crate) fn free(dir: &Path) -> Option<u64> {
     Some(stat.f_bavail * stat.f_frsize / 1_000_000)
 }
 
+/// Whether this process may write into a folder, or into the one in which it would be made.
+pub(crate) fn is_writable(dir: &Path) -> bool {
+    dir.ancestors().find(|it| it.exists()).is_some_and(|it| rustix::fs::access(it, rustix::fs::Access::WRITE_OK).is_ok())
+}
+
 /// Total and available megabytes; the limit of this process's cgroup counts as the total.
 pub(crate) fn memory() -> (Option<u64>, Option<u64>) {
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();

@@ -35,8 +35,8 @@ impl Engine {
         .context("remove replaced images")
     }
 
-    /// Of the images `repository:…` with the label, keeps `current` and the newest of the others, and removes the rest. What a container uses
-    /// stays.
+    /// Of the images `repository:…` with the label, keeps `current`, the newest of the others, and all of the last day, which a run in another
+    /// checkout may be about to use; removes the rest. What a container uses stays.
     pub fn keep_two(&self, repository: &str, label: &str, current: &str) -> Result<()> {
         let filters = [("reference".to_owned(), vec![format!("{repository}:*")]), ("label".to_owned(), vec![label.to_owned()])];
         let options = ListImagesOptions { filters: Some(HashMap::from(filters)), ..ListImagesOptions::default() };
@@ -44,7 +44,8 @@ impl Engine {
             let mut found = self.docker.list_images(Some(options)).await.map_err(|error| self.explain(error))?;
             found.retain(|it| !it.repo_tags.iter().any(|name| name == current));
             found.sort_by_key(|it| std::cmp::Reverse(it.created));
-            for name in found.iter().skip(1).flat_map(|it| &it.repo_tags) {
+            let is_recent = |created: i64| jiff::Timestamp::now().as_second() - created < 24 * 60 * 60;
+            for name in found.iter().skip(1).filter(|it| !is_recent(it.created)).flat_map(|it| &it.repo_tags) {
                 match self.docker.remove_image(name, None::<RemoveImageOptions>, None).await {
                     Err(error) if !is_not_found(&error) && !is_in_use(&error) => return Err(self.explain(error)),
                     _ => {}

@@ -129,6 +129,9 @@ codes! {
     CloudRefused "E0115" "the cloud's program gave an answer that the tool does not understand"
         causes ["a very old or very new version of the program" "an alias or wrapper of the same name on PATH"]
         steps ["run the command in the error by hand" "update the program"]
+    NotAllowed "E0116" "the system refuses the tool access"
+        causes ["the folder is mounted read-only" "the file or folder is another user's, for example after a run as root" "a socket, a port below 1024 or a program is another user's"]
+        steps ["cargo xtask doctor" "ls -ld with the path in the error" "use the project as the user who owns it, or copy it to a folder of your own"]
 
     Config "E0201" "the configuration is not valid"
         causes ["Pocdeploy.toml has an unknown key, or a value of the wrong type or out of range" "an environment variable POCDEPLOY_… has such a value"]

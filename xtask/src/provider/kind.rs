@@ -20,8 +20,10 @@ mod loss;
 mod mirrors;
 mod network;
 mod nodes;
+mod orphans;
 mod pause;
 mod policies;
+mod presence;
 mod ready;
 mod shortcuts;
 
@@ -30,7 +32,6 @@ use anyhow::{Context as _, Result};
 use crate::{
     cluster::{Cluster, certificate::Certificate},
     deploy::image::PublishedImage,
-    engine::{Container, Engine},
     engines::{self, Managed},
     env::Env,
     errors::{Code, Problem},
@@ -43,7 +44,11 @@ use crate::{
     provider::{
         Enforcement, Features, Instance, Loss, Node, Provider, Removal,
         evidence::Evidence,
-        kind::{containerd::Containerd, files::Files},
+        kind::{
+            containerd::Containerd,
+            files::Files,
+            presence::{Present, foreign, owns_network, present, stranded},
+        },
     },
     record, regular,
 };
@@ -80,41 +85,6 @@ pub fn network(env: &Env) -> String {
     format!("pocdeploy-{}", env.instance)
 }
 
-/// What has the instance's name.
-enum Present {
-    Nothing,
-    /// Another owner's cluster with the same name.
-    Foreign,
-    /// Our own, unfinished cluster.
-    HalfMade(Container),
-    Finished(Container),
-}
-
-fn present(env: &Env, engine: &Engine) -> Result<Present> {
-    let Some(container) = engine.container(&node(env))? else { return Ok(Present::Nothing) };
-    if !owns_network(env, engine)? || !container.networks.contains(&network(env)) {
-        return Ok(Present::Foreign);
-    }
-    // While the engine removes a container, its files cannot be read.
-    Ok(if !container.leaving && engine.has_path(&node(env), FINISHED)? {
-        Present::Finished(container)
-    } else {
-        Present::HalfMade(container)
-    })
-}
-
-fn owns_network(env: &Env, engine: &Engine) -> Result<bool> {
-    let Some(labels) = engine.network_labels(&network(env))? else { return Ok(false) };
-    Ok(labels.get(INSTANCE_LABEL) == Some(&env.instance))
-}
-
-fn foreign(env: &Env) -> anyhow::Error {
-    Problem::new(format!("there is a container {} that this tool did not create; it was not changed", node(env)))
-        .code(Code::NameTaken)
-        .hint("set another `name` in Pocdeploy.toml, or remove that cluster yourself")
-        .into()
-}
-
 impl Provider for Kind {
     fn check(&self, _env: &Env) -> Result<()> {
         Ok(())
@@ -139,11 +109,15 @@ impl Provider for Kind {
         let container = match present(env, env.engine()?)? {
             Present::Nothing => return Ok(Probe::Stale(format!("there is no cluster {}", env.instance))),
             Present::Foreign => return Err(foreign(env)),
+            Present::Stranded(_) => return Err(stranded(env)),
             Present::HalfMade(_) => return Ok(Probe::Stale("the creation of the cluster was interrupted".to_owned())),
             Present::Finished(container) => container,
         };
         if !container.running {
             return Ok(Probe::Stale("the cluster's node is stopped".to_owned()));
+        }
+        if pause::is_stopped(env, env.engine()?)? {
+            return Ok(Probe::Stale("a node of the cluster is stopped".to_owned()));
         }
         if !env.kubeconfig().is_file() {
             return Ok(Probe::Stale("the instance's kubeconfig is missing".to_owned()));
@@ -212,7 +186,7 @@ impl Provider for Kind {
         // kind's own node image always enforces them.
         let ignores_policies = !env.config.cluster.network_policies && images::chosen(env, TASK).is_ok_and(|it| it == Chosen::Packages);
         // `inputs` reports a file that cannot be read.
-        let is_alone = nodes::is_alone(env).unwrap_or(true);
+        let is_alone = nodes::is_alone(env);
         let plain = Features { node_container: Some(node(env)), ignores_policies, has_workers: !is_alone, ..Features::default() };
         if !env.config.cluster.shortcuts {
             return plain;
@@ -247,6 +221,7 @@ impl Provider for Kind {
         match present(env, env.engine()?)? {
             Present::Finished(_) => pause::is_stopped(env, env.engine()?).and_then(|it| bring_up(env, &|| {}).map(|()| it)),
             Present::Foreign => Err(foreign(env)),
+            Present::Stranded(_) => Err(stranded(env)),
             Present::Nothing | Present::HalfMade(_) => Err(pause::nothing(env)),
         }
     }
@@ -261,6 +236,10 @@ impl Provider for Kind {
 
     fn bring_back(&self, env: &Env, node: &str, how: Loss) -> Result<()> {
         loss::bring_back(&env.engine()?.after_the_end(), node, how)
+    }
+
+    fn heal(&self, env: &Env) -> Result<()> {
+        loss::heal(env, env.engine()?)
     }
 
     fn removal(&self, env: &Env) -> Removal {
@@ -282,7 +261,7 @@ impl Provider for Kind {
         let (container, finished) = match present(env, env.engine()?)? {
             Present::HalfMade(container) => (container, false),
             Present::Finished(container) => (container, true),
-            Present::Nothing | Present::Foreign => return Ok(None),
+            Present::Nothing | Present::Foreign | Present::Stranded(_) => return Ok(None),
         };
         if !container.running || container.leaving {
             return Ok(None);
@@ -306,10 +285,11 @@ impl Provider for Kind {
             env.set_engine(Managed::new(env).start(env, task)?);
         }
         let engine = env.engine()?;
+        orphans::end(env)?;
         match present(env, engine)? {
             Present::Nothing => {}
             Present::Foreign => env.note(task, format!("container {} is not this tool's: left alone", node(env))),
-            Present::HalfMade(container) | Present::Finished(container) => {
+            Present::HalfMade(container) | Present::Finished(container) | Present::Stranded(container) => {
                 env.progress(task, format!("removing cluster {}", env.instance));
                 nodes::remove(env, engine)?;
                 let left = engine.existing_volumes(&container.volumes)?;
@@ -343,11 +323,13 @@ impl Provider for Kind {
 
 fn bring_up(env: &Env, early: &(dyn Fn() + Sync)) -> Result<()> {
     let engine = env.engine()?;
+    orphans::end(env)?;
     let present = present(env, engine)?;
     let is_made = !matches!(&present, Present::Finished(_));
     let has_restarted = !is_made && pause::is_stopped(env, engine)?;
     match present {
         Present::Foreign => return Err(foreign(env)),
+        Present::Stranded(_) => return Err(stranded(env)),
         Present::Finished(_) => {
             if has_restarted {
                 pause::start(env, engine)?;

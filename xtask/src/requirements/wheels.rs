@@ -14,7 +14,7 @@ use crate::{
     errors::{Code, Problem},
     fingerprint::{Fingerprint, hex},
     record,
-    requirements::{PIP, environment::Environment, settings::Settings, source::lines, target::Target},
+    requirements::{PIP, PIP_DIGEST, environment::Environment, settings::Settings, source::lines, target::Target},
     tool::BUILD_LIMIT,
 };
 
@@ -29,9 +29,17 @@ pub fn provide(env: &Scope<'_>, pins: &str, key: &str, policy: &str, download: i
     let mut name = Fingerprint::new();
     name.add("policy", policy);
     let kept = env.cache(if policy.is_empty() { format!("wheels/{key}") } else { format!("wheels/{key}-{}", name.short()) });
-    if kept.is_dir() && !env.is_forced(env.id) {
+    let mut is_there = kept.is_dir() && !env.is_forced(env.id);
+    if is_there {
         copy_files(&kept, &fresh)?;
-    } else {
+        if let Some(damaged) = damaged(&fresh, pins, (PIP, PIP_DIGEST))? {
+            env.note(env.id, format!("{} in the cache is damaged: downloading the wheels again", kept.join(damaged).display()));
+            fs::remove_dir_all(&kept).with_context(|| format!("remove {}", kept.display()))?;
+            emptied(fresh.clone())?;
+            is_there = false;
+        }
+    }
+    if !is_there {
         download(&fresh)?;
         // Without comments: they change more often than the pins, and would cause a new image.
         let bare: String = pins.lines().filter(|it| !it.starts_with('#')).map(|it| format!("{it}\n")).collect();
@@ -50,6 +58,28 @@ pub fn provide(env: &Scope<'_>, pins: &str, key: &str, policy: &str, download: i
     fs::rename(&fresh, &place).with_context(|| format!("rename {} to {}", fresh.display(), place.display()))
 }
 
+/// The name of a file that is not what the pins name by its digest, or of a pin without a file.
+fn damaged(folder: &Path, pins: &str, (pip, pip_digest): (&str, &str)) -> Result<Option<String>> {
+    // An author's own pins may have other digests, which are not compared.
+    let mut wanted: Vec<String> = lines(pins).into_iter().filter(|it| !it.starts_with('-') && it.contains("--hash=sha256:")).collect();
+    let has_others = lines(pins).iter().any(|it| it.contains("--hash=") && !it.contains("--hash=sha256:"));
+    wanted.push(format!("{pip} --hash=sha256:{pip_digest}"));
+    for entry in fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))? {
+        let path = entry.with_context(|| format!("read {}", folder.display()))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name == PINS {
+            continue;
+        }
+        let digest = format!("--hash=sha256:{}", file_sha256(&path)?);
+        let before = wanted.len();
+        wanted.retain(|it| !it.contains(&digest));
+        if wanted.len() == before && !has_others {
+            return Ok(Some(name));
+        }
+    }
+    Ok(wanted.first().map(|it| it.split_whitespace().next().unwrap_or_default().to_owned()))
+}
+
 fn emptied(folder: PathBuf) -> Result<PathBuf> {
     if folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
@@ -61,7 +91,8 @@ fn emptied(folder: PathBuf) -> Result<PathBuf> {
 fn copy_files(from: &Path, to: &Path) -> Result<()> {
     for entry in fs::read_dir(from).with_context(|| format!("read {}", from.display()))? {
         let entry = entry.with_context(|| format!("read {}", from.display()))?;
-        fs::copy(entry.path(), to.join(entry.file_name())).with_context(|| format!("copy {}", entry.path().display()))?;
+        let to = to.join(entry.file_name());
+        fs::copy(entry.path(), &to).with_context(|| format!("copy {} to {}", entry.path().display(), to.display()))?;
     }
     Ok(())
 }
@@ -159,5 +190,28 @@ mod tests {
         assert_eq!(rest, ["six==1.17.0     --hash=sha256:00"]);
         let there: Vec<String> = fs::read_dir(&fresh).unwrap().flatten().map(|it| it.file_name().into_string().unwrap()).collect();
         assert_eq!(there, ["my_own-1.0-py3-none-any.whl"]);
+    }
+
+    #[test]
+    fn a_file_that_the_pins_do_not_name_by_its_digest_is_damaged() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| {
+            fs::write(dir.path().join(name), text).unwrap();
+            file_sha256(&dir.path().join(name)).unwrap()
+        };
+        put(PINS, "");
+        let (six, idna) = (put("six-1.17.0-py3-none-any.whl", "six"), put("idna-3.10-py3-none-any.whl", "idna"));
+        let pins = format!("six==1.17.0 \\\n    --hash=sha256:00 \\\n    --hash=sha256:{six}\nidna==3.10 --hash=sha256:{idna}\n");
+        let pip = put("pip-1-py3-none-any.whl", "pip");
+        let found = |pins: &str| damaged(dir.path(), pins, ("pip==1", &pip)).unwrap();
+        assert_eq!(found(&pins), None);
+        // The application's own pin of pip is the same file.
+        assert_eq!(found(&format!("{pins}pip==1 --hash=sha256:{pip}\n")), None);
+        // Only the author's pins have digests of another kind.
+        assert_eq!(found(&pins.replace(&format!("sha256:{idna}"), "sha512:00")), None);
+        put("idna-3.10-py3-none-any.whl", "idnb");
+        assert_eq!(found(&pins).as_deref(), Some("idna-3.10-py3-none-any.whl"));
+        fs::remove_file(dir.path().join("idna-3.10-py3-none-any.whl")).unwrap();
+        assert_eq!(found(&pins).as_deref(), Some("idna==3.10"));
     }
 }

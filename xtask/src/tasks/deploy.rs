@@ -23,7 +23,7 @@ pub use crate::tasks::deploy::{
     develop::develop,
     history::{Outcome, Revision},
     restore::restore,
-    rollback::{rollback, rollback_target},
+    rollback::{rollback, rollback_target, rolled_back},
     rollout::labels,
 };
 
@@ -143,7 +143,8 @@ impl Task for Deploy {
         let cluster = Cluster::open(env, &env.kubeconfig())?;
         // On a first deployment, the objects can be applied while the image is still loading; later, nothing changes before it is loaded.
         let revisions = history::read(&cluster, &env.config.namespace)?;
-        let is_first = serving(&revisions).is_none();
+        let lost = history::lost(&cluster, &env.config.namespace)?;
+        let is_first = serving(&revisions).is_none() && lost.is_none();
         let images_are_there = || -> Result<()> {
             let loads = env.graph.named(TaskId::Load);
             loads.into_iter().try_for_each(|it| env.task_progress.until_ended(&env.interrupt, ID, it))
@@ -155,7 +156,7 @@ impl Task for Deploy {
         let image = inputs_of_images(env)?;
         let deployed = env.work(DEPLOYED);
         let changed = || record::read_json::<Fingerprint>(&deployed).and_then(|last| image.difference(&last));
-        let why = history::first_reason(&revisions).or_else(changed);
+        let why = history::first_reason(&revisions, lost).or_else(changed);
         let change = Change {
             images: image::all(env)?,
             why: why.or_else(|| record::changed(env, ID, want)).unwrap_or_else(|| "the cluster was not as wanted".to_owned()),
@@ -330,6 +331,11 @@ pub fn wait_for_page(env: &Env, cluster: &Cluster, task: TaskId, since: Option<T
 /// The revisions in the cluster, oldest first.
 pub fn revisions(env: &Env) -> Result<Vec<Revision>> {
     history::read(&Cluster::open(env, &env.kubeconfig())?, &env.config.namespace)
+}
+
+/// The number of the newest revision, if the history is gone; revisions have numbers above it from then on.
+pub fn lost_history(env: &Env, cluster: &Cluster) -> Result<Option<u32>> {
+    history::lost(cluster, &env.config.namespace)
 }
 
 /// The number of the serving revision.

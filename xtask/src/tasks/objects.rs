@@ -115,8 +115,14 @@ pub(super) fn first_unwell<'a>(env: &Env, cluster: &Cluster, desired: impl Itera
 /// The state of every object of the instance: the operator's, the database's, the application's, and their Secrets.
 pub fn look_at_all(env: &Env, cluster: &Cluster) -> Result<Vec<Seen>> {
     let (operator, database, app) = (desired::operator(env)?, Database::read(env)?, App::read_from(env, ValuesFrom::Cluster)?);
+    // After a rollback, an earlier revision's objects are the right ones. Its Jobs have ended long ago.
+    let back = deploy::rolled_back(cluster, &env.config.namespace)?.map(|it| it.applicable()).transpose()?;
+    let app: Vec<Value> = match back {
+        Some((objects, _)) => objects.into_iter().filter(|it| it["kind"] != "Job").collect(),
+        None => app.all().cloned().collect(),
+    };
     let given: Vec<Value> = database.given_secrets(env)?.into_iter().chain(App::given_secrets(env)?).collect();
-    let mut out = look(env, cluster, operator.iter().chain(database.all()).chain(app.all()).chain(&given))?;
+    let mut out = look(env, cluster, operator.iter().chain(database.all()).chain(&app).chain(&given))?;
     out.extend(generated_keys(env, cluster)?);
     out.extend(certificate::look(env, cluster)?);
     Ok(out)

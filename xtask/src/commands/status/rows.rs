@@ -254,14 +254,18 @@ fn image(env: &Env, cluster: &Cluster, components: &Components) -> Result<Row> {
     let used = cluster.images(&components.app.namespace, &components.app.selector, &components.app.container)?;
     let planned = tasks::image::current(env, None).and_then(|it| Ok(provider(env).name_for_pods(env, &it)?.to_string()));
     let revision = tasks::deploy::serving(&tasks::deploy::revisions(env)?);
-    let number = revision.map(|it| format!(", revision {it}")).unwrap_or_default();
+    let back = tasks::deploy::rolled_back(cluster, &env.config.namespace)?;
+    let how = back.as_ref().map(|it| format!(", a {}", it.why)).unwrap_or_default();
+    let number = revision.map(|it| format!(", revision {it}{how}")).unwrap_or_default();
     let is_planned = planned.as_ref().is_ok_and(|it| used == [it.clone()]);
+    let is_back = |it: tasks::deploy::Revision| provider(env).name_for_pods(env, &it.image).is_ok_and(|it| used == [it.to_string()]);
+    let is_right = is_planned || back.is_some_and(is_back);
     let words = match (&planned, is_planned) {
         (_, true) => format!("{}{number}", used.join(", ")),
         (Ok(planned), false) => format!("{}{number}; the source makes {planned}", used.join(", ")),
         (Err(error), false) => format!("{}{number}; what the source makes is not known: {error:#}", used.join(", ")),
     };
-    Ok(Row::new("image", is_planned, words, json!({ "running": used, "planned": planned.ok(), "revision": revision })))
+    Ok(Row::new("image", is_right, words, json!({ "running": used, "planned": planned.ok(), "revision": revision })))
 }
 
 fn drift(env: &Env, cluster: &Cluster) -> Result<Row> {

@@ -123,7 +123,17 @@ fn objects(env: &Env, cluster: &Cluster, _: &Components) -> Result<Vec<Check>> {
         let text = it.state.to_string();
         Check::new(area, it.id.to_string(), if it.state == State::Well { Ok(text) } else { Err(text) })
     });
-    Ok(checks.collect())
+    let mut out: Vec<Check> = checks.collect();
+    if let Some(last) = tasks::deploy::lost_history(env, cluster)? {
+        let seen = format!("ConfigMap pocdeploy-history is gone: revisions up to {last} are not known, and `rollback` cannot restore one");
+        let hint = "cargo xtask create records what serves as the next revision";
+        out.push(Check::new(Area::Object, "history", Err(seen)).hint(Some(hint.to_owned())));
+    }
+    if let Some(it) = tasks::deploy::rolled_back(cluster, &env.config.namespace)? {
+        let seen = format!("revision {}, a {}; `create` deploys the source again", it.number, it.why);
+        out.push(Check::new(Area::App, "serving", Ok(seen)));
+    }
+    Ok(out)
 }
 
 fn webhook(env: &Env, cluster: &Cluster, _: &Components) -> Result<Vec<Check>> {
@@ -186,7 +196,12 @@ fn images_in_use(env: &Env, cluster: &Cluster, components: &Components) -> Resul
         Ok(Check::new(area, "image", seen))
     };
     let provider = provider(env);
-    let planned = |service| -> Result<String> { Ok(tasks::brought::name_for_pods(env, service)?.to_string()) };
+    let back = tasks::deploy::rolled_back(cluster, &env.config.namespace)?.map(|it| it.images()).unwrap_or_default();
+    let back = back.iter().map(|it| Ok(provider.name_for_pods(env, it)?.to_string())).collect::<Result<Vec<String>>>()?;
+    let planned = |service| -> Result<String> {
+        let now = tasks::brought::name_for_pods(env, service)?.to_string();
+        Ok(back.iter().find(|it| repository(it) == repository(&now)).cloned().unwrap_or(now))
+    };
     let mut out = vec![
         check(Area::App, &components.app, planned(None)?)?,
         check(Area::Database, &components.database, tasks::desired::upstream(env, task, Role::Postgresql)?.to_string())?,
@@ -200,6 +215,15 @@ fn images_in_use(env: &Env, cluster: &Cluster, components: &Components) -> Resul
         out.push(check(Area::Operator, &components.operator, tasks::desired::upstream(env, task, Role::Operator)?.to_string())?);
     }
     Ok(out)
+}
+
+/// A reference without its tag and digest.
+fn repository(reference: &str) -> &str {
+    let name = reference.split('@').next().unwrap_or(reference);
+    match name.rsplit_once(':') {
+        Some((start, tag)) if !tag.contains('/') => start,
+        _ => name,
+    }
 }
 
 fn pods(env: &Env, cluster: &Cluster, components: &Components) -> Result<Vec<Check>> {

@@ -12,7 +12,7 @@ pub(super) fn check(cluster: &ClusterConfig, check: &mut impl FnMut(&str, Option
     if !(1..=365).contains(&cluster.expires_days) {
         check("cluster.expires_days", Some("must be between 1 and 365".to_owned()));
     }
-    // Each needs half a gigabyte of memory; the engine's limit for one network is far above.
+    // Each needs about 200 MB of memory, and its pods' besides.
     if cluster.workers.is_some_and(|it| it > 10) {
         check("cluster.workers", Some("must be between 0 and 10".to_owned()));
     }

@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context as _, Result};
@@ -13,6 +14,7 @@ use crate::{env::Env, graph::TaskId, lock, tool::BUILD_LIMIT};
 pub(super) fn product(env: &Env, task: TaskId, name: &str, key: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let path = place(env, name, key);
     if path.exists() {
+        touch(&path);
         return Ok(path);
     }
     env.may_change(|| format!("{name} is not in the cache yet"))?;
@@ -21,9 +23,9 @@ pub(super) fn product(env: &Env, task: TaskId, name: &str, key: &str, make: impl
     if path.exists() {
         return Ok(path);
     }
-    // The leftover of an interrupted run.
+    // Leftovers of interrupted runs, whose lock this run has now.
+    remove_parts(&env.cache("images"), name)?;
     let part = env.cache(format!("images/.{name}-{key}.part"));
-    remove(&part)?;
     make(&part)?;
     fs::rename(&part, &path).with_context(|| format!("rename {} to {}", part.display(), path.display()))?;
     if let Err(error) = keep_two(&env.cache("images"), name, &path) {
@@ -38,7 +40,29 @@ pub(super) fn place(env: &Env, name: &str, key: &str) -> PathBuf {
     env.cache(format!("images/{name}-{key}"))
 }
 
-/// Of the products `name-KEY`, keeps `current` and the newest of the others, which another checkout may use, and removes the rest.
+/// A product that was used at most this time ago may be in use by a run in another checkout.
+const RECENT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Says that the product was used now.
+fn touch(path: &Path) {
+    // The cache may be another user's; then the product counts as older than it is.
+    fs::File::open(path).and_then(|it| it.set_modified(SystemTime::now())).ok();
+}
+
+fn remove_parts(folder: &Path, name: &str) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))? {
+        let entry = entry?;
+        let file = entry.file_name().to_string_lossy().into_owned();
+        let of = file.strip_prefix('.').and_then(|it| it.strip_suffix(".part")).and_then(|it| it.rsplit_once('-'));
+        if of.is_some_and(|(it, _)| it == name) {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Of the products `name-KEY`, keeps `current`, the one of the others that was used last, and all that were used in the last day; removes the
+/// rest.
 fn keep_two(folder: &Path, name: &str, current: &Path) -> Result<()> {
     let mut others = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))? {
@@ -52,7 +76,8 @@ fn keep_two(folder: &Path, name: &str, current: &Path) -> Result<()> {
     }
     others.sort();
     others.pop();
-    others.iter().try_for_each(|(_, it)| remove(it))
+    let is_recent = |at: &SystemTime| at.elapsed().is_ok_and(|it| it < RECENT);
+    others.iter().filter(|(at, _)| !is_recent(at)).try_for_each(|(_, it)| remove(it))
 }
 
 fn remove(path: &Path) -> Result<()> {
@@ -65,8 +90,6 @@ fn remove(path: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, SystemTime};
-
     use super::*;
 
     #[test]
@@ -84,11 +107,17 @@ mod tests {
         make("rootfs-node-b", 2);
         make("rootfs-node-a", 3);
         make("rootfs-node-0", 2);
+        touch(&make("rootfs-node-d", 0));
         make("node-0", 0);
         make(".rootfs-node-0.part", 0);
         keep_two(folder.path(), "rootfs-node", &current).unwrap();
         let mut left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
         left.sort();
-        assert_eq!(left, [".rootfs-node-0.part", "node-0", "rootfs-node-a", "rootfs-node-c"]);
+        // The newest other is the touched one, so the next newest goes.
+        assert_eq!(left, [".rootfs-node-0.part", "node-0", "rootfs-node-c", "rootfs-node-d"]);
+        remove_parts(folder.path(), "node").unwrap();
+        assert!(folder.path().join(".rootfs-node-0.part").exists(), "another product's");
+        remove_parts(folder.path(), "rootfs-node").unwrap();
+        assert!(!folder.path().join(".rootfs-node-0.part").exists());
     }
 }

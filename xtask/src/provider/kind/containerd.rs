@@ -41,10 +41,10 @@ struct Direct {
 }
 
 impl<'a> Containerd<'a> {
-    /// The containerds of this instance's running nodes.
+    /// The containerds of this instance's nodes, which run.
     pub(super) fn all(env: &'a Env) -> Result<Vec<Containerd<'a>>> {
         let engine = env.engine()?;
-        nodes::names(env, engine)?.into_iter().map(|it| Containerd::of(env, engine, it)).collect()
+        nodes::members(env, engine)?.into_iter().map(|it| Containerd::of(env, engine, it)).collect()
     }
 
     fn of(env: &'a Env, engine: &'a Engine, name: String) -> Result<Containerd<'a>> {

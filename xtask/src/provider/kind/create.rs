@@ -20,6 +20,9 @@ use crate::{
     record,
 };
 
+/// Where kind writes the kubeconfig, below the instance's own folder.
+pub(super) const KUBECONFIG: &str = "kind-kubeconfig";
+
 /// The number of ports to try.
 const PORTS: usize = 10;
 
@@ -34,7 +37,7 @@ pub(super) fn create(env: &Env, engine: &Engine, early: &(dyn Fn() + Sync)) -> R
     let choice = port::choose(env.config.cluster.port, engine, &[])?;
     ensure_network(env, engine)?;
     // A separate file, since kind writes it in several steps while other threads read the instance's.
-    let kubeconfig = env.work("kind-kubeconfig");
+    let kubeconfig = env.work(KUBECONFIG);
     let made = on_a_free_port(env, engine, choice, |port| {
         let made = run(env, engine, early, &kind, &kubeconfig, port);
         if made.as_ref().is_err_and(is_lost) {

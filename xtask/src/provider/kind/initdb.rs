@@ -26,7 +26,7 @@ struct Answer {
 
 /// See `InitdbAhead`. The program is in the node image from packages, and the volume must be on that node.
 pub(super) fn ahead(env: &Env, database: &Value) -> Result<Option<Value>> {
-    if images::chosen(env, TASK)? != Chosen::Packages || !nodes::is_alone(env)? {
+    if images::chosen(env, TASK)? != Chosen::Packages || !nodes::is_alone(env) {
         return Ok(None);
     }
     make(env, env.engine()?, database)

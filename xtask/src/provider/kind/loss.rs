@@ -22,7 +22,7 @@ const CUT: &str = "table inet pocdeploy_drill {
 
 /// An error if the node cannot be lost: it is the control plane's, without which nothing fails over.
 pub(super) fn is_possible(env: &Env, engine: &Engine, name: &str) -> Result<()> {
-    if name != node(env) && nodes::names(env, engine)?.iter().any(|it| it == name) {
+    if name != node(env) && nodes::members(env, engine)?.iter().any(|it| it == name) {
         return Ok(());
     }
     let what = if name == node(env) {
@@ -49,6 +49,15 @@ pub(super) fn bring_back(engine: &Engine, name: &str, how: Loss) -> Result<()> {
         // The first line makes the second one valid without the table.
         Loss::Network => nft(engine, name, &format!("table {TABLE}\ndelete table {TABLE}\n")),
     }
+}
+
+/// Brings back every worker.
+pub(super) fn heal(env: &Env, engine: &Engine) -> Result<()> {
+    for name in nodes::members(env, engine)?.iter().skip(1) {
+        bring_back(engine, name, Loss::Power)?;
+        bring_back(engine, name, Loss::Network)?;
+    }
+    Ok(())
 }
 
 fn nft(engine: &Engine, name: &str, rules: &str) -> Result<()> {

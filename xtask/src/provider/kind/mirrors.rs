@@ -14,7 +14,7 @@ pub(super) fn pass(env: &Env, engine: &Engine) -> Result<()> {
     if env.config.images.mirrors.is_empty() || images::chosen(env, TASK)? != Chosen::Registry {
         return Ok(());
     }
-    nodes::names(env, engine)?.iter().try_for_each(|it| pass_to(env, engine, it))
+    nodes::members(env, engine)?.iter().try_for_each(|it| pass_to(env, engine, it))
 }
 
 fn pass_to(env: &Env, engine: &Engine, node: &str) -> Result<()> {

@@ -17,7 +17,22 @@ use crate::{
 /// The file in the recipes with what several nodes of the image from packages need.
 const OBJECTS: &str = "node/several-nodes.yaml";
 
-/// The containers of all nodes, the first one first.
+/// kind's label of a node's container with `control-plane`, `worker` or `external-load-balancer`.
+const ROLE: &str = "io.x-k8s.kind.role";
+
+/// The containers of the nodes of Kubernetes, the first one first.
+pub(super) fn members(env: &Env, engine: &Engine) -> Result<Vec<String>> {
+    let mut out = Vec::new();
+    for name in names(env, engine)? {
+        let role = engine.container(&name)?.and_then(|it| it.labels.get(ROLE).cloned());
+        if name == node(env) || matches!(role.as_deref(), Some("control-plane" | "worker")) {
+            out.push(name);
+        }
+    }
+    Ok(out)
+}
+
+/// All containers on the cluster's network, the first node first: its nodes, and what kind puts before several control planes.
 pub(super) fn names(env: &Env, engine: &Engine) -> Result<Vec<String>> {
     let first = node(env);
     let others = engine.containers_on_network(&network(env))?.into_iter().filter(|it| *it != first);
@@ -53,14 +68,16 @@ fn with_workers(mut document: Value, wanted: Option<u16>, by_default: u16) -> Re
     Ok(document)
 }
 
-/// Whether the cluster has one node only: the one that is there, whatever the configuration says since, else the configured one.
-pub(super) fn is_alone(env: &Env) -> Result<bool> {
-    if let Ok(engine) = env.engine()
-        && matches!(present(env, engine)?, Present::Finished(_))
-    {
-        return Ok(names(env, engine)?.len() == 1);
-    }
-    Ok(config::is_alone(&document(env)?))
+/// Whether the cluster has one node only: the one that is there, whatever the configuration says since, else the configured one. A file
+/// that cannot be read counts as one node; `inputs` reports it.
+pub(super) fn is_alone(env: &Env) -> bool {
+    let is_there = |engine| match present(env, engine)? {
+        Present::Finished(_) => Ok(members(env, engine)?.len() == 1),
+        _ => Err(Problem::new("there is no cluster yet").into()),
+    };
+    // Once in a run, so that all its tasks make the same objects.
+    let known = env.engine().and_then(|engine| env.readings.once("number of nodes", || is_there(engine)));
+    known.unwrap_or_else(|_| document(env).map_or(true, |it| config::is_alone(&it)))
 }
 
 /// The objects that connect several nodes of the image from packages; none for one node, or for kind's own image.

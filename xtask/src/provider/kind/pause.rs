@@ -8,7 +8,7 @@ use crate::{
     engine::Engine,
     env::Env,
     errors::{Code, Exit, Problem},
-    provider::kind::{Present, TASK, foreign, nodes, present},
+    provider::kind::{Present, TASK, foreign, nodes, presence::stranded, present},
 };
 
 /// Seconds for a node's programs to end. PostgreSQL's own limit in the pod is longer, and what it has confirmed is in its WAL anyway.
@@ -21,6 +21,7 @@ pub(super) fn stop(env: &Env, engine: &Engine) -> Result<bool> {
     match present(env, engine)? {
         Present::Nothing | Present::HalfMade(_) => return Err(nothing(env)),
         Present::Foreign => return Err(foreign(env)),
+        Present::Stranded(_) => return Err(stranded(env)),
         Present::Finished(_) => {}
     }
     let running = in_state(env, engine, true)?;

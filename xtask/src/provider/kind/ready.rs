@@ -27,7 +27,7 @@ pub(super) fn wait_until_ready(env: &Env, engine: &Engine, cluster: &Cluster, se
     let api = Wait::new(env, "the API server", READY_LIMIT);
     cluster.wait_for(env, TASK, &api, || Ok(cluster.is_ready().map_or_else(Verdict::NotYet, |()| Verdict::Yes)))?;
     cluster.apply_all(several)?;
-    for name in nodes::names(env, engine)? {
+    for name in nodes::members(env, engine)? {
         let id = ObjectId::new("v1", "Node", "", &name);
         cluster.wait_for_object(env, TASK, &Wait::new(env, &format!("node {name}"), READY_LIMIT), &id, verdict::node)?;
     }
@@ -38,7 +38,7 @@ pub(super) fn wait_until_ready(env: &Env, engine: &Engine, cluster: &Cluster, se
 /// node.
 pub(super) fn wait_until_true(env: &Env, engine: &Engine, cluster: &Cluster) -> Result<()> {
     let mut started = BTreeMap::new();
-    for name in nodes::names(env, engine)? {
+    for name in nodes::members(env, engine)? {
         started.extend(engine.container(&name)?.map(|it| (name, it.started)));
     }
     let wait = Wait::new(env, "the kubelet to report the node's pods after a restart", READY_LIMIT);

@@ -45,7 +45,7 @@ impl Revision {
     }
 
     /// The objects that can be applied again, and the Secrets whose contents are lost.
-    pub(super) fn applicable(&self) -> Result<(Vec<Value>, Vec<ObjectId>)> {
+    pub(in crate::tasks) fn applicable(&self) -> Result<(Vec<Value>, Vec<ObjectId>)> {
         let (gone, there): (Vec<Value>, Vec<Value>) = self.objects.iter().cloned().partition(values::is_withheld);
         Ok((there, gone.iter().map(ObjectId::of).collect::<Result<_>>()?))
     }
@@ -85,23 +85,54 @@ fn read_without_values(cluster: &Cluster, namespace: &str) -> Result<Vec<Revisio
     Ok(out)
 }
 
-/// Why the newest successful revision is not one of these images: `dev` rolls out images that belong to none.
+/// The annotation of the namespace with the number of the newest revision, which outlives the history.
+const NEWEST: &str = "dev.pocdeploy/revision";
+
+fn namespace_id(namespace: &str) -> ObjectId {
+    ObjectId::new("v1", "Namespace", "", namespace)
+}
+
+/// The number of the newest revision, if its history is gone.
+pub(super) fn lost(cluster: &Cluster, namespace: &str) -> Result<Option<u32>> {
+    if cluster.get(&ObjectId::new("v1", "ConfigMap", namespace, NAME))?.is_some() {
+        return Ok(None);
+    }
+    newest(cluster, namespace)
+}
+
+fn gone(last: u32) -> String {
+    format!("the history up to revision {last} is gone")
+}
+
+fn newest(cluster: &Cluster, namespace: &str) -> Result<Option<u32>> {
+    let found = cluster.get(&namespace_id(namespace))?;
+    Ok(found.and_then(|it| it["metadata"]["annotations"][NEWEST].as_str()?.parse().ok()))
+}
+
+/// Why the newest successful revision is not one of these images: `dev` rolls out images that belong to none. Or why there is none although
+/// something was deployed.
 pub(super) fn differs(cluster: &Cluster, namespace: &str, images: &[String]) -> Result<Option<String>> {
     let revisions = read_without_values(cluster, namespace)?;
+    if revisions.is_empty() {
+        return Ok(newest(cluster, namespace)?.map(gone));
+    }
     let other = serving(&revisions).filter(|it| it.images() != images);
     Ok(other.map(|it| format!("revision {} is one of {}", it.number, it.images().join(", "))))
 }
+
+/// The start of a rollback's reason.
+pub(super) const ROLLBACK: &str = "rollback to revision ";
 
 /// The newest successful revision, which serves.
 pub(super) fn serving(revisions: &[Revision]) -> Option<&Revision> {
     revisions.iter().rev().find(|it| it.outcome == Outcome::Deployed)
 }
 
-/// The reason of a first deployment; `None` if something has served already.
-pub(super) fn first_reason(revisions: &[Revision]) -> Option<String> {
+/// The reason of a first deployment; `None` if something has served already. `lost` is the newest revision of a lost history.
+pub(super) fn first_reason(revisions: &[Revision], lost: Option<u32>) -> Option<String> {
     match (serving(revisions), revisions.last()) {
         (Some(_), _) => None,
-        (None, None) => Some("first deployment".to_owned()),
+        (None, None) => Some(lost.map_or_else(|| "first deployment".to_owned(), gone)),
         (None, Some(last)) => Some(format!("first deployment, again after revision {}", last.number)),
     }
 }
@@ -120,7 +151,8 @@ impl Attempt {
     pub(super) fn begin(env: &Env, cluster: &Cluster, images: &[String], why: String, objects: Vec<Value>) -> Result<Attempt> {
         let namespace = env.config.namespace.clone();
         let (earlier, values) = read_with_values(cluster, &namespace)?;
-        let number = earlier.last().map_or(1, |it| it.number + 1);
+        let last = earlier.last().map(|it| it.number).max(newest(cluster, &namespace)?);
+        let number = last.map_or(1, |it| it + 1);
         let (image, further_images) = (images.first().cloned().unwrap_or_default(), images.get(1..).unwrap_or_default().to_vec());
         let present = Revision { number, image, further_images, when: now(), why, outcome: Outcome::Started, objects };
         let mut attempt = Attempt { earlier, present, values, namespace, instance: env.instance.clone() };
@@ -174,7 +206,10 @@ impl Attempt {
                 "labels": { INSTANCE: self.instance, "app.kubernetes.io/managed-by": "pocdeploy" },
             },
             "data": data,
-        }))
+        }))?;
+        // Without the right to change namespaces, a lost history begins with 1 again.
+        cluster.annotate(&namespace_id(&self.namespace), NEWEST, &self.present.number.to_string()).ok();
+        Ok(())
     }
 }
 
@@ -219,9 +254,10 @@ mod tests {
 
     #[test]
     fn the_first_deployment_is_called_so() {
-        assert_eq!(first_reason(&[]).as_deref(), Some("first deployment"));
+        assert_eq!(first_reason(&[], None).as_deref(), Some("first deployment"));
+        assert_eq!(first_reason(&[], Some(12)).as_deref(), Some("the history up to revision 12 is gone"));
         let failed = revision(1, Outcome::Failed("crash".to_owned()));
-        assert_eq!(first_reason(std::slice::from_ref(&failed)).as_deref(), Some("first deployment, again after revision 1"));
-        assert_eq!(first_reason(&[failed, revision(2, Outcome::Deployed)]), None);
+        assert_eq!(first_reason(std::slice::from_ref(&failed), None).as_deref(), Some("first deployment, again after revision 1"));
+        assert_eq!(first_reason(&[failed, revision(2, Outcome::Deployed)], None), None);
     }
 }

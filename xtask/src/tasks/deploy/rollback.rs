@@ -11,7 +11,7 @@ use crate::{
     tasks::deploy::{
         address,
         change::{self, Change},
-        history::{self, Outcome, Revision},
+        history::{self, Outcome, ROLLBACK, Revision},
         rollout,
     },
 };
@@ -36,13 +36,18 @@ pub fn rollback(env: &Env, number: Option<u32>) -> Result<(u32, String)> {
         env.detail(ID, format!("pods name it {published}"));
     }
     let address = address::wait(env, &cluster, ID)?;
-    let change =
-        Change { images: desired.images(), why: format!("rollback to revision {}", desired.number), objects: desired.objects.clone() };
+    let change = Change { images: desired.images(), why: format!("{ROLLBACK}{}", desired.number), objects: desired.objects.clone() };
     change::carry_out(env, &cluster, ID, change, || {
         change::apply(env, &cluster, ID, &desired, |objects| rollout::roll_out(env, &cluster, ID, objects, &address))?;
         Ok(None)
     })?;
     Ok((desired.number, desired.image))
+}
+
+/// The serving revision, if `rollback` made it and nothing was tried since: it is right although the source is newer.
+pub fn rolled_back(cluster: &Cluster, namespace: &str) -> Result<Option<Revision>> {
+    let revisions = history::read(cluster, namespace)?;
+    Ok(revisions.last().filter(|it| it.outcome == Outcome::Deployed && it.why.starts_with(ROLLBACK)).cloned())
 }
 
 /// The revision that `rollback` would restore. Changes nothing.

@@ -1,0 +1,109 @@
+//! A `kind` that outlived its run: after SIGKILL of the tool it goes on making the cluster, on a network that may be gone.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+
+use crate::{
+    env::Env,
+    errors::{Code, Problem},
+    provider::kind::{TASK, create::KUBECONFIG},
+    report::Waiting,
+    tool,
+};
+
+/// For kind and its `docker run` to end after SIGTERM.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Ends the `kind` that an earlier run in this folder started, and waits until what it started to make its nodes has ended, too. The folder's
+/// lock says that no run needs them. Where the kernel lists no processes in `/proc`, it finds none.
+pub(super) fn end(env: &Env) -> Result<()> {
+    let began = Instant::now();
+    let kubeconfig = env.work(KUBECONFIG).display().to_string();
+    let mut was_there = false;
+    loop {
+        let mut running = running(|it| is_kind(it, &env.instance, &kubeconfig));
+        was_there |= !running.is_empty();
+        if was_there {
+            running.extend(self::running(|it| makes_node(it, &env.instance)));
+        }
+        let Some(first) = running.first() else { return Ok(()) };
+        let waiting = Waiting::new("`kind` of an earlier run to end", format!("process {first} still runs"), began.elapsed(), LIMIT);
+        if began.elapsed() > LIMIT {
+            return Err(Problem::timed_out(waiting.timed_out()).code(Code::Leftovers).hint(format!("kill -9 {first}")).into());
+        }
+        running.iter().for_each(|it| tool::terminate(*it));
+        env.waiting(TASK, waiting);
+        env.interrupt.sleep(Duration::from_millis(200))?;
+    }
+}
+
+/// The processes with such a command line.
+fn running(is_one: impl Fn(&[&str]) -> bool) -> Vec<i32> {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let of = |it: &fs::DirEntry| fs::read(it.path().join("cmdline")).is_ok_and(|it| is_one(&words(&it)));
+    processes.filter(of).filter_map(|it| it.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// The arguments of a command line, which has NUL after each.
+fn words(line: &[u8]) -> Vec<&str> {
+    line.split(|it| *it == 0).map(|it| std::str::from_utf8(it).unwrap_or_default()).collect()
+}
+
+fn value<'a>(words: &[&'a str], flag: &str) -> &'a str {
+    words.windows(2).find(|it| it[0] == flag).map_or("", |it| it[1])
+}
+
+/// Whether this folder's `kind` makes the instance's cluster.
+fn is_kind(words: &[&str], instance: &str, kubeconfig: &str) -> bool {
+    words.first().is_some_and(|it| it.rsplit('/').next() == Some("kind"))
+        && words.get(1..3) == Some(&["create", "cluster"])
+        && value(words, "--name") == instance
+        && value(words, "--kubeconfig") == kubeconfig
+}
+
+/// Whether the engine's client makes one of the instance's nodes. kind numbers the nodes of a role from the second one on.
+fn makes_node(words: &[&str], instance: &str) -> bool {
+    let role = value(words, "--name").strip_prefix(instance).map(|it| it.trim_end_matches(|it: char| it.is_ascii_digit()));
+    words.first().is_some_and(|it| matches!(it.rsplit('/').next(), Some("docker" | "podman")))
+        && words.get(1) == Some(&"run")
+        && matches!(role, Some("-control-plane" | "-worker"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_makes_this_folders_cluster_is_ended() {
+        let kind = |line: &str| is_kind(&line.split(' ').collect::<Vec<_>>(), "shop", "/p/kind-kubeconfig");
+        assert!(kind("/cache/kind create cluster --name shop --image x --kubeconfig /p/kind-kubeconfig --retain"));
+        for other in [
+            "/cache/kind create cluster --name shop --kubeconfig /q/kind-kubeconfig",
+            "/cache/kind create cluster --name shop2 --kubeconfig /p/kind-kubeconfig",
+            "/cache/kind delete cluster --name shop --kubeconfig /p/kind-kubeconfig",
+            "kind create cluster --name shop",
+            "",
+        ] {
+            assert!(!kind(other), "{other}");
+        }
+        let node = |line: &str| makes_node(&line.split(' ').collect::<Vec<_>>(), "shop");
+        assert!(node("docker run --name shop-control-plane --hostname x") && node("/usr/bin/podman run --name shop-worker2"));
+        for other in
+            ["docker run --name shop-worker-control-plane", "docker run --name shop-database", "docker exec --name shop-worker", "vi run"]
+        {
+            assert!(!node(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_process_is_found_by_its_command_line() {
+        let own = std::process::id();
+        let program = std::env::args().next().unwrap();
+        let found = running(|it| it.first() == Some(&program.as_str()));
+        assert_eq!(found.contains(&i32::try_from(own).unwrap()), cfg!(target_os = "linux"));
+    }
+}
