@@ -5,6 +5,7 @@
 
 pub mod environment;
 pub mod imports;
+pub mod index;
 pub mod pins;
 pub mod read;
 pub mod scan;

@@ -22,9 +22,10 @@ use crate::{
 };
 
 /// Our own programs and their table of packages.
-const SCRIPTS: [(&str, &str); 4] = [
+const SCRIPTS: [(&str, &str); 5] = [
     ("scan.py", include_str!("python/scan.py")),
     ("read.py", include_str!("python/read.py")),
+    ("index.py", include_str!("python/index.py")),
     ("settings.py", include_str!("python/settings.py")),
     ("packages.txt", include_str!("python/packages.txt")),
 ];

@@ -11,6 +11,7 @@ use crate::{
     record,
     requirements::{
         environment::Environment,
+        index,
         read::{Asked, WAY_OUT},
         settings::Settings,
         source::lines,
@@ -32,6 +33,7 @@ pub fn pin(
     if texts.is_empty() {
         return Ok(String::new());
     }
+    index::check(env, environment, settings, &texts)?;
     record::write_file(&input, format!("{}\n", texts.join("\n")).as_bytes())?;
     record::write_file(&limits, format!("{}\n", asked.constraints.join("\n")).as_bytes())?;
     match before {

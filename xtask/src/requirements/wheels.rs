@@ -14,7 +14,7 @@ use crate::{
     errors::{Code, Problem},
     fingerprint::{Fingerprint, hex},
     record,
-    requirements::{PIP, PIP_DIGEST, environment::Environment, settings::Settings, source::lines, target::Target},
+    requirements::{PIP, PIP_DIGEST, environment::Environment, index, settings::Settings, source::lines, target::Target},
     tool::BUILD_LIMIT,
 };
 
@@ -104,6 +104,7 @@ pub fn download(env: &Scope<'_>, environment: &Environment, settings: &Settings,
     let pip = || cmd!(sh, "{python} -I -m pip download --disable-pip-version-check --dest {fresh} --no-deps --only-binary=:all:");
     let rest = from_folders(pins, &settings.folders, fresh)?;
     if !rest.is_empty() {
+        index::check(env, environment, settings, &rest.iter().map(String::as_str).collect::<Vec<_>>())?;
         let file = env.own("requirements.wanted");
         record::write_file(&file, format!("{}\n", rest.join("\n")).as_bytes())?;
         let version = &target.python;
