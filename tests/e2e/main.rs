@@ -135,6 +135,28 @@ fn from_nothing_to_a_vote_and_back_to_nothing() {
         assert_eq!(browser::count(&url), votes.all_after);
     });
 
+    bench.step("a rehearsed restore brings back tables and rows, and leaves nothing", || {
+        let rehearsed = bench.run(&["drill", "restore", "--output", "json"]);
+        let found: serde_json::Value = serde_json::from_str(&rehearsed.ends_with(0).stdout).unwrap();
+        let choices: u64 = bench.sql("SELECT count(*) FROM polls_choice").trim().parse().unwrap();
+        assert!(found["tables"].as_u64().unwrap() > 10 && found["rows"].as_u64().unwrap() > choices, "{found}");
+        assert_eq!(bench.sql("SELECT count(*) FROM pg_database WHERE datname LIKE 'pocdeploy%'").trim(), "0");
+    });
+
+    bench.step("a clone has the content, and is deleted alone", || {
+        let name = format!("{}-copy", bench.instance);
+        let cloned = bench.run(&["clone", &name, "--yes"]);
+        let other = cloned.ends_with(0).stdout.trim_end().to_owned();
+        assert_ne!(other, url);
+        assert_eq!(browser::count(&other), votes.all_after);
+        bench.run(&["--name", &name, "validate"]).ends_with(0);
+        bench.run(&["clone", &name, "--yes"]).ends_with(2).says("there is an instance");
+        bench.run(&["clone", "No_name", "--yes"]).ends_with(2).says("must be lower-case letters");
+        bench.run(&["--name", &name, "delete", "--yes"]).ends_with(0);
+        assert!(!bench.path("snapshots").read_dir().unwrap().flatten().any(|it| it.file_name().to_string_lossy().ends_with(".dump")));
+        bench.run(&["validate"]).ends_with(0);
+    });
+
     bench.step("a database that delete keeps is what the next create has", || {
         bench.run(&["delete", "--yes", "--keep-database"]).ends_with(0).says("-kept.dump holds the database");
         assert_eq!(bench.traces(), Vec::<String>::new());

@@ -1,5 +1,6 @@
 //! The commands: turns flags into an environment and calls the steps of each command. `tasks/` implements the steps.
 
+mod clone;
 mod config;
 mod create;
 mod db;
@@ -161,8 +162,10 @@ fn run_in_project(mut env: Env, command: Command, resolved: &Resolved, complaint
             DbCommand::Ls => db::ls(&env),
             DbCommand::Restore { file, from_pg_dump } => db::restore(&env, &file, writer(from_pg_dump)),
         },
+        Command::Clone(it) => clone::run(&env, &it.new),
         Command::Drill(it) => match &it.command {
             DrillCommand::Failover(it) => drill::failover(&env, it),
+            DrillCommand::Restore(it) => drill::restore::run(&env, it),
         },
         Command::Delete(it) if it.expired => delete::expired::run(&env),
         Command::Delete(it) => delete::run(&env, &it),
@@ -212,8 +215,10 @@ fn run_in_project(mut env: Env, command: Command, resolved: &Resolved, complaint
 fn preview(env: &Env, command: Command) -> Result<()> {
     match command {
         Command::Delete(it) => delete::preview(env, it.purge, it.output),
+        Command::Clone(it) => clone::preview(env, &it.new),
         Command::Drill(it) => match &it.command {
             DrillCommand::Failover(it) => drill::preview(env, it),
+            DrillCommand::Restore(it) => drill::restore::preview(env, it),
         },
         Command::Pause => pause::preview(env, "stop"),
         Command::Resume => pause::preview(env, "start"),

@@ -30,7 +30,7 @@ use crate::errors::Problem;
 
 pub use crate::config::cluster_type::ClusterType;
 pub use crate::config::database::{Database, Profile};
-pub use crate::config::form::{image_place as complaint_about_registry, slug};
+pub use crate::config::form::{complaint_about_instance, image_place as complaint_about_registry, slug};
 pub use crate::config::images::{Images, Source};
 pub use crate::config::ingress::{Controller, INGRESS, Ingress, Route, Tls};
 pub use crate::config::kind::Kind;

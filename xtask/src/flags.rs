@@ -103,7 +103,9 @@ pub enum Command {
     Rollback(Rollback),
     /// Save the database to a file, and restore it
     Db(Db),
-    /// Kill the database's primary on purpose, and measure what is lost
+    /// Create a second instance with the content of this one's database
+    Clone(database::NewInstance),
+    /// Rehearse the loss of the database: kill its primary, or restore its content
     Drill(database::Drill),
     /// Remove everything of this instance, and check that nothing is left
     Delete(Delete),

@@ -3,6 +3,7 @@
 
 mod archive;
 pub(crate) mod primary;
+mod rehearsal;
 mod restore;
 mod scratch;
 
@@ -18,7 +19,11 @@ use std::{
 use anyhow::{Context as _, Result};
 use tempfile::NamedTempFile;
 
-pub use crate::snapshot::{archive::WrittenBy, restore::restore};
+pub use crate::snapshot::{
+    archive::WrittenBy,
+    rehearsal::{Rehearsal, rehearse},
+    restore::restore,
+};
 use crate::{
     cluster::{Cluster, ObjectId, Verdict, Wait},
     env::Env,

@@ -1,5 +1,6 @@
 //! `drill failover`: kills the database's primary under a stream of votes, and reports the outage and what was lost.
 
+pub(crate) mod restore;
 mod stream;
 
 use std::{

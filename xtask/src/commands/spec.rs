@@ -94,8 +94,11 @@ impl Command {
                 DbCommand::Restore { .. } => changes("db restore", DryRun::Own),
                 DbCommand::Ls => looks("db ls"),
             },
+            // Standard output has the URL of the new instance.
+            Command::Clone(_) => Spec { events: false, ..changes("clone", DryRun::Own) },
             Command::Drill(it) => match &it.command {
                 DrillCommand::Failover(it) => changes("drill failover", DryRun::Own).output(it.output),
+                DrillCommand::Restore(it) => changes("drill restore", DryRun::Own).output(it.output),
             },
             Command::Plan(it) => looks("plan").output(it.output),
             Command::History(it) => looks("history").output(it.output),
@@ -228,6 +231,7 @@ mod tests {
     /// Adds required arguments, so that the line can be parsed.
     fn read(line: &str) -> Command {
         let needed = match line {
+            "clone" => vec!["demo"],
             "db restore" => vec!["file"],
             "export" => vec!["--format", "helm"],
             "manage" => vec!["check"],
@@ -261,7 +265,9 @@ mod tests {
             db snapshot     Configuration  yes    yes     Own
             db ls           Configuration  -      -       Refused
             db restore      Configuration  yes    yes     Own
+            clone           Configuration  yes    -       Own
             drill failover  Configuration  yes    yes     Own
+            drill restore   Configuration  yes    yes     Own
             delete          Configuration  yes    yes     Own
             pause           Configuration  yes    yes     Own
             resume          Configuration  yes    yes     Own

@@ -8,8 +8,8 @@ use std::path::Path;
 use crate::config::{
     Config, EVERY, FILE, Service, ServiceName, Volume,
     form::{
-        control_character, database_name, host_name, image_name, image_reference, inside, label, mirror, postgresql_image, quantity,
-        registry, role, tag, url_path,
+        complaint_about_instance, control_character, database_name, host_name, image_name, image_reference, inside, label, mirror,
+        postgresql_image, quantity, registry, role, tag, url_path,
     },
     keys, table_of,
 };
@@ -44,7 +44,7 @@ pub(crate) fn complaints(config: &Config) -> Vec<Complaint> {
     }
     if let Some(name) = &config.name {
         // kind adds fourteen characters for its node, and host names are limited to 63 characters.
-        check("name", label(name, 40));
+        check("name", complaint_about_instance(name));
     }
     check("namespace", label(&config.namespace, 63));
     if matches!(config.namespace.as_str(), "default" | "cnpg-system" | "local-path-storage") || config.namespace.starts_with("kube-") {

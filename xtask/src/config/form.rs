@@ -17,6 +17,11 @@ pub(super) fn label(name: &str, longest: usize) -> Option<String> {
     (!good).then(|| format!("{} must be lower-case letters, digits and inner `-`, at most {longest} characters", quoted(name)))
 }
 
+/// What is wrong with the name of an instance.
+pub fn complaint_about_instance(name: &str) -> Option<String> {
+    label(name, 40)
+}
+
 /// The host of an Ingress: a DNS name with at most 253 characters, not an IP address (Kubernetes rejects it) and not a URL.
 pub(super) fn host_name(name: &str) -> Option<String> {
     let why = if name.contains("://") {

@@ -35,6 +35,16 @@ pub enum DbCommand {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "`--name NAME` addresses the new instance in every command, also in `delete`. Its generated keys are its own, and files of volumes\nare not copied.\n\nExample: cargo xtask clone demo"
+)]
+pub struct NewInstance {
+    /// The name of the new instance
+    #[arg(value_name = "NAME")]
+    pub new: String,
+}
+
+#[derive(Clone, Debug, Args)]
 pub struct Drill {
     #[command(subcommand)]
     pub command: DrillCommand,
@@ -44,6 +54,18 @@ pub struct Drill {
 pub enum DrillCommand {
     /// Kill the primary while numbered votes are written, and count the acknowledged votes that are lost
     Failover(Failover),
+    /// Restore the database's content into a scratch database, and report the seconds, tables and rows
+    Restore(Rehearse),
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "The application's database does not change.\n\nExample: cargo xtask drill restore")]
+pub struct Rehearse {
+    /// A file that `db snapshot` wrote [default: a new dump of the database]
+    pub file: Option<PathBuf>,
+    /// The output format: lines, or one JSON object
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
 }
 
 #[derive(Clone, Debug, Args)]

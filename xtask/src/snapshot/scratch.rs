@@ -117,6 +117,11 @@ impl Scratch<'_> {
         primary.sql(maintenance(self.live), script, &variables)
     }
 
+    /// The result of a query in the filled scratch database, one row a line with `|` between the fields.
+    pub(crate) fn inside(&self, query: &str) -> Result<String> {
+        self.primary.sql(SCRATCH, query, &[])
+    }
+
     fn fill(&self, archive: &mut Archive, contents: &Contents, roles: MissingRoles) -> Result<()> {
         let facts = match &archive.facts {
             Some(facts) => facts.clone(),
