@@ -127,6 +127,9 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
     }
     // Only one command of the instance at a time, with a message that it starts.
     let _lock = if spec.locks { Some(lock(&env, spec.name)?) } else { None };
+    if let Command::Clone(it) = &command {
+        return clone::run(&env, &it.new, global.config.as_deref());
+    }
     run_in_project(env, command, &resolved, complaint)
 }
 
@@ -162,7 +165,6 @@ fn run_in_project(mut env: Env, command: Command, resolved: &Resolved, complaint
             DbCommand::Ls => db::ls(&env),
             DbCommand::Restore { file, from_pg_dump } => db::restore(&env, &file, writer(from_pg_dump)),
         },
-        Command::Clone(it) => clone::run(&env, &it.new),
         Command::Drill(it) => match &it.command {
             DrillCommand::Failover(it) => drill::failover(&env, it),
             DrillCommand::Restore(it) => drill::restore::run(&env, it),
@@ -207,7 +209,7 @@ fn run_in_project(mut env: Env, command: Command, resolved: &Resolved, complaint
             _ => explain::run(&env, &env.graph.ids(), it.output),
         },
         // These have run already.
-        Command::Config(_) | Command::Install(_) | Command::Eject(_) | Command::Init(_) => Ok(()),
+        Command::Clone(_) | Command::Config(_) | Command::Install(_) | Command::Eject(_) | Command::Init(_) => Ok(()),
     }
 }
 

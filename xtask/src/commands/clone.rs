@@ -1,6 +1,6 @@
 //! `clone NAME`: a second instance with the content of this one's database, for a branch or a demonstration.
 
-use std::{fs, io::Write as _};
+use std::{fs, io::Write as _, path::Path};
 
 use anyhow::{Context as _, Result};
 use xshell::cmd;
@@ -20,8 +20,9 @@ use crate::{
 
 const TASK: TaskId = TaskId::Snapshot;
 
-/// Dumps the database, and runs `create --restore` as for an instance of that name. The dump is removed once the instance has its content.
-pub(crate) fn run(env: &Env, name: &str) -> Result<()> {
+/// Dumps the database, and runs `create --restore` as for an instance of that name, with the same configuration file. The dump is removed
+/// once the instance has its content.
+pub(crate) fn run(env: &Env, name: &str, config: Option<&Path>) -> Result<()> {
     refuse(env, name)?;
     let file = snapshot::default_path(env, None);
     reported(env, TASK, "dumping the database", || {
@@ -33,7 +34,7 @@ pub(crate) fn run(env: &Env, name: &str) -> Result<()> {
     if !volumes.is_empty() {
         env.note(TASK, format!("the files of volumes are not copied: {}", volumes.join(", ")));
     }
-    let code = create(env, name, &file)?;
+    let code = create(env, name, config, &file)?;
     if code == 0 {
         return fs::remove_file(&file).with_context(|| format!("remove {}", file.display()));
     }
@@ -68,12 +69,14 @@ fn refuse(env: &Env, name: &str) -> Result<()> {
 }
 
 /// This program itself, as for the new instance.
-fn create(env: &Env, name: &str, file: &std::path::Path) -> Result<u8> {
+fn create(env: &Env, name: &str, config: Option<&Path>, file: &Path) -> Result<u8> {
     let program = std::env::current_exe().context("find the running program")?;
     let sh = env.tools.shell(&env.project)?;
     let (kind, project) = (env.config.cluster.kind.name(), &env.project);
     let consent = env.options.yes.then_some("--yes");
-    let mut command = cmd!(sh, "{program} create --type {kind} --name {name} --project {project} --restore {file} {consent...}");
+    let config = config.map(|it| ["--config".into(), it.as_os_str().to_owned()]).into_iter().flatten();
+    let mut command =
+        cmd!(sh, "{program} create --type {kind} --name {name} --project {project} --restore {file} {config...} {consent...}");
     // A port that the user set is that of the first instance.
     if let (Some(set), Ok(engine)) = (env.config.cluster.port, env.engine()) {
         command = command.env("POCDEPLOY_CLUSTER_PORT", port::choose(None, engine, &[set])?.port.to_string());
