@@ -315,6 +315,9 @@ impl Drop for Bench {
                 eprintln!("{}", pods.lines().rev().take(60).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n"));
             }
             engine.remove_container(&node, |_| ()).ok();
+            for worker in engine.containers_with_label(&format!("io.x-k8s.kind.cluster={}", self.instance)).unwrap_or_default() {
+                engine.remove_container(&worker, |_| ()).ok();
+            }
             engine.remove_network(&format!("pocdeploy-{}", self.instance)).ok();
         }
         fs::remove_dir_all(&self.root).ok();

@@ -217,6 +217,10 @@ fn a_durable_database_loses_no_acknowledged_vote() {
     let bench = Bench::new("durable");
     durable::loses_nothing(&bench, &["postgres", "node"], "1");
     durable::changes(&bench);
+    bench.step("delete takes every node away", || {
+        bench.run(&["delete", "--yes"]).ends_with(0);
+        assert_eq!(bench.traces(), Vec::<String>::new());
+    });
 }
 
 #[test]
