@@ -2,11 +2,9 @@
 
 use std::{collections::HashMap, fs};
 
-use pocdeploy::{engine::Engine, fingerprint::Fingerprint};
+use pocdeploy::{engine::Engine, fingerprint::Fingerprint, tasks::image::INPUTS_LABEL};
 
 use crate::bench::Bench;
-
-const INPUTS: &str = "dev.pocdeploy.inputs";
 
 /// No cluster comes up: the other instance is its network and its folder.
 pub(crate) fn only_the_images_of_others_stay(bench: &Bench) {
@@ -15,7 +13,7 @@ pub(crate) fn only_the_images_of_others_stay(bench: &Bench) {
     let file = bench.path("Pocdeploy.toml");
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replacen("image = \"polls\"", &format!("image = \"{named}\""), 1)).unwrap();
-    let images = || -> Vec<String> { engine.images_with(INPUTS).unwrap().into_iter().filter(|it| it.starts_with(&named)).collect() };
+    let images = || -> Vec<String> { engine.images_with(INPUTS_LABEL).unwrap().into_iter().filter(|it| it.starts_with(&named)).collect() };
 
     let other = tempfile::tempdir().unwrap();
     bench.step("two images of two sources", || {

@@ -28,7 +28,7 @@ pub const PART: &str = "dev.pocdeploy/part";
 pub const PART_OPERATOR: &str = "operator";
 
 /// The label, and the taint, of a node with a control plane.
-const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
+pub const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 
 /// The values for the objects, besides the manifest.
 pub struct Values<'a> {

@@ -31,7 +31,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     cluster::{Cluster, certificate::Certificate},
-    deploy::image::PublishedImage,
+    deploy::{image::PublishedImage, operator::CONTROL_PLANE},
     engines::{self, Managed},
     env::Env,
     errors::{Code, Problem},
@@ -75,7 +75,7 @@ const WITHOUT_RULES: &str = "/etc/kubernetes/super-admin.conf";
 const FINISHED: &str = "/kind/pocdeploy-finished";
 const TASK: TaskId = TaskId::Cluster;
 /// kind removes these taints in its last step; without them the operator could start two seconds sooner.
-const EARLY_TAINTS: [&str; 2] = ["node-role.kubernetes.io/control-plane", "node.kubernetes.io/not-ready"];
+const EARLY_TAINTS: [&str; 2] = [CONTROL_PLANE, "node.kubernetes.io/not-ready"];
 
 fn node(env: &Env) -> String {
     format!("{}-control-plane", env.instance)

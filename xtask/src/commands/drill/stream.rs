@@ -4,12 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::deploy::{objects, plain};
+use crate::deploy::{objects, operator::CONTROL_PLANE, plain};
 
 /// The pod, and the database with the votes.
 pub(super) const NAME: &str = "pocdeploy-drill";
-
-const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 
 /// Writes a vote every 50 ms, each over a connection of its own, as after a loss of all connections. A vote that is not answered within 3 s is
 /// given up. Prints `ok` or `no`, the number, the time in nanoseconds at the end of the attempt, and the last line of an error.
