@@ -113,6 +113,34 @@ pub(crate) fn opens(bench: &Bench) {
         bench.run(&["create", "--yes"]).ends_with(0).says("nothing to do");
     });
 
+    bench.step("the same through a Gateway: HTTPS, the redirect, paths and hosts", || {
+        door(bench, "controller = \"traefik\"\napi = \"gateway\"\ntls = \"local\"", SERVICES);
+        bench.run(&["update"]).ends_with(0);
+        bench.run(&["validate"]).ends_with(0);
+        assert_eq!(bench.kubectl("get ingresses -A -o name"), "");
+        let routes = bench.kubectl("-n polls get httproutes -o name");
+        assert_eq!(routes.lines().count(), 3, "{routes}");
+        let asked = |url: &str| ask(url, &trusting);
+        assert_eq!(asked(&url).0, "200");
+        assert_eq!(asked(&format!("{url}hello/a")), ("200".to_owned(), format!("polls.localhost:{port} /hello/a https")));
+        assert_eq!(asked(&format!("{url}hello-a")).0, "404");
+        assert_eq!(asked(&format!("https://files.polls.localhost:{port}/")).0, "200");
+        let led = ask(&format!("{}polls/", url.replace("https://", "http://")), &["--head"]);
+        assert_eq!(led.0, "307", "{led:?}");
+        let home = bench.path("home");
+        let votes = browser::vote_at_home(&url, &bench.pictures(), Some(&home));
+        assert_eq!(votes.all_after, votes.all_before + 1);
+    });
+
+    bench.step("an HTTPRoute that was removed is red, and create puts it back", || {
+        bench.kubectl("-n polls delete httproute hello");
+        let seen = bench.run(&["validate"]);
+        seen.ends_with(5);
+        assert!(seen.stdout.contains("HTTPRoute hello in polls") && seen.stdout.contains("/hello"), "{}", seen.stdout);
+        bench.run(&["create", "--yes"]).ends_with(0).says("HTTPRoute hello in polls does not exist");
+        bench.run(&["create", "--yes"]).ends_with(0).says("nothing to do");
+    });
+
     bench.step("without HTTPS the same port speaks plain HTTP", || {
         door(bench, "controller = \"traefik\"", SERVICES);
         let updated = bench.run(&["update"]);

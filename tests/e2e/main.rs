@@ -28,6 +28,7 @@ mod requirements;
 mod services;
 #[path = "../clouds/sky.rs"]
 mod sky;
+mod versions;
 
 use std::{fs, time::Instant};
 
@@ -221,6 +222,13 @@ fn a_durable_database_loses_no_acknowledged_vote() {
         bench.run(&["delete", "--yes"]).ends_with(0);
         assert_eq!(bench.traces(), Vec::<String>::new());
     });
+}
+
+#[test]
+fn a_database_has_its_extensions_and_moves_to_the_next_version() {
+    let bench = Bench::new("versions");
+    versions::have_what_is_named(&bench);
+    versions::move_on(&bench);
 }
 
 #[test]

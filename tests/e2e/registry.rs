@@ -95,7 +95,7 @@ impl Registry {
         self.push(&python, "library/python", &format!("{}-slim-trixie", versions.python));
         self.push(&node, "kindest/node", &format!("v{}", versions.kubernetes));
         self.cut(&env, Role::Operator, "github/cloudnative-pg/cloudnative-pg", &versions.cloudnative_pg);
-        self.cut(&env, Role::Postgresql, "github/cloudnative-pg/postgresql", &versions.postgresql);
+        self.cut(&env, Role::Postgresql, "github/cloudnative-pg/postgresql", &format!("{}-standard-trixie", versions.postgresql));
         let reference = format!("{}/kindest/node:v{}", self.place, versions.kubernetes);
         self.node_digest = self.engine.registry_digest(&reference, Duration::from_secs(20)).unwrap();
         // The test's images must be pulled from the registry.

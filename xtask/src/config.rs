@@ -5,6 +5,7 @@
 mod check;
 mod cluster_type;
 mod database;
+pub mod extension;
 mod form;
 mod images;
 mod ingress;
@@ -30,9 +31,9 @@ use crate::errors::Problem;
 
 pub use crate::config::cluster_type::ClusterType;
 pub use crate::config::database::{Database, Profile};
-pub use crate::config::form::{complaint_about_instance, image_place as complaint_about_registry, slug};
+pub use crate::config::form::{complaint_about_instance, image_place as complaint_about_registry, major as postgresql_major, slug};
 pub use crate::config::images::{Images, Source};
-pub use crate::config::ingress::{Controller, INGRESS, Ingress, Route, Tls};
+pub use crate::config::ingress::{Api, Controller, INGRESS, Ingress, Route, Tls};
 pub use crate::config::kind::Kind;
 pub use crate::config::origin::{Origin, Resolved};
 pub use crate::config::secret_source::{EVERY, Origin as SecretOrigin, SecretSource};

@@ -4,7 +4,9 @@
 
 pub mod components;
 pub mod development;
+mod extensions;
 pub mod folder;
+pub mod gateway;
 pub mod image;
 pub mod manifests;
 mod merge;

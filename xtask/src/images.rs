@@ -93,6 +93,11 @@ pub fn kind_binary(env: &Env, task: TaskId) -> Result<PathBuf> {
     packages::kind_binary(env, task)
 }
 
+/// The CRDs of the Gateway API that the controller reads, from their Go module.
+pub fn gateway_definitions(env: &Env, task: TaskId) -> Result<Vec<serde_json::Value>> {
+    packages::gateway_definitions(env, task)
+}
+
 /// The operator's release manifest, read from its Go module.
 pub fn operator_manifest(env: &Env, task: TaskId) -> Result<String> {
     packages::operator_manifest(env, task)

@@ -9,6 +9,7 @@ mod compose;
 mod distributions;
 mod django;
 mod dockerfile;
+mod extensions;
 mod facts;
 mod flask;
 mod golang;
@@ -69,6 +70,7 @@ impl Recognised {
             build: Vec::new(),
             files: Files::default(),
             database: Database::None,
+            extensions: BTreeSet::new(),
             hosts: Hosts::Any,
             secret_key: None,
             env: BTreeMap::new(),
@@ -226,6 +228,7 @@ fn completed(tree: &Tree, compose: &Compose, found: Option<Recognised>) -> Optio
     variables::settle(&mut found);
     alone(tree, &mut found);
     distributions::requirements(tree, &mut found);
+    extensions::add(tree, &mut found);
     if tree.is_cut() {
         found.assume("the folder holds more files than are looked at: deep ones were left out");
     }

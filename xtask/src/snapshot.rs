@@ -2,6 +2,7 @@
 //! `delete` keeps them.
 
 mod archive;
+mod last;
 pub(crate) mod primary;
 mod rehearsal;
 mod restore;
@@ -21,6 +22,7 @@ use tempfile::NamedTempFile;
 
 pub use crate::snapshot::{
     archive::WrittenBy,
+    last::{close, connection_limit, refuse_others, reopen},
     rehearsal::{Rehearsal, rehearse},
     restore::restore,
 };
@@ -45,7 +47,7 @@ const RETRY: Duration = Duration::from_secs(90);
 /// Up to this size of the database, in bytes, the tool also checks its automatic snapshots: this takes a few seconds at most.
 const QUICK: u64 = 256 << 20;
 /// Free space in bytes that a server needs in addition to data and WAL.
-const RESERVE: u64 = 128 << 20;
+pub(crate) const RESERVE: u64 = 128 << 20;
 /// The number of automatic snapshots to keep.
 const KEPT: usize = 10;
 /// Prefix and suffix of the name of an incomplete file.

@@ -200,6 +200,16 @@ impl Cluster {
         self.call(self.api(id).patch(&id.name, &parameters, &patch)).map(drop).with_context(|| format!("annotate {id}"))
     }
 
+    /// Removes the owners of an object, so that it stays when they are deleted. A missing object counts as done.
+    pub fn disown(&self, id: &ObjectId) -> Result<()> {
+        let patch = Patch::Merge(json!({ "metadata": { "ownerReferences": null } }));
+        match self.call(self.api(id).patch(&id.name, &PatchParams::default(), &patch)) {
+            Ok(_) => Ok(()),
+            Err(error) if error.code == Code::NotFound => Ok(()),
+            Err(error) => Err(error).with_context(|| format!("keep {id}")),
+        }
+    }
+
     /// Gives up what a replacement owns besides our apply: fields with two owners stay when the manifest no longer names them.
     fn own_once(&self, id: &ObjectId, object: DynamicObject) -> Result<DynamicObject, Problem> {
         let replaced = |it: &ManagedFieldsEntry| it.manager.as_deref() == Some(FIELD_MANAGER) && it.operation.as_deref() == Some("Update");

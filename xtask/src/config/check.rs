@@ -1,6 +1,7 @@
 //! Checks the values of a well-formed file. Pure; each complaint has the path of its key.
 
 mod cluster;
+mod database;
 mod ingress;
 
 use std::path::Path;
@@ -8,10 +9,10 @@ use std::path::Path;
 use crate::config::{
     Config, EVERY, FILE, Service, ServiceName, Volume,
     form::{
-        complaint_about_instance, control_character, database_name, host_name, image_name, image_reference, inside, label, mirror,
-        postgresql_image, quantity, registry, role, tag, url_path,
+        complaint_about_instance, control_character, host_name, image_name, image_reference, inside, label, mirror, postgresql_image,
+        quantity, registry, tag, url_path,
     },
-    keys, table_of,
+    keys,
 };
 
 /// A wrong value: its key and the reason.
@@ -63,15 +64,7 @@ pub(crate) fn complaints(config: &Config) -> Vec<Complaint> {
     }
     cluster::check(&config.cluster, &mut check);
     ingress::check(config, &mut check);
-    let database = &config.database;
-    check("database.name", database_name(&database.name));
-    check("database.user", role(&database.user));
-    check("database.password", database.password.as_ref().and_then(|it| secret(it.expose())));
-    check("database.password", in_a_url(config));
-    if !(1..=9).contains(&database.instances) {
-        check("database.instances", Some("must be between 1 and 9".to_owned()));
-    }
-    check("database.storage", quantity(&database.storage));
+    database::check(config, &mut check);
     let images = &config.images;
     for (key, image) in [
         ("images.python", &images.python),
@@ -90,26 +83,6 @@ pub(crate) fn complaints(config: &Config) -> Vec<Complaint> {
         }
     }
     out
-}
-
-/// A password that a variable of a service puts into a URL, where its characters would mean something: Kubernetes replaces `$(PGPASSWORD)` by
-/// the password as it is. RFC 3986 lists the characters that a URL need not encode. CloudNativePG 1.30 generates letters and digits
-/// only (`password.Generate(64, 10, 0, …)` in `cluster_create.go`).
-fn in_a_url(config: &Config) -> Option<String> {
-    let password = config.database.password.as_ref()?;
-    let is_plain = |it: char| it.is_ascii_alphanumeric() || "-._~".contains(it);
-    if password.expose().chars().all(is_plain) {
-        return None;
-    }
-    let is_url = |it: &str| it.contains("://") && it.contains("$(PGPASSWORD)");
-    let of_service = |(service, it): (_, &Service)| {
-        let (name, _) = it.env.iter().find(|(_, text)| is_url(text))?;
-        Some(format!("{}.env.{name}", table_of(service)))
-    };
-    let variable = config.all_services().find_map(of_service)?;
-    Some(format!(
-        "has characters other than letters, digits, `-`, `.`, `_` and `~`, and {variable} puts it into a URL, which would lead elsewhere"
-    ))
 }
 
 /// Checks the table of one service.
@@ -261,7 +234,7 @@ fn overwritten(requirements: &Path, dockerfile: &Path) -> Option<String> {
 }
 
 /// Rules for any secret. Its value is never shown.
-fn secret(value: &str) -> Option<String> {
+pub(super) fn secret(value: &str) -> Option<String> {
     if value.is_empty() {
         return Some("must not be empty; leave the key out to have one generated".to_owned());
     }

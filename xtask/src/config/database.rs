@@ -1,6 +1,6 @@
 //! `[database]`: PostgreSQL, and what it survives.
 
-use std::fmt;
+use std::{fmt, ops::RangeInclusive};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -55,6 +55,12 @@ pub struct Database {
     /// PostgreSQL instances: one primary; the others are replicas. `durable` has at least three.
     #[schemars(range(min = 1, max = 9))]
     pub instances: u16,
+    /// PostgreSQL's major version: 16, 17 or 18. Not set: 17. 16 needs a registry or an image of your own.
+    #[schemars(range(min = 16, max = 18))]
+    pub version: Option<u16>,
+    /// Extensions that exist in the database before the application's migration: `pg_trgm`, `vector` (pgvector), `postgis`. One that is
+    /// removed from the list stays in the database.
+    pub extensions: Vec<String>,
     /// The size of each instance's volume, as a Kubernetes quantity.
     pub storage: String,
     /// Whether the database rejects connections without TLS. False is for programs that cannot use it.
@@ -69,6 +75,8 @@ impl Default for Database {
             password: None,
             profile: Profile::Fast,
             instances: 1,
+            version: None,
+            extensions: Vec::new(),
             storage: "1Gi".to_owned(),
             require_tls: true,
         }
@@ -78,6 +86,8 @@ impl Default for Database {
 impl Database {
     /// The fewest instances of `durable`: with one replica away, another one still acknowledges.
     pub const DURABLE: u16 = 3;
+    /// The major versions that CloudNativePG 1.30 publishes images of, and that this tool deploys.
+    pub const VERSIONS: RangeInclusive<u16> = 16..=18;
 
     /// The number of PostgreSQL instances.
     pub fn all_instances(&self) -> u16 {

@@ -114,13 +114,19 @@ pub(super) fn image_reference(reference: &str) -> Option<String> {
 
 /// CloudNativePG parses PostgreSQL's version from the tag, and rejects a reference without one (`validateImageName` in its webhook).
 pub(super) fn postgresql_image(reference: &str) -> Option<String> {
-    let name = reference.split('@').next().unwrap_or_default();
-    let tag = name.rsplit_once(':').map(|(_, tag)| tag).filter(|it| !it.contains('/')).unwrap_or_default();
     image_reference(reference).or_else(|| {
-        (!tag.starts_with(|c: char| c.is_ascii_digit())).then(|| {
+        major(reference).is_none().then(|| {
             format!("{} needs a tag that begins with PostgreSQL's version, such as `:17`: CloudNativePG reads it there", quoted(reference))
         })
     })
+}
+
+/// The number with which the tag of an image of PostgreSQL begins: its major version.
+pub fn major(reference: &str) -> Option<u16> {
+    let name = reference.split('@').next().unwrap_or_default();
+    let tag = name.rsplit_once(':').map(|(_, tag)| tag).filter(|it| !it.contains('/'))?;
+    let end = tag.find(|it: char| !it.is_ascii_digit()).unwrap_or(tag.len());
+    tag.get(..end)?.parse().ok()
 }
 
 /// A registry in image references: a host, optionally with a port.
@@ -179,7 +185,7 @@ pub(super) fn control_character(text: &str) -> Option<String> {
 }
 
 /// The name in backticks, on one line, truncated if it is long.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     const SHOWN: usize = 80;
     let shown: String = text.chars().take(SHOWN).flat_map(char::escape_debug).collect();
     format!("`{shown}{}`", if text.chars().count() > SHOWN { "…" } else { "" })

@@ -39,6 +39,38 @@ impl std::str::FromStr for Controller {
     }
 }
 
+/// The kind of the objects that the controller reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Api {
+    /// Ingress of `networking.k8s.io/v1`.
+    #[default]
+    Ingress,
+    /// Gateway and HTTPRoute of the Gateway API.
+    Gateway,
+}
+
+impl fmt::Display for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Api::Ingress => "ingress",
+            Api::Gateway => "gateway",
+        })
+    }
+}
+
+impl std::str::FromStr for Api {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Api, String> {
+        match text {
+            "ingress" => Ok(Api::Ingress),
+            "gateway" => Ok(Api::Gateway),
+            _ => Err("is none of ingress, gateway".to_owned()),
+        }
+    }
+}
+
 /// HTTPS at the controller.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -78,6 +110,9 @@ pub struct Ingress {
     /// kind: the Ingress controller, which the tool installs. The application's address becomes `http://HOST:PORT` with `frontend.host`, and
     /// every request to it goes through its Ingress. `none`: the application's Service has the port, and the Ingress leads nowhere.
     pub controller: Controller,
+    /// `gateway`: the controller reads a Gateway and HTTPRoutes, whose CRDs the tool installs. The Ingresses of the tool and of `deploy/`
+    /// become HTTPRoutes.
+    pub api: Api,
     /// `local`: HTTPS with a certificate of an authority that the tool makes once for this machine, at names under `.localhost` only. Nothing
     /// trusts it by itself: `cargo xtask trust` prints how. Plain HTTP on the same port is redirected.
     pub tls: Tls,
@@ -89,7 +124,7 @@ pub struct Ingress {
 impl Default for Ingress {
     fn default() -> Ingress {
         let program = Service { kind: Some(Kind::Traefik), memory: "256Mi".to_owned(), ..Service::named(INGRESS) };
-        Ingress { controller: Controller::None, tls: Tls::None, program }
+        Ingress { controller: Controller::None, api: Api::Ingress, tls: Tls::None, program }
     }
 }
 
@@ -119,6 +154,11 @@ impl Config {
             let (host, path) = it.route(&self.frontend.host)?;
             Some(Route { service: name?, host, path, page: &it.page })
         })
+    }
+
+    /// Whether the controller reads the Gateway API.
+    pub fn has_gateway(&self) -> bool {
+        self.controller().is_some() && self.ingress.api == Api::Gateway
     }
 
     /// Whether the controller speaks HTTPS.

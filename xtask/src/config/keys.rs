@@ -221,7 +221,7 @@ const SERVICE: [Field<Service>; 23] = [
 ];
 
 /// The keys after the services.
-const AFTER: [Field<Config>; 31] = [
+const AFTER: [Field<Config>; 34] = [
     Field {
         name: "cluster.type",
         show: |it| it.cluster.kind.to_string(),
@@ -261,12 +261,23 @@ const AFTER: [Field<Config>; 31] = [
     },
     key!("cluster.expires_days", parsed cluster.expires_days),
     key!("ingress.controller", parsed ingress.controller),
+    key!("ingress.api", parsed ingress.api),
     key!("ingress.tls", parsed ingress.tls),
     key!("database.name", text database.name),
     key!("database.user", text database.user),
     key!("database.password", secret database.password),
     key!("database.profile", parsed database.profile),
     key!("database.instances", parsed database.instances),
+    key!("database.version", optional database.version),
+    Field {
+        name: "database.extensions",
+        show: |it| it.database.extensions.join(","),
+        text: |_| None,
+        set: |it, text| {
+            it.database.extensions = text.split([',', ' ']).filter(|it| !it.is_empty()).map(str::to_owned).collect();
+            Ok(())
+        },
+    },
     key!("database.storage", text database.storage),
     key!("database.require_tls", parsed database.require_tls),
     Field {

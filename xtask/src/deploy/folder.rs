@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::{
     config::{Service, ServiceName, name_of, table_of},
     deploy::{
+        extensions, gateway,
         manifests::{MERGE, Manifest, Place, bad, identity, read_folder},
         merge, objects,
         plain::{self, Plain},
@@ -35,7 +36,21 @@ pub fn of_service(env: &Env, service: Option<ServiceName>) -> Result<Vec<Manifes
 
 /// The database's manifests, read once like a service's.
 pub fn of_database(env: &Env) -> Result<Vec<Manifest>> {
-    env.readings.once(DATABASE, || Folder::of_database(env)?.combined())
+    env.readings.once(DATABASE, || {
+        let mut out = Folder::of_database(env)?.combined()?;
+        extensions::add(&mut out, &env.config);
+        Ok(out)
+    })
+}
+
+/// The named ports of all Services in the manifests.
+pub fn named_ports(env: &Env) -> Result<gateway::Ports> {
+    let mut out = gateway::Ports::new();
+    for (service, _) in env.config.all_services() {
+        let objects: Vec<Value> = of_service(env, service)?.into_iter().map(|it| it.object).collect();
+        out.extend(gateway::ports(&objects));
+    }
+    Ok(out)
 }
 
 /// The name of the folder in `deploy/`, and the objects that the tool writes for it without the user's changes: what `eject` writes.

@@ -49,15 +49,20 @@ pub struct Values<'a> {
     pub api_port_of_node: Option<u16>,
 }
 
-/// The objects of the release in the order of application: namespace and CRDs first.
-pub fn objects(manifest: &str, values: &Values<'_>) -> Result<Vec<Value>> {
+/// The objects of the release, and further CRDs, in the order of application: namespace and CRDs first.
+pub fn objects(manifest: &str, definitions: Vec<Value>, values: &Values<'_>) -> Result<Vec<Value>> {
     let mut out = manifests::parse(manifest)?;
+    let further = definitions.len();
+    out.extend(definitions);
     let Values { image, instance, pod_security_version, throw_away, early_taints, on_control_plane, pull_credentials, api_port_of_node } =
         *values;
     let mut key = Fingerprint::new();
     key.add("manifest", manifest);
     key.add("image", image.as_str());
     key.add("adapted", ADAPTED);
+    if further > 0 {
+        key.add("further CRDs", further.to_string());
+    }
     key.add("throw-away", format!("{throw_away} {early_taints:?}"));
     key.add("API server of the node", format!("{api_port_of_node:?}"));
     if on_control_plane {
@@ -195,7 +200,7 @@ mod tests {
             throw_away,
             api_port_of_node: throw_away.then_some(6443),
         };
-        objects(manifest, &values)
+        objects(manifest, Vec::new(), &values)
     }
 
     #[test]
@@ -224,7 +229,7 @@ mod tests {
                 throw_away,
                 api_port_of_node: None,
             };
-            objects(MANIFEST, &values).unwrap()[2]["spec"]["template"]["spec"].clone()
+            objects(MANIFEST, Vec::new(), &values).unwrap()[2]["spec"]["template"]["spec"].clone()
         };
         for (early, throw_away) in [(&["a", CONTROL_PLANE] as &[&str], true), (&["a"], true), (&[], false)] {
             let found = spec(early, throw_away);

@@ -5,6 +5,7 @@
 
 mod archive;
 mod changed;
+mod database;
 mod golang;
 mod keys;
 mod mailpit;
@@ -18,6 +19,7 @@ mod steps;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
+use serde_json::Value;
 
 use crate::{
     deploy::manifests,
@@ -79,7 +81,10 @@ pub fn reference(env: &Env, role: Role) -> Result<String> {
         Role::Python => python_name(recipes, keys)?,
         Role::Node => node_name(recipes, keys),
         Role::Operator => inside(recipes, keys, "localhost/pocdeploy/cloudnative-pg:")?,
-        Role::Postgresql => inside(recipes, keys, "localhost/pocdeploy/postgresql:")?,
+        Role::Postgresql => match database::Own::of(env, recipes)? {
+            Some(own) => own.name,
+            None => inside(recipes, keys, "localhost/pocdeploy/postgresql:")?,
+        },
         Role::Valkey => valkey_name(recipes, keys),
         Role::Mailpit => mailpit_name(recipes, keys),
         Role::Traefik => traefik_name(recipes, keys),
@@ -98,6 +103,36 @@ pub fn ensure(env: &Env, task: TaskId, role: Role) -> Result<()> {
         Role::Mailpit => mailpit(env, task, recipes, keys),
         Role::Traefik => traefik(env, task, recipes, keys),
         Role::Operator | Role::Postgresql => Err(Problem::new("this image is inside the node image").into()),
+    }
+}
+
+/// Whether the database's image is none of the node's: it has another version, or extensions from packages of their own.
+pub fn has_own_database(env: &Env) -> Result<bool> {
+    Ok(database::Own::of(env, &read(env)?.0)?.is_some())
+}
+
+/// Whether the files of the database's own image are in the cache; true if it needs none.
+pub fn has_database_files(env: &Env) -> Result<bool> {
+    Ok(database::Own::of(env, &read(env)?.0)?.is_none_or(|own| own.place(env).exists()))
+}
+
+/// Makes the files of the database's own image, if it needs one.
+pub fn ensure_database_files(env: &Env, task: TaskId) -> Result<()> {
+    let known = read(env)?;
+    let Some(own) = database::Own::of(env, &known.0)? else { return Ok(()) };
+    crate::setup::ensure(env, task, NEEDS, "building images from packages")?;
+    database::make(env, task, &known.0, &own, &Steps::new(env, task, 1)).map(drop)
+}
+
+/// Imports the operator's or the database's image into the engine under the name of its reference.
+pub fn outside_node(env: &Env, task: TaskId, role: Role, image: &str) -> Result<()> {
+    let known = read(env)?;
+    match database::Own::of(env, &known.0)?.filter(|_| role == Role::Postgresql) {
+        Some(own) => {
+            crate::setup::ensure(env, task, NEEDS, "building images from packages")?;
+            database::import(env, task, &known.0, &own)
+        }
+        None => inside_as_image(env, role, image),
     }
 }
 
@@ -139,6 +174,28 @@ pub fn operator_manifest(env: &Env, task: TaskId) -> Result<String> {
         std::fs::write(part, objects).with_context(|| format!("write {}", part.display()))
     })?;
     std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))
+}
+
+/// The CRDs that Traefik's provider watches (`WatchAll` in its `client.go`).
+const DEFINITIONS: [&str; 7] =
+    ["backendtlspolicies", "gatewayclasses", "gateways", "grpcroutes", "httproutes", "referencegrants", "tlsroutes"];
+
+/// The CRDs of the Gateway API, from the Go module that Traefik is built with.
+pub fn gateway_definitions(env: &Env, task: TaskId) -> Result<Vec<Value>> {
+    let known = read(env)?;
+    let (recipes, keys) = &*known;
+    let file = products::product(env, task, "gateway-objects", &keys.traefik_image, |part| {
+        let folder = golang::module_folder(env, task, recipes, "traefik", "sigs.k8s.io/gateway-api")?;
+        let mut all = Vec::new();
+        for name in DEFINITIONS {
+            let from = folder.join(format!("config/crd/standard/gateway.networking.k8s.io_{name}.yaml"));
+            let text = std::fs::read_to_string(&from).with_context(|| format!("read {}", from.display()))?;
+            all.extend(manifests::parse(&text)?);
+        }
+        std::fs::write(part, serde_json::to_vec(&all)?).with_context(|| format!("write {}", part.display()))
+    })?;
+    let text = std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("read {}", file.display()))
 }
 
 fn python_name(recipes: &Recipes, keys: &Keys) -> Result<String> {

@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Result, bail};
 
 use crate::{
+    config::{Database, extension},
     engine::Engine,
     env::Env,
     errors::{Code, Problem},
@@ -29,12 +30,31 @@ pub fn upstream(env: &Env, role: Role) -> Result<String> {
         Role::Python => (&images.python, format!("docker.io/library/python:{}-slim-trixie", versions.python)),
         Role::Node => (&images.node, format!("docker.io/{}", versions.node_image)),
         Role::Operator => (&images.operator, format!("ghcr.io/cloudnative-pg/cloudnative-pg:{}", versions.cloudnative_pg)),
-        Role::Postgresql => (&images.postgresql, format!("ghcr.io/cloudnative-pg/postgresql:{}", versions.postgresql)),
+        Role::Postgresql => (&images.postgresql, postgresql(&env.config.database, &versions.postgresql)?),
         Role::Valkey => (&images.valkey, format!("docker.io/valkey/valkey:{}", versions.valkey)),
         Role::Mailpit => (&images.mailpit, format!("docker.io/axllent/mailpit:v{}", versions.mailpit)),
         Role::Traefik => (&images.traefik, format!("docker.io/library/traefik:v{}", versions.traefik)),
     };
     Ok(set.clone().unwrap_or(built_in))
+}
+
+/// CloudNativePG's image of PostgreSQL. Its variant `standard` has pgvector besides the server; PostGIS and pgRouting are in an image of
+/// their own. (The tags are those of the projects `postgres-containers` and `postgis-containers`.)
+fn postgresql(database: &Database, usual: &str) -> Result<String> {
+    let major = database.version.map_or_else(|| usual.to_owned(), |it| it.to_string());
+    let names = extension::with_needed(&database.extensions);
+    let packages: BTreeSet<&str> = names.iter().filter_map(|it| extension::package(it)).collect();
+    let has_other = |it: &&&str| extension::package(it).is_some_and(|it| !["pgvector", "postgis-3", "pgrouting"].contains(&it));
+    if let Some(name) = names.iter().find(has_other) {
+        let what = format!("CloudNativePG publishes no image with the extension `{name}`");
+        let hint = "set images.postgresql to an image that has it, or images.source = \"packages\" to build one";
+        return Err(Problem::config(what).hint(hint).into());
+    }
+    Ok(if packages.contains("postgis-3") {
+        format!("ghcr.io/cloudnative-pg/postgis:{major}-3-standard-trixie")
+    } else {
+        format!("ghcr.io/cloudnative-pg/postgresql:{major}-standard-trixie")
+    })
 }
 
 /// The reference to use: for the engine with the mirror's host, for the cluster upstream's, since the node knows the mirrors.
@@ -142,6 +162,18 @@ mod tests {
 
     fn mirrors(host: &str, mirror: &str) -> BTreeMap<String, String> {
         BTreeMap::from([(host.to_owned(), mirror.to_owned())])
+    }
+
+    #[test]
+    fn the_image_has_the_version_and_the_extensions() {
+        let image = |version, names: &[&str]| {
+            let extensions = names.iter().map(|it| (*it).to_owned()).collect();
+            postgresql(&Database { version, extensions, ..Database::default() }, "17").map_err(|it| it.to_string())
+        };
+        assert_eq!(image(None, &[]).unwrap(), "ghcr.io/cloudnative-pg/postgresql:17-standard-trixie");
+        assert_eq!(image(Some(16), &["vector", "pg_trgm"]).unwrap(), "ghcr.io/cloudnative-pg/postgresql:16-standard-trixie");
+        assert_eq!(image(Some(18), &["vector", "pgrouting"]).unwrap(), "ghcr.io/cloudnative-pg/postgis:18-3-standard-trixie");
+        assert_eq!(image(None, &["postgis", "hll"]).unwrap_err(), "CloudNativePG publishes no image with the extension `hll`");
     }
 
     #[test]

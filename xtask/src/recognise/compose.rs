@@ -112,7 +112,16 @@ impl Compose {
                         }
                     }
                 }
-                Kind::PostgreSql => found.signal(&self.file, line, format!("{name} is PostgreSQL"), "the cluster's own takes its place"),
+                Kind::PostgreSql => {
+                    found.signal(&self.file, line, format!("{name} is PostgreSQL"), "the cluster's own takes its place");
+                    let extension = match image_name(service) {
+                        "postgis" => "postgis",
+                        "pgvector" => "vector",
+                        _ => continue,
+                    };
+                    found.signal(&self.file, line, format!("{name} has the extension {extension}"), "the database has it too");
+                    found.extensions.insert(extension.to_owned());
+                }
                 Kind::Cache => {
                     let new = service_name(name);
                     found.signal(&self.file, line, format!("{name} speaks Redis' protocol"), format!("the valkey {new} takes its place"));
@@ -288,10 +297,7 @@ fn kind(service: &Value) -> Kind {
     if !service["build"].is_null() {
         return Kind::Own;
     }
-    let image = service["image"].as_str().unwrap_or_default();
-    let name = image.split('@').next().unwrap_or_default();
-    let name = name.rsplit('/').next().unwrap_or(name).split(':').next().unwrap_or_default();
-    match name {
+    match image_name(service) {
         "postgres" | "postgresql" | "postgis" | "timescaledb" | "pgvector" => Kind::PostgreSql,
         "redis" | "valkey" | "keydb" | "dragonfly" | "redis-stack" => Kind::Cache,
         "mysql" | "mariadb" | "mongo" | "mongodb" | "mssql" | "percona" | "cassandra" | "couchdb" => Kind::OtherDatabase,
@@ -299,6 +305,13 @@ fn kind(service: &Value) -> Kind {
         "nginx" | "traefik" | "caddy" | "haproxy" | "nginx-proxy" => Kind::Proxy,
         _ => Kind::Other,
     }
+}
+
+/// The image's name without registry, folders and tag.
+fn image_name(service: &Value) -> &str {
+    let image = service["image"].as_str().unwrap_or_default();
+    let name = image.split('@').next().unwrap_or_default();
+    name.rsplit('/').next().unwrap_or(name).split(':').next().unwrap_or_default()
 }
 
 fn command(service: &Value) -> Option<Command> {

@@ -238,6 +238,8 @@ pub struct DjangoSettings {
     pub module: String,
     pub file: String,
     pub database: bool,
+    /// The database's engine is that of GeoDjango.
+    pub postgis: bool,
     pub hosts: bool,
     pub secret_key: bool,
     pub debug: bool,
@@ -284,6 +286,8 @@ pub struct Recognised {
     pub build: Vec<Command>,
     pub files: Files,
     pub database: Database,
+    /// The extensions of PostgreSQL that it asks for.
+    pub extensions: BTreeSet<String>,
     /// It connects without TLS, and cannot do otherwise.
     pub without_tls: bool,
     pub hosts: Hosts,

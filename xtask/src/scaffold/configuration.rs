@@ -71,6 +71,10 @@ pub(super) fn text(name: &str, source: &Path, found: &Recognised, dockerfile: &s
         }
     }
     out.push_str("\n[database]\nname = \"app\"\nuser = \"app\"\n");
+    if !found.extensions.is_empty() {
+        let all: Vec<String> = found.extensions.iter().map(|it| quoted(it)).collect();
+        out.push_str(&format!("extensions = [{}]\n", all.join(", ")));
+    }
     if found.without_tls {
         out.push_str("require_tls = false\n");
     }

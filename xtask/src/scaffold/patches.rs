@@ -109,9 +109,9 @@ fn django(it: &DjangoSettings) -> String {
         add("CSRF_TRUSTED_ORIGINS = [it for it in os.environ.get(\"TRUSTED_ORIGINS\", \"\").split(\",\") if it]\n");
     }
     if it.database {
-        add(
-            "DATABASES = {\n    **globals().get(\"DATABASES\", {}),\n    \"default\": {\n        \"ENGINE\": \"django.db.backends.postgresql\",\n",
-        );
+        let engine = if it.postgis { "django.contrib.gis.db.backends.postgis" } else { "django.db.backends.postgresql" };
+        add("DATABASES = {\n    **globals().get(\"DATABASES\", {}),\n    \"default\": {\n");
+        add(&format!("        \"ENGINE\": \"{engine}\",\n"));
         for (key, name) in [("HOST", "PGHOST"), ("PORT", "PGPORT"), ("NAME", "PGDATABASE"), ("USER", "PGUSER"), ("PASSWORD", "PGPASSWORD")]
         {
             add(&format!("        \"{key}\": os.environ[\"{name}\"],\n"));

@@ -22,9 +22,9 @@ use crate::{
 };
 
 /// The database's name during the restore. No application can have this name, since `Pocdeploy.toml` allows letters, digits and `_` only.
-const SCRATCH: &str = "pocdeploy-scratch";
+pub(super) const SCRATCH: &str = "pocdeploy-scratch";
 /// The name of the replaced database until it is dropped.
-const REPLACED: &str = "pocdeploy-replaced";
+pub(super) const REPLACED: &str = "pocdeploy-replaced";
 /// The comment of a role that the snapshot needs and the server lacked.
 const MADE: &str = "made by a restore of a snapshot that names this role";
 /// A subscription cannot be restored without its publisher. `--enable-row-security`: a superuser sees all rows anyway, but without it the

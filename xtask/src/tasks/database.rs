@@ -2,6 +2,7 @@
 
 mod initdb;
 mod serves;
+mod upgrade;
 
 use std::{
     cell::{Cell, OnceCell},
@@ -69,6 +70,9 @@ impl Task for Database {
             found => found,
         };
         let id = ObjectId::of(&desired.cluster)?;
+        if let Some(why) = upgrade::pending(env, cluster.get(&id)?.as_ref(), &desired.cluster) {
+            return Ok(Probe::Stale(why));
+        }
         // The operator's status may be from before a stop; the pods' status is newer.
         let stale = match stale {
             None => unready(&cluster, &id)?,
@@ -91,9 +95,11 @@ impl Task for Database {
         let id = ObjectId::of(&desired.cluster)?;
         serves::refuse_held(env, &cluster, &id)?;
         load::upstream(env, ID, Role::Postgresql)?;
+        let upgrade = upgrade::begin(env, &cluster, &id, &desired.cluster)?;
         cluster.apply(&desired.namespace)?;
         cluster.apply_all(&desired.given_secrets(env)?)?;
-        cluster.apply_all(&desired.others)?;
+        let (inside, others): (Vec<Value>, Vec<Value>) = desired.others.iter().cloned().partition(serves::is_inside);
+        cluster.apply_all(&others)?;
         let what = format!("the API server to accept {id}");
         // The operator may still be starting.
         let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, LIMIT) };
@@ -122,9 +128,11 @@ impl Task for Database {
                 match initdb::progress(&cluster, &id)? {
                     Progress::NotYet => {}
                     // The credentials that the application's pods mount exist by now. Starting the pods earlier would slow down the
-                    // database.
+                    // database. A migration may need what the database is to hold, such as extensions.
                     Progress::Made => {
-                        env.task_progress.usable(ID);
+                        if inside.is_empty() && upgrade.is_none() {
+                            env.task_progress.usable(ID);
+                        }
                         is_new.set(false);
                     }
                     Progress::InVain(why) => return Ok(Verdict::Never(why)),
@@ -163,8 +171,25 @@ impl Task for Database {
                 Ok(verdict)
             })?;
         }
-        serves::wait_for_objects(env, &cluster, &desired.others)
+        match upgrade {
+            Some(upgrade) => upgrade::finish(env, &cluster, &id, upgrade),
+            // Only now: a primary that is not ready yet looks at an object again after 30 s.
+            None => {
+                cluster.apply_all(&inside)?;
+                serves::wait_for_objects(env, &cluster, ID, &inside)
+            }
+        }
     }
+}
+
+/// Makes what the database is to hold once more, such as extensions: restored content may lack it, and CloudNativePG 1.30.0 does not look at
+/// an object again whose generation it has seen (`database_controller.go`).
+pub(in crate::tasks) fn complete_content(env: &Env, cluster: &Cluster, task: TaskId) -> Result<()> {
+    let mut inside = desired::Database::read(env)?.others;
+    inside.retain(serves::is_inside);
+    serves::forget_objects(env, cluster, task, &inside)?;
+    cluster.apply_all(&inside)?;
+    serves::wait_for_objects(env, cluster, task, &inside)
 }
 
 /// Whether PostgreSQL waits for a replica before it acknowledges a transaction.

@@ -9,7 +9,7 @@ use crate::{
     cluster::{ObjectId, kinds::is_built_in},
     config::{ServiceName, name_of},
     deploy::{
-        folder,
+        folder, gateway,
         image::PublishedImage,
         manifests::{self, Manifest},
         objects::{self, Values},
@@ -51,7 +51,8 @@ pub(super) fn operator(env: &Env) -> Result<Vec<Value>> {
         pull_credentials: pull.as_ref(),
         api_port_of_node: features.api_port_of_node,
     };
-    operator::objects(&manifest, &values)
+    let definitions = if env.config.has_gateway() { images::gateway_definitions(env, TaskId::Operator)? } else { Vec::new() };
+    operator::objects(&manifest, definitions, &values)
 }
 
 /// The database's objects, and the namespace that it shares with the application.
@@ -379,7 +380,11 @@ fn complete(
         has_pull_secret: provider(env).pull_credentials(env)?.is_some(),
         own_credentials: env.config.database.password.is_some(),
     };
-    Ok(objects::complete_all(manifests, roles, &values))
+    let all = objects::complete_all(manifests, roles, &values);
+    if !env.config.has_gateway() {
+        return Ok(all);
+    }
+    Ok(gateway::convert(all, &folder::named_ports(env)?)?)
 }
 
 fn missing(what: &str) -> Problem {

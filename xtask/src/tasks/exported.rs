@@ -119,7 +119,7 @@ fn pushed(env: &Env, task: TaskId, role: Role, reference: &str) -> Result<Publis
     if matches!(images::probe(env, TaskId::NodeImage, Role::Node)?, Probe::Stale(_)) {
         images::ensure(env, TaskId::NodeImage, Role::Node)?;
     }
-    images::packages::inside_as_image(env, role, reference)?;
+    images::packages::outside_node(env, task, role, reference)?;
     let published = provider::publish_to_registry(env, reference);
     env.engine()?.remove_image(reference)?;
     published
@@ -150,7 +150,7 @@ fn operator_objects(env: &Env) -> Result<Vec<Value>> {
         pull_credentials: pull.as_ref(),
         api_port_of_node: None,
     };
-    let mut all = operator::objects(&images::operator_manifest(env, TaskId::Operator)?, &values)?;
+    let mut all = operator::objects(&images::operator_manifest(env, TaskId::Operator)?, Vec::new(), &values)?;
     all.retain(|it| it["kind"] != "Secret");
     all.iter_mut().for_each(clean);
     Ok(all)

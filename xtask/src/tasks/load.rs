@@ -56,16 +56,15 @@ pub(super) fn upstream(env: &Env, task: TaskId, role: Role) -> Result<()> {
     if images::chosen(env, task)? != Chosen::Packages || provider.published(env, &reference)?.is_some() {
         return Ok(());
     }
-    env.note(
-        task,
-        match provider.features(env).node_container {
-            Some(_) => format!("the cluster is older than {reference}: loading it"),
-            None => format!("the registry does not have {reference}: pushing it"),
-        },
-    );
+    let is_own = role == Role::Postgresql && packages::has_own_database(env)?;
+    match provider.features(env).node_container {
+        Some(_) if is_own => env.progress(task, format!("loading {reference}")),
+        Some(_) => env.note(task, format!("the cluster is older than {reference}: loading it")),
+        None => env.note(task, format!("the registry does not have {reference}: pushing it")),
+    }
     // An existing one is a leftover of an interrupted run, with the same content.
     if env.engine()?.image(&reference)?.is_none() {
-        packages::inside_as_image(env, role, &reference)?;
+        packages::outside_node(env, task, role, &reference)?;
     }
     let published = provider.publish(env, &reference);
     // The engine does not need it any more.

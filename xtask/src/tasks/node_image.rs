@@ -7,7 +7,7 @@ use crate::{
     env::Env,
     fingerprint::Fingerprint,
     graph::TaskId,
-    images::{self, Chosen, Role},
+    images::{self, Chosen, Role, packages},
     probe::Probe,
     provider::provider,
     tasks::{Task, load},
@@ -31,6 +31,11 @@ impl Task for NodeImage {
 
     fn probe(&self, env: &Env, _want: &Fingerprint) -> Result<Probe> {
         if env.config.cluster.kind == ClusterType::Kind {
+            // For a cluster that is there, the task of the database makes them.
+            let is_there = env.kubeconfig().is_file();
+            if !is_there && images::chosen(env, self.id())? == Chosen::Packages && !packages::has_database_files(env)? {
+                return Ok(Probe::Stale("the files of the database's image are not in the cache".to_owned()));
+            }
             return images::probe(env, self.id(), Role::Node);
         }
         // Existing nodes need no image. Built from packages, the images of operator and database are imported from the node image.
@@ -48,8 +53,12 @@ impl Task for NodeImage {
 
     fn run(&self, env: &Env, _want: &Fingerprint) -> Result<()> {
         let is_kind = env.config.cluster.kind == ClusterType::Kind;
-        if is_kind || matches!(images::probe(env, self.id(), Role::Node)?, Probe::Stale(_)) {
+        let needs_import = is_kind && env.is_forced(self.id());
+        if needs_import || matches!(images::probe(env, self.id(), Role::Node)?, Probe::Stale(_)) {
             images::ensure(env, self.id(), Role::Node)?;
+        }
+        if is_kind && images::chosen(env, self.id())? == Chosen::Packages {
+            packages::ensure_database_files(env, self.id())?;
         }
         if !is_kind {
             UPSTREAM.into_iter().try_for_each(|role| load::upstream(env, self.id(), role))?;

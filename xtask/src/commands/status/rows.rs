@@ -167,16 +167,18 @@ fn database(env: &Env, cluster: &Cluster, components: &Components) -> Result<Row
     let wrong =
         if said.is_ok() { validate::wrong_settings(env, cluster, components).ok().flatten().unwrap_or_default() } else { String::new() };
     let held = verdict::held(&found).map(|it| format!(": `{}` ends that", invocation::reworded(&it.command))).unwrap_or_default();
-    for why in [verdict.why().map(|it| format!("{it}{held}")), Some(wrong.clone()).filter(|it| !it.is_empty())].into_iter().flatten() {
+    let short = said.as_ref().ok().and_then(|it| it.short_of_disk());
+    let whys = [verdict.why().map(|it| format!("{it}{held}")), Some(wrong.clone()).filter(|it| !it.is_empty()), short.clone()];
+    for why in whys.into_iter().flatten() {
         words = format!("{why}; {words}");
     }
-    let is_well = verdict.why().is_none() && said.is_ok() && wrong.is_empty();
+    let is_well = verdict.why().is_none() && said.is_ok() && wrong.is_empty() && short.is_none();
     let replicas: Vec<Value> = said
         .iter()
         .flat_map(|it| &it.replicas)
         .map(|it| json!({ "name": it.name, "state": it.state, "sync": it.sync, "lag": it.seconds }))
         .collect();
-    let data = json!({ "primary": primary, "instances": instances, "ready": ready, "phase": text(&found, "/status/phase"), "version": version, "lag": lag, "replicas": replicas, "size": said.as_ref().ok().map(|it| it.size), "last_snapshot": snapshot, "wrong_settings": wrong });
+    let data = json!({ "primary": primary, "instances": instances, "ready": ready, "phase": text(&found, "/status/phase"), "version": version, "lag": lag, "replicas": replicas, "size": said.as_ref().ok().map(|it| it.size), "room": said.as_ref().ok().and_then(|it| it.room), "last_snapshot": snapshot, "wrong_settings": wrong });
     Ok(Row::new("database", is_well, format!("{words}, {} old", since(&found)), data))
 }
 

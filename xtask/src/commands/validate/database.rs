@@ -9,6 +9,7 @@ use crate::{
     deploy::components::Components,
     env::Env,
     errors::Problem,
+    snapshot::RESERVE,
 };
 
 const STATEMENT: &str = "SELECT json_build_object('answer', 40 + 2, 'version', current_setting('server_version'), \
@@ -29,6 +30,9 @@ pub(crate) struct Replication {
     recovery: bool,
     /// The bytes of the application's database on the primary's volume.
     pub(crate) size: u64,
+    /// The free bytes of its volume, or of the one with its log if that has fewer.
+    #[serde(skip)]
+    pub(crate) room: Option<u64>,
     /// `synchronous_commit=…` of the server, and of each database and role that sets it.
     commits: Vec<String>,
     pub(crate) replicas: Vec<Replica>,
@@ -51,9 +55,18 @@ pub(crate) fn ask(env: &Env, cluster: &Cluster, components: &Components) -> Resu
     let Some(pod) = cluster.ready_pod(&primary.namespace, &primary.selector)? else {
         return Err(Problem::new("no primary is ready").into());
     };
-    let command = ["psql", "-d", &env.config.database.name, "-tAc", STATEMENT];
-    let answer = cluster.exec(&primary.namespace, &pod, &primary.container, &command)?;
-    serde_json::from_str(&answer).with_context(|| format!("the primary answers {answer:?}"))
+    let command = ["sh", "-c", ROOM_AND_ANSWER, "sh", &env.config.database.name, STATEMENT];
+    read(&cluster.exec(&primary.namespace, &pod, &primary.container, &command)?)
+}
+
+/// The free bytes of the volumes with the data and with the log, a number a line, and the statement's answer.
+const ROOM_AND_ANSWER: &str = r#"df --block-size=1 --output=avail "$PGDATA/" "$PGDATA/pg_wal/" | tail -n +2; exec psql -d "$1" -tAc "$2""#;
+
+fn read(answer: &str) -> Result<Replication> {
+    let (numbers, object) = answer.split_at(answer.find('{').unwrap_or(answer.len()));
+    let mut said: Replication = serde_json::from_str(object).with_context(|| format!("the primary answers {answer:?}"))?;
+    said.room = numbers.lines().filter_map(|it| it.trim().parse().ok()).min();
+    Ok(said)
 }
 
 /// The `Cluster` in the manifests.
@@ -77,6 +90,9 @@ impl Replication {
         }
         if self.recovery {
             return Err("the primary is in recovery: it takes no writes".to_owned());
+        }
+        if let Some(short) = self.short_of_disk() {
+            return Err(short);
         }
         let is_durable = wanted.profile == Profile::Durable;
         let wanted = usize::from(wanted.all_instances().saturating_sub(1));
@@ -106,6 +122,12 @@ impl Replication {
                 format!("PostgreSQL {} answers; {synced} of {wanted} replicas in sync, {:.1} s behind{waits}", self.version, self.lag())
             }
         })
+    }
+
+    /// That the volume is nearly full.
+    pub(crate) fn short_of_disk(&self) -> Option<String> {
+        let room = self.room.filter(|it| *it < RESERVE)?;
+        Some(format!("the database's volume has {} MB left; PostgreSQL stops when it cannot write its log", room >> 20))
     }
 
     /// The number of replicas of which one must have a transaction before it is acknowledged.
@@ -152,6 +174,17 @@ mod tests {
             assert_eq!(said.judge(&durable).is_ok(), is_well, "{value}");
             assert!(said.judge(&Database { instances: 3, ..Database::default() }).is_ok());
         }
+    }
+
+    #[test]
+    fn a_volume_that_is_nearly_full_is_not_healthy() {
+        let object = r#"{"answer": 42, "version": "17.6", "recovery": false, "size": 1, "commits": [], "replicas": []}"#;
+        let judged = |numbers: &str| read(&format!("{numbers}{object}\n")).unwrap().judge(&Database::default());
+        assert!(judged("1000000000\n900000000\n").is_ok());
+        let short = "the database's volume has 95 MB left; PostgreSQL stops when it cannot write its log";
+        assert_eq!(judged("1000000000\n100000000\n"), Err(short.to_owned()));
+        assert!(judged("").is_ok(), "without an answer of df the volume is not judged");
+        assert!(read("100\n").is_err());
     }
 
     #[test]

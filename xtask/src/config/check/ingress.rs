@@ -2,7 +2,7 @@
 
 use crate::{
     config::{
-        ClusterType, Config, Expose, Tls,
+        Api, ClusterType, Config, Expose, Tls,
         form::{host_name, url_path},
     },
     exposure::is_local,
@@ -13,6 +13,10 @@ pub(super) fn check(config: &Config, check: &mut impl FnMut(&str, Option<String>
     if config.controller().is_some() && config.cluster.kind != ClusterType::Kind {
         let what = format!("`{}` is for clusters of type `kind`; others have controllers of their own: ", config.ingress.controller);
         check("ingress.controller", Some(what + "`cluster.expose = \"ingress\"` uses one"));
+    }
+    if config.ingress.api == Api::Gateway {
+        let why = "needs a controller: `ingress.controller = \"traefik\"`";
+        check("ingress.api", config.controller().is_none().then(|| why.to_owned()));
     }
     if config.ingress.tls == Tls::Local {
         let why = "needs a controller: `ingress.controller = \"traefik\"`";

@@ -14,6 +14,10 @@ use crate::{
 const CLASS: &str = "traefik";
 /// The controller's name in the IngressClass: `traefikDefaultIngressClassController` in Traefik's provider.
 const CONTROLLER: &str = "traefik.io/ingress-controller";
+/// The controller's name in the GatewayClass: `controllerName` in Traefik's provider.
+const GATEWAY_CONTROLLER: &str = "traefik.io/gateway-controller";
+/// The name of the Gateway.
+pub const GATEWAY: &str = "ingress";
 /// The node's port that `deploy/kind/cluster.yaml` maps to this machine.
 const NODE_PORT: u16 = 30080;
 /// A container without capabilities may not listen below 1024 everywhere.
@@ -66,9 +70,6 @@ impl Plain<'_> {
         let spec = &mut deployment["spec"];
         spec["strategy"] = json!({ "type": "RollingUpdate", "rollingUpdate": { "maxSurge": 1, "maxUnavailable": 0 } });
         spec["template"]["spec"]["automountServiceAccountToken"] = json!(true);
-        let mut class = self.object("networking.k8s.io/v1", "IngressClass", CLASS);
-        class["metadata"]["annotations"] = json!({ "ingressclass.kubernetes.io/is-default-class": "true" });
-        class["spec"] = json!({ "controller": CONTROLLER });
         let mut service = self.object("v1", "Service", &self.name());
         service["metadata"]["annotations"] = json!({ LENT_PORT: "true" });
         service["spec"] = json!({
@@ -76,7 +77,8 @@ impl Plain<'_> {
             "selector": self.selector(),
             "ports": [{ "name": "web", "port": 80, "targetPort": "web", "nodePort": NODE_PORT }],
         });
-        let mut out = vec![self.account(), class];
+        let mut out = vec![self.account()];
+        out.extend(if self.config.has_gateway() { self.gateway() } else { vec![self.class()] });
         if self.config.has_tls() {
             let mut file = self.object("v1", "ConfigMap", &self.name());
             file["data"] = json!({ "redirect.yaml": redirect() });
@@ -91,24 +93,69 @@ impl Plain<'_> {
         out
     }
 
+    fn class(&self) -> Value {
+        let mut class = self.object("networking.k8s.io/v1", "IngressClass", CLASS);
+        class["metadata"]["annotations"] = json!({ "ingressclass.kubernetes.io/is-default-class": "true" });
+        class["spec"] = json!({ "controller": CONTROLLER });
+        class
+    }
+
+    /// The Gateway, with a listener at the controller's port, and its class.
+    fn gateway(&self) -> Vec<Value> {
+        let mut class = self.object("gateway.networking.k8s.io/v1", "GatewayClass", CLASS);
+        class["spec"] = json!({ "controllerName": GATEWAY_CONTROLLER });
+        let mut listener = json!({
+            "name": "web",
+            // Traefik finds its entrypoint by the port (`entryPointName` in its provider).
+            "port": WEB,
+            "protocol": "HTTP",
+            "allowedRoutes": { "namespaces": { "from": "Same" } },
+        });
+        if self.config.has_tls() {
+            listener["protocol"] = json!("HTTPS");
+            listener["tls"] = json!({ "mode": "Terminate", "certificateRefs": [{ "name": CERTIFICATE }] });
+        }
+        let mut gateway = self.object("gateway.networking.k8s.io/v1", "Gateway", GATEWAY);
+        gateway["spec"] = json!({ "gatewayClassName": CLASS, "listeners": [listener] });
+        vec![class, gateway]
+    }
+
     /// What it may read: routes and their certificates in the namespace; of the cluster its classes and nodes, without which it reads no
     /// class.
     fn rights(&self) -> Vec<Value> {
         let reads = json!(["get", "list", "watch"]);
-        let here = json!([
-            { "apiGroups": [""], "resources": ["services", "secrets"], "verbs": reads },
-            { "apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": reads },
-            { "apiGroups": ["networking.k8s.io"], "resources": ["ingresses"], "verbs": reads },
-            { "apiGroups": ["networking.k8s.io"], "resources": ["ingresses/status"], "verbs": ["update"] },
-        ]);
-        let everywhere = json!([
-            { "apiGroups": [""], "resources": ["nodes"], "verbs": reads },
-            { "apiGroups": ["networking.k8s.io"], "resources": ["ingressclasses"], "verbs": reads },
-        ]);
+        let mut here = vec![
+            json!({ "apiGroups": [""], "resources": ["services", "secrets"], "verbs": reads }),
+            json!({ "apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": reads }),
+        ];
+        let everywhere = if self.config.has_gateway() {
+            let group = json!(["gateway.networking.k8s.io"]);
+            let routes = ["gateways", "httproutes", "grpcroutes", "tlsroutes", "backendtlspolicies"];
+            let all = [&routes[..], &["referencegrants"]].concat();
+            here.extend([
+                json!({ "apiGroups": [""], "resources": ["configmaps"], "verbs": reads }),
+                json!({ "apiGroups": group, "resources": all, "verbs": reads }),
+                json!({ "apiGroups": group, "resources": routes.map(|it| format!("{it}/status")), "verbs": ["update"] }),
+            ]);
+            json!([
+                { "apiGroups": [""], "resources": ["namespaces"], "verbs": reads },
+                { "apiGroups": group, "resources": ["gatewayclasses"], "verbs": reads },
+                { "apiGroups": group, "resources": ["gatewayclasses/status"], "verbs": ["update"] },
+            ])
+        } else {
+            here.extend([
+                json!({ "apiGroups": ["networking.k8s.io"], "resources": ["ingresses"], "verbs": reads }),
+                json!({ "apiGroups": ["networking.k8s.io"], "resources": ["ingresses/status"], "verbs": ["update"] }),
+            ]);
+            json!([
+                { "apiGroups": [""], "resources": ["nodes"], "verbs": reads },
+                { "apiGroups": ["networking.k8s.io"], "resources": ["ingressclasses"], "verbs": reads },
+            ])
+        };
         let account = json!([{ "kind": "ServiceAccount", "name": self.name(), "namespace": self.config.namespace }]);
         let of_cluster = format!("{}-{}", self.config.namespace, self.name());
         let mut out = Vec::new();
-        for (kind, name, rules) in [("Role", self.name(), here), ("ClusterRole", of_cluster, everywhere)] {
+        for (kind, name, rules) in [("Role", self.name(), json!(here)), ("ClusterRole", of_cluster, everywhere)] {
             let mut role = self.object("rbac.authorization.k8s.io/v1", kind, &name);
             role["rules"] = rules;
             let mut binding = self.object("rbac.authorization.k8s.io/v1", &format!("{kind}Binding"), &name);
@@ -152,21 +199,34 @@ impl Plain<'_> {
             format!("--entrypoints.probe.address=:{PROBE}"),
             "--ping=true",
             "--ping.entrypoint=probe",
-            "--providers.kubernetesingress=true",
-            format!("--providers.kubernetesingress.namespaces={namespace}"),
-            format!("--providers.kubernetesingress.ingressclass={CLASS}"),
-            // The status of Ingresses, by which others see that they are served.
-            format!("--providers.kubernetesingress.ingressendpoint.hostname={host}"),
-            // `/api` leads `/api/x`, and not `/apix`, as the standard says.
-            "--providers.kubernetesingress.strictprefixmatching=true",
-            // 503 in place of 404 while no pod is ready.
-            "--providers.kubernetesingress.allowemptyservices=true",
             "--providers.providersthrottleduration=200ms",
             "--global.checknewversion=false",
             "--global.sendanonymoususage=false",
             "--log.level=INFO",
             "--log.nocolor=true",
         ]);
+        let reads: Vec<String> = if self.config.has_gateway() {
+            vec![
+                "--providers.kubernetesgateway=true".to_owned(),
+                format!("--providers.kubernetesgateway.namespaces={namespace}"),
+                format!("--providers.kubernetesgateway.statusaddress.hostname={host}"),
+            ]
+        } else {
+            vec![
+                "--providers.kubernetesingress=true".to_owned(),
+                format!("--providers.kubernetesingress.namespaces={namespace}"),
+                format!("--providers.kubernetesingress.ingressclass={CLASS}"),
+                // The status of Ingresses, by which others see that they are served.
+                format!("--providers.kubernetesingress.ingressendpoint.hostname={host}"),
+                // `/api` leads `/api/x`, and not `/apix`, as the standard says.
+                "--providers.kubernetesingress.strictprefixmatching=true".to_owned(),
+                // 503 in place of 404 while no pod is ready.
+                "--providers.kubernetesingress.allowemptyservices=true".to_owned(),
+            ]
+        };
+        if let Some(arguments) = container["args"].as_array_mut() {
+            arguments.extend(reads.into_iter().map(Value::from));
+        }
         if self.config.has_tls() {
             let further = [
                 format!("--providers.file.filename={FOLDER}/redirect.yaml"),

@@ -27,6 +27,9 @@ pub(super) fn hosts(it: &Exported) -> Vec<String> {
 
 /// Starts as root to own the volume, makes the database once, and runs PostgreSQL as its own user.
 const START: &str = r#"set -eu
+sort=$$1; shift
+# This extension counts from the start of the server, or not at all.
+preload=; case " $$* " in *" pg_stat_statements "*) preload=pg_stat_statements ;; esac
 data=/var/lib/postgresql/pocdeploy/data
 install -d -m 700 -o postgres -g postgres /var/lib/postgresql/pocdeploy "$$data" /run/postgresql
 install -m 600 -o postgres -g postgres /run/secrets/tls/tls.key /run/postgresql/tls.key
@@ -41,14 +44,25 @@ if [ ! -s "$$data/finished" ]; then
 CREATE ROLE "$$user" LOGIN PASSWORD '$$password';
 CREATE DATABASE "$$name" OWNER "$$user";
 SQL
-  printf 'local all postgres peer\n%s all all all scram-sha-256\n' "$$1" > "$$data/pg_hba.conf"
+  printf 'local all postgres peer\n%s all all all scram-sha-256\n' "$$sort" > "$$data/pg_hba.conf"
+  for extension do
+    echo "CREATE EXTENSION \"$$extension\";"
+  done | run postgres --single -D "$$data" "$$name" > /dev/null
   run sh -c 'echo 1 > "$$1/finished"' sh "$$data"
 fi
 exec setpriv --reuid=postgres --regid=postgres --init-groups postgres -D "$$data" -c listen_addresses='*' -c ssl=on \
-  -c ssl_cert_file=/run/secrets/tls/tls.crt -c ssl_key_file=/run/postgresql/tls.key -c unix_socket_directories=/run/postgresql
+  -c ssl_cert_file=/run/secrets/tls/tls.crt -c ssl_key_file=/run/postgresql/tls.key -c unix_socket_directories=/run/postgresql \
+  -c shared_preload_libraries="$$preload"
 "#;
 
 impl Compose<'_> {
+    /// The extensions that the operator's `Database` names for the application's database.
+    fn extensions(&self) -> Vec<String> {
+        let own = |it: &&Value| it["kind"] == "Database" && it["spec"]["cluster"]["name"] == self.it.database.as_str();
+        let lists = self.it.foundation.iter().chain(&self.it.app).filter(own).filter_map(|it| it["spec"]["extensions"].as_array());
+        lists.flatten().filter(|it| it["ensure"] != "absent").filter_map(|it| it["name"].as_str().map(str::to_owned)).collect()
+    }
+
     pub(super) fn database(&self) -> Value {
         let user = format!("./secrets/{}-app", self.it.database);
         let rules = self.it.cluster().map(|it| it["spec"]["postgresql"]["pg_hba"].to_string()).unwrap_or_default();
@@ -57,9 +71,10 @@ impl Compose<'_> {
         let mut mounts = vec!["postgresql-data:/var/lib/postgresql/pocdeploy".to_owned()];
         mounts.extend(["username", "dbname", "password"].map(|it| format!("{user}/{it}:/run/secrets/user/{it}:ro")));
         mounts.extend(["tls.crt", "tls.key"].map(|it| format!("./secrets/tls/{it}:/run/secrets/tls/{it}:ro")));
+        let entrypoint = [["sh", "-c", START, "sh", sort].map(str::to_owned).to_vec(), self.extensions()].concat();
         json!({
             "image": self.it.postgresql,
-            "entrypoint": ["sh", "-c", START, "sh", sort],
+            "entrypoint": entrypoint,
             "user": "root",
             "restart": "unless-stopped",
             "volumes": mounts,

@@ -116,7 +116,7 @@ impl Keys {
     }
 }
 
-fn root_key(recipes: &Recipes, root: &Root) -> Result<String> {
+pub(super) fn root_key(recipes: &Recipes, root: &Root) -> Result<String> {
     let mut key = Fingerprint::new();
     key.add("architecture", arch()?);
     key.add("recipe", serde_json::to_vec(root)?);

@@ -31,7 +31,7 @@ pub(super) fn make(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys, name
     Ok(path)
 }
 
-fn bootstrap(env: &Env, task: TaskId, recipes: &Recipes, name: &str, root: &Root, part: &Path, steps: &Steps<'_>) -> Result<()> {
+pub(super) fn bootstrap(env: &Env, task: TaskId, recipes: &Recipes, name: &str, root: &Root, part: &Path, steps: &Steps<'_>) -> Result<()> {
     steps.says(&format!("Debian packages for {name}"));
     let tools = env.tools.with_log(&format!("image-{name}"));
     let sh = tools.shell(&recipes.folder)?;

@@ -9,7 +9,7 @@ use crate::{
     engine::Engine,
     env::Env,
     graph::TaskId,
-    images::{self, Chosen, Role},
+    images::{self, Chosen, Role, packages},
     provider::kind::{node, nodes},
 };
 
@@ -24,9 +24,9 @@ struct Answer {
     reason: Option<String>,
 }
 
-/// See `InitdbAhead`. The program is in the node image from packages, and the volume must be on that node.
+/// See `InitdbAhead`. Program and database are in the node image from packages, and the volume must be on that node.
 pub(super) fn ahead(env: &Env, database: &Value) -> Result<Option<Value>> {
-    if images::chosen(env, TASK)? != Chosen::Packages || !nodes::is_alone(env) {
+    if images::chosen(env, TASK)? != Chosen::Packages || !nodes::is_alone(env) || packages::has_own_database(env)? {
         return Ok(None);
     }
     make(env, env.engine()?, database)

@@ -369,3 +369,28 @@ fn gos_program_of_several_commands_is_started_with_the_one_that_serves() {
         ("/srv/app/bin/shop serve".to_owned(), "/srv/app/bin/shop migrate".to_owned())
     );
 }
+
+#[test]
+fn extensions_are_found_in_migrations_code_and_compose_files() {
+    let base = [
+        ("go.mod", "module m\ngo 1.24\n"),
+        (
+            "main.go",
+            "package main\n// CREATE EXTENSION hll\nfunc main() { _ = os.Getenv(\"DATABASE_URL\"); http.ListenAndServe(\":8080\", nil) }\n",
+        ),
+        ("migrations/1.sql", "CREATE EXTENSION IF NOT EXISTS pg_trgm;\nCREATE EXTENSION plpgsql;\n"),
+        ("tests/1.sql", "CREATE EXTENSION citext;\n"),
+        (
+            "compose.yaml",
+            "services:\n  web:\n    build: .\n    environment: {DATABASE_URL: 'postgres://db/x'}\n  db: {image: 'pgvector/pgvector:pg17'}\n",
+        ),
+    ];
+    let found = app(&base);
+    assert_eq!(found.extensions.iter().map(String::as_str).collect::<Vec<_>>(), ["pg_trgm", "vector"]);
+    assert_eq!(found.missing, []);
+    let with_other = app(&[&base[..], &[("migrations/2.sql", "\n CREATE EXTENSION \"timescaledb\" CASCADE;\n")]].concat());
+    let missing: Vec<_> = with_other.missing.iter().map(|it| it.what.as_str()).collect();
+    assert!(missing.len() == 1 && missing[0].starts_with("migrations/2.sql:2 creates PostgreSQL's extension `timescaledb`"), "{missing:?}");
+    let without_database = app(&[base[0], ("main.go", "package main\nfunc main() { http.ListenAndServe(\":8080\", nil) }\n"), base[2]]);
+    assert!(without_database.extensions.is_empty());
+}

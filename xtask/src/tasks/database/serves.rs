@@ -19,6 +19,7 @@ use crate::{
     },
     env::Env,
     errors::{Code, Problem},
+    graph::TaskId,
     record,
     tasks::database::{ANSWER_LIMIT, ID, PAUSE, initdb},
 };
@@ -172,13 +173,32 @@ fn refused(cluster: &Cluster, id: &ObjectId, object: &Value) -> Result<Vec<setti
     cluster.refused_settings(&id.namespace, primary)
 }
 
-/// Waits for the manifests' objects inside the database, which CloudNativePG creates once it serves.
-pub(super) fn wait_for_objects(env: &Env, cluster: &Cluster, objects: &[Value]) -> Result<()> {
-    for object in objects.iter().filter(|it| it["apiVersion"].as_str().is_some_and(|it| it.starts_with("postgresql.cnpg.io/"))) {
+/// Whether CloudNativePG creates the object inside the database, once that serves.
+pub(super) fn is_inside(object: &Value) -> bool {
+    let is_of_operator = object["apiVersion"].as_str().is_some_and(|it| it.starts_with("postgresql.cnpg.io/"));
+    is_of_operator && ["Database", "Publication", "Subscription"].iter().any(|it| object["kind"] == *it)
+}
+
+/// Deletes the objects, which leaves what they name in the database; the operator looks at a new object at once. One whose database goes
+/// with it stays.
+pub(super) fn forget_objects(env: &Env, cluster: &Cluster, task: TaskId, objects: &[Value]) -> Result<()> {
+    let ids: Vec<ObjectId> =
+        objects.iter().filter(|it| it["spec"]["databaseReclaimPolicy"] != "delete").map(ObjectId::of).collect::<Result<_>>()?;
+    ids.iter().try_for_each(|id| cluster.delete(id))?;
+    for id in &ids {
+        let what = format!("the end of {id}");
+        let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, ANSWER_LIMIT) };
+        cluster.wait_for(env, task, &wait, || {
+            Ok(cluster.get(id)?.map_or(Verdict::Yes, |_| Verdict::NotYet("it is still there".to_owned())))
+        })?;
+    }
+    Ok(())
+}
+
+/// Waits for the manifests' objects inside the database.
+pub(super) fn wait_for_objects(env: &Env, cluster: &Cluster, task: TaskId, objects: &[Value]) -> Result<()> {
+    for object in objects {
         let id = ObjectId::of(object)?;
-        if !["Database", "Publication", "Subscription"].contains(&id.kind.as_str()) {
-            continue;
-        }
         let what = id.to_string();
         let wait = Wait {
             hint: format!(
@@ -189,7 +209,7 @@ pub(super) fn wait_for_objects(env: &Env, cluster: &Cluster, objects: &[Value]) 
             ),
             ..Wait::new(env, &what, ANSWER_LIMIT)
         };
-        cluster.wait_for_object(env, ID, &wait, &id, verdict::of)?;
+        cluster.wait_for_object(env, task, &wait, &id, verdict::of)?;
     }
     Ok(())
 }

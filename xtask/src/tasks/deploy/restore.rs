@@ -14,6 +14,7 @@ use crate::{
     provider::provider,
     snapshot::{self, WrittenBy},
     tasks::{
+        database,
         deploy::{address, history, migration, rollout},
         desired,
         desired::App,
@@ -28,12 +29,13 @@ const ID: TaskId = TaskId::Snapshot;
 pub fn restore(env: &Env, (file, writer): (&Path, WrittenBy), keep: bool) -> Result<Option<PathBuf>> {
     snapshot::look(file, writer)?;
     let cluster = Cluster::open(env, &env.kubeconfig())?;
-    let database = desired::database(env)?;
-    let kept = if keep { Some(snapshot::take_before(env, ID, &cluster, &database, "restore")?) } else { None };
+    let name = desired::database(env)?;
+    let kept = if keep { Some(snapshot::take_before(env, ID, &cluster, &name, "restore")?) } else { None };
     if let Some(kept) = &kept {
         env.note(ID, format!("a snapshot of the database is in {}", kept.display()));
     }
-    snapshot::restore(env, ID, &cluster, &database, (file, writer))?;
+    snapshot::restore(env, ID, &cluster, &name, (file, writer))?;
+    database::complete_content(env, &cluster, ID).context("the snapshot is restored, but lacks an extension")?;
     let app = App::read_from(env, ValuesFrom::Cluster)?;
     let jobs = jobs(env, &cluster, &app)?;
     let removed = jobs.iter().try_for_each(|it| migration::remove_all(env, &cluster, ID, it));

@@ -1,0 +1,106 @@
+//! Extensions of PostgreSQL, and a newer major version, on a real cluster.
+
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::bench::Bench;
+
+const FRONTEND: &str = "[frontend]\ntext = \"Polls\"\nreplicas = 1\n";
+const SEVENTEEN: &str = "[database]\nextensions = [\"pg_trgm\", \"pg_stat_statements\"]\n";
+const EIGHTEEN: &str = "[database]\nversion = 18\nextensions = [\"pg_trgm\", \"pg_stat_statements\", \"vector\"]\n";
+
+fn extensions(bench: &Bench) -> Vec<String> {
+    bench.sql("SELECT extname FROM pg_extension ORDER BY extname").lines().map(|it| it.trim().to_owned()).collect()
+}
+
+fn major(bench: &Bench) -> String {
+    bench.sql("SELECT current_setting('server_version_num')::int / 10000").trim().to_owned()
+}
+
+/// Names and restarts of the application's pods.
+fn pods(bench: &Bench) -> String {
+    let columns = "custom-columns=n:.metadata.uid,r:.status.containerStatuses[0].restartCount";
+    bench.kubectl(&format!("-n polls get pods -l app.kubernetes.io/name=polls,app.kubernetes.io/component=frontend -o {columns}"))
+}
+
+pub(crate) fn have_what_is_named(bench: &Bench) {
+    bench.configure(&format!("{FRONTEND}{SEVENTEEN}"));
+    bench.step("the database has the extensions that are named, and counts statements", || {
+        bench.run(&["create", "--yes"]).ends_with(0);
+        assert_eq!(extensions(bench), ["pg_stat_statements", "pg_trgm", "plpgsql"]);
+        assert_ne!(bench.sql("SELECT count(*) FROM pg_stat_statements").trim(), "0");
+        bench.run(&["validate"]).ends_with(0);
+        assert!(bench.run(&["create", "--yes"]).ends_with(0).stderr.contains("nothing to do"), "a second run changed something");
+    });
+}
+
+pub(crate) fn move_on(bench: &Bench) {
+    bench.sql("CREATE TABLE kept (word text); INSERT INTO kept SELECT 'word ' || n FROM generate_series(1, 1000) n");
+    bench.sql("CREATE INDEX ON kept USING gin (word gin_trgm_ops); ALTER TABLE kept OWNER TO polls");
+    let password = || bench.kubectl("-n polls get secret polls-db-app -o jsonpath={.data.password}");
+    let before = (password(), pods(bench));
+    bench.configure(&format!("{FRONTEND}{EIGHTEEN}"));
+
+    bench.step("the plan names the upgrade", || {
+        bench.run(&["plan"]).ends_with(0);
+        let plan = bench.run(&["plan"]);
+        assert!(plan.stdout.contains("PostgreSQL 17 becomes 18"), "{}", plan.stdout);
+    });
+
+    bench.step("an upgrade that would lose another database changes nothing", || {
+        bench.sql("CREATE DATABASE precious");
+        bench.run(&["update"]).ends_with(1).says("database precious");
+        assert_eq!(major(bench), "17");
+        assert_eq!(bench.sql("SELECT datconnlimit FROM pg_database WHERE datname = 'polls'").trim(), "-1");
+        bench.sql("DROP DATABASE precious");
+    });
+
+    bench.step("an upgrade that is killed without its old database goes on", || {
+        let mut child = bench.start(&["update"]);
+        let began = Instant::now();
+        while !bench.kubectl("-n polls get clusters.postgresql.cnpg.io -o name").trim().is_empty() {
+            assert!(began.elapsed() < Duration::from_secs(600), "the old database is still there");
+            assert!(child.try_wait().unwrap().is_none(), "the update ended before it could be killed");
+            thread::sleep(Duration::from_millis(50));
+        }
+        kill_process(Pid::from_child(&child), Signal::KILL).unwrap();
+        child.wait().unwrap();
+        let began = Instant::now();
+        bench.run(&["update"]).ends_with(0).says("the upgrade to PostgreSQL 18 goes on").says("PostgreSQL 18 has the content");
+        eprintln!("   from the kill to an answer: {:.1} s", began.elapsed().as_secs_f64());
+    });
+
+    bench.step("the new version has the content, the password and the new extension, and the pods are the same", || {
+        assert_eq!(major(bench), "18");
+        assert_eq!(bench.sql("SELECT count(*) FROM kept WHERE word LIKE '%word 99%'").trim(), "11");
+        assert_eq!(extensions(bench), ["pg_stat_statements", "pg_trgm", "plpgsql", "vector"]);
+        assert_eq!((password(), pods(bench)), before);
+        assert_eq!(bench.sql("SELECT datconnlimit FROM pg_database WHERE datname = 'polls'").trim(), "-1");
+        bench.run(&["validate"]).ends_with(0);
+        bench.run(&["plan", "--detailed-exitcode"]).ends_with(0);
+        let files: Vec<_> = fs::read_dir(bench.path("snapshots")).unwrap().map(|it| it.unwrap().file_name()).collect();
+        let dumps: Vec<_> = files.iter().filter(|it| it.to_string_lossy().ends_with(".dump")).collect();
+        assert!(!dumps.is_empty() && !dumps.iter().any(|it| it.to_string_lossy().contains("-kept")), "{dumps:?}");
+    });
+
+    bench.step("restored content gets the extensions that it lacks", || {
+        bench.sql("DROP EXTENSION vector");
+        let file = bench.path("without.dump");
+        bench.run(&["db", "snapshot", file.to_str().unwrap()]).ends_with(0);
+        bench.run(&["db", "restore", "--yes", file.to_str().unwrap()]).ends_with(0);
+        assert_eq!(extensions(bench), ["pg_stat_statements", "pg_trgm", "plpgsql", "vector"]);
+        bench.run(&["validate"]).ends_with(0);
+    });
+
+    bench.step("there is no way back but by the snapshot, and the error says so", || {
+        bench.configure(&format!("{FRONTEND}{SEVENTEEN}"));
+        bench.run(&["update"]).ends_with(3).says("its files cannot go back").says("create --restore");
+        bench.configure(&format!("{FRONTEND}{EIGHTEEN}"));
+        bench.run(&["validate"]).ends_with(0);
+        bench.run(&["delete", "--yes"]).ends_with(0);
+    });
+}

@@ -1,0 +1,163 @@
+//! Ingresses as HTTPRoutes of the Gateway API.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::{
+    deploy::{objects, plain::controller::GATEWAY},
+    errors::{Code, Problem},
+};
+
+/// The number of each named port of a Service: (Service, port) to number.
+pub type Ports = BTreeMap<(String, String), u64>;
+
+/// The named ports of the Services among the objects.
+pub fn ports(objects: &[Value]) -> Ports {
+    let mut out = Ports::new();
+    for service in objects.iter().filter(|it| it["kind"] == "Service") {
+        for port in service["spec"]["ports"].as_array().into_iter().flatten() {
+            if let (Some(service), Some(name), Some(number)) =
+                (service["metadata"]["name"].as_str(), port["name"].as_str(), port["port"].as_u64())
+            {
+                out.insert((service.to_owned(), name.to_owned()), number);
+            }
+        }
+    }
+    out
+}
+
+/// Replaces each Ingress by HTTPRoutes, one for each of its hosts: an HTTPRoute's hosts are those of all its rules. Other objects are not
+/// changed.
+pub fn convert(all: Vec<Value>, ports: &Ports) -> Result<Vec<Value>, Problem> {
+    let mut out = Vec::new();
+    for object in all {
+        if object["kind"] == "Ingress" {
+            out.extend(routes(&object, ports)?);
+        } else {
+            out.push(object);
+        }
+    }
+    Ok(out)
+}
+
+fn routes(ingress: &Value, ports: &Ports) -> Result<Vec<Value>, Problem> {
+    let name = ingress["metadata"]["name"].as_str().unwrap_or_default();
+    // In the order of the Ingress.
+    let mut hosts: Vec<(Option<&str>, Vec<Value>)> = Vec::new();
+    for rule in ingress["spec"]["rules"].as_array().into_iter().flatten() {
+        let host = rule["host"].as_str().filter(|it| !it.is_empty());
+        let mut found = Vec::new();
+        for path in rule["http"]["paths"].as_array().into_iter().flatten() {
+            let kind = if path["pathType"] == "Exact" { "Exact" } else { "PathPrefix" };
+            let value = path["path"].as_str().filter(|it| !it.is_empty()).unwrap_or("/");
+            found.push(json!({
+                "matches": [{ "path": { "type": kind, "value": value } }],
+                "backendRefs": [backend(name, &path["backend"], ports)?],
+            }));
+        }
+        match hosts.iter_mut().find(|(it, _)| *it == host) {
+            Some((_, rules)) => rules.extend(found),
+            None => hosts.push((host, found)),
+        }
+    }
+    let default = &ingress["spec"]["defaultBackend"];
+    if !default.is_null() {
+        let rule = json!({ "backendRefs": [backend(name, default, ports)?] });
+        match hosts.iter_mut().find(|(it, _)| it.is_none()) {
+            Some((_, rules)) => rules.push(rule),
+            None => hosts.push((None, vec![rule])),
+        }
+    }
+    let route = |(at, (host, rules)): (usize, (Option<&str>, Vec<Value>))| {
+        let mut out = json!({
+            "apiVersion": "gateway.networking.k8s.io/v1",
+            "kind": "HTTPRoute",
+            "metadata": ingress["metadata"],
+            "spec": { "parentRefs": [{ "name": GATEWAY }], "rules": rules },
+        });
+        if at > 0 {
+            out["metadata"]["name"] = json!(format!("{name}-{}", at + 1));
+        }
+        if let Some(notes) = out["metadata"]["annotations"].as_object_mut() {
+            notes.retain(|key, _| !key.starts_with("traefik.ingress.kubernetes.io/"));
+        }
+        if let Some(host) = host {
+            out["spec"]["hostnames"] = json!([host]);
+        }
+        objects::sign(&mut out);
+        out
+    };
+    Ok(hosts.into_iter().enumerate().map(route).collect())
+}
+
+/// A Service and the number of its port.
+fn backend(ingress: &str, backend: &Value, ports: &Ports) -> Result<Value, Problem> {
+    let service = &backend["service"];
+    let name = service["name"].as_str().unwrap_or_default();
+    let number = service["port"]["number"].as_u64().or_else(|| {
+        let port = service["port"]["name"].as_str()?;
+        ports.get(&(name.to_owned(), port.to_owned())).copied()
+    });
+    match number {
+        Some(number) => Ok(json!({ "name": name, "port": number })),
+        None => {
+            let what =
+                format!("Ingress {ingress} cannot become an HTTPRoute: its backend is no Service of deploy/ with a port of that name");
+            let hint = "write the number of the port; or set ingress.api = \"ingress\"";
+            Err(Problem::config(what).code(Code::Manifest).hint(hint))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ingress(spec: Value) -> Value {
+        let notes = json!({ "traefik.ingress.kubernetes.io/router.tls": "true", "mine": "x" });
+        json!({ "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": { "name": "web", "annotations": notes }, "spec": spec })
+    }
+
+    fn service() -> Value {
+        json!({ "kind": "Service", "metadata": { "name": "web" }, "spec": { "ports": [{ "name": "http", "port": 80 }] } })
+    }
+
+    #[test]
+    fn each_host_is_a_route_with_the_paths_of_all_its_rules() {
+        let to = |port: Value| json!({ "service": { "name": "web", "port": port } });
+        let path = |path: &str, kind: &str| json!({ "path": path, "pathType": kind, "backend": to(json!({ "name": "http" })) });
+        let spec = json!({
+            "defaultBackend": to(json!({ "number": 8080 })),
+            "rules": [
+                { "host": "a.localhost", "http": { "paths": [path("/", "Prefix"), path("/x", "Exact")] } },
+                { "host": "b.localhost", "http": { "paths": [path("/b", "ImplementationSpecific")] } },
+                { "host": "a.localhost", "http": { "paths": [path("/later", "Prefix")] } },
+            ],
+        });
+        let all = vec![service(), ingress(spec)];
+        let out = convert(all.clone(), &ports(&all)).unwrap();
+        let names: Vec<&str> = out.iter().filter_map(|it| it["metadata"]["name"].as_str()).collect();
+        assert_eq!(names, ["web", "web", "web-2", "web-3"]);
+        assert_eq!(out[1]["spec"]["hostnames"], json!(["a.localhost"]));
+        assert_eq!(out[1]["spec"]["rules"].as_array().unwrap().len(), 3);
+        assert_eq!(
+            out[1]["spec"]["rules"][1],
+            json!({ "matches": [{ "path": { "type": "Exact", "value": "/x" } }], "backendRefs": [{ "name": "web", "port": 80 }] })
+        );
+        assert_eq!(out[2]["spec"]["rules"][0]["matches"][0]["path"], json!({ "type": "PathPrefix", "value": "/b" }));
+        assert_eq!(out[3]["spec"]["hostnames"], Value::Null);
+        assert_eq!(out[3]["spec"]["rules"], json!([{ "backendRefs": [{ "name": "web", "port": 8080 }] }]));
+        let notes = out[1]["metadata"]["annotations"].as_object().unwrap();
+        assert!(notes.contains_key("mine") && notes.contains_key(objects::INPUTS) && notes.len() == 2, "{notes:?}");
+    }
+
+    #[test]
+    fn a_port_that_nobody_names_is_an_error() {
+        let spec =
+            json!({ "rules": [{ "http": { "paths": [{ "backend": { "service": { "name": "other", "port": { "name": "http" } } } }] } }] });
+        let all = vec![service(), ingress(spec)];
+        let said = convert(all.clone(), &ports(&all)).unwrap_err().to_string();
+        assert!(said.starts_with("Ingress web cannot become an HTTPRoute"), "{said}");
+    }
+}
