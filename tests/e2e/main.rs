@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod backup;
 mod bench;
 mod browser;
 mod cloud;
@@ -225,9 +226,10 @@ fn a_durable_database_loses_no_acknowledged_vote() {
 }
 
 #[test]
-fn a_database_has_its_extensions_and_moves_to_the_next_version() {
+fn a_database_has_its_extensions_and_backups_and_moves_to_the_next_version() {
     let bench = Bench::new("versions");
     versions::have_what_is_named(&bench);
+    backup::are_kept(&bench, &versions::settings());
     versions::move_on(&bench);
 }
 

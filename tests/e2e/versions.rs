@@ -13,6 +13,11 @@ const FRONTEND: &str = "[frontend]\ntext = \"Polls\"\nreplicas = 1\n";
 const SEVENTEEN: &str = "[database]\nextensions = [\"pg_trgm\", \"pg_stat_statements\"]\n";
 const EIGHTEEN: &str = "[database]\nversion = 18\nextensions = [\"pg_trgm\", \"pg_stat_statements\", \"vector\"]\n";
 
+/// The first configuration.
+pub(crate) fn settings() -> String {
+    format!("{FRONTEND}{SEVENTEEN}")
+}
+
 fn extensions(bench: &Bench) -> Vec<String> {
     bench.sql("SELECT extname FROM pg_extension ORDER BY extname").lines().map(|it| it.trim().to_owned()).collect()
 }
@@ -28,7 +33,7 @@ fn pods(bench: &Bench) -> String {
 }
 
 pub(crate) fn have_what_is_named(bench: &Bench) {
-    bench.configure(&format!("{FRONTEND}{SEVENTEEN}"));
+    bench.configure(&settings());
     bench.step("the database has the extensions that are named, and counts statements", || {
         bench.run(&["create", "--yes"]).ends_with(0);
         assert_eq!(extensions(bench), ["pg_stat_statements", "pg_trgm", "plpgsql"]);
@@ -97,7 +102,7 @@ pub(crate) fn move_on(bench: &Bench) {
     });
 
     bench.step("there is no way back but by the snapshot, and the error says so", || {
-        bench.configure(&format!("{FRONTEND}{SEVENTEEN}"));
+        bench.configure(&settings());
         bench.run(&["update"]).ends_with(3).says("its files cannot go back").says("create --restore");
         bench.configure(&format!("{FRONTEND}{EIGHTEEN}"));
         bench.run(&["validate"]).ends_with(0);

@@ -1,5 +1,6 @@
 //! The commands: turns flags into an environment and calls the steps of each command. `tasks/` implements the steps.
 
+mod backup;
 mod clone;
 mod config;
 mod create;
@@ -44,7 +45,7 @@ use crate::{
     config::{Ingress, Resolved},
     env::{Env, Options},
     errors::{self, Problem},
-    flags::{self, Command, ConfigCommand, DbCommand, Flags, Global, Output, Plan, Topic, database::DrillCommand},
+    flags::{self, Command, ConfigCommand, Db, DbCommand, Flags, Global, Output, Plan, Topic, database::DrillCommand},
     graph::{self as tasks_graph, TaskId},
     invocation,
     lock::{self, Lock},
@@ -130,6 +131,9 @@ fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
     if let Command::Clone(it) = &command {
         return clone::run(&env, &it.new, global.config.as_deref());
     }
+    if let Command::Db(Db { command: DbCommand::Backup { every: Some(every) } }) = &command {
+        return backup::repeat(&env, *every, global.config.as_deref());
+    }
     run_in_project(env, command, &resolved, complaint)
 }
 
@@ -162,6 +166,7 @@ fn run_in_project(mut env: Env, command: Command, resolved: &Resolved, complaint
         Command::Rollback(it) => rollback::run(&env, it.revision),
         Command::Db(it) => match it.command {
             DbCommand::Snapshot { file, no_verify } => db::take(&env, file, no_verify),
+            DbCommand::Backup { .. } => backup::once(&env),
             DbCommand::Ls => db::ls(&env),
             DbCommand::Restore { file, from_pg_dump } => db::restore(&env, &file, writer(from_pg_dump)),
         },
@@ -229,6 +234,7 @@ fn preview(env: &Env, command: Command) -> Result<()> {
         Command::Db(it) => match it.command {
             DbCommand::Snapshot { file, .. } => db::preview_snapshot(env, file),
             DbCommand::Restore { file, from_pg_dump } => db::preview_restore(env, &file, writer(from_pg_dump)),
+            DbCommand::Backup { .. } => backup::preview(env),
             DbCommand::Ls => Ok(()),
         },
         Command::Patch(flags::patches::Patch { command: Some(it), .. }) => patch::preview(env, &it),

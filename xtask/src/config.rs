@@ -30,7 +30,7 @@ use serde::Deserialize;
 use crate::errors::Problem;
 
 pub use crate::config::cluster_type::ClusterType;
-pub use crate::config::database::{Database, Profile};
+pub use crate::config::database::{Backup, Database, Profile};
 pub use crate::config::form::{complaint_about_instance, image_place as complaint_about_registry, major as postgresql_major, slug};
 pub use crate::config::images::{Images, Source};
 pub use crate::config::ingress::{Api, Controller, INGRESS, Ingress, Route, Tls};

@@ -2,11 +2,13 @@
 //! `delete` keeps them.
 
 mod archive;
+mod backup;
 mod last;
 pub(crate) mod primary;
 mod rehearsal;
 mod restore;
 mod scratch;
+mod store;
 
 use std::{
     cell::RefCell,
@@ -22,15 +24,18 @@ use tempfile::NamedTempFile;
 
 pub use crate::snapshot::{
     archive::WrittenBy,
+    backup::back_up,
     last::{close, connection_limit, refuse_others, reopen},
     rehearsal::{Rehearsal, rehearse},
     restore::restore,
+    store::{Store, in_store},
 };
 use crate::{
     cluster::{Cluster, ObjectId, Verdict, Wait},
     env::Env,
     errors::{Code, Problem},
     graph::TaskId,
+    record,
     snapshot::{
         archive::{Archive, Facts},
         primary::{Primary, ROOM},
@@ -267,11 +272,16 @@ pub fn list(env: &Env) -> Result<Vec<Snapshot>> {
     Ok(out)
 }
 
-/// When the instance's last snapshot was taken, by the names of the files in the folder.
+/// When the instance's last snapshot or backup was taken, by the names of the files in the folder, and by the record of the last backup.
 pub fn last(env: &Env) -> Option<jiff::Timestamp> {
     let files = list(env).ok()?;
-    files.iter().filter_map(|it| taken(&it.path.file_name()?.to_string_lossy(), &env.instance)).max()
+    let snapshots = files.iter().filter_map(|it| taken(&it.path.file_name()?.to_string_lossy(), &env.instance));
+    let backup = record::read_json::<String>(&env.work(BACKUP)).and_then(|it| taken(&it, &env.instance));
+    snapshots.chain(backup).max()
 }
+
+/// The record with the name of the last backup.
+const BACKUP: &str = "record/backup.json";
 
 /// The time in the default name of a snapshot of this instance, for whatever reason it was taken.
 fn taken(name: &str, instance: &str) -> Option<jiff::Timestamp> {

@@ -15,7 +15,7 @@ use crate::{
     errors::Problem,
     graph::TaskId,
     setup,
-    snapshot::{self, Proof, Snapshot, WrittenBy},
+    snapshot::{self, Proof, Snapshot, Store, WrittenBy},
     tasks::{deploy, desired},
 };
 
@@ -37,11 +37,27 @@ pub(crate) fn take(env: &Env, file: Option<PathBuf>, no_verify: bool) -> Result<
 
 /// `db ls`.
 pub(crate) fn ls(env: &Env) -> Result<()> {
-    std::io::stdout().write_all(text(&snapshot::list(env)?).as_bytes()).context("print the snapshots")
+    let mut out = text(&snapshot::list(env)?);
+    if let Some(to) = &env.config.database.backup.to {
+        let store = Store::of(env, to);
+        for (name, size) in store.list(env, TASK)?.into_iter().filter(|it| it.0.ends_with(".dump")) {
+            out.push_str(&format!("{:>9} KB  {}\n", size.div_ceil(1000), store.place(&name)));
+        }
+    }
+    std::io::stdout().write_all(out.as_bytes()).context("print the snapshots")
 }
 
 /// `db restore [--from-pg-dump] FILE`.
 pub(crate) fn restore(env: &Env, file: &Path, writer: WrittenBy) -> Result<()> {
+    if let Some((store, name)) = snapshot::in_store(env, file)? {
+        let folder = tempfile::tempdir_in(env.work("record")).context("make a temporary folder")?;
+        let fetched = folder.path().join(&name);
+        reported(env, TASK, &format!("fetching {}", file.display()), || {
+            store.fetch(env, TASK, &name, &fetched)?;
+            Ok(format!("{name} is here"))
+        })?;
+        return restore(env, &fetched, writer);
+    }
     snapshot::look(file, writer)?;
     instance::find(env)?;
     setup::consent(env, TASK, &format!("replaces the content of instance {}'s database by {}", env.instance, file.display()))?;

@@ -91,6 +91,9 @@ impl Command {
             Command::Delete(it) => changes("delete", DryRun::Own).output(it.output),
             Command::Db(it) => match it.command {
                 DbCommand::Snapshot { .. } => changes("db snapshot", DryRun::Own),
+                // Each of its backups locks the instance.
+                DbCommand::Backup { every: Some(_) } => looks("db backup --every"),
+                DbCommand::Backup { every: None } => changes("db backup", DryRun::Own),
                 DbCommand::Restore { .. } => changes("db restore", DryRun::Own),
                 DbCommand::Ls => looks("db ls"),
             },
@@ -263,6 +266,7 @@ mod tests {
             history         Configuration  -      -       Refused
             rollback        Configuration  yes    yes     Own
             db snapshot     Configuration  yes    yes     Own
+            db backup       Configuration  yes    yes     Own
             db ls           Configuration  -      -       Refused
             db restore      Configuration  yes    yes     Own
             clone           Configuration  yes    -       Own

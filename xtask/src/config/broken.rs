@@ -38,6 +38,12 @@ const FILES: &[(&str, &[&str])] = &[
     ("cluster = 5", &["1:11: cluster: invalid type: integer `5`, expected a table"]),
     ("[ingress]\napi = \"gateway\"", &["2:1: ingress.api: needs a controller: `ingress.controller = \"traefik\"`"]),
     ("[ingress]\napi = \"route\"", &["2:7: ingress.api: unknown variant `route`, expected `ingress` or `gateway`"]),
+    ("[database.backup]\nto = \"\"", &["2:1: database.backup.to: must not be empty"]),
+    ("[database.backup]\nto = \"https://x/y\"", &["2:1: database.backup.to: `https://x/y` is neither a folder nor `s3://BUCKET/PREFIX`"]),
+    ("[database.backup]\nto = \"s3://A/x\"", &["2:1: database.backup.to: `s3://A/x` names no bucket"]),
+    ("[database.backup]\nto = \"s3://abc/x/../y\"", &["2:1: database.backup.to: `s3://abc/x/../y` has a prefix with"]),
+    ("[database.backup]\nkeep = 0", &["2:1: database.backup.keep: must be between 1 and 1000"]),
+    ("[database.backup]\nevery = \"6h\"", &["2:1: unknown key `database.backup.every`"]),
     ("[database]\nversion = 15", &["2:1: database.version: must be between 16 and 18"]),
     ("[database]\nversion = \"17\"", &["2:11: database.version: invalid type: string \"17\", expected u16"]),
     (

@@ -61,10 +61,29 @@ pub struct Database {
     /// Extensions that exist in the database before the application's migration: `pg_trgm`, `vector` (pgvector), `postgis`. One that is
     /// removed from the list stays in the database.
     pub extensions: Vec<String>,
+    pub backup: Backup,
     /// The size of each instance's volume, as a Kubernetes quantity.
     pub storage: String,
     /// Whether the database rejects connections without TLS. False is for programs that cannot use it.
     pub require_tls: bool,
+}
+
+/// `[database.backup]`: where `db backup` writes.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
+pub struct Backup {
+    /// A folder, or `s3://BUCKET/PREFIX` for an S3-compatible store, which the AWS CLI reaches with its own settings.
+    pub to: Option<String>,
+    /// The number of this instance's backups that stay; older ones are deleted.
+    #[schemars(range(min = 1, max = 1000))]
+    pub keep: u16,
+}
+
+impl Default for Backup {
+    fn default() -> Backup {
+        Backup { to: None, keep: 7 }
+    }
 }
 
 impl Default for Database {
@@ -77,6 +96,7 @@ impl Default for Database {
             instances: 1,
             version: None,
             extensions: Vec::new(),
+            backup: Backup::default(),
             storage: "1Gi".to_owned(),
             require_tls: true,
         }

@@ -221,7 +221,7 @@ const SERVICE: [Field<Service>; 23] = [
 ];
 
 /// The keys after the services.
-const AFTER: [Field<Config>; 34] = [
+const AFTER: [Field<Config>; 36] = [
     Field {
         name: "cluster.type",
         show: |it| it.cluster.kind.to_string(),
@@ -278,6 +278,8 @@ const AFTER: [Field<Config>; 34] = [
             Ok(())
         },
     },
+    key!("database.backup.to", optional database.backup.to),
+    key!("database.backup.keep", parsed database.backup.keep),
     key!("database.storage", text database.storage),
     key!("database.require_tls", parsed database.require_tls),
     Field {

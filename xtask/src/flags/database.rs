@@ -1,10 +1,10 @@
 //! Flags of `db` and `drill`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::flags::Output;
+use crate::flags::{Output, duration};
 
 #[derive(Clone, Debug, Args)]
 pub struct Db {
@@ -22,11 +22,17 @@ pub enum DbCommand {
         #[arg(long)]
         no_verify: bool,
     },
-    /// List the files in snapshots/
+    /// Write a snapshot to the place of `database.backup`, and delete the oldest ones there
+    Backup {
+        /// Go on until Ctrl-C: the first backup at once, and then one in each interval, such as 6h
+        #[arg(long, value_name = "INTERVAL", value_parser = duration::parse)]
+        every: Option<Duration>,
+    },
+    /// List the files in snapshots/, and the backups
     Ls,
     /// Replace the database's content by a file's, all or nothing, while the application runs
     Restore {
-        /// A file that `db snapshot` wrote
+        /// A file that `db snapshot` or `db backup` wrote; s3://BUCKET/PREFIX/FILE is fetched first
         file: PathBuf,
         /// Accept a file of pg_dump in custom format; only pg_restore can detect that it is truncated
         #[arg(long)]

@@ -4,7 +4,7 @@ use crate::config::{
     Config, Database, Service,
     check::secret,
     extension,
-    form::{database_name, major, quantity, role},
+    form::{database_name, major, quantity, quoted, role},
     table_of,
 };
 
@@ -25,7 +25,28 @@ pub(super) fn check(config: &Config, check: &mut impl FnMut(&str, Option<String>
             check("database.extensions", Some(format!("`{name}` is there twice")));
         }
     }
+    check("database.backup.to", database.backup.to.as_deref().and_then(backup));
+    if !(1..=1000).contains(&database.backup.keep) {
+        check("database.backup.keep", Some("must be between 1 and 1000".to_owned()));
+    }
     check("database.storage", quantity(&database.storage));
+}
+
+/// A place that is neither a folder nor a bucket. Names of buckets: docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html.
+fn backup(to: &str) -> Option<String> {
+    let Some(rest) = to.strip_prefix("s3://") else {
+        if to.trim().is_empty() {
+            return Some("must not be empty; leave the key out to have no backups".to_owned());
+        }
+        return to.contains("://").then(|| format!("{} is neither a folder nor `s3://BUCKET/PREFIX`", quoted(to)));
+    };
+    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    let is_plain = |it: char| it.is_ascii_lowercase() || it.is_ascii_digit() || it == '-' || it == '.';
+    if !(3..=63).contains(&bucket.len()) || !bucket.chars().all(is_plain) || bucket.starts_with(['-', '.']) {
+        return Some(format!("{} names no bucket: 3 to 63 lower-case letters, digits, `-` and `.`", quoted(to)));
+    }
+    let has_odd = prefix.split('/').any(|it| it == ".." || it == ".") || prefix.contains("//") || prefix.starts_with('/');
+    has_odd.then(|| format!("{} has a prefix with an empty part, `.` or `..`", quoted(to)))
 }
 
 /// A version that no image has, or another one than that of the user's image.

@@ -1,0 +1,187 @@
+//! Where backups are kept: a folder, or a bucket of an S3-compatible store, by the AWS CLI.
+
+use std::{
+    fs,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+use xshell::cmd;
+
+use crate::{env::Env, errors::Problem, graph::TaskId, tool};
+
+/// For a file of some gigabytes over a slow connection.
+const TRANSFER: Duration = Duration::from_secs(7200);
+/// For a list, or a deletion.
+const ASK: Duration = Duration::from_secs(60);
+
+/// A place for backups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Store {
+    Folder(PathBuf),
+    Bucket {
+        name: String,
+        /// Ends with `/`, or is empty.
+        prefix: String,
+    },
+}
+
+impl Store {
+    /// The place of a text: `s3://BUCKET/PREFIX`, or a folder, which is relative to the project.
+    pub fn of(env: &Env, text: &str) -> Store {
+        match text.strip_prefix("s3://") {
+            None => Store::Folder(env.path(text)),
+            Some(rest) => {
+                let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+                let prefix = prefix.trim_end_matches('/');
+                let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+                Store::Bucket { name: name.to_owned(), prefix }
+            }
+        }
+    }
+
+    /// The place of a file, for people and for `db restore`.
+    pub fn place(&self, file: &str) -> String {
+        match self {
+            Store::Folder(folder) => folder.join(file).display().to_string(),
+            Store::Bucket { name, prefix } => format!("s3://{name}/{prefix}{file}"),
+        }
+    }
+
+    /// Fails if the place cannot be used, before a dump is taken.
+    pub fn prepare(&self, env: &Env, task: TaskId) -> Result<()> {
+        match self {
+            Store::Folder(folder) => fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder)
+                .with_context(|| format!("create the folder of database.backup.to, {}", folder.display())),
+            Store::Bucket { .. } => self.list(env, task).map(drop),
+        }
+    }
+
+    /// Puts a complete file into the store, where it has its name or is absent.
+    pub fn put(&self, env: &Env, task: TaskId, file: &Path, name: &str) -> Result<()> {
+        let size = fs::metadata(file).with_context(|| format!("read {}", file.display()))?.len();
+        match self {
+            Store::Folder(folder) => {
+                let partial = tempfile::Builder::new().prefix(".pocdeploy-").suffix(".part").tempfile_in(folder)?;
+                fs::copy(file, partial.path()).with_context(|| format!("write to {}", folder.display()))?;
+                partial.as_file().set_permissions(fs::Permissions::from_mode(0o600))?;
+                partial.as_file().sync_all()?;
+                partial.persist_noclobber(folder.join(name)).map_err(|it| it.error).with_context(|| format!("write {name}"))?;
+            }
+            Store::Bucket { .. } => {
+                let place = self.place(name);
+                aws(env, task, &["s3", "cp", "--only-show-errors", &file.display().to_string(), &place], TRANSFER)?;
+            }
+        }
+        // What a store acknowledges is not what it has.
+        match self.list(env, task)?.iter().find(|it| it.0 == name) {
+            Some((_, there)) if *there == size => Ok(()),
+            Some((_, there)) => Err(Problem::new(format!("{} has {there} bytes of {size}", self.place(name))).into()),
+            None => Err(Problem::new(format!("{} was written, and is missing", self.place(name))).into()),
+        }
+    }
+
+    /// Writes a file of the store to `to`.
+    pub fn fetch(&self, env: &Env, task: TaskId, name: &str, to: &Path) -> Result<()> {
+        match self {
+            Store::Folder(folder) => fs::copy(folder.join(name), to).map(drop).with_context(|| format!("read {}", self.place(name))),
+            Store::Bucket { .. } => {
+                aws(env, task, &["s3", "cp", "--only-show-errors", &self.place(name), &to.display().to_string()], TRANSFER).map(drop)
+            }
+        }
+    }
+
+    /// The names and sizes of the files in the place, sorted by name; folders below it do not count.
+    pub fn list(&self, env: &Env, task: TaskId) -> Result<Vec<(String, u64)>> {
+        let mut out = Vec::new();
+        match self {
+            Store::Folder(folder) => {
+                let entries = fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))?;
+                for entry in entries {
+                    let entry = entry?;
+                    if entry.file_type()?.is_file() {
+                        out.push((entry.file_name().to_string_lossy().into_owned(), entry.metadata()?.len()));
+                    }
+                }
+            }
+            Store::Bucket { name, prefix } => {
+                let said = aws(env, task, &["s3api", "list-objects-v2", "--bucket", name, "--prefix", prefix, "--output", "json"], ASK)?;
+                out = objects(&said, prefix)?;
+            }
+        }
+        out.sort();
+        Ok(out)
+    }
+
+    /// Deletes a file.
+    pub fn remove(&self, env: &Env, task: TaskId, name: &str) -> Result<()> {
+        match self {
+            Store::Folder(folder) => fs::remove_file(folder.join(name)).with_context(|| format!("remove {}", self.place(name))),
+            Store::Bucket { .. } => aws(env, task, &["s3", "rm", "--only-show-errors", &self.place(name)], ASK).map(drop),
+        }
+    }
+}
+
+/// The objects of an answer of `list-objects-v2`; an empty bucket's is empty. The CLI asks for all pages itself.
+fn objects(said: &str, prefix: &str) -> Result<Vec<(String, u64)>> {
+    if said.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    let said: Value = serde_json::from_str(said).with_context(|| format!("read the list of objects: {said}"))?;
+    let all = said["Contents"].as_array().into_iter().flatten();
+    let one = |it: &Value| {
+        let name = it["Key"].as_str()?.strip_prefix(prefix)?;
+        (!name.is_empty() && !name.contains('/')).then(|| Some((name.to_owned(), it["Size"].as_u64()?))).flatten()
+    };
+    Ok(all.filter_map(one).collect())
+}
+
+fn aws(env: &Env, task: TaskId, arguments: &[&str], limit: Duration) -> Result<String> {
+    if tool::find("aws").is_none() {
+        let hint =
+            "install the AWS CLI, which every S3-compatible store understands (AWS_ENDPOINT_URL names another one): pip install awscli";
+        return Err(Problem::requirement("database.backup.to is in a bucket, and there is no program `aws`").hint(hint).into());
+    }
+    let sh = env.tools.shell(&env.project)?;
+    let asked = env.tools.read_within(task, cmd!(sh, "aws {arguments...}"), limit);
+    asked.map_err(|error| {
+        let said = format!("{error:#}");
+        if said.contains("NoSuchBucket") {
+            let hint = "make it: aws s3 mb s3://BUCKET; or correct database.backup.to";
+            return Problem::requirement("the bucket of database.backup.to does not exist").hint(hint).into();
+        }
+        error.context("the store of database.backup.to")
+    })
+}
+
+/// The store and the name of a file `s3://BUCKET/PREFIX/NAME`; `None` for a path.
+pub fn in_store(env: &Env, file: &Path) -> Result<Option<(Store, String)>> {
+    let text = file.to_string_lossy();
+    if !text.starts_with("s3://") {
+        return Ok(None);
+    }
+    match text.rsplit_once('/') {
+        Some((place, name)) if place.len() > "s3://".len() && !name.is_empty() => Ok(Some((Store::of(env, place), name.to_owned()))),
+        _ => Err(Problem::usage(format!("{text} names no file in a bucket: s3://BUCKET/PREFIX/FILE")).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_files_of_the_place_itself_are_listed() {
+        let said = r#"{"Contents": [{"Key": "a/x.dump", "Size": 5}, {"Key": "a/b/y.dump", "Size": 6}, {"Key": "a/", "Size": 0}]}"#;
+        assert_eq!(objects(said, "a/").unwrap(), [("x.dump".to_owned(), 5)]);
+        assert_eq!(objects("", "a/").unwrap(), []);
+        assert_eq!(objects("{}", "a/").unwrap(), []);
+        assert!(objects("<html>", "a/").is_err());
+    }
+}
