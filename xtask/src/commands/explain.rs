@@ -102,10 +102,10 @@ fn value(it: &Explained) -> Value {
 
 /// Compares each input with `last`.
 fn compared(want: &Fingerprint, last: Option<&Fingerprint>) -> Vec<Input> {
-    let before = |name: &str| last.and_then(|it| it.parts.iter().find(|(other, _)| other == name)).map(|(_, value)| value.as_str());
+    let (now, earlier) = (want.by_name(), last.map(Fingerprint::by_name).unwrap_or_default());
     let input = |name: &String, digest: &String, since| Input { name: name.clone(), digest: digest.clone(), since };
     let present = want.parts.iter().map(|(name, value)| {
-        let since = match before(name) {
+        let since = match earlier.get(name.as_str()) {
             _ if last.is_none() => "",
             None => "new",
             Some(old) if old != value => "changed",
@@ -113,7 +113,7 @@ fn compared(want: &Fingerprint, last: Option<&Fingerprint>) -> Vec<Input> {
         };
         input(name, value, since)
     });
-    let gone = last.into_iter().flat_map(|it| &it.parts).filter(|(name, _)| !want.parts.iter().any(|(other, _)| other == name));
+    let gone = last.into_iter().flat_map(|it| &it.parts).filter(|(name, _)| !now.contains_key(name.as_str()));
     present.chain(gone.map(|(name, value)| input(name, value, "gone"))).collect()
 }
 

@@ -2,7 +2,12 @@
 //!
 //! `python/scan.py` parses the same files with Python's grammar. A key that changes too often costs one scan and no new pins.
 
-use std::{collections::BTreeSet, fs, path::Path, sync::LazyLock};
+use std::{
+    collections::{BTreeSet, HashSet},
+    fs,
+    path::Path,
+    sync::LazyLock,
+};
 
 use anyhow::{Context as _, Result};
 use regex::Regex;
@@ -46,9 +51,10 @@ const TABLE: &str = include_str!("python/packages.txt");
 /// The part of a module's name that determines the package: the first component, or three components for a first component that several
 /// packages share.
 fn deciding(name: &str) -> String {
+    static SHARED: LazyLock<HashSet<&str>> =
+        LazyLock::new(|| TABLE.lines().filter_map(|it| it.split_once('.')).map(|(root, _)| root).collect());
     let root = name.split('.').next().unwrap_or_default();
-    let is_shared = TABLE.lines().any(|it| it.strip_prefix(root).is_some_and(|it| it.starts_with('.')));
-    if is_shared { name.split('.').take(3).collect::<Vec<_>>().join(".") } else { root.to_owned() }
+    if SHARED.contains(root) { name.split('.').take(3).collect::<Vec<_>>().join(".") } else { root.to_owned() }
 }
 
 /// Whether Python may skip the block that this line starts; false for functions and classes.

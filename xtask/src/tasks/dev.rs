@@ -299,12 +299,13 @@ struct Change {
 
 impl Change {
     fn between(held: &Fingerprint, desired: &Fingerprint) -> Change {
-        let names = |of: &Fingerprint, keep: &dyn Fn(&(String, String)) -> bool| -> Vec<String> {
-            of.parts.iter().filter(|it| keep(it)).map(|(name, _)| name.clone()).collect()
+        let (before, after) = (held.by_name(), desired.by_name());
+        let names = |of: &Fingerprint, keep: &dyn Fn(&str, &str) -> bool| -> Vec<String> {
+            of.parts.iter().filter(|(name, digest)| keep(name, digest)).map(|(name, _)| name.clone()).collect()
         };
         Change {
-            changed: names(desired, &|it| !held.parts.contains(it)),
-            gone: names(held, &|it| !desired.parts.iter().any(|(name, _)| *name == it.0)),
+            changed: names(desired, &|name, digest| before.get(name) != Some(&digest)),
+            gone: names(held, &|name, _| !after.contains_key(name)),
         }
     }
 }
