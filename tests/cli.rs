@@ -202,9 +202,15 @@ fn a_file_that_is_no_plan_is_refused() {
 fn a_second_run_says_why_it_does_nothing_and_writes_nothing() {
     let project = Project::new();
     project.run(&["patch"]).ends_with(0).says("patch        ran in").says(": not done yet");
-    let before = content(&project.root);
+    // A file that was written within the last tick of the clock is remembered by the second run only.
+    let records = || {
+        let mut out = content(&project.root);
+        out.retain(|(path, _)| !path.ends_with("target/pocdeploy/hashes"));
+        out
+    };
+    let before = records();
     project.run(&["patch"]).ends_with(0).says("= patch        skipped: the patched application is unchanged");
-    assert_eq!(content(&project.root), before);
+    assert_eq!(records(), before);
 }
 
 #[test]

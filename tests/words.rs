@@ -35,7 +35,7 @@ const BANNED: &[(&str, &str)] = &[
 /// image a new name, so each user would build all images again.
 fn files() -> Vec<(String, String)> {
     let mut out = Vec::new();
-    for folder in ["xtask/src", "checks/src", "tests", "docs", "deploy", "examples", "."] {
+    for folder in ["xtask/src", "checks/src", "filetree/src", "tests", "docs", "deploy", "examples", "."] {
         let depth = if folder == "." { 1 } else { usize::MAX };
         for entry in walkdir::WalkDir::new(root().join(folder)).max_depth(depth).sort_by_file_name() {
             let entry = entry.unwrap();

@@ -10,7 +10,7 @@ mod stages;
 pub use crate::dockerfile::{
     bases::{Base, bases},
     development::{builds_from_source, in_development},
-    ignore::{Ignore, walk},
+    ignore::{Ignore, context, walk},
     needs::{Ask, Need, needs},
     parse::{Dockerfile, Instruction, Syntax, parse},
     stages::{Stage, arguments, expand, stages},

@@ -16,6 +16,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use filetree::hashes::Hashes;
 use tokio::runtime::Runtime;
 
 use crate::{
@@ -79,6 +80,8 @@ pub struct Env {
     /// The credentials with which nodes pull from the cluster's registry, once they were computed.
     pub(crate) pull_credentials: OnceLock<Option<Secret>>,
     pub readings: Readings,
+    /// What is known of the files of source and staged tree.
+    pub hashes: Hashes,
     withheld: Withheld,
     /// Locked while the source of images is decided.
     pub(crate) source_turn: Mutex<()>,
@@ -124,6 +127,7 @@ impl Env {
             graph,
             pull_credentials: OnceLock::new(),
             readings: Readings::default(),
+            hashes: Hashes::kept_in(work.join("hashes")),
             withheld: Withheld::default(),
             source_turn: Mutex::new(()),
             requirements_turn: Mutex::new(()),

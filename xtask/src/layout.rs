@@ -70,6 +70,7 @@ pub const ENTRIES: &[Entry] = &[
     removed("kubeconfig", "the instance's kubeconfig: it contains a key, and only its owner can read it"),
     bundled(removed("evidence", "logs and state of the nodes for each of the last three failures of a cluster")),
     bundled(removed("record", "the inputs of each task's last run, to explain what changed, and the last address, for `ls`")),
+    removed("hashes", "the hashes of the files of source and `app`, so that an unchanged file is not read again"),
     bundled(stays("runs", "events and logs of the last ten runs")),
     bundled(stays("log", "a link to the logs of the last run")),
     stays("edit", "the patches as commits of git repositories, for `patch edit` and `upstream update`: it may contain your work"),

@@ -1,6 +1,11 @@
 //! Records: the inputs of a task's last success. They explain changes and are never the source of truth.
 
-use std::{fs, io::Write as _, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::Path,
+};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -9,7 +14,13 @@ use crate::{env::Env, fingerprint::Fingerprint, graph::TaskId};
 
 /// The fingerprint of the task's last success; `None` if the record is missing or unreadable.
 pub fn read(env: &Env, task: TaskId) -> Option<Fingerprint> {
-    read_json(&env.work(format!("record/{}.json", task.file_name())))
+    read_fingerprint(&env.work(format!("record/{}.json", task.file_name())))
+}
+
+/// The inode and the times of the record, which each success changes; `None` without a record.
+pub fn state(env: &Env, task: TaskId) -> Option<(u64, i64, i64)> {
+    let it = fs::metadata(env.work(format!("record/{}.json", task.file_name()))).ok()?;
+    Some((it.ino(), it.ctime(), it.ctime_nsec()))
 }
 
 /// How the task's inputs differ from those of its last success, as a text.
@@ -21,7 +32,12 @@ pub fn changed(env: &Env, task: TaskId, want: &Fingerprint) -> Option<String> {
 }
 
 pub fn write(env: &Env, task: TaskId, fingerprint: &Fingerprint) -> Result<()> {
-    write_json(&env.work(format!("record/{}.json", task.file_name())), fingerprint)
+    write_file(&env.work(format!("record/{}.json", task.file_name())), &fingerprint.to_json()?)
+}
+
+/// Reads the record of a fingerprint; `None` if it is missing or invalid.
+pub fn read_fingerprint(path: &Path) -> Option<Fingerprint> {
+    Fingerprint::from_json(&fs::read(path).ok()?)
 }
 
 /// The file in an instance's folder with its name and the address that its application had last.

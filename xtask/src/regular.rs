@@ -1,25 +1,16 @@
 //! Reads the user's files without the risk to hang: a FIFO, socket or device is an error at once.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs,
     io::{self, Read as _},
-    os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::PermissionsExt as _,
     path::Path,
 };
 
 use anyhow::{Context as _, Result};
 use walkdir::WalkDir;
 
-/// Opens a regular file for reading; follows symbolic links. Does not wait for the other end of a FIFO.
-pub fn open(path: &Path) -> io::Result<File> {
-    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    let metadata = file.metadata()?;
-    if metadata.is_file() {
-        return Ok(file);
-    }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {}, not a file", kind(metadata.file_type()))))
-}
+pub use filetree::regular::{kind, open};
 
 /// Copies a folder's regular files, which its owner can then write: those of Go's module cache are read-only.
 pub fn copy_tree(from: &Path, to: &Path) -> Result<()> {
@@ -55,19 +46,6 @@ pub fn read_to_string(path: &Path) -> io::Result<String> {
         let byte = error.as_bytes()[at];
         io::Error::new(io::ErrorKind::InvalidData, format!("line {line} holds the byte 0x{byte:02x}, which is not UTF-8"))
     })
-}
-
-/// A description of something that is not a regular file.
-pub fn kind(file_type: std::fs::FileType) -> &'static str {
-    if file_type.is_dir() {
-        "a folder"
-    } else if file_type.is_fifo() {
-        "a FIFO"
-    } else if file_type.is_socket() {
-        "a socket"
-    } else {
-        "a device"
-    }
 }
 
 #[cfg(test)]

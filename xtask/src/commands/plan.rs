@@ -23,13 +23,13 @@ use document::{Action, Plan, Planned, SCHEMA};
 /// Prints the plan for the targets, and writes it to a file if requested.
 pub(crate) fn run(env: &Env, targets: &[TaskId], flags: &Flags) -> Result<()> {
     let plan = make(env, targets)?;
-    let document = format!("{}\n", serde_json::to_string_pretty(&plan)?);
+    let document = || serde_json::to_string_pretty(&plan).map(|it| format!("{it}\n"));
     if let Some(path) = &flags.out {
-        record::write_file(path, document.as_bytes())?;
+        record::write_file(path, document()?.as_bytes())?;
     }
     let shown = match flags.output {
         Output::Text => text::text(&plan),
-        Output::Json => document,
+        Output::Json => document()?,
     };
     std::io::stdout().write_all(shown.as_bytes()).context("print the plan")?;
     if !plan.runs().is_empty() && flags.detailed_exitcode { Err(PlanHasChanges.into()) } else { Ok(()) }

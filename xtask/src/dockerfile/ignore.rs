@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use filetree::walk::{Found, Passed};
 use regex::Regex;
 use walkdir::{DirEntry, WalkDir};
 
@@ -102,6 +103,15 @@ pub fn walk(root: &Path, ignore: Option<&Ignore>) -> Result<Vec<DirEntry>> {
         }
     }
     Ok(out)
+}
+
+/// The files of a context below the folder `root`, in the order of [`walk`], with their state.
+pub fn context(root: &Path, ignore: Option<&Ignore>) -> Result<Vec<Found>> {
+    let Some(mut visit) = ignore.filter(|it| !it.patterns.is_empty()).map(Ignore::visit) else {
+        return filetree::walk::walk(root, &Passed::default(), None);
+    };
+    let mut keep = |path: &Path, is_folder: bool| !visit.excludes(path) || (is_folder && visit.may_return());
+    filetree::walk::walk(root, &Passed::default(), Some(&mut keep))
 }
 
 impl Visit<'_> {

@@ -5,15 +5,51 @@
 use std::{
     collections::{BTreeSet, HashSet},
     fs,
+    os::unix::fs::MetadataExt as _,
     path::Path,
     sync::LazyLock,
 };
 
 use anyhow::{Context as _, Result};
+use filetree::{
+    hashes::Hashes,
+    walk::{Found, Kind, Passed, walk},
+};
 use regex::Regex;
 use walkdir::WalkDir;
 
 use crate::fingerprint::Fingerprint;
+
+/// The same as [`key`]; reads the files only if one of them has changed since.
+pub fn known_key(hashes: &Hashes, app: &Path) -> Result<String> {
+    let before = read_by_key(hashes, app)?;
+    if let Some(known) = hashes.fact(&before) {
+        return Ok(known);
+    }
+    let key = key(app)?;
+    // A file may have changed between the two readings.
+    if read_by_key(hashes, app)? == before {
+        hashes.remember(&before, &key);
+    }
+    Ok(key)
+}
+
+/// All that [`key`] depends on.
+fn read_by_key(hashes: &Hashes, app: &Path) -> Result<Fingerprint> {
+    let is_read = |it: &Found| it.kind == Kind::Link || it.path.extension().is_some_and(|it| it == "py");
+    let read: Vec<Found> = walk(app, &Passed::default(), None)?.into_iter().filter(is_read).collect();
+    let mut out = Fingerprint::new();
+    hashes.add(&mut out, "app", app, &read)?;
+    // Whether a module is the application's own follows links.
+    for it in read.iter().filter(|it| it.kind == Kind::Link) {
+        let path = app.join(&it.path);
+        out.add(format!("{} leads to", it.path.display()), format!("{} {}", path.is_file(), path.join("__init__.py").is_file()));
+    }
+    // Another build of this tool may read imports in another way.
+    let tool = std::env::current_exe().and_then(fs::metadata).context("read the running program")?;
+    out.add("the reader", format!("{} {} {} {}", tool.dev(), tool.ino(), tool.ctime(), tool.ctime_nsec()));
+    Ok(out)
+}
 
 /// A hash (twelve digits) of all imported modules with their conditions, and of the modules that settings name in strings. Ignores relative
 /// imports and the application's own top-level modules.
@@ -112,6 +148,25 @@ mod tests {
         let text = "import os, a.b as c\nfrom django.db import models\nif TYPE_CHECKING:\n    import late\nfrom . import x\nfrom .y import z\nimportant = 1\n";
         let within = |name: &str, within: &str| (name.to_owned(), within.to_owned());
         assert_eq!(imported(text), [within("os", ""), within("a", ""), within("django", ""), within("late", "if TYPE_CHECKING:")]);
+    }
+
+    #[test]
+    fn a_known_key_is_that_of_the_files_as_they_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let app = dir.path().join("app");
+        fs::create_dir(&app).unwrap();
+        let known = || known_key(&Hashes::kept_in(dir.path().join("hashes")), &app).unwrap();
+        fs::write(app.join("views.py"), "import requests\n").unwrap();
+        let before = known();
+        assert_eq!((known(), key(&app).unwrap()), (before.clone(), before.clone()));
+        fs::write(app.join("views.py"), "import requesta\n").unwrap();
+        assert_ne!(known(), before);
+        // A link makes a module the application's own, and what it leads to is outside of the application.
+        std::os::unix::fs::symlink("../outside.py", app.join("requesta.py")).unwrap();
+        let others = known();
+        fs::write(dir.path().join("outside.py"), "").unwrap();
+        assert_ne!(known(), others);
+        assert_eq!(known(), key(&app).unwrap());
     }
 
     #[test]

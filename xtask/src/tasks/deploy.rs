@@ -155,7 +155,7 @@ impl Task for Deploy {
         provide_secrets(env, &cluster)?;
         let image = inputs_of_images(env)?;
         let deployed = env.work(DEPLOYED);
-        let changed = || record::read_json::<Fingerprint>(&deployed).and_then(|last| image.difference(&last));
+        let changed = || record::read_fingerprint(&deployed).and_then(|last| image.difference(&last));
         let why = history::first_reason(&revisions, lost).or_else(changed);
         let change = Change {
             images: image::all(env)?,
@@ -204,7 +204,7 @@ impl Task for Deploy {
 fn inputs_of_images(env: &Env) -> Result<Fingerprint> {
     let mut out = Fingerprint::new();
     for service in env.config.built() {
-        let inputs = image::Image(service).inputs(env)?;
+        let inputs = Fingerprint::clone(&*image::inputs(env, service)?);
         out.parts.extend(inputs.parts.into_iter().map(|(name, digest)| match service {
             Some(service) => (format!("{service}: {name}"), digest),
             None => (name, digest),

@@ -19,6 +19,7 @@ use crate::{
     cluster::{Cluster, Exec, ObjectId},
     config::{ServiceName, name_of},
     deploy::development::{Own, Reload},
+    dockerfile,
     env::{Env, Scope},
     errors::Problem,
     fingerprint::Fingerprint,
@@ -225,10 +226,10 @@ impl Part {
     fn staged(&self, env: &Env) -> Result<Fingerprint> {
         let scope = scope(env, self.service);
         let mut tree = Fingerprint::new();
-        tree.add_context("", &scope.stage(), image::ignore(&scope)?.as_ref())?;
+        env.hashes.add(&mut tree, "", &scope.stage(), &dockerfile::context(&scope.stage(), image::ignore(&scope)?.as_ref())?)?;
         let programs = scope.own(artifacts::FOLDER).join(PROGRAMS);
         if matches!(self.rules, Rules::Program(_)) && programs.is_dir() {
-            tree.add_context(PROGRAMS, &programs, None)?;
+            tree.add_tree(PROGRAMS, &programs)?;
         }
         let named = |(name, digest): (String, String)| (name.trim_start_matches('/').to_owned(), digest);
         let goes = |it: &(String, String)| self.rules.goes(Path::new(&it.0), &self.migrate);

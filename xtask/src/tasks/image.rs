@@ -6,7 +6,7 @@ mod build;
 mod choice;
 mod copied;
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result};
 
@@ -46,32 +46,10 @@ impl Task for Image {
         TaskId::for_service(TaskKind::Image, self.0)
     }
 
+    /// Of the files as they are now. Later tasks of the run ask for [`inputs`].
     fn inputs(&self, env: &Env) -> Result<Fingerprint> {
-        if let Some(role) = brought::role(env, self.0) {
-            let mut out = Fingerprint::new();
-            out.add("reference", images::reference(env, self.id(), role)?);
-            return Ok(out);
-        }
-        let env = &env.scope(self.id());
-        let dockerfile = env.files.file(&env.service.dockerfile)?;
-        if !dockerfile.is_file() {
-            return Err(no_dockerfile(env));
-        }
-        let mut out = Fingerprint::new();
-        out.add("base image", images::reference(env, env.id, Role::Python)?);
-        out.add_file("Dockerfile", &dockerfile)?;
-        let text = regular::read_to_string(&dockerfile)?;
-        if env.is_developing() && dockerfile::in_development(&text).is_some() {
-            out.add("development", "true");
-        }
-        // The command says which of several programs is compiled.
-        if let Some(command) = env.service.command.as_ref().filter(|_| build::names_artifacts(&text)) {
-            out.add("command", command.join("\0"));
-        }
-        out.add("name", &env.service.image);
-        out.add_context("app", &env.stage(), ignore(env)?.as_ref())?;
-        // If the application has its own requirements.txt, the pins are only here.
-        out.add_file("pins", &env.wheels().join(PINS))?;
+        let out = self.read(env)?;
+        env.readings.put(&self.reading(), &Arc::new(out.clone()));
         Ok(out)
     }
 
@@ -120,6 +98,48 @@ impl Task for Image {
         }
         engine.tag(&reference, &env.service.image, &env.service.version)
     }
+}
+
+impl Image {
+    /// The name of its inputs among what a run has read.
+    fn reading(&self) -> String {
+        format!("inputs of {}", self.id().name())
+    }
+
+    fn read(&self, env: &Env) -> Result<Fingerprint> {
+        if let Some(role) = brought::role(env, self.0) {
+            let mut out = Fingerprint::new();
+            out.add("reference", images::reference(env, self.id(), role)?);
+            return Ok(out);
+        }
+        let env = &env.scope(self.id());
+        let dockerfile = env.files.file(&env.service.dockerfile)?;
+        if !dockerfile.is_file() {
+            return Err(no_dockerfile(env));
+        }
+        let mut out = Fingerprint::new();
+        out.add("base image", images::reference(env, env.id, Role::Python)?);
+        out.add_file("Dockerfile", &dockerfile)?;
+        let text = regular::read_to_string(&dockerfile)?;
+        if env.is_developing() && dockerfile::in_development(&text).is_some() {
+            out.add("development", "true");
+        }
+        // The command says which of several programs is compiled.
+        if let Some(command) = env.service.command.as_ref().filter(|_| build::names_artifacts(&text)) {
+            out.add("command", command.join("\0"));
+        }
+        out.add("name", &env.service.image);
+        env.hashes.add(&mut out, "app", &env.stage(), &dockerfile::context(&env.stage(), ignore(env)?.as_ref())?)?;
+        // If the application has its own requirements.txt, the pins are only here.
+        out.add_file("pins", &env.wheels().join(PINS))?;
+        Ok(out)
+    }
+}
+
+/// The inputs with which this run has found or built the image of the service; read now if it has not looked at the image yet.
+pub fn inputs(env: &Env, service: Option<ServiceName>) -> Result<Arc<Fingerprint>> {
+    let image = Image(service);
+    env.readings.once(&image.reading(), || image.read(env).map(Arc::new))
 }
 
 /// Removes what the build replaced, and from the tool's own engine all images without a name that are a day old, such as the stages of
@@ -230,7 +250,7 @@ pub fn current(env: &Env, service: Option<ServiceName>) -> Result<String> {
     if let Some(role) = brought::role(env, service) {
         return images::reference(env, image.id(), role);
     }
-    let fingerprint = image.inputs(env).context("find the application's image")?;
+    let fingerprint = inputs(env, service).context("find the application's image")?;
     Ok(reference(&env.scope(image.id()), &fingerprint))
 }
 
@@ -249,7 +269,7 @@ pub fn used_by(instance: &Instance) -> Option<Vec<String>> {
     let files = [own.join("instances").join(&instance.name), own].into_iter().flat_map(|it| fs::read_dir(it.join("record"))).flatten();
     // `image.json`, and `image-worker.json` of another service.
     let records = files.flatten().filter(|it| it.file_name().to_string_lossy().starts_with(TaskKind::Image.name()));
-    let out: Vec<String> = records.filter_map(|it| record::read_json::<Fingerprint>(&it.path())).map(|it| it.short()).collect();
+    let out: Vec<String> = records.filter_map(|it| record::read_fingerprint(&it.path())).map(|it| it.short()).collect();
     (!out.is_empty()).then_some(out)
 }
 

@@ -13,13 +13,16 @@ use crate::{
     config::ServiceName,
     env::Env,
     fingerprint::Fingerprint,
-    tasks::{Task as _, image::Image},
+    tasks::{
+        Task as _,
+        image::{self, Image},
+    },
 };
 
 /// The parts of the image that are inputs of this Job. `built` is the service with the image.
 pub(super) fn inputs(env: &Env, built: Option<ServiceName>, job: &Value) -> Result<Fingerprint> {
     let image = Image(built);
-    let mut out = image.inputs(env)?;
+    let mut out = Fingerprint::clone(&*image::inputs(env, built)?);
     let files = out.parts.iter().filter_map(|(name, _)| name.strip_prefix("app/"));
     if runs_manage(job) && is_django(&env.scope(image.id()).stage(), files) {
         out.parts.retain(|(name, _)| name.strip_prefix("app/").is_none_or(may_matter));

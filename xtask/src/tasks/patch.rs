@@ -21,12 +21,13 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use filetree::walk::{Passed, walk};
 
 use crate::{
     config::ServiceName,
     env::{Env, Scope},
     errors::{Code, Problem},
-    fingerprint::Fingerprint,
+    fingerprint::{Fingerprint, TreeRecord},
     graph::{TaskId, TaskKind},
     patch::{
         self,
@@ -39,15 +40,8 @@ use crate::{
 
 /// Adds the files of the source.
 fn add_source(env: &Scope<'_>, out: &mut Fingerprint) -> Result<()> {
-    for (relative, path) in source::files(env)?.files {
-        let name = format!("{}/{}", env.service.path.display(), relative.display());
-        if path.is_symlink() {
-            out.add(name, fs::read_link(&path)?.as_os_str().as_encoded_bytes());
-        } else {
-            out.add_file(name, &path)?;
-        }
-    }
-    Ok(())
+    let found = source::found(env)?;
+    env.hashes.add(out, &env.service.path.display().to_string(), &env.path(&env.service.path), &found)
 }
 
 /// The task of a service; `None` is the first one.
@@ -81,10 +75,10 @@ impl Task for Patch {
 
     fn probe(&self, env: &Env, want: &Fingerprint) -> Result<Probe> {
         let env = &env.scope(self.id());
-        if let Some(stage) = record::read_json::<Staged>(&staged_record(env))
+        if let Some(stage) = Staged::read(&staged_record(env))
             && stage.inputs == want.digest()
         {
-            let mut now = tree(&env.stage())?;
+            let mut now = tree(env, &env.stage())?;
             // The `requirements` task adds this file if the application has none.
             if !stage.has_requirements() {
                 now.parts.retain(|(name, _)| name != PINS);
@@ -99,7 +93,7 @@ impl Task for Patch {
 
     fn run(&self, env: &Env, want: &Fingerprint) -> Result<()> {
         let env = &env.scope(self.id());
-        let before = record::read_json::<Staged>(&staged_record(env));
+        let before = Staged::read(&staged_record(env));
         let fresh = env.own("app.new");
         let source = source::files(env)?;
         for sentence in &source.notes {
@@ -116,13 +110,13 @@ impl Task for Patch {
             Some(last) => last,
             None => last::all(env, &source, want, &queue.patches, &fresh)?,
         };
-        let content = tree(&fresh)?;
+        let content = tree(env, &fresh)?;
         if !env.options.discard {
             by_hand::refuse(env, before.as_ref(), &content)?;
         }
         // The next record comes before the tree that it is about, so that a run that is killed between them leaves no tree without one.
         let staged = Staged { inputs: want.digest(), content, last: Some(last) };
-        record::write_json(&next_record(env), &staged)?;
+        staged.write(&next_record(env))?;
         // The old tree stays until the new one is complete.
         let old = env.own("app.old");
         remove(&old)?;
@@ -136,20 +130,29 @@ impl Task for Patch {
 }
 
 /// The record: which tree was made from which inputs.
-#[derive(serde::Serialize, serde::Deserialize)]
 struct Staged {
     inputs: String,
     content: Fingerprint,
-    #[serde(default)]
     last: Option<last::Last>,
 }
 
 /// Whether the patched application has its own requirements.txt.
 pub(crate) fn has_own_requirements(env: &Scope<'_>) -> bool {
-    record::read_json::<Staged>(&staged_record(env)).is_some_and(|it| it.has_requirements())
+    Staged::read(&staged_record(env)).is_some_and(|it| it.has_requirements())
 }
 
 impl Staged {
+    /// `None` if the record is missing or unreadable.
+    fn read(path: &Path) -> Option<Staged> {
+        let TreeRecord { inputs, content, last } = TreeRecord::from_json(&fs::read(path).ok()?)?;
+        Some(Staged { inputs, content, last: serde_json::from_value(last).ok()? })
+    }
+
+    fn write(self, path: &Path) -> Result<()> {
+        let it = TreeRecord { inputs: self.inputs, content: self.content, last: serde_json::to_value(self.last)? };
+        record::write_file(path, &it.to_json()?)
+    }
+
     fn has_requirements(&self) -> bool {
         self.content.parts.iter().any(|(name, _)| name == PINS)
     }
@@ -166,10 +169,10 @@ fn next_record(env: &Scope<'_>) -> PathBuf {
     env.own("record/staged.next.json")
 }
 
-fn tree(stage: &Path) -> Result<Fingerprint> {
+fn tree(env: &Env, stage: &Path) -> Result<Fingerprint> {
     let mut out = Fingerprint::new();
     if stage.is_dir() {
-        out.add_tree("app", stage)?;
+        env.hashes.add(&mut out, "app", stage, &walk(stage, &Passed::default(), None)?)?;
     }
     Ok(out)
 }

@@ -79,9 +79,9 @@ impl Plan {
         let source = Source::of(&env.stage(), patch::has_own_requirements(env), &service.groups);
         let mut key = Fingerprint::new();
         // The staged source follows from what was patched, and several tasks of a run ask for this.
-        let patched = record::read(env, TaskId::for_service(TaskKind::Patch, env.id.service)).map(|it| it.digest());
+        let patched = record::state(env, TaskId::for_service(TaskKind::Patch, env.id.service));
         let name = format!("{source} of {} at {patched:?}", env.stage().display());
-        key.add("source", env.readings.once(&name, || source.key(&env.stage()))?);
+        key.add("source", env.readings.once(&name, || source.key(&env.hashes, &env.stage()))?);
         key.add("target", target.key());
         key.add("groups", service.groups.join(" "));
         if source == Source::Imports {

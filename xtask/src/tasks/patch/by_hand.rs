@@ -25,8 +25,8 @@ fn changes(env: &Scope<'_>, before: Option<&Staged>, fresh: &Fingerprint) -> Res
         let counts = |(name, _): &&(String, String)| (keeps_pins || name != PINS) && Path::new(name).iter().all(source::is_work);
         Fingerprint { parts: tree.parts.iter().filter(counts).cloned().collect() }
     };
-    let now = tree(&env.stage())?;
-    let next = record::read_json::<Staged>(&next_record(env));
+    let now = tree(env, &env.stage())?;
+    let next = Staged::read(&next_record(env));
     let is_known = |known: &Staged| {
         let pins = known.has_requirements();
         work(&now, pins) == work(&known.content, pins)
@@ -60,7 +60,7 @@ pub(super) fn refuse(env: &Scope<'_>, before: Option<&Staged>, fresh: &Fingerpri
 
 /// The files that a person changed in the staged tree, a sentence each.
 pub(crate) fn listed(env: &Scope<'_>) -> Result<Vec<String>> {
-    let before = record::read_json::<Staged>(&staged_record(env));
+    let before = Staged::read(&staged_record(env));
     let found = changes(env, before.as_ref(), &Fingerprint::new())?.ok_or_else(|| nothing(env))?;
     Ok(found.iter().map(|it| it.trim_start_matches("app/").to_owned()).collect())
 }
@@ -77,7 +77,7 @@ fn nothing(env: &Scope<'_>) -> anyhow::Error {
 pub(crate) fn commit<'a>(env: &'a Env, patch: Patch, title: Option<&str>) -> Result<Commits<'a>> {
     let scope = env.scope(patch.id());
     let want = patch.inputs(env)?;
-    let Some(before) = record::read_json::<Staged>(&staged_record(&scope)) else {
+    let Some(before) = Staged::read(&staged_record(&scope)) else {
         return Err(Problem::new("nothing is staged yet").hint("cargo xtask patch").into());
     };
     let changes = changes(&scope, Some(&before), &Fingerprint::new())?.ok_or_else(|| nothing(&scope))?;

@@ -63,7 +63,7 @@ pub(super) fn apply(env: &Scope<'_>, before: Option<&Staged>, want: &Fingerprint
     if !(is_added || known.base == base) || before.inputs == want.digest() {
         return Ok(None);
     }
-    let mut now = tree(&env.stage())?;
+    let mut now = tree(env, &env.stage())?;
     if !before.has_requirements() {
         now.parts.retain(|(name, _)| name != PINS);
     }

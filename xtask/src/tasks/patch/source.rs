@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use filetree::walk::{Found, Kind, Passed, walk};
 use walkdir::{DirEntry, WalkDir};
 
 use crate::{
@@ -31,28 +32,36 @@ pub(crate) struct Source {
 /// The files of `frontend.path`. Skips FIFOs, sockets and devices, since reading one may never end.
 pub(crate) fn files(env: &Scope<'_>) -> Result<Source> {
     let root = env.path(&env.service.path);
-    let own = own_paths(env);
     let mut out = Source::default();
-    let kept = |it: &DirEntry| belongs(it) && !own.iter().any(|own| own == it.path());
-    for entry in WalkDir::new(&root).sort_by_file_name().into_iter().filter_entry(kept) {
-        let entry = entry.with_context(|| format!("read {}", root.display()))?;
-        let kind = entry.file_type();
-        let relative = entry.path().strip_prefix(&root).unwrap_or(entry.path()).to_owned();
-        // The folder itself may be a link.
-        if kind.is_dir() || entry.depth() == 0 {
+    for Found { path, kind, .. } in found(env)? {
+        let whole = root.join(&path);
+        if kind == Kind::Other {
+            let kind = whole.symlink_metadata().map_or("gone", |it| regular::kind(it.file_type()));
+            out.notes.push(format!("{} is {kind} and is not staged", path.display()));
             continue;
         }
-        if !kind.is_file() && !kind.is_symlink() {
-            out.notes.push(format!("{} is {} and is not staged", relative.display(), regular::kind(kind)));
-            continue;
+        if kind == Kind::File && path.file_name().is_some_and(|it| it == ".gitmodules") {
+            out.notes.extend(missing_submodules(&whole, &root));
         }
-        if entry.file_name() == ".gitmodules" && kind.is_file() {
-            out.notes.extend(missing_submodules(entry.path(), &root));
-        }
-        out.files.push((relative, entry.into_path()));
+        out.files.push((path, whole));
     }
     Ok(out)
 }
+
+/// The same files, and entries of other kinds, with their state.
+pub(super) fn found(env: &Scope<'_>) -> Result<Vec<Found>> {
+    let root = env.path(&env.service.path);
+    let own: Vec<PathBuf> = own_paths(env).iter().filter_map(|it| it.strip_prefix(&root).ok()).map(Path::to_owned).collect();
+    walk(&root, &Passed { paths: &own, ..OTHERS }, None)
+}
+
+/// What is no person's work by its name alone: version control, caches and products of programs.
+const OTHERS: Passed<'_> = Passed {
+    names: &[".git", ".hg", ".svn", "__pycache__", ".venv", "node_modules", ".pytest_cache", ".mypy_cache"],
+    endings: &[".pyc", ".sqlite3"],
+    tails: &[layout::WORK],
+    paths: &[],
+};
 
 /// What `files` leaves out and a replacement of the folder would lose: the tool's files, local databases, other version control. Caches and
 /// installed packages can be made again.
@@ -133,9 +142,7 @@ fn belongs(entry: &DirEntry) -> bool {
 /// Whether a file or folder of this name is a person's work: no version control, no cache and no product of a program.
 pub(super) fn is_work(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
-    let is_cache =
-        matches!(name.as_ref(), ".git" | ".hg" | ".svn" | "__pycache__" | ".venv" | "node_modules" | ".pytest_cache" | ".mypy_cache");
-    !(is_cache || name.ends_with(".pyc") || name.ends_with(".sqlite3"))
+    !(OTHERS.names.contains(&name.as_ref()) || OTHERS.endings.iter().any(|it| name.ends_with(it)))
 }
 
 /// This tool's files inside the application, if the project's folder is the application. They change in runs, and the configuration may

@@ -1,0 +1,200 @@
+//! Lists the files of a tree with the state that the file system has of each. One system call for each file.
+
+use std::{
+    ffi::{CStr, OsStr},
+    io,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat};
+
+/// What a path is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Folder,
+    File,
+    Link,
+    /// A FIFO, socket or device.
+    Other,
+}
+
+/// The state of a file. The system changes `changed` with each change of content, mode or links, and no program can set it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    pub device: u64,
+    pub inode: u64,
+    pub size: u64,
+    pub mode: u32,
+    /// Nanoseconds since 1970: mtime.
+    pub modified: i128,
+    /// Nanoseconds since 1970: ctime.
+    pub changed: i128,
+}
+
+/// A file, symbolic link or other entry that is no folder.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Relative to the root of the walk.
+    pub path: PathBuf,
+    pub kind: Kind,
+    pub stamp: Stamp,
+}
+
+/// Which entries a walk passes over, with all that is below them. The root is never passed over.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Passed<'a> {
+    /// Names of files and folders.
+    pub names: &'a [&'a str],
+    /// Ends of names.
+    pub endings: &'a [&'a str],
+    /// Last components of an absolute path.
+    pub tails: &'a [&'a str],
+    /// Paths relative to the root.
+    pub paths: &'a [PathBuf],
+}
+
+impl Passed<'_> {
+    fn over(&self, name: &[u8], root: &Path, path: &Path) -> bool {
+        let is_tail = |tail: &str| Path::new(tail).file_name().is_some_and(|it| it.as_bytes() == name) && root.join(path).ends_with(tail);
+        self.names.iter().any(|it| it.as_bytes() == name)
+            || self.endings.iter().any(|it| name.ends_with(it.as_bytes()))
+            || self.tails.iter().any(|it| is_tail(it))
+            || self.paths.iter().any(|it| it == path)
+    }
+}
+
+/// Decides about a path relative to the root; `true` for folders. It is asked for each folder before its content.
+pub type Keep<'a> = dyn FnMut(&Path, bool) -> bool + 'a;
+
+/// All entries below `root` that are no folders, sorted by name within each folder. Follows no symbolic link but `root` itself. An entry
+/// that is deleted meanwhile is passed over; a folder that cannot be read is an error.
+pub fn walk(root: &Path, passed: &Passed<'_>, mut keep: Option<&mut Keep<'_>>) -> Result<Vec<Found>> {
+    let mut out = Vec::new();
+    let folder = rustix::fs::openat(CWD, root, FOLDER, Mode::empty()).with_context(|| format!("read {}", root.display()))?;
+    below(folder, root, Path::new(""), passed, &mut keep, &mut out)?;
+    Ok(out)
+}
+
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+fn below(
+    folder: OwnedFd,
+    root: &Path,
+    here: &Path,
+    passed: &Passed<'_>,
+    keep: &mut Option<&mut Keep<'_>>,
+    out: &mut Vec<Found>,
+) -> Result<()> {
+    let shown = || format!("read {}", root.join(here).display());
+    let mut names: Vec<(Box<CStr>, FileType)> = Vec::new();
+    let mut buffer = Vec::with_capacity(1 << 15);
+    let mut entries = RawDir::new(folder.as_fd(), buffer.spare_capacity_mut());
+    while let Some(entry) = entries.next() {
+        let entry = entry.with_context(shown)?;
+        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            names.push((entry.file_name().into(), entry.file_type()));
+        }
+    }
+    names.sort_by(|(one, _), (other, _)| one.to_bytes().cmp(other.to_bytes()));
+    for (name, listed) in names {
+        let path = here.join(OsStr::from_bytes(name.to_bytes()));
+        if passed.over(name.to_bytes(), root, &path) {
+            continue;
+        }
+        // Some file systems list no types. A folder needs no more than its type.
+        let state = match listed {
+            FileType::Directory => None,
+            _ => match rustix::fs::statat(folder.as_fd(), &*name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(state) => Some(state),
+                Err(rustix::io::Errno::NOENT) => continue,
+                Err(error) => return Err(error).with_context(|| format!("read {}", root.join(&path).display())),
+            },
+        };
+        let kind = state.as_ref().map_or(Kind::Folder, |it| kind(FileType::from_raw_mode(it.st_mode)));
+        if !keep.as_mut().is_none_or(|keep| keep(&path, kind == Kind::Folder)) {
+            continue;
+        }
+        match state.filter(|_| kind != Kind::Folder) {
+            Some(state) => out.push(Found { path, kind, stamp: Stamp::of(&state) }),
+            None => match inner(folder.as_fd(), &name) {
+                Ok(inner) => below(inner, root, &path, passed, keep, out)?,
+                Err(rustix::io::Errno::NOENT) => {}
+                Err(error) => return Err(error).with_context(|| format!("read {}", root.join(&path).display())),
+            },
+        }
+    }
+    Ok(())
+}
+
+fn inner(folder: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<OwnedFd> {
+    rustix::fs::openat(folder, name, FOLDER | OFlags::NOFOLLOW, Mode::empty())
+}
+
+fn kind(of: FileType) -> Kind {
+    match of {
+        FileType::Directory => Kind::Folder,
+        FileType::RegularFile => Kind::File,
+        FileType::Symlink => Kind::Link,
+        _ => Kind::Other,
+    }
+}
+
+impl Stamp {
+    /// The state of an open file.
+    pub fn of_open(file: impl AsFd) -> io::Result<Stamp> {
+        Ok(Stamp::of(&rustix::fs::fstat(file)?))
+    }
+
+    #[allow(clippy::unnecessary_cast, reason = "the fields' types differ between platforms")]
+    fn of(state: &Stat) -> Stamp {
+        let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+        Stamp {
+            device: state.st_dev as u64,
+            inode: state.st_ino as u64,
+            size: state.st_size as u64,
+            mode: state.st_mode as u32,
+            modified: nanoseconds(state.st_mtime as i64, state.st_mtime_nsec as i64),
+            changed: nanoseconds(state.st_ctime as i64, state.st_ctime_nsec as i64),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn paths(root: &Path, passed: &Passed<'_>, keep: Option<&mut Keep<'_>>) -> Vec<String> {
+        walk(root, passed, keep).unwrap().into_iter().map(|it| it.path.display().to_string()).collect()
+    }
+
+    #[test]
+    fn files_are_listed_in_the_order_of_names_and_links_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        for file in ["b/y.py", "b/x.py", "a.py", "b.py", "z/deep/er/1"] {
+            fs::create_dir_all(dir.path().join(file).parent().unwrap()).unwrap();
+            fs::write(dir.path().join(file), "x").unwrap();
+        }
+        std::os::unix::fs::symlink("b", dir.path().join("link")).unwrap();
+        std::os::unix::fs::symlink(".", dir.path().join("b/loop")).unwrap();
+        // The folder `b` comes before the file `b.py`, as its name does.
+        let all = ["a.py", "b/loop", "b/x.py", "b/y.py", "b.py", "link", "z/deep/er/1"];
+        assert_eq!(paths(dir.path(), &Passed::default(), None), all);
+        assert_eq!(paths(&dir.path().join("link"), &Passed::default(), None), ["loop", "x.py", "y.py"]);
+        let passed = Passed { names: &["deep"], endings: &[".py"], tails: &["b/loop"], paths: &[PathBuf::from("link")] };
+        assert_eq!(paths(dir.path(), &passed, None), Vec::<String>::new());
+        let mut asked = Vec::new();
+        let mut keep = |path: &Path, is_folder: bool| {
+            asked.push(format!("{}{}", path.display(), if is_folder { "/" } else { "" }));
+            path != Path::new("b")
+        };
+        assert_eq!(paths(dir.path(), &Passed::default(), Some(&mut keep)), ["a.py", "b.py", "link", "z/deep/er/1"]);
+        assert_eq!(asked, ["a.py", "b/", "b.py", "link", "z/", "z/deep/", "z/deep/er/", "z/deep/er/1"]);
+        assert!(walk(&dir.path().join("absent"), &Passed::default(), None).is_err());
+    }
+}
