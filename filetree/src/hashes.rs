@@ -213,6 +213,11 @@ fn is_settled(stamp: &Stamp, now: i128) -> bool {
     stamp.modified < now - step && stamp.changed < now - step
 }
 
+/// Whether only this machine writes to the file system of a path, so that its clock and its events tell all changes.
+pub fn is_local(path: &Path) -> bool {
+    local_device(path).is_some()
+}
+
 /// The device of a folder whose file system is a local one.
 fn local_device(root: &Path) -> Option<u64> {
     let kind = rustix::fs::statfs(root).ok()?.f_type;

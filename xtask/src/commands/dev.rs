@@ -18,14 +18,15 @@ use crate::{
         self,
         dev::{
             Session, Synced,
+            look::Watch,
             watch::{self, Decision, Seen},
         },
     },
 };
 
 const TASK: TaskId = TaskId::Dev;
-/// The pause between two checks of the files.
-const LOOK: Duration = Duration::from_millis(50);
+/// The pause between two questions whether files changed.
+const LOOK: Duration = Duration::from_millis(20);
 /// Editors write several files in one save.
 const SETTLE: Duration = Duration::from_millis(20);
 
@@ -89,22 +90,34 @@ fn with_logs<'a>(env: &'a Env, session: Session<'a>, seen: Seen) -> Result<()> {
 
 /// Runs until Ctrl-C. Reports an error of a change, and waits for the next change.
 fn follow<'a>(env: &'a Env, mut session: Session<'a>, mut seen: Seen) -> Result<()> {
+    let mut watch = Watch::of(env);
+    // Files may have changed before they were watched.
+    let mut changed = watch.changed(&seen);
     loop {
-        env.interrupt.sleep(LOOK)?;
-        let mut now = watch::files(env);
-        if seen.changed(&now).is_empty() {
+        watch.note().iter().for_each(|it| env.note(TASK, it));
+        if changed.is_empty() {
+            env.interrupt.sleep(LOOK)?;
+            if watch.look().is_some() {
+                changed = watch.changed(&seen);
+            }
             continue;
         }
         loop {
             env.interrupt.sleep(SETTLE)?;
-            let later = watch::files(env);
-            if later == now {
+            if watch.is_settled() {
                 break;
             }
-            now = later;
+            let later = watch.changed(&seen);
+            changed.extend(later);
         }
-        let changed = seen.changed(&now);
-        seen.look(now);
+        let mut changed = std::mem::take(&mut changed);
+        changed.sort();
+        changed.dedup();
+        changed.retain(|it| seen.differs(it, watch.files()));
+        seen.learn(&changed, watch.files());
+        if changed.is_empty() {
+            continue;
+        }
         let result = session.decide(&changed).and_then(|decision| match decision {
             Decision::Sync(changes) => sync(env, &mut session, &mut seen, &changes),
             Decision::Rebuild(why) => rebuild(env, &mut session, &mut seen, &why),

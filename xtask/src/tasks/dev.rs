@@ -1,5 +1,7 @@
 //! Copies changed code into running pods: patched and, where necessary, compiled here, sent as an archive, and loaded by the process.
 
+mod events;
+pub mod look;
 mod rules;
 pub mod watch;
 

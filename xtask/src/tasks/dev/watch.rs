@@ -1,5 +1,6 @@
-//! Detects changed files, and decides whether they can be copied into running pods or need a new image. Polls: no library is needed, and a
-//! few hundred files take less than a millisecond.
+//! Detects changed files, and decides whether they can be copied into running pods or need a new image.
+//!
+//! `look.rs` decides when the files are looked at.
 
 use std::{
     collections::BTreeMap,
@@ -7,7 +8,7 @@ use std::{
     time::SystemTime,
 };
 
-use walkdir::WalkDir;
+use walkdir::{DirEntry, WalkDir};
 
 use crate::{
     config::{ServiceName, name_of},
@@ -43,7 +44,12 @@ pub struct Seen(Stamps);
 impl Seen {
     /// Before the tool runs: a file that is saved while images are built is a change, too.
     pub fn new(env: &Env) -> Seen {
-        Seen(stamps(env))
+        Seen(stamps(&roots(env)))
+    }
+
+    #[cfg(test)]
+    pub(super) fn over(files: Stamps) -> Seen {
+        Seen(files)
     }
 
     /// Takes over what the tool itself has written; changes of other files since the last look remain changes.
@@ -63,35 +69,58 @@ impl Seen {
         new.chain(gone).collect()
     }
 
-    pub fn look(&mut self, now: Stamps) {
-        self.0 = now;
+    /// Whether the state of a file is another one than at the last look.
+    pub fn differs(&self, path: &Path, now: &Stamps) -> bool {
+        self.0.get(path) != now.get(path)
+    }
+
+    /// Takes over the changed files.
+    pub fn learn(&mut self, changed: &[PathBuf], now: &Stamps) {
+        for path in changed {
+            match now.get(path) {
+                Some(stamp) => self.0.insert(path.clone(), *stamp),
+                None => self.0.remove(path),
+            };
+        }
     }
 }
 
+/// A file or folder to watch; it need not exist.
+pub(super) struct Root {
+    pub(super) path: PathBuf,
+    /// The tool's files in it, which change in its runs.
+    pub(super) own: Vec<PathBuf>,
+}
+
+fn stage_roots(env: &Env) -> Vec<Root> {
+    let stage = |service| env.scope(TaskId::for_service(TaskKind::Patch, service)).stage();
+    env.config.built().map(|it| Root { path: stage(it), own: Vec::new() }).collect()
+}
+
 /// All watched files.
-pub fn files(env: &Env) -> Stamps {
-    let mut out = stamps(env);
-    out.extend(staged(env));
+pub(super) fn all_roots(env: &Env) -> Vec<Root> {
+    let mut out = roots(env);
+    out.extend(stage_roots(env));
     out
 }
 
-fn staged(env: &Env) -> Stamps {
+pub(super) fn stamps(roots: &[Root]) -> Stamps {
     let mut out = Stamps::new();
-    for service in env.config.built() {
-        add(env, &env.scope(TaskId::for_service(TaskKind::Patch, service)).stage(), &[], &mut out);
+    for entry in roots.iter().flat_map(entries).filter(|it| it.file_type().is_file()) {
+        // A file may be deleted meanwhile.
+        if let Ok(metadata) = entry.metadata() {
+            out.insert(entry.into_path(), (metadata.modified().ok(), metadata.len()));
+        }
     }
     out
 }
 
 /// The staged trees and the generated pins, which the tool writes.
 fn written(env: &Env) -> Stamps {
-    let mut out = staged(env);
-    for pins in env.config.built().map(|it| &env.config.service(it).requirements) {
-        if requirements::is_generated(&env.path(pins)) {
-            add(env, pins, &[], &mut out);
-        }
-    }
-    out
+    let mut out = stage_roots(env);
+    let pins = env.config.built().map(|it| env.path(&env.config.service(it).requirements));
+    out.extend(pins.filter(|it| requirements::is_generated(it)).map(|path| Root { path, own: Vec::new() }));
+    stamps(&out)
 }
 
 fn is_written(env: &Env, path: &Path) -> bool {
@@ -99,38 +128,34 @@ fn is_written(env: &Env, path: &Path) -> bool {
 }
 
 /// All files of the services' sources, and the other inputs of their images and objects.
-fn stamps(env: &Env) -> Stamps {
-    let mut out = Stamps::new();
-    add(env, Path::new("Pocdeploy.toml"), &[], &mut out);
+fn roots(env: &Env) -> Vec<Root> {
+    let mut out = Vec::new();
+    let mut add = |path: &Path, own: Vec<PathBuf>| out.push(Root { path: env.path(path), own });
+    add(Path::new("Pocdeploy.toml"), Vec::new());
     for (name, service) in env.config.all_services() {
-        add(env, Path::new(&format!("deploy/{}", name_of(name))), &[], &mut out);
+        add(Path::new(&format!("deploy/{}", name_of(name))), Vec::new());
         if service.uses.is_some() || service.kind.is_some() {
             continue;
         }
         let own = source::own_paths(&env.scope(TaskId::for_service(TaskKind::Patch, name)));
-        add(env, &service.path, &own, &mut out);
+        add(&service.path, own);
         let ignore = PathBuf::from(format!("{}.dockerignore", service.dockerfile.display()));
         for root in [&service.patch_dir, &service.dockerfile, &ignore, &service.requirements] {
-            add(env, root, &[], &mut out);
+            add(root, Vec::new());
         }
     }
     out
 }
 
-/// Adds the files below a path of the project, except `own`, the tool's files, which change in its runs.
-fn add(env: &Env, root: &Path, own: &[PathBuf], out: &mut Stamps) {
-    let is_own = |it: &walkdir::DirEntry| own.iter().any(|own| own == it.path());
-    let kept = |it: &walkdir::DirEntry| it.depth() == 0 || !(is_passing(&it.file_name().to_string_lossy()) || is_own(it));
-    for entry in WalkDir::new(env.path(root)).into_iter().filter_entry(kept).flatten().filter(|it| it.file_type().is_file()) {
-        // A file may be deleted meanwhile.
-        if let Ok(metadata) = entry.metadata() {
-            out.insert(entry.into_path(), (metadata.modified().ok(), metadata.len()));
-        }
-    }
+/// The files and folders of a root, without the tool's own, and without what passes.
+pub(super) fn entries(root: &Root) -> impl Iterator<Item = DirEntry> + '_ {
+    let is_own = |it: &DirEntry| root.own.iter().any(|own| own == it.path());
+    let kept = move |it: &DirEntry| it.depth() == 0 || !(is_passing(&it.file_name().to_string_lossy()) || is_own(it));
+    WalkDir::new(&root.path).into_iter().filter_entry(kept).flatten()
 }
 
 /// Version control, caches, and temporary files of editors.
-fn is_passing(name: &str) -> bool {
+pub(super) fn is_passing(name: &str) -> bool {
     matches!(name, ".git" | "__pycache__" | ".venv" | "node_modules" | "4913")
         || name.ends_with('~')
         || [".pyc", ".swp", ".swx", ".tmp", ".sqlite3"].iter().any(|it| name.ends_with(it))
@@ -210,21 +235,21 @@ mod tests {
         }
     }
 
-    fn stamps(files: &[(&str, u64)]) -> Stamps {
+    fn listed(files: &[(&str, u64)]) -> Stamps {
         files.iter().map(|(path, size)| (PathBuf::from(path), (None, *size))).collect()
     }
 
     #[test]
     fn new_other_and_gone_files_are_changes() {
-        let found = Seen(stamps(&[("a", 1), ("b", 1), ("c", 1)])).changed(&stamps(&[("a", 1), ("b", 2), ("d", 1)]));
+        let found = Seen(listed(&[("a", 1), ("b", 1), ("c", 1)])).changed(&listed(&[("a", 1), ("b", 2), ("d", 1)]));
         assert_eq!(found, ["b", "d", "c"].map(PathBuf::from));
     }
 
     #[test]
     fn a_file_that_is_saved_while_the_tool_runs_is_a_change_and_what_the_tool_writes_is_none() {
-        let mut seen = Seen(stamps(&[("app/views.py", 1), ("staged/views.py", 1), ("staged/gone.py", 1)]));
-        let now = stamps(&[("app/views.py", 2), ("staged/views.py", 3), ("pins", 1)]);
-        seen.replace(stamps(&[("staged/views.py", 3), ("pins", 1)]), &|path| path.starts_with("staged"));
+        let mut seen = Seen(listed(&[("app/views.py", 1), ("staged/views.py", 1), ("staged/gone.py", 1)]));
+        let now = listed(&[("app/views.py", 2), ("staged/views.py", 3), ("pins", 1)]);
+        seen.replace(listed(&[("staged/views.py", 3), ("pins", 1)]), &|path| path.starts_with("staged"));
         assert_eq!(seen.changed(&now), [PathBuf::from("app/views.py")]);
     }
 
