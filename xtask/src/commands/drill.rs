@@ -173,6 +173,9 @@ impl Drill<'_> {
             let round = self.round(flags.kill, (number, flags.times))?;
             self.env.note(TASK, format!("kill {number} of {}: {:.1} s without an acknowledged vote", flags.times, round.outage));
             rounds.push(round);
+            if number < flags.times {
+                self.refresh()?;
+            }
         }
         // In this order: what is acknowledged in between is not compared.
         let attempts = self.attempts()?;
@@ -205,6 +208,38 @@ impl Drill<'_> {
         self.healthy("the database to be whole again")?;
         let outage = stream::outage(&self.attempts()?, from).unwrap_or_default();
         Ok(Round { before, after: self.primary()?, outage })
+    }
+
+    /// Replaces pods whose PostgreSQL has been restarted, so that each kill meets one that has not: the kubelet restarts a container at once,
+    /// and after each further end 10 s, 20 s, and up to 300 s later, until it has run for ten minutes (pod lifecycle of Kubernetes 1.36). A
+    /// primary with replicas stays.
+    fn refresh(&self) -> Result<()> {
+        let list =
+            || self.cluster.list("v1", "Pod", &self.id.namespace, &format!("cnpg.io/cluster={},cnpg.io/podRole=instance", self.id.name));
+        let (pods, primary) = (list()?, self.primary()?);
+        let name = |it: &Value| it.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let uid = |it: &Value| it.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let was_restarted = |it: &&Value| {
+            let statuses = it.pointer("/status/containerStatuses").and_then(Value::as_array);
+            statuses.into_iter().flatten().any(|it| it["name"] == POSTGRES && it["restartCount"].as_u64().unwrap_or_default() > 0)
+        };
+        let worn: Vec<&Value> = pods.iter().filter(was_restarted).filter(|it| pods.len() == 1 || name(it) != primary).collect();
+        if worn.is_empty() {
+            return Ok(());
+        }
+        let old: Vec<String> = worn.iter().map(|it| uid(it)).collect();
+        for pod in worn {
+            self.env.progress(TASK, format!("replaces pod {}, whose next restart the kubelet would delay", name(pod)));
+            self.cluster.delete(&ObjectId::of(pod)?)?;
+        }
+        let wait = Wait { pause: Duration::from_millis(500), ..Wait::new(self.env, "the end of pods that were replaced", RECOVERY) };
+        self.cluster.wait_for(self.env, TASK, &wait, || {
+            let left = list()?.into_iter().find(|it| old.contains(&uid(it)));
+            Ok(left.map_or(Verdict::Yes, |it| Verdict::NotYet(format!("{} is still there", name(&it)))))
+        })?;
+        let from = last_acknowledged(&self.attempts()?);
+        self.steady("votes to be acknowledged by the pods that were replaced", RECOVERY, from, || Ok(true))?;
+        self.healthy("the database to be whole with the pods that were replaced")
     }
 
     /// Calls `work` while the node is lost. Brings the node back in any case.
