@@ -72,10 +72,22 @@ pub(crate) fn move_on(bench: &Bench) {
             assert!(child.try_wait().unwrap().is_none(), "the update ended before it could be killed");
             thread::sleep(Duration::from_millis(50));
         }
+        // With a new database there, which is empty.
+        while bench.kubectl("-n polls get clusters.postgresql.cnpg.io -o jsonpath={..status.readyInstances}").trim() != "1" {
+            assert!(began.elapsed() < Duration::from_secs(600), "no new database");
+            thread::sleep(Duration::from_millis(20));
+        }
         kill_process(Pid::from_child(&child), Signal::KILL).unwrap();
         child.wait().unwrap();
+        if bench.sql("SELECT to_regclass('kept') IS NULL").trim() == "t" {
+            assert_eq!(bench.sql("SELECT datconnlimit FROM pg_database WHERE datname = 'polls'").trim(), "0", "the empty database is open");
+        }
+        for command in [&["db", "snapshot"][..], &["delete", "--keep-database", "--yes"], &["clone", "other"]] {
+            bench.run(command).ends_with(1).says("an upgrade from PostgreSQL 17 to 18 was interrupted");
+        }
+        assert!(bench.run(&["validate"]).ends_with(5).stdout.contains("was interrupted"));
         let began = Instant::now();
-        bench.run(&["update"]).ends_with(0).says("the upgrade to PostgreSQL 18 goes on").says("PostgreSQL 18 has the content");
+        bench.run(&["update"]).ends_with(0).says("the upgrade from PostgreSQL 17 goes on").says("the new server has the content");
         eprintln!("   from the kill to an answer: {:.1} s", began.elapsed().as_secs_f64());
     });
 
@@ -92,6 +104,13 @@ pub(crate) fn move_on(bench: &Bench) {
         assert!(!dumps.is_empty() && !dumps.iter().any(|it| it.to_string_lossy().contains("-kept")), "{dumps:?}");
     });
 
+    bench.step("an extension that the image would lose stays in the list, or goes first", || {
+        bench.configure(&format!("{FRONTEND}[database]\nversion = 18\nextensions = [\"pg_trgm\", \"pg_stat_statements\"]\n"));
+        bench.run(&["update"]).ends_with(3).says("its image would lack them: vector");
+        bench.configure(&format!("{FRONTEND}{EIGHTEEN}"));
+        bench.run(&["validate"]).ends_with(0);
+    });
+
     bench.step("restored content gets the extensions that it lacks", || {
         bench.sql("DROP EXTENSION vector");
         let file = bench.path("without.dump");
@@ -104,7 +123,15 @@ pub(crate) fn move_on(bench: &Bench) {
     bench.step("there is no way back but by the snapshot, and the error says so", || {
         bench.configure(&settings());
         bench.run(&["update"]).ends_with(3).says("its files cannot go back").says("create --restore");
-        bench.configure(&format!("{FRONTEND}{EIGHTEEN}"));
+        bench.run(&["delete", "--yes"]).ends_with(0);
+        // The snapshot of the closed database, into an open one of its version.
+        let dump = fs::read_dir(bench.path("snapshots")).unwrap().map(|it| it.unwrap().path()).find(|it| {
+            let name = it.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            name.ends_with("Z.dump")
+        });
+        bench.run(&["create", "--yes", "--restore", dump.unwrap().to_str().unwrap()]).ends_with(0);
+        assert_eq!(major(bench), "17");
+        assert_eq!(bench.sql("SELECT count(*) FROM kept").trim(), "1000");
         bench.run(&["validate"]).ends_with(0);
         bench.run(&["delete", "--yes"]).ends_with(0);
     });

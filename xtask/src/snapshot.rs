@@ -27,7 +27,7 @@ pub use crate::snapshot::{
     backup::back_up,
     last::{close, connection_limit, refuse_others, reopen},
     rehearsal::{Rehearsal, rehearse},
-    restore::restore,
+    restore::{restore, restore_closed},
     store::{Store, in_store},
 };
 use crate::{

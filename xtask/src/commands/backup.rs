@@ -17,7 +17,7 @@ use crate::{
     errors::Problem,
     graph::TaskId,
     snapshot::{self, Store},
-    tasks::desired,
+    tasks::{database, desired},
 };
 
 const TASK: TaskId = TaskId::Snapshot;
@@ -38,6 +38,7 @@ pub(super) fn once(env: &Env) -> Result<()> {
     let mut place = String::new();
     reported(env, TASK, "backing up the database", || {
         let cluster = Cluster::open(env, &env.kubeconfig())?;
+        database::refuse_interrupted(env, &cluster)?;
         let (written, size, removed) = snapshot::back_up(env, TASK, &cluster, &desired::database(env)?, &store)?;
         let gone = if removed.is_empty() { String::new() } else { format!("; deleted {}", removed.join(", ")) };
         place.clone_from(&written);

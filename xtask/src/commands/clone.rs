@@ -15,7 +15,7 @@ use crate::{
     invocation, port,
     provider::instances,
     snapshot::{self, Proof},
-    tasks::desired,
+    tasks::{database, desired},
 };
 
 const TASK: TaskId = TaskId::Snapshot;
@@ -25,6 +25,7 @@ const TASK: TaskId = TaskId::Snapshot;
 pub(crate) fn run(env: &Env, name: &str, config: Option<&Path>) -> Result<()> {
     refuse(env, name)?;
     let file = snapshot::default_path(env, None);
+    database::refuse_interrupted(env, &Cluster::open(env, &env.kubeconfig())?)?;
     reported(env, TASK, "dumping the database", || {
         // The restore into the new instance is the proof.
         let size = snapshot::take(env, TASK, &Cluster::open(env, &env.kubeconfig())?, &desired::database(env)?, &file, Proof::Read)?;

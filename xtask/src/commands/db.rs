@@ -16,7 +16,7 @@ use crate::{
     graph::TaskId,
     setup,
     snapshot::{self, Proof, Snapshot, Store, WrittenBy},
-    tasks::{deploy, desired},
+    tasks::{database, deploy, desired},
 };
 
 const TASK: TaskId = TaskId::Snapshot;
@@ -26,6 +26,7 @@ pub(crate) fn take(env: &Env, file: Option<PathBuf>, no_verify: bool) -> Result<
     instance::find(env)?;
     let file = file.unwrap_or_else(|| snapshot::default_path(env, None));
     reported(env, TASK, "dumping the database", || {
+        database::refuse_interrupted(env, &Cluster::open(env, &env.kubeconfig())?)?;
         let (proof, proven) =
             if no_verify { (Proof::Read, "") } else { (Proof::Restored, ", checked by a restore into a scratch database") };
         let size = snapshot::take(env, TASK, &Cluster::open(env, &env.kubeconfig())?, &desired::database(env)?, &file, proof)?;

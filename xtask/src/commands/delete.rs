@@ -24,7 +24,7 @@ use crate::{
     report::Event,
     setup,
     snapshot::{self, Proof},
-    tasks::{desired, image},
+    tasks::{database, desired, image},
 };
 
 const TASK: TaskId = TaskId::Delete;
@@ -47,6 +47,7 @@ pub(crate) fn run(env: &Env, flags: &Delete) -> Result<()> {
     env.report.event(TASK, Event::Started { reason: format!("instance {}", env.instance) });
     if let Some(file) = &kept {
         let cluster = Cluster::open(env, &env.kubeconfig())?;
+        database::refuse_interrupted(env, &cluster)?;
         snapshot::take(env, TASK, &cluster, &desired::database(env)?, file, Proof::Restored)
             .context("keep what the database holds; nothing was removed")?;
         env.note(TASK, format!("{} holds the database; the next `create` of this instance offers it", file.display()));

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::{
-    deploy::{objects, plain::controller::GATEWAY},
+    deploy::{
+        objects,
+        plain::controller::{CERTIFICATE, GATEWAY},
+    },
     errors::{Code, Problem},
 };
 
@@ -38,11 +41,27 @@ pub fn convert(all: Vec<Value>, ports: &Ports) -> Result<Vec<Value>, Problem> {
             out.push(object);
         }
     }
+    let name = |it: &Value| it["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let mut names: Vec<String> = out.iter().filter(|it| it["kind"] == "HTTPRoute").map(name).collect();
+    names.sort();
+    if let Some(twice) = names.windows(2).find(|it| it[0] == it[1]) {
+        let what = format!("two HTTPRoutes have the name {}: one is made of an Ingress", twice[0]);
+        return Err(Problem::config(what).code(Code::Manifest).hint("give the Ingress, or your HTTPRoute, another name"));
+    }
     Ok(out)
 }
 
 fn routes(ingress: &Value, ports: &Ports) -> Result<Vec<Value>, Problem> {
     let name = ingress["metadata"]["name"].as_str().unwrap_or_default();
+    let refused = |why: &str, hint: &str| {
+        Problem::config(format!("Ingress {name} cannot become an HTTPRoute: {why}")).code(Code::Manifest).hint(hint)
+    };
+    let own = ingress["spec"]["tls"].as_array().into_iter().flatten().filter_map(|it| it["secretName"].as_str());
+    if let Some(secret) = own.filter(|it| *it != CERTIFICATE).next() {
+        let why = format!("its certificate is in Secret {secret}, and a Gateway has one for all routes");
+        return Err(refused(&why, "ingress.tls = \"local\" makes one; or set ingress.api = \"ingress\""));
+    }
+    let default = &ingress["spec"]["defaultBackend"];
     // In the order of the Ingress.
     let mut hosts: Vec<(Option<&str>, Vec<Value>)> = Vec::new();
     for rule in ingress["spec"]["rules"].as_array().into_iter().flatten() {
@@ -56,18 +75,31 @@ fn routes(ingress: &Value, ports: &Ports) -> Result<Vec<Value>, Problem> {
                 "backendRefs": [backend(name, &path["backend"], ports)?],
             }));
         }
+        // A host alone leads to the default backend.
+        if found.is_empty() && !default.is_null() {
+            found.push(json!({ "backendRefs": [backend(name, default, ports)?] }));
+        }
+        if found.is_empty() {
+            return Err(refused("a rule leads to no Service", "give the rule a path, or the Ingress a defaultBackend"));
+        }
         match hosts.iter_mut().find(|(it, _)| *it == host) {
             Some((_, rules)) => rules.extend(found),
             None => hosts.push((host, found)),
         }
     }
-    let default = &ingress["spec"]["defaultBackend"];
     if !default.is_null() {
         let rule = json!({ "backendRefs": [backend(name, default, ports)?] });
         match hosts.iter_mut().find(|(it, _)| it.is_none()) {
             Some((_, rules)) => rules.push(rule),
             None => hosts.push((None, vec![rule])),
         }
+    }
+    if hosts.is_empty() {
+        return Err(refused("it leads to no Service", "give it a rule, or a defaultBackend"));
+    }
+    // `maxItems` of the CRD.
+    if hosts.iter().any(|(_, rules)| rules.len() > 16) {
+        return Err(refused("it has more than 16 paths for one host", "divide it into several Ingresses"));
     }
     let route = |(at, (host, rules)): (usize, (Option<&str>, Vec<Value>))| {
         let mut out = json!({
@@ -150,6 +182,28 @@ mod tests {
         assert_eq!(out[3]["spec"]["rules"], json!([{ "backendRefs": [{ "name": "web", "port": 8080 }] }]));
         let notes = out[1]["metadata"]["annotations"].as_object().unwrap();
         assert!(notes.contains_key("mine") && notes.contains_key(objects::INPUTS) && notes.len() == 2, "{notes:?}");
+    }
+
+    #[test]
+    fn what_a_route_cannot_say_is_an_error_and_never_left_out() {
+        let to = json!({ "service": { "name": "web", "port": { "number": 80 } } });
+        let path = |number: usize| json!({ "path": format!("/{number}"), "pathType": "Prefix", "backend": to });
+        let many: Vec<Value> = (0..17).map(path).collect();
+        let route = json!({ "kind": "HTTPRoute", "metadata": { "name": "web" } });
+        for (spec, further, part) in [
+            (json!({}), None, "it leads to no Service"),
+            (json!({ "rules": [{ "host": "a" }] }), None, "a rule leads to no Service"),
+            (json!({ "rules": [{ "http": { "paths": many } }] }), None, "more than 16 paths"),
+            (json!({ "tls": [{ "secretName": "mine" }], "defaultBackend": to }), None, "Secret mine"),
+            (json!({ "defaultBackend": to }), Some(route), "two HTTPRoutes have the name web"),
+        ] {
+            let all: Vec<Value> = [Some(ingress(spec)), further].into_iter().flatten().collect();
+            let said = convert(all, &Ports::new()).unwrap_err().to_string();
+            assert!(said.contains(part), "{said}");
+        }
+        let own = json!({ "tls": [{ "secretName": CERTIFICATE }], "defaultBackend": to, "rules": [{ "host": "a" }] });
+        let out = convert(vec![ingress(own)], &Ports::new()).unwrap();
+        assert_eq!(out[0]["spec"]["rules"], json!([{ "backendRefs": [{ "name": "web", "port": 80 }] }]));
     }
 
     #[test]

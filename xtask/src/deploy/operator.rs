@@ -52,7 +52,7 @@ pub struct Values<'a> {
 /// The objects of the release, and further CRDs, in the order of application: namespace and CRDs first.
 pub fn objects(manifest: &str, definitions: Vec<Value>, values: &Values<'_>) -> Result<Vec<Value>> {
     let mut out = manifests::parse(manifest)?;
-    let further = definitions.len();
+    let further = (!definitions.is_empty()).then(|| json!(definitions).to_string());
     out.extend(definitions);
     let Values { image, instance, pod_security_version, throw_away, early_taints, on_control_plane, pull_credentials, api_port_of_node } =
         *values;
@@ -60,8 +60,8 @@ pub fn objects(manifest: &str, definitions: Vec<Value>, values: &Values<'_>) -> 
     key.add("manifest", manifest);
     key.add("image", image.as_str());
     key.add("adapted", ADAPTED);
-    if further > 0 {
-        key.add("further CRDs", further.to_string());
+    if let Some(further) = further {
+        key.add("further CRDs", further);
     }
     key.add("throw-away", format!("{throw_away} {early_taints:?}"));
     key.add("API server of the node", format!("{api_port_of_node:?}"));

@@ -55,15 +55,22 @@ pub(super) fn add(tree: &Tree, found: &mut Recognised) {
             );
         }
     }
-    geographic(found);
+    geographic(tree, found);
 }
 
 /// GeoDjango has an engine of its own.
-fn geographic(found: &mut Recognised) {
-    let is_used = found.extensions.contains("postgis");
+fn geographic(tree: &Tree, found: &mut Recognised) {
+    let names_it = |file: &str| tree.text(file).is_some_and(|it| it.contains("django.contrib.gis"));
+    if !found.extensions.contains("postgis") || !tree.code(".py").any(names_it) {
+        return;
+    }
+    found.lacks(
+        "GeoDjango loads the libraries GDAL, GEOS and PROJ, which the image of Python does not have",
+        "# build/Dockerfile.frontend needs a line: RUN apt-get update && apt-get install -y gdal-bin; and `build_network = true`",
+    );
     for change in &mut found.changes {
         if let Change::DjangoSettings(settings) = change {
-            settings.postgis = is_used;
+            settings.postgis = true;
         }
     }
 }

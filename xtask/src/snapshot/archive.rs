@@ -162,6 +162,10 @@ pub(crate) fn properties(text: &str, name: &str) -> Result<String> {
     let mut out = String::new();
     for statement in statements(text).into_iter().filter(|it| !it.is_empty()) {
         let whole: String = statement.concat();
+        // The database was closed for an upgrade when it was dumped.
+        if whole.starts_with("ALTER DATABASE ") && whole.trim_end().ends_with("CONNECTION LIMIT = 0") {
+            continue;
+        }
         if !TAKEN.iter().any(|it| whole.starts_with(it)) {
             if FRAME.iter().any(|it| whole.starts_with(it)) {
                 continue;

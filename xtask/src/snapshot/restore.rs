@@ -30,6 +30,22 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// changes until the new database is complete, and an error leaves the old one unchanged. Sessions of the old database are ended when they
 /// are idle, or after five seconds.
 pub fn restore(env: &Env, task: TaskId, cluster: &Cluster, database: &ObjectId, (file, writer): (&Path, WrittenBy)) -> Result<()> {
+    replace(env, task, cluster, database, (file, writer), false)
+}
+
+/// Like `restore`, from a file of this writer; the new content lets only superusers in.
+pub fn restore_closed(env: &Env, task: TaskId, cluster: &Cluster, database: &ObjectId, file: &Path) -> Result<()> {
+    replace(env, task, cluster, database, (file, WrittenBy::Snapshot), true)
+}
+
+fn replace(
+    env: &Env,
+    task: TaskId,
+    cluster: &Cluster,
+    database: &ObjectId,
+    (file, writer): (&Path, WrittenBy),
+    is_closed: bool,
+) -> Result<()> {
     let mut archive = Archive::open(file, writer)?;
     let primary = Primary::find(cluster, database)?;
     let live = &env.config.database.name;
@@ -41,7 +57,13 @@ pub fn restore(env: &Env, task: TaskId, cluster: &Cluster, database: &ObjectId, 
     }
     // A file of pg_dump's own does not say how large its database was: not smaller than the file.
     enough_room(&primary, archive.facts.as_ref().map_or(archive.length, |it| it.size))?;
-    scratch::with((env, task), &primary, &mut archive, MissingRoles::Make, |scratch| exchange(env, task, scratch)).map_err(|error| {
+    scratch::with((env, task), &primary, &mut archive, MissingRoles::Make, |scratch| {
+        if is_closed {
+            scratch.close()?;
+        }
+        exchange(env, task, scratch)
+    })
+    .map_err(|error| {
         if error.is::<Exchanged>() {
             return error;
         }

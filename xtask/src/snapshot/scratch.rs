@@ -180,6 +180,11 @@ impl Scratch<'_> {
         Ok(())
     }
 
+    /// Lets only superusers in, also under the name of the application's database.
+    pub(crate) fn close(&self) -> Result<()> {
+        self.sql(self.primary, "ALTER DATABASE :\"scratch\" CONNECTION LIMIT 0;", &[]).map(drop)
+    }
+
     /// Gives the scratch database the name of the application's database, which gets another name. Returns a description of the sessions
     /// that were ended in the middle of a transaction.
     pub(crate) fn exchange(&self) -> Result<String> {

@@ -70,7 +70,7 @@ impl Task for Database {
             found => found,
         };
         let id = ObjectId::of(&desired.cluster)?;
-        if let Some(why) = upgrade::pending(env, cluster.get(&id)?.as_ref(), &desired.cluster) {
+        if let Some(why) = upgrade::pending(&cluster, &id, &desired.cluster)? {
             return Ok(Probe::Stale(why));
         }
         // The operator's status may be from before a stop; the pods' status is newer.
@@ -94,6 +94,8 @@ impl Task for Database {
         let cluster = Cluster::open(env, &env.kubeconfig())?;
         let id = ObjectId::of(&desired.cluster)?;
         serves::refuse_held(env, &cluster, &id)?;
+        upgrade::refuse_older(&cluster, &id, &desired.cluster)?;
+        serves::refuse_lost_libraries(env, &cluster, &id)?;
         load::upstream(env, ID, Role::Postgresql)?;
         let upgrade = upgrade::begin(env, &cluster, &id, &desired.cluster)?;
         cluster.apply(&desired.namespace)?;
@@ -104,6 +106,7 @@ impl Task for Database {
         // The operator may still be starting.
         let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, LIMIT) };
         add_replicas(env, &cluster, &desired.cluster)?;
+        let first = if upgrade.is_some() { upgrade::closed(env, &desired.cluster) } else { desired.cluster.clone() };
         let (is_new, brought) = (Cell::new(false), Cell::new(None));
         cluster.wait_for(env, ID, &wait, || {
             // Checked each time, since the CRD may not exist yet.
@@ -112,9 +115,9 @@ impl Task for Database {
                 return Ok(Verdict::NotYet("the cluster has no default storage class".to_owned()));
             }
             if is_new.get() && brought.get().is_none() {
-                brought.set(Some(initdb::bring(env, &cluster, &desired.cluster)?));
+                brought.set(Some(initdb::bring(env, &cluster, &first)?));
             }
-            Ok(acceptance(cluster.apply(&desired.cluster)))
+            Ok(acceptance(cluster.apply(&first)))
         })?;
         if !is_new.get() {
             serves::replace_crashed(env, &cluster, &id)?;
@@ -172,7 +175,10 @@ impl Task for Database {
             })?;
         }
         match upgrade {
-            Some(upgrade) => upgrade::finish(env, &cluster, &id, upgrade),
+            Some(upgrade) => {
+                cluster.apply(&desired.cluster)?;
+                upgrade::finish(env, &cluster, &id, upgrade)
+            }
             // Only now: a primary that is not ready yet looks at an object again after 30 s.
             None => {
                 cluster.apply_all(&inside)?;
@@ -182,12 +188,22 @@ impl Task for Database {
     }
 }
 
+/// Fails while an upgrade is interrupted, for commands that take the database's content for the application's.
+pub fn refuse_interrupted(env: &Env, cluster: &Cluster) -> Result<()> {
+    upgrade::refuse(cluster, &desired::database(env)?)
+}
+
 /// Makes what the database is to hold once more, such as extensions: restored content may lack it, and CloudNativePG 1.30.0 does not look at
 /// an object again whose generation it has seen (`database_controller.go`).
 pub(in crate::tasks) fn complete_content(env: &Env, cluster: &Cluster, task: TaskId) -> Result<()> {
     let mut inside = desired::Database::read(env)?.others;
     inside.retain(serves::is_inside);
     serves::forget_objects(env, cluster, task, &inside)?;
+    // One that stays gets another generation, and is looked at again.
+    let mut kept: Vec<Value> = inside.iter().filter(|it| it["spec"]["databaseReclaimPolicy"] == "delete").cloned().collect();
+    kept.iter_mut().for_each(|it| it["spec"]["databaseReclaimPolicy"] = "retain".into());
+    cluster.apply_all(&kept)?;
+    serves::wait_for_objects(env, cluster, task, &kept)?;
     cluster.apply_all(&inside)?;
     serves::wait_for_objects(env, cluster, task, &inside)
 }

@@ -178,7 +178,7 @@ fn database(env: &Env, cluster: &Cluster, components: &Components) -> Result<Row
         .flat_map(|it| &it.replicas)
         .map(|it| json!({ "name": it.name, "state": it.state, "sync": it.sync, "lag": it.seconds }))
         .collect();
-    let data = json!({ "primary": primary, "instances": instances, "ready": ready, "phase": text(&found, "/status/phase"), "version": version, "lag": lag, "replicas": replicas, "size": said.as_ref().ok().map(|it| it.size), "room": said.as_ref().ok().and_then(|it| it.room), "last_snapshot": snapshot, "wrong_settings": wrong });
+    let data = json!({ "primary": primary, "instances": instances, "ready": ready, "phase": text(&found, "/status/phase"), "version": version, "lag": lag, "replicas": replicas, "size": said.as_ref().ok().map(|it| it.size), "room": said.as_ref().ok().and_then(|it| Some(it.volume?.0)), "last_snapshot": snapshot, "wrong_settings": wrong });
     Ok(Row::new("database", is_well, format!("{words}, {} old", since(&found)), data))
 }
 

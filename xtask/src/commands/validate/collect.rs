@@ -27,6 +27,7 @@ use crate::{
         plain::controller,
     },
     env::Env,
+    errors,
     exposure::Address,
     graph::TaskId,
     images::{self, Chosen, Role},
@@ -145,6 +146,9 @@ fn sql(env: &Env, cluster: &Cluster, components: &Components) -> Result<Vec<Chec
     let said = database::ask(env, cluster, components).map_err(|error| format!("{error:#}"));
     let said = said.and_then(|it| it.judge(&env.config.database));
     let mut out = vec![Check::new(Area::Database, "SQL", said)];
+    if let Err(error) = tasks::database::refuse_interrupted(env, cluster) {
+        out.push(Check::new(Area::Database, "upgrade", Err(format!("{error:#}"))).hint(errors::hint(&error).map(str::to_owned)));
+    }
     if env.config.database.all_instances() > 1 {
         out.push(Check::new(
             Area::Database,

@@ -30,9 +30,9 @@ pub(crate) struct Replication {
     recovery: bool,
     /// The bytes of the application's database on the primary's volume.
     pub(crate) size: u64,
-    /// The free bytes of its volume, or of the one with its log if that has fewer.
+    /// Free bytes and size of its volume, or of the one with its log if that has fewer.
     #[serde(skip)]
-    pub(crate) room: Option<u64>,
+    pub(crate) volume: Option<(u64, u64)>,
     /// `synchronous_commit=…` of the server, and of each database and role that sets it.
     commits: Vec<String>,
     pub(crate) replicas: Vec<Replica>,
@@ -59,13 +59,18 @@ pub(crate) fn ask(env: &Env, cluster: &Cluster, components: &Components) -> Resu
     read(&cluster.exec(&primary.namespace, &pod, &primary.container, &command)?)
 }
 
-/// The free bytes of the volumes with the data and with the log, a number a line, and the statement's answer.
-const ROOM_AND_ANSWER: &str = r#"df --block-size=1 --output=avail "$PGDATA/" "$PGDATA/pg_wal/" | tail -n +2; exec psql -d "$1" -tAc "$2""#;
+/// Free bytes and size of the volumes with the data and with the log, a line for each, and the statement's answer.
+const ROOM_AND_ANSWER: &str =
+    r#"df --block-size=1 --output=avail,size "$PGDATA/" "$PGDATA/pg_wal/" | tail -n +2; exec psql -d "$1" -tAc "$2""#;
 
 fn read(answer: &str) -> Result<Replication> {
     let (numbers, object) = answer.split_at(answer.find('{').unwrap_or(answer.len()));
     let mut said: Replication = serde_json::from_str(object).with_context(|| format!("the primary answers {answer:?}"))?;
-    said.room = numbers.lines().filter_map(|it| it.trim().parse().ok()).min();
+    let volume = |line: &str| {
+        let (free, size) = line.trim().split_once(char::is_whitespace)?;
+        Some((free.parse().ok()?, size.trim().parse().ok()?))
+    };
+    said.volume = numbers.lines().filter_map(volume).min();
     Ok(said)
 }
 
@@ -126,7 +131,8 @@ impl Replication {
 
     /// That the volume is nearly full.
     pub(crate) fn short_of_disk(&self) -> Option<String> {
-        let room = self.room.filter(|it| *it < RESERVE)?;
+        // A tenth of a small volume is enough.
+        let (room, _) = self.volume.filter(|(room, size)| *room < RESERVE.min(size / 10))?;
         Some(format!("the database's volume has {} MB left; PostgreSQL stops when it cannot write its log", room >> 20))
     }
 
@@ -180,11 +186,12 @@ mod tests {
     fn a_volume_that_is_nearly_full_is_not_healthy() {
         let object = r#"{"answer": 42, "version": "17.6", "recovery": false, "size": 1, "commits": [], "replicas": []}"#;
         let judged = |numbers: &str| read(&format!("{numbers}{object}\n")).unwrap().judge(&Database::default());
-        assert!(judged("1000000000\n900000000\n").is_ok());
+        assert!(judged("  1000000000 2000000000\n900000000 2000000000\n").is_ok());
+        assert!(judged("100000000 130000000\n").is_ok(), "a small volume");
         let short = "the database's volume has 95 MB left; PostgreSQL stops when it cannot write its log";
-        assert_eq!(judged("1000000000\n100000000\n"), Err(short.to_owned()));
+        assert_eq!(judged("1000000000 2000000000\n 100000000 2000000000\n"), Err(short.to_owned()));
         assert!(judged("").is_ok(), "without an answer of df the volume is not judged");
-        assert!(read("100\n").is_err());
+        assert!(read("100 200\n").is_err());
     }
 
     #[test]

@@ -48,6 +48,11 @@ SQL
   for extension do
     echo "CREATE EXTENSION \"$$extension\";"
   done | run postgres --single -D "$$data" "$$name" > /dev/null
+  # In this mode an error does not end the program.
+  for extension do
+    echo "SELECT 'there' AS \"$$extension\" FROM pg_extension WHERE extname = '$$extension';" |
+      run postgres --single -D "$$data" "$$name" | grep -q there || { echo "no extension $$extension" >&2; exit 1; }
+  done
   run sh -c 'echo 1 > "$$1/finished"' sh "$$data"
 fi
 exec setpriv --reuid=postgres --regid=postgres --init-groups postgres -D "$$data" -c listen_addresses='*' -c ssl=on \
@@ -58,7 +63,10 @@ exec setpriv --reuid=postgres --regid=postgres --init-groups postgres -D "$$data
 impl Compose<'_> {
     /// The extensions that the operator's `Database` names for the application's database.
     fn extensions(&self) -> Vec<String> {
-        let own = |it: &&Value| it["kind"] == "Database" && it["spec"]["cluster"]["name"] == self.it.database.as_str();
+        let name = self.it.cluster().map(|it| it["spec"]["bootstrap"]["initdb"]["database"].clone()).unwrap_or_default();
+        let own = |it: &&Value| {
+            it["kind"] == "Database" && it["spec"]["cluster"]["name"] == self.it.database.as_str() && it["spec"]["name"] == name
+        };
         let lists = self.it.foundation.iter().chain(&self.it.app).filter(own).filter_map(|it| it["spec"]["extensions"].as_array());
         lists.flatten().filter(|it| it["ensure"] != "absent").filter_map(|it| it["name"].as_str().map(str::to_owned)).collect()
     }

@@ -17,11 +17,13 @@ use crate::{
         obstacle::{self, Patience},
         settings, verdict,
     },
+    config::extension,
     env::Env,
     errors::{Code, Problem},
     graph::TaskId,
+    images::{self, Chosen},
     record,
-    tasks::database::{ANSWER_LIMIT, ID, PAUSE, initdb},
+    tasks::database::{ANSWER_LIMIT, ID, PAUSE, answer, initdb},
 };
 
 /// The state of the `Cluster` that ran with all its settings; checked again only after it changes.
@@ -171,6 +173,22 @@ pub(super) fn wait_for_settings(env: &Env, cluster: &Cluster, id: &ObjectId) -> 
 fn refused(cluster: &Cluster, id: &ObjectId, object: &Value) -> Result<Vec<settings::Refused>> {
     let primary = object.pointer("/status/currentPrimary").and_then(Value::as_str).context("there is no primary yet")?;
     cluster.refused_settings(&id.namespace, primary)
+}
+
+/// Fails if the database has an extension whose package the configured image lacks: each use of it would be an error.
+pub(super) fn refuse_lost_libraries(env: &Env, cluster: &Cluster, id: &ObjectId) -> Result<()> {
+    if images::chosen(env, ID)? != Chosen::Packages {
+        return Ok(());
+    }
+    // Without an answer nothing is known; a database that does not serve is reported by others.
+    let Ok(Some(said)) = answer(cluster, id, &env.config.database.name, "SELECT extname FROM pg_extension") else { return Ok(()) };
+    let wanted = extension::with_needed(&env.config.database.extensions);
+    let lost: Vec<&str> = said.lines().map(str::trim).filter(|it| extension::package(it).is_some() && !wanted.contains(it)).collect();
+    let Some(first) = lost.first() else { return Ok(()) };
+    let what =
+        format!("the database has extensions that database.extensions does not name, and its image would lack them: {}", lost.join(", "));
+    let hint = format!("name them; or, with what uses them: cargo xtask psql -- -c 'DROP EXTENSION \"{first}\"'");
+    Err(Problem::config(what).hint(hint).into())
 }
 
 /// Whether CloudNativePG creates the object inside the database, once that serves.

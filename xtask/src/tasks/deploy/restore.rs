@@ -29,6 +29,7 @@ const ID: TaskId = TaskId::Snapshot;
 pub fn restore(env: &Env, (file, writer): (&Path, WrittenBy), keep: bool) -> Result<Option<PathBuf>> {
     snapshot::look(file, writer)?;
     let cluster = Cluster::open(env, &env.kubeconfig())?;
+    database::refuse_interrupted(env, &cluster)?;
     let name = desired::database(env)?;
     let kept = if keep { Some(snapshot::take_before(env, ID, &cluster, &name, "restore")?) } else { None };
     if let Some(kept) = &kept {
