@@ -56,8 +56,8 @@ fn routes(ingress: &Value, ports: &Ports) -> Result<Vec<Value>, Problem> {
     let refused = |why: &str, hint: &str| {
         Problem::config(format!("Ingress {name} cannot become an HTTPRoute: {why}")).code(Code::Manifest).hint(hint)
     };
-    let own = ingress["spec"]["tls"].as_array().into_iter().flatten().filter_map(|it| it["secretName"].as_str());
-    if let Some(secret) = own.filter(|it| *it != CERTIFICATE).next() {
+    let mut own = ingress["spec"]["tls"].as_array().into_iter().flatten().filter_map(|it| it["secretName"].as_str());
+    if let Some(secret) = own.find(|it| *it != CERTIFICATE) {
         let why = format!("its certificate is in Secret {secret}, and a Gateway has one for all routes");
         return Err(refused(&why, "ingress.tls = \"local\" makes one; or set ingress.api = \"ingress\""));
     }
