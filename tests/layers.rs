@@ -24,7 +24,7 @@ const LAYERS: [&[&str]; 21] = [
     &["config", "dockerfile", "interrupt"],
     &["errors", "exposure"],
     &["invocation"],
-    &["embedded", "layout", "probe", "redact", "regular", "terminal"],
+    &["embedded", "layout", "mutation", "probe", "redact", "regular", "terminal"],
 ];
 
 fn row(module: &str) -> usize {

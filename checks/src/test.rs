@@ -49,13 +49,13 @@ pub(crate) fn run(env: &Env, Test { full }: Test) -> Result<()> {
     headline("lints");
     check("lints", attached(cmd!(sh, "cargo clippy --quiet --workspace --all-targets -- --deny warnings")));
     headline("tests without an engine");
-    check("tests", attached(cmd!(sh, "cargo test --workspace")));
+    let long = full.then_some("--include-ignored");
+    check("tests", attached(cmd!(sh, "cargo test --workspace -- {long...}")));
     let ready = setup::ensure(env, TaskId::Engine, &NEEDS, "the tests on a cluster");
     let installed = ready.is_ok();
     check("programs of the tests", ready);
     for (name, target) in WITH_PROGRAMS.into_iter().filter(|_| installed) {
         headline(name);
-        let long = full.then_some("--include-ignored");
         // Clusters and engines are one at a time; OpenTofu has a folder for each test.
         let alone = (target != "clouds").then_some("--test-threads=1");
         check(name, attached(cmd!(sh, "cargo test --package xtask --test {target} -- --nocapture {alone...} {long...}")));

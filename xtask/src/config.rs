@@ -318,6 +318,8 @@ fn all(wrong: &[String]) -> anyhow::Error {
 
 #[cfg(test)]
 mod broken;
+#[cfg(test)]
+mod mutated;
 
 #[cfg(test)]
 mod tests {

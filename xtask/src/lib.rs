@@ -27,6 +27,8 @@ pub mod interrupt;
 pub mod invocation;
 pub mod layout;
 pub mod lock;
+#[cfg(test)]
+mod mutation;
 pub mod patch;
 pub mod port;
 pub mod probe;

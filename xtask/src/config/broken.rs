@@ -245,6 +245,8 @@ const FILES: &[(&str, &[&str])] = &[
 
 #[test]
 fn every_mistake_of_a_file_is_pointed_at_in_one_report() {
+    let mistakes: usize = FILES.iter().map(|(_, expected)| expected.len()).sum();
+    assert!(FILES.len() >= 100 && mistakes >= 130, "{mistakes} in {} files", FILES.len());
     for &(text, expected) in FILES {
         let Err(error) = Config::parse(text) else { panic!("taken for right: {text}") };
         assert_eq!(exit_code(&error), Exit::Config);

@@ -9,8 +9,14 @@ pub(crate) fn syntax(text: &str, error: &toml::de::Error) -> String {
     let message = error.message();
     match error.span() {
         Some(span) => point(text, span.start, message),
-        None => format!("{FILE}: {message}"),
+        None => format!("{FILE}:{}:1: {message}", line_without_span(text)),
     }
+}
+
+/// The line of an error whose place the parser does not say, such as too deep a table: the first line up to which the text has it.
+fn line_without_span(text: &str) -> usize {
+    let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at + 1).collect();
+    ends.partition_point(|end| !DeTable::parse(&text[..*end]).is_err_and(|it| it.span().is_none())) + 1
 }
 
 /// A value of the wrong type. It may be a secret, so it is not shown.
@@ -97,18 +103,34 @@ pub(crate) fn former(text: &str, keys: &[(String, usize)]) -> Option<String> {
     Some(out)
 }
 
+/// A longer line is not shown.
+const LONGEST: usize = 200;
+
 fn point(text: &str, at: usize, message: &str) -> String {
     let at = (0..=at.min(text.len())).rev().find(|it| text.is_char_boundary(*it)).unwrap_or_default();
     let begin = text[..at].rfind('\n').map_or(0, |it| it + 1);
     let line = text[..at].matches('\n').count() + 1;
     let column = text[begin..at].chars().count() + 1;
     let end = text[begin..].find('\n').map_or(text.len(), |it| begin + it);
-    // The line may contain a secret, so only the part before the value is shown.
-    let shown = text[begin..end].split_once('=').map_or(&text[begin..end], |(name, _)| name.trim_end());
-    if is_within_text(&text[..begin]) {
+    let shown = without_value(&text[begin..end]);
+    if is_within_text(&text[..begin]) || shown.len() > LONGEST {
         return format!("{FILE}:{line}:{column}: {message}");
     }
     format!("{FILE}:{line}:{column}: {message}\n  | {shown}\n  | {:>column$}", "^")
+}
+
+/// The part of a line that is no value, since a value may be a secret: a key up to its `=`, or else the first word up to a quote.
+fn without_value(line: &str) -> &str {
+    let name = line.split('=').next().unwrap_or_default().trim_end();
+    let is_key =
+        name.len() < line.len() && !name.trim_start().contains(char::is_whitespace) && name.matches(['"', '\'']).count().is_multiple_of(2);
+    if is_key || (name.starts_with('[') && name.ends_with(']')) {
+        return name;
+    }
+    let unquoted = line.split(['"', '\'']).next().unwrap_or_default();
+    let indent = unquoted.len() - unquoted.trim_start().len();
+    let word = unquoted.split_whitespace().next().unwrap_or_default();
+    &unquoted[..indent + word.len()]
 }
 
 /// Whether the position is inside a multi-line string, whose lines may all belong to a secret.
@@ -164,6 +186,28 @@ mod tests {
         assert_eq!(exit_code(&error), Exit::Config);
         let said = render(&error);
         assert!(said.contains("Pocdeploy.toml:3:") && !said.contains("canary") && !said.contains("4711"), "{said}");
+    }
+
+    #[test]
+    fn a_secret_without_a_sign_before_it_is_not_shown() {
+        for text in [
+            "secret_key \"canary\"",
+            "secret_key canary",
+            "secret_key: canary",
+            "[\"canary\"",
+            "  secret_key 'canary'",
+            "secret_key \"x=canary\"",
+            "secret_key canary=1",
+        ] {
+            let said = render(&Config::parse(&format!("[frontend]\n{text}\n")).unwrap_err());
+            assert!(said.contains("Pocdeploy.toml:2:") && !said.contains("canary"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_table_that_is_too_deep_has_its_line() {
+        let error = Config::parse(&format!("name = \"x\"\n\n[{}b]\nc = 1\n", "a.".repeat(300))).unwrap_err().to_string();
+        assert_eq!(error, "Pocdeploy.toml:3:1: recursion limit");
     }
 
     #[test]

@@ -188,6 +188,7 @@ fn name_of(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mutation::{LONG, SHORT, each};
 
     fn read(text: &str) -> Result<Vec<String>, String> {
         let found = super::read(text, "deploy/frontend/a.yaml").map_err(|it| it.to_string())?;
@@ -241,5 +242,60 @@ mod tests {
         fs::write(folder.join("c.yaml"), "---\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n").unwrap();
         let found = read_folder(&folder).unwrap_err().to_string();
         assert_eq!(found, "a duplicate object:\n  deploy/frontend/b.json:1: ConfigMap x\n  deploy/frontend/c.yaml:3: ConfigMap x");
+    }
+
+    const VALID: [&str; 4] = [
+        include_str!("../../../deploy/frontend/deployment.yaml"),
+        include_str!("../../../deploy/frontend/namespace.yaml"),
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: &m {name: x, labels: {a: b}}\ndata:\n  a: |\n    one\n    two\n  b: >-\n    three\n  c: \"\\u0041\"\n---\n\
+         apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Secret, metadata: *m, data: {a: YQ==}}\n",
+        "{\"apiVersion\": \"v1\", \"kind\": \"PodList\", \"items\": [{\"metadata\": {\"name\": \"x\"}, \"spec\": {\"n\": 1.5e3}}]}",
+    ];
+    const WORDS: [&str; 24] = [
+        "apiVersion: v1\n",
+        "kind: List\n",
+        "metadata:\n",
+        "  name: x\n",
+        "items:\n- ",
+        "---\n",
+        "...\n",
+        "%YAML 1.1\n",
+        "&m ",
+        "*m",
+        "<<: *m\n",
+        "!!binary ",
+        "!!int ",
+        "|\n",
+        ">2+\n",
+        "? ",
+        "- - - ",
+        "yes",
+        "0o17",
+        "1:30",
+        ".inf",
+        "~",
+        "{a: b}",
+        "[[],{}]",
+    ];
+
+    /// No text ends the tool, and a refusal names the file and a line of it.
+    fn mutated(text: &str) {
+        let Err(error) = super::read(text, "x.yaml") else { return };
+        let said = error.to_string();
+        let line = said.split("x.yaml:").nth(1).and_then(|it| it.split(|it: char| !it.is_ascii_digit()).next()?.parse::<usize>().ok());
+        // A parser may call the end of the text a line of its own, and YAML has more line ends than a line feed.
+        let lines = text.split(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']).count() + 1;
+        assert!(line.is_some_and(|it| (1..=lines).contains(&it)), "{said}");
+    }
+
+    #[test]
+    fn a_mutated_manifest_is_read_or_refused_with_a_line() {
+        each(&VALID, &WORDS, SHORT, mutated);
+    }
+
+    #[test]
+    #[ignore = "long: `cargo xtask test --full` reads a million texts"]
+    fn a_million_mutated_manifests_are_read_or_refused_with_a_line() {
+        each(&VALID, &WORDS, LONG, mutated);
     }
 }

@@ -4,14 +4,20 @@
 //! `YAMLReader.Read`, `resolve` and `merge`; `tests/fixtures/kubectl_yaml` has their results. Two things that kubectl silently drops are
 //! errors here: a duplicate key, and text after a `...` line without a `---` line.
 
-use std::{borrow::Cow, collections::HashMap, rc::Rc};
+mod scalar;
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
-use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
-use serde_json::{Map, Number, Value};
+use std::{collections::HashMap, rc::Rc};
+
+use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput};
+use serde_json::{Map, Value};
+
+use crate::deploy::yaml::scalar::{scalar, short};
 
 /// The maximum number of nodes in a document, including copies through aliases. The largest public operator releases have about 100,000.
 const NODES: usize = 500_000;
+
+/// The maximum number of mappings and lists inside each other, as for JSON objects from an API server (serde_json); reading recurses.
+const DEPTH: usize = 127;
 
 /// A document with content.
 #[derive(Debug, PartialEq)]
@@ -98,6 +104,7 @@ fn document(text: &str, before: usize) -> Result<Option<Document>, Fault> {
         before,
         anchors: HashMap::new(),
         open: Vec::new(),
+        deepest: 0,
         nodes: 0,
         items: Vec::new(),
     };
@@ -123,6 +130,8 @@ struct Reader<'a> {
     anchors: HashMap<usize, Rc<Node>>,
     /// Anchors whose values are being read, which must not contain themselves.
     open: Vec<usize>,
+    /// How deep the value that is being read went so far, also through aliases.
+    deepest: usize,
     nodes: usize,
     items: Vec<usize>,
 }
@@ -136,10 +145,11 @@ enum Place {
     Inner,
 }
 
-/// A value and its number of nodes.
+/// A value, its number of nodes, and how many values are inside each other.
 struct Node {
     value: Value,
     size: usize,
+    depth: usize,
 }
 
 /// The value itself, without a copy if no anchor shares it.
@@ -172,9 +182,18 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    fn reach(&mut self, depth: usize, line: usize) -> Result<(), Fault> {
+        self.deepest = self.deepest.max(depth);
+        if depth > DEPTH {
+            return Err(Fault { line, what: format!("more than {DEPTH} mappings and lists are inside each other") });
+        }
+        Ok(())
+    }
+
     fn node(&mut self, event: Event<'a>, span: &Span, place: Place) -> Result<Rc<Node>, Fault> {
         let line = self.line(span);
         let started = self.nodes;
+        let before = std::mem::replace(&mut self.deepest, self.open.len());
         let (value, anchor) = match event {
             Event::Alias(id) => {
                 if self.open.contains(&id) {
@@ -184,11 +203,14 @@ impl<'a> Reader<'a> {
                     return Err(Fault { line, what: "an alias of an unknown anchor".to_owned() });
                 };
                 self.count(found.size, line)?;
+                self.reach(self.open.len() + found.depth, line)?;
+                self.deepest = self.deepest.max(before);
                 return Ok(found);
             }
             Event::Scalar(text, style, anchor, tag) => (scalar(&text, style, tag.as_deref()).map_err(|what| Fault { line, what })?, anchor),
             Event::SequenceStart(_, anchor, _) => {
                 self.open.push(anchor);
+                self.reach(self.open.len(), line)?;
                 let mut out = Vec::new();
                 loop {
                     match self.next()? {
@@ -206,6 +228,7 @@ impl<'a> Reader<'a> {
             }
             Event::MappingStart(_, anchor, _) => {
                 self.open.push(anchor);
+                self.reach(self.open.len(), line)?;
                 let out = self.mapping(place)?;
                 self.open.pop();
                 (Value::Object(out), anchor)
@@ -213,7 +236,8 @@ impl<'a> Reader<'a> {
             _ => return Err(Fault { line, what: "a value is missing".to_owned() }),
         };
         self.count(1, line)?;
-        let node = Rc::new(Node { value, size: self.nodes - started });
+        let node = Rc::new(Node { value, size: self.nodes - started, depth: self.deepest - self.open.len() });
+        self.deepest = self.deepest.max(before);
         if anchor != 0 {
             self.anchors.insert(anchor, Rc::clone(&node));
         }
@@ -271,127 +295,6 @@ fn key_text(key: &Value) -> Result<String, String> {
         Value::Null => Err("a key is empty or `null`".to_owned()),
         _ => Err("a key is a list or a mapping".to_owned()),
     }
-}
-
-fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, String> {
-    let plain = |tag| resolve(text, tag);
-    let Some(tag) = tag else {
-        return if style == ScalarStyle::Plain { plain(true) } else { Ok(text.into()) };
-    };
-    let wrong = |kind: &str| Err(format!("{} is no {kind}", short(text)));
-    match tag.suffix_in_namespace("tag:yaml.org,2002:").as_deref() {
-        Some("int") => match plain(false)? {
-            it @ Value::Number(_) if !it.is_f64() => Ok(it),
-            _ => wrong("!!int"),
-        },
-        Some("float") => match plain(false)? {
-            it @ Value::Number(_) => Ok(it),
-            _ => wrong("!!float"),
-        },
-        Some("bool") => match plain(false)? {
-            it @ Value::Bool(_) => Ok(it),
-            _ => wrong("!!bool"),
-        },
-        Some("null") => match plain(false)? {
-            Value::Null => Ok(Value::Null),
-            _ if text.is_empty() => Ok(Value::Null),
-            _ => wrong("!!null"),
-        },
-        Some("binary") => {
-            let packed: String = text.split_whitespace().collect();
-            let bytes = BASE64_STANDARD.decode(packed).map_err(|_| "!!binary takes base64".to_owned())?;
-            Ok(String::from_utf8_lossy(&bytes).into_owned().into())
-        }
-        _ => Ok(text.into()),
-    }
-}
-
-/// The value of a plain scalar.
-fn resolve(text: &str, untagged: bool) -> Result<Value, String> {
-    Ok(match text {
-        "" if untagged => Value::Null,
-        "~" | "null" | "Null" | "NULL" => Value::Null,
-        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => Value::Bool(true),
-        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => Value::Bool(false),
-        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" | "-.inf" | "-.Inf" | "-.INF" | ".nan" | ".NaN" | ".NAN" => {
-            return Err(format!("{text} is no number that Kubernetes knows"));
-        }
-        _ => number(text).unwrap_or_else(|| text.into()),
-    })
-}
-
-/// A number: decimal, `0x`, `0b`, `0o`, octal with a leading zero as in YAML 1.1, with underscores.
-fn number(text: &str) -> Option<Value> {
-    let first = text.bytes().next()?;
-    if first == b'.' {
-        return float(text);
-    }
-    if !(first.is_ascii_digit() || matches!(first, b'+' | b'-')) {
-        return None;
-    }
-    let plain: Cow<'_, str> = if text.contains('_') { text.replace('_', "").into() } else { text.into() };
-    integer(&plain).or_else(|| float(&plain))
-}
-
-fn integer(text: &str) -> Option<Value> {
-    let (negative, digits) = match text.as_bytes().first()? {
-        b'-' => (true, &text[1..]),
-        b'+' => (false, &text[1..]),
-        _ => (false, text),
-    };
-    let (base, digits) = match digits.as_bytes() {
-        [b'0', b'x' | b'X', ..] => (16, &digits[2..]),
-        [b'0', b'b' | b'B', ..] => (2, &digits[2..]),
-        [b'0', b'o' | b'O', ..] => (8, &digits[2..]),
-        [b'0', _, ..] => (8, &digits[1..]),
-        _ => (10, digits),
-    };
-    // Rust would accept a second sign.
-    if !digits.starts_with(|it: char| it.is_ascii_alphanumeric()) {
-        return None;
-    }
-    let size = u64::from_str_radix(digits, base).ok()?;
-    if negative {
-        return Some(i64::try_from(-i128::from(size)).ok()?.into());
-    }
-    // Go accepts a sign only for numbers that fit a signed integer.
-    if text.starts_with('+') && i64::try_from(size).is_err() {
-        return None;
-    }
-    Some(size.into())
-}
-
-/// `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`, within the range of a double.
-fn float(text: &str) -> Option<Value> {
-    let digits = |it: &str| !it.is_empty() && it.bytes().all(|it| it.is_ascii_digit());
-    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, Some(exponent.strip_prefix(['+', '-']).unwrap_or(exponent))),
-        None => (unsigned, None),
-    };
-    let is_mantissa = match mantissa.split_once('.') {
-        Some(("", rest)) => digits(rest),
-        Some((whole, rest)) => digits(whole) && (rest.is_empty() || digits(rest)),
-        None => digits(mantissa),
-    };
-    if !is_mantissa || exponent.is_some_and(|it| !digits(it)) {
-        return None;
-    }
-    let value: f64 = text.parse().ok().filter(|it: &f64| it.is_finite())?;
-    // Go writes a whole number without a point, since the API server does not accept one as an integer.
-    if value.fract() == 0.0 && value.abs() < 9e15 {
-        #[expect(clippy::cast_possible_truncation, reason = "whole and small")]
-        return Some((value as i64).into());
-    }
-    Number::from_f64(value).map(Value::Number)
-}
-
-/// The start of a text, for a message.
-fn short(text: &str) -> String {
-    if text.chars().count() <= 40 {
-        return format!("`{text}`");
-    }
-    format!("`{}…`", text.chars().take(40).collect::<String>())
 }
 
 #[cfg(test)]

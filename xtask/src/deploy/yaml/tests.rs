@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::*;
+use super::{scalar::number, *};
 
 /// Written by `main.go` in the same folder.
 const CASES: &str = include_str!("../../../../tests/fixtures/kubectl_yaml/cases.jsonl");
@@ -114,4 +114,20 @@ fn aliases_cannot_make_a_small_file_large() {
         text.push_str(&format!("a{level}: &a{level} [{items}]\n"));
     }
     assert!(documents(&text).unwrap_err().what.contains("more than"));
+}
+
+#[test]
+fn a_value_that_is_too_deep_is_refused_with_its_line_also_through_aliases() {
+    let nested = |levels: usize| format!("x: 1\na: {}{}\n", "[".repeat(levels), "]".repeat(levels));
+    assert!(documents(&nested(DEPTH - 1)).is_ok());
+    fault(&nested(DEPTH), 2, "inside each other");
+    let mut text = "a0: &a0 [x]\n".to_owned();
+    for level in 1..=DEPTH {
+        text.push_str(&format!("a{level}: &a{level} [*a{}]\n", level - 1));
+    }
+    fault(&text, DEPTH, "inside each other");
+    // The parser has limits of its own, which for lists in blocks is higher than the stack.
+    for text in [nested(200_000), "{\"a\":".repeat(100_000), "- ".repeat(100_000), "? ".repeat(100_000)] {
+        assert!(["inside each other", "recursion limit"].iter().any(|it| documents(&text).unwrap_err().what.contains(it)));
+    }
 }

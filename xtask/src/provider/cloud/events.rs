@@ -128,6 +128,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::mutation::{LONG, SHORT, each};
 
     fn hook(kind: &str, action: &str, address: &str, seconds: u64) -> Value {
         let resource = json!({ "addr": address, "resource_type": address.split('.').next() });
@@ -164,5 +165,48 @@ mod tests {
         assert_eq!(error, "OpenTofu could not apply:\n  aws_eks_cluster.this: creating EKS Cluster: ThrottlingException");
         assert_eq!(Heard::default().failure("OpenTofu", "apply", anyhow::anyhow!("exit code 1")).to_string(), "exit code 1");
         assert!(read("no JSON").is_none() && read("{\"type\":\"version\"}").is_some());
+    }
+
+    const LINES: &str = r#"{"@level":"info","type":"version","tofu":"1.12.6","ui":"1.2"}
+{"type":"planned_change","change":{"resource":{"addr":"aws_vpc.this","resource_type":"aws_vpc"},"action":"create"}}
+{"type":"apply_start","hook":{"resource":{"addr":"aws_vpc.this","resource_type":"aws_vpc"},"action":"create"}}
+{"type":"apply_progress","hook":{"resource":{"addr":"aws_vpc.this"},"action":"create","elapsed_seconds":20}}
+{"type":"apply_complete","hook":{"resource":{"addr":"aws_vpc.this","resource_type":"aws_vpc"},"action":"create","elapsed_seconds":21}}
+{"type":"apply_errored","hook":{"resource":{"addr":"aws_vpc.this"}}}
+{"type":"diagnostic","diagnostic":{"severity":"error","summary":"x","detail":"y","address":"aws_vpc.this"}}
+"#;
+    const WORDS: [&str; 12] = [
+        "\"type\":",
+        "\"hook\":{",
+        "\"change\":",
+        "\"resource\":",
+        "\"elapsed_seconds\":",
+        "\"apply_complete\"",
+        "\"diagnostic\"",
+        "null",
+        "[]",
+        "{}",
+        "\"addr\":5",
+        "-1e308",
+    ];
+
+    /// Every line is passed over or becomes a line of the display and of an error.
+    fn mutated(text: &str) {
+        let mut heard = Heard::default();
+        text.lines().filter_map(read).for_each(|it| drop(heard.take(it)));
+        assert!(heard.words().contains(" done"));
+        assert!(!heard.failure("OpenTofu", "apply", anyhow::anyhow!("exit code 1")).to_string().is_empty());
+        drop(Heard::expecting(&heard.changes));
+    }
+
+    #[test]
+    fn mutated_events_are_taken_or_passed_over() {
+        each(&[LINES], &WORDS, SHORT, mutated);
+    }
+
+    #[test]
+    #[ignore = "long: `cargo xtask test --full` reads a million texts"]
+    fn a_million_mutated_events_are_taken_or_passed_over() {
+        each(&[LINES], &WORDS, LONG, mutated);
     }
 }

@@ -132,6 +132,7 @@ fn absolute(entry: &mut Value, folder: &Path, names: &[&str]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mutation::{LONG, SHORT, each};
 
     fn file(text: &str) -> (PathBuf, Value) {
         (PathBuf::from("/home/x/.kube"), serde_saphyr::from_str(text).unwrap())
@@ -182,5 +183,43 @@ users:
         assert_eq!(why("other"), "context `other` names cluster `gone`, which does not exist");
         let without = "contexts: [{ name: a, context: { cluster: c } }]\nclusters: [{ name: c, cluster: {} }]";
         assert_eq!(choose(&[file(without)], "a").err().unwrap(), "cluster `c` has no server");
+    }
+
+    const WORDS: [&str; 16] = [
+        "contexts:\n",
+        "- name: dev\n",
+        "  context: { cluster: c, user: u }\n",
+        "clusters: ",
+        "users: ",
+        "server: ",
+        "exec: ",
+        "command: /x",
+        "token: ",
+        "null",
+        "[]",
+        "{}",
+        "&a ",
+        "*a",
+        "--- ",
+        "!!binary ",
+    ];
+
+    fn mutated(text: &str) {
+        let Ok(value) = serde_saphyr::from_str::<Value>(text) else { return };
+        match choose(&[(PathBuf::from("/home/x/.kube"), value)], "dev") {
+            Ok(selected) => assert!(!selected.server.is_empty() && serde_json::from_str::<Value>(&selected.text).is_ok()),
+            Err(why) => assert!(why.contains("`dev`") || why.contains("has no server"), "{why}"),
+        }
+    }
+
+    #[test]
+    fn a_mutated_kubeconfig_is_read_or_refused() {
+        each(&[ONE], &WORDS, SHORT, mutated);
+    }
+
+    #[test]
+    #[ignore = "long: `cargo xtask test --full` reads a million texts"]
+    fn a_million_mutated_kubeconfigs_are_read_or_refused() {
+        each(&[ONE], &WORDS, LONG, mutated);
     }
 }
