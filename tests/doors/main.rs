@@ -13,6 +13,7 @@ mod hints;
 mod history;
 mod image;
 mod prune;
+mod records;
 mod runner;
 mod secrets;
 mod services;
