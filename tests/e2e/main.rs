@@ -7,6 +7,7 @@
 mod backup;
 mod bench;
 mod browser;
+mod canaries;
 mod cloud;
 mod day_two_change;
 mod day_two_inside;
@@ -20,6 +21,8 @@ mod front_door;
 mod interruption;
 mod leftovers;
 mod load;
+mod permissions;
+mod pod_security;
 mod policies;
 mod private;
 mod programs;
@@ -83,12 +86,8 @@ fn from_nothing_to_a_vote_and_back_to_nothing() {
         assert!(said.contains("System check identified no issues (0 silenced)"), "{said}");
     });
 
-    bench.step("the namespaces turn away what the restricted standard forbids", || {
-        for namespace in ["polls", "cnpg-system"] {
-            let said = bench.kubectl_fails(&format!("-n {namespace} run intruder --image=x --privileged --dry-run=server"));
-            assert!(said.contains("violates PodSecurity"), "{said}");
-        }
-    });
+    pod_security::is_enforced(&bench);
+    permissions::are_few(&bench);
 
     policies::hold(&bench);
 
@@ -206,6 +205,13 @@ fn a_restore_that_breaks_anywhere_leaves_all_as_it_was() {
 #[ignore = "long: `cargo xtask test --full` runs it"]
 fn a_worker_answers_through_queue_and_database() {
     queue::a_worker_answers_through_queue_and_database(&Bench::new("queue"));
+}
+
+#[test]
+fn secrets_are_in_their_homes_alone() {
+    let bench = Bench::new("canary");
+    canaries::are_in_their_homes_alone(&bench);
+    bench.run(&["delete", "--yes"]).ends_with(0);
 }
 
 #[test]
