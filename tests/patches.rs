@@ -283,7 +283,7 @@ fn what_the_queue_holds_besides_patches_is_named() {
 #[test]
 fn modes_and_names_are_refused_with_any_prefix() {
     let new = |mode: &str| format!("diff --git a/x b/x\nnew file mode {mode}\n--- /dev/null\n+++ b/x\n@@ -0,0 +1 @@\n+x\n");
-    for (patch, said) in [
+    let hostile = [
         (new("104755"), "which git does not know"),
         (new("020000"), "which git does not know"),
         (new("160000"), "is a submodule"),
@@ -299,7 +299,9 @@ fn modes_and_names_are_refused_with_any_prefix() {
             "diff --git a/../x b/../x\nnew file mode 100644\n--- /dev/null\n+++ b/../x\n@@ -0,0 +1 @@\n+x\n".to_owned(),
             "is outside the application",
         ),
-    ] {
+    ];
+    assert!(hostile.len() >= 6);
+    for (patch, said) in hostile {
         let project = Project::new();
         project.write("build/patches/0002-x.patch", &patch);
         project.run(&["patch"]).ends_with(1).says("patch 0002-x.patch is refused").says(said);

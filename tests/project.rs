@@ -4,6 +4,7 @@
 
 mod documents;
 mod layers;
+mod trust;
 mod words;
 
 use std::{
