@@ -24,7 +24,9 @@ fn written() -> Vec<(String, String)> {
     for entry in walkdir::WalkDir::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
         let entry = entry.unwrap();
         if entry.path().extension().is_some_and(|it| it == "rs") {
-            let text = fs::read_to_string(entry.path()).unwrap();
+            let whole = fs::read_to_string(entry.path()).unwrap();
+            // The reason of a test that is left out is for developers, who have the commands of a checkout.
+            let text: String = whole.lines().filter(|it| !it.trim_start().starts_with("#[ignore")).map(|it| format!("{it}\n")).collect();
             for rest in text.split("cargo xtask ").skip(1) {
                 let command: String = rest.chars().take_while(|it| it.is_ascii_lowercase() || *it == '-').collect();
                 out.push((entry.path().display().to_string(), command));

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How many inputs a test of every run has, and how many one of `cargo xtask test --full`.
+/// How many inputs a test of every run has, and how many a long one has, which only the full run starts.
 pub(crate) const SHORT: u32 = 2_000;
 pub(crate) const LONG: u32 = 1_000_000;
 
