@@ -17,6 +17,9 @@ use serde_json::Value;
 mod azurerm;
 #[path = "clouds/emulated.rs"]
 mod emulated;
+#[path = "clouds/emulator.rs"]
+#[expect(dead_code, reason = "shared with the tests on a cluster, which use more of it")]
+mod emulator;
 #[path = "support/http.rs"]
 #[expect(dead_code, reason = "shared with the tests that need no OpenTofu, which use more of it")]
 mod http;

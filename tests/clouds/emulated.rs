@@ -2,75 +2,7 @@
 //!
 //! MiniStack 1.5.33 (PyPI) has no route for EKS's versions and no service quotas; the tool says that they could not be asked.
 
-use std::{
-    net::{TcpListener, TcpStream},
-    path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
-};
-
-use super::{programs, sky::Sky, stopped, text};
-
-/// The AWS CLI and MiniStack, with their releases.
-const CLI: (&str, &str) = ("awscli", "1.46.3");
-const EMULATOR: (&str, &str) = ("ministack", "1.5.33");
-
-struct Emulator {
-    child: Child,
-    port: u16,
-    aws: PathBuf,
-    _folder: tempfile::TempDir,
-}
-
-impl Emulator {
-    fn start() -> Emulator {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let folder = tempfile::tempdir().unwrap();
-        let child = Command::new(programs::python(EMULATOR.0, EMULATOR.1))
-            .current_dir(folder.path())
-            .env_remove("DOCKER_HOST")
-            .env("GATEWAY_PORT", port.to_string())
-            .env("MINISTACK_HOST", "127.0.0.1")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let began = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(began.elapsed() < Duration::from_secs(60), "the emulator does not start");
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        Emulator { child, port, aws: programs::python_program(CLI.0, CLI.1, "aws"), _folder: folder }
-    }
-
-    /// Lets a command see this AWS.
-    fn over<'a>(&self, command: &'a mut Command) -> &'a mut Command {
-        let own: Vec<_> =
-            command.get_envs().filter(|it| it.0 == "PATH").filter_map(|it| it.1).map(|it| it.to_string_lossy().into_owned()).collect();
-        let path = own.first().cloned().unwrap_or_else(|| std::env::var("PATH").unwrap());
-        let folder = self.aws.parent().unwrap_or(Path::new("/"));
-        command.env("PATH", format!("{}:{path}", folder.display())).env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", self.port));
-        command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test").env("AWS_DEFAULT_REGION", "eu-central-1")
-    }
-
-    fn shell(&self, line: &str) -> Output {
-        self.over(Command::new("sh").args(["-c", line])).output().unwrap()
-    }
-
-    /// The last word of the answer.
-    #[track_caller]
-    fn makes(&self, line: &str) -> String {
-        let ran = self.shell(&format!("aws {line} --output text"));
-        assert!(ran.status.success(), "{line}: {}", text(&ran.stderr));
-        text(&ran.stdout).trim().to_owned()
-    }
-}
-
-impl Drop for Emulator {
-    fn drop(&mut self) {
-        self.child.kill().and_then(|()| self.child.wait()).ok();
-    }
-}
+use super::{emulator::Emulator, sky::Sky, stopped, text};
 
 #[test]
 fn the_aws_cli_understands_every_question_and_every_command_that_the_tool_prints() {

@@ -2,61 +2,13 @@
 
 use std::{
     fs,
-    net::{TcpListener, TcpStream},
-    path::Path,
-    process::{Child, Command, Stdio},
+    process::Command,
     time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{bench::Bench, programs};
-
-/// The AWS CLI and an emulator of S3, with their releases.
-const CLI: (&str, &str) = ("awscli", "1.46.3");
-const EMULATOR: (&str, &str) = ("ministack", "1.5.33");
-
-/// An S3 on this machine.
-struct Emulator {
-    child: Child,
-    port: u16,
-    _folder: tempfile::TempDir,
-}
-
-impl Emulator {
-    fn start() -> Emulator {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let folder = tempfile::tempdir().unwrap();
-        let child = Command::new(programs::python(EMULATOR.0, EMULATOR.1))
-            .current_dir(folder.path())
-            .env_remove("DOCKER_HOST")
-            .env("GATEWAY_PORT", port.to_string())
-            .env("MINISTACK_HOST", "127.0.0.1")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let began = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(began.elapsed() < Duration::from_secs(60), "the emulator does not start");
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        Emulator { child, port, _folder: folder }
-    }
-
-    fn over<'a>(&self, command: &'a mut Command) -> &'a mut Command {
-        let aws = programs::python_program(CLI.0, CLI.1, "aws");
-        let path = format!("{}:{}", aws.parent().unwrap_or(Path::new("/")).display(), std::env::var("PATH").unwrap());
-        command.env("PATH", path).env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", self.port));
-        command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test").env("AWS_DEFAULT_REGION", "eu-central-1")
-    }
-}
-
-impl Drop for Emulator {
-    fn drop(&mut self) {
-        self.child.kill().and_then(|()| self.child.wait()).ok();
-    }
-}
+use crate::{bench::Bench, emulator::Emulator};
 
 /// `settings` are those of the instance without `[database.backup]`.
 pub(crate) fn are_kept(bench: &Bench, settings: &str) {

@@ -32,10 +32,15 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
+    /// The instance's name.
+    pub(crate) fn name_for(purpose: &str) -> String {
+        format!("e2e{purpose}-{}", std::process::id())
+    }
+
     /// `purpose` distinguishes several environments of one process.
     pub(crate) fn new(purpose: &str) -> Bench {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let instance = format!("e2e{purpose}-{}", std::process::id());
+        let instance = Bench::name_for(purpose);
         let root = source.join("target/e2e").join(&instance);
         copy(source, &root);
         let config = fs::read_to_string(root.join("Pocdeploy.toml")).unwrap();

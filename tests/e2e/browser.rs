@@ -25,7 +25,16 @@ pub(crate) fn vote(url: &str, pictures: &Path) -> Votes {
 
 /// The same with the certificates that a user with this home folder trusts.
 pub(crate) fn vote_at_home(url: &str, pictures: &Path, home: Option<&Path>) -> Votes {
-    with_browser(home, async |client| {
+    vote_with(url, pictures, home, None)
+}
+
+/// The same where a rule of Chromium's, `MAP NAME ADDRESS`, takes the place of DNS.
+pub(crate) fn vote_behind(url: &str, pictures: &Path, home: &Path, rule: &str) -> Votes {
+    vote_with(url, pictures, Some(home), Some(rule))
+}
+
+fn vote_with(url: &str, pictures: &Path, home: Option<&Path>, rule: Option<&str>) -> Votes {
+    with_browser(home, rule, async |client| {
         client.goto(url).await.unwrap();
         picture(client, &pictures.join("index.png")).await;
         let all_before = total(client, url).await;
@@ -48,7 +57,7 @@ pub(crate) fn vote_at_home(url: &str, pictures: &Path, home: Option<&Path>) -> V
 
 /// Whether the browser shows a warning of the certificate in place of the page. The driver calls both a success.
 pub(crate) fn warns_of_authority(url: &str, home: &Path) -> bool {
-    with_browser(Some(home), async |client| {
+    with_browser(Some(home), None, async |client| {
         client.goto(url).await.unwrap();
         client.source().await.unwrap().contains("ERR_CERT_AUTHORITY_INVALID")
     })
@@ -56,7 +65,7 @@ pub(crate) fn warns_of_authority(url: &str, home: &Path) -> bool {
 
 /// The votes of the first poll on its results page.
 pub(crate) fn count(url: &str) -> i64 {
-    with_browser(None, async |client| total(client, url).await)
+    with_browser(None, None, async |client| total(client, url).await)
 }
 
 async fn total(client: &Client, url: &str) -> i64 {
@@ -75,11 +84,11 @@ async fn picture(client: &Client, path: &Path) {
     fs::write(path, client.screenshot().await.unwrap()).unwrap();
 }
 
-fn with_browser<T>(home: Option<&Path>, work: impl AsyncFnOnce(&Client) -> T) -> T {
+fn with_browser<T>(home: Option<&Path>, rule: Option<&str>, work: impl AsyncFnOnce(&Client) -> T) -> T {
     let driver = Driver::start(home);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
-        let client = driver.connect().await;
+        let client = driver.connect(rule).await;
         let result = work(&client).await;
         client.close().await.unwrap();
         result
@@ -106,22 +115,23 @@ impl Driver {
         Driver { child, port, profile: tempfile::tempdir().unwrap() }
     }
 
-    async fn connect(&self) -> Client {
+    async fn connect(&self, rule: Option<&str>) -> Client {
         // There may be no internet, so background requests of Chromium are disabled.
-        let arguments = json!([
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--disable-dev-shm-usage",
-            "--no-first-run",
-            "--no-proxy-server",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--window-size=1000,760",
+        let mut arguments = vec![
+            "--headless=new".to_owned(),
+            "--no-sandbox".to_owned(),
+            "--disable-gpu".to_owned(),
+            "--disable-quic".to_owned(),
+            "--disable-dev-shm-usage".to_owned(),
+            "--no-first-run".to_owned(),
+            "--no-proxy-server".to_owned(),
+            "--disable-background-networking".to_owned(),
+            "--disable-component-update".to_owned(),
+            "--disable-sync".to_owned(),
+            "--window-size=1000,760".to_owned(),
             format!("--user-data-dir={}", self.profile.path().display()),
-        ]);
+        ];
+        arguments.extend(rule.map(|it| format!("--host-resolver-rules={it}")));
         let mut capabilities = Capabilities::new();
         capabilities.insert("goog:chromeOptions".to_owned(), json!({ "args": arguments }));
         capabilities.insert("acceptInsecureCerts".to_owned(), json!(false));

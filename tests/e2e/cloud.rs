@@ -19,7 +19,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{bench::Bench, browser, sky::Sky};
+use crate::{bench::Bench, browser, emulator::Emulator, sky::Sky};
 
 /// `right-word`, as `htpasswd -B` writes it.
 const RIGHT_WORD: &str = "$2b$05$piQGksGk.63xLdedQQuYWuEt2FKh9tiJssa2449P6IMKTO8wp7W9e";
@@ -31,22 +31,48 @@ const BALANCER: &str = "service.kubernetes.io/load-balancer-cleanup";
 pub(crate) struct Ground {
     owner: Bench,
     registry: Registry,
+    aws: Option<Emulator>,
 }
+
+/// A user of MiniStack.
+const USER: &str = "arn:aws:iam::000000000000:user/dev";
 
 impl Ground {
     pub(crate) fn new() -> Ground {
+        Ground::with(None)
+    }
+
+    /// The API server asks MiniStack whose token it is, as EKS's asks AWS; images go to MiniStack's ECR.
+    pub(crate) fn of_aws() -> Ground {
+        let mut aws = Emulator::strict();
+        let question = aws.cluster(&Bench::name_for("eks"));
+        Ground::with(Some((aws, question)))
+    }
+
+    fn with(aws: Option<(Emulator, String)>) -> Ground {
         let owner = Bench::new("ground");
+        if let Some((aws, question)) = &aws {
+            asks(&owner, &format!("http://{}:{}/{question}", crate::registry::own_address(), aws.port));
+        }
         owner.step("a kind cluster for the clouds to hand out", || {
             owner.run(&["cluster", "--yes"]).ends_with(0);
         });
         let registry = Registry::start(&owner);
+        if let Some((aws, _)) = &aws {
+            let place = format!("http://{}:{}", crate::registry::own_address(), aws.port);
+            let hosts = format!("server = \"{place}\"\n[host.\"{place}\"]\n  capabilities = [\"pull\", \"resolve\"]\n");
+            let folder = format!("/etc/containerd/certs.d/127.0.0.1:{}", aws.port);
+            let script = format!("mkdir -p '{folder}'; printf '%s' '{hosts}' > '{folder}/hosts.toml'");
+            owner.engine().exec(&owner.node(), &["sh", "-c", &script]).unwrap().ok("introduce the registry").unwrap();
+            owner.kubectl(&format!("create clusterrolebinding dev --clusterrole=cluster-admin --user={USER}"));
+        }
         for line in [
             "create serviceaccount cloud -n kube-system",
             "create clusterrolebinding cloud --clusterrole=cluster-admin --serviceaccount=kube-system:cloud",
         ] {
             owner.kubectl(line);
         }
-        Ground { owner, registry }
+        Ground { owner, registry, aws: aws.map(|it| it.0) }
     }
 
     fn sky(&self, kind: &str) -> Sky {
@@ -60,14 +86,18 @@ impl Ground {
         let token = self.owner.kubectl("create token cloud -n kube-system --duration=4h").trim().to_owned();
         // Google has one token for both.
         let registry = if kind == "gke" { self.registry.open.clone() } else { self.registry.place.clone() };
-        sky.settings(&json!({ "token": token, "word": "right-word", "registry": registry }));
+        let mut settings = json!({ "token": token, "word": "right-word", "registry": registry });
+        if let Some(aws) = &self.aws {
+            settings["real"] = json!([aws.aws, format!("http://127.0.0.1:{}", aws.port), aws.key.0, aws.key.1]);
+        }
+        sky.settings(&settings);
         sky
     }
 
     /// From nothing to a vote and back to nothing, in this cloud.
     pub(crate) fn comes_up_and_goes(&self, kind: &'static str) {
         let (sky, guest) = (self.sky(kind), Bench::new(kind));
-        guest.configure("[frontend]\nreplicas = 1\n[cluster]\nallowed_cidrs = [\"192.0.2.7/32\"]\nregion = \"europe-west1-b\"\n[images]\nsource = \"packages\"\n");
+        guest.configure("[frontend]\nreplicas = 1\n[cluster]\nallowed_cidrs = [\"192.0.2.7/32\"]\nregion = \"REGION\"\n[images]\nsource = \"packages\"\n".replace("REGION", if kind == "eks" { "eu-central-1" } else { "europe-west1-b" }).as_str());
         let service = guest.path("deploy/frontend/service.yaml");
         fs::write(&service, fs::read_to_string(&service).unwrap().replace("port: 80\n", &format!("port: {}\n", free_port()))).unwrap();
         let run = |arguments: &[&str]| guest.ran(sky.over(&mut guest.command(&[arguments, &["--type", kind]].concat())));
@@ -114,6 +144,31 @@ impl Ground {
         });
         assert!(controllers.stop() > 0, "no load balancer was removed");
     }
+}
+
+/// Has the owner's API server ask at this address whose a token is.
+fn asks(owner: &Bench, address: &str) {
+    let file = owner.path("webhook.json");
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{ "name": "c", "cluster": { "server": address } }],
+        "users": [{ "name": "c", "user": {} }],
+        "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "c" } }],
+    });
+    fs::write(&file, config.to_string()).unwrap();
+    let place = "/etc/kubernetes/pocdeploy-webhook.json";
+    let flags = json!([
+        { "name": "authentication-token-webhook-config-file", "value": place },
+        { "name": "authentication-token-webhook-version", "value": "v1" },
+    ]);
+    let volumes = json!([{ "name": "webhook", "hostPath": place, "mountPath": place, "readOnly": true, "pathType": "File" }]);
+    let patch = json!({ "kind": "ClusterConfiguration", "apiServer": { "extraArgs": flags, "extraVolumes": volumes } });
+    let kind = owner.path("deploy/kind/cluster.yaml");
+    let added = format!(
+        "    extraMounts: [{{hostPath: '{}', containerPath: {place}, readOnly: true}}]\nkubeadmConfigPatches:\n  - '{patch}'\n",
+        file.display()
+    );
+    fs::write(&kind, fs::read_to_string(&kind).unwrap() + &added).unwrap();
 }
 
 /// Modes of files, and that no secret is readable in them.

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod backup;
+mod behind;
 mod bench;
 mod browser;
 mod canaries;
@@ -14,6 +15,8 @@ mod day_two_inside;
 mod dev;
 mod dumps;
 mod durable;
+#[path = "../clouds/emulator.rs"]
+mod emulator;
 mod examples;
 mod existing;
 mod exported;
@@ -31,6 +34,7 @@ mod registry;
 mod requirements;
 mod services;
 #[path = "../clouds/sky.rs"]
+#[expect(dead_code, reason = "shared with the tests of the HCL, which use more of it")]
 mod sky;
 mod versions;
 
@@ -236,6 +240,7 @@ fn a_database_has_its_extensions_and_backups_and_moves_to_the_next_version() {
     let bench = Bench::new("versions");
     versions::have_what_is_named(&bench);
     backup::are_kept(&bench, &versions::settings());
+    versions::is_red_with_a_full_volume(&bench);
     versions::move_on(&bench);
 }
 
@@ -259,13 +264,25 @@ fn a_front_door_leads_to_every_service() {
 }
 
 #[test]
+fn a_controller_that_the_cluster_has_serves_another_project() {
+    let owner = Bench::new("landlord");
+    owner.step("a cluster of another project's", || owner.run(&["create", "--yes"]).ends_with(0).code);
+    let registry = registry::Registry::empty(&owner);
+    behind::serves(&owner, &registry);
+    owner.step("delete takes it away", || {
+        owner.run(&["delete", "--yes"]).ends_with(0);
+        assert_eq!(owner.traces(), Vec::<String>::new());
+    });
+}
+
+#[test]
 fn a_private_base_image_is_had_with_dockers_credentials() {
     private::images_are_built_from_a_private_one(&Bench::new("private"));
 }
 
 #[test]
 fn a_cluster_on_eks_comes_up_and_goes() {
-    cloud::Ground::new().comes_up_and_goes("eks");
+    cloud::Ground::of_aws().comes_up_and_goes("eks");
 }
 
 #[test]

@@ -43,7 +43,8 @@ pub(crate) fn build(source: &Path, package: &str, place: &Path) {
     fs::rename(partial, place).unwrap();
 }
 
-fn folder() -> PathBuf {
+/// Where the programs are.
+pub(crate) fn folder() -> PathBuf {
     let folder = cache_dir().unwrap().join("test-programs");
     fs::create_dir_all(&folder).unwrap();
     folder

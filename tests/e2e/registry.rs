@@ -104,6 +104,14 @@ impl Registry {
         }
     }
 
+    /// Pushes an image for a node.
+    pub(crate) fn publish(&self, image: &str, path: &str, tag: &str) {
+        let name = format!("{}/{path}", self.place);
+        self.engine.tag(image, &name, tag).unwrap();
+        self.engine.push(&name, tag, |_| {}).unwrap();
+        self.engine.remove_image(&format!("{name}:{tag}")).unwrap();
+    }
+
     fn push(&mut self, image: &str, path: &str, tag: &str) {
         let name = format!("{}/{path}", self.place);
         self.engine.tag(image, &name, tag).unwrap();

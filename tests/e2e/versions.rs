@@ -43,6 +43,46 @@ pub(crate) fn have_what_is_named(bench: &Bench) {
     });
 }
 
+/// A volume of its own size: the node's volumes are folders of this machine's disk, which no test fills.
+pub(crate) fn is_red_with_a_full_volume(bench: &Bench) {
+    let node = |script: &str| bench.engine().exec(&bench.node(), &["sh", "-ec", script]).unwrap().ok("prepare the volume").unwrap();
+    let hibernates = |value: &str| {
+        bench.kubectl(&format!("-n polls annotate clusters.postgresql.cnpg.io polls-db --overwrite cnpg.io/hibernation={value}"));
+    };
+    let pods = || bench.kubectl("-n polls get pods -l cnpg.io/cluster=polls-db -o name");
+    let until = |what: &str, is_so: &dyn Fn() -> bool| {
+        let began = Instant::now();
+        while !is_so() {
+            assert!(began.elapsed() < Duration::from_secs(180), "{what}");
+            thread::sleep(Duration::from_millis(500));
+        }
+    };
+    bench.step("a volume that is nearly full is red, and green again with room", || {
+        let volume = bench.kubectl("-n polls get pvc polls-db-1 -o jsonpath={.spec.volumeName}");
+        let folder = bench.kubectl(&format!("get pv {} -o jsonpath={{.spec.hostPath.path}}{{.spec.local.path}}", volume.trim()));
+        let folder = folder.trim();
+        assert!(folder.starts_with("/var/"), "{folder}");
+        hibernates("on");
+        until("the database does not stop", &|| !pods().contains("pod/"));
+        node(&format!("mv {folder} {folder}.kept; mkdir {folder}; mount -t tmpfs -o size=500m tmpfs {folder}; cp -a {folder}.kept/. {folder}/; chown --reference={folder}.kept {folder}; chmod --reference={folder}.kept {folder}"));
+        hibernates("off");
+        until("the database does not start", &|| bench.run(&["validate"]).code == 0);
+        node(&format!("fallocate -l $(($(df --block-size=1 --output=avail {folder} | tail -1) - 20000000)) {folder}/filler"));
+        let seen = bench.run(&["validate"]);
+        seen.ends_with(5);
+        assert!(seen.stdout.contains("MB left; PostgreSQL stops"), "{}", seen.stdout);
+        let status = bench.run(&["status"]);
+        assert!(status.stdout.contains("MB left"), "{} {}", status.code, status.stdout);
+        node(&format!("rm {folder}/filler"));
+        bench.run(&["validate"]).ends_with(0);
+        hibernates("on");
+        until("the database does not stop", &|| !pods().contains("pod/"));
+        node(&format!("cp -a {folder}/. {folder}.kept/; umount {folder}; rmdir {folder}; mv {folder}.kept {folder}"));
+        hibernates("off");
+        until("the database does not start", &|| bench.run(&["validate"]).code == 0);
+    });
+}
+
 pub(crate) fn move_on(bench: &Bench) {
     bench.sql("CREATE TABLE kept (word text); INSERT INTO kept SELECT 'word ' || n FROM generate_series(1, 1000) n");
     bench.sql("CREATE INDEX ON kept USING gin (word gin_trgm_ops); ALTER TABLE kept OWNER TO polls");

@@ -6,6 +6,7 @@ pub mod components;
 pub mod development;
 mod extensions;
 pub mod folder;
+pub mod front_door;
 pub mod gateway;
 pub mod image;
 pub mod manifests;

@@ -56,6 +56,8 @@ pub struct Exposure {
     pub plain_hosts: Vec<String>,
     /// What a Service of type LoadBalancer needs in this cloud.
     pub balancer: Balancer,
+    /// What the cloud's Ingress controller needs.
+    pub front: Front,
 }
 
 /// The fields of a Service of type LoadBalancer that a cloud reads.
@@ -66,10 +68,19 @@ pub struct Balancer {
     pub annotations: Vec<(&'static str, String)>,
 }
 
+/// What a cloud's own Ingress controller reads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Front {
+    /// Annotations of the application's Service.
+    pub annotations: Vec<(&'static str, String)>,
+    /// Tags for what the controller makes.
+    pub tags: Vec<(&'static str, String)>,
+}
+
 impl Exposure {
     /// Without hosts of the user's machine, and without a cloud's fields.
     pub fn of(service: ServiceType) -> Exposure {
-        Exposure { service, plain_hosts: Vec::new(), balancer: Balancer::default() }
+        Exposure { service, plain_hosts: Vec::new(), balancer: Balancer::default(), front: Front::default() }
     }
 
     /// For the user's own machine.
@@ -77,15 +88,19 @@ impl Exposure {
         Exposure { plain_hosts: vec!["localhost".to_owned(), "127.0.0.1".to_owned()], ..Exposure::of(service) }
     }
 
-    /// Sets what the cloud needs in a Service of type LoadBalancer. What the manifest says already is kept.
+    /// Sets what the cloud needs in the application's Service. What the manifest says already is kept.
     pub fn complete(&self, service: &mut Value) {
-        if self.service != ServiceType::LoadBalancer {
-            return;
-        }
-        if let Some(class) = self.balancer.class.filter(|_| service["spec"]["loadBalancerClass"].is_null()) {
+        let annotations = match self.service {
+            ServiceType::LoadBalancer => &self.balancer.annotations,
+            ServiceType::ClusterIp => &self.front.annotations,
+            ServiceType::NodePort(_) => return,
+        };
+        if let Some(class) =
+            self.balancer.class.filter(|_| service["spec"]["loadBalancerClass"].is_null() && self.service == ServiceType::LoadBalancer)
+        {
             service["spec"]["loadBalancerClass"] = Value::from(class);
         }
-        for (name, value) in &self.balancer.annotations {
+        for (name, value) in annotations {
             if service["metadata"]["annotations"][*name].is_null() {
                 service["metadata"]["annotations"][*name] = Value::from(value.as_str());
             }

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::{
     cluster::{Cluster, certificate::Certificate},
-    config::{ClusterType, Secret},
+    config::{ClusterType, Secret, Tls},
     deploy::{folder, image::PublishedImage},
     env::Env,
     errors::Problem,
@@ -254,10 +254,11 @@ pub fn registry_credentials(env: &Env) -> Result<Option<Secret>> {
     registry::pull_credentials(env)
 }
 
-/// The address of an application behind the Ingress of its manifests: the configured host.
-fn ingress_address(env: &Env) -> Result<Address> {
+/// The address of an application behind a controller of its cluster: the configured host.
+pub fn ingress_address(env: &Env) -> Result<Address> {
     let objects = folder::of_service(env, None)?;
-    let has_tls = objects.iter().any(|it| it.object["kind"] == "Ingress" && it.object.pointer("/spec/tls/0").is_some());
+    let has_own = objects.iter().any(|it| it.object["kind"] == "Ingress" && it.object.pointer("/spec/tls/0").is_some());
+    let has_tls = has_own || (env.config.is_behind_others() && env.config.ingress.tls != Tls::None);
     Ok(Address::new(format!("{}://{}", if has_tls { "https" } else { "http" }, env.config.frontend.host)))
 }
 

@@ -8,6 +8,7 @@ in settings.json:
     login     false: no valid login                      account   the account, subscription or project
     quota     [used, most]                               registry  host of the registry
     word      the registry's password                    token     a token that the cluster's API server accepts
+    real      the real AWS CLI, the address of MiniStack and the key: tokens and the registry's login are theirs
     version   EKS's state of the Kubernetes version      extra     things that no state knows: [{"type": …, "id": …, "name": …}]
     apis      Google's enabled APIs
 """
@@ -15,6 +16,7 @@ in settings.json:
 import base64
 import json
 import os
+import subprocess
 import sys
 
 FOLDER = os.environ["CLOUD_FOLDER"]
@@ -71,6 +73,24 @@ def answer(value):
     sys.exit(0)
 
 
+def real(arguments, **settings):
+    """The real AWS CLI, with or without the emulator's address."""
+    program, _, name, secret = SETTINGS["real"]
+    environment = {**os.environ, "AWS_ACCESS_KEY_ID": name, "AWS_SECRET_ACCESS_KEY": secret, **settings}
+    return subprocess.run([program, *arguments], env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def own_registry():
+    """MiniStack's ECR, with the repositories that OpenTofu made."""
+    address = SETTINGS["real"][1]
+    for it in of("aws_ecr_repository"):
+        real(["ecr", "create-repository", "--repository-name", it["name"]], AWS_ENDPOINT_URL=address, AWS_DEFAULT_REGION="eu-central-1")
+    said = json.loads(real(ARGUMENTS, AWS_ENDPOINT_URL=address).stdout)
+    # Its own answer names AWS's host.
+    said["authorizationData"][0]["proxyEndpoint"] = address
+    answer(said)
+
+
 def aws():
     if not SETTINGS.get("login", True):
         fail("An error occurred (ExpiredToken) when calling the GetCallerIdentity operation: The security token included in the request is expired")
@@ -99,6 +119,11 @@ def aws():
         answer({"RouteTables": tables})
     if calls("ec2", "describe-vpcs"):
         answer({"Vpcs": [{"VpcId": f"vpc-{it}"} for it in range(used)]})
+    if calls("ecr", "get-authorization-token") and "real" in SETTINGS:
+        own_registry()
+    if calls("eks", "get-token") and "real" in SETTINGS:
+        # A signature that needs nobody's answer.
+        answer(real(ARGUMENTS).stdout)
     if calls("ecr", "get-authorization-token"):
         token = base64.b64encode(f"AWS:{SETTINGS['word']}".encode()).decode()
         answer({"authorizationData": [{"authorizationToken": token, "proxyEndpoint": f"https://{SETTINGS['registry']}"}]})

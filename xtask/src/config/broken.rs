@@ -117,6 +117,64 @@ const FILES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "[ingress]\nclass = \"a\"\ntls = \"external\"",
+        &["3:1: ingress.tls: is for clusters of type", "2:1: ingress.class: is for clusters of type `existing`, `eks`, `aks`, `gke`"],
+    ),
+    (
+        "[cluster]\ntype = \"existing\"\ncontext = \"x\"\nregistry = \"r.example.com/a\"\n[ingress]\ntls = \"cert-manager\"\nissuer = \"a\"",
+        &["6:1: ingress.tls: needs the cluster's controller: `cluster.expose = \"ingress\"`", "7:1: ingress.issuer: needs"],
+    ),
+    (
+        "[cluster]\ntype = \"existing\"\ncontext = \"x\"\nregistry = \"r.example.com/a\"\nexpose = \"ingress\"\n[ingress]\ntls = \"local\"\nclass = \"A b\"",
+        &[
+            "7:1: ingress.tls: `local` is for clusters of type `kind`; `cert-manager` and `external` are for others",
+            "8:1: ingress.class: `A b` must be",
+        ],
+    ),
+    (
+        "[cluster]\ntype = \"existing\"\ncontext = \"x\"\nregistry = \"r.example.com/a\"\nexpose = \"ingress\"\n[ingress]\ntls = \"cert-manager\"\ngateway = \"x/y\"",
+        &["8:1: ingress.gateway: needs `ingress.api = \"gateway\"`", "7:1: ingress.tls: `cert-manager` needs `ingress.issuer`"],
+    ),
+    (
+        "[cluster]\ntype = \"existing\"\ncontext = \"x\"\nregistry = \"r.example.com/a\"\nexpose = \"ingress\"\n[ingress]\nissuer = \"Secret/a\"\napi = \"gateway\"",
+        &[
+            "7:1: ingress.issuer: `Secret/a` must be the name of a ClusterIssuer, or `Issuer/NAME`",
+            "8:1: ingress.api: `gateway` needs `ingress.gateway`",
+        ],
+    ),
+    (
+        "[cluster]\ntype = \"existing\"\ncontext = \"x\"\nregistry = \"r.example.com/a\"\nexpose = \"ingress\"\n[ingress]\napi = \"gateway\"\ngateway = \"shared\"\nclass = \"c\"\ncertificate = \"d\"",
+        &[
+            "8:1: ingress.gateway: `shared` must read `NAMESPACE/NAME`",
+            "9:1: ingress.class: is of a Gateway that the tool makes",
+            "10:1: ingress.certificate: is for the load balancers of EKS and GKE",
+        ],
+    ),
+    (
+        "[frontend]\nhost = \"a.example.com\"\n[cluster]\ntype = \"eks\"\nallowed_cidrs = [\"192.0.2.7/32\"]\nexpose = \"ingress\"\n[ingress]\ntls = \"cert-manager\"\nissuer = \"a\"",
+        &["8:1: ingress.tls: EKS's load balancers read certificates from AWS Certificate Manager alone"],
+    ),
+    (
+        "[frontend]\nhost = \"a.example.com\"\n[cluster]\ntype = \"eks\"\nallowed_cidrs = [\"192.0.2.7/32\"]\nexpose = \"ingress\"\n[ingress]\ntls = \"external\"\ncertificate = \"mine\"",
+        &["9:1: ingress.certificate: `mine` is no ARN of a certificate"],
+    ),
+    (
+        "[frontend]\nhost = \"a.example.com\"\n[cluster]\ntype = \"eks\"\nallowed_cidrs = [\"192.0.2.7/32\"]\nexpose = \"ingress\"\n[ingress]\napi = \"gateway\"",
+        &["8:1: ingress.api: `gateway` needs a Gateway that eks does not bring"],
+    ),
+    (
+        "[frontend]\nhost = \"a.example.com\"\n[cluster]\ntype = \"gke\"\nallowed_cidrs = [\"192.0.2.7/32\"]\nexpose = \"ingress\"\n[ingress]\ntls = \"external\"",
+        &["8:1: ingress.tls: `external` needs `ingress.certificate`: the name of a global SSL certificate"],
+    ),
+    (
+        "[frontend]\nhost = \"a.example.com\"\n[cluster]\ntype = \"gke\"\nallowed_cidrs = [\"192.0.2.7/32\"]\nexpose = \"ingress\"\n[ingress]\n[services.api]\nroute = \"/api\"\npage = \"/api\"\nport = 80",
+        &["9:1: services.api.route: GKE gives each Ingress an address of its own"],
+    ),
+    (
+        "[cluster]\ntype = \"aks\"\nallowed_cidrs = [\"192.0.2.7/32\"]\nexpose = \"ingress\"",
+        &["frontend.host: `polls.localhost` is this machine; a controller in a cloud needs a name"],
+    ),
+    (
         "[ingress]\ncontroller = \"traefik\"\n[services.ingress]\nkind = \"valkey\"",
         &["3:11: services.ingress: `ingress` is the Ingress controller of `ingress.controller`; choose another name"],
     ),

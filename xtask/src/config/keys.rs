@@ -221,7 +221,7 @@ const SERVICE: [Field<Service>; 23] = [
 ];
 
 /// The keys after the services.
-const AFTER: [Field<Config>; 36] = [
+const AFTER: [Field<Config>; 40] = [
     Field {
         name: "cluster.type",
         show: |it| it.cluster.kind.to_string(),
@@ -263,6 +263,10 @@ const AFTER: [Field<Config>; 36] = [
     key!("ingress.controller", parsed ingress.controller),
     key!("ingress.api", parsed ingress.api),
     key!("ingress.tls", parsed ingress.tls),
+    key!("ingress.class", optional ingress.class),
+    key!("ingress.gateway", optional ingress.gateway),
+    key!("ingress.issuer", optional ingress.issuer),
+    key!("ingress.certificate", optional ingress.certificate),
     key!("database.name", text database.name),
     key!("database.user", text database.user),
     key!("database.password", secret database.password),

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::{
     config::{Service, ServiceName, name_of, table_of},
     deploy::{
-        extensions, gateway,
+        extensions, front_door, gateway,
         manifests::{MERGE, Manifest, Place, bad, identity, read_folder},
         merge, objects,
         plain::{self, Plain},
@@ -43,8 +43,16 @@ pub fn of_database(env: &Env) -> Result<Vec<Manifest>> {
     })
 }
 
+/// Objects with HTTPRoutes in place of Ingresses, if the configuration asks for the Gateway API.
+pub fn with_routes(env: &Env, all: Vec<Value>) -> Result<Vec<Value>> {
+    if !env.config.has_routes() {
+        return Ok(all);
+    }
+    Ok(gateway::convert(all, &named_ports(env)?, &front_door::parent(&env.config))?)
+}
+
 /// The named ports of all Services in the manifests.
-pub fn named_ports(env: &Env) -> Result<gateway::Ports> {
+fn named_ports(env: &Env) -> Result<gateway::Ports> {
     let mut out = gateway::Ports::new();
     for (service, _) in env.config.all_services() {
         let objects: Vec<Value> = of_service(env, service)?.into_iter().map(|it| it.object).collect();

@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::{
-    deploy::{
-        objects,
-        plain::controller::{CERTIFICATE, GATEWAY},
-    },
+    deploy::{objects, plain::controller::CERTIFICATE},
     errors::{Code, Problem},
 };
 
@@ -31,12 +28,12 @@ pub fn ports(objects: &[Value]) -> Ports {
 }
 
 /// Replaces each Ingress by HTTPRoutes, one for each of its hosts: an HTTPRoute's hosts are those of all its rules. Other objects are not
-/// changed.
-pub fn convert(all: Vec<Value>, ports: &Ports) -> Result<Vec<Value>, Problem> {
+/// changed. `parent` is the Gateway, as an entry of `parentRefs`.
+pub fn convert(all: Vec<Value>, ports: &Ports, parent: &Value) -> Result<Vec<Value>, Problem> {
     let mut out = Vec::new();
     for object in all {
         if object["kind"] == "Ingress" {
-            out.extend(routes(&object, ports)?);
+            out.extend(routes(&object, ports, parent)?);
         } else {
             out.push(object);
         }
@@ -51,7 +48,7 @@ pub fn convert(all: Vec<Value>, ports: &Ports) -> Result<Vec<Value>, Problem> {
     Ok(out)
 }
 
-fn routes(ingress: &Value, ports: &Ports) -> Result<Vec<Value>, Problem> {
+fn routes(ingress: &Value, ports: &Ports, parent: &Value) -> Result<Vec<Value>, Problem> {
     let name = ingress["metadata"]["name"].as_str().unwrap_or_default();
     let refused = |why: &str, hint: &str| {
         Problem::config(format!("Ingress {name} cannot become an HTTPRoute: {why}")).code(Code::Manifest).hint(hint)
@@ -59,7 +56,7 @@ fn routes(ingress: &Value, ports: &Ports) -> Result<Vec<Value>, Problem> {
     let mut own = ingress["spec"]["tls"].as_array().into_iter().flatten().filter_map(|it| it["secretName"].as_str());
     if let Some(secret) = own.find(|it| *it != CERTIFICATE) {
         let why = format!("its certificate is in Secret {secret}, and a Gateway has one for all routes");
-        return Err(refused(&why, "ingress.tls = \"local\" makes one; or set ingress.api = \"ingress\""));
+        return Err(refused(&why, "remove `tls` from the Ingress, and see `ingress.tls`; or set ingress.api = \"ingress\""));
     }
     let default = &ingress["spec"]["defaultBackend"];
     // In the order of the Ingress.
@@ -106,7 +103,7 @@ fn routes(ingress: &Value, ports: &Ports) -> Result<Vec<Value>, Problem> {
             "apiVersion": "gateway.networking.k8s.io/v1",
             "kind": "HTTPRoute",
             "metadata": ingress["metadata"],
-            "spec": { "parentRefs": [{ "name": GATEWAY }], "rules": rules },
+            "spec": { "parentRefs": [parent], "rules": rules },
         });
         if at > 0 {
             out["metadata"]["name"] = json!(format!("{name}-{}", at + 1));
@@ -151,6 +148,10 @@ mod tests {
         json!({ "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": { "name": "web", "annotations": notes }, "spec": spec })
     }
 
+    fn gateway() -> Value {
+        json!({ "name": "ingress" })
+    }
+
     fn service() -> Value {
         json!({ "kind": "Service", "metadata": { "name": "web" }, "spec": { "ports": [{ "name": "http", "port": 80 }] } })
     }
@@ -168,7 +169,7 @@ mod tests {
             ],
         });
         let all = vec![service(), ingress(spec)];
-        let out = convert(all.clone(), &ports(&all)).unwrap();
+        let out = convert(all.clone(), &ports(&all), &gateway()).unwrap();
         let names: Vec<&str> = out.iter().filter_map(|it| it["metadata"]["name"].as_str()).collect();
         assert_eq!(names, ["web", "web", "web-2", "web-3"]);
         assert_eq!(out[1]["spec"]["hostnames"], json!(["a.localhost"]));
@@ -198,11 +199,11 @@ mod tests {
             (json!({ "defaultBackend": to }), Some(route), "two HTTPRoutes have the name web"),
         ] {
             let all: Vec<Value> = [Some(ingress(spec)), further].into_iter().flatten().collect();
-            let said = convert(all, &Ports::new()).unwrap_err().to_string();
+            let said = convert(all, &Ports::new(), &gateway()).unwrap_err().to_string();
             assert!(said.contains(part), "{said}");
         }
         let own = json!({ "tls": [{ "secretName": CERTIFICATE }], "defaultBackend": to, "rules": [{ "host": "a" }] });
-        let out = convert(vec![ingress(own)], &Ports::new()).unwrap();
+        let out = convert(vec![ingress(own)], &Ports::new(), &gateway()).unwrap();
         assert_eq!(out[0]["spec"]["rules"], json!([{ "backendRefs": [{ "name": "web", "port": 80 }] }]));
     }
 
@@ -211,7 +212,7 @@ mod tests {
         let spec =
             json!({ "rules": [{ "http": { "paths": [{ "backend": { "service": { "name": "other", "port": { "name": "http" } } } }] } }] });
         let all = vec![service(), ingress(spec)];
-        let said = convert(all.clone(), &ports(&all)).unwrap_err().to_string();
+        let said = convert(all.clone(), &ports(&all), &gateway()).unwrap_err().to_string();
         assert!(said.starts_with("Ingress web cannot become an HTTPRoute"), "{said}");
     }
 }

@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::{
-    config::{Config, Profile, Service},
+    config::{Api, Config, Profile, Service},
     deploy::{
+        front_door,
         image::PublishedImage,
         manifests::Manifest,
         plain::controller,
@@ -64,6 +65,7 @@ pub fn complete_all(manifests: Vec<Manifest>, roles: &Roles, values: &Values<'_>
     };
     // An autoscaler decides the number of replicas.
     let scaled = roles.application.is_some_and(|it| is_scaled(&manifests[it].object["metadata"]["name"]));
+    let probe = roles.application.and_then(|it| roles::probe_of(&manifests[it].object, roles.container));
     let complete = |(index, it): (usize, Manifest)| {
         let mut object = it.object;
         let is_of_cluster = scope::is_of_cluster(&object, &own);
@@ -73,7 +75,7 @@ pub fn complete_all(manifests: Vec<Manifest>, roles: &Roles, values: &Values<'_>
         if let Some(published) = roles.published.as_ref().filter(|it| it.service == index) {
             service(&mut object, published.port, values.exposure);
         }
-        complete(object, roles, values, is_of_cluster)
+        complete(object, roles, values, is_of_cluster, probe.as_deref())
     };
     manifests.into_iter().enumerate().map(complete).collect()
 }
@@ -92,7 +94,7 @@ fn application(object: &mut Value, roles: &Roles, values: &Values<'_>, scaled: b
     }
 }
 
-fn complete(mut object: Value, roles: &Roles, values: &Values<'_>, is_of_cluster: bool) -> Value {
+fn complete(mut object: Value, roles: &Roles, values: &Values<'_>, is_of_cluster: bool, probe: Option<&str>) -> Value {
     let kind = object["kind"].as_str().unwrap_or_default().to_owned();
     let home = |namespace: &Value| namespace.as_str().is_none_or(|it| it.is_empty() || it == roles.home);
     let namespace = &values.config.namespace;
@@ -113,6 +115,9 @@ fn complete(mut object: Value, roles: &Roles, values: &Values<'_>, is_of_cluster
             host(&mut object["spec"], roles, route.as_ref().map_or(&values.service.host, |(host, _)| host));
             if values.config.controller().is_some() {
                 controller::take(&mut object, values.config);
+            }
+            if values.config.is_behind_others() && values.config.ingress.api == Api::Ingress {
+                front_door::take(&mut object, values.config, probe);
             }
         }
         "Cluster" if scope::group(&object) == "postgresql.cnpg.io" => database(&mut object, values),

@@ -299,6 +299,11 @@ fn ports(service: &Value) -> &[Value] {
     service.pointer("/spec/ports").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
+/// The path that a container's readinessProbe asks, if it asks by HTTP.
+pub fn probe_of(object: &Value, container: usize) -> Option<String> {
+    containers(object).get(container)?.pointer("/readinessProbe/httpGet/path")?.as_str().map(str::to_owned)
+}
+
 /// The containers of an object with a pod template.
 fn containers(object: &Value) -> &[Value] {
     object.pointer("/spec/template/spec/containers").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()

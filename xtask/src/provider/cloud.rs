@@ -12,6 +12,7 @@ mod empty;
 mod events;
 mod google;
 mod known;
+mod kubeconfig;
 mod list;
 mod prices;
 mod state_key;
@@ -25,7 +26,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cluster::{Verdict, Wait, certificate::Certificate},
-    config::{ClusterType, Expose, Secret},
+    config::{Api, ClusterType, Secret},
     deploy::{image::PublishedImage, objects::INSTANCE},
     env::Env,
     errors::Problem,
@@ -43,7 +44,6 @@ use crate::{
         },
         cluster, infrastructure, ingress_address, registry,
     },
-    record,
 };
 
 pub(super) use crate::provider::cloud::{
@@ -105,30 +105,16 @@ impl Cloud {
         let outputs = tofu.outputs()?;
         let finished = outputs["endpoint"].is_string();
         if finished {
-            self.write_kubeconfig(env, &known, &outputs)?;
+            kubeconfig::write(env, self.vendor(), &known, &outputs)?;
         }
         // Its inputs are those of another machine: the next run makes a plan.
         Known { finished, inputs: None, ..known }.write(env)
     }
 
-    /// The kubeconfig from the outputs.
-    fn write_kubeconfig(&self, env: &Env, known: &Known, outputs: &Value) -> Result<()> {
-        let output =
-            |name: &str| outputs[name].as_str().filter(|it| !it.is_empty()).with_context(|| format!("the HCL has no output `{name}`"));
-        let mut cluster = json!({ "server": output("endpoint")? });
-        if let Ok(authority) = output("ca") {
-            cluster["certificate-authority-data"] = json!(authority);
-        }
-        let name = known.name.as_str();
-        let file = json!({
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": name,
-            "contexts": [{ "name": name, "context": { "cluster": name, "user": name, "namespace": env.config.namespace } }],
-            "clusters": [{ "name": name, "cluster": cluster }],
-            "users": [{ "name": name, "user": { "exec": self.vendor().exec(env, known) } }],
-        });
-        record::write_file(&env.kubeconfig(), &serde_json::to_vec_pretty(&file)?)
+    /// Whether the tool's Gateway is served by the cloud's own controller.
+    fn has_own_gateways(&self, env: &Env) -> bool {
+        let it = &env.config.ingress;
+        env.config.is_behind_others() && it.api == Api::Gateway && it.gateway.is_none() && it.class.is_none()
     }
 }
 
@@ -186,6 +172,9 @@ impl Provider for Cloud {
         out.add("main.tf", self.hcl(env)?);
         out.add("allowed_cidrs", env.config.cluster.allowed_cidrs.join(" "));
         out.add("repositories", account::repositories(env)?.join(" "));
+        if self.has_own_gateways(env) {
+            out.add("gateway", "on");
+        }
         Ok(out)
     }
 
@@ -250,7 +239,7 @@ impl Provider for Cloud {
                 env.task_progress.usable(TASK);
             }
         })?;
-        self.write_kubeconfig(env, &known, &tofu.outputs()?)?;
+        kubeconfig::write(env, vendor, &known, &tofu.outputs()?)?;
         let cluster = cluster(env)?;
         let api = Wait::new(env, "the API server", READY_LIMIT);
         cluster.wait_for(env, TASK, &api, || Ok(cluster.is_ready().map_or_else(Verdict::NotYet, |()| Verdict::Yes)))?;
@@ -259,6 +248,9 @@ impl Provider for Cloud {
         let allowed = Wait::new(env, "the permission to create a namespace", READY_LIMIT);
         cluster.wait_for(env, TASK, &allowed, || cluster.preview(&namespace).map(|_| Verdict::Yes))?;
         vendor::prepare(&cluster, &vendor.objects(&known))?;
+        if self.has_own_gateways(env) {
+            vendor.serve_gateways(env, &cluster, &known)?;
+        }
         Known { finished: true, inputs: Some(want.clone()), ..known }.write(env)
     }
 
@@ -304,14 +296,14 @@ impl Provider for Cloud {
     }
 
     fn exposure(&self, env: &Env) -> Exposure {
-        if env.config.cluster.expose == Some(Expose::Ingress) {
-            return Exposure::of(ServiceType::ClusterIp);
+        if env.config.is_behind_others() {
+            return Exposure { front: self.vendor().front(Known::read(env).as_ref()), ..Exposure::of(ServiceType::ClusterIp) };
         }
         Exposure { balancer: self.vendor().balancer(Known::read(env).as_ref()), ..Exposure::of(ServiceType::LoadBalancer) }
     }
 
     fn address(&self, env: &Env) -> Result<Option<Address>> {
-        if env.config.cluster.expose == Some(Expose::Ingress) {
+        if env.config.is_behind_others() {
             return Ok(Some(ingress_address(env)?));
         }
         let services = cluster(env)?.list("v1", "Service", &env.config.namespace, &format!("{INSTANCE}={}", env.instance))?;

@@ -4,6 +4,7 @@ mod added;
 mod address;
 mod change;
 mod develop;
+mod front_door;
 mod history;
 mod jobs;
 mod migration;
@@ -21,6 +22,7 @@ use serde_json::Value;
 pub use crate::tasks::deploy::{
     added::{besides_serving, left_manifests},
     develop::develop,
+    front_door::explain as explain_front_door,
     history::{Outcome, Revision},
     restore::restore,
     rollback::{rollback, rollback_target, rolled_back},
@@ -71,6 +73,10 @@ const DEPLOYED: &str = "record/deployed-image.json";
 
 /// The API server serves a new CRD within seconds.
 const DEFINITION_LIMIT: Duration = Duration::from_secs(30);
+
+/// So often in a row, a tenth of a second apart, the page must answer after its way here has changed: controllers say that they serve a
+/// route up to two seconds before they do (`providersThrottleDuration` of Traefik).
+const STEADY: usize = 30;
 
 /// For an answer of a running component.
 const PAGE_LIMIT: Duration = Duration::from_secs(120);
@@ -152,6 +158,10 @@ impl Task for Deploy {
         if !is_first {
             images_are_there()?;
         }
+        // What leads here now goes, such as an Ingress that a Gateway replaces.
+        let left = left_manifests(env, &cluster, desired.all())?;
+        let moves =
+            env.config.is_behind_others() && left.iter().any(|(id, _)| ["Ingress", "HTTPRoute", "Gateway"].contains(&id.kind.as_str()));
         provide_secrets(env, &cluster)?;
         let image = inputs_of_images(env)?;
         let deployed = env.work(DEPLOYED);
@@ -196,6 +206,9 @@ impl Task for Deploy {
             }
             Ok((!is_settled).then(|| settled.revision()))
         })?;
+        if moves && let Some(address) = provider(env).address(env)? {
+            rollout::answers(env, &cluster, ID, &[], &address, STEADY)?;
+        }
         record::write_json(&deployed, &image)
     }
 }

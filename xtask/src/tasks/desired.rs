@@ -9,7 +9,7 @@ use crate::{
     cluster::{ObjectId, kinds::is_built_in},
     config::{ServiceName, name_of},
     deploy::{
-        folder, gateway,
+        folder, front_door,
         image::PublishedImage,
         manifests::{self, Manifest},
         objects::{self, Values},
@@ -380,11 +380,11 @@ fn complete(
         has_pull_secret: provider(env).pull_credentials(env)?.is_some(),
         own_credentials: env.config.database.password.is_some(),
     };
-    let all = objects::complete_all(manifests, roles, &values);
-    if !env.config.has_gateway() {
-        return Ok(all);
+    let mut all = objects::complete_all(manifests, roles, &values);
+    if service.is_none() && image.is_some() {
+        all.extend(front_door::objects(&env.config, &env.instance, &exposure.front.tags));
     }
-    Ok(gateway::convert(all, &folder::named_ports(env)?)?)
+    folder::with_routes(env, all)
 }
 
 fn missing(what: &str) -> Problem {

@@ -21,7 +21,7 @@ use crate::{
     graph::{TaskId, TaskKind},
     images::{self, Chosen, Role},
     probe::Probe,
-    provider::{self, provider},
+    provider::{self, ingress_address, provider},
     tasks::{
         brought,
         desired::{BASE, FIRST, Folders, credentials, database, pod_security_version},
@@ -220,11 +220,7 @@ impl Given<'_> {
 fn variants(env: &Env) -> Result<Vec<Variant>> {
     let host = &env.config.frontend.host;
     let plain = Address::new(format!("http://{host}"));
-    let has_tls = {
-        let objects = crate::deploy::folder::of_service(env, None)?;
-        objects.iter().any(|it| it.object["kind"] == "Ingress" && it.object.pointer("/spec/tls/0").is_some())
-    };
-    let ingress = if has_tls { Address::new(format!("https://{host}")) } else { plain.clone() };
+    let ingress = ingress_address(env)?;
     let of = |service| Exposure::of(service);
     let mut all = vec![
         ("ingress", of(ServiceType::ClusterIp), ingress),

@@ -283,7 +283,13 @@ fn page(env: &Env, cluster: &Cluster, components: &Components) -> Result<Vec<Che
         Err(_) if is_early => started(env, cluster, false).map(|_| asked(address, page, text)),
         seen => Ok(seen),
     };
-    let mut out = vec![Check::new(Area::App, address.url(&app.page), ask(&address, &app.page, &app.text)?)];
+    let mut seen = ask(&address, &app.page, &app.text)?;
+    if let Err(why) = &mut seen
+        && let Some(said) = tasks::deploy::explain_front_door(env, cluster)?
+    {
+        *why = format!("{why}; {said}");
+    }
+    let mut out = vec![Check::new(Area::App, address.url(&app.page), seen)];
     for it in env.config.routes() {
         let own = address.at(&it.host);
         out.push(Check::new(Area::App, own.url(it.page), ask(&own, it.page, "")?));

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::{deploy::objects::Values, exposure::Address};
+use crate::{
+    deploy::objects::Values,
+    exposure::{Address, ServiceType},
+};
 
 /// The end of the name of a setting with the header in which a proxy says `https`. Only a proxy that takes it away from callers may be named.
 const PROXY_HEADER: &str = "PROXY_SSL_HEADER";
@@ -29,6 +32,9 @@ pub(super) fn set(data: &mut Value, values: &Values<'_>) {
     extend(&mut origins, addresses.iter().map(|it| it.origin.clone()));
     let of_plain = |host: &String| port.map_or_else(|| format!("http://{host}"), |port| format!("http://{host}:{port}"));
     extend(&mut origins, plain_hosts.iter().map(of_plain));
+    // Every controller sets the header itself, whatever a caller says.
+    let is_encrypted = values.address.is_some_and(|it| it.origin.starts_with("https://"));
+    let is_behind_proxy = values.config.has_tls() || (values.exposure.service == ServiceType::ClusterIp && is_encrypted);
     for (name, value) in entries.iter_mut() {
         if name.ends_with("ALLOWED_HOSTS") {
             *value = json!(hosts.join(","));
@@ -39,7 +45,7 @@ pub(super) fn set(data: &mut Value, values: &Values<'_>) {
             *value = json!(addresses.first().map(|it| it.url(path)).unwrap_or_default());
         } else if name.ends_with("PLAIN_HTTP_HOSTS") {
             *value = json!(plain_hosts.join(","));
-        } else if name.ends_with(PROXY_HEADER) && values.config.has_tls() {
+        } else if name.ends_with(PROXY_HEADER) && is_behind_proxy {
             *value = json!("X-Forwarded-Proto");
         }
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     env::Env,
-    exposure::Balancer,
+    exposure::{Balancer, Front},
     graph::TaskId,
     provider::{
         Requirement,
@@ -96,6 +96,11 @@ impl Vendor for Aws {
             annotations.push(("service.beta.kubernetes.io/aws-load-balancer-additional-resource-tags", tags));
         }
         Balancer { class: Some("eks.amazonaws.com/nlb"), annotations }
+    }
+
+    fn front(&self, known: Option<&Known>) -> Front {
+        let tags = |it: &Known| vec![(INSTANCE, it.name.clone()), ("dev.pocdeploy/expires", it.expires.to_string())];
+        Front { annotations: Vec::new(), tags: known.map(tags).unwrap_or_default() }
     }
 
     fn objects(&self, known: &Known) -> Vec<Value> {

@@ -1,10 +1,14 @@
 //! Azure Kubernetes Service, through the Azure CLI.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
+use xshell::cmd;
 
 use crate::{
+    cluster::{Cluster, ObjectId, Verdict, Wait},
     env::Env,
     exposure::Balancer,
     fingerprint::Fingerprint,
@@ -29,6 +33,10 @@ const INSTANCE: &str = "dev.pocdeploy-instance";
 const TOKEN_USER: &str = "00000000-0000-0000-0000-000000000000";
 /// The role that the HCL assigns to administrators.
 const ADMIN: &str = "Azure Kubernetes Service RBAC Cluster Admin";
+/// AKS changes a cluster in two to ten minutes.
+const UPDATE_LIMIT: Duration = Duration::from_secs(1200);
+/// Its add-on starts after that.
+const CLASS_LIMIT: Duration = Duration::from_secs(300);
 /// The application of AKS in Microsoft Entra, for which tokens are asked (azure.github.io/kubelogin/concepts/aks.html).
 const AKS: &str = "6dae42f8-4368-4678-94ff-3960e28e3630";
 
@@ -116,6 +124,27 @@ impl Vendor for Azure {
 
     fn objects(&self, _known: &Known) -> Vec<Value> {
         Vec::new()
+    }
+
+    // azurerm has no argument for it (hashicorp/terraform-provider-azurerm#31710), and the Azure CLI has had these since 2.86.
+    fn serve_gateways(&self, env: &Env, cluster: &Cluster, known: &Known) -> Result<()> {
+        let class = ObjectId::new("gateway.networking.k8s.io/v1", "GatewayClass", "", "approuting-istio");
+        let is_there = || -> Result<bool> {
+            let found = cluster.list_if_known(&class.api_version, &class.kind, "", "")?;
+            Ok(found.iter().any(|it| it["metadata"]["name"] == class.name.as_str()))
+        };
+        if is_there()? {
+            return Ok(());
+        }
+        let (name, subscription) = (known.name.as_str(), known.account.account.as_str());
+        let sh = env.tools.shell(&env.project)?;
+        let update = ["aks", "update", "--resource-group", name, "--name", name, "--subscription", subscription];
+        let switches = ["--enable-gateway-api", "--enable-app-routing-istio", "--output", "none"];
+        env.tools.read_within(TASK, cmd!(sh, "az {update...} {switches...}"), UPDATE_LIMIT)?;
+        let what = class.to_string();
+        let wait = Wait::new(env, &what, CLASS_LIMIT);
+        cluster
+            .wait_for(env, TASK, &wait, || Ok(if is_there()? { Verdict::Yes } else { Verdict::NotYet("it does not exist yet".to_owned()) }))
     }
 
     fn clusters(&self, env: &Env, account: &Account) -> Result<Vec<Known>> {

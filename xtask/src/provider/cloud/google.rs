@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     env::Env,
-    exposure::Balancer,
+    exposure::{Balancer, Front},
     graph::TaskId,
     provider::{
         Requirement,
@@ -86,6 +86,12 @@ impl Vendor for Google {
 
     fn exec(&self, _env: &Env, _known: &Known) -> Value {
         exec_token("gcloud auth print-access-token")
+    }
+
+    fn front(&self, _known: Option<&Known>) -> Front {
+        // Without it the load balancer reaches Services of type NodePort and LoadBalancer alone
+        // (cloud.google.com/kubernetes-engine/docs/how-to/container-native-load-balancing).
+        Front { annotations: vec![("cloud.google.com/neg", r#"{"ingress":true}"#.to_owned())], tags: Vec::new() }
     }
 
     fn balancer(&self, _known: Option<&Known>) -> Balancer {

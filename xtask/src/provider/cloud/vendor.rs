@@ -10,7 +10,7 @@ use crate::{
     cluster::Cluster,
     env::Env,
     errors::{Code, Problem},
-    exposure::Balancer,
+    exposure::{Balancer, Front},
     graph::TaskId,
     provider::{
         Requirement,
@@ -45,6 +45,14 @@ pub(super) trait Vendor: Sync {
     fn exec(&self, env: &Env, known: &Known) -> Value;
     /// What the cloud reads in a Service of type LoadBalancer.
     fn balancer(&self, known: Option<&Known>) -> Balancer;
+    /// What the cloud's own Ingress controller reads.
+    fn front(&self, _known: Option<&Known>) -> Front {
+        Front::default()
+    }
+    /// Switches on the cloud's own Gateway controller, if the cloud has one that is off at first. Returns when it is there.
+    fn serve_gateways(&self, _env: &Env, _cluster: &Cluster, _known: &Known) -> Result<()> {
+        Ok(())
+    }
     /// Objects that a new cluster needs before the application: StorageClass, switches.
     fn objects(&self, known: &Known) -> Vec<Value>;
     /// The tool's clusters in the account and region, by their tags.

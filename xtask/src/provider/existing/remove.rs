@@ -24,8 +24,11 @@ const GONE_LIMIT: Duration = Duration::from_secs(300);
 pub(in crate::provider) fn all(env: &Env, cluster: &Cluster, task: TaskId) -> Result<()> {
     let mine = labelled(env, cluster)?;
     let (operator, app): (Vec<Value>, Vec<Value>) = mine.into_iter().partition(is_operator);
-    // Deleting the namespace deletes its objects. The operator must exist until its databases are gone.
-    delete(env, cluster, task, &app)?;
+    // Deleting the namespace deletes its objects. The operator must exist until its databases are gone, and a class until the controller has
+    // removed what it made for Ingresses.
+    let (namespaces, rest): (Vec<Value>, Vec<Value>) = app.into_iter().partition(|it| it["kind"] == "Namespace");
+    delete(env, cluster, task, &namespaces)?;
+    delete(env, cluster, task, &rest)?;
     let others = other_databases(env, cluster)?;
     if !operator.is_empty() && !others.is_empty() {
         env.note(task, format!("CloudNativePG stays, since databases of others need it: {}", others.join(", ")));

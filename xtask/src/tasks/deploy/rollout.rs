@@ -1,6 +1,9 @@
 //! Rolls out new pods and checks them and the page. Old pods may still be terminating; they get no new requests.
 
-use std::{cell::Cell, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 use jiff::Timestamp;
@@ -17,7 +20,10 @@ use crate::{
     errors::Problem,
     exposure::Address,
     graph::TaskId,
-    tasks::{deploy::PAGE_LIMIT, objects::with_evidence},
+    tasks::{
+        deploy::{PAGE_LIMIT, front_door},
+        objects::with_evidence,
+    },
 };
 
 /// Longer than the Deployment's own deadline.
@@ -26,6 +32,10 @@ const ROLLOUT_LIMIT: Duration = Duration::from_secs(240);
 const PAUSE: Duration = Duration::from_millis(100);
 /// A ready pod answers at once; a short problem lasts seconds.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
+/// A cloud's controller makes a load balancer in one to four minutes, and a certificate follows.
+const DOOR_LIMIT: Duration = Duration::from_secs(420);
+/// Between two looks at what is in front of the application.
+const DOOR_PAUSE: Duration = Duration::from_secs(3);
 /// A container that has crashed this often, with everything it needs, will crash again.
 const CRASHES: i64 = 2;
 
@@ -68,15 +78,34 @@ pub(super) fn roll_out(env: &Env, cluster: &Cluster, task: TaskId, objects: &[Va
 /// Waits until the page answers through the Service while all Deployments are available, `times` times in a row.
 pub(super) fn answers(env: &Env, cluster: &Cluster, task: TaskId, deployments: &[&Value], address: &Address, times: usize) -> Result<()> {
     let what = format!("{} to answer 200", address.url(&env.config.frontend.page));
-    let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, PAGE_LIMIT) };
+    let limit = if env.config.is_behind_others() { DOOR_LIMIT } else { PAGE_LIMIT };
+    let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, limit) };
     let seen = Cell::new(0);
+    let door = RefCell::new(None);
     let answers = cluster.wait_for(env, task, &wait, || {
         let verdict = all_is_well(env, cluster, deployments, address)?;
+        let verdict = if env.config.is_behind_others() { explained(env, cluster, verdict, &door)? } else { verdict };
         seen.set(if verdict == Verdict::Yes { seen.get() + 1 } else { 0 });
         let is_enough = verdict != Verdict::Yes || seen.get() >= times;
         Ok(if is_enough { verdict } else { Verdict::NotYet(format!("it answered {} of {times} times", seen.get())) })
     });
     with_evidence(answers, cluster, &env.config.namespace, "")
+}
+
+/// The verdict with what is missing in front of the application. Asked every few seconds, and remembered in `door`.
+fn explained(env: &Env, cluster: &Cluster, verdict: Verdict, door: &RefCell<Option<(Instant, Option<String>)>>) -> Result<Verdict> {
+    let why = match verdict {
+        Verdict::NotYet(why) => why,
+        Verdict::Yes => return Ok(front_door::unserved(env, cluster)?.map_or(Verdict::Yes, Verdict::NotYet)),
+        Verdict::Never(_) => return Ok(verdict),
+    };
+    let is_old = door.borrow().as_ref().is_none_or(|(at, _)| at.elapsed() > DOOR_PAUSE);
+    if is_old {
+        let found = front_door::explain(env, cluster)?;
+        door.replace(Some((Instant::now(), found)));
+    }
+    let said = door.borrow().as_ref().and_then(|it| it.1.clone());
+    Ok(Verdict::NotYet(said.map_or_else(|| why.clone(), |said| format!("{why}; {said}"))))
 }
 
 /// The owner's verdict, or `Never` if its pods are rejected or cannot start.
