@@ -334,7 +334,11 @@ fn bring_up(env: &Env, early: &(dyn Fn() + Sync)) -> Result<()> {
             if has_restarted {
                 pause::start(env, engine)?;
             }
-            create::export_kubeconfig(env, engine)?;
+            // kind needs nine processes for the same, while the node needs the processors.
+            match early_access::kubeconfig(env, engine) {
+                Ok(text) => record::write_file(&env.kubeconfig(), text.as_bytes())?,
+                Err(_) => create::export_kubeconfig(env, engine)?,
+            }
         }
         Present::HalfMade(container) => {
             let kept =

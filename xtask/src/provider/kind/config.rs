@@ -31,6 +31,8 @@ pub(super) const POLICIES: &str = "/etc/kubernetes/manifests/policies.yaml";
 const PROVISIONER: &str = "/etc/kubernetes/manifests/provisioner.yaml";
 /// The configuration in the node image from packages of the network of the only node.
 const ALONE: &str = "/etc/cni/net.d/10-pocdeploy.conflist";
+/// The part of the kubelet's unit in the node image from packages that makes rules before kube-proxy does.
+const BEFORE_KUBE_PROXY: &str = "/etc/systemd/system/kubelet.service.d/22-before-kube-proxy.conf";
 
 /// The parsed file.
 pub(super) fn parse(text: &str) -> Result<Value> {
@@ -90,6 +92,9 @@ pub(crate) fn render(mut document: Value, settings: &Settings) -> Result<String>
             (true, true) => &[],
         };
         hide(&mut document, hidden);
+        if !settings.shortcuts {
+            hide(&mut document, &[BEFORE_KUBE_PROXY]);
+        }
     }
     if settings.shortcuts {
         shortcuts::add(&mut document, settings.own_image);
@@ -97,8 +102,8 @@ pub(crate) fn render(mut document: Value, settings: &Settings) -> Result<String>
     Ok(serde_json::to_string_pretty(&document)?)
 }
 
-/// Hides files of the image on every node. The kubelet reads regular files only, and containerd no further than a configuration that it can
-/// read.
+/// Hides files of the image on every node. The kubelet reads regular files only, containerd no further than a configuration that it can
+/// read, and systemd takes a part of a unit that is a device for a removed one.
 fn hide(document: &mut Value, paths: &[&str]) {
     for node in document.get_mut("nodes").and_then(Value::as_array_mut).into_iter().flatten() {
         for path in paths {
@@ -210,5 +215,56 @@ mod tests {
         assert!(!out.contains("skipPhases") && !out.contains("election-timeout"), "{out}");
         let registry = render(parse(&two).unwrap(), &Settings { own_image: false, ..settings }).unwrap();
         assert!(!registry.contains(ALONE));
+    }
+
+    #[test]
+    fn without_shortcuts_the_node_makes_no_rules_of_its_own() {
+        let hides = |own_image, shortcuts| {
+            let settings = Settings { port: 8080, adaptations: Vec::new(), mirrors: false, own_image, shortcuts, network_policies: true };
+            render(parse(FILE).unwrap(), &settings).unwrap().contains(BEFORE_KUBE_PROXY)
+        };
+        assert_eq!([hides(true, true), hides(true, false), hides(false, false)], [false, true, false]);
+    }
+    /// The calls of iptables that the node's unit makes for the API server's Service, with this manifest of the API server. `has` says whether
+    /// the rules are there already.
+    #[expect(clippy::disallowed_methods, reason = "the unit's own line runs in a shell, without a run of the tool")]
+    fn rules_with(manifest: Option<&str>, has: bool) -> Vec<String> {
+        let root = tempfile::tempdir().unwrap();
+        let path = |name: &str| root.path().join(name);
+        if let Some(text) = manifest {
+            std::fs::write(path("manifest"), text).unwrap();
+        }
+        std::fs::write(path("address"), "172.18.0.2").unwrap();
+        let answer = if has { 0 } else { 1 };
+        let calls = path("calls").display().to_string();
+        let fake = format!("#!/bin/sh\necho \"$*\" >>{calls}\ncase \"$*\" in *-C*) exit {answer};; esac\n");
+        std::fs::write(path("iptables"), fake).unwrap();
+        std::fs::set_permissions(path("iptables"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let unit = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../build/images/node/before-kube-proxy.conf");
+        let unit = std::fs::read_to_string(unit).unwrap();
+        let line = unit
+            .lines()
+            .find_map(|it| it.strip_prefix("ExecStartPre=-/bin/sh -euc \"")?.strip_suffix('"').filter(|it| it.contains("iptables")));
+        let program = line.unwrap().replace("\\\\", "\\");
+        let program = program.replace("/etc/kubernetes/manifests/kube-apiserver.yaml", &path("manifest").display().to_string());
+        let program = program.replace("/kind/old-ipv4", &path("address").display().to_string());
+        let folders = format!("{}:{}", root.path().display(), std::env::var("PATH").unwrap());
+        std::process::Command::new("sh").args(["-euc", &program]).env("PATH", folders).output().unwrap();
+        std::fs::read_to_string(path("calls")).unwrap_or_default().lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_rule_of_the_api_servers_service_is_made_once_and_only_beside_an_api_server() {
+        let manifest = |range: &str| format!("  - kube-apiserver\n    - --service-cluster-ip-range={range}\n    - --v=0\n");
+        let rule = |action: &str, chain: &str, service: &str| {
+            format!("-w -t nat {action} {chain} -d {service} -p tcp --dport 443 -j DNAT --to-destination 172.18.0.2:6443")
+        };
+        let made = rules_with(Some(&manifest("10.96.0.0/16")), false);
+        let chains = ["PREROUTING", "OUTPUT"];
+        assert_eq!(made, chains.iter().flat_map(|it| [rule("-C", it, "10.96.0.1"), rule("-A", it, "10.96.0.1")]).collect::<Vec<_>>());
+        assert_eq!(rules_with(Some(&manifest("10.7.0.0/20")), true), chains.map(|it| rule("-C", it, "10.7.0.1")));
+        // A worker; a range whose first address this does not find.
+        assert_eq!(rules_with(None, false), Vec::<String>::new());
+        assert_eq!(rules_with(Some(&manifest("fd00:10:96::/112")), false), Vec::<String>::new());
     }
 }
