@@ -120,7 +120,7 @@ impl Parts {
         for folder in &node.folders {
             out.folder(folder, 0o755)?;
         }
-        kind_files(out, &self.kind_files)?;
+        kind_files(out, &self.kind_files, &read(&self.recipes.folder.join("node/containerd.toml"))?)?;
         for (name, path) in &node.programs {
             out.program(path, &self.programs.find(name)?)?;
         }
@@ -261,7 +261,7 @@ fn names_are_complete(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys, p
 }
 
 /// kind's files, with the modes of kind's recipe.
-fn kind_files(out: &mut Archive<'_>, folder: &Path) -> Result<()> {
+fn kind_files(out: &mut Archive<'_>, folder: &Path, containerd: &[u8]) -> Result<()> {
     for entry in WalkDir::new(folder).sort_by_file_name() {
         let entry = entry.with_context(|| format!("read {}", folder.display()))?;
         let relative = entry.path().strip_prefix(folder).unwrap_or(entry.path()).display().to_string();
@@ -271,22 +271,26 @@ fn kind_files(out: &mut Archive<'_>, folder: &Path) -> Result<()> {
         let executable = relative.starts_with("usr/local/bin/") || relative.starts_with("kind/bin/");
         let mut content = read(entry.path())?;
         if relative == "etc/containerd/config.toml" {
-            content = adjusted(&content)?;
+            content = adjusted(&content, containerd)?;
         }
         out.text(&relative, if executable { 0o755 } else { 0o644 }, &content)?;
     }
     Ok(())
 }
 
-/// containerd must not lower a process's OOM score below its own, which some hosts forbid. No host needs it, and changing it when a cluster
-/// is created would restart containerd.
-fn adjusted(settings: &[u8]) -> Result<Vec<u8>> {
+/// kind's settings for containerd, and ours after them. containerd must not lower a process's OOM score below its own, which some hosts
+/// forbid. No host needs it, and changing it when a cluster is created would restart containerd.
+fn adjusted(settings: &[u8], ours: &[u8]) -> Result<Vec<u8>> {
     let text = String::from_utf8(settings.to_vec()).context("read kind's settings for containerd")?;
     let (from, to) = ("restrict_oom_score_adj = false", "restrict_oom_score_adj = true");
     if !text.contains(from) {
         return Err(Problem::new(format!("kind's settings for containerd no longer say `{from}`")).code(Code::Recipe).into());
     }
-    Ok(text.replace(from, to).into_bytes())
+    let whole = [text.replace(from, to).as_bytes(), ours].concat();
+    // With a table that is there twice, containerd would not start.
+    let checked = std::str::from_utf8(&whole).map_err(anyhow::Error::from).and_then(|it| Ok(it.parse::<toml::Table>()?));
+    checked.context("add build/images/node/containerd.toml to kind's settings for containerd")?;
+    Ok(whole)
 }
 
 /// Removes the limits, so that a container inherits those of the node, as in kind's images.
@@ -332,8 +336,11 @@ mod tests {
 
     #[test]
     fn containerd_settings_change_in_one_place_or_fail() {
-        assert_eq!(adjusted(b"a\n  restrict_oom_score_adj = false\n").unwrap(), b"a\n  restrict_oom_score_adj = true\n");
-        assert!(adjusted(b"nothing").is_err());
+        let (kinds, ours) = (b"[a]\n  restrict_oom_score_adj = false\n", b"[b]\nc = 1\n");
+        let expected = b"[a]\n  restrict_oom_score_adj = true\n[b]\nc = 1\n";
+        assert_eq!(adjusted(kinds, ours).unwrap(), expected);
+        assert!(adjusted(b"[a]\n", ours).is_err());
+        assert!(adjusted(kinds, b"[a]\n").is_err(), "a table that is there twice would keep containerd from starting");
     }
 
     #[test]
