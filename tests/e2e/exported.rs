@@ -8,11 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pocdeploy::images::packages;
+use pocdeploy::{deploy::manifests, images::packages};
+use serde_json::Value;
 
 use crate::{
     bench::{Bench, Ran},
-    browser, load as web, programs,
+    browser,
+    linters::{self, Schemas, Set},
+    load as web, programs,
     registry::Registry,
 };
 
@@ -24,6 +27,9 @@ pub(crate) struct Exported<'a> {
     /// The programs on the path: kubectl, helm.
     path: String,
     kubeconfig: PathBuf,
+    schemas: Schemas,
+    /// The database's pods, which no file has.
+    instances: Vec<Value>,
 }
 
 impl Exported<'_> {
@@ -35,7 +41,8 @@ impl Exported<'_> {
         let kubectl = packages::kubectl(&guest.env()).unwrap();
         let folders = [kubectl, programs::helm()].map(|it| it.parent().unwrap().display().to_string());
         let path = format!("{}:{}", folders.join(":"), std::env::var("PATH").unwrap());
-        Exported { guest, port: free_port(), path, kubeconfig: owner.path("target/pocdeploy/kubeconfig") }
+        let (schemas, instances) = (Schemas::of(owner), linters::instances(owner, "guest"));
+        Exported { guest, port: free_port(), path, kubeconfig: owner.path("target/pocdeploy/kubeconfig"), schemas, instances }
     }
 
     /// After a change of the source, few files differ, and what a person changed stays.
@@ -104,12 +111,20 @@ impl Exported<'_> {
         self.run(&self.guest.path("."), &["kubectl", "delete", "namespace", "guest", "--timeout=120s"]).ends_with(0);
     }
 
+    /// What a program made of the files.
+    fn lint(&self, name: &'static str, text: &str) {
+        let objects = manifests::parse(text).unwrap();
+        assert!(objects.len() > 10, "{text}");
+        linters::find_nothing(&self.schemas, &[Set { name, objects: [objects, self.instances.clone()].concat() }], false);
+    }
+
     pub(crate) fn come_up_by_kustomize(&self) {
         let folder = self.guest.path("export/kustomize");
         for overlay in ["node-port", "load-balancer", "ingress"] {
             let built = self.run(&folder, &[programs::kustomize().to_str().unwrap(), "build", &format!("overlays/{overlay}")]);
             built.ends_with(0);
             assert!(!built.stdout.contains("kind: Secret\n"), "{}", built.stdout);
+            self.lint("kustomize", &built.stdout);
         }
         self.set_address("node-port");
         self.run(&folder, &["./apply.sh", "node-port"]).ends_with(0);
@@ -129,6 +144,7 @@ impl Exported<'_> {
         let wrong = self.run(&folder, &["helm", "template", "guest", "chart", "--set", "replicas.polls-frontend=many"]);
         assert!(wrong.code != 0 && wrong.stderr.contains("replicas"), "the schema lets a wrong value pass: {}", wrong.stderr);
         self.run(&folder, &["helm", "lint", "chart"]).ends_with(0);
+        self.lint("helm", &self.run(&folder, &["helm", "template", "guest", "chart", "--namespace", "guest"]).ends_with(0).stdout);
         self.run(&folder, &["kubectl", "apply", "--filename", "namespace.yaml"]).ends_with(0);
         self.run(&folder, &["./secrets.sh"]).ends_with(0);
         let install = ["helm", "upgrade", "--install", "guest", "chart", "--namespace", "guest", "--values", "values-node-port.yaml"];

@@ -23,6 +23,7 @@ mod exported;
 mod front_door;
 mod interruption;
 mod leftovers;
+mod linters;
 mod load;
 mod permissions;
 mod pod_security;
@@ -92,6 +93,11 @@ fn from_nothing_to_a_vote_and_back_to_nothing() {
 
     pod_security::is_enforced(&bench);
     permissions::are_few(&bench);
+
+    bench.step("linters find nothing in the files of deploy/ and in the objects of both namespaces", || {
+        let sets = [linters::files(&bench), linters::live(&bench, "polls"), linters::live(&bench, "cnpg-system")];
+        linters::find_nothing(&linters::Schemas::of(&bench), &sets, true);
+    });
 
     policies::hold(&bench);
 

@@ -18,6 +18,16 @@ pub(crate) fn kustomize() -> PathBuf {
     installed("kustomize", "sigs.k8s.io/kustomize/kustomize/v5", "v5.8.1")
 }
 
+/// github.com/yannh/kubeconform: validates objects under given schemas.
+pub(crate) fn kubeconform() -> PathBuf {
+    installed("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform", "v0.8.0")
+}
+
+/// github.com/zegl/kube-score: judges objects.
+pub(crate) fn kube_score() -> PathBuf {
+    installed("kube-score", "github.com/zegl/kube-score/cmd/kube-score", "v1.20.0")
+}
+
 /// Docker Compose 2: version 5 needs an engine of 2024 or newer.
 pub(crate) fn compose() -> PathBuf {
     let (module, version) = ("github.com/docker/compose/v2", "v2.40.3");

@@ -105,7 +105,12 @@ impl Folder {
         let has_nothing_to_run = service.is_some() && config.uses.is_some() && config.command.is_none();
         let is_workload = |it: &Value| WORKLOADS.iter().any(|kind| it["kind"] == *kind);
         let is_whole = |it: &Value| is_workload(it) && (has_nothing_to_run || objects::runs(it, image));
-        let out = Folder::new(env, &name, plain.objects(), own, is_whole);
+        let mut written = plain.objects();
+        // A role that the user gives to the namespace's own account is of use to pods with a token only.
+        if service.is_none() && default_has_a_role(env)? {
+            written.retain(|it| it["kind"] != "ServiceAccount" || it["metadata"]["name"] != "default");
+        }
+        let out = Folder::new(env, &name, written, own, is_whole);
         out.refuse_keys(&name, service, config)?;
         if has_nothing_to_run && !out.own.iter().any(|it| is_workload(&it.object)) {
             let what = format!(
@@ -209,6 +214,20 @@ pub fn without_effect(service: Option<ServiceName>, config: &Service, written: &
 fn database_name(env: &Env) -> Result<String> {
     let found = of_database(env)?.into_iter().find(|it| it.object["kind"] == "Cluster");
     Ok(found.and_then(|it| it.object["metadata"]["name"].as_str().map(str::to_owned)).unwrap_or_default())
+}
+
+/// Whether the user's manifests of any service give a role to the account `default`.
+fn default_has_a_role(env: &Env) -> Result<bool> {
+    for (service, _) in env.config.all_services() {
+        let Some(folder) = own_folder(env, service)? else { continue };
+        let bindings =
+            read_folder(&folder)?.into_iter().filter(|it| it.object["kind"].as_str().is_some_and(|it| it.ends_with("RoleBinding")));
+        let subjects = bindings.flat_map(|it| it.object["subjects"].as_array().cloned().unwrap_or_default());
+        if subjects.into_iter().any(|it| it["kind"] == "ServiceAccount" && it["name"] == "default") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The folder of a service's own manifests; for the example, what an installed program embeds.

@@ -354,6 +354,11 @@ fn database(object: &mut Value, values: &Values<'_>) {
         spec["imagePullSecrets"] = json!([{ "name": PULL_SECRET }]);
     }
     spec["instances"] = json!(database.all_instances());
+    // Without replicas, the Service for them would lead to nothing.
+    let managed = &spec["managed"];
+    if database.all_instances() == 1 && (managed.is_null() || managed.is_object()) && managed["services"].is_null() {
+        spec["managed"]["services"]["disabledDefaultServices"] = json!(["ro"]);
+    }
     if database.profile == Profile::Durable {
         // A replica takes over only if it certainly has every transaction: of N replicas more than N - `number` must be there
         // (CloudNativePG's failover quorum). Half of the instances is the number with which as many may be away as with a majority.

@@ -54,6 +54,7 @@ pub fn objects(manifest: &str, definitions: Vec<Value>, values: &Values<'_>) -> 
     let mut out = manifests::parse(manifest)?;
     let further = (!definitions.is_empty()).then(|| json!(definitions).to_string());
     out.extend(definitions);
+    out.extend(closed());
     let Values { image, instance, pod_security_version, throw_away, early_taints, on_control_plane, pull_credentials, api_port_of_node } =
         *values;
     let mut key = Fingerprint::new();
@@ -112,7 +113,7 @@ pub fn objects(manifest: &str, definitions: Vec<Value>, values: &Values<'_>) -> 
 }
 
 /// Increase this when `objects` makes other objects from the same manifest.
-const ADAPTED: &str = "5";
+const ADAPTED: &str = "6";
 
 /// Removes descriptions in a schema, recursively. The keys of `properties` are names, and may be `description`.
 fn without_descriptions(schema: &mut Value) {
@@ -126,6 +127,40 @@ fn without_descriptions(schema: &mut Value) {
             _ => {}
         }
     }
+}
+
+/// What the release lacks: an account without a token for pods that name none, and a NetworkPolicy for the operator's pods. Other pods of
+/// the namespace, such as those of plugins, are not restricted, and the operator may talk to them.
+fn closed() -> [Value; 2] {
+    let account = json!({
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": { "name": "default", "namespace": NAMESPACE },
+        "automountServiceAccountToken": false,
+    });
+    let ports = |protocol: &str, all: &[u16]| all.iter().map(|it| json!({ "port": it, "protocol": protocol })).collect::<Vec<_>>();
+    let dns = [ports("UDP", &[53]), ports("TCP", &[53])].concat();
+    let instances =
+        json!([{ "namespaceSelector": {}, "podSelector": { "matchExpressions": [{ "key": "cnpg.io/cluster", "operator": "Exists" }] } }]);
+    let policy = json!({
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": { "name": DEPLOYMENT, "namespace": NAMESPACE },
+        "spec": {
+            "podSelector": { "matchLabels": { "app.kubernetes.io/name": "cloudnative-pg" } },
+            "policyTypes": ["Ingress", "Egress"],
+            // The API server calls the webhooks. It is no pod, so no rule can name it.
+            "ingress": [{ "ports": ports("TCP", &[9443]) }],
+            "egress": [
+                { "ports": dns },
+                // The API server, at any address. These are its usual ports, behind its Service too.
+                { "ports": ports("TCP", &[443, 6443, 8443, 16443]) },
+                { "to": instances, "ports": ports("TCP", &[5432, 8000]) },
+                { "to": [{ "podSelector": {} }] },
+            ],
+        },
+    });
+    [account, policy]
 }
 
 fn adapt(deployment: &mut Value, values: &Values<'_>) {
@@ -151,9 +186,9 @@ fn adapt(deployment: &mut Value, values: &Values<'_>) {
         container["image"] = json!(image);
         container["imagePullPolicy"] = json!("IfNotPresent");
         // The release allows 0.1 CPU, which makes the operator's start several times longer.
-        if let Some(limits) = container.pointer_mut("/resources/limits").and_then(Value::as_object_mut) {
-            limits.remove("cpu");
-        }
+        container["resources"]["limits"]["cpu"] = json!("2");
+        container["resources"]["requests"]["ephemeral-storage"] = json!("32Mi");
+        container["resources"]["limits"]["ephemeral-storage"] = json!("512Mi");
         // Nothing can be applied before the operator's webhook is an endpoint of its Service. The release has a startup probe every five
         // seconds and a readiness probe every ten seconds.
         for (probe, failures) in [("startupProbe", 60), ("readinessProbe", 3)] {
@@ -262,12 +297,15 @@ mod tests {
     fn our_image_stands_wherever_the_operator_reads_it() {
         let out = of(MANIFEST, false).unwrap();
         let kinds: Vec<&str> = out.iter().filter_map(|it| it["kind"].as_str()).collect();
-        assert_eq!(kinds, ["Namespace", "CustomResourceDefinition", "Deployment"]);
+        assert_eq!(kinds, ["Namespace", "CustomResourceDefinition", "Deployment", "ServiceAccount", "NetworkPolicy"]);
+        assert_eq!(out[3]["automountServiceAccountToken"], json!(false));
+        let labels = &out[4]["spec"]["podSelector"]["matchLabels"];
+        assert_eq!(labels["app.kubernetes.io/name"], LABELS.rsplit('=').next().unwrap(), "{labels}");
         assert_eq!(out[0]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
         let container = &out[2]["spec"]["template"]["spec"]["containers"][0];
         assert_eq!(container["image"], "ours:1");
         assert_eq!(container["imagePullPolicy"], "IfNotPresent");
-        assert_eq!(container["resources"]["limits"], json!({ "memory": "200Mi" }));
+        assert_eq!(container["resources"]["limits"], json!({ "cpu": "2", "memory": "200Mi", "ephemeral-storage": "512Mi" }));
         assert_eq!(container["readinessProbe"], json!({ "periodSeconds": 1, "failureThreshold": 3 }));
         assert_eq!(container["env"][0]["value"], "ours:1");
         assert_eq!(container["env"][1]["value"], "x");

@@ -83,9 +83,9 @@ impl Plain<'_> {
         }
         let mut out = Vec::new();
         if self.service.is_none() {
-            out.extend([self.namespace(), self.default_deny()]);
+            out.extend([self.namespace(), self.default_deny(), self.account("default")]);
         }
-        out.extend([self.account(), self.settings()]);
+        out.extend([self.account(&self.name()), self.settings()]);
         out.extend(self.claims());
         out.push(self.policy());
         out.extend(self.migration());
@@ -141,8 +141,9 @@ impl Plain<'_> {
         out
     }
 
-    fn account(&self) -> Value {
-        let mut out = self.object("v1", "ServiceAccount", &self.name());
+    /// An account without a token. Pods that name no account have the `default` one.
+    fn account(&self, name: &str) -> Value {
+        let mut out = self.object("v1", "ServiceAccount", name);
         out["automountServiceAccountToken"] = json!(false);
         out
     }

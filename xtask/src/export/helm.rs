@@ -33,7 +33,11 @@ pub fn files(it: &Exported, app_version: &str) -> Result<Files> {
     let templates = chart.join("templates");
     out.insert(templates.join("_helpers.tpl"), HELPERS.to_owned().into());
     let mut names = BTreeSet::new();
-    let is_home = |object: &Value| kind(object) == "Namespace" && name(object) == it.namespace;
+    // Kubernetes makes a namespace's own account, so Helm would refuse it as another owner's.
+    let is_home = |object: &Value| {
+        let is_account = kind(object) == "ServiceAccount" && name(object) == "default";
+        is_account || (kind(object) == "Namespace" && name(object) == it.namespace)
+    };
     for object in it.foundation.iter().chain(&it.jobs).chain(&it.app).filter(|one| !is_home(one)) {
         let file = file_name(object, &names);
         out.insert(templates.join(&file), Template::of(it, object)?.into());
@@ -45,8 +49,9 @@ pub fn files(it: &Exported, app_version: &str) -> Result<Files> {
     for variant in it.variants.iter().filter(|it| it.service != ServiceType::ClusterIp) {
         out.insert(format!("values-{}.yaml", variant.name).into(), of_variant(variant)?);
     }
-    if let Some(namespace) = it.foundation.iter().find(|it| is_home(it)) {
-        out.insert("namespace.yaml".into(), text(namespace)?.into());
+    let home: Vec<String> = it.foundation.iter().filter(|it| is_home(it)).map(text).collect::<Result<_>>()?;
+    if !home.is_empty() {
+        out.insert("namespace.yaml".into(), home.join("---\n").into());
     }
     if !it.operator.is_empty() {
         out.insert("operator.yaml".into(), kustomize::release(it)?.into());

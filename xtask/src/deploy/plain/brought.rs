@@ -65,7 +65,7 @@ impl Plain<'_> {
         if kind == Kind::Traefik {
             return self.controller(self.program(kind));
         }
-        let mut out = vec![self.account()];
+        let mut out = vec![self.account(&self.name())];
         out.extend(self.claims());
         let ports = ports(kind);
         let mut policy = self.object("networking.k8s.io/v1", "NetworkPolicy", &self.name());

@@ -77,7 +77,7 @@ impl Plain<'_> {
             "selector": self.selector(),
             "ports": [{ "name": "web", "port": 80, "targetPort": "web", "nodePort": NODE_PORT }],
         });
-        let mut out = vec![self.account()];
+        let mut out = vec![self.account(&self.name())];
         out.extend(if self.config.has_gateway() { self.gateway() } else { vec![self.class()] });
         if self.config.has_tls() {
             let mut file = self.object("v1", "ConfigMap", &self.name());

@@ -20,7 +20,8 @@ fn of_kind<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
 fn the_first_service_has_all_that_leads_to_it_and_a_worker_nothing() {
     let text = "[frontend]\nmigrate = [\"./migrate\"]\nhealth = \"/up\"\n[services.worker]\nuses = \"frontend\"\ncommand = [\"./work\"]\n";
     let first = objects(text, None);
-    let expected = "Namespace NetworkPolicy ServiceAccount ConfigMap NetworkPolicy Job Deployment Service Ingress PodDisruptionBudget";
+    let expected =
+        "Namespace NetworkPolicy ServiceAccount ServiceAccount ConfigMap NetworkPolicy Job Deployment Service Ingress PodDisruptionBudget";
     assert_eq!(kinds(&first).join(" "), expected);
     let container = &of_kind(&first, "Deployment")["spec"]["template"]["spec"]["containers"][0];
     assert_eq!(container["readinessProbe"]["httpGet"]["path"], "/up");
