@@ -11,7 +11,7 @@ const LAYERS: [&[&str]; 21] = [
     &["flags"],
     &["runner", "doctor"],
     &["tasks"],
-    &["artifacts", "export", "scaffold"],
+    &["artifacts", "export", "sbom", "scaffold"],
     &["provider", "recognise"],
     &["authority", "images", "requirements", "snapshot"],
     &["cluster", "deploy", "engines", "record"],

@@ -33,6 +33,7 @@ mod programs;
 mod queue;
 mod registry;
 mod requirements;
+mod sboms;
 mod services;
 #[path = "../clouds/sky.rs"]
 #[expect(dead_code, reason = "shared with the tests of the HCL, which use more of it")]
@@ -98,6 +99,8 @@ fn from_nothing_to_a_vote_and_back_to_nothing() {
         let sets = [linters::files(&bench), linters::live(&bench, "polls"), linters::live(&bench, "cnpg-system")];
         linters::find_nothing(&linters::Schemas::of(&bench), &sets, true);
     });
+
+    bench.step("sbom names what is in the images, in the form of CycloneDX", || sboms::name_what_is_there(&bench));
 
     policies::hold(&bench);
 

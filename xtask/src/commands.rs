@@ -26,6 +26,7 @@ mod plan;
 mod programs;
 mod report;
 mod rollback;
+mod sbom;
 mod spec;
 mod status;
 mod support_bundle;
@@ -152,6 +153,7 @@ fn run_without_project(hub: &Arc<Hub>, command: Command, global: &Global) -> Res
 fn run_in_project(mut env: Env, command: Command, resolved: &Resolved, complaint: Option<anyhow::Error>) -> Result<()> {
     match command {
         Command::Doctor(it) => doctor::run(env, complaint, it.output),
+        Command::Sbom(it) => sbom::run(&env, it.to),
         Command::SupportBundle(it) => support_bundle::run(env, resolved, complaint.as_ref(), it.out),
         Command::Plan(it) => plan::run(&env, &[TaskId::Deploy], &it),
         Command::Create(it) => {

@@ -165,6 +165,8 @@ pub enum Command {
     Trust,
     /// Pack logs, configuration and cluster state into one archive, without secrets
     SupportBundle(SupportBundle),
+    /// Write what is in each image that the tool has built, as CycloneDX files
+    Sbom(Sbom),
     /// Write an HTML page about the last runs: timeline, reasons, logs, versions
     Report(Report),
     /// Show the effective configuration
@@ -297,6 +299,13 @@ pub struct SupportBundle {
     /// The archive's file [default: target/pocdeploy/support-bundle.tar.gz]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct Sbom {
+    /// The folder for the files [default: target/pocdeploy/sbom]
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]

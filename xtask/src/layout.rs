@@ -74,6 +74,7 @@ pub const ENTRIES: &[Entry] = &[
     bundled(stays("runs", "events and logs of the last ten runs")),
     bundled(stays("log", "a link to the logs of the last run")),
     stays("edit", "the patches as commits of git repositories, for `patch edit` and `upstream update`: it may contain your work"),
+    removed("sbom", "what is in the images, one CycloneDX file for each, that `sbom` writes"),
     stays("report.html", "the page that `report` writes"),
     stays("support-bundle.tar.gz", "the archive that `support-bundle` writes"),
     stays(".gitignore", "keeps the folder out of git"),

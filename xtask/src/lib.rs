@@ -41,6 +41,7 @@ pub mod regular;
 pub mod report;
 pub mod requirements;
 pub mod runner;
+pub mod sbom;
 pub mod scaffold;
 pub mod secrets;
 pub mod setup;

@@ -130,6 +130,7 @@ impl Command {
             Command::Pause => changes("pause", DryRun::Own),
             Command::Resume => changes("resume", DryRun::Own),
             Command::Doctor(it) => looks("doctor").needs(Project).output(it.output),
+            Command::Sbom(_) => looks("sbom"),
             Command::SupportBundle(_) => looks("support-bundle").needs(Project),
             // The list of instances does not depend on the folder.
             Command::Ls(it) => looks("ls").needs(AnyFolder).output(it.output),
@@ -310,6 +311,7 @@ mod tests {
             doctor          Project        -      -       Refused
             trust           Configuration  -      -       Refused
             support-bundle  Project        -      -       Refused
+            sbom            Configuration  -      -       Refused
             report          Configuration  -      -       Refused
             config show     Configuration  -      -       Refused
             config schema   Nothing        -      -       Refused

@@ -50,6 +50,34 @@ impl Engine {
         found
     }
 
+    /// Calls `visit` with the path and the content of each regular file in an image. Nothing of the image is run.
+    pub fn each_file(&self, reference: &str, mut visit: impl FnMut(&str, &mut dyn Read) -> io::Result<()>) -> Result<()> {
+        // An image without a command cannot become a container; this one never starts.
+        let body = ContainerCreateBody { image: Some(reference.to_owned()), cmd: Some(vec!["x".to_owned()]), ..Default::default() };
+        let id = self
+            .wait(async {
+                let made = self.docker.create_container(None::<CreateContainerOptions>, body).await;
+                made.map_err(|error| self.explain(error)).map(|it| it.id)
+            })
+            .with_context(|| format!("look into image {reference}"))?;
+        let read = (|| -> Result<()> {
+            let mut archive = tar::Archive::new(self.archive(&id, "/"));
+            for entry in archive.entries()? {
+                let mut entry = entry?;
+                if entry.header().entry_type().is_file() {
+                    let name = entry.path()?.display().to_string();
+                    visit(name.trim_start_matches("./").trim_start_matches('/'), &mut entry)?;
+                }
+            }
+            Ok(())
+        })();
+        let options = RemoveContainerOptions { force: true, v: true, ..Default::default() };
+        self.after_the_end()
+            .wait(async { self.docker.remove_container(&id, Some(options)).await.map_err(|error| self.explain(error)) })
+            .with_context(|| format!("remove container {id}"))?;
+        read.with_context(|| format!("read the files of image {reference}"))
+    }
+
     /// The last lines of the container's log, standard output and standard error in order.
     pub fn log(&self, container: &str, lines: usize) -> Result<String> {
         let options = LogsOptions { stdout: true, stderr: true, tail: lines.to_string(), ..LogsOptions::default() };
@@ -72,7 +100,18 @@ impl Engine {
     /// The regular files at and below a path in the container for which `wanted` is true, each with at most its last `most` bytes. Names
     /// are relative to the path's parent folder: `manifests/etcd.yaml` for `/etc/kubernetes/manifests`. Empty if the path does not exist.
     pub fn files(&self, container: &str, path: &str, most: usize, wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, Vec<u8>)>> {
-        // Read as a stream, since a folder of logs may be much larger than the wanted files.
+        let mut archive = self.archive(container, path);
+        let found = pick(&mut archive, most, wanted);
+        match archive.failed {
+            Some(error) if is_not_found(&error) => Ok(Vec::new()),
+            Some(error) => Err(self.explain(error)),
+            None => found,
+        }
+        .with_context(|| format!("read {path} of container {container}"))
+    }
+
+    /// A path of a container as an archive that is read as a stream, since it may be much larger than the wanted files.
+    fn archive(&self, container: &str, path: &str) -> Pieces<'_> {
         let (sender, pieces) = mpsc::sync_channel(16);
         let (docker, container_name, options) =
             (self.docker.clone(), container.to_owned(), DownloadFromContainerOptions { path: path.to_owned() });
@@ -84,14 +123,7 @@ impl Engine {
                 }
             }
         });
-        let mut archive = Pieces { engine: self, pieces, left: Bytes::new(), failed: None };
-        let found = pick(&mut archive, most, wanted);
-        match archive.failed {
-            Some(error) if is_not_found(&error) => Ok(Vec::new()),
-            Some(error) => Err(self.explain(error)),
-            None => found,
-        }
-        .with_context(|| format!("read {path} of container {container}"))
+        Pieces { engine: self, pieces, left: Bytes::new(), failed: None }
     }
 }
 

@@ -178,7 +178,7 @@ fn tree(env: &Env, stage: &Path) -> Result<Fingerprint> {
 }
 
 /// The project's patches, and the embedded ones if they are for this application.
-fn queue(env: &Scope<'_>) -> Result<Queue> {
+pub fn queue(env: &Scope<'_>) -> Result<Queue> {
     let service = env.service;
     let source = env.path(&service.path);
     let exists = |name: &str| source.join(name).symlink_metadata().is_ok();
