@@ -13,7 +13,7 @@ use crate::{
     dev::Dev,
     dumps,
     load::{self as web, Load},
-    services,
+    services, stuck,
 };
 
 /// As many updates in a row as on a busy day.
@@ -56,6 +56,8 @@ fn changes_reach_a_running_instance_and_broken_ones_do_not() {
         let failed = bench.run(&["update"]);
         failed.ends_with(1).says("no_such_column").says("is restored and serves as before");
         migration.remove();
+
+        stuck::migrations_leave_the_old_version_serving(&bench);
 
         views.write("raise RuntimeError('broken on purpose')\n");
         let failed = bench.run(&["update"]);

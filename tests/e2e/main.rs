@@ -38,6 +38,7 @@ mod services;
 #[path = "../clouds/sky.rs"]
 #[expect(dead_code, reason = "shared with the tests of the HCL, which use more of it")]
 mod sky;
+mod stuck;
 mod versions;
 
 use std::{fs, time::Instant};

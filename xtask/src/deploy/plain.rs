@@ -247,7 +247,14 @@ impl Plain<'_> {
         out["metadata"]["annotations"] = json!({ "dev.pocdeploy/migration": "true" });
         let mut template = self.template(&name, Some(command));
         template["spec"]["restartPolicy"] = json!("Never");
-        template["spec"]["containers"][0]["name"] = json!("migration");
+        let container = &mut template["spec"]["containers"][0];
+        container["name"] = json!("migration");
+        if let Some(all) = container["env"].as_array_mut()
+            && all.iter().all(|it| it["name"] != "PGOPTIONS")
+        {
+            // A statement that waits for a table makes all later ones wait behind it, those of the application too.
+            all.push(json!({ "name": "PGOPTIONS", "value": "-c lock_timeout=3s" }));
+        }
         out["spec"] = json!({ "backoffLimit": 1, "activeDeadlineSeconds": 420, "template": template });
         Some(out)
     }

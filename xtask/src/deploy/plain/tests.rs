@@ -44,6 +44,16 @@ fn a_schedule_makes_a_cron_job_and_a_volume_a_claim_that_one_pod_holds() {
 }
 
 #[test]
+fn a_migration_waits_for_a_lock_only_as_long_as_requests_may() {
+    let options = |text: &str| -> Vec<Value> {
+        let all = of_kind(&objects(text, None), "Job")["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap().clone();
+        all.into_iter().filter(|it| it["name"] == "PGOPTIONS").map(|it| it["value"].clone()).collect()
+    };
+    assert_eq!(options("[frontend]\nmigrate = [\"./migrate\"]\n"), ["-c lock_timeout=3s"]);
+    assert_eq!(options("[frontend]\nmigrate = [\"./migrate\"]\nenv = { PGOPTIONS = \"\" }\n"), [""]);
+}
+
+#[test]
 fn own_variables_come_after_the_contracts_and_take_their_place() {
     let text = "[frontend.env]\nDB = \"x://$(PGUSER)@$(PGHOST)\"\nHOME = \"/home\"\n[services.api]\nport = 9000\n";
     let first = objects(text, None);
