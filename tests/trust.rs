@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use crate::{read, root};
 
 /// A row, a bold number of it, the file with its assertion, and the assertion.
-const ASSERTED: [(&str, &str, &str, &str); 29] = [
+const ASSERTED: [(&str, &str, &str, &str); 31] = [
     ("R1", "12", "tests/clouds/stopped.rs", ".enumerate().take(12)"),
     ("R1", "5", "tests/e2e/interruption.rs", "stopped.len() >= 5"),
+    ("R1", "12", "tests/e2e/main.rs", "killed >= 12"),
+    ("R1", "200", "tests/e2e/main.rs", "at_random(&Bench::new(\"any\"), 200)"),
     ("R2", "6", "tests/doors/records.rs", "records.len() >= 6"),
     ("R2", "3000", "tests/doors/records.rs", "prefixes > 3_000"),
     ("R3", "5", "tests/e2e/interruption.rs", "stopped.len() >= 5"),

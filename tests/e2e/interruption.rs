@@ -79,7 +79,7 @@ pub(crate) fn create_goes_on_from_wherever_it_was_stopped(bench: &Bench) -> Stri
 }
 
 /// The names of all objects in the cluster, and of the database's tables.
-fn end_state(bench: &Bench) -> Vec<String> {
+pub(crate) fn end_state(bench: &Bench) -> Vec<String> {
     let kinds = "deployments,statefulsets,services,ingresses,configmaps,secrets,persistentvolumeclaims,networkpolicies,serviceaccounts,\
                  clusters.postgresql.cnpg.io,poddisruptionbudgets,horizontalpodautoscalers,roles,rolebindings";
     let of = |namespace: &str| bench.kubectl(&format!("-n {namespace} get {} -o name", kinds.replace(' ', "")));

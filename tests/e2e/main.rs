@@ -22,6 +22,7 @@ mod existing;
 mod exported;
 mod front_door;
 mod interruption;
+mod killed;
 mod leftovers;
 mod linters;
 mod load;
@@ -364,6 +365,18 @@ fn a_run_that_is_stopped_goes_on_and_two_checkouts_live_side_by_side() {
         bench.run(&["delete", "--yes"]).ends_with(0);
         assert_eq!(bench.traces(), Vec::<String>::new());
     });
+}
+
+#[test]
+fn a_run_that_is_killed_is_finished_by_the_same_command() {
+    let killed = killed::everything_goes_on(&Bench::new("kill"));
+    assert!(killed >= 12, "{killed}");
+}
+
+#[test]
+#[ignore = "long: `cargo xtask test --full` runs it"]
+fn a_run_that_is_killed_at_any_moment_is_finished_by_the_same_command() {
+    killed::at_random(&Bench::new("any"), 200);
 }
 
 #[test]

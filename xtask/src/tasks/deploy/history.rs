@@ -215,9 +215,12 @@ impl Attempt {
 
 fn kept<'a>(earlier: &'a [Revision], present: &'a Revision) -> Vec<&'a Revision> {
     let good = serving(earlier).map(|it| it.number);
+    // A rollback that is killed needs its revision once more.
+    let target = present.why.strip_prefix(ROLLBACK).and_then(|it| it.parse().ok()).filter(|_| present.outcome == Outcome::Started);
     let first = (earlier.len() + 1).saturating_sub(KEPT);
+    let is_kept = |it: &Revision| Some(it.number) == good || Some(it.number) == target;
     let mut out: Vec<&Revision> =
-        earlier.iter().enumerate().filter(|(index, it)| *index >= first || Some(it.number) == good).map(|(_, it)| it).collect();
+        earlier.iter().enumerate().filter(|(index, it)| *index >= first || is_kept(it)).map(|(_, it)| it).collect();
     out.push(present);
     out
 }
@@ -250,6 +253,16 @@ mod tests {
         let numbers: Vec<u32> = kept(&earlier, &revision(30, Outcome::Started)).iter().map(|it| it.number).collect();
         assert_eq!(numbers, [3, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30]);
         assert_eq!(serving(&earlier).unwrap().number, 3);
+    }
+
+    #[test]
+    fn the_revision_of_a_rollback_stays_until_the_rollback_has_ended() {
+        let earlier: Vec<Revision> = (1..=10).map(|it| revision(it, Outcome::Deployed)).collect();
+        let first = |outcome| {
+            let present = Revision { why: format!("{ROLLBACK}1"), ..revision(11, outcome) };
+            kept(&earlier, &present)[0].number
+        };
+        assert_eq!((first(Outcome::Started), first(Outcome::Deployed)), (1, 2));
     }
 
     #[test]
