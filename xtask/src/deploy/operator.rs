@@ -54,7 +54,7 @@ pub fn objects(manifest: &str, definitions: Vec<Value>, values: &Values<'_>) -> 
     let mut out = manifests::parse(manifest)?;
     let further = (!definitions.is_empty()).then(|| json!(definitions).to_string());
     out.extend(definitions);
-    out.extend(closed());
+    out.extend(closed(values.api_port_of_node));
     let Values { image, instance, pod_security_version, throw_away, early_taints, on_control_plane, pull_credentials, api_port_of_node } =
         *values;
     let mut key = Fingerprint::new();
@@ -130,8 +130,9 @@ fn without_descriptions(schema: &mut Value) {
 }
 
 /// What the release lacks: an account without a token for pods that name none, and a NetworkPolicy for the operator's pods. Other pods of
-/// the namespace, such as those of plugins, are not restricted, and the operator may talk to them.
-fn closed() -> [Value; 2] {
+/// the namespace, such as those of plugins, are not restricted, and the operator may talk to them. Where the API server's own port is not known,
+/// the operator may use every port: a policy sees the port behind the Service, and clusters choose it.
+fn closed(api_port_of_node: Option<u16>) -> [Value; 2] {
     let account = json!({
         "apiVersion": "v1",
         "kind": "ServiceAccount",
@@ -139,6 +140,7 @@ fn closed() -> [Value; 2] {
         "automountServiceAccountToken": false,
     });
     let ports = |protocol: &str, all: &[u16]| all.iter().map(|it| json!({ "port": it, "protocol": protocol })).collect::<Vec<_>>();
+    let api = api_port_of_node.map_or_else(|| vec![json!({ "protocol": "TCP" })], |port| ports("TCP", &[443, port]));
     let dns = [ports("UDP", &[53]), ports("TCP", &[53])].concat();
     let instances =
         json!([{ "namespaceSelector": {}, "podSelector": { "matchExpressions": [{ "key": "cnpg.io/cluster", "operator": "Exists" }] } }]);
@@ -153,8 +155,8 @@ fn closed() -> [Value; 2] {
             "ingress": [{ "ports": ports("TCP", &[9443]) }],
             "egress": [
                 { "ports": dns },
-                // The API server, at any address. These are its usual ports, behind its Service too.
-                { "ports": ports("TCP", &[443, 6443, 8443, 16443]) },
+                // The API server, at any address, behind its Service too.
+                { "ports": api },
                 { "to": instances, "ports": ports("TCP", &[5432, 8000]) },
                 { "to": [{ "podSelector": {} }] },
             ],
@@ -299,6 +301,8 @@ mod tests {
         let kinds: Vec<&str> = out.iter().filter_map(|it| it["kind"].as_str()).collect();
         assert_eq!(kinds, ["Namespace", "CustomResourceDefinition", "Deployment", "ServiceAccount", "NetworkPolicy"]);
         assert_eq!(out[3]["automountServiceAccountToken"], json!(false));
+        // The port of an API server that others run is not known.
+        assert_eq!(out[4]["spec"]["egress"][1]["ports"], json!([{ "protocol": "TCP" }]));
         let labels = &out[4]["spec"]["podSelector"]["matchLabels"];
         assert_eq!(labels["app.kubernetes.io/name"], LABELS.rsplit('=').next().unwrap(), "{labels}");
         assert_eq!(out[0]["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
