@@ -20,6 +20,8 @@ mod emulated;
 #[path = "clouds/emulator.rs"]
 #[expect(dead_code, reason = "shared with the tests on a cluster, which use more of it")]
 mod emulator;
+#[path = "clouds/gateways.rs"]
+mod gateways;
 #[path = "support/http.rs"]
 #[expect(dead_code, reason = "shared with the tests that need no OpenTofu, which use more of it")]
 mod http;
@@ -32,7 +34,6 @@ mod life;
 #[expect(dead_code, reason = "shared with the tests on a cluster, which use more of it")]
 mod programs;
 #[path = "clouds/sky.rs"]
-#[expect(dead_code, reason = "shared with the tests on a cluster")]
 mod sky;
 #[path = "clouds/stopped.rs"]
 mod stopped;

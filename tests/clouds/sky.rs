@@ -87,7 +87,8 @@ impl Sky {
         command.env("SCHEMA_FILE", &self.schema).env("CLOUD_FOLDER", self.cloud()).env("XDG_DATA_HOME", self.folder.path().join("data"))
     }
 
-    fn cloud(&self) -> PathBuf {
+    /// Where the vendors' programs and the provider keep what they know.
+    pub(crate) fn cloud(&self) -> PathBuf {
         self.folder.path().join("cloud")
     }
 

@@ -20,7 +20,7 @@ const ALL: usize = 21;
 
 pub(super) struct World {
     project: Project,
-    sky: Sky,
+    pub(super) sky: Sky,
     _cluster: Kubernetes,
 }
 
@@ -42,12 +42,19 @@ impl World {
 
     /// A project for EKS in this cloud.
     pub(super) fn of(sky: Sky) -> World {
+        World::with(sky, "eks", "")
+    }
+
+    /// A project for this kind of cloud; `settings` begin in the table `cluster`.
+    pub(super) fn with(sky: Sky, kind: &str, settings: &str) -> World {
         let (project, cluster) = (Project::new(), Kubernetes::start());
         project.write(
             "Pocdeploy.toml",
-            "name = \"trial\"\n[cluster]\ntype = \"eks\"\nregion = \"eu-central-1\"\nallowed_cidrs = [\"192.0.2.7/32\"]\n",
+            &format!(
+                "name = \"trial\"\n[cluster]\ntype = \"{kind}\"\nregion = \"eu-central-1\"\nallowed_cidrs = [\"192.0.2.7/32\"]\n{settings}"
+            ),
         );
-        for folder in ["deploy/eks", "build/images"] {
+        for folder in [&format!("deploy/{kind}"), "build/images"] {
             for entry in walkdir::WalkDir::new(here().join(folder)).into_iter().flatten().filter(|it| it.file_type().is_file()) {
                 let name = entry.path().strip_prefix(here()).unwrap();
                 fs::create_dir_all(project.root.join(name).parent().unwrap()).unwrap();
@@ -65,7 +72,7 @@ impl World {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Ran {
+    pub(super) fn run(&self, arguments: &[&str]) -> Ran {
         self.ran(&mut self.command(arguments))
     }
 

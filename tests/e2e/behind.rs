@@ -206,7 +206,7 @@ pub(crate) fn serves(owner: &Bench, registry: &Registry) {
         }
         let created = user.run(&["create", "--yes", "--timeout", "60s"]);
         let said = format!(
-            "{HOST} leads to 127.0.0.9, and the controller is at {}; a DNS record of type A leads it to {}",
+            "{HOST} leads to 127.0.0.9, and the controller is at {} (right if a proxy is in front); a DNS record of type A leads it to {}",
             user.address, user.address
         );
         assert!(created.code != 0 && created.stderr.contains(&said), "{} {}", created.code, created.stderr);
@@ -257,6 +257,14 @@ pub(crate) fn serves(owner: &Bench, registry: &Registry) {
         assert!(owner.kubectl_fails("-n shop-gateway get gateway ingress").contains("not found"));
         assert!(user.status(&url).starts_with("200"), "{}", user.status(&url));
         user.votes(&url);
+        user.run(&["export", "--format", "kustomize"]).ends_with(0);
+        let exported = all_of(&guest.path("export/kustomize"));
+        assert!(exported.contains("kind: HTTPRoute") && exported.contains("name: shared") && !exported.contains("kind: Ingress\n"));
+    });
+    guest.step("a rollback to the Ingress serves by it", || {
+        user.run(&["rollback", "3"]).ends_with(0);
+        assert!(user.status(&url).starts_with("200"), "{}", user.status(&url));
+        assert_eq!(owner.kubectl("-n shop get httproutes -o name"), "");
     });
     guest.step("delete takes its own and nothing else", || {
         user.run(&["delete", "--yes"]).ends_with(0).says("audit: nothing in the cluster carries this instance's label");
@@ -269,6 +277,12 @@ pub(crate) fn serves(owner: &Bench, registry: &Registry) {
         drop(manager);
         crate::similar(&before, &owner.world());
     });
+}
+
+/// The text of all files below a folder.
+fn all_of(folder: &Path) -> String {
+    let files = walkdir::WalkDir::new(folder).into_iter().map(Result::unwrap).filter(|it| it.file_type().is_file());
+    files.map(|it| fs::read_to_string(it.path()).unwrap()).collect()
 }
 
 /// Applies manifests as cluster-admin.

@@ -21,6 +21,10 @@ use ureq::{
 /// The annotation of a Service that is deleted when another one wants its node port.
 pub const LENT_PORT: &str = "dev.pocdeploy/lent-node-port";
 
+/// The annotation of an Ingress through which the application's page is asked for: the page tells whether a controller serves it, also a
+/// controller that writes no address into its status.
+pub const ASKED: &str = "dev.pocdeploy/asked";
+
 /// Whether a host name is of the user's own machine: `localhost`, or a name below it (RFC 6761, section 6.3).
 pub fn is_local(host: &str) -> bool {
     host == "localhost" || host.ends_with(".localhost")

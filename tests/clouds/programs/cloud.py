@@ -18,6 +18,7 @@ import json
 import os
 import subprocess
 import sys
+import urllib.request
 
 FOLDER = os.environ["CLOUD_FOLDER"]
 
@@ -186,6 +187,17 @@ def az():
         of_role = [it for it in of("azurerm_role_assignment") if it["values"].get("role_definition_name") == after("--role")]
         # The ID of the real one begins with its scope.
         answer([{"id": f"{after('--scope')}/providers/Microsoft.Authorization/roleAssignments/{it['id']}"} for it in of_role])
+    if calls("aks", "update"):
+        with open(os.path.join(FOLDER, "aks-updates"), "a") as file:
+            print(*ARGUMENTS, file=file)
+        # What AKS's add-on does in the cluster.
+        name = "approuting-istio"
+        one = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "GatewayClass", "metadata": {"name": name}, "spec": {"controllerName": "istio.io/gateway-controller"}}
+        address = read("values.json", {})["azurerm_kubernetes_cluster"]["kube_config"][0]["host"]
+        place = f"{address}/apis/gateway.networking.k8s.io/v1/gatewayclasses/{name}?fieldManager=aks"
+        request = urllib.request.Request(place, json.dumps(one).encode(), {"Content-Type": "application/apply-patch+yaml"}, method="PATCH")
+        urllib.request.urlopen(request).read()
+        sys.exit(0)
     if calls("aks", "list"):
         answer([{"name": it["name"], "location": it["values"].get("location"), "tags": tags(it, "tags")} for it in of("azurerm_kubernetes_cluster")])
 

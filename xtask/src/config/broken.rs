@@ -175,6 +175,18 @@ const FILES: &[(&str, &[&str])] = &[
         &["frontend.host: `polls.localhost` is this machine; a controller in a cloud needs a name"],
     ),
     (
+        "[frontend]\nhost = \"a.example.com\"\n[cluster]\ntype = \"aks\"\nallowed_cidrs = [\"192.0.2.7/32\"]\nexpose = \"ingress\"\n",
+        &["6:1: cluster.expose: `ingress` needs a controller on AKS"],
+    ),
+    (
+        "[frontend]\nhost = \"a.example.com\"\n[cluster]\ntype = \"aks\"\nallowed_cidrs = [\"192.0.2.7/32\"]\nexpose = \"ingress\"\n[ingress]\napi = \"gateway\"\ntls = \"external\"\n",
+        &["9:1: ingress.tls: a Gateway that the tool makes has no certificate"],
+    ),
+    (
+        "[frontend]\nhost = \"a.example.com\"\n[cluster]\ntype = \"aks\"\nallowed_cidrs = [\"192.0.2.7/32\"]\nexpose = \"ingress\"\n[ingress]\napi = \"gateway\"\ntls = \"cert-manager\"\nissuer = \"Issuer/a\"\n",
+        &["10:1: ingress.issuer: the tool's Gateway is in a namespace of its own"],
+    ),
+    (
         "[ingress]\ncontroller = \"traefik\"\n[services.ingress]\nkind = \"valkey\"",
         &["3:11: services.ingress: `ingress` is the Ingress controller of `ingress.controller`; choose another name"],
     ),

@@ -131,7 +131,7 @@ pub struct Ingress {
     pub class: Option<String>,
     /// existing, eks, aks, gke: the cluster's Gateway that the HTTPRoutes join, `NAMESPACE/NAME`. Not set: the tool makes one of `class`.
     pub gateway: Option<String>,
-    /// `tls = "cert-manager"`: a ClusterIssuer of the cluster (`letsencrypt`), or an Issuer of your manifests (`Issuer/corporate`).
+    /// `tls = "cert-manager"`: a ClusterIssuer of the cluster (`letsencrypt`), or for Ingresses an Issuer of your manifests (`Issuer/corporate`).
     pub issuer: Option<String>,
     /// `tls = "external"` on eks: the ARN of a certificate in AWS Certificate Manager; on gke: the name of a global SSL certificate.
     pub certificate: Option<String>,

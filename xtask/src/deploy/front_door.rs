@@ -10,6 +10,7 @@ use crate::{
         objects::{self, INSTANCE},
         plain::controller::GATEWAY,
     },
+    exposure::ASKED,
 };
 
 /// The value of `spec.controller` for EKS Auto Mode (docs.aws.amazon.com/eks/latest/userguide/auto-configure-alb.html).
@@ -21,6 +22,11 @@ const CLASS: &str = "kubernetes.io/ingress.class";
 
 /// Gives an Ingress to the cluster's controller. `probe` is the path of the readinessProbe of the pods behind it, if it asks by HTTP.
 pub fn take(ingress: &mut Value, config: &Config, probe: Option<&str>) {
+    let hosts: BTreeSet<String> = std::iter::once(config.frontend.host.clone()).chain(config.routes().map(|it| it.host)).collect();
+    let rules = ingress["spec"]["rules"].as_array().cloned().unwrap_or_default();
+    if rules.iter().any(|it| it["host"].as_str().is_some_and(|it| hosts.contains(it))) {
+        annotate(ingress, ASKED, "true");
+    }
     let own = config.class_of_others();
     let is_google = config.cluster.kind == ClusterType::Gke && config.ingress.class.is_none();
     if let Some(class) = own {
@@ -40,6 +46,8 @@ pub fn take(ingress: &mut Value, config: &Config, probe: Option<&str>) {
         annotate(ingress, "alb.ingress.kubernetes.io/healthcheck-path", path);
     }
     match config.ingress.tls {
+        // A certificate of the manifests' own.
+        Tls::CertManager if ingress.pointer("/spec/tls/0/secretName").is_some() => {}
         Tls::CertManager => {
             let (kind, name) = issuer(config);
             annotate(ingress, kind, name);
@@ -48,7 +56,7 @@ pub fn take(ingress: &mut Value, config: &Config, probe: Option<&str>) {
                 annotate(ingress, "acme.cert-manager.io/http01-edit-in-place", "true");
             }
             let secret = format!("{}-tls", ingress["metadata"]["name"].as_str().unwrap_or_default());
-            certify(ingress, Some(&secret));
+            certify(ingress, config, Some(&secret));
         }
         Tls::External if is_alb => {
             annotate(ingress, "alb.ingress.kubernetes.io/listen-ports", r#"[{"HTTP":80},{"HTTPS":443}]"#);
@@ -58,20 +66,21 @@ pub fn take(ingress: &mut Value, config: &Config, probe: Option<&str>) {
             annotate(ingress, "ingress.gcp.kubernetes.io/pre-shared-cert", config.ingress.certificate.as_deref().unwrap_or_default());
         }
         // The controller's default certificate.
-        Tls::External => certify(ingress, None),
+        Tls::External => certify(ingress, config, None),
         Tls::None | Tls::Local => {}
     }
 }
 
 /// What the Ingresses and routes need besides: the class of EKS, or the Gateway in a namespace of its own, since some controllers start its
-/// pods there. `tags` are for what the cloud makes.
-pub fn objects(config: &Config, instance: &str, tags: &[(&'static str, String)]) -> Vec<Value> {
+/// pods there. `tags` are for what the cloud makes, `probe` as for `take`.
+pub fn objects(config: &Config, instance: &str, tags: &[(&'static str, String)], probe: Option<&str>) -> Vec<Value> {
     if !config.is_behind_others() || config.ingress.gateway.is_some() {
         return Vec::new();
     }
     let mut out = match config.ingress.api {
         Api::Gateway => gateway(config),
         Api::Ingress if config.cluster.kind == ClusterType::Eks && config.ingress.class.is_none() => of_eks(config, instance, tags),
+        Api::Ingress if config.cluster.kind == ClusterType::Gke && config.ingress.class.is_none() => vec![of_gke(config, probe)],
         Api::Ingress => Vec::new(),
     };
     for object in &mut out {
@@ -109,12 +118,15 @@ fn issuer(config: &Config) -> (&'static str, &str) {
 }
 
 /// HTTPS for all hosts of an Ingress that has none yet.
-fn certify(ingress: &mut Value, secret: Option<&str>) {
+fn certify(ingress: &mut Value, config: &Config, secret: Option<&str>) {
     if ingress.pointer("/spec/tls/0").is_some() {
         return;
     }
     let rules = ingress["spec"]["rules"].as_array().cloned().unwrap_or_default();
-    let hosts: BTreeSet<&str> = rules.iter().filter_map(|it| it["host"].as_str()).filter(|it| !it.is_empty()).collect();
+    let mut hosts: BTreeSet<&str> = rules.iter().filter_map(|it| it["host"].as_str()).filter(|it| !it.is_empty()).collect();
+    if hosts.is_empty() {
+        hosts.insert(&config.frontend.host);
+    }
     let mut entry = json!({ "hosts": hosts });
     if let Some(secret) = secret {
         entry["secretName"] = json!(secret);
@@ -153,12 +165,29 @@ fn of_eks(config: &Config, instance: &str, tags: &[(&'static str, String)]) -> V
     ]
 }
 
+/// The name of GKE's settings for the application's Service.
+pub const BACKEND: &str = "pocdeploy";
+
+/// GKE's load balancer asks for the path of the readinessProbe if it finds a ready pod when it is made, and for `/` otherwise, with the pod's
+/// address as the host (cloud.google.com/kubernetes-engine/docs/how-to/ingress-configuration). So the path is said.
+fn of_gke(config: &Config, probe: Option<&str>) -> Value {
+    let mut out = json!({
+        "apiVersion": "cloud.google.com/v1",
+        "kind": "BackendConfig",
+        "metadata": { "name": BACKEND, "namespace": config.namespace },
+        "spec": {},
+    });
+    if let Some(path) = probe {
+        out["spec"]["healthCheck"] = json!({ "type": "HTTP", "requestPath": path });
+    }
+    out
+}
+
 fn gateway(config: &Config) -> Vec<Value> {
     let namespace = namespace(config);
-    let allowed = json!({ "namespaces": {
-        "from": "Selector",
-        "selector": { "matchLabels": { "kubernetes.io/metadata.name": config.namespace } },
-    } });
+    // cert-manager answers challenges by routes beside the Gateway.
+    let of = json!({ "key": "kubernetes.io/metadata.name", "operator": "In", "values": [config.namespace, namespace] });
+    let allowed = json!({ "namespaces": { "from": "Selector", "selector": { "matchExpressions": [of] } } });
     let mut listeners = vec![json!({ "name": "http", "port": 80, "protocol": "HTTP", "allowedRoutes": allowed })];
     let mut gateway = json!({
         "apiVersion": "gateway.networking.k8s.io/v1",
@@ -239,29 +268,46 @@ mod tests {
         assert_eq!(notes(&eks)["alb.ingress.kubernetes.io/ssl-redirect"], "443");
         assert_eq!(notes(&eks)["alb.ingress.kubernetes.io/healthcheck-path"], "/readyz");
         assert_eq!(tls(&eks), Value::Null);
-        let made = objects(&config(&eks), "i", &[("k", "v".to_owned())]);
+        let made = objects(&config(&eks), "i", &[("k", "v".to_owned())], None);
         assert_eq!(made[0]["spec"]["certificateARNs"], json!([arn]));
         assert_eq!(made[0]["spec"]["tags"], json!([{ "key": "k", "value": "v" }]));
         assert_eq!((&made[1]["kind"], &made[1]["metadata"]["labels"][INSTANCE]), (&json!("IngressClass"), &json!("i")));
         let gke = "type = \"gke\"\n[ingress]\ntls = \"external\"\ncertificate = \"shop\"";
         assert_eq!(notes(gke)["ingress.gcp.kubernetes.io/pre-shared-cert"], "shop");
-        assert!(objects(&config(gke), "i", &[]).is_empty());
+        let made = objects(&config(gke), "i", &[], Some("/readyz"));
+        assert_eq!((&made[0]["kind"], &made[0]["spec"]["healthCheck"]["requestPath"]), (&json!("BackendConfig"), &json!("/readyz")));
+        assert!(objects(&config("type = \"gke\"\n[ingress]\nclass = \"c\""), "i", &[], None).is_empty());
+    }
+
+    #[test]
+    fn a_certificate_of_the_manifests_stays_and_the_page_tells_of_its_ingress() {
+        let config = config("type = \"existing\"\n[ingress]\ntls = \"cert-manager\"\nissuer = \"x\"");
+        let door = |spec: Value| {
+            let mut ingress = json!({ "kind": "Ingress", "metadata": { "name": "web" }, "spec": spec });
+            take(&mut ingress, &config, None);
+            ingress
+        };
+        let mine = door(json!({ "rules": [{ "host": "shop.example.com" }], "tls": [{ "secretName": "mine" }] }));
+        assert_eq!(mine["metadata"]["annotations"], json!({ ASKED: "true" }));
+        let any = door(json!({ "rules": [{ "http": {} }] }));
+        assert_eq!(any["spec"]["tls"], json!([{ "hosts": ["shop.example.com"], "secretName": "web-tls" }]));
+        assert_eq!(any["metadata"]["annotations"][ASKED], Value::Null);
     }
 
     #[test]
     fn routes_join_the_cluster_s_gateway_or_one_that_the_tool_makes() {
         let theirs = config("type = \"existing\"\n[ingress]\napi = \"gateway\"\ngateway = \"infra/shared\"");
         assert_eq!(parent(&theirs), json!({ "name": "shared", "namespace": "infra" }));
-        assert!(objects(&theirs, "i", &[]).is_empty());
+        assert!(objects(&theirs, "i", &[], Some("/readyz")).is_empty());
         let ours = config("type = \"aks\"\n[ingress]\napi = \"gateway\"\ntls = \"cert-manager\"\nissuer = \"x\"");
         assert_eq!(parent(&ours), json!({ "name": "ingress", "namespace": "shop-gateway" }));
-        let made = objects(&ours, "i", &[]);
+        let made = objects(&ours, "i", &[], Some("/readyz"));
         assert_eq!((&made[0]["kind"], &made[0]["metadata"]["name"]), (&json!("Namespace"), &json!("shop-gateway")));
         let spec = &made[1]["spec"];
         assert_eq!(spec["gatewayClassName"], "approuting-istio");
         assert_eq!(spec["listeners"][1]["hostname"], "shop.example.com");
         assert_eq!(made[1]["metadata"]["annotations"]["cert-manager.io/cluster-issuer"], "x");
         let plain = config("type = \"existing\"\n[ingress]\napi = \"gateway\"\nclass = \"c\"");
-        assert_eq!(objects(&plain, "i", &[])[1]["spec"]["listeners"].as_array().map(Vec::len), Some(1));
+        assert_eq!(objects(&plain, "i", &[], Some("/readyz"))[1]["spec"]["listeners"].as_array().map(Vec::len), Some(1));
     }
 }

@@ -65,7 +65,7 @@ pub fn complete_all(manifests: Vec<Manifest>, roles: &Roles, values: &Values<'_>
     };
     // An autoscaler decides the number of replicas.
     let scaled = roles.application.is_some_and(|it| is_scaled(&manifests[it].object["metadata"]["name"]));
-    let probe = roles.application.and_then(|it| roles::probe_of(&manifests[it].object, roles.container));
+    let probe = probe(&manifests, roles);
     let complete = |(index, it): (usize, Manifest)| {
         let mut object = it.object;
         let is_of_cluster = scope::is_of_cluster(&object, &own);
@@ -78,6 +78,11 @@ pub fn complete_all(manifests: Vec<Manifest>, roles: &Roles, values: &Values<'_>
         complete(object, roles, values, is_of_cluster, probe.as_deref())
     };
     manifests.into_iter().enumerate().map(complete).collect()
+}
+
+/// The path that the readinessProbe of the application asks for by HTTP.
+pub fn probe(manifests: &[Manifest], roles: &Roles) -> Option<String> {
+    roles.application.and_then(|it| roles::probe_of(&manifests[it].object, roles.container))
 }
 
 /// Sets the number of replicas of the service's Deployment, and an annotation with the container that serves the page.

@@ -76,7 +76,7 @@ const DEFINITION_LIMIT: Duration = Duration::from_secs(30);
 
 /// So often in a row, a tenth of a second apart, the page must answer after its way here has changed: controllers say that they serve a
 /// route up to two seconds before they do (`providersThrottleDuration` of Traefik).
-const STEADY: usize = 30;
+pub(super) const STEADY: usize = 30;
 
 /// For an answer of a running component.
 const PAGE_LIMIT: Duration = Duration::from_secs(120);

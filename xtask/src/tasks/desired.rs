@@ -134,13 +134,14 @@ pub(super) struct App {
 }
 
 /// Kinds that others need: applied first; the tool waits for CRDs.
-pub(super) const FIRST: [&str; 10] = [
+pub(super) const FIRST: [&str; 11] = [
     "Namespace",
     "CustomResourceDefinition",
     "PriorityClass",
     "RuntimeClass",
     "StorageClass",
     "IngressClass",
+    "IngressClassParams", // EKS refuses an Ingress before them
     "GatewayClass",
     "ClusterRole",
     "ClusterRoleBinding",
@@ -207,7 +208,7 @@ impl App {
                     objects::sign_job(&mut object, image.as_str());
                     self.jobs.push(object);
                 }
-                _ if is_known && FIRST.contains(&kind) => self.first.push(object),
+                _ if (is_known || kind == "IngressClassParams") && FIRST.contains(&kind) => self.first.push(object),
                 _ if is_known && BASE.contains(&kind) => self.base.push(object),
                 _ => self.app.push(object),
             }
@@ -366,7 +367,6 @@ fn complete(
     image: Option<&PublishedImage>,
     address: Option<&Address>,
 ) -> Result<Vec<Value>> {
-    let postgresql = upstream(env, TaskId::Database, Role::Postgresql)?;
     let exposure = provider(env).exposure(env);
     let values = Values {
         config: &env.config,
@@ -374,15 +374,16 @@ fn complete(
         image_name: &env.config.service(env.config.image_of(service)).image,
         instance: &env.instance,
         image,
-        postgresql: &postgresql,
+        postgresql: &upstream(env, TaskId::Database, Role::Postgresql)?,
         exposure: &exposure,
         address,
         has_pull_secret: provider(env).pull_credentials(env)?.is_some(),
         own_credentials: env.config.database.password.is_some(),
     };
+    let probe = objects::probe(&manifests, roles);
     let mut all = objects::complete_all(manifests, roles, &values);
     if service.is_none() && image.is_some() {
-        all.extend(front_door::objects(&env.config, &env.instance, &exposure.front.tags));
+        all.extend(front_door::objects(&env.config, &env.instance, &exposure.front.tags, probe.as_deref()));
     }
     folder::with_routes(env, all)
 }

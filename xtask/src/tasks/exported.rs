@@ -9,6 +9,7 @@ use crate::{
     cluster::kinds::is_built_in,
     config::{ClusterType, EVERY, Expose, SecretOrigin, ServiceName, name_of},
     deploy::{
+        folder, front_door,
         image::PublishedImage,
         objects::{self, Values},
         operator, scope,
@@ -177,8 +178,9 @@ impl Given<'_> {
     /// The objects of all folders, the database's first; for no address.
     fn complete(&self) -> Result<(Vec<(Use, Value)>, Published)> {
         let env = self.env;
-        let exposure = &Exposure::of(ServiceType::ClusterIp);
+        let exposure = &Exposure { front: provider(env).exposure(env).front, ..Exposure::of(ServiceType::ClusterIp) };
         let folders = Folders::read(env)?;
+        let probe = objects::probe(&folders.first().manifests, &folders.first().roles);
         let elsewhere = folders.first().roles.elsewhere();
         let values = |service, image| Values {
             config: &env.config,
@@ -211,6 +213,13 @@ impl Given<'_> {
                 _ => Use::Other,
             };
             all.extend(objects.into_iter().enumerate().map(|(index, it)| (of(index), it)));
+        }
+        // The tool's own controller stays behind, and its Gateway with it: every cluster knows Ingresses.
+        if env.config.is_behind_others() {
+            let (doors, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|it| it.1["kind"] == "Ingress");
+            let doors = folder::with_routes(env, doors.into_iter().map(|it| it.1).collect())?;
+            let further = front_door::objects(&env.config, &env.instance, &exposure.front.tags, probe.as_deref());
+            all = rest.into_iter().chain(doors.into_iter().chain(further).map(|it| (Use::Other, it))).collect();
         }
         Ok((all, published))
     }

@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use crate::cluster::verdict::{Verdict, list, text};
+use crate::{
+    cluster::verdict::{Verdict, list, text},
+    exposure::ASKED,
+};
 
 /// Only a LoadBalancer has to wait. Whether a Service has pods shows when the page answers.
 pub(super) fn service(object: &Value) -> Verdict {
@@ -16,10 +19,12 @@ pub(super) fn service(object: &Value) -> Verdict {
     }
 }
 
-/// Accepted by a controller. Without an IngressClass there may be no controller.
+/// Accepted by a controller. Without an IngressClass there may be no controller, and the page tells of the Ingresses that it is asked
+/// through.
 pub(super) fn ingress(object: &Value) -> Verdict {
     let class = text(object, "/spec/ingressClassName");
-    if !class.is_empty() && list(object, "/status/loadBalancer/ingress").is_empty() {
+    let is_asked = object.pointer("/metadata/annotations").is_some_and(|it| it[ASKED] == "true");
+    if !is_asked && !class.is_empty() && list(object, "/status/loadBalancer/ingress").is_empty() {
         return Verdict::NotYet(format!("no controller of class {class} has given it an address"));
     }
     Verdict::Yes

@@ -81,10 +81,24 @@ fn of_others(config: &Config, check: &mut impl FnMut(&str, Option<String>)) {
             _ => "`gateway` needs `ingress.gateway`, the Gateway that routes join, or `ingress.class`, a GatewayClass".to_owned(),
         };
         check("ingress.api", (ingress.gateway.is_none() && config.class_of_others().is_none()).then_some(why));
+        if ingress.gateway.is_none() {
+            let why = "a Gateway that the tool makes has no certificate: `cert-manager`, or name yours in `ingress.gateway`";
+            check("ingress.tls", (ingress.tls == Tls::External).then(|| why.to_owned()));
+            let why = "the tool's Gateway is in a namespace of its own, where your Issuer is not: name a ClusterIssuer";
+            let is_issuer = ingress.issuer.as_deref().is_some_and(|it| it.starts_with("Issuer/"));
+            check("ingress.issuer", is_issuer.then(|| why.to_owned()));
+            let why = "must have at most 55 characters: the Gateway's namespace has its name and `-gateway`";
+            check("namespace", (config.namespace.len() > 55).then(|| why.to_owned()));
+        }
         let both = "is of a Gateway that the tool makes, and `ingress.gateway` names one that the cluster has";
         check("ingress.class", (ingress.gateway.is_some() && ingress.class.is_some()).then(|| both.to_owned()));
     } else {
         check("ingress.gateway", ingress.gateway.is_some().then(|| "needs `ingress.api = \"gateway\"`".to_owned()));
+        if kind == ClusterType::Aks {
+            let why =
+                "`ingress` needs a controller on AKS: `ingress.api = \"gateway\"` for its own, or `ingress.class` of one that you bring";
+            check("cluster.expose", ingress.class.is_none().then(|| why.to_owned()));
+        }
     }
     certificate(config, check);
 }
@@ -134,7 +148,11 @@ fn certificate(config: &Config, check: &mut impl FnMut(&str, Option<String>)) {
         check("ingress.tls", ingress.certificate.is_none().then(|| format!("`external` needs `ingress.certificate`: {example}")));
     }
     if let Some(name) = &ingress.certificate {
-        let good = if kind == ClusterType::Eks { name.starts_with("arn:") && name.contains(":acm:") } else { label(name, 63).is_none() };
+        let good = if kind == ClusterType::Eks {
+            name.starts_with("arn:") && (name.contains(":acm:") || name.contains(":server-certificate/"))
+        } else {
+            label(name, 63).is_none()
+        };
         let why = match () {
             () if !is_own => Some("is for the load balancers of EKS and GKE; other controllers have their certificates already".to_owned()),
             () if ingress.tls != Tls::External => Some("needs `ingress.tls = \"external\"`".to_owned()),

@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::{
+    deploy::front_door::BACKEND,
     env::Env,
     exposure::{Balancer, Front},
     graph::TaskId,
@@ -91,7 +92,11 @@ impl Vendor for Google {
     fn front(&self, _known: Option<&Known>) -> Front {
         // Without it the load balancer reaches Services of type NodePort and LoadBalancer alone
         // (cloud.google.com/kubernetes-engine/docs/how-to/container-native-load-balancing).
-        Front { annotations: vec![("cloud.google.com/neg", r#"{"ingress":true}"#.to_owned())], tags: Vec::new() }
+        let annotations = vec![
+            ("cloud.google.com/neg", r#"{"ingress":true}"#.to_owned()),
+            ("cloud.google.com/backend-config", format!(r#"{{"default":"{BACKEND}"}}"#)),
+        ];
+        Front { annotations, tags: Vec::new() }
     }
 
     fn balancer(&self, _known: Option<&Known>) -> Balancer {

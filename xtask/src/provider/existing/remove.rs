@@ -26,9 +26,10 @@ pub(in crate::provider) fn all(env: &Env, cluster: &Cluster, task: TaskId) -> Re
     let (operator, app): (Vec<Value>, Vec<Value>) = mine.into_iter().partition(is_operator);
     // Deleting the namespace deletes its objects. The operator must exist until its databases are gone, and a class until the controller has
     // removed what it made for Ingresses.
-    let (namespaces, rest): (Vec<Value>, Vec<Value>) = app.into_iter().partition(|it| it["kind"] == "Namespace");
-    delete(env, cluster, task, &namespaces)?;
+    let is_class = |it: &Value| ["IngressClass", "IngressClassParams", "GatewayClass"].iter().any(|kind| it["kind"] == *kind);
+    let (classes, rest): (Vec<Value>, Vec<Value>) = app.into_iter().partition(is_class);
     delete(env, cluster, task, &rest)?;
+    delete(env, cluster, task, &classes)?;
     let others = other_databases(env, cluster)?;
     if !operator.is_empty() && !others.is_empty() {
         env.note(task, format!("CloudNativePG stays, since databases of others need it: {}", others.join(", ")));

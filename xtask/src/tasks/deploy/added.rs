@@ -22,14 +22,16 @@ use crate::{
 const GONE_LIMIT: Duration = Duration::from_secs(60);
 
 /// API groups whose kinds contain no data outside the manifests. A kind of any other group may be a database.
-const GROUPS: [&str; 15] = [
+const GROUPS: [&str; 17] = [
     "",
     "admissionregistration.k8s.io",
     "apps",
     "autoscaling",
     "batch",
+    "cloud.google.com",
     "coordination.k8s.io",
     "discovery.k8s.io",
+    "eks.amazonaws.com",
     "flowcontrol.apiserver.k8s.io",
     "gateway.networking.k8s.io",
     "networking.k8s.io",

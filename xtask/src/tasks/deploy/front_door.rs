@@ -12,9 +12,9 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::{
-    cluster::{Cluster, ObjectId, Verdict, verdict},
+    cluster::{Cluster, ObjectId, verdict},
     config::Tls,
-    deploy::front_door,
+    deploy::{front_door, objects::INSTANCE},
     env::Env,
 };
 
@@ -30,16 +30,25 @@ pub fn explain(env: &Env, cluster: &Cluster) -> Result<Option<String>> {
     let doors = doors(env, cluster)?;
     for (id, object) in &doors {
         let Some(object) = object else { return Ok(Some(format!("{id} does not exist"))) };
-        if let Verdict::NotYet(why) | Verdict::Never(why) = verdict::of(object) {
+        if let Some(why) = verdict::of(object).why().filter(|_| is_ours(env)) {
             return Ok(Some(format!("{id}: {why}")));
         }
     }
-    let addresses: Vec<String> = doors.iter().filter_map(|it| it.1.as_ref()).flat_map(addresses).collect();
-    let host = &env.config.frontend.host;
-    if let Some(why) = misled(host, &addresses, &resolve) {
-        return Ok(Some(why));
+    let found: Vec<String> = doors.iter().filter_map(|it| it.1.as_ref()).flat_map(addresses).collect();
+    let hosts: BTreeSet<String> = std::iter::once(env.config.frontend.host.clone()).chain(env.config.routes().map(|it| it.host)).collect();
+    let misled = hosts.iter().find_map(|it| misled(it, &found, &resolve));
+    let uncertified = if env.config.ingress.tls == Tls::CertManager { certificate(env, cluster)? } else { None };
+    let said: Vec<String> = misled.into_iter().chain(uncertified).collect();
+    if !said.is_empty() {
+        return Ok(Some(said.join("; ")));
     }
-    if env.config.ingress.tls == Tls::CertManager { certificate(env, cluster) } else { Ok(None) }
+    // Some controllers write none although they serve.
+    let silent = doors.iter().find(|it| it.1.as_ref().is_some_and(|it| addresses(it).is_empty()));
+    Ok(silent.map(|(id, object)| {
+        let class = object.as_ref().and_then(|it| it.pointer("/spec/ingressClassName")).and_then(Value::as_str);
+        let of = class.map_or_else(|| "no controller has".to_owned(), |it| format!("no controller of class {it} has"));
+        format!("{of} written an address into {id}")
+    }))
 }
 
 /// Why the Gateway does not serve yet, although the page may answer by the Ingress that a Gateway replaces.
@@ -47,19 +56,31 @@ pub(super) fn unserved(env: &Env, cluster: &Cluster) -> Result<Option<String>> {
     if !env.config.is_behind_others() || !env.config.has_routes() {
         return Ok(None);
     }
-    for (id, object) in doors(env, cluster)? {
+    let ours = format!("{INSTANCE}={}", env.instance);
+    let routes = cluster.list_if_known("gateway.networking.k8s.io/v1", "HTTPRoute", &env.config.namespace, &ours)?;
+    // After a rollback what serves may be an Ingress.
+    if routes.is_empty() {
+        return Ok(None);
+    }
+    // Of a Gateway that others own, only what it says of our routes counts.
+    let doors = if is_ours(env) { doors(env, cluster)? } else { Vec::new() };
+    for (id, object) in doors {
         let Some(object) = object else { return Ok(Some(format!("{id} does not exist"))) };
-        if let Verdict::NotYet(why) | Verdict::Never(why) = verdict::of(&object) {
+        if let Some(why) = verdict::of(&object).why() {
             return Ok(Some(format!("{id}: {why}")));
         }
     }
-    let routes = cluster.list("gateway.networking.k8s.io/v1", "HTTPRoute", &env.config.namespace, "")?;
     for it in &routes {
-        if let Verdict::NotYet(why) | Verdict::Never(why) = verdict::of(it) {
+        if let Some(why) = verdict::of(it).why() {
             return Ok(Some(format!("{}: {why}", ObjectId::of(it)?)));
         }
     }
     if env.config.ingress.tls == Tls::CertManager { certificate(env, cluster) } else { Ok(None) }
+}
+
+/// Whether what is in front is the instance's, and not a Gateway that others own.
+fn is_ours(env: &Env) -> bool {
+    !env.config.has_routes() || env.config.ingress.gateway.is_none()
 }
 
 /// The Ingresses of the application, or the Gateway of its routes.
@@ -113,7 +134,8 @@ fn misled(host: &str, addresses: &[String], resolve: &dyn Fn(&str) -> Result<BTr
         return None;
     }
     let found: Vec<String> = found.iter().map(IpAddr::to_string).collect();
-    Some(format!("{host} leads to {}, and the controller is at {}{record}", found.join(", "), addresses.join(", ")))
+    let (found, addresses) = (found.join(", "), addresses.join(", "));
+    Some(format!("{host} leads to {found}, and the controller is at {addresses} (right if a proxy is in front){record}"))
 }
 
 /// The addresses of a host by the system's resolver.
@@ -138,7 +160,8 @@ fn certificate(env: &Env, cluster: &Cluster) -> Result<Option<String>> {
     let list = |api_version: &str, kind: &str| cluster.list_if_known(api_version, kind, &namespace, "");
     let certificates = list("cert-manager.io/v1", "Certificate")?;
     if certificates.is_empty() {
-        let why = format!("cert-manager has made no Certificate in namespace {namespace}: is it installed in this cluster?");
+        let with = if env.config.has_routes() { ", with its support for the Gateway API" } else { "" };
+        let why = format!("cert-manager has made no Certificate in namespace {namespace}: is it installed in this cluster{with}?");
         return Ok(Some(why));
     }
     if certificates.iter().all(|it| ready(it).is_none()) {
@@ -147,7 +170,10 @@ fn certificate(env: &Env, cluster: &Cluster) -> Result<Option<String>> {
     for (api_version, kind) in
         [("acme.cert-manager.io/v1", "Challenge"), ("acme.cert-manager.io/v1", "Order"), ("cert-manager.io/v1", "CertificateRequest")]
     {
-        for it in list(api_version, kind)? {
+        let mut all = list(api_version, kind)?;
+        // cert-manager keeps those that failed.
+        all.sort_by_key(|it| std::cmp::Reverse(it.pointer("/metadata/creationTimestamp").and_then(Value::as_str).map(str::to_owned)));
+        for it in all {
             let reason = it.pointer("/status/reason").and_then(Value::as_str).filter(|it| !it.is_empty()).map(str::to_owned);
             if let Some(why) = reason.or_else(|| ready(&it).filter(|why| !why.is_empty())) {
                 return Ok(Some(format!("{}: {why}", ObjectId::of(&it)?)));
@@ -194,7 +220,7 @@ mod tests {
             "shop.example.com",
             &["other.example.net"],
             Some(
-                "shop.example.com leads to 192.0.2.1, and the controller is at other.example.net; a DNS record of type CNAME leads it to other.example.net",
+                "shop.example.com leads to 192.0.2.1, and the controller is at other.example.net (right if a proxy is in front); a DNS record of type CNAME leads it to other.example.net",
             ),
         );
         check(

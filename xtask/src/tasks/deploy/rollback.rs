@@ -9,7 +9,7 @@ use crate::{
     graph::TaskId,
     provider::provider,
     tasks::deploy::{
-        address,
+        STEADY, address,
         change::{self, Change},
         history::{self, Outcome, ROLLBACK, Revision},
         rollout,
@@ -41,6 +41,10 @@ pub fn rollback(env: &Env, number: Option<u32>) -> Result<(u32, String)> {
         change::apply(env, &cluster, ID, &desired, |objects| rollout::roll_out(env, &cluster, ID, objects, &address))?;
         Ok(None)
     })?;
+    // What led here before may be gone now, such as a Gateway that had replaced an Ingress.
+    if env.config.is_behind_others() {
+        rollout::answers(env, &cluster, ID, &[], &address, STEADY)?;
+    }
     Ok((desired.number, desired.image))
 }
 

@@ -32,7 +32,9 @@ const ROLLOUT_LIMIT: Duration = Duration::from_secs(240);
 const PAUSE: Duration = Duration::from_millis(100);
 /// A ready pod answers at once; a short problem lasts seconds.
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
-/// A cloud's controller makes a load balancer in one to four minutes, and a certificate follows.
+/// A cloud's controller makes a load balancer in one to ten minutes; the DNS record can only follow then, and a certificate follows that.
+const CLOUD_LIMIT: Duration = Duration::from_secs(1200);
+/// For a DNS record and a certificate.
 const DOOR_LIMIT: Duration = Duration::from_secs(420);
 /// Between two looks at what is in front of the application.
 const DOOR_PAUSE: Duration = Duration::from_secs(3);
@@ -78,7 +80,11 @@ pub(super) fn roll_out(env: &Env, cluster: &Cluster, task: TaskId, objects: &[Va
 /// Waits until the page answers through the Service while all Deployments are available, `times` times in a row.
 pub(super) fn answers(env: &Env, cluster: &Cluster, task: TaskId, deployments: &[&Value], address: &Address, times: usize) -> Result<()> {
     let what = format!("{} to answer 200", address.url(&env.config.frontend.page));
-    let limit = if env.config.is_behind_others() { DOOR_LIMIT } else { PAGE_LIMIT };
+    let limit = match env.config.is_behind_others() {
+        true if env.config.cluster.kind.is_cloud() => CLOUD_LIMIT,
+        true => DOOR_LIMIT,
+        false => PAGE_LIMIT,
+    };
     let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, limit) };
     let seen = Cell::new(0);
     let door = RefCell::new(None);
