@@ -43,7 +43,7 @@ use serde_json::Value;
 
 use crate::{
     commands::spec::{DryRun, Needs},
-    config::{Ingress, Resolved},
+    config::{ClusterType, Ingress, Resolved},
     env::{Env, Options},
     errors::{self, Problem},
     flags::{self, Command, ConfigCommand, Db, DbCommand, Flags, Global, Output, Plan, Topic, database::DrillCommand},
@@ -184,8 +184,10 @@ fn run_in_project(mut env: Env, command: Command, resolved: &Resolved, complaint
         },
         Command::Upstream(it) => upstream::run(&env, &it.command),
         Command::Export(it) => {
-            // The files are for clusters with controllers of their own.
-            env.config.ingress = Ingress::default();
+            // The files are for clusters with controllers of their own; the tool's stays behind.
+            if env.config.cluster.kind == ClusterType::Kind {
+                env.config.ingress = Ingress::default();
+            }
             export::run(&env, &it)
         }
         Command::Requirements(_) => target(&env, TaskId::Requirements),

@@ -36,8 +36,6 @@ pub(super) fn announce(env: &Env, engine: &Engine, ended: &AtomicBool) {
             given = given || nodes::objects(env).is_ok_and(|it| giver.apply_all(&[rules().to_vec(), it].concat()).is_ok());
             let system = ObjectId::new("v1", "Namespace", "", "kube-system");
             if cluster.get(&system).is_ok_and(|it| it.is_some()) {
-                // Before kubeadm creates kube-proxy. Without it, kube-proxy only starts later.
-                cluster.apply(&share()).ok();
                 return env.task_progress.usable(TASK);
             }
         }
@@ -140,17 +138,6 @@ fn rules() -> [Value; 4] {
         }),
         binding("pocdeploy:node-volumes", "pocdeploy:node-volumes", "system:nodes"),
     ]
-}
-
-/// Gives containers of `kube-system` that request no processor time a share of it. kubeadm's kube-proxy requests none, so on a node whose
-/// processors are busy the kernel gives it a hundredth of what others get; when everything starts, that is up to three seconds.
-fn share() -> Value {
-    json!({
-        "apiVersion": "v1",
-        "kind": "LimitRange",
-        "metadata": { "name": "pocdeploy", "namespace": "kube-system" },
-        "spec": { "limits": [{ "type": "Container", "defaultRequest": { "cpu": "50m" } }] },
-    })
 }
 
 #[cfg(test)]
