@@ -86,8 +86,8 @@ fn changes_reach_a_running_instance_and_broken_ones_do_not() {
         let history = bench.run(&["history", "--output", "json"]);
         let history: serde_json::Value = serde_json::from_str(&history.stdout).unwrap();
         let states: Vec<&str> =
-            history["revisions"].as_array().unwrap().iter().rev().take(5).map(|it| it["state"].as_str().unwrap()).collect();
-        assert_eq!(states, ["serving", "failed", "failed", "failed", "replaced"]);
+            history["revisions"].as_array().unwrap().iter().rev().take(7).map(|it| it["state"].as_str().unwrap()).collect();
+        assert_eq!(states, ["serving", "failed", "failed", "failed", "failed", "failed", "replaced"]);
         // The page of this test never has the configured text.
         let seen = bench.run(&["validate"]);
         let failed: Vec<&str> = seen.stdout.lines().filter(|it| it.starts_with('✗')).collect();

@@ -12,6 +12,9 @@ use crate::engine::{Engine, is_in_use, is_not_found};
 pub enum Nameless<'a> {
     /// Those with this label.
     Labelled(&'a str),
+    /// Those with this label of a base image, which the steps of a build on it have too: older than an hour, since another run may be
+    /// building.
+    Inherited(&'a str),
     /// All that are older than this, in Go's notation: `24h`. Only for an engine that nobody else uses.
     OlderThan(&'a str),
 }
@@ -19,11 +22,13 @@ pub enum Nameless<'a> {
 impl Engine {
     /// Removes images that lost their last name to a newer one. What a container uses stays.
     pub fn remove_nameless(&self, which: Nameless<'_>) -> Result<()> {
-        let (filter, value) = match which {
-            Nameless::Labelled(label) => ("label", label),
-            Nameless::OlderThan(age) => ("until", age),
+        let conditions: &[(&str, &str)] = match which {
+            Nameless::Labelled(label) => &[("label", label)],
+            Nameless::Inherited(label) => &[("label", label), ("until", "1h")],
+            Nameless::OlderThan(age) => &[("until", age)],
         };
-        let filters = HashMap::from([("dangling".to_owned(), vec!["true".to_owned()]), (filter.to_owned(), vec![value.to_owned()])]);
+        let all = [("dangling", "true")].iter().chain(conditions);
+        let filters: HashMap<String, Vec<String>> = all.map(|(name, value)| ((*name).to_owned(), vec![(*value).to_owned()])).collect();
         self.wait(async {
             match self.docker.prune_images(Some(PruneImagesOptions { filters: Some(filters) })).await {
                 Ok(_) => Ok(()),

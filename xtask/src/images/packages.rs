@@ -310,7 +310,7 @@ fn import(
     built?;
     // A node image has 1.3 GB. An image too many is no reason to fail.
     let cleared = engine.keep_two(&format!("localhost/pocdeploy/{folder}"), RECIPE_LABEL, name);
-    if let Err(error) = cleared.and_then(|()| engine.remove_nameless(Nameless::Labelled(RECIPE_LABEL))) {
+    if let Err(error) = cleared.and_then(|()| engine.remove_nameless(Nameless::Inherited(RECIPE_LABEL))) {
         env.detail(task, format!("older images stay: {error:#}"));
     }
     steps.done();
