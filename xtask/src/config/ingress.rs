@@ -1,6 +1,6 @@
 //! `[ingress]`: the controller in front of the services, the tool's own or the cluster's.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -182,6 +182,11 @@ impl Config {
             let (host, path) = it.route(&self.frontend.host)?;
             Some(Route { service: name?, host, path, page: &it.page })
         })
+    }
+
+    /// The hosts at which pages are asked for: the application's, and those of routes.
+    pub fn asked_hosts(&self) -> BTreeSet<String> {
+        std::iter::once(self.frontend.host.clone()).chain(self.routes().map(|it| it.host)).collect()
     }
 
     /// Whether the tool's controller reads the Gateway API.

@@ -22,7 +22,7 @@ const CLASS: &str = "kubernetes.io/ingress.class";
 
 /// Gives an Ingress to the cluster's controller. `probe` is the path of the readinessProbe of the pods behind it, if it asks by HTTP.
 pub fn take(ingress: &mut Value, config: &Config, probe: Option<&str>) {
-    let hosts: BTreeSet<String> = std::iter::once(config.frontend.host.clone()).chain(config.routes().map(|it| it.host)).collect();
+    let hosts = config.asked_hosts();
     let rules = ingress["spec"]["rules"].as_array().cloned().unwrap_or_default();
     if rules.iter().any(|it| it["host"].as_str().is_some_and(|it| hosts.contains(it))) {
         annotate(ingress, ASKED, "true");
@@ -196,9 +196,8 @@ fn gateway(config: &Config) -> Vec<Value> {
         "spec": { "gatewayClassName": config.class_of_others() },
     });
     if config.ingress.tls == Tls::CertManager {
-        let hosts: BTreeSet<String> = std::iter::once(config.frontend.host.clone()).chain(config.routes().map(|it| it.host)).collect();
         // cert-manager requests a certificate for the hosts of listeners.
-        listeners.extend(hosts.iter().enumerate().map(|(at, host)| {
+        listeners.extend(config.asked_hosts().iter().enumerate().map(|(at, host)| {
             json!({
                 "name": format!("https-{}", at + 1),
                 "port": 443,

@@ -159,9 +159,8 @@ impl Task for Deploy {
             images_are_there()?;
         }
         // What leads here now goes, such as an Ingress that a Gateway replaces.
-        let left = left_manifests(env, &cluster, desired.all())?;
-        let moves =
-            env.config.is_behind_others() && left.iter().any(|(id, _)| ["Ingress", "HTTPRoute", "Gateway"].contains(&id.kind.as_str()));
+        let is_way = |(id, _): &(ObjectId, bool)| ["Ingress", "HTTPRoute", "Gateway"].contains(&id.kind.as_str());
+        let moves = env.config.is_behind_others() && left_manifests(env, &cluster, desired.all())?.iter().any(is_way);
         provide_secrets(env, &cluster)?;
         let image = inputs_of_images(env)?;
         let deployed = env.work(DEPLOYED);

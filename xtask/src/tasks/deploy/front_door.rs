@@ -28,17 +28,12 @@ pub fn explain(env: &Env, cluster: &Cluster) -> Result<Option<String>> {
         return Ok(None);
     }
     let doors = doors(env, cluster)?;
-    for (id, object) in &doors {
-        let Some(object) = object else { return Ok(Some(format!("{id} does not exist"))) };
-        if let Some(why) = verdict::of(object).why().filter(|_| is_ours(env)) {
-            return Ok(Some(format!("{id}: {why}")));
-        }
+    if let Some(why) = closed(&doors, is_ours(env)) {
+        return Ok(Some(why));
     }
     let found: Vec<String> = doors.iter().filter_map(|it| it.1.as_ref()).flat_map(addresses).collect();
-    let hosts: BTreeSet<String> = std::iter::once(env.config.frontend.host.clone()).chain(env.config.routes().map(|it| it.host)).collect();
-    let misled = hosts.iter().find_map(|it| misled(it, &found, &resolve));
-    let uncertified = if env.config.ingress.tls == Tls::CertManager { certificate(env, cluster)? } else { None };
-    let said: Vec<String> = misled.into_iter().chain(uncertified).collect();
+    let misled = env.config.asked_hosts().iter().find_map(|it| misled(it, &found, &resolve));
+    let said: Vec<String> = misled.into_iter().chain(certificate(env, cluster)?).collect();
     if !said.is_empty() {
         return Ok(Some(said.join("; ")));
     }
@@ -64,18 +59,23 @@ pub(super) fn unserved(env: &Env, cluster: &Cluster) -> Result<Option<String>> {
     }
     // Of a Gateway that others own, only what it says of our routes counts.
     let doors = if is_ours(env) { doors(env, cluster)? } else { Vec::new() };
-    for (id, object) in doors {
-        let Some(object) = object else { return Ok(Some(format!("{id} does not exist"))) };
-        if let Some(why) = verdict::of(&object).why() {
-            return Ok(Some(format!("{id}: {why}")));
-        }
+    if let Some(why) = closed(&doors, true) {
+        return Ok(Some(why));
     }
     for it in &routes {
         if let Some(why) = verdict::of(it).why() {
             return Ok(Some(format!("{}: {why}", ObjectId::of(it)?)));
         }
     }
-    if env.config.ingress.tls == Tls::CertManager { certificate(env, cluster) } else { Ok(None) }
+    certificate(env, cluster)
+}
+
+/// The first of them that does not exist, or that is judged and not ready.
+fn closed(doors: &[(ObjectId, Option<Value>)], judged: bool) -> Option<String> {
+    doors.iter().find_map(|(id, object)| match object {
+        None => Some(format!("{id} does not exist")),
+        Some(object) => verdict::of(object).why().filter(|_| judged).map(|why| format!("{id}: {why}")),
+    })
 }
 
 /// Whether what is in front is the instance's, and not a Gateway that others own.
@@ -153,6 +153,9 @@ fn resolve(host: &str) -> Result<BTreeSet<IpAddr>, String> {
 
 /// What cert-manager says about a certificate that it has not issued yet: the last step that has begun says most.
 fn certificate(env: &Env, cluster: &Cluster) -> Result<Option<String>> {
+    if env.config.ingress.tls != Tls::CertManager {
+        return Ok(None);
+    }
     let namespace = match front_door::parent(&env.config)["namespace"].as_str() {
         Some(of_gateway) if env.config.has_routes() => of_gateway.to_owned(),
         _ => env.config.namespace.clone(),
