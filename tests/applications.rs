@@ -3,6 +3,7 @@
 //! Needs the registries of packages and an engine that holds the base image: `cargo xtask image` makes it. `cargo xtask test` runs this.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![expect(clippy::disallowed_methods, reason = "programs that are not the tool's")]
 
 #[path = "applications/deployed.rs"]
 mod deployed;

@@ -4,6 +4,7 @@
 //! to OpenTofu. What only code of a provider knows (enumerations, formats, arguments that exclude each other) is not checked.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![expect(clippy::disallowed_methods, reason = "programs that are not the tool's")]
 
 use std::{
     fs,

@@ -47,7 +47,9 @@ pub(crate) fn run(env: &Env, Test { full }: Test) -> Result<()> {
     headline("format");
     check("format", attached(cmd!(sh, "cargo fmt --all --check")));
     headline("lints");
-    check("lints", attached(cmd!(sh, "cargo clippy --quiet --workspace --all-targets -- --deny warnings")));
+    // `--all-targets` passes over those that `cargo test` does not run.
+    let further = WITH_PROGRAMS.iter().flat_map(|(_, target)| ["--test", target]);
+    check("lints", attached(cmd!(sh, "cargo clippy --quiet --workspace --all-targets {further...} -- --deny warnings")));
     headline("tests without an engine");
     let long = full.then_some("--include-ignored");
     check("tests", attached(cmd!(sh, "cargo test --workspace -- {long...}")));

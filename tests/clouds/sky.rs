@@ -6,7 +6,6 @@ use std::{
     process::Command,
 };
 
-use pocdeploy::{env::cache_dir, fingerprint::Fingerprint};
 use serde_json::{Value, json};
 
 use crate::programs;
@@ -30,14 +29,7 @@ pub(crate) fn schema_file(provider: &str) -> PathBuf {
 
 /// A program of a Go module in `tests/clouds`, built once for each content of the module's files.
 pub(crate) fn built(module: &str, package: &str) -> PathBuf {
-    let source = here().join("tests/clouds").join(module);
-    let mut key = Fingerprint::new();
-    key.add_tree("", &source).unwrap();
-    let folder = cache_dir().unwrap().join("test-programs");
-    fs::create_dir_all(&folder).unwrap();
-    let program = folder.join(format!("clouds-{module}-{}", key.short()));
-    programs::build(&source, package, &program);
-    program
+    programs::own(&here().join("tests/clouds").join(module), package, &format!("clouds-{module}"))
 }
 
 /// Places the server as a provider of the schema's version into a mirror in the folder, and returns OpenTofu's settings for it.

@@ -48,7 +48,7 @@ pub(crate) fn are_kept(bench: &Bench, settings: &str) {
         let emulator = Emulator::start();
         let run = |arguments: &[&str]| bench.ran(emulator.over(&mut bench.command(arguments)));
         bench.configure(&format!("{settings}[database.backup]\nto = \"s3://backups/polls\"\nkeep = 1\n"));
-        run(&["db", "backup"]).ends_with(4).says("the bucket of database.backup.to does not exist");
+        run(&["db", "backup"]).ends_with(4).says("bucket backups does not exist");
         let made = emulator.over(&mut Command::new("aws")).args(["s3", "mb", "s3://backups"]).output().unwrap();
         assert!(made.status.success(), "{made:?}");
         let first = run(&["db", "backup"]).ends_with(0).stdout.trim_end().to_owned();
@@ -60,6 +60,13 @@ pub(crate) fn are_kept(bench: &Bench, settings: &str) {
         run(&["db", "restore", "--yes", &second]).ends_with(0);
         assert_eq!(bench.sql("SELECT n FROM backed").trim(), "7");
         assert!(bench.run(&["status"]).ends_with(0).stdout.contains("last snapshot"));
+        run(&["drill", "restore", &second]).ends_with(0).says("rows came back");
+        for command in [&["db", "restore", "--dry-run"][..], &["drill", "restore", "--dry-run"]] {
+            let would = run(&[command, &[&second]].concat()).ends_with(0).stdout.clone();
+            assert!(would.contains(&second), "{would}");
+            run(&[command, &[&first]].concat()).ends_with(2).says("does not exist");
+        }
+        run(&["create", "--yes", "--restore", &second]).ends_with(2).says("--restore needs a new instance");
     });
     bench.configure(settings);
 }

@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -13,6 +13,7 @@ use pocdeploy::{
 };
 
 use crate::{
+    acme::{self, Manager, Pebble},
     bench::{Bench, command, tool},
     browser, programs,
     registry::Registry,
@@ -22,9 +23,11 @@ use crate::{
 const INNER: &str = "registry.internal:5000";
 /// The application's host: no DNS server knows it.
 const HOST: &str = "shop.pocdeploy.test";
+/// As in `cert-manager/go.mod`.
 const CERT_MANAGER: &str = "v1.21.2";
 
-/// Traefik for the whole cluster, on the node's own ports, as platform teams have it; and an authority of the company's.
+/// Traefik for the whole cluster, at the node's address, as platform teams have it; an authority of the company's, and one that asks names. It
+/// has an address of its own, since policies let all through that comes from the pod's own node.
 const INFRASTRUCTURE: &str = "\
 apiVersion: v1
 kind: Namespace
@@ -54,7 +57,6 @@ spec:
   template:
     metadata: {labels: {app: traefik}}
     spec:
-      hostNetwork: true
       containers:
       - name: traefik
         image: IMAGE
@@ -71,6 +73,14 @@ spec:
         - --global.sendanonymoususage=false
         securityContext: {runAsUser: 0}
 ---
+apiVersion: v1
+kind: Service
+metadata: {name: traefik, namespace: infra}
+spec:
+  selector: {app: traefik}
+  externalIPs: [ADDRESS]
+  ports: [{name: web, port: 80}, {name: websecure, port: 443}]
+---
 apiVersion: cert-manager.io/v1
 kind: ClusterIssuer
 metadata: {name: self-signed}
@@ -85,24 +95,24 @@ apiVersion: cert-manager.io/v1
 kind: ClusterIssuer
 metadata: {name: corp}
 spec: {ca: {secretName: corp-ca}}
+---
+apiVersion: cert-manager.io/v1
+kind: ClusterIssuer
+metadata: {name: acme}
+spec: {acme: {server: DIRECTORY, caBundle: BUNDLE, privateKeySecretRef: {name: acme}, solvers: [{http01: {ingress: {ingressClassName: corp}}}]}}
+---
+apiVersion: cert-manager.io/v1
+kind: ClusterIssuer
+metadata: {name: acme-routes}
+spec: {acme: {server: DIRECTORY, caBundle: BUNDLE, privateKeySecretRef: {name: acme-routes}, solvers: [{http01: {gatewayHTTPRoute: {}}}]}}
 ";
 
-/// A process that ends with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
-/// The guest's user: a name that leads to the controller, and an authority that is trusted.
+/// The guest's user: a name that leads to the controller, and authorities that are trusted.
 struct User<'a> {
     bench: &'a Bench,
     hosts: PathBuf,
     trusted: PathBuf,
-    authority: PathBuf,
+    authorities: [PathBuf; 2],
     address: String,
 }
 
@@ -131,7 +141,7 @@ impl User<'_> {
             "--write-out",
             "%{http_code} %{redirect_url}",
         ]);
-        command.arg("--cacert").arg(&self.authority).args(["--resolve", &format!("{HOST}:{port}:{}", self.address), url]);
+        command.arg("--cacert").arg(&self.trusted).args(["--resolve", &format!("{HOST}:{port}:{}", self.address), url]);
         self.bench.ran_quietly(&mut command).stdout
     }
 
@@ -139,9 +149,12 @@ impl User<'_> {
         let home = self.bench.path("home");
         fs::create_dir_all(home.join(".pki/nssdb")).unwrap();
         let store = format!("sql:{}", home.join(".pki/nssdb").display());
-        let mut command = Command::new("certutil");
-        command.args(["-d", &store, "-A", "-t", "C,,", "-n", "corp", "-i"]).arg(&self.authority).stdin(Stdio::null());
-        self.bench.ran(&mut command).ends_with(0);
+        for authority in &self.authorities {
+            let name = authority.file_stem().unwrap().to_str().unwrap();
+            let mut command = Command::new("certutil");
+            command.args(["-d", &store, "-A", "-t", "C,,", "-n", name, "-i"]).arg(authority).stdin(Stdio::null());
+            self.bench.ran(&mut command).ends_with(0);
+        }
         let votes = browser::vote_behind(url, &self.bench.pictures(), &home, &format!("MAP {HOST} {}", self.address));
         assert_eq!(votes.all_after, votes.all_before + 1);
     }
@@ -152,7 +165,7 @@ pub(crate) fn serves(owner: &Bench, registry: &Registry) {
     let kubeconfig = owner.path("target/pocdeploy/kubeconfig");
     let before = owner.world();
     let address = owner.kubectl("get nodes -o jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}");
-    let manager = owner.step("the cluster has an Ingress controller and cert-manager", || {
+    let (pebble, manager) = owner.step("the cluster has an Ingress controller and cert-manager", || {
         registry.introduce(&owner.node(), INNER);
         let env = owner.env();
         env.set_engine(owner.engine());
@@ -165,27 +178,28 @@ pub(crate) fn serves(owner: &Bench, registry: &Registry) {
             apply(owner, &fs::read_to_string(file.path()).unwrap());
         }
         owner.kubectl("wait --for=condition=Established crd --all --timeout=60s");
-        let program = programs::folder().join(format!("cert-manager-{CERT_MANAGER}"));
-        programs::build(&Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("tests/e2e/cert-manager"), ".", &program);
-        let log = fs::File::create(owner.pictures().join("cert-manager.log")).unwrap();
-        #[expect(clippy::disallowed_methods, reason = "cert-manager is the test's, not the tool's")]
-        let mut manager = Command::new(program);
-        manager.arg("--kubeconfig").arg(&kubeconfig).args(["--namespace", "infra"]).stdout(Stdio::null()).stderr(log);
-        let manager = Running(manager.spawn().unwrap());
-        apply(owner, &INFRASTRUCTURE.replace("IMAGE", &format!("{INNER}/infra/traefik:1")).replace("ADDRESS", &address));
+        acme::publish_solver(owner, registry, "infra/acmesolver");
+        let pebble = Pebble::start(&owner.pictures(), &address);
+        let manager = Manager::start(owner, &format!("{INNER}/infra/acmesolver:1"), &pebble);
+        let image = format!("{INNER}/infra/traefik:1");
+        let wanted = INFRASTRUCTURE.replace("IMAGE", &image).replace("ADDRESS", &address);
+        apply(owner, &wanted.replace("DIRECTORY", &pebble.directory).replace("BUNDLE", &pebble.bundle()));
         owner.kubectl("-n infra rollout status deployment/traefik --timeout=120s");
-        owner.kubectl("wait --for=condition=Ready clusterissuer/corp --timeout=120s");
-        manager
+        owner.kubectl("wait --for=condition=Ready clusterissuer --all --timeout=120s");
+        (pebble, manager)
     });
 
     let guest = Bench::new("behind");
-    let authority = guest.path("corp.crt");
-    fs::write(&authority, STANDARD.decode(owner.kubectl("-n infra get secret corp-ca -o jsonpath={.data.tls\\.crt}")).unwrap()).unwrap();
+    let authorities = ["corp.crt", "pebble.crt"].map(|it| guest.path(it));
+    fs::write(&authorities[0], STANDARD.decode(owner.kubectl("-n infra get secret corp-ca -o jsonpath={.data.tls\\.crt}")).unwrap())
+        .unwrap();
+    fs::write(&authorities[1], pebble.root()).unwrap();
     let trusted = guest.path("all.crt");
-    fs::write(&trusted, [fs::read(registry.trusted()).unwrap(), fs::read(&authority).unwrap()].concat()).unwrap();
+    let all = [&registry.trusted(), &authorities[0], &authorities[1]].map(|it| fs::read(it).unwrap());
+    fs::write(&trusted, all.concat()).unwrap();
     let hosts = guest.path("hosts");
     let known = fs::read_to_string("/etc/hosts").unwrap_or_default();
-    let user = User { bench: &guest, hosts, trusted, authority, address };
+    let user = User { bench: &guest, hosts, trusted, authorities, address };
     let configure = |ingress: &str| {
         guest.configure(&format!(
             "namespace = \"shop\"\n[images]\nsource = \"packages\"\n[frontend]\nreplicas = 1\nhost = \"{HOST}\"\n[cluster]\ntype = \"existing\"\nkubeconfig = \"{}\"\ncontext = \"kind-{}\"\nregistry = \"{}/team\"\npull_registry = \"{INNER}/team\"\n\
@@ -220,8 +234,8 @@ pub(crate) fn serves(owner: &Bench, registry: &Registry) {
         assert_ne!(created.code, 0);
         assert!(created.stderr.contains("missing") && created.stderr.contains("CertificateRequest"), "{}", created.stderr);
     });
-    guest.step("with both create ends at HTTPS with a certificate of the company's", || {
-        configure("class = \"corp\"\ntls = \"cert-manager\"\nissuer = \"corp\"");
+    guest.step("with both create ends at HTTPS with a certificate for which the site itself answered a challenge", || {
+        configure("class = \"corp\"\ntls = \"cert-manager\"\nissuer = \"acme\"");
         let created = user.run(&["create", "--yes"]);
         created.ends_with(0);
         assert_eq!(created.stdout.trim_end(), url);
@@ -233,7 +247,7 @@ pub(crate) fn serves(owner: &Bench, registry: &Registry) {
         user.votes(&url);
     });
     guest.step("the same through a Gateway of the tool's, in a namespace of its own", || {
-        configure("api = \"gateway\"\nclass = \"corp\"\ntls = \"cert-manager\"\nissuer = \"corp\"");
+        configure("api = \"gateway\"\nclass = \"corp\"\ntls = \"cert-manager\"\nissuer = \"acme-routes\"");
         user.run(&["update"]).ends_with(0);
         user.run(&["validate"]).ends_with(0);
         assert_eq!(owner.kubectl("-n shop get ingresses -o name"), "");
@@ -274,7 +288,7 @@ pub(crate) fn serves(owner: &Bench, registry: &Registry) {
         owner.kubectl("-n infra get gateway shared");
         owner.kubectl("delete namespace infra --wait=true");
         owner.kubectl("delete clusterrolebinding infra-traefik");
-        drop(manager);
+        drop((pebble, manager));
         crate::similar(&before, &owner.world());
     });
 }

@@ -105,7 +105,6 @@ struct Driver {
 impl Driver {
     fn start(home: Option<&Path>) -> Driver {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        #[expect(clippy::disallowed_methods, reason = "the browser is the test's, not the tool's")]
         let mut command = Command::new("chromedriver");
         command.arg(format!("--port={port}")).stdout(Stdio::null()).stderr(Stdio::null());
         if let Some(home) = home {

@@ -257,8 +257,11 @@ fn look_into_image(search: &mut Search, archive: &[u8]) {
     }
 }
 
+/// The arguments and the environment of a process, as the kernel has them.
+type Process = (Vec<u8>, Vec<u8>);
+
 /// Runs a command, and returns arguments and environment of every process that it starts.
-fn watched(mut command: Command) -> (Ran, BTreeSet<(Vec<u8>, Vec<u8>)>) {
+fn watched(mut command: Command) -> (Ran, BTreeSet<Process>) {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let (root, ended) = (child.id(), AtomicBool::new(false));
     std::thread::scope(|scope| {
@@ -276,7 +279,7 @@ fn watched(mut command: Command) -> (Ran, BTreeSet<(Vec<u8>, Vec<u8>)>) {
     })
 }
 
-fn sample(root: u32, seen: &mut BTreeSet<(Vec<u8>, Vec<u8>)>) {
+fn sample(root: u32, seen: &mut BTreeSet<Process>) {
     let parents: BTreeMap<u32, u32> = processes().filter_map(|it| Some((it, parent(it)?))).collect();
     for process in parents.keys() {
         let mut above = parents.get(process);

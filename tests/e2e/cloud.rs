@@ -284,7 +284,6 @@ impl Registry {
             let file = folder.path().join(format!("{name}.yml"));
             fs::write(&file, config).unwrap();
             let log = fs::File::create(folder.path().join(format!("{name}.log"))).unwrap();
-            #[expect(clippy::disallowed_methods, reason = "the registry is the test's, not the tool's")]
             children.push(Command::new("docker-registry").arg("serve").arg(&file).stdout(Stdio::null()).stderr(log).spawn().unwrap());
             let place = format!("127.0.0.1:{port}");
             let began = Instant::now();

@@ -53,7 +53,6 @@ fn orphan(bench: &Bench, engine: &Engine, image: &str) {
     let labels = [("dev.pocdeploy.instance".to_owned(), bench.instance.clone())];
     engine.create_network(&network, labels.into()).unwrap();
     let label = format!("io.x-k8s.kind.cluster={}", bench.instance);
-    #[expect(clippy::disallowed_methods, reason = "the container is the test's, not the tool's")]
     let made = std::process::Command::new("docker")
         .args(["create", "--name", &name, "--network", &network, "--label", &label, &format!("{image}:1.0.0")])
         .env("DOCKER_HOST", &engine.host)

@@ -3,7 +3,9 @@
 //! Instance and copy of the project are this test's own; engine, images and Go's caches are shared.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![expect(clippy::disallowed_methods, reason = "programs that are not the tool's")]
 
+mod acme;
 mod backup;
 mod behind;
 mod bench;

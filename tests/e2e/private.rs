@@ -91,7 +91,6 @@ fn serve(folder: &Path, place: &str) -> Server {
     );
     fs::write(folder.join("config.yml"), config).unwrap();
     let log = fs::File::create(folder.join("log")).unwrap();
-    #[expect(clippy::disallowed_methods, reason = "the registry is the test's, not the tool's")]
     let child =
         Command::new("docker-registry").arg("serve").arg(folder.join("config.yml")).stdout(Stdio::null()).stderr(log).spawn().unwrap();
     let server = Server(child);
@@ -105,7 +104,6 @@ fn serve(folder: &Path, place: &str) -> Server {
 
 /// With docker's own client, so that the registry is filled by another program than is tested.
 fn push(host: &str, configuration: &Path, reference: &str) {
-    #[expect(clippy::disallowed_methods, reason = "a tool of the test's own")]
     let output = Command::new("docker")
         .args(["push", "--quiet", reference])
         .env("DOCKER_HOST", host)

@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use pocdeploy::env::cache_dir;
+use pocdeploy::{env::cache_dir, fingerprint::Fingerprint};
 
 /// helm.sh, a release of 2026.
 pub(crate) fn helm() -> PathBuf {
@@ -53,6 +53,15 @@ pub(crate) fn build(source: &Path, package: &str, place: &Path) {
     fs::rename(partial, place).unwrap();
 }
 
+/// A program of a Go module of these tests, built once for each content of the module's files.
+pub(crate) fn own(source: &Path, package: &str, name: &str) -> PathBuf {
+    let mut key = Fingerprint::new();
+    key.add_tree("", source).unwrap();
+    let program = folder().join(format!("{name}-{}", key.short()));
+    build(source, package, &program);
+    program
+}
+
 /// Where the programs are.
 pub(crate) fn folder() -> PathBuf {
     let folder = cache_dir().unwrap().join("test-programs");
@@ -60,7 +69,8 @@ pub(crate) fn folder() -> PathBuf {
     folder
 }
 
-fn installed(name: &str, package: &str, version: &str) -> PathBuf {
+/// A program of a Go module that has a version.
+pub(crate) fn installed(name: &str, package: &str, version: &str) -> PathBuf {
     let folder = folder().join(format!("{name}-{version}"));
     let program = folder.join(Path::new(package).file_name().unwrap().to_str().unwrap());
     let program = if name == "kustomize" { folder.join("kustomize") } else { program };

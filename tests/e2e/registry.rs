@@ -213,7 +213,6 @@ fn serve(folder: &Path, place: &str) -> Child {
     );
     fs::write(folder.join("config.yml"), config).unwrap();
     let log = fs::File::create(folder.join("log")).unwrap();
-    #[expect(clippy::disallowed_methods, reason = "the registry is the test's, not the tool's")]
     let child =
         Command::new("docker-registry").arg("serve").arg(folder.join("config.yml")).stdout(Stdio::null()).stderr(log).spawn().unwrap();
     let began = Instant::now();
@@ -225,7 +224,6 @@ fn serve(folder: &Path, place: &str) -> Child {
 }
 
 fn run(program: &str, folder: &Path, arguments: &[&str]) {
-    #[expect(clippy::disallowed_methods, reason = "a tool of the test's own")]
     let output = Command::new(program).current_dir(folder).args(arguments).output().unwrap();
     assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }

@@ -30,7 +30,6 @@ pub(crate) fn follow_the_image_and_pips_settings(bench: &Bench) {
     for (name, version) in
         [("alpha", "1.0"), ("beta", "1.0"), ("linux_only", "1.0"), ("windows_only", "1.0"), ("gamma", "1.0"), ("gamma", "2.0")]
     {
-        #[expect(clippy::disallowed_methods, reason = "the machine's Python makes what the test needs")]
         let mut python = Command::new("python3");
         python.args(["-I", "-c", WHEEL, folder.to_str().unwrap(), name, version]);
         bench.ran(&mut python).ends_with(0);

@@ -1,13 +1,18 @@
 //! Extensions of PostgreSQL, and a newer major version, on a real cluster.
 
 use std::{
-    fs, thread,
+    fs,
+    process::Command,
+    thread,
     time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::bench::Bench;
+use crate::{
+    bench::{Bench, Ran},
+    emulator::Emulator,
+};
 
 const FRONTEND: &str = "[frontend]\ntext = \"Polls\"\nreplicas = 1\n";
 const SEVENTEEN: &str = "[database]\nextensions = [\"pg_trgm\", \"pg_stat_statements\"]\n";
@@ -32,6 +37,15 @@ fn pods(bench: &Bench) -> String {
     bench.kubectl(&format!("-n polls get pods -l app.kubernetes.io/name=polls,app.kubernetes.io/component=frontend -o {columns}"))
 }
 
+/// Waits for something, and fails with the words after the limit.
+fn until(what: &str, limit: Duration, is_so: &mut dyn FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < limit, "{what}");
+        thread::sleep(Duration::from_millis(500));
+    }
+}
+
 pub(crate) fn have_what_is_named(bench: &Bench) {
     bench.configure(&settings());
     bench.step("the database has the extensions that are named, and counts statements", || {
@@ -50,13 +64,7 @@ pub(crate) fn is_red_with_a_full_volume(bench: &Bench) {
         bench.kubectl(&format!("-n polls annotate clusters.postgresql.cnpg.io polls-db --overwrite cnpg.io/hibernation={value}"));
     };
     let pods = || bench.kubectl("-n polls get pods -l cnpg.io/cluster=polls-db -o name");
-    let until = |what: &str, is_so: &dyn Fn() -> bool| {
-        let began = Instant::now();
-        while !is_so() {
-            assert!(began.elapsed() < Duration::from_secs(180), "{what}");
-            thread::sleep(Duration::from_millis(500));
-        }
-    };
+    let until = |what: &str, is_so: &dyn Fn() -> bool| until(what, Duration::from_secs(180), &mut || is_so());
     bench.step("a volume that is nearly full is red, and green again with room", || {
         let volume = bench.kubectl("-n polls get pvc polls-db-1 -o jsonpath={.spec.volumeName}");
         let folder = bench.kubectl(&format!("get pv {} -o jsonpath={{.spec.hostPath.path}}{{.spec.local.path}}", volume.trim()));
@@ -169,10 +177,22 @@ pub(crate) fn move_on(bench: &Bench) {
             let name = it.file_name().unwrap_or_default().to_string_lossy().into_owned();
             name.ends_with("Z.dump")
         });
-        bench.run(&["create", "--yes", "--restore", dump.unwrap().to_str().unwrap()]).ends_with(0);
+        let emulator = Emulator::start();
+        let aws = |arguments: &[&str]| bench.ran(emulator.over(&mut Command::new("aws")).args(arguments)).ends_with(0).code;
+        aws(&["s3", "mb", "s3://elsewhere"]);
+        aws(&["s3", "cp", dump.unwrap().to_str().unwrap(), "s3://elsewhere/of/polls.dump"]);
+        let create = ["create", "--yes", "--restore", "s3://elsewhere/of/polls.dump"];
+        bench.ran(emulator.over(&mut bench.command(&create))).ends_with(0);
         assert_eq!(major(bench), "17");
         assert_eq!(bench.sql("SELECT count(*) FROM kept").trim(), "1000");
         bench.run(&["validate"]).ends_with(0);
+    });
+
+    bench.step("backups in intervals end with the instance", || {
+        bench.configure(&format!("{}[database.backup]\nto = \"kept/here\"\n", settings()));
+        let mut backups = bench.start(&["db", "backup", "--every", "1s"]);
         bench.run(&["delete", "--yes"]).ends_with(0);
+        until("the backups go on", Duration::from_secs(120), &mut || backups.try_wait().unwrap().is_some());
+        Ran::from(backups.wait_with_output().unwrap()).ends_with(5).says("backups end with it");
     });
 }

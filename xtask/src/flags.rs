@@ -195,7 +195,7 @@ pub struct Create {
     /// Apply the plan in a file of `plan --out`; fail if the cluster or the inputs have changed since
     #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "dry_run"])]
     pub plan: Option<PathBuf>,
-    /// Restore a snapshot into the database of a new instance
+    /// Restore a snapshot into the database of a new instance: a file, or s3://BUCKET/PREFIX/FILE
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     pub restore: Option<PathBuf>,
 }

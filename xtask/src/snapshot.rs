@@ -28,7 +28,7 @@ pub use crate::snapshot::{
     last::{close, connection_limit, refuse_others, reopen},
     rehearsal::{Rehearsal, rehearse},
     restore::{restore, restore_closed},
-    store::{Store, in_store},
+    store::{AtHand, Named, Store},
 };
 use crate::{
     cluster::{Cluster, ObjectId, Verdict, Wait},

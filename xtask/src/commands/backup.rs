@@ -16,6 +16,7 @@ use crate::{
     env::Env,
     errors::Problem,
     graph::TaskId,
+    provider::provider,
     snapshot::{self, Store},
     tasks::{database, desired},
 };
@@ -57,7 +58,7 @@ pub(super) fn preview(env: &Env) -> Result<()> {
         .context("print what would be done")
 }
 
-/// A backup in each interval, until a signal. Each is a command of its own, so that other commands of the instance run between them; one
+/// A backup in each interval, until a signal, or until the instance is gone. Each is a command of its own, so that other commands of the instance run between them; one
 /// that fails is followed by the next.
 pub(super) fn repeat(env: &Env, every: Duration, config: Option<&Path>) -> Result<()> {
     store(env)?;
@@ -71,6 +72,13 @@ pub(super) fn repeat(env: &Env, every: Duration, config: Option<&Path>) -> Resul
         let config = config.map(|it| ["--config".into(), it.as_os_str().to_owned()]).into_iter().flatten();
         let code = env.tools.run_in_place(cmd!(sh, "{program} db backup --type {kind} --project {project} {named...} {config...}"))?;
         env.interrupt.check()?;
+        // A stopped instance may be started for the next backup; one that is deleted has none.
+        let all = (code != 0).then(|| provider(env).instances(env));
+        if let Some(Ok(all)) = all
+            && !all.iter().any(|it| it.name == env.instance)
+        {
+            return Err(instance::absent(env, "it was deleted, and backups end with it"));
+        }
         let left = every.saturating_sub(began.elapsed());
         let said = if code == 0 { "done".to_owned() } else { format!("failed (exit code {code})") };
         writeln!(std::io::stderr(), "backup {said}; the next one in {} s", left.as_secs()).context("print the interval")?;

@@ -41,16 +41,14 @@ pub(crate) fn run(env: &Env, output: Output, restore: Option<&Path>) -> Result<(
     image::refuse_early(env)?;
     desired::refuse_manifests(env)?;
     secrets::read(env)?;
-    if let Some(file) = restore {
-        db::refuse_used(env, file)?;
-    }
+    let given = restore.map(|file| anyhow::Ok((file, db::for_new(env, file)?))).transpose()?;
     let kept = if restore.is_none() { offered(env)? } else { None };
     let run = runner::run(env, &tasks::task, &[TaskId::Deploy])?;
-    if let Some(file) = restore {
+    if let Some((file, here)) = given {
         if !is_new(env, &run)? {
             return Err(db::exists(env, file));
         }
-        db::put(env, (file, WrittenBy::Snapshot), false)?;
+        db::put(env, (&here.path, WrittenBy::Snapshot), false)?;
     }
     if let Some(file) = kept {
         let again = format!("cargo xtask db restore {}", file.display());

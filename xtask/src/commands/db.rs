@@ -15,7 +15,7 @@ use crate::{
     errors::Problem,
     graph::TaskId,
     setup,
-    snapshot::{self, Proof, Snapshot, Store, WrittenBy},
+    snapshot::{self, AtHand, Named, Proof, Snapshot, Store, WrittenBy},
     tasks::{database, deploy, desired},
 };
 
@@ -50,19 +50,25 @@ pub(crate) fn ls(env: &Env) -> Result<()> {
 
 /// `db restore [--from-pg-dump] FILE`.
 pub(crate) fn restore(env: &Env, file: &Path, writer: WrittenBy) -> Result<()> {
-    if let Some((store, name)) = snapshot::in_store(env, file)? {
-        let folder = tempfile::tempdir_in(env.work("record")).context("make a temporary folder")?;
-        let fetched = folder.path().join(&name);
-        reported(env, TASK, &format!("fetching {}", file.display()), || {
-            store.fetch(env, TASK, &name, &fetched)?;
-            Ok(format!("{name} is here"))
-        })?;
-        return restore(env, &fetched, writer);
-    }
-    snapshot::look(file, writer)?;
+    let named = Named::read(env, file)?;
+    named.check(env, TASK, writer)?;
     instance::find(env)?;
-    setup::consent(env, TASK, &format!("replaces the content of instance {}'s database by {}", env.instance, file.display()))?;
-    put(env, (file, writer), true)
+    setup::consent(env, TASK, &format!("replaces the content of instance {}'s database by {}", env.instance, named.shown))?;
+    let here = fetched(env, &named, writer)?;
+    put(env, (&here.path, writer), true)
+}
+
+/// The named file on this machine.
+pub(crate) fn fetched(env: &Env, named: &Named<'_>, writer: WrittenBy) -> Result<AtHand> {
+    if !named.is_elsewhere() {
+        return named.at_hand(env, TASK, writer);
+    }
+    let mut here = None;
+    reported(env, TASK, &format!("fetching {}", named.shown), || {
+        here = Some(named.at_hand(env, TASK, writer)?);
+        Ok("it is a database's content".to_owned())
+    })?;
+    here.context("nothing was fetched")
 }
 
 /// `db snapshot --dry-run`.
@@ -75,7 +81,7 @@ pub(crate) fn preview_snapshot(env: &Env, file: Option<PathBuf>) -> Result<()> {
 
 /// `db restore --dry-run`.
 pub(crate) fn preview_restore(env: &Env, file: &Path, writer: WrittenBy) -> Result<()> {
-    snapshot::look(file, writer)?;
+    Named::read(env, file)?.check(env, TASK, writer)?;
     instance::find(env)?;
     let text = format!("would replace the content of instance {}'s database by {}", env.instance, file.display());
     writeln!(std::io::stdout(), "{text}\nwould first take a snapshot in {}/", snapshot::FOLDER).context("print what would be done")
@@ -90,10 +96,14 @@ pub(crate) fn put(env: &Env, (file, writer): (&Path, WrittenBy), keep: bool) -> 
     })
 }
 
-/// `create --restore` restores into a new instance only, and never overwrites an existing database.
-pub(crate) fn refuse_used(env: &Env, file: &Path) -> Result<()> {
-    snapshot::look(file, WrittenBy::Snapshot)?;
-    if is_used(env)? { Err(exists(env, file)) } else { Ok(()) }
+/// The file of `create --restore`, which restores into a new instance only, and never overwrites an existing database.
+pub(crate) fn for_new(env: &Env, file: &Path) -> Result<AtHand> {
+    let named = Named::read(env, file)?;
+    named.check(env, TASK, WrittenBy::Snapshot)?;
+    if is_used(env)? {
+        return Err(exists(env, file));
+    }
+    fetched(env, &named, WrittenBy::Snapshot)
 }
 
 /// The error of `create --restore` for an instance that has a database.

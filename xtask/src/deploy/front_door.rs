@@ -83,6 +83,9 @@ pub fn objects(config: &Config, instance: &str, tags: &[(&'static str, String)],
         Api::Ingress if config.cluster.kind == ClusterType::Gke && config.ingress.class.is_none() => vec![of_gke(config, probe)],
         Api::Ingress => Vec::new(),
     };
+    if config.ingress.tls == Tls::CertManager && config.ingress.api == Api::Ingress {
+        out.push(challenges(config));
+    }
     for object in &mut out {
         object["metadata"]["labels"][INSTANCE] = json!(instance);
         object["metadata"]["labels"]["app.kubernetes.io/managed-by"] = json!("pocdeploy");
@@ -183,6 +186,21 @@ fn of_gke(config: &Config, probe: Option<&str>) -> Value {
     out
 }
 
+/// Lets an authority's question through to the pod that cert-manager starts beside the application to answer it: policies of the namespace
+/// leave all pods closed that they do not name (cert-manager.io/docs/configuration/acme/http01, cert-manager 1.21.2: label and port).
+fn challenges(config: &Config) -> Value {
+    json!({
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": { "name": "acme-challenges", "namespace": config.namespace },
+        "spec": {
+            "podSelector": { "matchLabels": { "acme.cert-manager.io/http01-solver": "true" } },
+            "policyTypes": ["Ingress"],
+            "ingress": [{ "ports": [{ "port": 8089, "protocol": "TCP" }] }],
+        },
+    })
+}
+
 fn gateway(config: &Config) -> Vec<Value> {
     let namespace = namespace(config);
     // cert-manager answers challenges by routes beside the Gateway.
@@ -279,6 +297,17 @@ mod tests {
     }
 
     #[test]
+    fn a_policy_lets_challenges_through_where_cert_manager_answers_them() {
+        let kinds = |text: &str| -> Vec<Value> { objects(&config(text), "i", &[], None).iter().map(|it| it["kind"].clone()).collect() };
+        let issued = "[ingress]\ntls = \"cert-manager\"\nissuer = \"x\"";
+        assert_eq!(kinds(&format!("type = \"existing\"\n{issued}")), ["NetworkPolicy"]);
+        assert_eq!(kinds(&format!("type = \"gke\"\n{issued}")), ["BackendConfig", "NetworkPolicy"]);
+        assert!(kinds("type = \"existing\"\n[ingress]\ntls = \"external\"").is_empty());
+        let policy = &objects(&config(&format!("type = \"existing\"\n{issued}")), "i", &[], None)[0];
+        assert_eq!((&policy["metadata"]["namespace"], &policy["metadata"]["labels"][INSTANCE]), (&json!("shop"), &json!("i")));
+    }
+
+    #[test]
     fn a_certificate_of_the_manifests_stays_and_the_page_tells_of_its_ingress() {
         let config = config("type = \"existing\"\n[ingress]\ntls = \"cert-manager\"\nissuer = \"x\"");
         let door = |spec: Value| {
@@ -306,6 +335,7 @@ mod tests {
         assert_eq!(spec["gatewayClassName"], "approuting-istio");
         assert_eq!(spec["listeners"][1]["hostname"], "shop.example.com");
         assert_eq!(made[1]["metadata"]["annotations"]["cert-manager.io/cluster-issuer"], "x");
+        assert_eq!(made.len(), 2, "answers to challenges are beside the Gateway, where no policy is");
         let plain = config("type = \"existing\"\n[ingress]\napi = \"gateway\"\nclass = \"c\"");
         assert_eq!(objects(&plain, "i", &[], Some("/readyz"))[1]["spec"]["listeners"].as_array().map(Vec::len), Some(1));
     }

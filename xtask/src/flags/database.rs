@@ -24,7 +24,7 @@ pub enum DbCommand {
     },
     /// Write a snapshot to the place of `database.backup`, and delete the oldest ones there
     Backup {
-        /// Go on until Ctrl-C: the first backup at once, and then one in each interval, such as 6h
+        /// Go on until Ctrl-C or `delete`: the first backup at once, and then one in each interval, such as 6h
         #[arg(long, value_name = "INTERVAL", value_parser = duration::parse)]
         every: Option<Duration>,
     },
@@ -67,7 +67,7 @@ pub enum DrillCommand {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "The application's database does not change.\n\nExample: cargo xtask drill restore")]
 pub struct Rehearse {
-    /// A file that `db snapshot` wrote [default: a new dump of the database]
+    /// A file that `db snapshot` or `db backup` wrote, or s3://BUCKET/PREFIX/FILE [default: a new dump of the database]
     pub file: Option<PathBuf>,
     /// The output format: lines, or one JSON object
     #[arg(long, value_enum, default_value_t = Output::Text)]

@@ -14,6 +14,7 @@ use crate::{
         enough_room,
         primary::Primary,
         scratch::{self, MissingRoles},
+        store::room,
     },
 };
 
@@ -41,7 +42,7 @@ pub struct Rehearsal {
 pub fn rehearse(env: &Env, task: TaskId, cluster: &Cluster, database: &ObjectId, file: Option<&Path>) -> Result<Rehearsal> {
     let primary = Primary::find(cluster, database)?;
     let began = Instant::now();
-    let folder = tempfile::tempdir().context("make a temporary folder")?;
+    let folder = room(env)?;
     let (mut archive, size, content, dumped) = match file {
         Some(file) => {
             let archive = Archive::open(file, WrittenBy::Snapshot)?;

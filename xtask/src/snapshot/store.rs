@@ -9,9 +9,10 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
+use tempfile::TempDir;
 use xshell::cmd;
 
-use crate::{env::Env, errors::Problem, graph::TaskId, tool};
+use crate::{env::Env, errors::Problem, graph::TaskId, snapshot::WrittenBy, tool};
 
 /// For a file of some gigabytes over a slow connection.
 const TRANSFER: Duration = Duration::from_secs(7200);
@@ -74,9 +75,9 @@ impl Store {
                 partial.as_file().sync_all()?;
                 partial.persist_noclobber(folder.join(name)).map_err(|it| it.error).with_context(|| format!("write {name}"))?;
             }
-            Store::Bucket { .. } => {
+            Store::Bucket { name: bucket, .. } => {
                 let place = self.place(name);
-                aws(env, task, &["s3", "cp", "--only-show-errors", &file.display().to_string(), &place], TRANSFER)?;
+                aws(env, task, bucket, &["s3", "cp", "--only-show-errors", &file.display().to_string(), &place], TRANSFER)?;
             }
         }
         // What a store acknowledges is not what it has.
@@ -91,8 +92,9 @@ impl Store {
     pub fn fetch(&self, env: &Env, task: TaskId, name: &str, to: &Path) -> Result<()> {
         match self {
             Store::Folder(folder) => fs::copy(folder.join(name), to).map(drop).with_context(|| format!("read {}", self.place(name))),
-            Store::Bucket { .. } => {
-                aws(env, task, &["s3", "cp", "--only-show-errors", &self.place(name), &to.display().to_string()], TRANSFER).map(drop)
+            Store::Bucket { name: bucket, .. } => {
+                aws(env, task, bucket, &["s3", "cp", "--only-show-errors", &self.place(name), &to.display().to_string()], TRANSFER)
+                    .map(drop)
             }
         }
     }
@@ -110,8 +112,9 @@ impl Store {
                     }
                 }
             }
-            Store::Bucket { name, prefix } => {
-                let said = aws(env, task, &["s3api", "list-objects-v2", "--bucket", name, "--prefix", prefix, "--output", "json"], ASK)?;
+            Store::Bucket { name: bucket, prefix } => {
+                let said =
+                    aws(env, task, bucket, &["s3api", "list-objects-v2", "--bucket", bucket, "--prefix", prefix, "--output", "json"], ASK)?;
                 out = objects(&said, prefix)?;
             }
         }
@@ -123,7 +126,9 @@ impl Store {
     pub fn remove(&self, env: &Env, task: TaskId, name: &str) -> Result<()> {
         match self {
             Store::Folder(folder) => fs::remove_file(folder.join(name)).with_context(|| format!("remove {}", self.place(name))),
-            Store::Bucket { .. } => aws(env, task, &["s3", "rm", "--only-show-errors", &self.place(name)], ASK).map(drop),
+            Store::Bucket { name: bucket, .. } => {
+                aws(env, task, bucket, &["s3", "rm", "--only-show-errors", &self.place(name)], ASK).map(drop)
+            }
         }
     }
 }
@@ -142,33 +147,91 @@ fn objects(said: &str, prefix: &str) -> Result<Vec<(String, u64)>> {
     Ok(all.filter_map(one).collect())
 }
 
-fn aws(env: &Env, task: TaskId, arguments: &[&str], limit: Duration) -> Result<String> {
+fn aws(env: &Env, task: TaskId, bucket: &str, arguments: &[&str], limit: Duration) -> Result<String> {
     if tool::find("aws").is_none() {
         let hint =
             "install the AWS CLI, which every S3-compatible store understands (AWS_ENDPOINT_URL names another one): pip install awscli";
-        return Err(Problem::requirement("database.backup.to is in a bucket, and there is no program `aws`").hint(hint).into());
+        return Err(Problem::requirement(format!("s3://{bucket} is a bucket, and there is no program `aws`")).hint(hint).into());
     }
     let sh = env.tools.shell(&env.project)?;
     let asked = env.tools.read_within(task, cmd!(sh, "aws {arguments...}"), limit);
     asked.map_err(|error| {
         let said = format!("{error:#}");
         if said.contains("NoSuchBucket") {
-            let hint = "make it: aws s3 mb s3://BUCKET; or correct database.backup.to";
-            return Problem::requirement("the bucket of database.backup.to does not exist").hint(hint).into();
+            let hint = format!("if its name is right, make it: aws s3 mb s3://{bucket}");
+            return Problem::requirement(format!("bucket {bucket} does not exist")).hint(hint).into();
         }
-        error.context("the store of database.backup.to")
+        error.context(format!("bucket {bucket}"))
     })
 }
 
-/// The store and the name of a file `s3://BUCKET/PREFIX/NAME`; `None` for a path.
-pub fn in_store(env: &Env, file: &Path) -> Result<Option<(Store, String)>> {
-    let text = file.to_string_lossy();
-    if !text.starts_with("s3://") {
-        return Ok(None);
+/// A folder for files that may be large, on the project's disk: `/tmp` may be in memory. It goes with the value.
+pub(super) fn room(env: &Env) -> Result<TempDir> {
+    let parent = env.work("record");
+    fs::create_dir_all(&parent).with_context(|| format!("make {}", parent.display()))?;
+    tempfile::tempdir_in(&parent).with_context(|| format!("make a temporary folder in {}", parent.display()))
+}
+
+/// A file that commands name: a path of this machine, or `s3://BUCKET/PREFIX/NAME`.
+pub struct Named<'a> {
+    pub shown: std::path::Display<'a>,
+    place: Place<'a>,
+}
+
+enum Place<'a> {
+    Here(&'a Path),
+    Bucket(Store, String),
+}
+
+/// A file on this machine; one that was fetched goes with the value.
+pub struct AtHand {
+    pub path: PathBuf,
+    _folder: Option<TempDir>,
+}
+
+impl<'a> Named<'a> {
+    /// Reads the name alone.
+    pub fn read(env: &Env, file: &'a Path) -> Result<Named<'a>> {
+        let (text, shown) = (file.to_string_lossy(), file.display());
+        if !text.starts_with("s3://") {
+            return Ok(Named { shown, place: Place::Here(file) });
+        }
+        match text.rsplit_once('/') {
+            Some((place, name)) if place.len() > "s3://".len() && !name.is_empty() => {
+                Ok(Named { shown, place: Place::Bucket(Store::of(env, place), name.to_owned()) })
+            }
+            _ => Err(Problem::usage(format!("{text} names no file in a bucket: s3://BUCKET/PREFIX/FILE")).into()),
+        }
     }
-    match text.rsplit_once('/') {
-        Some((place, name)) if place.len() > "s3://".len() && !name.is_empty() => Ok(Some((Store::of(env, place), name.to_owned()))),
-        _ => Err(Problem::usage(format!("{text} names no file in a bucket: s3://BUCKET/PREFIX/FILE")).into()),
+
+    /// Refuses a file that is no database's content, as far as it can be seen without fetching it.
+    pub fn check(&self, env: &Env, task: TaskId, writer: WrittenBy) -> Result<()> {
+        match &self.place {
+            Place::Here(path) => super::look(path, writer),
+            Place::Bucket(store, name) if store.list(env, task)?.iter().any(|it| it.0 == *name) => Ok(()),
+            Place::Bucket(..) => Err(Problem::usage(format!("{} does not exist", self.shown)).hint("cargo xtask db ls").into()),
+        }
+    }
+
+    /// The checked file; one in a bucket is fetched into a folder of the project, which has room for the rest of its data.
+    pub fn at_hand(&self, env: &Env, task: TaskId, writer: WrittenBy) -> Result<AtHand> {
+        let at_hand = match &self.place {
+            Place::Here(path) => AtHand { path: path.to_path_buf(), _folder: None },
+            Place::Bucket(store, name) => {
+                self.check(env, task, writer)?;
+                let folder = room(env)?;
+                let path = folder.path().join(name);
+                store.fetch(env, task, name, &path)?;
+                AtHand { path, _folder: Some(folder) }
+            }
+        };
+        super::look(&at_hand.path, writer)?;
+        Ok(at_hand)
+    }
+
+    /// Whether it must be fetched.
+    pub fn is_elsewhere(&self) -> bool {
+        matches!(self.place, Place::Bucket(..))
     }
 }
 

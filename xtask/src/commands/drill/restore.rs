@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use crate::{
     cluster::Cluster,
-    commands::{answer, instance, reported},
+    commands::{answer, db, instance, reported},
     env::Env,
     flags::{Output, database::Rehearse},
     graph::TaskId,
-    snapshot::{self, Rehearsal, WrittenBy},
+    snapshot::{self, Named, Rehearsal, WrittenBy},
     tasks::desired,
 };
 
@@ -19,14 +19,16 @@ const TASK: TaskId = TaskId::Snapshot;
 
 pub(crate) fn run(env: &Env, flags: &Rehearse) -> Result<()> {
     let file = flags.file.as_deref();
-    if let Some(file) = file {
-        snapshot::look(file, WrittenBy::Snapshot)?;
+    let named = file.map(|it| Named::read(env, it)).transpose()?;
+    if let Some(named) = &named {
+        named.check(env, TASK, WrittenBy::Snapshot)?;
     }
     instance::find(env)?;
+    let here = named.map(|it| db::fetched(env, &it, WrittenBy::Snapshot)).transpose()?;
     let mut result = None;
     reported(env, TASK, &what(env, file), || {
         let cluster = Cluster::open(env, &env.kubeconfig())?;
-        let found = snapshot::rehearse(env, TASK, &cluster, &desired::database(env)?, file)?;
+        let found = snapshot::rehearse(env, TASK, &cluster, &desired::database(env)?, here.as_ref().map(|it| it.path.as_path()))?;
         let words = format!("{} tables with {} rows came back", found.tables, found.rows);
         result = Some(found);
         Ok(words)
@@ -40,6 +42,9 @@ pub(crate) fn run(env: &Env, flags: &Rehearse) -> Result<()> {
 
 /// `drill restore --dry-run`.
 pub(crate) fn preview(env: &Env, flags: &Rehearse) -> Result<()> {
+    if let Some(file) = &flags.file {
+        Named::read(env, file)?.check(env, TASK, WrittenBy::Snapshot)?;
+    }
     instance::find(env)?;
     writeln!(std::io::stdout(), "would do: {}", what(env, flags.file.as_deref())).context("print what would be done")
 }

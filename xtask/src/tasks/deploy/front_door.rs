@@ -170,21 +170,31 @@ fn certificate(env: &Env, cluster: &Cluster) -> Result<Option<String>> {
     if certificates.iter().all(|it| ready(it).is_none()) {
         return Ok(None);
     }
+    let events = cluster.list("v1", "Event", &namespace, "")?;
     for (api_version, kind) in
         [("acme.cert-manager.io/v1", "Challenge"), ("acme.cert-manager.io/v1", "Order"), ("cert-manager.io/v1", "CertificateRequest")]
     {
         let mut all = list(api_version, kind)?;
         // cert-manager keeps those that failed.
         all.sort_by_key(|it| std::cmp::Reverse(it.pointer("/metadata/creationTimestamp").and_then(Value::as_str).map(str::to_owned)));
-        for it in all {
+        for it in all.into_iter().filter(|it| it.pointer("/status/state").is_none_or(|it| it != "valid")) {
             let reason = it.pointer("/status/reason").and_then(Value::as_str).filter(|it| !it.is_empty()).map(str::to_owned);
-            if let Some(why) = reason.or_else(|| ready(&it).filter(|why| !why.is_empty())) {
+            let why = reason.or_else(|| ready(&it).filter(|why| !why.is_empty())).or_else(|| warning(&events, &it));
+            if let Some(why) = why {
                 return Ok(Some(format!("{}: {why}", ObjectId::of(&it)?)));
             }
         }
     }
     let first = certificates.iter().find_map(|it| Some((it, ready(it)?)));
     first.map(|(it, why)| Ok(format!("{}: {why}", ObjectId::of(it)?))).transpose()
+}
+
+/// The newest warning about an object: an Order tells why it has no Challenge by an Event alone (cert-manager 1.21.2).
+fn warning(events: &[Value], object: &Value) -> Option<String> {
+    let uid = object.pointer("/metadata/uid")?;
+    let of_it = events.iter().filter(|it| it["type"] == "Warning" && it.pointer("/involvedObject/uid") == Some(uid));
+    let newest = of_it.max_by_key(|it| it["lastTimestamp"].as_str().map(str::to_owned))?;
+    Some(newest["message"].as_str()?.to_owned())
 }
 
 /// Why an object of cert-manager is not ready; `None` if it is, or if it has no such condition.
@@ -242,6 +252,19 @@ mod tests {
         );
         assert_eq!(addresses(&json!({ "status": { "addresses": [{ "type": "Hostname", "value": "x.example.com" }] } })), ["x.example.com"]);
         assert!(addresses(&json!({ "status": { "loadBalancer": {} } })).is_empty());
+    }
+
+    #[test]
+    fn the_newest_warning_about_an_object_is_told() {
+        let of = |uid: &str, kind: &str, at: &str, message: &str| json!({ "involvedObject": { "uid": uid }, "type": kind, "lastTimestamp": at, "message": message });
+        let events = [
+            of("a", "Warning", "2026-01-01T00:00:02Z", "new"),
+            of("a", "Warning", "2026-01-01T00:00:01Z", "old"),
+            of("a", "Normal", "2026-01-01T00:00:03Z", "normal"),
+            of("b", "Warning", "2026-01-01T00:00:04Z", "other"),
+        ];
+        let of = |uid: &str| warning(&events, &json!({ "metadata": { "uid": uid } }));
+        assert_eq!((of("a").as_deref(), of("b").as_deref(), of("c")), (Some("new"), Some("other"), None));
     }
 
     #[test]
