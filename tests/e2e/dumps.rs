@@ -13,9 +13,13 @@ const BROKEN: &str = include_str!("dumps/broken.sql");
 /// Objects that the text of `pg_dump` omits.
 const WORLD: &str = include_str!("dumps/world.sql");
 
+/// More than the connections to a container hold: a program that reads a part of a dump must not leave the rest waiting.
+const BULK: &str = "CREATE TABLE zoo AS SELECT n, md5(n::text) || md5((n + 1)::text) AS word FROM generate_series(1, 600000) n; ALTER TABLE zoo OWNER TO polls";
+
 /// Takes a snapshot, changes every kind of object, makes a restore fail, and restores. Returns the snapshot.
 pub(crate) fn round_trip(bench: &Bench) -> PathBuf {
     bench.script(EVERY_KIND);
+    bench.sql(BULK);
     bench.sql("UPDATE polls_choice SET votes = 7");
     let before = facts(bench);
     for part in ["CREATE TABLE public.kinds", "citext", "FOR VALUES IN (1)", "ENABLE ROW LEVEL SECURITY", "777001"] {
@@ -45,6 +49,8 @@ pub(crate) fn round_trip(bench: &Bench) -> PathBuf {
 
     bench.run(&["db", "restore", "--yes", snapshot.to_str().unwrap()]).ends_with(0).says("and the page answers");
     same(&before, &facts(bench));
+    assert_eq!(bench.sql("SELECT count(DISTINCT word) FROM zoo").trim(), "600000");
+    bench.sql("DROP TABLE zoo");
     snapshot
 }
 

@@ -47,6 +47,10 @@ use crate::{
 pub const FOLDER: &str = "snapshots";
 /// How long a dump waits for locks of sessions that change tables.
 const LOCKS: &str = "--lock-wait-timeout=30s";
+/// Since PostgreSQL 16: 1 GB of text is dumped in 7 s, with the default, gzip, in 15 s, and the file is smaller (17.9, 2026-11-29).
+const ZSTD: &str = "--compress=zstd:1";
+/// What pg_dump says that was built without it (`compress_io.c`). Debian's and CloudNativePG's images have it.
+const LACKS_ZSTD: &str = "does not support compression with ZSTD";
 /// For a database that is restarting.
 const RETRY: Duration = Duration::from_secs(90);
 /// Up to this size of the database, in bytes, the tool also checks its automatic snapshots: this takes a few seconds at most.
@@ -176,8 +180,16 @@ pub fn take_before(env: &Env, task: TaskId, cluster: &Cluster, database: &Object
 fn dump(env: &Env, primary: &Primary, dir: &Path) -> Result<(NamedTempFile, Facts)> {
     let mut out = partial(dir).with_context(|| format!("write to {}", dir.display()))?;
     let live = &env.config.database.name;
-    let dump = ["pg_dump", "--format=custom", LOCKS, "--dbname", &primary::connection(live)];
-    primary.run(&dump, None, &mut out).or_else(|error| {
+    let connection = primary::connection(live);
+    let dump = |compression: &[&str], out: &mut NamedTempFile| {
+        primary.run(&[&["pg_dump", "--format=custom", LOCKS, "--dbname", &connection], compression].concat(), None, out)
+    };
+    let lacks_it = |it: &anyhow::Error| format!("{it:#}").contains(LACKS_ZSTD);
+    let dumped = match dump(&[ZSTD], &mut out) {
+        Err(error) if lacks_it(&error) => dump(&[], &mut out),
+        other => other,
+    };
+    dumped.or_else(|error| {
         let error = error.context("take a snapshot of the database");
         primary.end_sessions(scratch::maintenance(live));
         // `--lock-wait-timeout` of pg_dump sets `statement_timeout` (LockTableData in pg_dump.c), and the words are those of one.

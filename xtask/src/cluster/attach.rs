@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use crate::{
-    cluster::{Cluster, pods::Place},
+    cluster::{Cluster, exec, pods::Place},
     errors::Problem,
     terminal::{self, Raw},
 };
@@ -44,7 +44,7 @@ impl Cluster {
 }
 
 async fn pass_through(mut attached: AttachedProcess, tty: bool) -> Result<Option<Status>> {
-    let status = attached.take_status();
+    let ended = exec::ended(&mut attached);
     let (stdin, stdout, stderr) = (attached.stdin(), attached.stdout(), attached.stderr());
     if let Some(mut sizes) = attached.terminal_size().filter(|_| tty) {
         tokio::spawn(async move {
@@ -68,11 +68,13 @@ async fn pass_through(mut attached: AttachedProcess, tty: bool) -> Result<Option
             stdin.shutdown().await.ok();
         });
     }
-    tokio::join!(copy(stdout, std::io::stdout()), copy(stderr, std::io::stderr()));
-    Ok(match status {
-        Some(status) => status.await,
-        None => None,
-    })
+    let copied = async { tokio::join!(copy(stdout, std::io::stdout()), copy(stderr, std::io::stderr())) };
+    tokio::select! {
+        biased;
+        _ = copied => {}
+        () = exec::lost(ended.clone()) => {}
+    }
+    Ok(ended.await)
 }
 
 async fn copy(from: Option<impl AsyncRead + Unpin>, mut to: impl std::io::Write) {

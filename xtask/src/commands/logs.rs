@@ -1,6 +1,6 @@
 //! `logs`: the logs of application, migration, database and operator as one stream on standard output.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{self, BufWriter, IsTerminal as _, StdoutLock, Write as _};
 
 use anyhow::{Context as _, Result};
 use regex::Regex;
@@ -41,8 +41,9 @@ pub(crate) fn run(env: &Env, flags: &Logs) -> Result<()> {
         return of_node(env, flags, grep.as_ref());
     }
     let cluster = instance::connect_for_streams(env)?;
-    let mut print = printer(flags, grep.as_ref());
-    cluster.logs(&sources, flags.since, flags.follow, |line| print(&line))
+    let mut printer = Printer::new(flags, grep.as_ref());
+    cluster.logs(&sources, flags.since, flags.follow, |line| printer.print(&line))?;
+    printer.end()
 }
 
 /// Prints the node's journals and the logs of its containers, read through the engine, once and completely.
@@ -56,7 +57,7 @@ fn of_node(env: &Env, flags: &Logs, grep: Option<&Regex>) -> Result<()> {
     if evidence.files.is_empty() {
         env.only_looking(|| instance::node(env))?;
     }
-    let mut print = printer(flags, grep);
+    let mut printer = Printer::new(flags, grep);
     for (name, text) in evidence.files.iter().filter(|(name, _)| name.ends_with(".log")) {
         // `NODE/pods/kube-system_etcd-…/etcd/0.log`, `NODE/kubelet.log`
         let (node, file) = name.split_once('/').unwrap_or(("", name));
@@ -70,30 +71,52 @@ fn of_node(env: &Env, flags: &Logs, grep: Option<&Regex>) -> Result<()> {
                 time: String::new(),
                 text: text.to_owned(),
             };
-            if !print(&line)? {
+            if !printer.print(&line)? {
                 return Ok(());
             }
         }
     }
+    printer.end()?;
     for missing in &evidence.missing {
         instance::say(&format!("missing: {missing}"))?;
     }
     Ok(())
 }
 
-/// Prints the requested lines; returns false when the reader has closed the output (`| head`).
-fn printer<'a>(flags: &'a Logs, grep: Option<&'a Regex>) -> impl FnMut(&Line) -> Result<bool> + 'a {
-    let mut out = std::io::stdout().lock();
-    let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
-    move |line| {
-        if grep.is_some_and(|it| !it.is_match(&line.text)) {
+/// Prints the requested lines. Lines that are followed are there at once, others in blocks.
+struct Printer<'a> {
+    flags: &'a Logs,
+    grep: Option<&'a Regex>,
+    colour: bool,
+    out: BufWriter<StdoutLock<'static>>,
+}
+
+impl<'a> Printer<'a> {
+    fn new(flags: &'a Logs, grep: Option<&'a Regex>) -> Printer<'a> {
+        let out = io::stdout().lock();
+        let colour = out.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
+        Printer { flags, grep, colour, out: BufWriter::with_capacity(1 << 16, out) }
+    }
+
+    /// Returns false when the reader has closed the output (`| head`).
+    fn print(&mut self, line: &Line) -> Result<bool> {
+        if self.grep.is_some_and(|it| !it.is_match(&line.text)) {
             return Ok(true);
         }
-        let shown = if flags.json { as_json(line).to_string() } else { as_text(line, colour) };
-        match writeln!(out, "{shown}").and_then(|()| out.flush()) {
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
-            other => other.map(|()| true).context("print the log"),
-        }
+        let shown = if self.flags.json { as_json(line).to_string() } else { as_text(line, self.colour) };
+        let written = writeln!(self.out, "{shown}").and_then(|()| if self.flags.follow { self.out.flush() } else { Ok(()) });
+        is_open(written)
+    }
+
+    fn end(&mut self) -> Result<()> {
+        is_open(self.out.flush()).map(drop)
+    }
+}
+
+fn is_open(written: io::Result<()>) -> Result<bool> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        other => other.map(|()| true).context("print the log"),
     }
 }
 

@@ -64,7 +64,14 @@ impl Primary {
     pub(crate) fn run(&self, program: &[&str], input: Option<&mut dyn Read>, output: &mut dyn Write) -> Result<()> {
         let start = ["env", self.session, OPTIONS, "PGCLIENTENCODING=UTF8"];
         let command = [&start, program].concat();
-        let exec = Exec { namespace: &self.namespace, pod: &self.pod, container: "postgres", command: &command, limit: self.limit };
+        let exec = Exec {
+            namespace: &self.namespace,
+            pod: &self.pod,
+            container: "postgres",
+            command: &command,
+            limit: self.limit,
+            has_shell: true,
+        };
         self.cluster.exec_streams(exec, input, output).map_err(understood)
     }
 

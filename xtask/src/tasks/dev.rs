@@ -281,7 +281,14 @@ impl Place {
         let archive = archive(source, &change.changed)?;
         let mut command = vec![python, "-c", RECEIVE];
         command.extend(change.gone.iter().map(String::as_str));
-        let exec = Exec { namespace: &self.deployment.namespace, pod, container: &self.container, command: &command, limit: LIMIT };
+        let exec = Exec {
+            namespace: &self.deployment.namespace,
+            pod,
+            container: &self.container,
+            command: &command,
+            limit: LIMIT,
+            has_shell: false,
+        };
         let sent = cluster.exec_streams(exec, Some(&mut archive.as_slice()), &mut std::io::sink());
         sent.map_err(|error| {
             // The command in the error contains the script; only the text after it is shown.
