@@ -33,7 +33,7 @@ const REPLACED: [&str; 2] = ["PodDisruptionBudget", "Deployment"];
 const AT_A_TIME: usize = 8;
 
 /// Version, kind, namespace and name of an object.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ObjectId {
     pub api_version: String,
     pub kind: String,

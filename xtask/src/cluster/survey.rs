@@ -2,7 +2,7 @@
 //!
 //! Reads only: one list for each kind, with metadata alone if that is sufficient.
 
-use std::fmt;
+use std::{collections::HashMap, fmt};
 
 use anyhow::{Context as _, Result};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -109,10 +109,8 @@ impl Cluster {
                     Ok(all)
                 })
                 .await?;
-            let states = survey.desired.iter().zip(&ids).map(|(want, id)| {
-                let listed = found.iter().find(|it| is(it, id));
-                self.look_at(want, id, listed, survey.inputs)
-            });
+            let found: HashMap<ObjectId, &Value> = found.iter().filter_map(|it| Some((ObjectId::of(it).ok()?, it))).collect();
+            let states = survey.desired.iter().zip(&ids).map(|(want, id)| self.look_at(want, id, found.get(id).copied(), survey.inputs));
             stream::iter(states).buffered(CALLS).try_collect::<Vec<Seen>>().await
         };
         self.call(look).context("look at the objects")
@@ -173,8 +171,4 @@ pub fn is_done_when_there(id: &ObjectId) -> bool {
         "networking.k8s.io" => ["NetworkPolicy", "IngressClass"].contains(&id.kind.as_str()),
         _ => false,
     }
-}
-
-fn is(object: &Value, id: &ObjectId) -> bool {
-    ObjectId::of(object).is_ok_and(|it| it == *id)
 }

@@ -1,6 +1,6 @@
 //! Manifests as data: the files that `kubectl apply -f` would read in a folder, sorted by name, with the place of every object.
 
-use std::{fmt, fs, path::Path};
+use std::{collections::HashMap, fmt, fs, path::Path};
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -66,14 +66,12 @@ pub fn read_folder(dir: &Path) -> Result<Vec<Manifest>> {
 
 /// An error for a duplicate object in these folders, since only the last one would be applied.
 pub fn refuse_twins<'a>(folders: impl Iterator<Item = &'a Vec<Manifest>>, home: &str) -> Result<()> {
-    let all: Vec<&Manifest> = folders.flatten().collect();
-    for (index, one) in all.iter().enumerate() {
-        let is_twin = |it: &&&Manifest| it.amends() == one.amends() && identity(&it.object, home) == identity(&one.object, home);
-        if let Some(earlier) = all[..index].iter().find(is_twin) {
-            // Every service may define its namespace.
-            if one.object["kind"] == "Namespace" && earlier.place.file != one.place.file {
-                continue;
-            }
+    let mut first: HashMap<_, &Manifest> = HashMap::new();
+    for one in folders.flatten() {
+        let earlier = *first.entry((one.amends(), identity(&one.object, home))).or_insert(one);
+        // Every service may define its namespace.
+        let may_repeat = one.object["kind"] == "Namespace" && earlier.place.file != one.place.file;
+        if !std::ptr::eq(earlier, one) && !may_repeat {
             let what = format!("a duplicate object:\n  {earlier}\n  {one}");
             return Err(Problem::config(what).code(Code::Manifest).hint("keep one of them, or give the other a name of its own").into());
         }
