@@ -5,12 +5,9 @@
 
 pub mod codes;
 
-use std::{
-    fmt,
-    io::{ErrorKind, Write as _},
-    process::ExitCode,
-};
+use std::{fmt, io::Write as _, process::ExitCode};
 
+use rustix::io::Errno;
 use serde_json::{Value, json};
 
 use crate::invocation;
@@ -120,6 +117,21 @@ impl fmt::Display for EndedWith {
 
 impl std::error::Error for EndedWith {}
 
+/// The outermost context of a task's failure.
+#[derive(Debug)]
+pub struct TaskFailed {
+    /// The task's name.
+    pub task: String,
+    /// Its log, relative to the project.
+    pub log: String,
+}
+
+impl fmt::Display for TaskFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} failed (log: {})", self.task, self.log)
+    }
+}
+
 fn problem(error: &anyhow::Error) -> Option<&Problem> {
     error.chain().find_map(|cause| cause.downcast_ref())
 }
@@ -132,23 +144,30 @@ pub fn exit_code(error: &anyhow::Error) -> Exit {
     problem(error).map_or(Exit::Failed, |it| it.exit)
 }
 
-/// The error code of the first `Problem` in the chain; E0110 for a full disk and E0116 for a missing permission without a code of its own.
+/// The error code of the first `Problem` in the chain; E0110 for a full disk, E0116 for a missing permission and E0117 for too many open files
+/// without a code of their own.
 pub fn code(error: &anyhow::Error) -> Code {
     let found = problem(error).map_or(Code::Unexpected, |it| it.code);
     if found != Code::Unexpected {
         return found;
     }
-    let of_file = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref::<std::io::Error>()?.kind() {
-        ErrorKind::StorageFull => Some(Code::DiskFull),
-        ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => Some(Code::NotAllowed),
-        _ => None,
+    let of_file = |cause: &(dyn std::error::Error + 'static)| {
+        let errno = cause.downcast_ref::<Errno>().copied().or_else(|| Errno::from_io_error(cause.downcast_ref()?))?;
+        match errno {
+            Errno::NOSPC | Errno::DQUOT => Some(Code::DiskFull),
+            Errno::ROFS | Errno::ACCESS | Errno::PERM => Some(Code::NotAllowed),
+            Errno::MFILE | Errno::NFILE => Some(Code::LimitReached),
+            _ => None,
+        }
     };
     error.chain().find_map(of_file).unwrap_or(found)
 }
 
-/// What helps, where the error says so.
+/// What helps: the error's own hint, or the first step for its code.
 pub fn hint(error: &anyhow::Error) -> Option<&str> {
-    problem(error).and_then(|it| it.hint.as_deref())
+    let code = code(error);
+    let of_code = (!matches!(code, Code::Unexpected | Code::Interrupted)).then(|| code.entry().steps[0]);
+    problem(error).and_then(|it| it.hint.as_deref()).or(of_code)
 }
 
 /// A more exact code than that of the door where a failure happened; what is no failure of the task keeps its own.
@@ -160,23 +179,31 @@ pub fn recode(error: anyhow::Error, code: Code) -> anyhow::Error {
     }
 }
 
-/// The line `error[CODE]:`, the indented causes, the line `hint:`, and the line `more:`.
+/// The line `error[CODE]:`, which names the steps down to what happened, its further lines and causes, indented, and the lines `hint:`,
+/// `log:` and `more:`.
 pub fn render(error: &anyhow::Error) -> String {
-    let mut out = String::new();
     let code = code(error);
-    for (depth, cause) in error.chain().enumerate() {
-        let text = cause.to_string();
-        if depth == 0 {
-            out.push_str(&format!("error[{code}]: "));
-            out.push_str(&text.replace('\n', "\n  "));
-        } else {
-            out.push_str("\n  ");
-            out.push_str(&text.replace('\n', "\n  "));
-        }
+    let failed: Option<&TaskFailed> = error.downcast_ref();
+    let mut texts: Vec<String> = error.chain().map(ToString::to_string).collect();
+    if let Some(failed) = failed {
+        texts[0] = format!("{} failed", failed.task);
+    }
+    // Below a problem are the causes that it explains.
+    let happened = error.chain().position(|it| it.is::<Problem>()).unwrap_or(texts.len() - 1);
+    let first = |it: &String| it.lines().next().unwrap_or_default().to_owned();
+    let head: Vec<String> = texts[..=happened].iter().map(first).collect();
+    let mut out = format!("error[{code}]: {}", head.join(": "));
+    let further = texts[..=happened].iter().flat_map(|it| it.lines().skip(1));
+    for line in further.chain(texts[happened + 1..].iter().flat_map(|it| it.lines())) {
+        out.push_str(&format!("\n  {line}"));
     }
     let mut last = Vec::new();
-    if let Some(hint) = hint(error) {
+    let hint = hint(error);
+    if let Some(hint) = hint {
         last.push(format!("hint: {}\n", hint.replace('\n', "\n      ")));
+    }
+    if let Some(failed) = failed.filter(|it| !hint.is_some_and(|hint| hint.contains(&it.log))) {
+        last.push(format!("log: {}\n", failed.log));
     }
     // An interrupt needs no explanation.
     if code != Code::Interrupted {
@@ -218,26 +245,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn causes_are_indented_and_the_hint_comes_last() {
-        let result: Result<(), Problem> = Err(Problem::requirement("no container engine answers").hint("run `x`\nor `y`"));
+    fn the_first_line_says_what_happened_causes_are_indented_and_the_hint_comes_last() {
+        let result: Result<(), Problem> = Err(Problem::requirement("no container engine answers\nnowhere").hint("run `x`\nor `y`"));
         let error = result.context("build image").unwrap_err();
+        let rest = "\n  nowhere\n\nhint: run `x`\n      or `y`\n";
+        let more = "more: cargo xtask explain E0104\n";
+        assert_eq!(render(&error), format!("error[E0104]: build image: no container engine answers{rest}{more}"));
+        let error = error.context(TaskFailed { task: "image".to_owned(), log: "a/b.log".to_owned() });
         assert_eq!(
             render(&error),
-            "error[E0104]: build image\n  no container engine answers\n\nhint: run `x`\n      or `y`\nmore: cargo xtask explain E0104\n"
+            format!("error[E0104]: image failed: build image: no container engine answers{rest}log: a/b.log\n{more}")
         );
         assert_eq!(exit_code(&error), Exit::Requirement);
+        // Without a problem the whole chain is on the line; without a hint, the code has one.
+        let error = anyhow::anyhow!("refused").context("connect").context("x");
+        assert_eq!(render(&error), "error[E0001]: x: connect: refused\n\nmore: cargo xtask explain E0001\n");
+        let error = anyhow::Error::from(Errno::NOSPC).context("write x");
+        assert!(render(&error).ends_with("\n\nhint: df -h\nmore: cargo xtask explain E0110\n"), "{}", render(&error));
     }
 
     #[test]
     fn a_full_disk_and_a_missing_permission_have_their_codes_wherever_they_happen() {
-        for (kind, expected) in [
-            (ErrorKind::StorageFull, Code::DiskFull),
-            (ErrorKind::ReadOnlyFilesystem, Code::NotAllowed),
-            (ErrorKind::PermissionDenied, Code::NotAllowed),
-            (ErrorKind::NotFound, Code::Unexpected),
+        for (errno, expected) in [
+            (Errno::NOSPC, Code::DiskFull),
+            (Errno::ROFS, Code::NotAllowed),
+            (Errno::ACCESS, Code::NotAllowed),
+            (Errno::MFILE, Code::LimitReached),
+            (Errno::NOENT, Code::Unexpected),
         ] {
-            let error = anyhow::Error::from(std::io::Error::from(kind)).context("write target/x");
-            assert_eq!(code(&error), expected);
+            for error in [anyhow::Error::from(errno), anyhow::Error::from(std::io::Error::from(errno))] {
+                assert_eq!(code(&error.context("write target/x")), expected);
+            }
         }
         assert_eq!(code(&anyhow::anyhow!("other")), Code::Unexpected);
     }

@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use crate::{
     env::Env,
-    errors::{Code, Problem, exit_code},
+    errors::{Code, Problem, TaskFailed, exit_code},
     fingerprint::Fingerprint,
     graph::{Mode, Selection, TaskId},
     probe::Probe,
@@ -51,7 +51,7 @@ fn verdict(env: &Env, mut ends: Vec<(TaskId, End)>) -> Result<()> {
     for (id, end) in ends {
         match end {
             End::Failed(error) if first.is_none() => {
-                first = Some(error.context(format!("{} failed (log: {})", id.name(), env.log(id))));
+                first = Some(error.context(TaskFailed { task: id.name(), log: env.log(id) }));
             }
             End::Failed(error) => env.note(id, format!("{error:#}")),
             End::Cancelled(error) if first.is_none() => first = Some(error.context(format!("{} was stopped", id.name()))),

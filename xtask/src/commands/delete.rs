@@ -138,13 +138,11 @@ fn finish(env: &Env, failures: Vec<anyhow::Error>, left: Vec<String>) -> Result<
         }
         return Ok(());
     }
-    let mut text = String::from("not everything could be removed");
-    for error in &failures {
-        text.push_str(&format!("\n{error:#}"));
-    }
-    for name in &left {
-        text.push_str(&format!("\nleft: {name}"));
-    }
+    let mut reasons: Vec<String> = failures.iter().map(|error| format!("{error:#}")).collect();
+    reasons.extend(left.iter().map(|name| format!("left: {name}")));
+    // A single reason is on the first line.
+    let between = if reasons.len() == 1 { ": " } else { "\n" };
+    let text = format!("not everything could be removed{between}{}", reasons.join("\n"));
     env.report.event(TASK, Event::Failed { text: "not everything could be removed".to_owned() });
     std::io::stderr().flush().ok();
     Err(Problem::new(text).code(Code::Leftovers).hint("fix the cause and run `cargo xtask delete` again: it continues from here").into())

@@ -35,10 +35,9 @@ pub(crate) fn before_create(env: &Env) -> Result<()> {
         return Ok(());
     }
     let lines = text(&failed);
-    Err(Problem::requirement(format!("this machine does not meet the requirements of a run\n{}", lines.trim_end()))
-        .code(Code::Unfit)
-        .hint("see all with: cargo xtask doctor")
-        .into())
+    let found: Vec<String> = failed.iter().map(|it| format!("{}: {}", it.name, it.found)).collect();
+    let what = format!("this machine does not meet the requirements of a run: {}\n{}", found.join("; "), lines.trim_end());
+    Err(Problem::requirement(what).code(Code::Unfit).hint("see all with: cargo xtask doctor").into())
 }
 
 fn verdict(checks: &[Check]) -> Result<()> {

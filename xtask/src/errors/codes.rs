@@ -132,6 +132,9 @@ codes! {
     NotAllowed "E0116" "the system refuses the tool access"
         causes ["the folder is mounted read-only" "the file or folder is another user's, for example after a run as root" "a socket, a port below 1024 or a program is another user's"]
         steps ["cargo xtask doctor" "ls -ld with the path in the error" "use the project as the user who owns it, or copy it to a folder of your own"]
+    LimitReached "E0117" "a limit of the user or the system is used up: open files or processes"
+        causes ["a low limit of the shell or the container" "other programs of this user have many open files or processes"]
+        steps ["raise the limit in this shell, and run the same command again: ulimit -n 4096" "see all limits: ulimit -a" "cargo xtask doctor"]
 
     Config "E0201" "the configuration is not valid"
         causes ["Pocdeploy.toml has an unknown key, or a value of the wrong type or out of range" "an environment variable POCDEPLOY_… has such a value"]

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{
     cluster::{Cluster, ObjectId, Verdict, Wait, verdict},
     env::Env,
-    errors::Problem,
+    errors::{self, Problem},
     graph::TaskId,
     provider::provider,
     tasks::deploy::{
@@ -118,10 +118,13 @@ pub(super) fn apply(
     work(&objects)
 }
 
-/// Appends lines to an error; keeps hint and exit code.
+/// Appends lines to an error; keeps hint, code and exit code.
 fn add(error: anyhow::Error, said: &str) -> anyhow::Error {
     match error.downcast::<Problem>() {
         Ok(problem) => Problem { what: format!("{}\n{said}", problem.what), ..problem }.into(),
-        Err(other) => Problem::new(format!("{other:#}\n{said}")).into(),
+        Err(other) => {
+            let hint = errors::hint(&other).map(str::to_owned);
+            Problem { hint, ..Problem::new(format!("{other:#}\n{said}")).code(errors::code(&other)) }.into()
+        }
     }
 }
