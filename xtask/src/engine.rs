@@ -61,6 +61,11 @@ pub struct Engine {
 /// Where a container looks for programs if its image has no `PATH` (DefaultPathEnv in moby/pkg/system and containerd/oci).
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// An idle engine answers a ping within this time.
+const PING_LIMIT: Duration = Duration::from_secs(5);
+/// An engine that answered so many pings in a row not in time hangs.
+const PINGS: u32 = 3;
+
 /// The properties of an image.
 #[derive(Clone, Debug, Default)]
 pub struct ImageFacts {
@@ -97,12 +102,32 @@ impl Engine {
             tokio::select! {
                 result = future => result,
                 problem = interrupt.came() => Err(problem.into()),
+                () = self.silent() => Err(self.does_not_answer(&format!("not even a ping, {PINGS} times"))),
                 () = limit => {
                     let seconds = self.limit.unwrap_or_default().as_secs();
                     Err(Problem::timed_out(format!("{} did not answer within {seconds} s", self.title)).code(Code::EngineFailed).into())
                 }
             }
         })
+    }
+
+    /// Completes when the engine answers nothing any more: a call may last for an hour, but a ping is answered at once.
+    async fn silent(&self) {
+        let mut unanswered = 0;
+        tokio::time::sleep(PING_LIMIT).await;
+        while unanswered < PINGS {
+            let ping = tokio::time::timeout(PING_LIMIT, self.docker.ping());
+            let (answer, ()) = tokio::join!(ping, tokio::time::sleep(PING_LIMIT));
+            // An answer of any kind is one.
+            unanswered = if answer.is_ok() { 0 } else { unanswered + 1 };
+        }
+    }
+
+    fn does_not_answer(&self, why: &str) -> anyhow::Error {
+        Problem::new(format!("{} does not answer: {why}", self.title))
+            .code(Code::EngineFailed)
+            .hint(format!("look whether it runs: DOCKER_HOST={} docker info", self.host))
+            .into()
     }
 
     /// A copy of this connection with a limit for each call.
@@ -269,7 +294,7 @@ impl Engine {
             while let Some(item) = stream.next().await {
                 let item = item.map_err(|error| self.explain(error))?;
                 if let Some(message) = step(item) {
-                    return Err(Problem::new(message.trim().to_owned()).code(Code::EngineFailed).into());
+                    return Err(refused(message.trim()).into());
                 }
             }
             Ok(())
@@ -279,17 +304,31 @@ impl Engine {
     /// Turns an API error into a message. If the connection was lost, the hint says how to check whether the engine still runs.
     fn explain(&self, error: Error) -> anyhow::Error {
         match error {
-            Error::DockerResponseServerError { message, .. } => Problem::new(message.trim().to_owned()).code(Code::EngineFailed).into(),
-            Error::DockerStreamError { error } => Problem::new(error.trim().to_owned()).code(Code::EngineFailed).into(),
-            other => {
-                let title = &self.title;
-                Problem::new(format!("{title} does not answer: {other}"))
-                    .code(Code::EngineFailed)
-                    .hint(format!("look whether it runs: DOCKER_HOST={} docker info", self.host))
-                    .into()
+            // The answer to some questions has no body.
+            Error::DockerResponseServerError { message, status_code } if message.trim().is_empty() => {
+                refused(&format!("{} answered with status {status_code}", self.title)).into()
             }
+            Error::DockerResponseServerError { message, .. } => refused(message.trim()).into(),
+            Error::DockerStreamError { error } => refused(error.trim()).into(),
+            other => self.does_not_answer(&cause(&other)),
         }
     }
+}
+
+/// What the engine refused, in its own words.
+fn refused(message: &str) -> Problem {
+    let is_full = message.contains("no space left on device");
+    Problem::new(message).code(if is_full { Code::DiskFull } else { Code::EngineFailed })
+}
+
+/// The message of the transport that caused the error, at the end of its chain, without the library's words around it.
+fn cause(error: &Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    let is_no_engine = matches!(error, Error::JsonDataError { .. } | Error::JsonSerdeError { .. });
+    if is_no_engine { format!("its answer is not an engine's: {cause}") } else { cause.to_string() }
 }
 
 /// Adds the header with a registry's credentials. bollard's own function uses a base64 variant that engines do not read.

@@ -1,13 +1,13 @@
 //! Connects to an engine with a known address. `engines.rs` chooses the engine.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use bollard::{API_DEFAULT_VERSION, Docker};
 use tokio::runtime::Runtime;
 
 use crate::{
-    engine::{Engine, login::Login},
+    engine::{Engine, PING_LIMIT, cause, login::Login},
     errors::{Code, Problem},
     interrupt::Interrupt,
     tool::Tools,
@@ -15,8 +15,6 @@ use crate::{
 
 /// The limit of one request in seconds. Committing an image of a gigabyte is one request.
 const REQUEST_LIMIT: u64 = 1800;
-/// An idle engine answers within this time.
-const PING_LIMIT: Duration = Duration::from_secs(5);
 
 /// The address of an engine.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,11 +38,11 @@ impl Engine {
         };
         let docker = docker.with_context(|| format!("connect to {}", found.host))?;
         let negotiate = async {
-            let limit = PING_LIMIT;
-            tokio::time::timeout(limit, docker.negotiate_version())
-                .await
-                .with_context(|| format!("no answer within {} s", limit.as_secs()))?
-                .context("negotiate the API version")
+            match tokio::time::timeout(PING_LIMIT, docker.negotiate_version()).await {
+                Ok(Ok(docker)) => Ok(docker),
+                Ok(Err(error)) => Err(anyhow!(cause(&error))),
+                Err(_) => Err(anyhow!("no answer within {} s", PING_LIMIT.as_secs())),
+            }
         };
         let docker = runtime.block_on(negotiate)?;
         Ok(Engine {
