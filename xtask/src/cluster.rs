@@ -21,6 +21,7 @@ pub mod obstacle;
 mod page;
 mod pods;
 pub mod settings;
+mod silence;
 pub mod survey;
 pub mod verdict;
 
@@ -45,6 +46,7 @@ pub use crate::cluster::{
     exec::Exec,
     forward::Target,
     logs::{Line, Source},
+    obstacle::Patience,
     pods::Place,
     verdict::Verdict,
 };
@@ -63,6 +65,8 @@ pub const FIELD_MANAGER: &str = "pocdeploy";
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
+    /// What the client was made of, for one that asks whether the server still answers.
+    config: Arc<Config>,
     runtime: Arc<Runtime>,
     interrupt: Interrupt,
     kinds: apply::Kinds,
@@ -93,10 +97,10 @@ impl Cluster {
             config.read_timeout = read_timeout;
             // The address is on this machine, so the user's HTTP proxy must not be used.
             config.proxy_url = None;
-            anyhow::Ok(Client::try_from(config)?)
+            anyhow::Ok((Client::try_from(config.clone())?, Arc::new(config)))
         };
-        let client = env.runtime.block_on(open)?;
-        Ok(Cluster { client, runtime: env.runtime.clone(), interrupt: env.interrupt.clone(), kinds: apply::Kinds::default() })
+        let (client, config) = env.runtime.block_on(open)?;
+        Ok(Cluster { client, config, runtime: env.runtime.clone(), interrupt: env.interrupt.clone(), kinds: apply::Kinds::default() })
     }
 
     /// A copy of the connection to delete what a run created. It ignores earlier signals, so each call needs its own limit.
@@ -111,6 +115,7 @@ impl Cluster {
             tokio::select! {
                 result = future => result.map_err(|error| explain(&error)),
                 problem = interrupt.came() => Err(problem),
+                problem = silence::lasts(&self.config) => Err(problem),
             }
         })
     }
@@ -118,10 +123,37 @@ impl Cluster {
     /// Whether the API server's `/readyz` succeeds.
     pub fn is_ready(&self) -> Result<(), String> {
         let request = http_get("/readyz").map_err(|error| error.to_string())?;
-        match self.call(self.client.request_text(request)) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(failed_checks(&error.to_string())),
+        let asked = async { Ok(tokio::time::timeout(silence::ANSWER_LIMIT, self.client.request_text(request)).await) };
+        match self.call(asked) {
+            Ok(Ok(Ok(text))) if text.trim_start().starts_with('<') => Err(silence::NO_API.to_owned()),
+            Ok(Ok(Ok(_))) => Ok(()),
+            Ok(Ok(Err(error))) => Err(failed_checks(&explain(&error).to_string())),
+            // The client repeats a request for minutes that the server has no time for.
+            Ok(Err(_)) => Err(self.call(async { Ok(silence::ask(&self.config).await) }).map_or_else(
+                |it| it.to_string(),
+                |why| why.err().unwrap_or_else(|| format!("no answer within {} s", silence::ANSWER_LIMIT.as_secs())),
+            )),
+            Err(error) => Err(error.to_string()),
         }
+    }
+
+    /// Waits until the API server is ready, of a cluster that exists: credentials and certificates that it refuses do not become valid by
+    /// waiting, while a cloud that has just created one needs minutes to know its users.
+    pub fn wait_until_ready(&self, env: &Env, task: TaskId, limit: Duration) -> Result<()> {
+        let hint = format!("renew the credentials and the address in the kubeconfig until this works: {} kubectl get nodes", env.tool());
+        let wait = Wait::new(env, "the API server", limit);
+        let patience = Patience::default();
+        let answers = self.wait_for(env, task, &wait, || {
+            Ok(match self.is_ready() {
+                Ok(()) => Verdict::Yes,
+                Err(why) => patience.judge(obstacle::at_the_door(&why), Verdict::NotYet(why)),
+            })
+        });
+        answers.map_err(|error| match error.downcast::<Problem>() {
+            Ok(problem) if problem.code == Code::NeverReady => problem.code(Code::Api).hint(hint).into(),
+            Ok(problem) => problem.into(),
+            Err(other) => other,
+        })
     }
 
     /// Calls `look` repeatedly until its verdict is yes. Fails at `Never`, at the limit, and after a signal. An API error counts as "not
@@ -201,6 +233,7 @@ fn explain(error: &kube::Error) -> Problem {
             }
             cause.to_string()
         }
+        kube::Error::SerdeError(error) => format!("{}: {error}", silence::NO_API),
         other => other.to_string(),
     };
     Problem::new(what).code(code)

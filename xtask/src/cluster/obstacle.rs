@@ -18,6 +18,8 @@ const NEVER: Duration = Duration::ZERO;
 const OBJECTS: Duration = Duration::from_secs(20);
 /// The kubelet retries a pull after 10 s and 20 s; a short failure of DNS or registry is over by then.
 const PULLS: Duration = Duration::from_secs(35);
+/// An API server that starts knows its users within this time.
+const STARTS: Duration = Duration::from_secs(8);
 /// For a registry, or a webhook's pod, that is starting or busy.
 const BUSY: Duration = Duration::from_secs(90);
 
@@ -70,6 +72,12 @@ pub fn refusal(message: &str) -> Option<Obstacle> {
         return of("quota", OBJECTS);
     }
     has(message, &["is forbidden"]).then_some(()).and_then(|()| of("forbidden", OBJECTS))
+}
+
+/// The obstacle in what an API server said at the door: it does not know the user, or one of the two does not trust the other.
+pub fn at_the_door(message: &str) -> Option<Obstacle> {
+    let words = ["unauthorized", "certificate", "corrupt message", "not that of an api server"];
+    has(message, &words).then(|| Obstacle { why: message.to_owned(), fair: STARTS, kind: "door" })
 }
 
 /// The obstacle in a container's status.

@@ -13,7 +13,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::{
-    cluster::{Cluster, ObjectId, Verdict, Wait, certificate::Certificate, verdict},
+    cluster::{Cluster, ObjectId, Verdict, certificate::Certificate, verdict},
     config::{Expose, Secret},
     deploy::{image::PublishedImage, objects::INSTANCE},
     env::Env,
@@ -95,8 +95,7 @@ impl Provider for Existing {
         refuse_another_server(env, &selected.server)?;
         record::write_file(&env.kubeconfig(), selected.text.as_bytes())?;
         let cluster = cluster(env)?;
-        let api = Wait::new(env, "the API server", READY_LIMIT);
-        cluster.wait_for(env, TASK, &api, || Ok(cluster.is_ready().map_or_else(Verdict::NotYet, |()| Verdict::Yes)))?;
+        cluster.wait_until_ready(env, TASK, READY_LIMIT)?;
         let there = namespace(env, &cluster)?;
         if matches!(there, Namespace::Foreign) {
             return Err(foreign(env));

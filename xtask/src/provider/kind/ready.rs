@@ -24,8 +24,7 @@ const ENFORCED_LIMIT: Duration = Duration::from_secs(30);
 
 /// Waits until the API server answers and every node accepts pods. `several` are the objects that several nodes need before they do.
 pub(super) fn wait_until_ready(env: &Env, engine: &Engine, cluster: &Cluster, several: &[Value]) -> Result<()> {
-    let api = Wait::new(env, "the API server", READY_LIMIT);
-    cluster.wait_for(env, TASK, &api, || Ok(cluster.is_ready().map_or_else(Verdict::NotYet, |()| Verdict::Yes)))?;
+    cluster.wait_until_ready(env, TASK, READY_LIMIT)?;
     cluster.apply_all(several)?;
     for name in nodes::members(env, engine)? {
         let id = ObjectId::new("v1", "Node", "", &name);
