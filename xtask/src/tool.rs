@@ -153,6 +153,10 @@ impl Tools {
             }
         };
         let (status, _) = self.execute(task, &shown, cmd, None, COMMAND_LIMIT, false, &collect)?;
+        // A program that was killed has found out nothing.
+        if status.signal().is_some() {
+            self.verdict(task, &shown, status)?;
+        }
         Ok((status.success(), text.into_inner().unwrap_or_default()))
     }
 
@@ -316,7 +320,10 @@ impl Tools {
             what.push_str("\n  ");
             what.push_str(line);
         }
-        Err(Problem::new(what).code(Code::CommandFailed).hint(format!("the whole output is in {}", log.display())).into())
+        // Nobody else sends it to a program in the middle of its work.
+        let out_of_memory = "run the same command again; when memory runs out, the kernel kills programs: see `free -h` and `dmesg`\n";
+        let hint = if status.signal() == Some(9) { out_of_memory } else { "" };
+        Err(Problem::new(what).code(Code::CommandFailed).hint(format!("{hint}the whole output is in {}", log.display())).into())
     }
 }
 
