@@ -9,6 +9,7 @@ mod delete;
 mod evidence;
 mod existing;
 mod extending;
+mod faults;
 mod hints;
 mod history;
 mod image;

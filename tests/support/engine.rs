@@ -19,7 +19,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::http::{self, Answer, Request};
+use crate::http::{self, Answer, Health, Request};
 
 type Exec = dyn Fn(&str, &str) -> (String, i64) + Send + Sync;
 
@@ -53,14 +53,15 @@ pub(crate) struct Build {
 pub(crate) struct Engine {
     state: Arc<Mutex<State>>,
     socket: PathBuf,
+    pub(crate) health: Health,
 }
 
 impl Engine {
     /// The socket is in `folder`.
     pub(crate) fn start(folder: &Path) -> Engine {
-        let engine = Engine { state: Arc::default(), socket: folder.join("engine.sock") };
+        let engine = Engine { state: Arc::default(), socket: folder.join("engine.sock"), health: Health::default() };
         let served = engine.state.clone();
-        http::serve_unix(&engine.socket, move |request| answer(&served, request));
+        http::serve_unix(&engine.socket, &engine.health, move |request| answer(&served, request));
         engine
     }
 

@@ -7,7 +7,8 @@ use std::{
     net::TcpListener,
     os::unix::net::UnixListener,
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex},
+    time::Duration,
 };
 
 /// Both directions of a connection.
@@ -61,36 +62,82 @@ impl Answer {
 
 type Handler = dyn Fn(&Request) -> Answer + Send + Sync;
 
+/// What is wrong with a whole server: it reads each request and does this instead of answering.
+#[derive(Clone, Debug)]
+pub(crate) enum Ill {
+    Answers(u16, &'static str, String),
+    Closes,
+    /// Until the fault ends.
+    Hangs,
+}
+
+/// The fault of a server, and how many requests it answers rightly before it. All clones are of one server.
+#[derive(Clone, Default)]
+pub(crate) struct Health(Arc<Mutex<Option<(Ill, usize)>>>);
+
+impl Health {
+    pub(crate) fn fall(&self, ill: Ill, after: usize) {
+        *self.0.lock().unwrap() = Some((ill, after));
+    }
+
+    pub(crate) fn recover(&self) {
+        *self.0.lock().unwrap() = None;
+    }
+
+    /// The wrong answer to the next request, if one is due.
+    fn wrong(&self) -> Option<Answer> {
+        let ill = match self.0.lock().unwrap().as_mut()? {
+            (ill, 0) => ill.clone(),
+            (_, left) => {
+                *left -= 1;
+                return None;
+            }
+        };
+        match ill {
+            Ill::Answers(status, kind, body) => Some(Answer::Whole { status, kind, body: body.into_bytes() }),
+            Ill::Closes => Some(Answer::Reset),
+            Ill::Hangs => {
+                while self.0.lock().unwrap().is_some() {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                Some(Answer::Reset)
+            }
+        }
+    }
+}
+
 /// Serves on a free port of this machine until the process ends; returns the port.
-pub(crate) fn serve_tcp(handler: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> u16 {
+pub(crate) fn serve_tcp(health: &Health, handler: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let handler: Arc<Handler> = Arc::new(handler);
+    let health = health.clone();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let handler = handler.clone();
-            std::thread::spawn(move || converse(stream, handler.as_ref()));
+            let (health, handler) = (health.clone(), handler.clone());
+            std::thread::spawn(move || converse(stream, &health, handler.as_ref()));
         }
     });
     port
 }
 
 /// Serves on a unix socket until the process ends.
-pub(crate) fn serve_unix(path: &Path, handler: impl Fn(&Request) -> Answer + Send + Sync + 'static) {
+pub(crate) fn serve_unix(path: &Path, health: &Health, handler: impl Fn(&Request) -> Answer + Send + Sync + 'static) {
     let listener = UnixListener::bind(path).unwrap();
     let handler: Arc<Handler> = Arc::new(handler);
+    let health = health.clone();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let handler = handler.clone();
-            std::thread::spawn(move || converse(stream, handler.as_ref()));
+            let (health, handler) = (health.clone(), handler.clone());
+            std::thread::spawn(move || converse(stream, &health, handler.as_ref()));
         }
     });
 }
 
-fn converse(stream: impl Stream, handler: &Handler) {
+fn converse(stream: impl Stream, health: &Health, handler: &Handler) {
     let mut stream = BufReader::new(stream);
     while let Some(request) = read(&mut stream) {
-        match handler(&request) {
+        match health.wrong().unwrap_or_else(|| handler(&request)) {
             Answer::Reset => return,
             Answer::Takeover(speak) => return speak(stream.get_mut()),
             Answer::Whole { status, kind, body } => {

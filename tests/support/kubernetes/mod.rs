@@ -24,7 +24,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::http::{self, Answer, Request};
+use crate::http::{self, Answer, Health, Request};
 
 /// Failures.
 #[derive(Clone, Debug)]
@@ -75,6 +75,7 @@ struct Key {
 pub(crate) struct Kubernetes {
     state: Arc<Mutex<State>>,
     pub(crate) port: u16,
+    pub(crate) health: Health,
 }
 
 impl Kubernetes {
@@ -82,8 +83,9 @@ impl Kubernetes {
     pub(crate) fn start() -> Kubernetes {
         let state = Arc::new(Mutex::new(State { page: 200, ..State::default() }));
         let served = state.clone();
-        let port = http::serve_tcp(move |request| answer(&served, request));
-        let server = Kubernetes { state, port };
+        let health = Health::default();
+        let port = http::serve_tcp(&health, move |request| answer(&served, request));
+        let server = Kubernetes { state, port, health };
         for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
             server.put(json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } }));
         }
