@@ -39,6 +39,7 @@ mod validate;
 use std::{cell::Cell, io::Write as _, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
+use rustix::{fs::Mode, process::umask};
 use serde_json::Value;
 
 use crate::{
@@ -64,6 +65,7 @@ const LOCK_LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// Runs the command in the flags. If a program reads standard output, a failure is also printed there.
 pub fn run(flags: Flags) -> Result<()> {
+    closed_to_others();
     let hub = Hub::new();
     if flags.global.events {
         listeners::stream(&hub);
@@ -76,6 +78,12 @@ pub fn run(flags: Flags) -> Result<()> {
         _ => {}
     }
     result
+}
+
+/// Whatever the umask, other users cannot change what this run and its programs write: the cache has programs that later runs start.
+fn closed_to_others() {
+    let given = umask(Mode::WOTH);
+    umask(given | Mode::WOTH);
 }
 
 fn run_command(hub: &Arc<Hub>, flags: Flags) -> Result<()> {
