@@ -10,6 +10,7 @@ mod evidence;
 mod existing;
 mod extending;
 mod faults;
+mod files;
 mod hints;
 mod history;
 mod image;

@@ -20,7 +20,7 @@ use crate::{
     fingerprint::Fingerprint,
     graph::TaskId,
     recognise::{Recognised, ServiceKind, Stack},
-    regular,
+    record, regular,
     tool::{self, BUILD_LIMIT, Tools},
 };
 
@@ -57,7 +57,7 @@ pub fn prepare(tools: &Tools, task: TaskId, found: &Recognised, app: &Path, into
         fs::remove_file(&key).with_context(|| format!("remove {}", key.display()))?;
     }
     fill(tools, task, found, app, into)?;
-    if wanted.is_empty() { Ok(()) } else { fs::write(&key, wanted).with_context(|| format!("write {}", key.display())) }
+    if wanted.is_empty() { Ok(()) } else { record::write_file(&key, wanted.as_bytes()) }
 }
 
 fn node_key(found: &Recognised, app: &Path) -> Result<String> {

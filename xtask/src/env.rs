@@ -7,6 +7,7 @@ mod scope;
 mod withheld;
 
 use std::{
+    io::Write as _,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, OnceLock,
@@ -154,10 +155,14 @@ impl Env {
     pub fn keep_out_of_git(&self) -> Result<()> {
         let folder = self.project.join(WORK);
         let file = folder.join(".gitignore");
-        if file.exists() {
+        // Also a link that leads nowhere stays: a file would be created where it points.
+        if file.symlink_metadata().is_ok() {
             return Ok(());
         }
-        let write = || std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&file, "*\n"));
+        let write = || {
+            std::fs::create_dir_all(&folder)?;
+            std::fs::File::create_new(&file)?.write_all(b"*\n")
+        };
         write().with_context(|| format!("write {}", file.display()))
     }
 

@@ -2,12 +2,13 @@
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
-    os::unix::fs::MetadataExt as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::Path,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result};
+use rustix::{fs::OFlags, io::Errno};
 
 use crate::{
     errors::{Code, Problem},
@@ -31,8 +32,13 @@ pub fn acquire(path: &Path, what: &str, limit: Duration, interrupt: &Interrupt, 
         .write(true)
         .create(true)
         .truncate(false)
+        // Where a link points, the file may be another owner's, or would be created.
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(path)
-        .with_context(|| format!("open {}", path.display()))?;
+        .map_err(|error| match Errno::from_io_error(&error) {
+            Some(Errno::LOOP) => is_a_link(path),
+            _ => anyhow::Error::from(error).context(format!("open {}", path.display())),
+        })?;
     let mut left = limit;
     let pause = Duration::from_millis(200);
     loop {
@@ -51,6 +57,11 @@ pub fn acquire(path: &Path, what: &str, limit: Duration, interrupt: &Interrupt, 
         interrupt.sleep(pause.min(left)).with_context(|| format!("waiting for {what}: {holder}"))?;
         left = left.saturating_sub(pause);
     }
+}
+
+fn is_a_link(path: &Path) -> anyhow::Error {
+    let problem = Problem::new(format!("{} is a symbolic link, and the tool locks no other file", path.display())).code(Code::NotAllowed);
+    problem.hint(format!("remove the link: rm {}", path.display())).into()
 }
 
 /// The holder of the lock according to the kernel: command, process id and age. A text in the file could be that of an ended process.
