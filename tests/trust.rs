@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::{read, root};
 
 /// A row, a bold number of it, the file with its assertion, and the assertion.
-const ASSERTED: [(&str, &str, &str, &str); 32] = [
+const ASSERTED: [(&str, &str, &str, &str); 38] = [
     ("R1", "12", "tests/clouds/stopped.rs", ".enumerate().take(12)"),
     ("R1", "5", "tests/e2e/interruption.rs", "stopped.len() >= 5"),
     ("R1", "12", "tests/e2e/main.rs", "killed >= 12"),
@@ -13,6 +13,8 @@ const ASSERTED: [(&str, &str, &str, &str); 32] = [
     ("R2", "6", "tests/doors/records.rs", "records.len() >= 6"),
     ("R2", "3000", "tests/doors/records.rs", "prefixes > 3_000"),
     ("R3", "5", "tests/e2e/interruption.rs", "stopped.len() >= 5"),
+    ("R4", "4", "tests/doors/together.rs", "pairs(4)"),
+    ("R4", "50", "tests/doors/together.rs", "pairs(50)"),
     ("R6", "10", "tests/e2e/day_two_change.rs", "const UPDATES: usize = 10;"),
     ("R6", "200", "tests/e2e/day_two_change.rs", "report.requests > 200"),
     ("R7", "5", "tests/e2e/main.rs", "&[\"pod\", \"postgres\", \"node\", \"partition\"], \"5\""),
@@ -24,6 +26,8 @@ const ASSERTED: [(&str, &str, &str, &str); 32] = [
     ("R11", "24", "tests/doors/faults.rs", "all >= 24"),
     ("R12", "35", "tests/e2e/day_two_inside.rs", "(\"object\", 35)"),
     ("R15", "130", "xtask/src/cluster/verdict.rs", "cases.len() >= 130"),
+    ("R16", "4", "tests/doors/together.rs", "again_and_again(4)"),
+    ("R16", "100", "tests/doors/together.rs", "again_and_again(100)"),
     ("S1", "25", "tests/e2e/canaries.rs", "search.channels.len() >= 25"),
     ("S2", "28", "tests/e2e/pod_security.rs", "changes.len() >= 28"),
     ("S3", "3", "tests/e2e/linters.rs", "rules.rule.len() <= 3"),
@@ -37,6 +41,8 @@ const ASSERTED: [(&str, &str, &str, &str); 32] = [
     ("S12", "2000", "xtask/src/mutation.rs", "SHORT: u32 = 2_000;"),
     ("S12", "1000000", "xtask/src/mutation.rs", "LONG: u32 = 1_000_000;"),
     ("S12", "forbid", "Cargo.toml", "unsafe_code = \"forbid\""),
+    ("S13", "60", "tests/doors/files.rs", "seen >= 60"),
+    ("S13", "10", "tests/doors/files.rs", "files.len() >= 10"),
     ("S14", "40", "tests/clouds.rs", ">= 40"),
 ];
 

@@ -19,6 +19,7 @@ mod records;
 mod runner;
 mod secrets;
 mod services;
+mod together;
 mod transcripts;
 mod world;
 

@@ -1,0 +1,133 @@
+//! Two commands of an instance at the same time, and one command many times: what each leaves.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Child, Stdio},
+    time::Duration,
+};
+
+use crate::{support::Ran, world::World};
+
+fn start(world: &World, words: &[&str]) -> Child {
+    let mut command = world.command(words);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn ended(child: Child) -> Ran {
+    Ran::from(child.wait_with_output().unwrap())
+}
+
+/// A node without an instance, and everything that takes minutes to build.
+fn begin(world: &World) {
+    world.engine.node("doors", world.cluster.port);
+    world.run(&["patch"]).ends_with(0);
+    world.build();
+}
+
+/// Numbers below `end` that look random and are the same in every run.
+fn numbers(seed: u64, end: u64) -> impl Iterator<Item = u64> {
+    let mut state = seed;
+    std::iter::repeat_with(move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % end
+    })
+}
+
+/// Starts pairs of commands at different distances. Each ends well, the later one waits for the earlier one, and the end is that of one after
+/// the other.
+fn pairs(times: usize) {
+    let pairs = [("create", "create"), ("create", "update"), ("create", "delete"), ("delete", "delete")];
+    let (mut runs, mut waited) = (0, 0);
+    for (seed, (first, second)) in pairs.into_iter().enumerate() {
+        let world = World::new();
+        for pause in numbers(seed as u64 + 1, 250).take(times) {
+            begin(&world);
+            if second == "update" {
+                world.create();
+            }
+            let a = start(&world, &[first, "--yes"]);
+            std::thread::sleep(Duration::from_millis(pause));
+            let b = start(&world, &[second, "--yes"]);
+            let (a, b) = (ended(a), ended(b));
+            let about = format!("{first}, and {second} after {pause} ms:\n{}\n{}", a.stderr, b.stderr);
+            let has_waited = [&a, &b].into_iter().filter(|it| it.stderr.contains("waiting for another command of this instance")).count();
+            assert!(has_waited <= 1, "{about}");
+            if has_waited == 1 {
+                waited += 1;
+                assert!(about.contains(": `cargo xtask ") && about.contains("`, process "), "{about}");
+            }
+            runs += 1;
+            if second == "delete" {
+                assert_eq!(b.code, 0, "{about}");
+                // This engine cannot create a node, so a `create` after the `delete` fails, and leaves nothing.
+                assert!(a.code == 0 || (first == "create" && a.stderr.contains("cluster")), "{about}");
+                assert_eq!(world.engine.containers(), Vec::<String>::new(), "{about}");
+                assert!(!world.project.root.join("target/pocdeploy/kubeconfig").exists(), "{about}");
+            } else {
+                assert_eq!((a.code, b.code), (0, 0), "{about}");
+                world.run(&["create", "--yes"]).ends_with(0).says("nothing to do");
+            }
+        }
+    }
+    eprintln!("{runs} interleavings of four pairs; in {waited} one command waited for the other");
+    assert!(waited * 3 > runs, "{waited} of {runs}");
+}
+
+#[test]
+fn of_two_commands_at_once_one_acts_and_the_other_waits() {
+    pairs(4);
+}
+
+#[test]
+#[ignore = "long: `cargo xtask test --full` runs it"]
+fn of_two_commands_at_once_one_acts_and_the_other_waits_at_fifty_moments() {
+    pairs(50);
+}
+
+/// The files below a folder.
+fn count(folder: &Path) -> usize {
+    walkdir::WalkDir::new(folder).into_iter().count()
+}
+
+/// Creates and deletes an instance; counts files of project, cache and the folder for temporary files, images, containers and networks.
+fn again_and_again(times: usize) {
+    let world = World::new();
+    let temporary = world.project.root.join("temporary");
+    fs::create_dir(&temporary).unwrap();
+    let mut counts = Vec::new();
+    for _ in 0..times {
+        begin(&world);
+        for word in ["create", "delete"] {
+            let mut command = world.command(&[word, "--yes"]);
+            Ran::from(command.env("TMPDIR", &temporary).output().unwrap()).ends_with(0);
+        }
+        let runs = world.project.root.join("target/pocdeploy/runs");
+        assert!(fs::read_dir(&runs).unwrap().count() <= 10);
+        counts.push([
+            count(&world.project.root) - count(&runs),
+            count(&temporary),
+            world.engine.containers().len(),
+            world.engine.networks().len(),
+            world.engine.images_below("polls:").len(),
+        ]);
+    }
+    eprintln!(
+        "{times} times: {:?} files, temporary files, containers, networks and images after the first, {:?} after the last",
+        counts[0],
+        counts[times - 1]
+    );
+    assert!(counts.iter().all(|it| *it == counts[0]), "{counts:?}");
+    assert_eq!(counts[0][1..], [1, 0, 0, 0]);
+}
+
+#[test]
+fn a_create_and_a_delete_leave_what_they_found() {
+    again_and_again(4);
+}
+
+#[test]
+#[ignore = "long: `cargo xtask test --full` runs it"]
+fn a_hundred_creates_and_deletes_leave_what_they_found() {
+    again_and_again(100);
+}
