@@ -39,11 +39,12 @@ def things():
     out = list(SETTINGS.get("extra", []))
     folder = os.path.join(FOLDER, "inventory")
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
-        it = read(os.path.join("inventory", name), None)
-        # A file may go while its folder is read.
-        if it:
-            values = it.get("values") or {}
-            name = values.get("name") or values.get("repository_id") or it["id"]
+        # A server that is killed leaves a part of a file under another name; a file may go while its folder is read.
+        it = read(os.path.join("inventory", name), None) if name.endswith(".json") else None
+        if not it:
+            continue
+        values = it.get("values") or {}
+        name = values.get("name") or values.get("repository_id") or it["id"]
         if it["type"] == "google_service_account":
             name = values.get("account_id")
         if it["type"] == "google_artifact_registry_repository":

@@ -31,6 +31,8 @@ type cloud struct {
 	stop   chan struct{}
 	// The provider's default tags or labels.
 	tags map[string]any
+	// IDs of what is being made. A cloud makes a thing whole or not at all, also when its client is killed, so that no file says it.
+	taken map[string]bool
 }
 
 type fault struct {
@@ -62,7 +64,7 @@ func openCloud() *cloud {
 	if folder == "" {
 		return nil
 	}
-	return &cloud{folder: folder, turn: &sync.Mutex{}, stop: make(chan struct{})}
+	return &cloud{folder: folder, turn: &sync.Mutex{}, stop: make(chan struct{}), taken: map[string]bool{}}
 }
 
 // Ends what waits.
@@ -143,26 +145,31 @@ func (it *cloud) name(kind string, planned tftypes.Value) (string, error) {
 		if it.has(id) && slices.Contains(single, kind) {
 			return "", fmt.Errorf("AlreadyExists: %s already exists", id)
 		}
-		return id, it.put(it.file(id), map[string]any{"type": kind, "id": id})
+		return id, nil
 	}
 	for _, attribute := range []string{"name", "repository_id", "account_id", "role_name"} {
 		if name := text(planned, attribute); name != "" && name != "this" {
 			id := kind + "-" + name
-			if it.has(id) {
+			if it.has(id) || it.taken[id] {
 				return "", fmt.Errorf("EntityAlreadyExists: %s already exists", name)
 			}
-			return id, it.put(it.file(id), map[string]any{"type": kind, "id": id})
+			it.taken[id] = true
+			return id, nil
 		}
 	}
 	for number := 1; ; number++ {
 		id := fmt.Sprintf("%s-%d", kind, number)
-		if !it.has(id) {
-			return id, it.put(it.file(id), map[string]any{"type": kind, "id": id})
+		if !it.has(id) && !it.taken[id] {
+			it.taken[id] = true
+			return id, nil
 		}
 	}
 }
 
 func (it *cloud) write(kind, id string, value tftypes.Value) error {
+	it.turn.Lock()
+	defer it.turn.Unlock()
+	delete(it.taken, id)
 	return it.put(it.file(id), map[string]any{"type": kind, "id": id, "values": plain(value)})
 }
 
