@@ -41,8 +41,10 @@ mod stopped;
 #[path = "support/mod.rs"]
 #[expect(dead_code, reason = "shared with the tests that need no OpenTofu, which use more of it")]
 mod support;
+#[path = "clouds/terraform.rs"]
+mod terraform;
 
-use sky::{built, here, schema_file};
+use sky::{Reader, here, schema_file};
 
 struct Cloud {
     /// The folder in `deploy/`.
@@ -144,15 +146,14 @@ const CLOUDS: [Cloud; 3] = [
     },
 ];
 
-/// A working folder for each cloud, with the provider's schema behind OpenTofu.
+/// A working folder for each cloud, with the provider's schema behind OpenTofu or Terraform.
 struct Workplace {
     folder: tempfile::TempDir,
-    tofu: PathBuf,
+    reader: Reader,
 }
 
 impl Workplace {
-    fn new() -> Workplace {
-        let tofu = built("tofu", "github.com/opentofu/opentofu/cmd/tofu");
+    fn of(reader: Reader) -> Workplace {
         let folder = tempfile::tempdir().unwrap();
         for cloud in &CLOUDS {
             sky::mirror(folder.path(), cloud.provider);
@@ -160,7 +161,7 @@ impl Workplace {
             fs::create_dir(&work).unwrap();
             fs::copy(main_tf(cloud), work.join("main.tf")).unwrap();
         }
-        Workplace { folder, tofu }
+        Workplace { folder, reader }
     }
 
     fn run(&self, cloud: &Cloud, arguments: &[&str]) -> Output {
@@ -168,7 +169,7 @@ impl Workplace {
     }
 
     fn command(&self, cloud: &Cloud, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.tofu);
+        let mut command = Command::new(self.reader.built());
         command.args(arguments).arg("-no-color").current_dir(self.folder.path().join(cloud.name));
         command.env("TF_CLI_CONFIG_FILE", self.folder.path().join("settings")).env("TF_IN_AUTOMATION", "1");
         command.env("SCHEMA_FILE", schema_file(cloud.provider));
@@ -197,7 +198,10 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn the_hcl_of_each_cloud_is_valid_short_and_does_what_it_says() {
-    let workplace = Workplace::new();
+    hcl_is_valid(&Workplace::of(Reader::OpenTofu));
+}
+
+fn hcl_is_valid(workplace: &Workplace) {
     for cloud in &CLOUDS {
         let hcl = fs::read_to_string(main_tf(cloud)).unwrap();
         let blocks = hcl.lines().filter(|it| it.starts_with("resource ") || it.starts_with("data ")).count();
@@ -214,7 +218,12 @@ fn the_hcl_of_each_cloud_is_valid_short_and_does_what_it_says() {
 
 #[test]
 fn every_deliberate_mistake_is_refused() {
-    let workplace = Workplace::new();
+    let passed = mistakes_that_pass(&Workplace::of(Reader::OpenTofu));
+    assert!(passed.is_empty(), "{passed:#?}");
+    assert!(CLOUDS.iter().map(|it| it.mistakes.len()).sum::<usize>() >= 40);
+}
+
+fn mistakes_that_pass(workplace: &Workplace) -> Vec<String> {
     let mut passed = Vec::new();
     for cloud in &CLOUDS {
         let hcl = fs::read_to_string(main_tf(cloud)).unwrap();
@@ -225,12 +234,11 @@ fn every_deliberate_mistake_is_refused() {
             let ran = workplace.run(cloud, &["validate"]);
             let said = text(&ran.stderr);
             if ran.status.success() || said.contains("Plugin did not respond") {
-                passed.push(format!("{}: {right:?} -> {wrong:?} {said}", cloud.name));
+                passed.push(format!("{}: {right:?} -> {wrong:?} {said}", cloud.name).trim_end().to_owned());
             }
         }
     }
-    assert!(passed.is_empty(), "{passed:#?}");
-    assert!(CLOUDS.iter().map(|it| it.mistakes.len()).sum::<usize>() >= 40);
+    passed
 }
 
 #[test]

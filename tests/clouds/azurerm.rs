@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf, process::Command};
 
 use serde_json::Value;
 
-use super::{built, here, main_tf, programs, schema, text};
+use super::{Reader, here, main_tf, programs, schema, text};
 
 /// Release 5.2.0, as its module is named; the extract is of 5.10.0.
 const MODULE: (&str, &str) = ("github.com/hashicorp/terraform-provider-azurerm", "v1.44.1-0.20260824201233-fae580791926");
@@ -84,7 +84,7 @@ fn the_real_provider_of_azure_takes_the_hcl_and_has_what_was_extracted() {
     let cloud = super::CLOUDS.iter().find(|it| it.name == "aks").unwrap();
     fs::copy(main_tf(cloud), work.join("main.tf")).unwrap();
     fs::copy(here().join("tests/clouds/aks.tftest.hcl"), work.join("aks.tftest.hcl")).unwrap();
-    let tofu = built("tofu", "github.com/opentofu/opentofu/cmd/tofu");
+    let tofu = Reader::OpenTofu.built();
     let run = |arguments: &[&str]| {
         let ran = Command::new(&tofu).args(arguments).current_dir(&work).env("TF_CLI_CONFIG_FILE", &settings).output().unwrap();
         assert!(ran.status.success(), "{arguments:?}: {}{}", text(&ran.stdout), text(&ran.stderr));

@@ -1,4 +1,4 @@
-//! Life cycles in OpenTofu of what the HCL describes: what is in the state and what in the cloud, also when the cloud fails.
+//! Life cycles in OpenTofu, and in Terraform, of what the HCL describes: what is in the state and what in the cloud, also when the cloud fails.
 
 use std::{
     fs,
@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{CLOUDS, Cloud, Workplace, text};
+use super::{CLOUDS, Cloud, Reader, Workplace, text};
 
 const ENDPOINT: &str = "https://127.0.0.1:6443";
 const CERTIFICATE: &str = "Q0E=";
@@ -50,7 +50,7 @@ impl<'a> Life<'a> {
         write(&self.work().join("demo.auto.tfvars.json"), &json!({ "name": "demo", "allowed_cidrs": [addresses] }));
     }
 
-    /// Runs OpenTofu, which must end with the code, and returns what it printed.
+    /// Runs the reader, which must end with the code, and returns what it printed.
     #[track_caller]
     fn ends_with(&self, code: i32, arguments: &[&str]) -> String {
         let ran = self.workplace.command(self.cloud, arguments).env("CLOUD_FOLDER", &self.folder).output().unwrap();
@@ -145,10 +145,13 @@ fn write(file: &Path, value: &Value) {
 
 #[test]
 fn the_life_cycle_of_each_cloud_ends_with_an_empty_one_after_every_fault() {
-    let workplace = Workplace::new();
+    all_end_empty(&Workplace::of(Reader::OpenTofu));
+}
+
+pub(super) fn all_end_empty(workplace: &Workplace) {
     std::thread::scope(|scope| {
         for cloud in &CLOUDS {
-            let life = Life::new(&workplace, cloud);
+            let life = Life::new(workplace, cloud);
             scope.spawn(move || {
                 life.comes_and_goes();
                 life.is_held_by_a_dependant();
@@ -161,7 +164,7 @@ fn the_life_cycle_of_each_cloud_ends_with_an_empty_one_after_every_fault() {
 
 #[test]
 fn without_a_cloud_nothing_is_applied() {
-    let workplace = Workplace::new();
+    let workplace = Workplace::of(Reader::OpenTofu);
     let life = Life::new(&workplace, &CLOUDS[2]);
     life.ends_with(0, &["init", "-input=false"]);
     let ran = workplace.run(life.cloud, &["apply", "-auto-approve"]);

@@ -13,6 +13,30 @@ use crate::programs;
 /// A folder of `deploy/`, its provider, and the vendor's program.
 pub(crate) const VENDORS: [(&str, &str, &str); 3] = [("eks", "aws", "aws"), ("aks", "azurerm", "az"), ("gke", "google", "gcloud")];
 
+/// The program that reads the HCL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reader {
+    OpenTofu,
+    Terraform,
+}
+
+impl Reader {
+    pub(crate) fn program(self) -> &'static str {
+        match self {
+            Reader::OpenTofu => "tofu",
+            Reader::Terraform => "terraform",
+        }
+    }
+
+    /// Where it is, compiled if necessary.
+    pub(crate) fn built(self) -> PathBuf {
+        match self {
+            Reader::OpenTofu => built("tofu", "github.com/opentofu/opentofu/cmd/tofu"),
+            Reader::Terraform => programs::terraform(),
+        }
+    }
+}
+
 pub(crate) struct Sky {
     folder: tempfile::TempDir,
     schema: PathBuf,
@@ -32,25 +56,51 @@ pub(crate) fn built(module: &str, package: &str) -> PathBuf {
     programs::own(&here().join("tests/clouds").join(module), package, &format!("clouds-{module}"))
 }
 
-/// Places the server as a provider of the schema's version into a mirror in the folder, and returns OpenTofu's settings for it.
+/// Places the server as a provider of the schema's version into a mirror in the folder, and returns the reader's settings for it.
 pub(crate) fn mirror(folder: &Path, provider: &str) -> PathBuf {
     let server = built("server", ".");
     let schema: Value = serde_json::from_slice(&fs::read(schema_file(provider)).unwrap()).unwrap();
     let version = schema["version"].as_str().unwrap();
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
     let mirror = folder.join("mirror");
-    let place = mirror.join(format!("registry.opentofu.org/hashicorp/{provider}/{version}/linux_{architecture}"));
-    fs::create_dir_all(&place).unwrap();
-    fs::copy(&server, place.join(format!("terraform-provider-{provider}_v{version}"))).unwrap();
+    for registry in ["registry.opentofu.org", "registry.terraform.io"] {
+        let place = mirror.join(format!("{registry}/hashicorp/{provider}/{version}/linux_{architecture}"));
+        fs::create_dir_all(&place).unwrap();
+        fs::copy(&server, place.join(format!("terraform-provider-{provider}_v{version}"))).unwrap();
+    }
     let settings = folder.join("settings");
     fs::write(&settings, format!("provider_installation {{\n  filesystem_mirror {{\n    path = {mirror:?}\n  }}\n}}\n")).unwrap();
     settings
 }
 
+/// The same programs but for the readers that this machine may have.
+fn without_readers(path: &str, folder: &Path) -> String {
+    let readers = [Reader::OpenTofu, Reader::Terraform].map(Reader::program);
+    let mut out = Vec::new();
+    for (number, place) in path.split(':').enumerate() {
+        if !readers.iter().any(|it| Path::new(place).join(it).exists()) {
+            out.push(place.to_owned());
+            continue;
+        }
+        let others = folder.join(format!("bin-{number}"));
+        fs::create_dir(&others).unwrap();
+        for entry in fs::read_dir(place).unwrap().flatten().filter(|it| readers.iter().all(|name| it.file_name() != *name)) {
+            std::os::unix::fs::symlink(entry.path(), others.join(entry.file_name())).unwrap();
+        }
+        out.push(others.to_str().unwrap().to_owned());
+    }
+    out.join(":")
+}
+
 impl Sky {
     /// For `eks`, `aks` or `gke`; nothing exists yet.
     pub(crate) fn new(kind: &str) -> Sky {
-        let sky = Sky::of(kind);
+        Sky::read_by(Reader::OpenTofu, kind)
+    }
+
+    /// On a machine that has this reader alone.
+    pub(crate) fn read_by(reader: Reader, kind: &str) -> Sky {
+        let sky = Sky::of(reader, kind);
         let program = VENDORS.into_iter().find(|it| it.0 == kind).unwrap().2;
         std::os::unix::fs::symlink(here().join("tests/clouds/programs/cloud.py"), sky.folder.path().join("bin").join(program)).unwrap();
         sky
@@ -58,19 +108,31 @@ impl Sky {
 
     /// For EKS, without the test's `aws`.
     pub(crate) fn without_program() -> Sky {
-        Sky::of("eks")
+        Sky::of(Reader::OpenTofu, "eks")
     }
 
-    fn of(kind: &str) -> Sky {
+    fn of(reader: Reader, kind: &str) -> Sky {
         let (_, provider, _) = VENDORS.into_iter().find(|it| it.0 == kind).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let bin = folder.path().join("bin");
         fs::create_dir_all(&bin).unwrap();
-        std::os::unix::fs::symlink(built("tofu", "github.com/opentofu/opentofu/cmd/tofu"), bin.join("tofu")).unwrap();
+        std::os::unix::fs::symlink(reader.built(), bin.join(reader.program())).unwrap();
         mirror(folder.path(), provider);
         fs::create_dir_all(folder.path().join("cloud/blockers")).unwrap();
-        let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+        let machine = std::env::var("PATH").unwrap();
+        let machine = if reader == Reader::Terraform { without_readers(&machine, folder.path()) } else { machine };
+        let path = format!("{}:{machine}", bin.display());
         Sky { schema: schema_file(provider), folder, path }
+    }
+
+    /// Installs this reader too.
+    pub(crate) fn install(&self, reader: Reader) {
+        std::os::unix::fs::symlink(reader.built(), self.folder.path().join("bin").join(reader.program())).unwrap();
+    }
+
+    /// Removes this reader.
+    pub(crate) fn uninstall(&self, reader: Reader) {
+        fs::remove_file(self.folder.path().join("bin").join(reader.program())).unwrap();
     }
 
     /// Lets a command of the tool see this cloud.

@@ -16,17 +16,17 @@ use super::{
 };
 
 /// Of EKS with the images of one application.
-const ALL: usize = 21;
+pub(super) const ALL: usize = 21;
 
 pub(super) struct World {
-    project: Project,
+    pub(super) project: Project,
     pub(super) sky: Sky,
     _cluster: Kubernetes,
 }
 
 /// Who ends, and how.
 #[derive(Clone, Copy, Debug)]
-enum End {
+pub(super) enum End {
     /// Ctrl-C in the terminal.
     Interrupted,
     /// The tool alone is killed; OpenTofu goes on without it.
@@ -81,13 +81,13 @@ impl World {
     }
 
     /// Each step of the provider takes this long, so that there is time to stop it.
-    fn slow(&self, seconds: f64) {
+    pub(super) fn slow(&self, seconds: f64) {
         let of = |on: &str| json!({ "type": "*", "on": on, "does": "slow", "times": 10_000, "seconds": seconds });
         self.sky.faults(&json!([of("create"), of("delete")]));
     }
 
     /// Starts the command, and ends it once `is_there` says so of the number of resources.
-    fn stop(&self, arguments: &[&str], end: End, is_there: impl Fn(usize) -> bool) {
+    pub(super) fn stop(&self, arguments: &[&str], end: End, is_there: impl Fn(usize) -> bool) {
         let mut child = self.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let began = Instant::now();
         while !is_there(self.sky.inventory().len()) && child.try_wait().unwrap().is_none() {
@@ -114,7 +114,7 @@ impl World {
     }
 
     /// Stopped with so many resources there, and again with so many left, the commands go on.
-    fn round(&self, made: usize, left: usize, end: End) {
+    pub(super) fn round(&self, made: usize, left: usize, end: End) {
         let about = format!("{end:?} at {made} made, {left} left");
         self.slow(0.08);
         self.stop(&["cluster", "--yes"], end, |count| count >= made);

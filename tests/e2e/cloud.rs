@@ -1,6 +1,6 @@
 //! A cluster in a cloud, as far as a machine without an account can have one.
 //!
-//! Real are: OpenTofu with its graph, state and encryption, the registry with its login, and everything behind the kubeconfig, which is a
+//! Real are: OpenTofu with its graph, state and encryption (or Terraform), the registry with its login, and everything behind the kubeconfig, which is a
 //! kind cluster. Not real are the cloud and its provider (tests/clouds/server, which knows the whole schema and calls nobody), and the vendor's
 //! program (tests/clouds/programs). A thread does what a cloud's controllers do: it gives load balancers an address, and removes them.
 
@@ -19,7 +19,12 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{bench::Bench, browser, emulator::Emulator, sky::Sky};
+use crate::{
+    bench::Bench,
+    browser,
+    emulator::Emulator,
+    sky::{Reader, Sky},
+};
 
 /// `right-word`, as `htpasswd -B` writes it.
 const RIGHT_WORD: &str = "$2b$05$piQGksGk.63xLdedQQuYWuEt2FKh9tiJssa2449P6IMKTO8wp7W9e";
@@ -75,8 +80,8 @@ impl Ground {
         Ground { owner, registry, aws: aws.map(|it| it.0) }
     }
 
-    fn sky(&self, kind: &str) -> Sky {
-        let sky = Sky::new(kind);
+    fn sky(&self, kind: &str, reader: Reader) -> Sky {
+        let sky = Sky::read_by(reader, kind);
         let kubeconfig = fs::read_to_string(self.owner.path("target/pocdeploy/kubeconfig")).unwrap();
         let after = |name: &str| {
             let line = kubeconfig.lines().find(|it| it.contains(name)).unwrap_or_else(|| panic!("no {name}"));
@@ -96,7 +101,12 @@ impl Ground {
 
     /// From nothing to a vote and back to nothing, in this cloud.
     pub(crate) fn comes_up_and_goes(&self, kind: &'static str) {
-        let (sky, guest) = (self.sky(kind), Bench::new(kind));
+        self.comes_up_and_goes_by(Reader::OpenTofu, kind);
+    }
+
+    /// The same where only this reader is installed.
+    pub(crate) fn comes_up_and_goes_by(&self, reader: Reader, kind: &'static str) {
+        let (sky, guest) = (self.sky(kind, reader), Bench::new(kind));
         guest.configure("[frontend]\nreplicas = 1\n[cluster]\nallowed_cidrs = [\"192.0.2.7/32\"]\nregion = \"REGION\"\n[images]\nsource = \"packages\"\n".replace("REGION", if kind == "eks" { "eu-central-1" } else { "europe-west1-b" }).as_str());
         let service = guest.path("deploy/frontend/service.yaml");
         fs::write(&service, fs::read_to_string(&service).unwrap().replace("port: 80\n", &format!("port: {}\n", free_port()))).unwrap();
@@ -133,7 +143,7 @@ impl Ground {
             run(&["validate"]).ends_with(0);
             let listed = run(&["ls"]).stdout;
             assert!(listed.contains(&guest.instance) && listed.contains("so far, expires on"), "{listed}");
-            private(&guest.path("target/pocdeploy/cloud"));
+            private(&guest.path("target/pocdeploy/cloud"), reader);
         });
         guest.step("delete empties the cluster, then removes it, and asks the cloud", || {
             run(&["delete", "--yes"]).ends_with(0).says("audit: the cloud has nothing with this instance's tag or name");
@@ -171,8 +181,8 @@ fn asks(owner: &Bench, address: &str) {
     fs::write(&kind, fs::read_to_string(&kind).unwrap() + &added).unwrap();
 }
 
-/// Modes of files, and that no secret is readable in them.
-fn private(folder: &Path) {
+/// Modes of files, and that nothing is readable in OpenTofu's.
+fn private(folder: &Path, reader: Reader) {
     use std::os::unix::fs::PermissionsExt as _;
     assert_eq!(fs::metadata(folder).unwrap().permissions().mode() & 0o777, 0o700);
     for name in ["terraform.tfstate", "plan", "cluster.json"] {
@@ -180,7 +190,8 @@ fn private(folder: &Path) {
         assert_eq!(mode, 0o600, "{name}");
     }
     let state = fs::read_to_string(folder.join("terraform.tfstate")).unwrap();
-    assert!(state.contains("encrypted_data") && !state.contains("10.42."), "the state is not encrypted");
+    let is_encrypted = state.contains("encrypted_data") && !state.contains("10.42.");
+    assert_eq!(is_encrypted, reader == Reader::OpenTofu, "{reader:?}");
 }
 
 /// What a cloud's controllers do with Services of type LoadBalancer: an address, a finalizer, and a hold on the network until they are gone.

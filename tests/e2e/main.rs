@@ -304,6 +304,12 @@ fn a_cluster_on_eks_comes_up_and_goes() {
 }
 
 #[test]
+#[ignore = "long: `cargo xtask test --full` compiles Terraform for it"]
+fn a_cluster_on_eks_comes_up_and_goes_where_only_terraform_is_installed() {
+    cloud::Ground::of_aws().comes_up_and_goes_by(sky::Reader::Terraform, "eks");
+}
+
+#[test]
 #[ignore = "long: `cargo xtask test --full` runs it"]
 fn clusters_on_aks_and_gke_come_up_and_go() {
     let ground = cloud::Ground::new();

@@ -43,13 +43,45 @@ pub(crate) fn compose() -> PathBuf {
     place
 }
 
+/// Terraform, but for the backends (s3, gcs and others) that are modules of their own inside of its repository: the module proxy has not them.
+pub(crate) fn terraform() -> PathBuf {
+    let (module, version) = ("github.com/hashicorp/terraform", "v1.13.3");
+    let place = folder().join(format!("terraform-{version}"));
+    if place.is_file() {
+        return place;
+    }
+    let source = self::module(module, version);
+    let copy = tempfile::tempdir().unwrap();
+    output(Command::new("cp").args(["-r", "--no-preserve=mode", &format!("{}/.", source.display())]).arg(copy.path()));
+    let said = output(go(&["mod", "edit", "-json"]).current_dir(copy.path()));
+    let known: serde_json::Value = serde_json::from_slice(&said).unwrap();
+    let list = copy.path().join("internal/backend/init/init.go");
+    let mut lines: Vec<String> = fs::read_to_string(&list).unwrap().lines().map(str::to_owned).collect();
+    for absent in known["Replace"].as_array().unwrap().iter().filter_map(|it| it["Old"]["Path"].as_str()) {
+        output(go(&["mod", "edit", &format!("-droprequire={absent}"), &format!("-dropreplace={absent}")]).current_dir(copy.path()));
+        // Its import, and the lines that use the import's name.
+        let import = lines.iter().find_map(|it| it.trim().strip_suffix(&format!(" \"{absent}\"")).map(str::to_owned));
+        if let Some(name) = import {
+            lines.retain(|it| !it.contains(&format!("{name} ")) && !it.contains(&format!("{name}.")));
+        }
+    }
+    fs::write(&list, lines.join("\n")).unwrap();
+    // As a release calls itself.
+    build_with(copy.path(), ".", &place, &["-ldflags", &format!("-X {module}/version.dev=no")]);
+    place
+}
+
 /// Builds a package in a folder with a go.mod, unless the program is there.
 pub(crate) fn build(source: &Path, package: &str, place: &Path) {
+    build_with(source, package, place, &[]);
+}
+
+fn build_with(source: &Path, package: &str, place: &Path, flags: &[&str]) {
     if place.is_file() {
         return;
     }
     let partial = place.with_extension("new");
-    output(go(&["build", "-trimpath", "-o", partial.to_str().unwrap(), package]).current_dir(source));
+    output(go(&[&["build", "-trimpath", "-o", partial.to_str().unwrap()], flags, &[package]].concat()).current_dir(source));
     fs::rename(partial, place).unwrap();
 }
 

@@ -248,7 +248,7 @@ codes! {
         causes ["a snapshot is proven, and restored, beside the database: that takes its size a second time, and the log of writing it" "on kind the volume is part of the engine's disk, which other files fill too"]
         steps ["df -h" "docker system df" "a larger `database.storage`" "cargo xtask db snapshot --no-verify needs no second copy"]
 
-    CloudFailed "E0315" "OpenTofu could not create, change or remove something in the cloud"
+    CloudFailed "E0315" "OpenTofu or Terraform could not create, change or remove something in the cloud"
         causes ["a missing permission" "a quota or a limit of requests" "something of the same name exists" "a load balancer or disk still holds the network"]
         steps ["read what the cloud said in the error" "run the same command again: it goes on where it stopped" "with the type of the cluster: cargo xtask doctor --type eks"]
     WritesLost "E0316" "a drill found that the database lost what it had acknowledged"

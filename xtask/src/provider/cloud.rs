@@ -15,6 +15,7 @@ mod known;
 mod kubeconfig;
 mod list;
 mod prices;
+mod state;
 mod state_key;
 mod tofu;
 mod vendor;
@@ -39,6 +40,7 @@ use crate::{
         cloud::{
             known::{Account, Known},
             prices::Price,
+            state::STATE,
             tofu::Tofu,
             vendor::Vendor,
         },
@@ -138,19 +140,19 @@ impl Provider for Cloud {
             let what = format!("instance {name} is a cluster of type `{}`, not `{}`", known.kind, self.0);
             return Err(Problem::config(what).hint(format!("delete it first: cargo xtask delete --type {}", known.kind)).into());
         }
-        let local = env.work(known::FOLDER).join("terraform.tfstate");
+        let local = env.work(known::FOLDER).join(STATE);
         if !env.config.cluster.backend.is_empty() && local.is_file() {
             let what = format!("cluster.backend: the state of this cluster is in {}, and cannot move", local.display());
             let hint = "take `cluster.backend` back for this cluster, or delete the cluster without it and create it again";
             return Err(Problem::config(what).hint(hint).into());
         }
-        tofu::find()?;
+        tofu::find(env)?;
         account::account(env).map(drop)
     }
 
     fn requirements(&self, env: &Env) -> Vec<Requirement> {
-        let mut out = vec![match tofu::find() {
-            Ok((path, title)) => Requirement::met("OpenTofu", format!("{title} at {}", path.display())),
+        let mut out = vec![match tofu::find(env) {
+            Ok(found) => Requirement::met("OpenTofu", found.words()),
             Err(error) => Requirement::of("OpenTofu", &error),
         }];
         match account::account(env) {
@@ -213,7 +215,7 @@ impl Provider for Cloud {
             _ => {
                 tofu.prepare(&self.hcl(env)?, &self.variables(env, &known)?)?;
                 let planned = tofu.plan()?;
-                let adopts = !is_new && !known.finished;
+                let adopts = !is_new && (!known.finished || tofu.was_truncated());
                 if adopts && adopt::adopt(env, TASK, &tofu, vendor, &known)? { tofu.plan()? } else { planned }
             }
         };
@@ -226,7 +228,7 @@ impl Provider for Cloud {
         }
         // Also if a cluster that existed is to be made again.
         if is_new || changes.iter().any(|it| it.kind == vendor.cluster_resource() && it.action == "create") {
-            consent::consent(env, vendor, &known, &changes)?;
+            consent::consent(env, vendor, &known, &tofu, &changes)?;
         }
         // From here on something may exist.
         known.write(env)?;
@@ -360,7 +362,7 @@ impl Provider for Cloud {
         let tofu = Tofu::open(env, task)?;
         tofu.prepare(&self.hcl(env)?, &self.variables(env, &known)?)?;
         let mut resources = tofu.resources()?;
-        if !known.finished || resources.is_empty() {
+        if !known.finished || resources.is_empty() || tofu.was_truncated() {
             tofu.plan()?;
             adopt::adopt(env, task, &tofu, self.vendor(), &known)?;
             resources = tofu.resources()?;

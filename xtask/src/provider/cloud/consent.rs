@@ -11,9 +11,9 @@ use crate::{
     provider::{
         Requirement,
         cloud::{
-            known::{Account, FOLDER, Known},
+            known::{Account, Known},
             prices::Price,
-            tofu::Change,
+            tofu::{Change, Tofu},
             vendor::{Thing, Vendor},
         },
     },
@@ -23,7 +23,7 @@ use crate::{
 const TASK: TaskId = TaskId::Cluster;
 
 /// Shows what is made, for how much, and asks.
-pub(super) fn consent(env: &Env, vendor: &dyn Vendor, known: &Known, changes: &[Change]) -> Result<()> {
+pub(super) fn consent(env: &Env, vendor: &dyn Vendor, known: &Known, tofu: &Tofu<'_>, changes: &[Change]) -> Result<()> {
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
     for change in changes {
         *kinds.entry(change.kind.as_str()).or_default() += 1;
@@ -34,14 +34,14 @@ pub(super) fn consent(env: &Env, vendor: &dyn Vendor, known: &Known, changes: &[
     let text = format!(
         "creates cluster {} on {} in account {account}, {region}, as {who}: {} resources ({}).\n\
          It costs {} until you delete it; it is marked to expire on {}, and nothing deletes it by itself.\n\
-         OpenTofu's state is in {}: without it only the inventory by tag finds what exists",
+         {}: without it only the inventory by tag finds what exists",
         known.name,
         vendor.title(),
         changes.len(),
         kinds.join(", "),
         Price::of(env.config.cluster.kind)?.words(),
         known.expires_on(),
-        env.work(FOLDER).strip_prefix(&env.project).unwrap_or(&env.work(FOLDER)).display(),
+        tofu.state_words(),
     );
     setup::consent(env, TASK, &text)
 }

@@ -25,6 +25,7 @@ use crate::{
         cloud::{
             events::{self, Heard, Seen},
             known::{FOLDER, private_folder},
+            state::{self, Writer, remove},
             state_key,
         },
         infrastructure,
@@ -44,6 +45,11 @@ const LOCK: &str = "-lock-timeout=30m";
 /// The oldest usable release of both, with mocks and encryption.
 const LEAST: (u32, u32) = (1, 8);
 
+const OPENTOFU: &str = "OpenTofu";
+const TERRAFORM: &str = "Terraform";
+/// Switches Terraform's question for a newer version off (developer.hashicorp.com/terraform/cli/commands).
+const NO_QUESTION: &str = "CHECKPOINT_DISABLE";
+
 /// The saved plan, in its folder.
 const PLAN: &str = "plan";
 
@@ -52,9 +58,11 @@ pub(super) struct Tofu<'a> {
     env: &'a Env,
     task: TaskId,
     program: PathBuf,
-    pub(super) title: &'static str,
+    title: &'static str,
     folder: PathBuf,
     encryption: Option<String>,
+    /// Whether it goes on with what Terraform has begun.
+    takes_over: bool,
     sh: Shell,
 }
 
@@ -71,38 +79,89 @@ pub(super) struct Change {
     pub(super) action: String,
 }
 
-/// The program, and its name; an error says how to install it.
-pub(super) fn find() -> Result<(PathBuf, &'static str)> {
-    for (name, title) in [("tofu", "OpenTofu"), ("terraform", "Terraform")] {
-        let Some(path) = tool::find(name) else { continue };
-        let said = tool::ask(&path.display().to_string(), &["version", "-json"], Duration::from_secs(30));
-        let said: Value = said.and_then(|it| serde_json::from_str(&it).ok()).unwrap_or_default();
-        let version = said["terraform_version"].as_str().unwrap_or_default();
-        let mut numbers = version.split(['.', '-']).map(|it| it.parse::<u32>().unwrap_or_default());
-        if (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default()) >= LEAST {
-            return Ok((path, title));
-        }
+/// The program on this machine.
+pub(super) struct Found {
+    path: PathBuf,
+    title: &'static str,
+    version: String,
+}
+
+impl Found {
+    /// For `doctor`.
+    pub(super) fn words(&self) -> String {
+        let note = if self.title == TERRAFORM { "; it cannot encrypt its state, as OpenTofu can" } else { "" };
+        format!("{} {} at {}{note}", self.title, self.version, self.path.display())
+    }
+}
+
+/// The one for this instance's state; an error says how to install it. A state stays with the program that wrote it. One that OpenTofu has
+/// encrypted is for OpenTofu alone; OpenTofu goes on with one of Terraform's if Terraform is gone.
+pub(super) fn find(env: &Env) -> Result<Found> {
+    let writer = state::writer(&env.work(FOLDER));
+    let (tofu, terraform) = (("tofu", OPENTOFU), ("terraform", TERRAFORM));
+    let usable = match writer {
+        None => vec![tofu, terraform],
+        Some(Writer::OpenTofu) => vec![tofu],
+        Some(Writer::Terraform) => vec![terraform, tofu],
+    };
+    let Some((path, title)) = usable.into_iter().find_map(|(name, title)| Some((tool::find(name)?, title))) else {
+        let what = match writer {
+            Some(Writer::OpenTofu) => "OpenTofu has encrypted the state of this instance, and `tofu` is not on this machine's PATH",
+            _ => "neither `tofu` nor `terraform` is on this machine's PATH",
+        };
+        return Err(Problem::requirement(what).hint("install OpenTofu: https://opentofu.org/docs/intro/install").into());
+    };
+    // Terraform would ask its maker for a newer version first.
+    let question = [&format!("{NO_QUESTION}=1"), &path.display().to_string(), "version", "-json"];
+    let said: Value =
+        tool::ask("env", &question, Duration::from_secs(30)).and_then(|it| serde_json::from_str(&it).ok()).unwrap_or_default();
+    let version = said["terraform_version"].as_str().unwrap_or_default().to_owned();
+    let mut numbers = version.split(['.', '-']).map(|it| it.parse::<u32>().unwrap_or_default());
+    if (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default()) < LEAST {
         let what = format!("{} is {title} {version}; {}.{} or newer is necessary", path.display(), LEAST.0, LEAST.1);
         return Err(Problem::requirement(what).hint("install a newer one: https://opentofu.org/docs/intro/install").into());
     }
-    Err(Problem::requirement("neither `tofu` nor `terraform` is on this machine's PATH")
-        .hint("install OpenTofu: https://opentofu.org/docs/intro/install")
-        .into())
+    if title == TERRAFORM {
+        state_key::refuse_for_terraform()?;
+    }
+    Ok(Found { path, title, version })
 }
 
 impl<'a> Tofu<'a> {
     /// For the instance's state. Writes nothing.
     pub(super) fn open(env: &'a Env, task: TaskId) -> Result<Tofu<'a>> {
-        let (program, title) = find()?;
-        let encryption = if title == "OpenTofu" { Some(state_key::encryption(env)?) } else { None };
+        let Found { path: program, title, .. } = find(env)?;
         let folder = env.work(FOLDER);
+        let takes_over = title == OPENTOFU && state::writer(&folder) == Some(Writer::Terraform);
+        let encryption = if title == OPENTOFU { Some(state_key::encryption(env, takes_over)?) } else { None };
         let sh = env.tools.shell(&folder)?;
-        Ok(Tofu { env, task, program, title, folder, encryption, sh })
+        Ok(Tofu { env, task, program, title, folder, encryption, takes_over, sh })
     }
 
-    /// Writes the HCL and its variables into the folder, and fetches the provider.
+    /// What is said of the state before it is there: whose it is, and whether others can read it.
+    pub(super) fn state_words(&self) -> String {
+        let place = match self.env.config.cluster.backend.get("type") {
+            Some(backend) => format!("in the backend `{backend}`"),
+            None => format!("in {}", self.folder.strip_prefix(&self.env.project).unwrap_or(&self.folder).display()),
+        };
+        let plain = if self.title == TERRAFORM { ", in plain text, since Terraform cannot encrypt it" } else { "" };
+        format!("{}'s state is {place}{plain}", self.title)
+    }
+
+    /// Whether things may exist that the state does not know, since it was truncated.
+    pub(super) fn was_truncated(&self) -> bool {
+        state::was_truncated(&self.folder)
+    }
+
+    /// Writes the HCL and its variables into the folder, repairs the state, and fetches the provider.
     pub(super) fn prepare(&self, hcl: &str, variables: &Value) -> Result<()> {
         private_folder(&self.folder)?;
+        if let Some(note) = state::repair(&self.folder)? {
+            self.env.note(self.task, note);
+        }
+        if self.takes_over {
+            self.env.note(self.task, "Terraform has written the state and is gone: OpenTofu goes on with it and encrypts it");
+        }
         record::write_file(&self.folder.join("main.tf"), hcl.as_bytes())?;
         record::write_json(&self.folder.join("terraform.tfvars.json"), variables)?;
         let backend = self.folder.join(BACKEND);
@@ -114,7 +173,7 @@ impl<'a> Tofu<'a> {
             None => remove(&backend)?,
         }
         let script = self.folder.join("tofu");
-        let by_itself = if self.encryption.is_some() { state_key::in_shell(self.env)? } else { None };
+        let by_itself = if self.encryption.is_some() { state_key::in_shell(self.env, self.takes_over)? } else { None };
         record::write_file(&script, script_text(&self.program, by_itself.as_deref()).as_bytes())?;
         fs::set_permissions(&script, fs::Permissions::from_mode(0o700))?;
         self.init()
@@ -176,7 +235,8 @@ impl<'a> Tofu<'a> {
     /// Applies the saved plan with these changes. `made` gets each type of resource as soon as all of the type are there.
     pub(super) fn apply(&self, changes: &[Change], minutes: u64, made: &(dyn Fn(&str) + Sync)) -> Result<()> {
         let heard = Heard::expecting(changes);
-        self.run("apply", &["apply", "-json", "-input=false", LOCK, PLAN], Some((minutes, made)), heard).map(drop)
+        self.run("apply", &["apply", "-json", "-input=false", LOCK, PLAN], Some((minutes, made)), heard)?;
+        state::is_settled(&self.folder)
     }
 
     /// Removes everything in the state.
@@ -210,7 +270,7 @@ impl<'a> Tofu<'a> {
         let sh = &self.sh;
         let mut command = cmd!(sh, "./tofu {arguments...}");
         command = command.env("TF_IN_AUTOMATION", "1").env("TF_INPUT", "0").env("TF_DATA_DIR", self.folder.join(".terraform"));
-        command = command.env("TF_PLUGIN_CACHE_DIR", self.env.cache(PROVIDERS)).env_remove("TF_WORKSPACE");
+        command = command.env(NO_QUESTION, "1").env("TF_PLUGIN_CACHE_DIR", self.env.cache(PROVIDERS)).env_remove("TF_WORKSPACE");
         // Flags of the user's would make another plan than the one that is shown, and logs hold requests.
         for (name, _) in
             std::env::vars_os().filter(|(it, _)| it.to_str().is_some_and(|it| it.starts_with("TF_CLI_ARGS") || it.starts_with("TF_LOG")))
@@ -268,13 +328,6 @@ fn script_text(program: &Path, encryption: Option<&str>) -> String {
 
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
-}
-
-fn remove(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).with_context(|| format!("remove {}", path.display())),
-        _ => Ok(()),
-    }
 }
 
 /// The place of the state, if it is not this folder.
