@@ -106,8 +106,13 @@ impl World {
             End::Killed => drop(signal(own, Signal::KILL)),
             End::PowerCut => {
                 signal(own, Signal::KILL);
-                for id in self.sky.processes() {
-                    signal(id, Signal::KILL);
+                child.wait().unwrap();
+                // One that is being started has no environment yet.
+                for _ in 0..20 {
+                    for id in self.sky.processes() {
+                        signal(id, Signal::KILL);
+                    }
+                    std::thread::sleep(Duration::from_millis(5));
                 }
             }
         }
