@@ -41,13 +41,22 @@ pub fn acquire(path: &Path, what: &str, limit: Duration, interrupt: &Interrupt, 
         })?;
     let mut left = limit;
     let pause = Duration::from_millis(200);
+    let mut unseen = 0;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(Lock { _file: file }),
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("lock {}", path.display())),
         }
-        let holder = holder(&file);
+        let holder = match holder(&file) {
+            Some(found) => found,
+            // It may have ended since.
+            None if unseen < 3 => {
+                unseen += 1;
+                continue;
+            }
+            None => "a process that cannot be seen from here".to_owned(),
+        };
         let state = Waiting::new(what, format!("{holder} holds the lock"), limit - left, limit);
         if left.is_zero() {
             let problem = Problem::timed_out(state.timed_out()).code(Code::Locked);
@@ -65,12 +74,12 @@ fn is_a_link(path: &Path) -> anyhow::Error {
 }
 
 /// The holder of the lock according to the kernel: command, process id and age. A text in the file could be that of an ended process.
-fn holder(file: &File) -> String {
+fn holder(file: &File) -> Option<String> {
     let found = file.metadata().ok().and_then(|it| {
         let locks = fs::read_to_string("/proc/locks").ok()?;
         holding(&locks, it.ino()).next()
     });
-    let Some(process) = found else { return "a process that cannot be seen from here".to_owned() };
+    let process = found?;
     let folder = format!("/proc/{process}");
     let line = fs::read(format!("{folder}/cmdline")).unwrap_or_default();
     let line = String::from_utf8_lossy(&line).replace('\0', " ");
@@ -78,7 +87,7 @@ fn holder(file: &File) -> String {
     let command =
         line.trim_end().rsplit_once("/xtask ").map_or_else(|| line.trim_end().to_owned(), |(_, rest)| format!("cargo xtask {rest}"));
     let age = fs::metadata(&folder).and_then(|it| it.modified()).ok().and_then(|it| it.elapsed().ok()).unwrap_or_default();
-    format!("`{command}`, process {process}, for {}", Took(age))
+    Some(format!("`{command}`, process {process}, for {}", Took(age)))
 }
 
 /// The processes in `/proc/locks` that hold a lock on the file with this inode.
