@@ -56,10 +56,7 @@ fn differences(path: &str, extract: &Value, real: &Value, out: &mut Vec<String>)
 fn provider() -> PathBuf {
     let place = pocdeploy::env::cache_dir().unwrap().join("test-programs/terraform-provider-azurerm-5.2.0");
     if !place.is_file() {
-        let copy = tempfile::tempdir().unwrap();
-        let source = programs::module(MODULE.0, MODULE.1);
-        let copied = Command::new("cp").args(["-r", "--no-preserve=mode", &format!("{}/.", source.display())]).arg(copy.path()).status();
-        assert!(copied.unwrap().success());
+        let copy = programs::copied(MODULE.0, MODULE.1);
         programs::build(copy.path(), ".", &place);
     }
     place

@@ -36,9 +36,7 @@ pub(crate) fn compose() -> PathBuf {
         return place;
     }
     // Its go.mod has directives that `go install` refuses, so it is built as the main module.
-    let source = self::module(module, version);
-    let copy = tempfile::tempdir().unwrap();
-    output(Command::new("cp").args(["-r", "--no-preserve=mode", &format!("{}/.", source.display())]).arg(copy.path()));
+    let copy = copied(module, version);
     build(copy.path(), "./cmd", &place);
     place
 }
@@ -50,9 +48,7 @@ pub(crate) fn terraform() -> PathBuf {
     if place.is_file() {
         return place;
     }
-    let source = self::module(module, version);
-    let copy = tempfile::tempdir().unwrap();
-    output(Command::new("cp").args(["-r", "--no-preserve=mode", &format!("{}/.", source.display())]).arg(copy.path()));
+    let copy = copied(module, version);
     let said = output(go(&["mod", "edit", "-json"]).current_dir(copy.path()));
     let known: serde_json::Value = serde_json::from_slice(&said).unwrap();
     let list = copy.path().join("internal/backend/init/init.go");
@@ -69,6 +65,14 @@ pub(crate) fn terraform() -> PathBuf {
     // As a release calls itself.
     build_with(copy.path(), ".", &place, &["-ldflags", &format!("-X {module}/version.dev=no")]);
     place
+}
+
+/// The files of a Go module, to be changed.
+pub(crate) fn copied(name: &str, version: &str) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    let source = module(name, version);
+    output(Command::new("cp").args(["-r", "--no-preserve=mode", &format!("{}/.", source.display())]).arg(copy.path()));
+    copy
 }
 
 /// Builds a package in a folder with a go.mod, unless the program is there.
