@@ -17,8 +17,9 @@ pub(crate) fn run(env: &Env, revision: Option<u32>) -> Result<()> {
     instance::find(env)?;
     let reason = revision.map_or_else(|| "to the revision that served before".to_owned(), |it| format!("to revision {it}"));
     reported(env, TASK, &reason, || {
-        let (number, image) = deploy::rollback(env, revision)?;
-        Ok(format!("{image} of revision {number} serves again"))
+        let deploy::Target { revision, serves } = deploy::rollback(env, revision)?;
+        let again = if serves { "already" } else { "again" };
+        Ok(format!("{} of revision {} serves {again}", revision.image, revision.number))
     })?;
     env.note(TASK, "the database does not change: migrations of the later revision are not reverted");
     Ok(())
@@ -26,6 +27,7 @@ pub(crate) fn run(env: &Env, revision: Option<u32>) -> Result<()> {
 
 pub(crate) fn preview(env: &Env, revision: Option<u32>) -> Result<()> {
     instance::find(env)?;
-    let wanted = deploy::rollback_target(env, revision)?;
-    writeln!(std::io::stdout(), "revision {}: {}", wanted.number, wanted.image).context("print what would serve")
+    let deploy::Target { revision, serves } = deploy::rollback_target(env, revision)?;
+    let already = if serves { ", which serves already" } else { "" };
+    writeln!(std::io::stdout(), "revision {}: {}{already}", revision.number, revision.image).context("print what would serve")
 }

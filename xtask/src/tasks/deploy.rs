@@ -25,7 +25,7 @@ pub use crate::tasks::deploy::{
     front_door::explain as explain_front_door,
     history::{Outcome, Revision},
     restore::restore,
-    rollback::{rollback, rollback_target, rolled_back},
+    rollback::{Target, rollback, rollback_target, rolled_back},
     rollout::labels,
 };
 
