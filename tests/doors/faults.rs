@@ -138,7 +138,12 @@ fn faults() -> Vec<Fault> {
         ),
         fault("the project is read-only", Shell("closed $R"), same("Read-only file system")),
         fault("the cache is read-only", Shell("closed $R/cache"), ["disk (cache): ", WELL, WELL]),
-        fault("too few open files are allowed", Shell("ulimit -n 12"), same("Too many open files")),
+        // `delete` opens the fewest.
+        fault(
+            "too few open files are allowed",
+            Shell("ulimit -n $([ \"$2\" = delete ] && echo 10 || echo 12)"),
+            same("Too many open files"),
+        ),
         fault(
             "git is missing",
             Shell("mkdir -p $R/none; PATH=$R/fakes:$R/none"),
