@@ -22,7 +22,7 @@ use crate::{
         wire,
     },
     runner, secrets, setup,
-    snapshot::{self, WrittenBy},
+    snapshot::{self, AtHand, WrittenBy},
     tasks::{self, desired, image},
 };
 
@@ -48,14 +48,14 @@ pub(crate) fn run(env: &Env, output: Output, restore: Option<&Path>) -> Result<(
         if !is_new(env, &run)? {
             return Err(db::exists(env, file));
         }
-        db::put(env, (&here.path, WrittenBy::Snapshot), false)?;
+        db::put(env, (&here, WrittenBy::Snapshot), false)?;
     }
     if let Some(file) = kept {
         let again = format!("cargo xtask db restore {}", file.display());
         if is_new(env, &run)? {
             let why = || format!("the database is new; to have the kept one: {again}");
             // A snapshot of its present content is taken first.
-            db::put(env, (&file, WrittenBy::Snapshot), true).with_context(why)?;
+            db::put(env, (&AtHand::here(&file), WrittenBy::Snapshot), true).with_context(why)?;
             snapshot::given_back(&file)?;
         } else {
             env.note(TaskId::Snapshot, format!("not restored, since the instance had a database already; to replace it: {again}"));

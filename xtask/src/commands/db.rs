@@ -55,10 +55,10 @@ pub(crate) fn restore(env: &Env, file: &Path, writer: WrittenBy) -> Result<()> {
     instance::find(env)?;
     setup::consent(env, TASK, &format!("replaces the content of instance {}'s database by {}", env.instance, named.shown))?;
     let here = fetched(env, &named, writer)?;
-    put(env, (&here.path, writer), true)
+    put(env, (&here, writer), true)
 }
 
-/// The named file on this machine.
+/// The named file on this machine, after its check.
 pub(crate) fn fetched(env: &Env, named: &Named<'_>, writer: WrittenBy) -> Result<AtHand> {
     if !named.is_elsewhere() {
         return named.at_hand(env, TASK, writer);
@@ -88,11 +88,11 @@ pub(crate) fn preview_restore(env: &Env, file: &Path, writer: WrittenBy) -> Resu
 }
 
 /// Replaces the content of the running database by the file's; with `keep`, takes a snapshot first.
-pub(crate) fn put(env: &Env, (file, writer): (&Path, WrittenBy), keep: bool) -> Result<()> {
-    reported(env, TASK, &format!("restoring {}", file.display()), || {
-        let kept = deploy::restore(env, (file, writer), keep)?;
+pub(crate) fn put(env: &Env, (file, writer): (&AtHand, WrittenBy), keep: bool) -> Result<()> {
+    reported(env, TASK, &format!("restoring {}", file.shown), || {
+        let kept = deploy::restore(env, (&file.path, writer), keep)?;
         let back = kept.map(|it| format!("; to return: cargo xtask db restore {}", it.display())).unwrap_or_default();
-        Ok(format!("the database holds what {} does, and the page answers{back}", file.display()))
+        Ok(format!("the database holds what {} does, and the page answers{back}", file.shown))
     })
 }
 

@@ -186,7 +186,16 @@ enum Place<'a> {
 /// A file on this machine; one that was fetched goes with the value.
 pub struct AtHand {
     pub path: PathBuf,
+    /// The name under which the user knows it.
+    pub shown: String,
     _folder: Option<TempDir>,
+}
+
+impl AtHand {
+    /// A file that was here before.
+    pub fn here(path: &Path) -> AtHand {
+        AtHand { path: path.to_owned(), shown: path.display().to_string(), _folder: None }
+    }
 }
 
 impl<'a> Named<'a> {
@@ -213,20 +222,18 @@ impl<'a> Named<'a> {
         }
     }
 
-    /// The checked file; one in a bucket is fetched into a folder of the project, which has room for the rest of its data.
+    /// The file, after `check`; one in a bucket is fetched into a folder of the project, and checked as one of this machine is.
     pub fn at_hand(&self, env: &Env, task: TaskId, writer: WrittenBy) -> Result<AtHand> {
-        let at_hand = match &self.place {
-            Place::Here(path) => AtHand { path: path.to_path_buf(), _folder: None },
+        match &self.place {
+            Place::Here(path) => Ok(AtHand::here(path)),
             Place::Bucket(store, name) => {
-                self.check(env, task, writer)?;
                 let folder = room(env)?;
                 let path = folder.path().join(name);
                 store.fetch(env, task, name, &path)?;
-                AtHand { path, _folder: Some(folder) }
+                super::look(&path, writer).with_context(|| format!("look at what {} is", self.shown))?;
+                Ok(AtHand { path, shown: self.shown.to_string(), _folder: Some(folder) })
             }
-        };
-        super::look(&at_hand.path, writer)?;
-        Ok(at_hand)
+        }
     }
 
     /// Whether it must be fetched.
