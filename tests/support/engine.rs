@@ -186,6 +186,15 @@ fn refuse(status: u16, words: &str) -> Answer {
     Answer::json(status, &json!({ "message": words }))
 }
 
+/// The messages of a long task. Each line break comes alone, as it does with engines now and then.
+fn steps(messages: Vec<Value>) -> Answer {
+    let pieces = messages.into_iter().flat_map(|it| [it.to_string(), "\r\n".to_owned()]);
+    let chunks: String = pieces.map(|it| format!("{:x}\r\n{it}\r\n", it.len())).collect();
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
+    // The client may have ended.
+    Answer::Takeover(Box::new(move |stream| stream.write_all(format!("{head}{chunks}0\r\n\r\n").as_bytes()).unwrap_or_default()))
+}
+
 fn answer(state: &Mutex<State>, request: &Request) -> Answer {
     // Ignores the API version in `/v1.44/containers/x/json`.
     let path =
@@ -227,9 +236,9 @@ fn answer(state: &Mutex<State>, request: &Request) -> Answer {
             }
             match &mut state.registry {
                 Some(all) => all.push(pushed),
-                None => return Answer::text("{\"errorDetail\":{\"message\":\"no such host\"},\"error\":\"no such host\"}\r\n"),
+                None => return steps(vec![json!({ "errorDetail": { "message": "no such host" }, "error": "no such host" })]),
             }
-            Answer::text("{\"status\":\"Pushed\"}\r\n")
+            steps(vec![json!({ "status": "Pushed" })])
         }
         ("GET", ["containers", "json"]) => state.list_containers(request),
         ("GET", ["containers", name, "json"]) => {
@@ -265,7 +274,7 @@ fn answer(state: &Mutex<State>, request: &Request) -> Answer {
         },
         ("POST", ["build"]) => {
             state.builds.push(Build { query: request.query.clone(), context: request.body.clone() });
-            Answer::text("{\"id\":\"moby.image.id\",\"aux\":{\"ID\":\"sha256:00\"}}\r\n{\"stream\":\"Successfully tagged x\\n\"}\r\n")
+            steps(vec![json!({ "id": "moby.image.id", "aux": { "ID": "sha256:00" } }), json!({ "stream": "Successfully tagged x\n" })])
         }
         ("GET", ["networks"]) => state.list_networks(request),
         ("POST", ["networks", "create"]) => {

@@ -292,7 +292,10 @@ impl Engine {
         self.wait(async {
             let mut stream = std::pin::pin!(stream);
             while let Some(item) = stream.next().await {
-                let item = item.map_err(|error| self.explain(error))?;
+                let item = match item {
+                    Err(error) if is_end(&error) => break,
+                    item => item.map_err(|error| self.explain(error))?,
+                };
                 if let Some(message) = step(item) {
                     return Err(refused(message.trim()).into());
                 }
@@ -313,6 +316,13 @@ impl Engine {
             other => self.does_not_answer(&cause(&other)),
         }
     }
+}
+
+/// Whether the answer is complete. bollard 0.21.1 takes a message before its line break has come; where the last one comes alone, its
+/// reader (tokio-util's `Decoder::decode_eof`) finds it left at the end and calls that an error. An answer that is cut has another one: its
+/// body does not end.
+fn is_end(error: &Error) -> bool {
+    matches!(error, Error::IOError { err } if err.to_string() == "bytes remaining on stream")
 }
 
 /// What the engine refused, in its own words.
