@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use crate::{read, root};
 
 /// A row, a bold number of it, the file with its assertion, and the assertion.
-const ASSERTED: [(&str, &str, &str, &str); 38] = [
+const ASSERTED: [(&str, &str, &str, &str); 40] = [
     ("R1", "12", "tests/clouds/stopped.rs", ".enumerate().take(12)"),
     ("R1", "5", "tests/e2e/interruption.rs", "stopped.len() >= 5"),
     ("R1", "12", "tests/e2e/main.rs", "killed >= 12"),
+    ("R1", "16", "tests/doors/killed.rs", "rounds(4)"),
+    ("R1", "200", "tests/doors/killed.rs", "rounds(50)"),
     ("R1", "200", "tests/e2e/main.rs", "at_random(&Bench::new(\"any\"), 200)"),
     ("R2", "6", "tests/doors/records.rs", "records.len() >= 6"),
     ("R2", "3000", "tests/doors/records.rs", "prefixes > 3_000"),

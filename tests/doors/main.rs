@@ -14,6 +14,7 @@ mod files;
 mod hints;
 mod history;
 mod image;
+mod killed;
 mod prune;
 mod records;
 mod runner;

@@ -82,20 +82,25 @@ impl World {
         project.write("third_party/django-polls/requirements.txt", "# nothing\n");
         project.write("build/requirements.txt", "# nothing, by hand\n");
         let (engine, cluster) = (Engine::start(&project.root), Kubernetes::start());
-        let node = format!("{INSTANCE}-control-plane");
-        cluster.put(json!({
-            "apiVersion": "v1", "kind": "Node", "metadata": { "name": node },
-            "status": { "conditions": [{ "type": "Ready", "status": "True" }] },
-        }));
         let claim = json!({ "claim": {
             "apiVersion": "v1", "kind": "PersistentVolumeClaim",
             "metadata": { "name": "polls-db-1", "namespace": "polls", "labels": { "cnpg.io/cluster": "polls-db" } },
         } });
         let files = Arc::new(Mutex::new((claim.to_string(), 0)));
         let world = World { project, engine, cluster, files };
+        world.clear_cluster();
         world.project.run(&["patch"]).ends_with(0);
         world.build();
         world
+    }
+
+    /// A cluster with its node and nothing of an instance.
+    pub(crate) fn clear_cluster(&self) {
+        self.cluster.clear();
+        self.cluster.put(json!({
+            "apiVersion": "v1", "kind": "Node", "metadata": { "name": format!("{INSTANCE}-control-plane") },
+            "status": { "conditions": [{ "type": "Ready", "status": "True" }] },
+        }));
     }
 
     /// The products that take minutes to build: images, wheels, the operator's manifest and `kind`.

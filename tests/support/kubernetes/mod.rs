@@ -86,18 +86,24 @@ impl Kubernetes {
         let health = Health::default();
         let port = http::serve_tcp(&health, move |request| answer(&served, request));
         let server = Kubernetes { state, port, health };
+        server.clear();
+        server
+    }
+
+    /// Makes it a new cluster: without the objects of before.
+    pub(crate) fn clear(&self) {
+        *self.lock() = State { page: 200, ..State::default() };
         for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
-            server.put(json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } }));
+            self.put(json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } }));
         }
-        server.put(json!({
+        self.put(json!({
             "apiVersion": "v1", "kind": "Node", "metadata": { "name": "node" },
             "status": { "conditions": [{ "type": "Ready", "status": "True" }] },
         }));
-        server.put(json!({
+        self.put(json!({
             "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "provisioner": "p",
             "metadata": { "name": "standard", "annotations": { "storageclass.kubernetes.io/is-default-class": "true" } },
         }));
-        server
     }
 
     /// A kubeconfig for it.
@@ -140,6 +146,11 @@ impl Kubernetes {
     pub(crate) fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
         let state = self.lock();
         state.objects.values().find(|it| is(it, kind, namespace, name)).cloned()
+    }
+
+    /// All objects by kind, namespace and name.
+    pub(crate) fn objects(&self) -> BTreeMap<String, Value> {
+        self.lock().objects.iter().map(|(key, it)| (format!("{} {}/{}", key.plural, key.namespace, key.name), it.clone())).collect()
     }
 
     /// Creates an object as another client; controllers process it.

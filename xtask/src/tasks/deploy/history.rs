@@ -110,11 +110,14 @@ fn newest(cluster: &Cluster, namespace: &str) -> Result<Option<u32>> {
 }
 
 /// Why the newest successful revision is not one of these images: `dev` rolls out images that belong to none. Or why there is none although
-/// something was deployed.
+/// something was deployed; or that a change was interrupted, perhaps after its last object and before it counted as a revision that serves.
 pub(super) fn differs(cluster: &Cluster, namespace: &str, images: &[String]) -> Result<Option<String>> {
     let revisions = read_without_values(cluster, namespace)?;
     if revisions.is_empty() {
         return Ok(newest(cluster, namespace)?.map(gone));
+    }
+    if let Some(last) = revisions.last().filter(|it| it.outcome == Outcome::Started) {
+        return Ok(Some(format!("revision {} was interrupted", last.number)));
     }
     let other = serving(&revisions).filter(|it| it.images() != images);
     Ok(other.map(|it| format!("revision {} is one of {}", it.number, it.images().join(", "))))
