@@ -24,6 +24,7 @@ pub(crate) struct Registry {
     folder: tempfile::TempDir,
     /// `address:port`.
     place: String,
+    node_tag: String,
     node_digest: String,
     engine: Engine,
     /// The names that this test added to images of the engine.
@@ -50,13 +51,14 @@ impl Registry {
         fs::create_dir_all(&trusted).unwrap();
         fs::copy(folder.path().join("ca.crt"), trusted.join("ca.crt")).unwrap();
         let child = serve(folder.path(), &place);
-        Registry { child, folder, place, node_digest: String::new(), engine: bench.engine(), names: Vec::new() }
+        Registry { child, folder, place, node_tag: String::new(), node_digest: String::new(), engine: bench.engine(), names: Vec::new() }
     }
 
     /// Mirrors as in companies: one on a host, one with a path.
     pub(crate) fn settings(&self) -> String {
         format!(
-            "[images]\nsource = \"auto\"\nnode = \"docker.io/kindest/node@{}\"\n[images.mirrors]\n\"docker.io\" = \"https://{place}\"\n\"ghcr.io\" = \"https://{place}/github\"\n",
+            "[images]\nsource = \"auto\"\nnode = \"docker.io/kindest/node:{}@{}\"\n[images.mirrors]\n\"docker.io\" = \"https://{place}\"\n\"ghcr.io\" = \"https://{place}/github\"\n",
+            self.node_tag,
             self.node_digest,
             place = self.place,
         )
@@ -93,10 +95,11 @@ impl Registry {
         let node = packages::reference(&env, Role::Node).unwrap();
         let python = packages::reference(&env, Role::Python).unwrap();
         self.push(&python, "library/python", &format!("{}-slim-trixie", versions.python));
-        self.push(&node, "kindest/node", &format!("v{}", versions.kubernetes));
+        self.node_tag = format!("v{}", versions.kubernetes);
+        self.push(&node, "kindest/node", &self.node_tag.clone());
         self.cut(&env, Role::Operator, "github/cloudnative-pg/cloudnative-pg", &versions.cloudnative_pg);
         self.cut(&env, Role::Postgresql, "github/cloudnative-pg/postgresql", &format!("{}-standard-trixie", versions.postgresql));
-        let reference = format!("{}/kindest/node:v{}", self.place, versions.kubernetes);
+        let reference = format!("{}/kindest/node:{}", self.place, self.node_tag);
         self.node_digest = self.engine.registry_digest(&reference, Duration::from_secs(20)).unwrap();
         // The test's images must be pulled from the registry.
         for name in &self.names {

@@ -373,7 +373,9 @@ pub fn configuration(env: &Env, port: u16, shortcuts: bool) -> Result<String> {
     }
     let mirrors = !env.config.images.mirrors.is_empty();
     let network_policies = env.config.cluster.network_policies;
-    config::render(nodes::document(env)?, &config::Settings { port, adaptations, mirrors, own_image, shortcuts, network_policies })
+    let knows_image_policy = own_image || config::knows_image_policy(&images::registry::upstream(env, Role::Node)?);
+    let settings = config::Settings { port, adaptations, mirrors, own_image, shortcuts, network_policies, knows_image_policy };
+    config::render(nodes::document(env)?, &settings)
 }
 
 fn file(env: &Env) -> Result<String> {

@@ -22,6 +22,23 @@ pub(crate) struct Settings {
     pub(crate) shortcuts: bool,
     /// Whether the node image from packages enforces NetworkPolicies.
     pub(crate) network_policies: bool,
+    /// Whether the node's kubelet knows the policy below.
+    pub(crate) knows_image_policy: bool,
+}
+
+/// An image that was loaded into the node serves every pod. By default a kubelet lets a pod use an image that another pod's kubelet has
+/// pulled only by the name and with the credentials of that pull, and takes two names of one image for the same: an image that is loaded as
+/// `polls:1` cannot be used any more once a pod has pulled it as `registry.example/polls:1`, and the kubelet tries to pull it.
+/// Source: Kubernetes 1.36.3, pkg/kubelet/images/pullmanager (`MustAttemptImagePull`); on by default since 1.35.
+const IMAGE_POLICY: &str = "kind: KubeletConfiguration\nimagePullCredentialsVerificationPolicy: NeverVerify\n";
+/// The first minor version of Kubernetes 1 whose kubelet accepts the field without a feature gate.
+const IMAGE_POLICY_SINCE: u32 = 35;
+
+/// Whether the tag of a node image (`kindest/node:v1.36.3@sha256:…`) says that its kubelet has the policy.
+pub(super) fn knows_image_policy(reference: &str) -> bool {
+    let tag = reference.split('@').next().and_then(|it| it.rsplit_once(":v1.")).map(|it| it.1);
+    let minor = tag.and_then(|it| it.split(['.', '-']).next());
+    minor.and_then(|it| it.parse().ok()).is_some_and(|it: u32| it >= IMAGE_POLICY_SINCE)
 }
 
 /// The manifest in the node image from packages of the static pod that enforces NetworkPolicies.
@@ -77,6 +94,9 @@ pub(crate) fn render(mut document: Value, settings: &Settings) -> Result<String>
                 );
             }
         }
+    }
+    if settings.knows_image_policy {
+        push(&mut document, "kubeadmConfigPatches", IMAGE_POLICY);
     }
     if settings.mirrors {
         let patch = "[plugins.\"io.containerd.cri.v1.images\".registry]\n  config_path = \"/etc/containerd/certs.d\"\n";
@@ -155,7 +175,15 @@ mod tests {
     fn an_ordinary_host_changes_nothing_but_the_port() {
         let out = render(
             parse(FILE).unwrap(),
-            &Settings { port: 9000, adaptations: Vec::new(), mirrors: false, own_image: false, shortcuts: false, network_policies: true },
+            &Settings {
+                port: 9000,
+                adaptations: Vec::new(),
+                mirrors: false,
+                own_image: false,
+                shortcuts: false,
+                network_policies: true,
+                knows_image_policy: false,
+            },
         )
         .unwrap();
         let value: Value = serde_json::from_str(&out).unwrap();
@@ -173,7 +201,15 @@ mod tests {
             .to_vec();
         let out = render(
             parse(FILE).unwrap(),
-            &Settings { port: 8080, adaptations, mirrors: true, own_image: true, shortcuts: true, network_policies: false },
+            &Settings {
+                port: 8080,
+                adaptations,
+                mirrors: true,
+                own_image: true,
+                shortcuts: true,
+                network_policies: false,
+                knows_image_policy: true,
+            },
         )
         .unwrap();
         let value: Value = serde_json::from_str(&out).unwrap();
@@ -182,15 +218,32 @@ mod tests {
         assert_eq!(value["featureGates"], json!({ "KubeletInUserNamespace": true }));
         assert_eq!(value["containerdConfigPatches"].as_array().unwrap().len(), 4);
         assert_eq!(patches("cgroupDriver: cgroupfs"), 1, "{out}");
+        assert_eq!(patches("imagePullCredentialsVerificationPolicy: NeverVerify"), 1, "{out}");
         assert_eq!(value["nodes"][0]["extraMounts"][0]["containerPath"], POLICIES);
         assert!(value["kubeadmConfigPatches"][0].as_str().unwrap().contains("failCgroupV1: false"));
+    }
+
+    #[test]
+    fn the_policy_of_images_is_set_where_the_tag_says_that_it_is_known() {
+        let known = ["docker.io/kindest/node:v1.36.3@sha256:00", "10.0.0.1:5000/node:v1.35.0", "node:v1.40-team"];
+        let unknown = ["docker.io/kindest/node@sha256:00", "kindest/node:v1.34.9", "kindest/node:latest", "host:5000/node", "node:v2.1.40"];
+        assert!(known.into_iter().all(knows_image_policy));
+        assert!(!unknown.into_iter().any(knows_image_policy));
     }
 
     #[test]
     fn a_file_without_the_port_is_refused() {
         let error = render(
             parse("kind: Cluster\nnodes:\n- role: control-plane\n").unwrap(),
-            &Settings { port: 1, adaptations: Vec::new(), mirrors: false, own_image: false, shortcuts: false, network_policies: true },
+            &Settings {
+                port: 1,
+                adaptations: Vec::new(),
+                mirrors: false,
+                own_image: false,
+                shortcuts: false,
+                network_policies: true,
+                knows_image_policy: false,
+            },
         )
         .unwrap_err();
         assert!(error.to_string().contains("30080"), "{error}");
@@ -202,8 +255,15 @@ mod tests {
             "containerdConfigPatches",
             "- role: worker\n  extraMounts: [{hostPath: /theirs, containerPath: /theirs}]\ncontainerdConfigPatches",
         );
-        let settings =
-            Settings { port: 8080, adaptations: Vec::new(), mirrors: false, own_image: true, shortcuts: true, network_policies: true };
+        let settings = Settings {
+            port: 8080,
+            adaptations: Vec::new(),
+            mirrors: false,
+            own_image: true,
+            shortcuts: true,
+            network_policies: true,
+            knows_image_policy: false,
+        };
         let out = render(parse(&two).unwrap(), &settings).unwrap();
         let value: Value = serde_json::from_str(&out).unwrap();
         let hidden = |node: usize| -> Vec<&str> {
@@ -220,7 +280,15 @@ mod tests {
     #[test]
     fn without_shortcuts_the_node_makes_no_rules_of_its_own() {
         let hides = |own_image, shortcuts| {
-            let settings = Settings { port: 8080, adaptations: Vec::new(), mirrors: false, own_image, shortcuts, network_policies: true };
+            let settings = Settings {
+                port: 8080,
+                adaptations: Vec::new(),
+                mirrors: false,
+                own_image,
+                shortcuts,
+                network_policies: true,
+                knows_image_policy: false,
+            };
             render(parse(FILE).unwrap(), &settings).unwrap().contains(BEFORE_KUBE_PROXY)
         };
         assert_eq!([hides(true, true), hides(true, false), hides(false, false)], [false, true, false]);
