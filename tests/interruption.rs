@@ -32,8 +32,12 @@ fn project() -> Project {
 }
 
 fn start(project: &Project, arguments: &[&str]) -> Child {
+    start_program(tool(), project, arguments)
+}
+
+fn start_program(program: &Path, project: &Project, arguments: &[&str]) -> Child {
     let path = format!("{}:{}", project.root.join("bin").display(), std::env::var("PATH").unwrap());
-    let mut command = command(tool(), &project.root, arguments);
+    let mut command = command(program, &project.root, arguments);
     command
         .env("PATH", path)
         .env("PIDS", project.root.join("pids"))
@@ -95,6 +99,25 @@ fn signals_end_the_run_with_all_its_children_and_their_own_exit_codes() {
         ended(run).ends_with(code).says("interrupted").says("run the same command again");
         all_are_gone(&children);
     }
+}
+
+#[test]
+fn neither_the_tool_nor_what_it_starts_leaves_a_core_dump() {
+    let project = project();
+    // As on machines where core dumps are switched on.
+    let shell = ["-c", "ulimit -c unlimited; exec \"$@\"", "sh", tool().to_str().unwrap(), "requirements"];
+    let run = start_program(Path::new("sh"), &project, &shell);
+    let limit = |process: i32| {
+        let limits = fs::read_to_string(format!("/proc/{process}/limits")).unwrap();
+        let line = limits.lines().find(|it| it.starts_with("Max core file size")).unwrap().to_owned();
+        line.split_whitespace().nth(4).unwrap().to_owned()
+    };
+    let children = children(&project);
+    for process in children.iter().copied().chain([id(&run)]) {
+        assert_eq!(limit(process), "0", "process {process}");
+    }
+    signal(id(&run), Signal::INT);
+    ended(run).ends_with(130);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::{read, root};
 
 /// A row, a bold number of it, the file with its assertion, and the assertion.
-const ASSERTED: [(&str, &str, &str, &str); 40] = [
+const ASSERTED: [(&str, &str, &str, &str); 43] = [
     ("R1", "12", "tests/clouds/stopped.rs", ".enumerate().take(12)"),
     ("R1", "5", "tests/e2e/interruption.rs", "stopped.len() >= 5"),
     ("R1", "12", "tests/e2e/main.rs", "killed >= 12"),
@@ -30,9 +30,12 @@ const ASSERTED: [(&str, &str, &str, &str); 40] = [
     ("R15", "130", "xtask/src/cluster/verdict.rs", "cases.len() >= 130"),
     ("R16", "4", "tests/doors/together.rs", "again_and_again(4)"),
     ("R16", "100", "tests/doors/together.rs", "again_and_again(100)"),
+    ("R16", "24", "tests/doors/together.rs", "update_again_and_again(24)"),
+    ("R16", "200", "tests/doors/together.rs", "update_again_and_again(200)"),
     ("S1", "25", "tests/e2e/canaries.rs", "search.channels.len() >= 25"),
     ("S2", "28", "tests/e2e/pod_security.rs", "changes.len() >= 28"),
     ("S3", "3", "tests/e2e/linters.rs", "rules.rule.len() <= 3"),
+    ("S5", "7", "tests/e2e/policies.rs", "asked >= 7"),
     ("S7", "12", "xtask/src/patch.rs", "hostile.len() >= 12"),
     ("S7", "6", "tests/patches.rs", "hostile.len() >= 6"),
     ("S7", "2000", "xtask/src/mutation.rs", "SHORT: u32 = 2_000;"),

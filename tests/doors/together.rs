@@ -131,3 +131,45 @@ fn a_create_and_a_delete_leave_what_they_found() {
 fn a_hundred_creates_and_deletes_leave_what_they_found() {
     again_and_again(100);
 }
+
+/// Updates an instance again and again; the history keeps the newest revisions and nothing grows. `times` is more than the history keeps.
+fn update_again_and_again(times: usize) {
+    let world = World::new();
+    world.create();
+    let temporary = world.project.root.join("temporary");
+    fs::create_dir(&temporary).unwrap();
+    let history = || world.cluster.get("ConfigMap", "polls", "pocdeploy-history").unwrap()["data"].as_object().unwrap().clone();
+    let runs = world.project.root.join("target/pocdeploy/runs");
+    let mut counts = Vec::new();
+    for number in 0..times {
+        // As many bytes each time.
+        let object = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: words}}\ndata: {{word: 'number {number:04}'}}\n");
+        world.project.write("deploy/frontend/zz-words.yaml", &object);
+        let mut command = world.command(&["update"]);
+        Ran::from(command.env("TMPDIR", &temporary).output().unwrap()).ends_with(0).says(&format!("revision {} serves", number + 2));
+        assert!(fs::read_dir(&runs).unwrap().count() <= 10);
+        counts.push([
+            count(&world.project.root) - count(&runs),
+            count(&temporary),
+            world.engine.containers().len(),
+            world.cluster.objects().len(),
+            history().len(),
+        ]);
+    }
+    let (full, last) = (counts[times / 2], counts[times - 1]);
+    eprintln!(
+        "{times} updates: {full:?} files, temporary files, containers, objects and revisions after half of them, {last:?} at the end"
+    );
+    assert_eq!(full, last);
+}
+
+#[test]
+fn updates_leave_nothing_behind() {
+    update_again_and_again(24);
+}
+
+#[test]
+#[ignore = "long: `cargo xtask test --full` runs it"]
+fn two_hundred_updates_leave_nothing_behind() {
+    update_again_and_again(200);
+}

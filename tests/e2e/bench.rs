@@ -239,7 +239,8 @@ impl Bench {
         let container = self.engine().container(&self.node()).unwrap().unwrap();
         world.push(format!("container {}", container.id));
         for (name, bytes) in support::content(&self.root) {
-            if !name.ends_with("/lock") && !name.contains("/log/") {
+            // A file that was read within a tick of its last change is known by the next run that reads it: the hashes may be written again.
+            if !name.ends_with("/lock") && !name.ends_with("pocdeploy/hashes") && !name.contains("/log/") {
                 let mut key = Fingerprint::new();
                 key.add("content", bytes);
                 world.push(format!("{name} {}", key.digest()));

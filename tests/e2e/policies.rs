@@ -45,6 +45,23 @@ pub(crate) fn hold(bench: &Bench) {
         ]);
     });
 
+    bench.step("of all ports that listen in the pods of application, database and operator, two answer to strangers", || {
+        let frontends = probes.addresses("polls", "app.kubernetes.io/component=frontend");
+        let mut asked = 0;
+        for namespace in ["polls", "cnpg-system"] {
+            for address in probes.addresses(namespace, "app!=stray") {
+                let ports = probes.listening(&address);
+                assert!(!ports.is_empty(), "nothing listens at {address}");
+                let expected = |port: &u16| answer(namespace == "cnpg-system", &frontends, &address, *port);
+                let questions: Vec<_> = ports.iter().map(|it| (&stranger, &address, *it, expected(it))).collect();
+                all(&questions);
+                asked += ports.len();
+            }
+        }
+        eprintln!("   {asked} ports");
+        assert!(asked >= 7, "{asked}");
+    });
+
     bench.step("the database reaches nothing outside but the API server's ports", || {
         // The engine's own address: outside the cluster, and nothing listens there.
         let outside = probes.gateway();
@@ -99,6 +116,12 @@ pub(crate) fn hold(bench: &Bench) {
     while bench.run(&["validate"]).code != 0 {
         assert!(began.elapsed() < LIMIT, "the rules were not made again");
     }
+}
+
+/// What a port answers to a stranger. The operator's webhooks answer everybody, since no rule can name the API server, which calls them.
+fn answer(is_operator: bool, frontends: &[String], address: &str, port: u16) -> &'static str {
+    let is_page = port == 8000 && frontends.iter().any(|it| it == address);
+    if is_page || (is_operator && port == 9443) { "open" } else { "blocked" }
 }
 
 /// Asks all at the same time, each until its connection ends as expected.
@@ -167,6 +190,35 @@ impl Probes<'_> {
 
     fn address(&self, namespace: &str, labels: &str) -> String {
         self.bench.kubectl(&format!("-n {namespace} get pod -l {labels} -o jsonpath={{.items[0].status.podIP}}"))
+    }
+
+    /// The addresses of the running pods.
+    fn addresses(&self, namespace: &str, labels: &str) -> Vec<String> {
+        let running = "--field-selector=status.phase=Running";
+        let said = self.bench.kubectl(&format!("-n {namespace} get pod -l {labels} {running} -o jsonpath={{.items[*].status.podIP}}"));
+        said.split_whitespace().map(str::to_owned).collect()
+    }
+
+    /// The ports on which a pod listens for others than itself.
+    fn listening(&self, address: &str) -> Vec<u16> {
+        let script = format!(
+            "for p in /proc/[0-9]*; do\n\
+             awk -v ip={address} '/host LOCAL/ && seen == ip {{found = 1}} {{seen = $2}} END {{exit !found}}' $p/net/fib_trie 2>/dev/null &&\n\
+             {{ cat $p/net/tcp $p/net/tcp6; exit; }}\ndone\nexit 1"
+        );
+        let out = self.bench.engine().exec(&self.bench.node(), &["sh", "-c", &script]).unwrap();
+        assert_eq!(out.code, 0, "{address}: {out:?}");
+        // proc(5): the local address and port in hexadecimal digits, the other side's, and the state, 0A for LISTEN.
+        let listens = out.stdout.lines().filter_map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let (local, port) = words.get(1)?.split_once(':')?;
+            let is_open = words.get(3) == Some(&"0A") && local != "0100007F" && local != "00000000000000000000000001000000";
+            is_open.then(|| u16::from_str_radix(port, 16).unwrap())
+        });
+        let mut ports: Vec<u16> = listens.collect();
+        ports.sort_unstable();
+        ports.dedup();
+        ports
     }
 
     /// The address of the engine's side of the node's network.

@@ -10,8 +10,10 @@ use pocdeploy::{
     engine::capabilities,
     errors, flags,
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 fn main() -> ExitCode {
+    without_core_dumps();
     // A copy of this program runs instead of runc, see `engine/capabilities.rs`.
     if let Some(arguments) = capabilities::runtime_arguments() {
         return errors::finish(capabilities::act_as_runtime(&arguments));
@@ -26,4 +28,11 @@ fn main() -> ExitCode {
         return errors::finish(Err(checkout::run_checks()));
     }
     errors::finish(commands::run(flags::read(&found)))
+}
+
+/// A core dump would write the secrets in this program's memory into a file. Programs that it starts inherit the limit, and may raise it.
+fn without_core_dumps() {
+    let limit = Rlimit { current: Some(0), ..getrlimit(Resource::Core) };
+    // Lowering a limit of one's own is always allowed.
+    setrlimit(Resource::Core, limit).ok();
 }
