@@ -2,7 +2,7 @@
 //!
 //! The names make it possible to say what has changed ("patches/0002 changed"). Callers read the inputs.
 
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, path::Path, sync::OnceLock};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -14,9 +14,32 @@ use crate::{
 };
 
 /// Named digests in the order of their addition.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Fingerprint {
-    pub parts: Vec<(String, String)>,
+    parts: Vec<(String, String)>,
+    /// The digest over all parts, once it was computed: a run uses that of the inputs of an image ten times.
+    #[serde(skip)]
+    known: OnceLock<String>,
+}
+
+impl PartialEq for Fingerprint {
+    fn eq(&self, other: &Fingerprint) -> bool {
+        self.parts == other.parts
+    }
+}
+
+impl Eq for Fingerprint {}
+
+impl FromIterator<(String, String)> for Fingerprint {
+    fn from_iter<T: IntoIterator<Item = (String, String)>>(parts: T) -> Fingerprint {
+        Fingerprint { parts: parts.into_iter().collect(), known: OnceLock::new() }
+    }
+}
+
+impl Extend<(String, String)> for Fingerprint {
+    fn extend<T: IntoIterator<Item = (String, String)>>(&mut self, parts: T) {
+        self.changed().extend(parts);
+    }
 }
 
 impl Fingerprint {
@@ -24,19 +47,45 @@ impl Fingerprint {
         Fingerprint::default()
     }
 
+    /// Names and digests.
+    pub fn parts(&self) -> &[(String, String)] {
+        &self.parts
+    }
+
+    /// The parts, to change them.
+    fn changed(&mut self) -> &mut Vec<(String, String)> {
+        self.known.take();
+        &mut self.parts
+    }
+
     /// Adds a named value.
     pub fn add(&mut self, name: impl Into<String>, value: impl AsRef<[u8]>) {
-        self.parts.push((name.into(), hex(&Sha256::digest(value.as_ref()))));
+        self.push(name.into(), hex(&Sha256::digest(value.as_ref())));
+    }
+
+    /// Adds a part whose digest is known.
+    pub(crate) fn push(&mut self, name: String, digest: String) {
+        self.changed().push((name, digest));
+    }
+
+    /// Makes room for further parts.
+    pub(crate) fn reserve(&mut self, parts: usize) {
+        self.parts.reserve(parts);
+    }
+
+    /// Keeps the parts whose names are wanted.
+    pub fn retain(&mut self, mut is_wanted: impl FnMut(&str) -> bool) {
+        self.changed().retain(|(name, _)| is_wanted(name));
     }
 
     /// Adds a file's content and executable bit. A missing file has its own value.
     pub fn add_file(&mut self, name: impl Into<String>, path: &Path) -> Result<()> {
         let name = name.into();
         if !path.exists() {
-            self.parts.push((name, hashes::ABSENT.to_owned()));
+            self.push(name, hashes::ABSENT.to_owned());
             return Ok(());
         }
-        self.parts.push((name, hex(&hashes::of_file(path)?)));
+        self.push(name, hex(&hashes::of_file(path)?));
         Ok(())
     }
 
@@ -57,14 +106,7 @@ impl Fingerprint {
 
     /// 64 hex digits over names and values.
     pub fn digest(&self) -> String {
-        let mut hasher = Sha256::new();
-        for (name, value) in &self.parts {
-            hasher.update(name.len().to_le_bytes());
-            hasher.update(name);
-            hasher.update(value.len().to_le_bytes());
-            hasher.update(value);
-        }
-        hex(&hasher.finalize())
+        self.known.get_or_init(|| digest(&self.parts)).clone()
     }
 
     /// The first twelve digits, for tags and file names.
@@ -113,15 +155,23 @@ impl Fingerprint {
     }
 }
 
+/// The digest that a fingerprint of these parts has.
+pub fn digest<'a>(parts: impl IntoIterator<Item = &'a (String, String)>) -> String {
+    let mut hasher = Sha256::new();
+    for (name, value) in parts {
+        hasher.update(name.len().to_le_bytes());
+        hasher.update(name);
+        hasher.update(value.len().to_le_bytes());
+        hasher.update(value);
+    }
+    hex(&hasher.finalize())
+}
+
 /// Lower-case hex digits.
 pub fn hex(bytes: &[u8]) -> String {
-    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
-    let mut out = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        out.push(DIGITS[usize::from(byte >> 4)]);
-        out.push(DIGITS[usize::from(byte & 15)]);
-    }
-    out
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = bytes.iter().flat_map(|it| [DIGITS[usize::from(it >> 4)], DIGITS[usize::from(it & 15)]]);
+    digits.map(char::from).collect()
 }
 
 /// The record of a tree: what it was made from, what it holds, and more that its writer knows.
@@ -167,18 +217,36 @@ mod tests {
     }
 
     #[test]
+    fn a_digest_that_was_asked_for_follows_every_change() {
+        let part = |name: &str| (name.to_owned(), "x".to_owned());
+        let of = |names: &[&str]| names.iter().copied().map(part).collect::<Fingerprint>().digest();
+        let mut out = Fingerprint::new();
+        assert_eq!(out.digest(), of(&[]));
+        out.push("a".to_owned(), "x".to_owned());
+        assert_eq!(out.digest(), of(&["a"]));
+        out.extend([part("b"), part("c")]);
+        assert_eq!(out.digest(), of(&["a", "b", "c"]));
+        assert_eq!(out.digest(), digest(out.parts()));
+        let copy = out.clone();
+        out.retain(|it| it != "b");
+        assert_eq!((out.digest(), copy.digest()), (of(&["a", "c"]), of(&["a", "b", "c"])));
+        assert_eq!(Fingerprint::from_json(&out.to_json().unwrap()).unwrap(), out);
+        assert_ne!(out, copy);
+    }
+
+    #[test]
     fn a_hundred_thousand_files_are_compared_in_one_pass() {
         // With one search for each part, this test takes minutes.
-        let of = |range: std::ops::Range<u32>| Fingerprint { parts: range.map(|it| (format!("app/{it}"), "same".to_owned())).collect() };
+        let of = |range: std::ops::Range<u32>| -> Fingerprint { range.map(|it| (format!("app/{it}"), "same".to_owned())).collect() };
         assert_eq!(of(1..100_001).changes(&of(0..100_000)), ["app/100000 is new", "app/0 is gone"]);
     }
 
     #[test]
     fn a_boundary_between_name_and_value_cannot_be_moved() {
         let mut one = Fingerprint::new();
-        one.parts.push(("ab".to_owned(), "c".to_owned()));
+        one.push("ab".to_owned(), "c".to_owned());
         let mut other = Fingerprint::new();
-        other.parts.push(("a".to_owned(), "bc".to_owned()));
+        other.push("a".to_owned(), "bc".to_owned());
         assert_ne!(one.digest(), other.digest());
     }
 

@@ -3,5 +3,7 @@
 
 pub mod fingerprint;
 pub mod hashes;
+pub mod imports;
 pub mod regular;
+pub mod tree;
 pub mod walk;

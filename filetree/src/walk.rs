@@ -1,7 +1,7 @@
 //! Lists the files of a tree with the state that the file system has of each. One system call for each file.
 
 use std::{
-    ffi::{CStr, OsStr},
+    ffi::{CStr, OsStr, OsString},
     io,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
@@ -91,25 +91,33 @@ fn below(
     out: &mut Vec<Found>,
 ) -> Result<()> {
     let shown = || format!("read {}", root.join(here).display());
-    let mut names: Vec<(Box<CStr>, FileType)> = Vec::new();
+    // All names behind each other, each with its zero at the end, and where each begins.
+    let mut text: Vec<u8> = Vec::new();
+    let mut names: Vec<(std::ops::Range<usize>, FileType)> = Vec::new();
     let mut buffer = Vec::with_capacity(1 << 15);
     let mut entries = RawDir::new(folder.as_fd(), buffer.spare_capacity_mut());
     while let Some(entry) = entries.next() {
         let entry = entry.with_context(shown)?;
         if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-            names.push((entry.file_name().into(), entry.file_type()));
+            let began = text.len();
+            text.extend_from_slice(entry.file_name().to_bytes_with_nul());
+            names.push((began..text.len(), entry.file_type()));
         }
     }
-    names.sort_by(|(one, _), (other, _)| one.to_bytes().cmp(other.to_bytes()));
-    for (name, listed) in names {
-        let path = here.join(OsStr::from_bytes(name.to_bytes()));
+    drop(buffer);
+    // The zero is the least byte, so that it changes nothing in their order.
+    names.sort_unstable_by(|(one, _), (other, _)| text[one.clone()].cmp(&text[other.clone()]));
+    out.reserve(names.len());
+    for (place, listed) in names {
+        let name = CStr::from_bytes_with_nul(&text[place]).unwrap_or_default();
+        let path = joined(here, name);
         if passed.over(name.to_bytes(), root, &path) {
             continue;
         }
         // Some file systems list no types. A folder needs no more than its type.
         let state = match listed {
             FileType::Directory => None,
-            _ => match rustix::fs::statat(folder.as_fd(), &*name, AtFlags::SYMLINK_NOFOLLOW) {
+            _ => match rustix::fs::statat(folder.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(state) => Some(state),
                 Err(rustix::io::Errno::NOENT) => continue,
                 Err(error) => return Err(error).with_context(|| format!("read {}", root.join(&path).display())),
@@ -121,7 +129,7 @@ fn below(
         }
         match state.filter(|_| kind != Kind::Folder) {
             Some(state) => out.push(Found { path, kind, stamp: Stamp::of(&state) }),
-            None => match inner(folder.as_fd(), &name) {
+            None => match inner(folder.as_fd(), name) {
                 Ok(inner) => below(inner, root, &path, passed, keep, out)?,
                 Err(rustix::io::Errno::NOENT) => {}
                 Err(error) => return Err(error).with_context(|| format!("read {}", root.join(&path).display())),
@@ -129,6 +137,18 @@ fn below(
         }
     }
     Ok(())
+}
+
+/// A path and a name below it, in one allocation.
+fn joined(path: &Path, name: &CStr) -> PathBuf {
+    let (path, name) = (path.as_os_str(), OsStr::from_bytes(name.to_bytes()));
+    let mut out = OsString::with_capacity(path.len() + 1 + name.len());
+    out.push(path);
+    if !path.is_empty() {
+        out.push("/");
+    }
+    out.push(name);
+    out.into()
 }
 
 fn inner(folder: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<OwnedFd> {
@@ -145,6 +165,11 @@ fn kind(of: FileType) -> Kind {
 }
 
 impl Stamp {
+    /// Whether it is that of a regular file.
+    pub(crate) fn is_file(&self) -> bool {
+        FileType::from_raw_mode(self.mode) == FileType::RegularFile
+    }
+
     /// The state of an open file.
     pub fn of_open(file: impl AsFd) -> io::Result<Stamp> {
         Ok(Stamp::of(&rustix::fs::fstat(file)?))

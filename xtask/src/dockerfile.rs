@@ -1,6 +1,7 @@
 //! Reads the user's Dockerfile and `.dockerignore`, before the builder does.
 
 mod bases;
+mod context;
 mod development;
 pub mod ignore;
 mod needs;
@@ -9,8 +10,9 @@ mod stages;
 
 pub use crate::dockerfile::{
     bases::{Base, bases},
+    context::{belongs, context},
     development::{builds_from_source, in_development},
-    ignore::{Ignore, context, walk},
+    ignore::{Ignore, walk},
     needs::{Ask, Need, needs},
     parse::{Dockerfile, Instruction, Syntax, parse},
     stages::{Stage, arguments, expand, stages},

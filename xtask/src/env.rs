@@ -4,6 +4,7 @@
 
 mod readings;
 mod scope;
+mod trees;
 mod withheld;
 
 use std::{
@@ -37,7 +38,7 @@ use crate::{
     tool::Tools,
 };
 
-pub use crate::env::scope::Scope;
+pub use crate::env::{scope::Scope, trees::Trees};
 
 /// The settings of the command line.
 #[derive(Clone, Debug, Default)]
@@ -83,6 +84,7 @@ pub struct Env {
     pub readings: Readings,
     /// What is known of the files of source and staged tree.
     pub hashes: Hashes,
+    pub trees: Trees,
     withheld: Withheld,
     /// Locked while the source of images is decided.
     pub(crate) source_turn: Mutex<()>,
@@ -129,6 +131,7 @@ impl Env {
             pull_credentials: OnceLock::new(),
             readings: Readings::default(),
             hashes: Hashes::kept_in(work.join("hashes")),
+            trees: Trees::default(),
             withheld: Withheld::default(),
             source_turn: Mutex::new(()),
             requirements_turn: Mutex::new(()),
@@ -229,6 +232,7 @@ impl Env {
     pub fn develop(&self, on: bool) {
         self.is_developing.store(on, Ordering::SeqCst);
         self.readings.forget();
+        self.trees.forget();
     }
 
     /// Whether the user requested to run the task even if its product exists.

@@ -36,6 +36,7 @@ pub fn run(env: &Env, task_of: TaskOf<'_>, targets: &[TaskId]) -> Result<Run> {
     let tasks = env.graph.reached(targets);
     let planned: Vec<TaskId> = tasks.iter().copied().filter(|id| env.mode(*id) != Mode::PassedOver).collect();
     env.report.run(RunEvent::Planned { needs: env.graph.needs_of(&planned), tasks: planned });
+    env.trees.forget();
     let result = verdict(env, run_all(env, task_of, tasks));
     env.report.run(RunEvent::Settled);
     result.map(|()| env.report.so_far())
@@ -155,7 +156,10 @@ fn bring_about(env: &Env, task: &dyn Task) -> Result<()> {
     // With the inputs of the last success, the task restores its product, unless the user requested the run.
     let restores = !env.options.refresh && !env.is_forced(id) && record::changed(env, id, &want).is_none();
     env.report.event(id, if restores { Event::Restoring { reason } } else { Event::Started { reason } });
-    task.run(env, &want)?;
+    env.trees.forget();
+    let ran = task.run(env, &want);
+    env.trees.forget();
+    ran?;
     match task.made(env, &want)? {
         Probe::Fresh(text) => {
             record::write(env, id, &want)?;

@@ -6,7 +6,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::*;
+use super::{
+    kept::{FACTS, MAGIC, UNUSED},
+    *,
+};
 use crate::walk::{Passed, walk};
 
 /// A tree, and the file with its hashes beside it.
@@ -33,22 +36,22 @@ impl Tree {
         let hashes = Hashes::kept_in(self.file());
         let mut out = Fingerprint::new();
         hashes.add(&mut out, "app", &root, &walk(&root, &Passed::default(), None).unwrap()).unwrap();
-        let count = hashes.known().kept.entries.len();
-        (out.parts, count)
+        let count = hashes.known().kept.count();
+        (out.parts().to_vec(), count)
     }
 
     /// What a process finds that remembers nothing.
     fn read(&self) -> Vec<(String, String)> {
         let mut out = Fingerprint::new();
         out.add_tree("app", &self.0.path().join("tree")).unwrap();
-        out.parts
+        out.parts().to_vec()
     }
 
     /// Changes a remembered hash, to see whether it is used.
     fn spoil(&self) {
-        let mut kept = read(&self.file(), now()).unwrap();
-        kept.entries.values_mut().for_each(|it| it.hash = [7; 32]);
-        write(&self.file(), &kept, now()).unwrap();
+        let mut kept = Kept::read(&self.file(), now()).unwrap();
+        kept.spoil(&[7; 32]);
+        kept.write(&self.file(), now()).unwrap();
     }
 }
 
@@ -97,6 +100,47 @@ fn an_unchanged_file_is_not_read_again_and_each_change_is_seen() {
     assert!(tree.seen().0.contains(&("app/d/c".to_owned(), spoilt())));
     fs::remove_file(&path).unwrap();
     assert_eq!(tree.seen().0.len(), 1);
+}
+
+#[test]
+fn another_folder_under_the_same_name_a_link_and_a_second_name_are_what_they_are_now() {
+    let tree = Tree::new();
+    for (path, text) in [("b/x.py", "one"), ("c/x.py", "two"), ("a.py", "six")] {
+        fs::create_dir_all(tree.path(path).parent().unwrap()).unwrap();
+        fs::write(tree.path(path), text).unwrap();
+    }
+    settle();
+    assert_eq!(tree.seen(), (tree.read(), 3));
+    // The two folders change places: each name has the other's content, and no file was changed.
+    for (from, to) in [("b", "d"), ("c", "b"), ("d", "c")] {
+        fs::rename(tree.path(from), tree.path(to)).unwrap();
+    }
+    assert_eq!(tree.seen(), (tree.read(), 3));
+    // A file of the same size and time in the place of another one, and then a link in its place that leads to one and to another.
+    let time = fs::metadata(tree.path("a.py")).unwrap().modified().unwrap();
+    fs::write(tree.path("new"), "ten").unwrap();
+    fs::File::options().write(true).open(tree.path("new")).unwrap().set_modified(time).unwrap();
+    fs::rename(tree.path("new"), tree.path("a.py")).unwrap();
+    assert_eq!(tree.seen().0, tree.read());
+    fs::remove_file(tree.path("a.py")).unwrap();
+    for target in ["b/x.py", "c/x.py"] {
+        std::os::unix::fs::symlink(target, tree.path("a.py")).unwrap();
+        let seen = tree.seen().0;
+        assert_eq!(seen, tree.read());
+        fs::remove_file(tree.path("a.py")).unwrap();
+        std::os::unix::fs::symlink("b", tree.path("a.py")).unwrap();
+        assert_ne!(tree.seen().0, seen);
+        fs::remove_file(tree.path("a.py")).unwrap();
+    }
+    // A second name of one file: a change through one of them is seen under both.
+    fs::hard_link(tree.path("b/x.py"), tree.path("second.py")).unwrap();
+    settle();
+    let before = tree.seen().0;
+    assert_eq!(before, tree.read());
+    fs::write(tree.path("second.py"), "all").unwrap();
+    let after = tree.seen().0;
+    assert_eq!(after, tree.read());
+    assert_eq!(before.iter().zip(&after).filter(|(one, other)| one != other).count(), 2);
 }
 
 #[test]
@@ -152,8 +196,8 @@ fn a_torn_foreign_or_later_file_is_none() {
         tree.spoil();
     }
     // The clock was set back after the file was written.
-    let kept = read(&tree.file(), now()).unwrap();
-    write(&tree.file(), &kept, now() + 3_600_000_000_000).unwrap();
+    let kept = Kept::read(&tree.file(), now()).unwrap();
+    kept.write(&tree.file(), now() + 3_600_000_000_000).unwrap();
     assert_eq!(tree.seen().0, tree.read());
     // A folder in its place, or none for it: the files are read.
     fs::remove_file(tree.file()).unwrap();
@@ -185,7 +229,7 @@ fn only_its_owner_reads_the_file_and_processes_that_write_at_once_leave_a_whole_
     });
     tree.seen();
     assert_eq!(fs::metadata(tree.file()).unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(read(&tree.file(), now()).unwrap().entries.len(), 200);
+    assert_eq!(Kept::read(&tree.file(), now()).unwrap().count(), 200);
     // Nothing else is left beside it.
     assert_eq!(fs::read_dir(tree.0.path()).unwrap().count(), 2);
 }
@@ -202,7 +246,7 @@ fn what_no_run_needs_any_more_is_forgotten() {
         settle();
         tree.seen();
     }
-    assert_eq!(read(&tree.file(), now()).unwrap().entries.len(), 1);
+    assert_eq!(Kept::read(&tree.file(), now()).unwrap().count(), 1);
 }
 
 #[test]
@@ -225,5 +269,5 @@ fn a_fact_is_known_for_all_that_it_depends_on() {
         assert_eq!(hashes.fact(&key("1")).as_deref(), Some("one"), "what is used stays");
     }
     assert_eq!(hashes.fact(&key("2")), None);
-    assert_eq!(hashes.known().kept.facts.len(), FACTS);
+    assert_eq!(hashes.known().kept.number_of_facts(), FACTS);
 }

@@ -104,7 +104,7 @@ fn value(it: &Explained) -> Value {
 fn compared(want: &Fingerprint, last: Option<&Fingerprint>) -> Vec<Input> {
     let (now, earlier) = (want.by_name(), last.map(Fingerprint::by_name).unwrap_or_default());
     let input = |name: &String, digest: &String, since| Input { name: name.clone(), digest: digest.clone(), since };
-    let present = want.parts.iter().map(|(name, value)| {
+    let present = want.parts().iter().map(|(name, value)| {
         let since = match earlier.get(name.as_str()) {
             _ if last.is_none() => "",
             None => "new",
@@ -113,7 +113,7 @@ fn compared(want: &Fingerprint, last: Option<&Fingerprint>) -> Vec<Input> {
         };
         input(name, value, since)
     });
-    let gone = last.into_iter().flat_map(|it| &it.parts).filter(|(name, _)| !now.contains_key(name.as_str()));
+    let gone = last.into_iter().flat_map(|it| it.parts()).filter(|(name, _)| !now.contains_key(name.as_str()));
     present.chain(gone.map(|(name, value)| input(name, value, "gone"))).collect()
 }
 
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     fn of(parts: &[(&str, &str)]) -> Fingerprint {
-        Fingerprint { parts: parts.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect() }
+        parts.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 
     #[test]

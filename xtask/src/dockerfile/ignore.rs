@@ -7,7 +7,6 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use filetree::walk::{Found, Passed};
 use regex::Regex;
 use walkdir::{DirEntry, WalkDir};
 
@@ -54,6 +53,11 @@ impl Ignore {
             patterns.push(pattern);
         }
         Ok(Ignore { patterns })
+    }
+
+    /// Whether it excludes nothing.
+    pub fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
     }
 
     /// Whether a path, relative to the root, is excluded.
@@ -103,15 +107,6 @@ pub fn walk(root: &Path, ignore: Option<&Ignore>) -> Result<Vec<DirEntry>> {
         }
     }
     Ok(out)
-}
-
-/// The files of a context below the folder `root`, in the order of [`walk`], with their state.
-pub fn context(root: &Path, ignore: Option<&Ignore>) -> Result<Vec<Found>> {
-    let Some(mut visit) = ignore.filter(|it| !it.patterns.is_empty()).map(Ignore::visit) else {
-        return filetree::walk::walk(root, &Passed::default(), None);
-    };
-    let mut keep = |path: &Path, is_folder: bool| !visit.excludes(path) || (is_folder && visit.may_return());
-    filetree::walk::walk(root, &Passed::default(), Some(&mut keep))
 }
 
 impl Visit<'_> {

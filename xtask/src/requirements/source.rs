@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use filetree::hashes::Hashes;
 
-use crate::{fingerprint::Fingerprint, requirements::imports};
+use crate::{env::Trees, fingerprint::Fingerprint, requirements::imports};
 
 /// The source of requirements: the first of these that the application has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,9 +65,9 @@ impl Source {
     }
 
     /// A hash (twelve digits) of everything that the requirements depend on.
-    pub fn key(self, hashes: &Hashes, app: &Path) -> Result<String> {
+    pub fn key(self, hashes: &Hashes, trees: &Trees, app: &Path) -> Result<String> {
         let files: &[&str] = match self {
-            Source::Imports => return imports::known_key(hashes, app),
+            Source::Imports => return imports::known_key(hashes, trees, app),
             Source::Requirements => {
                 let mut out = Fingerprint::new();
                 for path in included(&app.join("requirements.txt"))? {
@@ -206,7 +206,7 @@ mod tests {
             ("wheelhouse/y-1-py3-none-any.whl", "1"),
             ("other.txt", "z\n"),
         ]);
-        let key = || Source::Requirements.key(&Hashes::default(), dir.path()).unwrap();
+        let key = || Source::Requirements.key(&Hashes::default(), &Trees::default(), dir.path()).unwrap();
         for path in [
             "requirements/base.txt",
             "requirements/deep.txt",

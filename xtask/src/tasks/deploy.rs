@@ -216,10 +216,10 @@ impl Task for Deploy {
 fn inputs_of_images(env: &Env) -> Result<Fingerprint> {
     let mut out = Fingerprint::new();
     for service in env.config.built() {
-        let inputs = Fingerprint::clone(&*image::inputs(env, service)?);
-        out.parts.extend(inputs.parts.into_iter().map(|(name, digest)| match service {
-            Some(service) => (format!("{service}: {name}"), digest),
-            None => (name, digest),
+        let inputs = image::inputs(env, service)?;
+        out.extend(inputs.parts().iter().map(|(name, digest)| match service {
+            Some(service) => (format!("{service}: {name}"), digest.clone()),
+            None => (name.clone(), digest.clone()),
         }));
     }
     Ok(out)

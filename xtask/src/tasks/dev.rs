@@ -203,11 +203,13 @@ impl Part {
     /// Copies and patches the source, except after changes by hand, and compiles what is compiled here. Returns why an image is necessary, if
     /// it is.
     fn stage(&self, env: &Env, by_hand: bool) -> Result<Option<String>> {
+        env.trees.forget();
         if !by_hand {
             let patch = Patch(self.service);
             let want = patch.inputs(env)?;
             patch.run(env, &want)?;
             record::write(env, patch.id(), &want)?;
+            env.trees.forget();
         }
         let requirements = Requirements::of(self.service);
         let found = requirements.probe(env, &requirements.inputs(env)?)?;
@@ -233,9 +235,9 @@ impl Part {
         if matches!(self.rules, Rules::Program(_)) && programs.is_dir() {
             tree.add_tree(PROGRAMS, &programs)?;
         }
-        let named = |(name, digest): (String, String)| (name.trim_start_matches('/').to_owned(), digest);
+        let named = |(name, digest): &(String, String)| (name.trim_start_matches('/').to_owned(), digest.clone());
         let goes = |it: &(String, String)| self.rules.goes(Path::new(&it.0), &self.migrate);
-        Ok(Fingerprint { parts: tree.parts.into_iter().map(named).filter(goes).collect() })
+        Ok(tree.parts().iter().map(named).filter(goes).collect())
     }
 }
 
@@ -311,7 +313,7 @@ impl Change {
     fn between(held: &Fingerprint, desired: &Fingerprint) -> Change {
         let (before, after) = (held.by_name(), desired.by_name());
         let names = |of: &Fingerprint, keep: &dyn Fn(&str, &str) -> bool| -> Vec<String> {
-            of.parts.iter().filter(|(name, digest)| keep(name, digest)).map(|(name, _)| name.clone()).collect()
+            of.parts().iter().filter(|(name, digest)| keep(name, digest)).map(|(name, _)| name.clone()).collect()
         };
         Change {
             changed: names(desired, &|name, digest| before.get(name) != Some(&digest)),
@@ -358,7 +360,7 @@ mod tests {
     #[test]
     fn a_change_has_new_other_and_gone_files() {
         let of =
-            |parts: &[(&str, &str)]| Fingerprint { parts: parts.iter().map(|(name, it)| ((*name).to_owned(), (*it).to_owned())).collect() };
+            |parts: &[(&str, &str)]| -> Fingerprint { parts.iter().map(|(name, it)| ((*name).to_owned(), (*it).to_owned())).collect() };
         let change = Change::between(&of(&[("a", "1"), ("b", "1"), ("c", "1")]), &of(&[("a", "1"), ("b", "2"), ("d", "1")]));
         assert_eq!(change, Change { changed: vec!["b".to_owned(), "d".to_owned()], gone: vec!["c".to_owned()] });
     }

@@ -49,6 +49,8 @@ impl Task for Image {
     /// Of the files as they are now. Later tasks of the run ask for [`inputs`].
     fn inputs(&self, env: &Env) -> Result<Fingerprint> {
         let out = self.read(env)?;
+        // Its copies know it, too.
+        out.digest();
         env.readings.put(&self.reading(), &Arc::new(out.clone()));
         Ok(out)
     }
@@ -129,7 +131,9 @@ impl Image {
             out.add("command", command.join("\0"));
         }
         out.add("name", &env.service.image);
-        env.hashes.add(&mut out, "app", &env.stage(), &dockerfile::context(&env.stage(), ignore(env)?.as_ref())?)?;
+        let ignore = ignore(env)?;
+        let tree = env.trees.recent(&env.hashes, &env.stage())?;
+        out.extend(tree.only(dockerfile::belongs(ignore.as_ref())).map(|(_, part)| part.clone()));
         // If the application has its own requirements.txt, the pins are only here.
         out.add_file("pins", &env.wheels().join(PINS))?;
         Ok(out)

@@ -13,6 +13,7 @@ pub(crate) mod old_source;
 pub(crate) mod rebase;
 pub(crate) mod source;
 pub(crate) mod status;
+mod summary;
 pub(crate) mod written;
 
 use std::{
@@ -21,7 +22,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use filetree::walk::{Passed, walk};
+use filetree::{
+    fingerprint::digest,
+    walk::{Passed, walk},
+};
 
 use crate::{
     config::ServiceName,
@@ -75,16 +79,19 @@ impl Task for Patch {
 
     fn probe(&self, env: &Env, want: &Fingerprint) -> Result<Probe> {
         let env = &env.scope(self.id());
-        if let Some(stage) = Staged::read(&staged_record(env))
-            && stage.inputs == want.digest()
+        if let Some(known) = summary::of(env)
+            && known.inputs == want.digest()
         {
-            let mut now = tree(env, &env.stage())?;
-            // The `requirements` task adds this file if the application has none.
-            if !stage.has_requirements() {
-                now.parts.retain(|(name, _)| name != PINS);
-            }
-            return Ok(match now.difference(&stage.content) {
-                None => Probe::Fresh(format!("the patched application is unchanged ({} files)", stage.content.parts.len())),
+            let change = if env.stage().is_dir() {
+                let now = env.trees.now(&env.hashes, &env.stage())?;
+                // The `requirements` task adds this file if the application has none.
+                let parts = || now.content().parts().iter().filter(|(name, _)| known.has_requirements || name != PINS);
+                if digest(parts()) == known.content { None } else { difference(env, &parts().cloned().collect()) }
+            } else {
+                difference(env, &Fingerprint::new())
+            };
+            return Ok(match change {
+                None => Probe::Fresh(format!("the patched application is unchanged ({} files)", known.count)),
                 Some(change) => Probe::Stale(format!("the patched application was changed: {change}")),
             });
         }
@@ -138,7 +145,15 @@ struct Staged {
 
 /// Whether the patched application has its own requirements.txt.
 pub(crate) fn has_own_requirements(env: &Scope<'_>) -> bool {
-    Staged::read(&staged_record(env)).is_some_and(|it| it.has_requirements())
+    summary::of(env).is_some_and(|it| it.has_requirements)
+}
+
+/// How the staged tree differs from its record.
+fn difference(env: &Scope<'_>, now: &Fingerprint) -> Option<String> {
+    match Staged::read(&staged_record(env)) {
+        Some(staged) => now.difference(&staged.content),
+        None => Some("its record is gone".to_owned()),
+    }
 }
 
 impl Staged {
@@ -154,7 +169,7 @@ impl Staged {
     }
 
     fn has_requirements(&self) -> bool {
-        self.content.parts.iter().any(|(name, _)| name == PINS)
+        self.content.parts().iter().any(|(name, _)| name == PINS)
     }
 }
 

@@ -81,7 +81,7 @@ impl Plan {
         // The staged source follows from what was patched, and several tasks of a run ask for this.
         let patched = record::state(env, TaskId::for_service(TaskKind::Patch, env.id.service));
         let name = format!("{source} of {} at {patched:?}", env.stage().display());
-        key.add("source", env.readings.once(&name, || source.key(&env.hashes, &env.stage()))?);
+        key.add("source", env.readings.once(&name, || source.key(&env.hashes, &env.trees, &env.stage()))?);
         key.add("target", target.key());
         key.add("groups", service.groups.join(" "));
         if source == Source::Imports {

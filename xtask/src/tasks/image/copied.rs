@@ -29,7 +29,7 @@ pub(super) fn missing(file: &Dockerfile, context: &Fingerprint) -> Option<Missin
         let below = format!("{name}/");
         // A file in the place of a parent folder is a symbolic link, which the builder follows.
         context
-            .parts
+            .parts()
             .iter()
             .any(|(it, _)| *it == name || it.starts_with(&below) || name.strip_prefix(it.as_str()).is_some_and(|it| it.starts_with('/')))
     };

@@ -21,9 +21,9 @@ use crate::{
 /// `None` without such changes, or if no record tells. Caches and the pins that the tool adds are nobody's work.
 fn changes(env: &Scope<'_>, before: Option<&Staged>, fresh: &Fingerprint) -> Result<Option<Vec<String>>> {
     let (Some(before), true) = (before, env.stage().exists()) else { return Ok(None) };
-    let work = |tree: &Fingerprint, keeps_pins: bool| {
+    let work = |tree: &Fingerprint, keeps_pins: bool| -> Fingerprint {
         let counts = |(name, _): &&(String, String)| (keeps_pins || name != PINS) && Path::new(name).iter().all(source::is_work);
-        Fingerprint { parts: tree.parts.iter().filter(counts).cloned().collect() }
+        tree.parts().iter().filter(counts).cloned().collect()
     };
     let now = tree(env, &env.stage())?;
     let next = Staged::read(&next_record(env));

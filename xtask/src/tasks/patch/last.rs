@@ -36,8 +36,8 @@ fn kept(env: &Scope<'_>) -> PathBuf {
 
 /// The digest of everything before the last patch. `want` ends with the patches.
 fn base(want: &Fingerprint, patches: &[Patch]) -> String {
-    let ours = want.parts.len() - usize::from(!patches.is_empty());
-    Fingerprint { parts: want.parts[..ours].to_vec() }.digest()
+    let ours = want.parts().len() - usize::from(!patches.is_empty());
+    want.parts()[..ours].iter().cloned().collect::<Fingerprint>().digest()
 }
 
 /// Copies the source and applies all patches.
@@ -65,7 +65,7 @@ pub(super) fn apply(env: &Scope<'_>, before: Option<&Staged>, want: &Fingerprint
     }
     let mut now = tree(env, &env.stage())?;
     if !before.has_requirements() {
-        now.parts.retain(|(name, _)| name != PINS);
+        now.retain(|name| name != PINS);
     }
     if now != before.content {
         return Ok(None);
