@@ -211,3 +211,25 @@ fn eject_writes_what_the_tool_would_apply_and_says_which_keys_it_replaces() {
     assert_eq!(world.cluster.get("Deployment", "polls", "frontend").unwrap()["spec"], before["spec"]);
     world.run(&["eject", "deploy/frontend"]).ends_with(2).says("there is nothing to write");
 }
+
+#[test]
+fn twenty_services_need_no_more_requests_than_one() {
+    let counts = |number: usize| -> Vec<(&str, usize)> {
+        let services: String =
+            (0..number).map(|it| format!("[services.worker{it}]\nuses = \"frontend\"\ncommand = [\"./work\", \"{it}\"]\n")).collect();
+        let world = with_worker(&services, "");
+        world.create();
+        let mut out = Vec::new();
+        for command in ["create", "plan", "status", "validate"] {
+            world.cluster.forget();
+            let ran = world.run(&[command]);
+            // The double has no pods, so `validate` finds that much is missing.
+            assert!(ran.code == 0 || command == "validate", "{command}: {}", ran.stderr);
+            out.push((command, world.cluster.requests().len()));
+        }
+        out
+    };
+    let one = counts(1);
+    assert!(one.iter().all(|(_, count)| *count > 10), "{one:?}");
+    assert_eq!(counts(20), one);
+}

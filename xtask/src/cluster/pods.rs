@@ -1,6 +1,9 @@
 //! The pods of a label, and their logs.
 
-use std::fmt;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::Pod;
@@ -8,6 +11,7 @@ use kube::{
     Api,
     api::{ListParams, LogParams},
 };
+use serde_json::Value;
 
 use crate::cluster::Cluster;
 
@@ -48,6 +52,12 @@ impl Cluster {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
         let found = self.call(api.list(&ListParams::default().labels(labels))).context("list pods")?;
         Ok(found.items)
+    }
+
+    /// All pods of these namespaces, with one request for each of them: twenty services need no twenty requests.
+    pub fn pods_in<'a>(&self, namespaces: impl IntoIterator<Item = &'a str>) -> Result<BTreeMap<&'a str, Vec<Value>>> {
+        let namespaces: BTreeSet<&str> = namespaces.into_iter().collect();
+        namespaces.into_iter().map(|it| Ok((it, self.list("v1", "Pod", it, "")?))).collect()
     }
 
     /// The images of a container in the pods with these labels, without duplicates and without pods that are being deleted.

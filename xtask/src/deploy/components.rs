@@ -1,5 +1,7 @@
 //! The components of a deployment, and the labels of their pods, read from the manifests without asking the cluster.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use serde_json::{Map, Value};
 
@@ -20,6 +22,19 @@ pub struct Component {
     pub selector: String,
     /// The main container.
     pub container: String,
+}
+
+impl Component {
+    /// Its pods among the pods of all components, by namespace.
+    pub fn of<'a>(&'a self, pods: &'a BTreeMap<&str, Vec<Value>>) -> Vec<&'a Value> {
+        pods.get(self.namespace.as_str()).into_iter().flatten().filter(|it| self.selects(it)).collect()
+    }
+
+    /// Whether the object has all labels of the selector.
+    fn selects(&self, object: &Value) -> bool {
+        let has = |(name, value): (&str, &str)| object["metadata"]["labels"][name] == value;
+        self.selector.split(',').filter(|it| !it.is_empty()).all(|it| it.split_once('=').is_some_and(has))
+    }
 }
 
 /// The pods of a further service.
@@ -209,5 +224,23 @@ spec:
         assert_eq!(components.primary().selector, "cnpg.io/cluster=db,cnpg.io/podRole=instance,cnpg.io/instanceRole=primary");
         assert_eq!(components.all().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["app", "migration", "database", "operator"]);
         assert!(Components::of("n", "i", &[], &frontend).is_err());
+    }
+
+    #[test]
+    fn the_pods_of_a_component_have_all_its_labels_and_its_namespace() {
+        let part = |namespace: &str, selector: &str| Component {
+            name: "worker".to_owned(),
+            namespace: namespace.to_owned(),
+            selector: selector.to_owned(),
+            container: "worker".to_owned(),
+        };
+        let pod = |labels: Value| serde_json::json!({ "metadata": { "labels": labels } });
+        let all = [pod(serde_json::json!({ "a": "1", "b": "2" })), pod(serde_json::json!({ "a": "1" })), pod(Value::Null)];
+        let pods = BTreeMap::from([("polls", all.to_vec())]);
+        for (namespace, selector, count) in
+            [("polls", "a=1", 2), ("polls", "a=1,b=2", 1), ("polls", "a=2", 0), ("polls", "", 3), ("polls", "a", 0), ("other", "a=1", 0)]
+        {
+            assert_eq!(part(namespace, selector).of(&pods).len(), count, "{namespace} {selector}");
+        }
     }
 }

@@ -12,10 +12,7 @@ use crate::{
         status::screen::Row,
         validate,
     },
-    deploy::{
-        components::{Component, Components},
-        operator,
-    },
+    deploy::{components::Components, operator},
     env::Env,
     invocation,
     provider::provider,
@@ -188,15 +185,17 @@ fn short(version: &str) -> &str {
 }
 
 fn app(env: &Env, cluster: &Cluster, components: &Components) -> Result<Row> {
-    let (well, words, value) = pods_of(cluster, &components.app, Some(usize::from(env.config.frontend.replicas)))?;
+    let pods = cluster.list("v1", "Pod", &components.app.namespace, &components.app.selector)?;
+    let (well, words, value) = state_of(&pods.iter().collect::<Vec<_>>(), Some(usize::from(env.config.frontend.replicas)));
     Ok(Row::new("app", well, words, value))
 }
 
 /// All further services, in one row.
 fn services(_: &Env, cluster: &Cluster, components: &Components) -> Result<Row> {
     let (mut well, mut said, mut values) = (true, Vec::new(), serde_json::Map::new());
+    let pods = cluster.pods_in(components.services.iter().map(|it| it.part.namespace.as_str()))?;
     for it in &components.services {
-        let (is_well, words, value) = pods_of(cluster, &it.part, it.pods.and_then(|it| usize::try_from(it).ok()))?;
+        let (is_well, words, value) = state_of(&it.part.of(&pods), it.pods.and_then(|it| usize::try_from(it).ok()));
         well &= is_well;
         said.push(format!("{}: {words}", it.service));
         values.insert(it.service.to_string(), value);
@@ -205,10 +204,8 @@ fn services(_: &Env, cluster: &Cluster, components: &Components) -> Result<Row> 
 }
 
 /// The state of a component's pods. `wanted` is `None` if an autoscaler or the nodes decide the number.
-fn pods_of(cluster: &Cluster, part: &Component, wanted: Option<usize>) -> Result<(bool, String, Value)> {
-    let Component { namespace, selector, .. } = part;
-    let pods = cluster.list("v1", "Pod", namespace, selector)?;
-    let here: Vec<&Value> = pods.iter().filter(|it| verdict::of_metadata(it) == verdict::Verdict::Yes).collect();
+fn state_of(pods: &[&Value], wanted: Option<usize>) -> (bool, String, Value) {
+    let here: Vec<&Value> = pods.iter().copied().filter(|it| verdict::of_metadata(it) == verdict::Verdict::Yes).collect();
     let ready = here.iter().filter(|it| verdict::of(it) == verdict::Verdict::Yes).count();
     let statuses = here.iter().filter_map(|it| it.pointer("/status/containerStatuses")?.as_array()).flatten();
     let restarts: i64 = statuses.filter_map(|it| it["restartCount"].as_i64()).sum();
@@ -218,7 +215,7 @@ fn pods_of(cluster: &Cluster, part: &Component, wanted: Option<usize>) -> Result
     if let Some(why) = here.iter().find_map(|it| verdict::of(it).why().map(str::to_owned)) {
         words = format!("{words}; {why}");
     }
-    Ok((ready == wanted, words, json!({ "ready": ready, "wanted": wanted, "restarts": restarts })))
+    (ready == wanted, words, json!({ "ready": ready, "wanted": wanted, "restarts": restarts }))
 }
 
 fn url(env: &Env, _: &Cluster, _: &Components) -> Result<Row> {

@@ -190,8 +190,13 @@ fn held(_: &Env, cluster: &Cluster, components: &Components) -> Result<Vec<Check
 /// Whether the pods run the current images of the project.
 fn images_in_use(env: &Env, cluster: &Cluster, components: &Components) -> Result<Vec<Check>> {
     let task = TaskId::Deploy;
+    let provider = provider(env);
+    // The others chose the version of their operator.
+    let operator = if provider.operator_of_others(env)?.is_none() { Some(&components.operator) } else { None };
+    let parts = [&components.app, &components.database].into_iter().chain(operator).chain(components.services.iter().map(|it| &it.part));
+    let pods = cluster.pods_in(parts.map(|it| it.namespace.as_str()))?;
     let check = |area, part: &Component, planned: String| -> Result<Check> {
-        let used = cluster.images(&part.namespace, &part.selector, &part.container)?;
+        let used = images_of(&part.of(&pods), &part.container);
         let seen = match used.as_slice() {
             [] => Err("no pod is there".to_owned()),
             [one] if *one == planned => Ok(planned),
@@ -199,7 +204,6 @@ fn images_in_use(env: &Env, cluster: &Cluster, components: &Components) -> Resul
         };
         Ok(Check::new(area, "image", seen))
     };
-    let provider = provider(env);
     let back = tasks::deploy::rolled_back(cluster, &env.config.namespace)?.map(|it| it.images()).unwrap_or_default();
     let back = back.iter().map(|it| Ok(provider.name_for_pods(env, it)?.to_string())).collect::<Result<Vec<String>>>()?;
     let planned = |service| -> Result<String> {
@@ -214,11 +218,18 @@ fn images_in_use(env: &Env, cluster: &Cluster, components: &Components) -> Resul
         let Check { seen, well, .. } = check(Area::App, &it.part, planned(Some(it.service))?)?;
         out.push(Check::new(Area::App, format!("image of {}", it.service), if well { Ok(seen) } else { Err(seen) }));
     }
-    // The others chose the version of their operator.
-    if provider.operator_of_others(env)?.is_none() {
-        out.push(check(Area::Operator, &components.operator, tasks::desired::upstream(env, task, Role::Operator)?.to_string())?);
+    if let Some(operator) = operator {
+        out.push(check(Area::Operator, operator, tasks::desired::upstream(env, task, Role::Operator)?.to_string())?);
     }
     Ok(out)
+}
+
+/// The images of a container in these pods, without duplicates and without pods that are being deleted.
+fn images_of(pods: &[&Value], container: &str) -> Vec<String> {
+    let pods = pods.iter().filter(|it| it.pointer("/metadata/deletionTimestamp").is_none());
+    let containers = pods.filter_map(|it| it.pointer("/spec/containers")?.as_array()).flatten().filter(|it| it["name"] == container);
+    let out: BTreeSet<&str> = containers.filter_map(|it| it["image"].as_str()).collect();
+    out.into_iter().map(str::to_owned).collect()
 }
 
 /// A reference without its tag and digest.
