@@ -3,6 +3,7 @@
 //! Both start without a cluster and end when the page shows a row of the database; they take turns in going first. The further rows are
 //! measured on the last cluster of this tool. Figures are reported, not judged.
 
+mod before;
 mod figures;
 mod fixture;
 mod queue;
@@ -28,6 +29,10 @@ use crate::{
 const TASK: TaskId = TaskId::Engine;
 
 pub(crate) fn run(env: &Env, flags: &Flags, quiet: bool) -> Result<()> {
+    if let Some(folder) = &flags.before {
+        let text = before::measure(env, folder, flags, quiet)?;
+        return std::io::stdout().write_all(text.as_bytes()).context("print the figures");
+    }
     setup::ensure(env, TASK, &script::NEEDS, "the plain script")?;
     // Builds the images that both sides use.
     runner::run(env, &tasks::task, &[TaskId::Image, TaskId::NodeImage])?;
@@ -41,7 +46,7 @@ pub(crate) fn run(env: &Env, flags: &Flags, quiet: bool) -> Result<()> {
     let document = json!({
         "schema": 1,
         "machine": machine(),
-        "runs": flags.runs,
+        "runs": flags.runs(),
         "create": create.json(),
         "delete": delete.json(),
         "rows": rows.iter().map(Row::json).collect::<Vec<_>>(),
@@ -64,11 +69,11 @@ fn measure(env: &Env, fixture: &Fixture<'_>, script: &Script<'_>, flags: &Flags)
     let mut delete = Pair { ours: Figures::default(), script: Figures::default() };
     let mut steps = Vec::new();
     let mut rows = Vec::new();
-    for run in 0..flags.runs {
-        let is_last = run + 1 == flags.runs;
+    for run in 0..flags.runs() {
+        let is_last = run + 1 == flags.runs();
         for ours in if run % 2 == 0 { [false, true] } else { [true, false] } {
             if ours {
-                fixture.say(&format!("run {} of {}: this tool", run + 1, flags.runs));
+                fixture.say(&format!("run {} of {}: this tool", run + 1, flags.runs()));
                 let (created, took) = fixture.create()?;
                 create.ours.add(took);
                 if is_last {
@@ -77,7 +82,7 @@ fn measure(env: &Env, fixture: &Fixture<'_>, script: &Script<'_>, flags: &Flags)
                 }
                 delete.ours.add(fixture.delete()?);
             } else {
-                fixture.say(&format!("run {} of {}: the plain script", run + 1, flags.runs));
+                fixture.say(&format!("run {} of {}: the plain script", run + 1, flags.runs()));
                 let (took, each) = script.run()?;
                 create.script.add(took);
                 steps = each;
@@ -86,10 +91,10 @@ fn measure(env: &Env, fixture: &Fixture<'_>, script: &Script<'_>, flags: &Flags)
         }
     }
     if !flags.short {
-        rows.extend(queue::rows(env, fixture, flags.runs)?);
+        rows.extend(queue::rows(env, fixture, flags.runs())?);
     }
     for peer in &flags.peers {
-        rows.push(rows::peer(env, fixture, peer, flags.runs)?);
+        rows.push(rows::peer(env, fixture, peer, flags.runs())?);
     }
     // The steps of the script's last run.
     rows.extend(steps.into_iter().map(|(name, took)| Row::of(&format!("script: {name}"), "s").script(took.as_secs_f64())));

@@ -18,7 +18,7 @@ pub(crate) struct Flags {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Compare the time of this tool with a script of kind, docker and kubectl
+    /// Compare the time with that of a plain script, or of an earlier commit
     Bench(Bench),
     /// Check the project: format, lints, tests, and a real cluster from create to delete
     Test(Test),
@@ -33,12 +33,15 @@ pub(crate) struct Test {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Bench {
-    /// Runs of each side
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
-    pub(crate) runs: u16,
-    /// Skip the rows that take long
+    /// Runs of each side [default: 3; with --before, 5]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) runs: Option<u16>,
+    /// Skip the rows that take long; with --before, those that need a cluster
     #[arg(long)]
     pub(crate) short: bool,
+    /// Compare with the tool of an earlier commit instead of the script: DIR is a checkout of it, which is built there
+    #[arg(long, value_name = "DIR", conflicts_with = "peers")]
+    pub(crate) before: Option<PathBuf>,
     /// Another command to measure: NAME=COMMAND, run without a shell in a copy of the project
     #[arg(long = "peer", value_name = "NAME=COMMAND", value_parser = peer)]
     pub(crate) peers: Vec<Peer>,
@@ -51,6 +54,11 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
+    /// Runs of this tool and of the script.
+    pub(crate) fn runs(&self) -> u16 {
+        self.runs.unwrap_or(3)
+    }
+
     /// The program to measure: `--tool`, or else the one in the same folder as this program.
     pub(crate) fn program(&self) -> Result<PathBuf> {
         match &self.tool {

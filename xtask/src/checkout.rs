@@ -9,7 +9,7 @@ use pocdeploy::tool;
 
 /// The commands and their help texts.
 const COMMANDS: [(&str, &str); 2] = [
-    ("bench", "Compare the time of this tool with a script of kind, docker and kubectl"),
+    ("bench", "Compare the time with that of a plain script, or of an earlier commit"),
     ("test", "Check the project: format, lints, tests, and a real cluster from create to delete"),
 ];
 

@@ -19,6 +19,11 @@ impl Figures {
         self.0.push(value);
     }
 
+    /// Adds all measurements of others.
+    pub(super) fn extend(&mut self, others: &Figures) {
+        self.0.extend(&others.0);
+    }
+
     fn sorted(&self) -> Vec<f64> {
         let mut out = self.0.clone();
         out.sort_by(f64::total_cmp);
@@ -36,12 +41,12 @@ impl Figures {
         }
     }
 
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         let sorted = self.sorted();
         json!({ "median": self.median().map(rounded), "min": sorted.first().copied().map(rounded), "max": sorted.last().copied().map(rounded), "each": self.0.iter().copied().map(rounded).collect::<Vec<_>>() })
     }
 
-    fn words(&self) -> String {
+    pub(super) fn words(&self) -> String {
         let sorted = self.sorted();
         match (self.median(), sorted.first(), sorted.last()) {
             (Some(median), Some(low), Some(high)) if sorted.len() > 1 => format!("{} ({} - {})", short(median), short(*low), short(*high)),

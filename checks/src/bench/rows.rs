@@ -37,11 +37,11 @@ pub(super) fn on_a_cluster(env: &Env, fixture: &Fixture<'_>, script: &Script<'_>
     let url = created["url"].as_str().context("create named no URL")?.to_owned();
     let mut rows = vec![nothing_to_do(fixture)?, memory(&created)];
     if !flags.short {
-        rows.push(update(env, fixture, &url, flags.runs)?);
+        rows.push(update(env, fixture, &url, flags.runs())?);
     }
     rows.extend(loading(env, fixture, script, flags)?);
     if !flags.short {
-        rows.push(sync(env, fixture, &url, flags.runs)?);
+        rows.push(sync(env, fixture, &url, flags.runs())?);
     }
     Ok(rows)
 }
@@ -149,13 +149,13 @@ fn loading(env: &Env, fixture: &Fixture<'_>, script: &Script<'_>, flags: &Flags)
         image::current(&inside, None)
     };
     let (mut layer, mut whole) = (Figures::default(), Figures::default());
-    for run in 0..flags.runs.max(3) {
+    for run in 0..flags.runs().max(3) {
         layer.add(timed(&changed(&format!("layer-{run}"))?)?);
     }
     whole.add(script.load(&changed("whole")?)?);
     let (mut cold, mut save) = (Figures::default(), Figures::default());
     let rate = |took: Duration| BLOB_MEGABYTES as f64 / took.as_secs_f64();
-    for run in 0..if flags.short { 1 } else { flags.runs } {
+    for run in 0..if flags.short { 1 } else { flags.runs() } {
         cold.push(rate(timed(&blob(env, &fixture.image(&format!("blob:ours-{run}")))?)?));
     }
     save.push(rate(script.load(&blob(env, &fixture.image("blob:whole"))?)?));
@@ -168,7 +168,7 @@ fn loading(env: &Env, fixture: &Fixture<'_>, script: &Script<'_>, flags: &Flags)
         tag.add(timed(&fixture.image(&format!("blob:{name}")))?);
         engine.remove_image(&fixture.image(&format!("blob:{name}")))?;
     }
-    for name in (0..flags.runs).map(|it| format!("ours-{it}")).chain(["whole".to_owned()]) {
+    for name in (0..flags.runs()).map(|it| format!("ours-{it}")).chain(["whole".to_owned()]) {
         engine.remove_image(&fixture.image(&format!("blob:{name}")))?;
     }
     Ok(vec![
