@@ -15,7 +15,7 @@ const LAYERS: [&[&str]; 21] = [
     &["provider", "recognise"],
     &["authority", "images", "requirements", "snapshot"],
     &["cluster", "deploy", "engines", "record"],
-    &["patch", "secrets", "setup", "upstream"],
+    &["npm", "patch", "secrets", "setup", "upstream"],
     &["env", "host_quirks", "port"],
     &["engine"],
     &["lock", "tool"],

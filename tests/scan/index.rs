@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     net::{TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
     thread,
     time::Duration,
 };
@@ -22,14 +23,21 @@ fn asked(path: &str, answer: fn(&mut TcpStream, &str)) -> Option<String> {
             answer(&mut stream, &request.join("\n"));
         }
     });
-    let index = format!("http://{path}{place}/simple");
-    let stub = Stub::new(&[]);
-    let said =
-        python(&stub, "index.py", &["idna", "1"], &[("PIP_INDEX_URL", &index), ("NO_PROXY", "127.0.0.1"), ("no_proxy", "127.0.0.1")]);
-    let text = said.as_str().map(str::to_owned);
-    assert_eq!(text.is_none(), said == Value::Null, "{said}");
+    let text = said(&format!("http://{path}{place}/simple"), &[]);
     let shown = format!("the package index http://{place}/simple ");
     text.map(|it| it.strip_prefix(&shown).unwrap_or_else(|| panic!("{it}")).to_owned())
+}
+
+/// What the script says of an index, with more variables; `None` if it leaves the word to pip.
+fn said(index: &str, more: &[(&str, &str)]) -> Option<String> {
+    // The machine may have other places of files, which would do without the index.
+    let mut variables =
+        vec![("PIP_INDEX_URL", index), ("NO_PROXY", "127.0.0.1"), ("no_proxy", "127.0.0.1"), ("PIP_FIND_LINKS", ""), ("PIP_CERT", "")];
+    variables.extend(more);
+    let said = python(&Stub::new(&[]), "index.py", &["idna", "1"], &variables);
+    let text = said.as_str().map(str::to_owned);
+    assert_eq!(text.is_none(), said == Value::Null, "{said}");
+    text
 }
 
 fn send(stream: &mut TcpStream, head: &str, body: &str) {
@@ -49,8 +57,6 @@ fn an_index_in_either_of_its_formats_is_one_and_an_error_with_a_name_is_pips_to_
     assert_eq!(asked("", json), None);
     assert_eq!(asked("", |stream, _| send(stream, "404 Not Found", "no")), None);
     assert_eq!(asked("", |stream, _| send(stream, "401 Unauthorized", "no")), None);
-    assert_eq!(asked("", |stream, _| send(stream, "503 Service Unavailable", "no")), None);
-    assert_eq!(asked("", |stream, _| drop(stream.shutdown(std::net::Shutdown::Both))), None);
 }
 
 #[test]
@@ -78,4 +84,110 @@ fn an_answer_that_does_not_come_or_drips_is_not_waited_for() {
     };
     let said = asked("", drips).unwrap();
     assert!(said.starts_with("sent ") && said.ends_with(" bytes in 1 s"), "{said}");
+}
+
+#[test]
+fn a_server_that_fails_or_is_not_reached_is_named_since_pip_would_say_that_the_package_does_not_exist() {
+    assert_eq!(
+        asked("", |stream, _| send(stream, "503 Service Unavailable", "no")).as_deref(),
+        Some("answers with an error: 503 Service Unavailable")
+    );
+    let closes = asked("", |stream, _| drop(stream.shutdown(std::net::Shutdown::Both))).unwrap();
+    assert!(closes.starts_with("does not answer: Remote end closed connection"), "{closes}");
+    let cut = |stream: &mut TcpStream, _: &str| {
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 5000\r\n\r\n<a href").unwrap();
+    };
+    assert_eq!(asked("", cut).as_deref(), Some("sent 7 of 5000 bytes"));
+    // A port that nobody has.
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let refused = said(&format!("http://{free}/simple"), &[]).unwrap();
+    assert_eq!(refused, format!("the package index http://{free}/simple does not answer: Connection refused"));
+    let unknown = said("http://index.invalid/simple", &[("PIP_PROXY", "")]).unwrap();
+    assert!(unknown.starts_with("the package index http://index.invalid/simple does not answer: its name does not resolve: "), "{unknown}");
+    let proxy = format!("http://{free}");
+    let proxied = said("http://index.invalid/simple", &[("PIP_PROXY", &proxy)]).unwrap();
+    assert_eq!(
+        proxied,
+        format!("the package index http://index.invalid/simple does not answer through the proxy {free}: Connection refused")
+    );
+    // Another place may have the files.
+    assert_eq!(said(&format!("http://{free}/simple"), &[("PIP_FIND_LINKS", "/opt/wheels")]), None);
+}
+
+/// Certificates by OpenSSL: of another host, of the past, of the future, and a right one, all by one authority.
+const CERTIFICATES: &str = "set -e
+openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 9 -subj /CN=authority 2>/dev/null
+openssl req -newkey rsa:2048 -nodes -keyout key.pem -out request -subj /CN=index 2>/dev/null
+: > list
+echo 01 > serial
+printf '[ca]\ndefault_ca=d\n[d]\ndatabase=list\nserial=serial\nnew_certs_dir=.\ncertificate=ca.pem\nprivate_key=ca.key\ndefault_md=sha256\npolicy=p\nunique_subject=no\n[p]\ncommonName=supplied\n' > settings
+sign() { echo subjectAltName=$2 > names; openssl ca -batch -config settings -in request -extfile names -notext -out $1.pem -startdate $3 -enddate $4 2>/dev/null; }
+sign right IP:127.0.0.1 20200101000000Z 20950101000000Z
+sign other DNS:other.example.com 20200101000000Z 20950101000000Z
+sign past IP:127.0.0.1 20200101000000Z 20200201000000Z
+sign future IP:127.0.0.1 20950101000000Z 20960101000000Z
+";
+
+/// An index over TLS with a certificate; prints its port.
+const SERVER: &str = "import http.server, ssl, sys
+class Index(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = b'<a href=\"x/idna-1.0-py3-none-any.whl\">x</a>'
+        self.send_response(200)
+        self.send_header('Content-Type', 'text/html')
+        self.send_header('Content-Length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_):
+        pass
+server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Index)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[1], sys.argv[2])
+server.socket = context.wrap_socket(server.socket, server_side=True)
+print(server.server_address[1], flush=True)
+server.serve_forever()
+";
+
+/// A process that ends with the test, however it ends.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.0.kill().and_then(|()| self.0.wait()).ok();
+    }
+}
+
+#[test]
+fn a_certificate_that_is_not_accepted_is_named_with_the_reason_and_a_trusted_host_needs_none() {
+    let dir = tempfile::tempdir().unwrap();
+    #[expect(clippy::disallowed_methods, reason = "makes files of the test")]
+    let made = Command::new("sh").args(["-c", CERTIFICATES]).current_dir(dir.path()).status().unwrap();
+    assert!(made.success());
+    let authority = dir.path().join("ca.pem");
+    let own = [("PIP_CERT", authority.to_str().unwrap())];
+    for (certificate, variables, wrong) in [
+        ("right", &own[..], None),
+        ("right", &[], Some("unable to get local issuer certificate")),
+        ("right", &[("PIP_TRUSTED_HOST", "127.0.0.1")], None),
+        ("other", &own, Some("IP address mismatch, certificate is not valid for '127.0.0.1'")),
+        ("past", &own, Some("certificate has expired")),
+        ("future", &own, Some("certificate is not yet valid")),
+    ] {
+        #[expect(clippy::disallowed_methods, reason = "a server of the test")]
+        let mut server = Command::new("python3")
+            .args(["-c", SERVER])
+            .arg(dir.path().join(format!("{certificate}.pem")))
+            .arg(dir.path().join("key.pem"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .map(Server)
+            .unwrap();
+        let mut port = String::new();
+        BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut port).unwrap();
+        let index = format!("https://127.0.0.1:{}/simple", port.trim());
+        let found = said(&index, variables);
+        drop(server);
+        let expected = wrong.map(|it| format!("the package index {index} does not answer: its certificate is not accepted: {it}"));
+        assert_eq!(found.map(|it| it.trim_end_matches('.').to_owned()), expected, "{certificate}");
+    }
 }

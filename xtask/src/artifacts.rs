@@ -19,8 +19,9 @@ use crate::{
     errors::Problem,
     fingerprint::Fingerprint,
     graph::TaskId,
+    npm::{self, NODE, NPM, PNPM, YARN},
     recognise::{Recognised, ServiceKind, Stack},
-    record, regular,
+    record,
     tool::{self, BUILD_LIMIT, Tools},
 };
 
@@ -28,13 +29,6 @@ use crate::{
 pub const FOLDER: &str = "artifacts";
 /// The ending of the file beside it that says what its packages are for.
 const KEY: &str = "key";
-
-/// Where the application asks for no version of Node.js: the line with long support, by its npm package of prebuilt binaries.
-const NODE: &str = "24.9.0";
-/// npm 11 is the line that Node.js 24 brings.
-const NPM: &str = "11.6.0";
-const PNPM: &str = "10.18.0";
-const YARN: &str = "1.22.22";
 
 /// Whether builds of this stack need the folder.
 pub fn are_needed(stack: Stack) -> bool {
@@ -93,11 +87,11 @@ fn need(program: &str, why: &str, hint: &str) -> Result<()> {
 }
 
 fn node(tools: &Tools, task: TaskId, found: &Recognised, app: &Path, into: &Path) -> Result<()> {
+    let tools = &tools.fetching();
     need("npm", "an application of Node.js", "install it, on Debian with: sudo apt-get install --no-install-recommends npm")?;
-    let machine = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
-    let package = format!("node-linux-{machine}");
+    let package = npm::node_package();
     let version = match &found.language {
-        Some(range) => fitting(tools, task, &package, range)?,
+        Some(range) => fitting(tools, task, package, range)?,
         None => NODE.to_owned(),
     };
     let node = fetch(tools, task, app, &format!("{package}@{version}"), &into.join("lib/node"))?;
@@ -137,39 +131,32 @@ fn node(tools: &Tools, task: TaskId, found: &Recognised, app: &Path, into: &Path
             tools.run_watched(task, command.env("YARN_YARN_OFFLINE_MIRROR", mirror), BUILD_LIMIT, |_| ())
         }
         _ => {
-            let npm = manager(tools, task, app, into, "npm", NPM, "bin/npm-cli.js")?;
+            let cli = manager(tools, task, app, into, "npm", NPM, "bin/npm-cli.js")?;
             let cache = into.join("cache");
             let flags = ["--ignore-scripts", "--no-audit", "--no-fund", "--cache"];
             if packages.is_none_or(|it| it.lock.is_none()) {
-                let lock = cmd!(sh, "{program} {npm} install --package-lock-only {flags...} {cache}");
-                tools.run_watched(task, lock, BUILD_LIMIT, |_| ())?;
+                let lock = cmd!(sh, "{program} {cli} install --package-lock-only {flags...} {cache}");
+                tools.run_watched(task, npm::soon(lock), BUILD_LIMIT, |_| ())?;
                 fs::copy(lone.path().join("package-lock.json"), into.join("package-lock.json")).context("keep the lock")?;
             }
-            tools.run_watched(task, cmd!(sh, "{program} {npm} ci {flags...} {cache}"), BUILD_LIMIT, |_| ())?;
-            let settings = tools.read(task, cmd!(sh, "{program} {npm} config list --json")).context("read npm's settings")?;
+            tools.run_watched(task, npm::soon(cmd!(sh, "{program} {cli} ci {flags...} {cache}")), BUILD_LIMIT, |_| ())?;
+            let settings = tools.read(task, cmd!(sh, "{program} {cli} config list --json")).context("read npm's settings")?;
             fs::write(into.join("npmrc"), registries(&settings)).context("write npm's registries")
         }
     }
 }
 
 /// The release of Node.js for a range such as `>=20`, which npm reads: the line with long support where it fits, since the newest line may
-/// need libraries that the base image lacks; else the newest release that fits.
+/// need libraries that the base image lacks.
 fn fitting(tools: &Tools, task: TaskId, package: &str, range: &str) -> Result<String> {
     let sh = tools.shell(&std::env::temp_dir())?;
-    let text =
-        tools.read(task, cmd!(sh, "npm view {package}@{range} version --json")).with_context(|| format!("ask for Node.js {range}"))?;
-    choice(&text).ok_or_else(|| {
+    let text = tools
+        .read(task, npm::soon(cmd!(sh, "npm view {package}@{range} version --json")))
+        .with_context(|| format!("ask for Node.js {range}"))?;
+    npm::choice(&text).ok_or_else(|| {
         let what = format!("no release of Node.js fits `{range}`, which the application asks for");
         Problem::new(what).hint("change `engines.node` in package.json, or .nvmrc, by a patch").into()
     })
-}
-
-/// Of npm's answer: one version, or a list that rises.
-fn choice(answer: &str) -> Option<String> {
-    let answer: serde_json::Value = serde_json::from_str(answer).ok()?;
-    let list: Vec<&str> =
-        answer.as_array().map_or_else(|| answer.as_str().into_iter().collect(), |it| it.iter().filter_map(|it| it.as_str()).collect());
-    list.iter().find(|it| **it == NODE).or(list.last()).map(|it| (*it).to_owned())
 }
 
 /// Which registries npm was told, and nothing else of its settings: answers are found in the cache by the address that they came from. What
@@ -187,25 +174,9 @@ fn registries(settings: &str) -> String {
     out
 }
 
-/// A package of npm's registry, unpacked, by the user's own npm and its settings.
+/// A package of npm's registry, unpacked. A release of Node.js that only a range of the application's fits has no pinned digest.
 fn fetch(tools: &Tools, task: TaskId, app: &Path, spec: &str, to: &Path) -> Result<PathBuf> {
-    let dir = tempfile::tempdir().context("make a folder for a package")?;
-    let npmrc = app.join(".npmrc");
-    if npmrc.is_file() {
-        fs::copy(&npmrc, dir.path().join(".npmrc")).context("copy .npmrc")?;
-    }
-    let sh = tools.shell(dir.path())?;
-    tools.run_watched(task, cmd!(sh, "npm pack --silent {spec}"), BUILD_LIMIT, |_| ()).with_context(|| format!("fetch {spec}"))?;
-    let archives = fs::read_dir(dir.path()).context("look for the package")?.flatten().map(|it| it.path());
-    let archive = archives
-        .into_iter()
-        .find(|it| it.extension().is_some_and(|it| it == "tgz"))
-        .with_context(|| format!("npm fetched nothing for {spec}"))?;
-    let file = fs::File::open(&archive).with_context(|| format!("read {}", archive.display()))?;
-    let unpacked = dir.path().join("unpacked");
-    tar::Archive::new(flate2::read::GzDecoder::new(file)).unpack(&unpacked).with_context(|| format!("unpack {spec}"))?;
-    fs::create_dir_all(to.parent().unwrap_or(to)).with_context(|| format!("make {}", to.display()))?;
-    regular::copy_tree(&unpacked.join("package"), to)?;
+    npm::fetch(tools, task, &app.join(".npmrc"), spec, npm::digest(spec), to)?;
     Ok(to.to_owned())
 }
 
@@ -225,6 +196,7 @@ fn beside(found: &Recognised) -> impl Iterator<Item = &str> {
 }
 
 fn go(tools: &Tools, task: TaskId, found: &Recognised, app: &Path, into: &Path) -> Result<()> {
+    let tools = &tools.fetching();
     need("go", "an application of Go", "install it: https://go.dev/doc/install")?;
     let sh = tools.shell(app)?;
     let target = found.target.clone().unwrap_or_else(|| ".".to_owned());
@@ -250,6 +222,7 @@ fn go(tools: &Tools, task: TaskId, found: &Recognised, app: &Path, into: &Path) 
 }
 
 fn rust(tools: &Tools, task: TaskId, found: &Recognised, app: &Path, into: &Path) -> Result<()> {
+    let tools = &tools.fetching();
     need("cargo", "an application of Rust", "install it: https://rustup.rs")?;
     let sh = tools.shell(app)?;
     let (package, program) = found.target.as_deref().and_then(|it| it.split_once('/')).context("the program to build is not known")?;
@@ -271,14 +244,6 @@ fn rust(tools: &Tools, task: TaskId, found: &Recognised, app: &Path, into: &Path
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_line_with_long_support_is_taken_where_it_fits() {
-        assert_eq!(choice(&format!("[\"20.1.0\", \"{NODE}\", \"26.0.0\"]")).as_deref(), Some(NODE));
-        assert_eq!(choice("[\"20.1.0\", \"22.3.0\"]").as_deref(), Some("22.3.0"));
-        assert_eq!(choice("\"18.0.0\"").as_deref(), Some("18.0.0"));
-        assert_eq!((choice("[]"), choice("")), (None, None));
-    }
 
     #[test]
     fn only_the_places_of_registries_leave_npms_settings() {

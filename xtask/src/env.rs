@@ -174,6 +174,12 @@ impl Env {
         self.cache.join(relative)
     }
 
+    /// The same with another cache.
+    #[cfg(test)]
+    pub(crate) fn with_cache(self, cache: PathBuf) -> Env {
+        Env { cache, ..self }
+    }
+
     /// The name of this run.
     pub fn run_id(&self) -> &str {
         &self.run

@@ -22,6 +22,10 @@ pub mod fingerprint;
 pub mod flags;
 pub mod graph;
 pub mod host_quirks;
+#[cfg(test)]
+#[expect(dead_code, reason = "integration tests use the rest")]
+#[path = "../../tests/support/http.rs"]
+mod http;
 pub mod images;
 pub mod interrupt;
 pub mod invocation;
@@ -29,6 +33,7 @@ pub mod layout;
 pub mod lock;
 #[cfg(test)]
 mod mutation;
+pub mod npm;
 pub mod patch;
 pub mod port;
 pub mod probe;

@@ -7,6 +7,7 @@ pub mod environment;
 pub mod imports;
 pub mod index;
 pub mod pins;
+pub mod pip;
 pub mod read;
 pub mod scan;
 pub mod settings;
@@ -14,11 +15,34 @@ pub mod source;
 pub mod target;
 pub mod wheels;
 
-/// The packages of the tool's own virtual environment. pip's wheel is also part of the image's build context.
-const PIPREQS: &str = "pipreqs==0.4.13";
-const UV: &str = "uv==0.13.9";
+/// The programs that the tool installs for itself, every file by its digest. pip's wheel is also part of the image's build context.
+const TOOLS: &str = include_str!("requirements/python/tools.txt");
+/// For applications with a poetry.lock or a Pipfile.lock.
+const POETRY: &str = include_str!("requirements/python/poetry.txt");
+const PIPENV: &str = include_str!("requirements/python/pipenv.txt");
+
+/// pip, as the lock has it.
 pub const PIP: &str = "pip==26.3";
-/// The SHA-256 digest of its wheel, which fits every Python (PyPI).
-const PIP_DIGEST: &str = "f3b60b20ffaadd4415ed7957212a38ac63fa4c5fa375bd0f4a797777940fad13";
-/// The modules of each Python version's standard library.
-const STDLIB_LIST: &str = "stdlib-list==0.12.0";
+
+#[cfg(test)]
+mod tampered;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_tools_own_programs_is_pinned_by_its_digest() {
+        for (lock, wanted) in [
+            (TOOLS, &["pip", "pipreqs", "stdlib-list", "uv"][..]),
+            (POETRY, &["poetry", "poetry-plugin-export", "requests"]),
+            (PIPENV, &["pipenv", "virtualenv"]),
+        ] {
+            assert!(pins::is_pinned(lock), "{wanted:?}");
+            assert!(source::lines(lock).iter().all(|it| it.contains("==")), "{wanted:?}");
+            let names = pins::names(lock);
+            assert!(wanted.iter().all(|it| names.contains(*it)), "{wanted:?}: {names:?}");
+        }
+        assert!(source::lines(TOOLS).iter().any(|it| it.starts_with(PIP)));
+    }
+}

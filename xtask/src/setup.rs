@@ -117,10 +117,11 @@ fn install(env: &Env, task: TaskId, packages: &[&str]) -> Result<()> {
     let options = ["-o", "DPkg::Lock::Timeout=300", "-q"];
     let update = cmd!(sh, "apt-get {options...} update").env("DEBIAN_FRONTEND", "noninteractive");
     env.progress(task, "apt-get update");
-    env.tools.run_watched(task, update, BUILD_LIMIT, progress).context("update the package lists")?;
+    let tools = env.tools.fetching();
+    tools.run_watched(task, update, BUILD_LIMIT, progress).context("update the package lists")?;
     let install =
         cmd!(sh, "apt-get {options...} install -y --no-install-recommends {packages...}").env("DEBIAN_FRONTEND", "noninteractive");
-    env.tools.run_watched(task, install, BUILD_LIMIT, progress).with_context(|| format!("install {}", packages.join(", ")))
+    tools.run_watched(task, install, BUILD_LIMIT, progress).with_context(|| format!("install {}", packages.join(", ")))
 }
 
 /// While it exists, packages do not start their services: Debian's `policy-rc.d` forbids it. An existing file is kept.

@@ -4,14 +4,16 @@
 //! children on Ctrl-C; its exit status is always checked.
 
 mod ask;
+pub mod download;
 mod find;
 mod heard;
 mod log;
 mod stop;
+mod verdict;
 
 use std::{
     ffi::OsString,
-    fs::{self, File},
+    fs::File,
     io::Write,
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
     path::{Path, PathBuf},
@@ -29,7 +31,7 @@ use crate::{
     errors::{Code, Problem},
     graph::TaskId,
     interrupt::Interrupt,
-    report::{Event, Report, Waiting, record::OWN_LINE},
+    report::{Event, Report, Waiting},
     tool::{
         heard::{Heard, REPEATED, each_line},
         log::Log,
@@ -57,11 +59,13 @@ pub struct Tools {
     without: Arc<Vec<String>>,
     /// How commands are stopped.
     ending: Ending,
+    /// Whether commands download, so that a failure is told in the words of `download.rs`.
+    fetches: bool,
 }
 
 impl Tools {
     pub fn new(log_dir: PathBuf, interrupt: Interrupt, report: Arc<dyn Report>) -> Tools {
-        Tools { log_dir, log_name: None, interrupt, report, without: Arc::default(), ending: Ending::default() }
+        Tools { log_dir, log_name: None, interrupt, report, without: Arc::default(), ending: Ending::default(), fetches: false }
     }
 
     /// A copy whose commands do not get these variables of the environment.
@@ -306,25 +310,6 @@ impl Tools {
             pause = (pause * 2).min(Duration::from_millis(25));
         }
     }
-
-    fn verdict(&self, task: TaskId, shown: &str, status: ExitStatus) -> Result<()> {
-        if status.success() {
-            return Ok(());
-        }
-        let log = self.log(task);
-        let text = fs::read_to_string(&log).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().filter(|it| !it.starts_with(OWN_LINE)).collect();
-        let from = lines.iter().rposition(|it| it.starts_with("$ ")).map_or(0, |it| it + 1).max(lines.len().saturating_sub(20));
-        let mut what = format!("`{shown}` {}", ended(status));
-        for line in &lines[from..] {
-            what.push_str("\n  ");
-            what.push_str(line);
-        }
-        // Nobody else sends it to a program in the middle of its work.
-        let out_of_memory = "run the same command again; when memory runs out, the kernel kills programs: see `free -h` and `dmesg`\n";
-        let hint = if status.signal() == Some(9) { out_of_memory } else { "" };
-        Err(Problem::new(what).code(Code::CommandFailed).hint(format!("{hint}the whole output is in {}", log.display())).into())
-    }
 }
 
 /// Replaces this process by another program, which then gets the signals and the terminal. Returns only an error.
@@ -370,7 +355,7 @@ mod tests {
         let (_dir, tools, sh) = tools();
         let out = tools.read(TaskId::Image, cmd!(sh, "sh -c 'echo data; echo noise >&2'")).unwrap();
         assert_eq!(out, "data");
-        assert!(fs::read_to_string(tools.log(TaskId::Image)).unwrap().contains("noise"));
+        assert!(std::fs::read_to_string(tools.log(TaskId::Image)).unwrap().contains("noise"));
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod products;
 mod recipe;
 mod rootfs;
 mod steps;
+mod verified;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 

@@ -16,7 +16,7 @@ use crate::{
     errors::Problem,
     fingerprint::Fingerprint,
     record,
-    requirements::{PIP, PIPREQS, STDLIB_LIST, UV, settings::Settings},
+    requirements::{TOOLS, index, pip, settings::Settings, source},
     setup::{self, Need},
     tool,
 };
@@ -36,11 +36,22 @@ pub struct Environment {
     dir: PathBuf,
     /// The folder of our own programs, with a hash of their content in its name.
     scripts: PathBuf,
+    pip: String,
 }
 
 impl Environment {
     pub fn python(&self) -> PathBuf {
         self.dir.join("bin/python")
+    }
+
+    /// pip's own line of the lock: name, version and digest.
+    pub fn pip(&self) -> &str {
+        &self.pip
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_pip(&self, line: &str) -> Environment {
+        Environment { pip: line.to_owned(), ..self.clone() }
     }
 
     pub fn program(&self, name: &str) -> PathBuf {
@@ -71,22 +82,24 @@ pub fn environment(env: &Scope<'_>) -> Result<Environment> {
             return Err(Problem::requirement(what).hint("install them, on Debian with: apt-get install python3-venv").into());
         }
     }
-    // pipreqs installs notebook support by default; its table does not need it.
-    made(env, "python", "pipreqs, uv and pip", &[UV, PIP, STDLIB_LIST, "docopt", "yarg"], &[PIPREQS])
+    // Of pipreqs only its table is read, so it needs no package of its own.
+    environment_with(env, "python", TOOLS)
 }
 
-/// An environment with a further program, for example poetry, for applications with its lock file; created on first use.
-pub fn environment_with(env: &Scope<'_>, name: &str, packages: &[&str]) -> Result<Environment> {
-    made(env, name, name, packages, &[])
+/// An environment with the programs of a lock, for example poetry, for applications with its lock file; created on first use.
+pub fn environment_with(env: &Scope<'_>, name: &str, lock: &str) -> Result<Environment> {
+    made(env, name, lock, "{}")
 }
 
-fn made(env: &Scope<'_>, name: &str, shown: &str, packages: &[&str], alone_packages: &[&str]) -> Result<Environment> {
+/// The same with options that have priority over pip's settings.
+pub(super) fn made(env: &Scope<'_>, name: &str, lock: &str, options: &str) -> Result<Environment> {
     let sh = env.tools.shell(&env.project)?;
     let mut key = Fingerprint::new();
-    key.add("packages", [packages, alone_packages].concat().join(" "));
+    key.add("lock", lock);
     key.add("python", env.tools.read(env.id, alone(cmd!(sh, "python3 -c 'import sys; print(sys.executable, sys.version)'")))?);
     let dir = env.cache(format!("{name}-{}", key.short()));
-    let environment = Environment { dir: dir.clone(), scripts: scripts(env)? };
+    let pip = source::lines(lock).into_iter().find(|it| it.starts_with("pip==")).unwrap_or_default();
+    let environment = Environment { dir: dir.clone(), scripts: scripts(env)?, pip };
     let finished = dir.join(".finished");
     if finished.exists() {
         return Ok(environment);
@@ -95,17 +108,22 @@ fn made(env: &Scope<'_>, name: &str, shown: &str, packages: &[&str], alone_packa
     if dir.exists() {
         fs::remove_dir_all(&dir).with_context(|| format!("remove {}", dir.display()))?;
     }
+    let names: Vec<String> = source::lines(lock).iter().filter_map(|it| Some(it.split("==").next()?.to_owned())).collect();
+    let shown = if names.len() > 6 { name.to_owned() } else { names.join(", ") };
     env.progress(env.id, format!("installing {shown} into an environment of the tool's own"));
     env.tools.run(env.id, alone(cmd!(sh, "python3 -m venv {dir}"))).context("make a virtual environment")?;
-    let settings = Settings::read(env, &environment, "{}")?;
-    let python = environment.python();
-    for (packages, more) in [(packages, None), (alone_packages, Some("--no-deps"))] {
-        if !packages.is_empty() {
-            let install = cmd!(sh, "{python} -I -m pip install --quiet --disable-pip-version-check {more...} {packages...}");
-            env.tools.run(env.id, settings.for_pip(install)).with_context(|| format!("install {}", packages.join(", ")))?;
-        }
-    }
-    fs::write(&finished, "")?;
+    let settings = Settings::read(env, &environment, options)?;
+    let (python, file) = (environment.python(), dir.join("lock.txt"));
+    record::write_file(&file, lock.as_bytes())?;
+    // pip compares every file with the lock's digests, and takes nothing that the lock does not have.
+    let install = || {
+        cmd!(sh, "{python} -I -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes")
+            .args(["--only-binary", ":all:", "--requirement"])
+            .arg(&file)
+    };
+    index::check(env, &environment, &settings, &["pip"])?;
+    pip::run(env, &settings, install, |_| ()).with_context(|| format!("install {shown}"))?;
+    record::write_file(&finished, b"")?;
     Ok(environment)
 }
 

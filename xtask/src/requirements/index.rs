@@ -13,7 +13,7 @@ use crate::{
 const LIMIT: &str = "20";
 
 /// An error if the index answers with something else, too slowly, or not at all, within 20 s. Asks for the first of these requirements, once
-/// in a run. What uv and pip report themselves is no error here.
+/// in a run. What uv and pip report themselves is no error here, nor an index that is not the only place of files.
 pub fn check(env: &Scope<'_>, environment: &Environment, settings: &Settings, requirements: &[&str]) -> Result<()> {
     let Some(package) = requirements.iter().map(|it| normal(it)).find(|it| !it.is_empty()) else { return Ok(()) };
     let wrong: Option<String> = env.readings.once("package index", || {
@@ -24,8 +24,6 @@ pub fn check(env: &Scope<'_>, environment: &Environment, settings: &Settings, re
     })?;
     match wrong {
         None => Ok(()),
-        Some(what) => {
-            Err(Problem::new(what).code(Code::Requirements).hint("open the address in a browser, and see `pip config list`").into())
-        }
+        Some(what) => Err(Problem::new(what).code(Code::Download).hint("open the address in a browser, and see `pip config list`").into()),
     }
 }

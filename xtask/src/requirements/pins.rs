@@ -17,6 +17,7 @@ use crate::{
         source::lines,
         target::Target,
     },
+    tool::download,
 };
 
 /// Pins the requested packages and their dependencies. Keeps versions of the earlier pins, `before`, if they still fit.
@@ -63,6 +64,9 @@ pub fn pin(
 /// uv's error message, and its meaning for the user.
 fn failed(said: &str, target: &Target) -> Problem {
     let said = said.trim();
+    if let Some(problem) = download::problem(said, &format!("the requirements cannot be pinned for {}\n{said}", target.words())) {
+        return problem;
+    }
     let what = format!("the requirements cannot be pinned for {}\n{said}", target.words());
     let no_wheel = ["no wheels", "no usable wheels", "building from source is disabled", "no source distribution"];
     let hint = if no_wheel.iter().any(|it| said.to_lowercase().contains(it)) {

@@ -16,16 +16,13 @@ use crate::{
     errors::{Code, Problem},
     record,
     requirements::{
+        PIPENV, POETRY,
         environment::{Environment, alone, environment_with, script},
         settings::Settings,
         source::Source,
         target::Target,
     },
 };
-
-/// The programs for applications with a poetry.lock, installed on first use.
-const POETRY: [&str; 2] = ["poetry==2.2.1", "poetry-plugin-export==1.10.1"];
-const PIPENV: [&str; 1] = ["pipenv==2026.10.3"];
 
 /// Requirements without markers, and the options that decide which files are installed.
 #[derive(Debug, Default, Deserialize)]
@@ -92,7 +89,7 @@ pub fn read(env: &Scope<'_>, environment: &Environment, source: Source, file: Op
             exported(env, environment, source, alone(command), target)?
         }
         Source::PoetryLock => {
-            let poetry = environment_with(env, "poetry", &POETRY)?;
+            let poetry = environment_with(env, "poetry", POETRY)?;
             let sh = env.tools.shell(&laid_out(env, &["pyproject.toml", "poetry.lock"])?)?;
             let python = poetry.python();
             // poetry's --quiet suppresses the export, too.
@@ -101,7 +98,7 @@ pub fn read(env: &Scope<'_>, environment: &Environment, source: Source, file: Op
             exported(env, environment, source, alone(command).env("POETRY_WARNINGS_EXPORT", "false"), target)?
         }
         Source::PipfileLock => {
-            let pipenv = environment_with(env, "pipenv", &PIPENV)?;
+            let pipenv = environment_with(env, "pipenv", PIPENV)?;
             let folder = laid_out(env, &["Pipfile.lock", "Pipfile"])?;
             let sh = env.tools.shell(&folder)?;
             let python = pipenv.python();

@@ -11,11 +11,10 @@ use xshell::cmd;
 
 use crate::{
     env::Scope,
-    errors::{Code, Problem},
+    errors::{self, Code, Problem},
     fingerprint::{Fingerprint, hex},
     record,
-    requirements::{PIP, PIP_DIGEST, environment::Environment, index, settings::Settings, source::lines, target::Target},
-    tool::BUILD_LIMIT,
+    requirements::{environment::Environment, index, pip, settings::Settings, source::lines, target::Target},
 };
 
 /// The name of the pins file in the folder.
@@ -24,7 +23,13 @@ pub const PINS: &str = "requirements.txt";
 /// Puts the wheels of the pins, and pip's own, into a new folder that replaces the old one when it is complete. Pins with hashes are the
 /// same for all instances on the machine, so the wheels are downloaded once and cached under `key`. `policy`, a limit on the age of files,
 /// is part of the cache key, since files that were downloaded without it may violate it.
-pub fn provide(env: &Scope<'_>, pins: &str, key: &str, policy: &str, download: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+pub fn provide(
+    env: &Scope<'_>,
+    (pins, pip): (&str, &str),
+    key: &str,
+    policy: &str,
+    download: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
     let fresh = emptied(env.own("wheels.new"))?;
     let mut name = Fingerprint::new();
     name.add("policy", policy);
@@ -32,7 +37,7 @@ pub fn provide(env: &Scope<'_>, pins: &str, key: &str, policy: &str, download: i
     let mut is_there = kept.is_dir() && !env.is_forced(env.id);
     if is_there {
         copy_files(&kept, &fresh)?;
-        if let Some(damaged) = damaged(&fresh, pins, (PIP, PIP_DIGEST))? {
+        if let Some(damaged) = damaged(&fresh, pins, pip)? {
             env.note(env.id, format!("{} in the cache is damaged: downloading the wheels again", kept.join(damaged).display()));
             fs::remove_dir_all(&kept).with_context(|| format!("remove {}", kept.display()))?;
             emptied(fresh.clone())?;
@@ -41,6 +46,10 @@ pub fn provide(env: &Scope<'_>, pins: &str, key: &str, policy: &str, download: i
     }
     if !is_there {
         download(&fresh)?;
+        if let Some(damaged) = damaged(&fresh, pins, pip)? {
+            let what = format!("{damaged} is not what its pinned digest says, or has no file: other bytes came, and none of them was kept");
+            return Err(Problem::new(what).code(Code::Download).hint("run the same command again, or see `pip config list`").into());
+        }
         // Without comments: they change more often than the pins, and would cause a new image.
         let bare: String = pins.lines().filter(|it| !it.starts_with('#')).map(|it| format!("{it}\n")).collect();
         record::write_file(&fresh.join(PINS), bare.as_bytes())?;
@@ -59,11 +68,11 @@ pub fn provide(env: &Scope<'_>, pins: &str, key: &str, policy: &str, download: i
 }
 
 /// The name of a file that is not what the pins name by its digest, or of a pin without a file.
-fn damaged(folder: &Path, pins: &str, (pip, pip_digest): (&str, &str)) -> Result<Option<String>> {
+fn damaged(folder: &Path, pins: &str, pip: &str) -> Result<Option<String>> {
     // An author's own pins may have other digests, which are not compared.
     let mut wanted: Vec<String> = lines(pins).into_iter().filter(|it| !it.starts_with('-') && it.contains("--hash=sha256:")).collect();
     let has_others = lines(pins).iter().any(|it| it.contains("--hash=") && !it.contains("--hash=sha256:"));
-    wanted.push(format!("{pip} --hash=sha256:{pip_digest}"));
+    wanted.push(pip.to_owned());
     for entry in fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))? {
         let path = entry.with_context(|| format!("read {}", folder.display()))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -109,24 +118,29 @@ pub fn download(env: &Scope<'_>, environment: &Environment, settings: &Settings,
         record::write_file(&file, format!("{}\n", rest.join("\n")).as_bytes())?;
         let version = &target.python;
         let platforms: Vec<String> = target.platforms().into_iter().flat_map(|it| ["--platform".to_owned(), it]).collect();
-        let command = pip()
-            .args(["--require-hashes", "--implementation", "cp", "--python-version", version])
-            .args(platforms)
-            .arg("--requirement")
-            .arg(&file);
+        let command = || {
+            pip()
+                .args(["--require-hashes", "--implementation", "cp", "--python-version", version])
+                .args(&platforms)
+                .arg("--requirement")
+                .arg(&file)
+        };
         let progress = |line: &str| {
             if line.starts_with("Collecting") || line.starts_with("Downloading") {
                 env.progress(env.id, line);
             }
         };
-        env.tools.run_watched(env.id, settings.for_pip(command), BUILD_LIMIT, progress).map_err(|error| failed(error, target))?;
+        pip::run(env, settings, command, progress).map_err(|error| failed(error, target))?;
     }
-    env.tools.run(env.id, settings.for_pip(pip().args(["--quiet", PIP]))).map_err(|error| failed(error, target))
+    let file = env.own("requirements.wanted");
+    record::write_file(&file, format!("{}\n", environment.pip()).as_bytes())?;
+    let command = || pip().args(["--quiet", "--require-hashes", "--requirement"]).arg(&file);
+    pip::run(env, settings, command, |_| ()).map_err(|error| failed(error, target))
 }
 
 fn failed(error: anyhow::Error, target: &Target) -> anyhow::Error {
     let text = format!("{error:#}");
-    if !text.contains("ERROR: ") {
+    if errors::code(&error) == Code::Download || !text.contains("ERROR: ") {
         return error.context("download the wheels");
     }
     let said: Vec<&str> = text.lines().map(str::trim).filter(|it| it.starts_with("ERROR: ")).collect();
@@ -204,7 +218,7 @@ mod tests {
         let (six, idna) = (put("six-1.17.0-py3-none-any.whl", "six"), put("idna-3.10-py3-none-any.whl", "idna"));
         let pins = format!("six==1.17.0 \\\n    --hash=sha256:00 \\\n    --hash=sha256:{six}\nidna==3.10 --hash=sha256:{idna}\n");
         let pip = put("pip-1-py3-none-any.whl", "pip");
-        let found = |pins: &str| damaged(dir.path(), pins, ("pip==1", &pip)).unwrap();
+        let found = |pins: &str| damaged(dir.path(), pins, &format!("pip==1 --hash=sha256:{pip}")).unwrap();
         assert_eq!(found(&pins), None);
         // The application's own pin of pip is the same file.
         assert_eq!(found(&format!("{pins}pip==1 --hash=sha256:{pip}\n")), None);

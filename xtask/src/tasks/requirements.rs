@@ -212,7 +212,7 @@ impl Task for Requirements {
             }
             let key = plan.wheels_key();
             let policy = Settings::read(env, &environment, "{}")?.policy;
-            wheels::provide(env, &pins, &key, &policy, |fresh| {
+            wheels::provide(env, (&pins, environment.pip()), &key, &policy, |fresh| {
                 let asked = asked.map_or_else(|| plan.read(env, &environment), Ok)?;
                 wheels::download(env, &environment, &settings(env, &environment, &asked)?, &pins, &plan.target, fresh)
             })?;

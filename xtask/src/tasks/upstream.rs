@@ -14,7 +14,7 @@ use crate::{
     env::Scope,
     errors::{Code, Problem, recode},
     fingerprint::hex,
-    regular,
+    npm as registry, regular,
     requirements::{environment::environment, settings::Settings},
     setup::{self, Need},
     tasks::patch::{git::here, source},
@@ -133,7 +133,7 @@ fn pip(scope: &Scope<'_>, name: &str, version: &str, form: &str, place: &Path) -
     let wanted = format!("{name}=={version}");
     let command =
         cmd!(sh, "{python} -I -m pip download --quiet --disable-pip-version-check --no-deps {form} :all: --dest {place} {wanted}");
-    scope.tools.run_watched(scope.id, settings.for_pip(command), COMMAND_LIMIT, |_| ())?;
+    scope.tools.fetching().run_watched(scope.id, settings.for_pip(command), COMMAND_LIMIT, |_| ())?;
     only_file(place)
 }
 
@@ -141,7 +141,7 @@ fn npm(scope: &Scope<'_>, name: &str, version: &str, place: &Path) -> Result<Pat
     setup::ensure(scope, scope.id, &[Need { program: "npm", package: "npm" }], "fetching a package of Node.js")?;
     let sh = scope.tools.shell(place)?;
     let wanted = format!("{name}@{version}");
-    scope.tools.run(scope.id, cmd!(sh, "npm pack --silent --ignore-scripts {wanted}"))?;
+    scope.tools.fetching().run(scope.id, registry::soon(cmd!(sh, "npm pack --ignore-scripts --loglevel=warn {wanted}")))?;
     only_file(place)
 }
 
@@ -155,7 +155,7 @@ fn git(scope: &Scope<'_>, url: &str, version: &str, folder: &Path) -> Result<Str
     let plain = ["-c", "core.autocrlf=false", "-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false"];
     let fetch = cmd!(sh, "git {plain...} fetch --quiet --depth 1 -- {url} {version}").env("GIT_TERMINAL_PROMPT", "0");
     scope.tools.run(scope.id, here(cmd!(sh, "git init --quiet")))?;
-    scope.tools.run(scope.id, here(fetch))?;
+    scope.tools.fetching().run(scope.id, here(fetch))?;
     scope.tools.run(scope.id, here(cmd!(sh, "git {plain...} checkout --quiet FETCH_HEAD")))?;
     let commit = scope.tools.read(scope.id, here(cmd!(sh, "git rev-parse HEAD")))?;
     source::copy_files(scope, &source::of_folder(place.path())?, folder)?;

@@ -17,7 +17,14 @@ use crate::{
     env::Env,
     errors::{Code, Problem},
     graph::TaskId,
-    images::packages::{changed::Changed, keys::Keys, products::product, recipe::Recipes, steps::Steps},
+    images::packages::{
+        changed::Changed,
+        keys::Keys,
+        products::product,
+        recipe::Recipes,
+        steps::Steps,
+        verified::{self, FORMAT, Module},
+    },
     tool::{self, BUILD_LIMIT, Tools},
 };
 
@@ -146,12 +153,15 @@ pub(super) fn module_folder(env: &Env, task: TaskId, recipes: &Recipes, folder: 
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Downloaded {
+        version: String,
         dir: PathBuf,
     }
-    let tools = env.tools.with_log("image-go");
+    let tools = env.tools.with_log("image-go").fetching();
     let sh = tools.shell(&recipes.folder.join(folder))?;
     let text = tools.read(task, go(env, cmd!(sh, "go mod download -json {module}"))?).with_context(|| format!("download {module}"))?;
     let downloaded: Downloaded = serde_json::from_str(&text).with_context(|| format!("download {module}"))?;
+    let found = Module { path: module.to_owned(), version: downloaded.version, folder: downloaded.dir.clone() };
+    verify(env, &tools, task, &recipes.folder.join(folder), &[found])?;
     Ok(downloaded.dir)
 }
 
@@ -172,10 +182,10 @@ pub(super) fn compile_in(
     part: &Path,
     says: impl Fn(&str) + Sync,
 ) -> Result<()> {
-    let tools = env.tools.with_log("image-mailpit");
+    let tools = env.tools.with_log("image-mailpit").fetching();
     let sh = tools.shell(module)?;
     says("downloading Go modules");
-    let total = count(env, &tools, task, cmd!(sh, "go list -deps {package}"))?;
+    let total = listed(env, &tools, task, module, cmd!(sh, "go list -f {FORMAT} -deps {package}"))?;
     let command = cmd!(sh, "go build -v -trimpath -ldflags {flags} -o {part} {package}");
     let seen = AtomicUsize::new(0);
     tools.run_watched(task, go(env, command)?, BUILD_LIMIT, |line| {
@@ -187,13 +197,14 @@ pub(super) fn compile_in(
 
 fn compile(env: &Env, task: TaskId, recipes: &Recipes, build: &Build<'_>, part: &Path, steps: &Steps<'_>) -> Result<()> {
     fs::create_dir_all(part).with_context(|| format!("create {}", part.display()))?;
-    let tools = env.tools.with_log(&format!("image-{}", build.name));
-    let sh = tools.shell(&recipes.folder.join(build.module))?;
+    let tools = env.tools.with_log(&format!("image-{}", build.name)).fetching();
+    let module = recipes.folder.join(build.module);
+    let sh = tools.shell(&module)?;
     let (packages, tags) = (build.packages, build.tags);
     steps.says(&format!("{}: downloading Go modules", build.title));
     let changed = Changed::of(env, task, recipes, build.module)?;
     let pins: &Vec<String> = &changed.iter().map(Changed::flag).collect();
-    let total = count(env, &tools, task, cmd!(sh, "go list {pins...} -deps -tags {tags} {packages...}"))?;
+    let total = listed(env, &tools, task, &module, cmd!(sh, "go list -f {FORMAT} {pins...} -deps -tags {tags} {packages...}"))?;
     let values: Vec<String> = build.values.iter().map(|it| format!("-X {it}")).collect();
     let flags = format!("-s -w {}", values.join(" "));
     let command = cmd!(sh, "go build {pins...} -v -trimpath -tags {tags} -ldflags {flags} -o {part}/ {packages...}");
@@ -206,8 +217,21 @@ fn compile(env: &Env, task: TaskId, recipes: &Recipes, build: &Build<'_>, part: 
     })
 }
 
-fn count(env: &Env, tools: &Tools, task: TaskId, list: Cmd<'_>) -> Result<usize> {
-    Ok(tools.read(task, go(env, list)?)?.lines().count())
+/// The number of packages that `list` names, after their modules are compared with the go.sum of `module`.
+fn listed(env: &Env, tools: &Tools, task: TaskId, module: &Path, list: Cmd<'_>) -> Result<usize> {
+    let text = tools.read(task, go(env, list)?)?;
+    verify(env, tools, task, module, &verified::modules(&text))?;
+    Ok(text.lines().count())
+}
+
+/// Compares modules in the cache with the go.sum of `module`, and downloads a changed one again.
+fn verify(env: &Env, tools: &Tools, task: TaskId, module: &Path, found: &[Module]) -> Result<()> {
+    let sh = tools.shell(module)?;
+    verified::ensure(found, &verified::pins(&module.join("go.sum"))?, &env.cache("go/mod"), |it| {
+        let name = it.name();
+        env.note(task, format!("{name} in the cache of Go modules is not what go.sum says: downloading it again"));
+        tools.run_watched(task, go(env, cmd!(sh, "go mod download {name}"))?, BUILD_LIMIT, |_| ())
+    })
 }
 
 /// Whether `line` is a package name, which `go build -v` prints for each package that it compiles; other lines are messages.

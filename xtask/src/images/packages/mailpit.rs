@@ -11,13 +11,11 @@ use crate::{
     errors::Problem,
     graph::TaskId,
     images::packages::{golang, keys::Keys, products::product, recipe::Recipes, steps::Steps},
-    regular,
+    npm, regular,
     tool::{self, BUILD_LIMIT},
 };
 
 const MODULE: &str = "github.com/axllent/mailpit";
-/// The Node.js that makes the page, as its npm package: that of the machine may be older than the page's tools need.
-const NODE: &str = "24.9.0";
 
 /// The program's path.
 pub(super) fn make(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys, steps: &Steps<'_>) -> Result<PathBuf> {
@@ -38,16 +36,16 @@ fn build(env: &Env, task: TaskId, recipes: &Recipes, part: &Path, steps: &Steps<
     let module = golang::module_folder(env, task, recipes, "mailpit", MODULE)?;
     let source = tempfile::tempdir_in(env.cache("images")).context("make a folder for Mailpit's source")?;
     regular::copy_tree(&module, source.path())?;
-    let tools = env.tools.with_log("image-mailpit");
+    let tools = env.tools.with_log("image-mailpit").fetching();
     let sh = tools.shell(source.path())?;
     steps.says("Mailpit: npm packages of its page");
-    let flags = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
-    tools.run_watched(task, cmd!(sh, "npm ci {flags...}"), BUILD_LIMIT, |_| ())?;
-    let machine = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
-    let node = format!("node-linux-{machine}");
-    tools.run_watched(task, cmd!(sh, "npm install --prefix node {flags...} {node}@{NODE}"), BUILD_LIMIT, |_| ())?;
+    let flags = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=warn"];
+    tools.run_watched(task, npm::soon(cmd!(sh, "npm ci {flags...}")), BUILD_LIMIT, |_| ())?;
+    // The Node.js of the machine may be older than the page's tools need.
+    let (spec, node) = (format!("{}@{}", npm::node_package(), npm::NODE), source.path().join("node"));
+    npm::fetch(&tools, task, &source.path().join(".npmrc"), &spec, npm::digest(&spec), &node)?;
     steps.says("Mailpit: its page");
-    let program = source.path().join("node/node_modules").join(node).join("bin/node");
+    let program = node.join("bin/node");
     tools.run_watched(task, cmd!(sh, "{program} esbuild.config.mjs").env("MINIFY", "true"), BUILD_LIMIT, |_| ())?;
     if !source.path().join("server/ui/dist/app.js").is_file() {
         return Err(Problem::new("Mailpit's build made no page: server/ui/dist/app.js is missing").into());

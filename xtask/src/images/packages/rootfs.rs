@@ -33,7 +33,7 @@ pub(super) fn make(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys, name
 
 pub(super) fn bootstrap(env: &Env, task: TaskId, recipes: &Recipes, name: &str, root: &Root, part: &Path, steps: &Steps<'_>) -> Result<()> {
     steps.says(&format!("Debian packages for {name}"));
-    let tools = env.tools.with_log(&format!("image-{name}"));
+    let tools = env.tools.with_log(&format!("image-{name}")).fetching();
     let sh = tools.shell(&recipes.folder)?;
     let sources = sources(env, task, &root.suite)?;
     let mut options = options(root, &recipes.folder.display().to_string());

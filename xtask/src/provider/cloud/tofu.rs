@@ -186,15 +186,17 @@ impl<'a> Tofu<'a> {
         // OpenTofu's cache of providers takes one writer at a time.
         let (lock, what) = (self.env.cache(PROVIDERS).join("lock"), "another fetch of providers");
         let _turn = lock::acquire(&lock, what, QUICK, &self.env.interrupt, |it| self.env.waiting(self.task, it))?;
-        self.env.tools.run_watched(self.task, self.command(&["init", "-input=false", "-no-color", LOCK]), QUICK, |_| ()).map_err(|error| {
-            let text = format!("{error:#}");
-            let hint = if text.contains("-migrate-state") {
-                "the state is in the backend of the first run: restore `cluster.backend`"
-            } else {
-                "the provider comes from the registry of OpenTofu or Terraform, or from a mirror that its CLI configuration names"
-            };
-            Problem::requirement(text).code(Code::CloudFailed).hint(hint).into()
-        })
+        self.env.tools.fetching().run_watched(self.task, self.command(&["init", "-input=false", "-no-color", LOCK]), QUICK, |_| ()).map_err(
+            |error| {
+                let text = format!("{error:#}");
+                let hint = if text.contains("-migrate-state") {
+                    "the state is in the backend of the first run: restore `cluster.backend`"
+                } else {
+                    "the provider comes from the registry of OpenTofu or Terraform, or from a mirror that its CLI configuration names"
+                };
+                Problem::requirement(text).code(Code::CloudFailed).hint(hint).into()
+            },
+        )
     }
 
     /// Plans, and saves the plan. Returns its changes.

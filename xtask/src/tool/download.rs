@@ -1,0 +1,205 @@
+//! What went wrong with a download, from the words of the program that tried: pip, uv, npm, pnpm, yarn, Go, cargo, apt, git, OpenTofu.
+//!
+//! These programs say it in their own ways, pip only in a warning before it names another fault. Pure.
+
+use crate::errors::{Code, Problem};
+
+/// The longest part of a program's line that is shown.
+const LONGEST: usize = 300;
+
+/// What each word of a program means, the most certain ones first: in each row the meaning, and the words.
+const MEANINGS: [(&str, &[&str]); 8] = [
+    (
+        "the server's certificate is not accepted",
+        &[
+            "CERTIFICATE_VERIFY_FAILED",
+            "certificate verify failed",
+            "invalid peer certificate",
+            "x509: ",
+            "SELF_SIGNED_CERT",
+            "CERT_HAS_EXPIRED",
+            "CERT_NOT_YET_VALID",
+            "ERR_TLS_CERT_ALTNAME_INVALID",
+            "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+            "UNABLE_TO_GET_ISSUER_CERT",
+            "certificate verification failed",
+        ],
+    ),
+    (
+        "the proxy does not let the download through",
+        &[
+            "Cannot connect to proxy",
+            "Unable to connect to proxy",
+            "ProxyError",
+            "proxyconnect",
+            "Tunnel connection failed",
+            "Proxy Authentication Required",
+            "tunneling socket could not be established",
+        ],
+    ),
+    (
+        "the server's name does not resolve",
+        &[
+            "Name or service not known",
+            "Temporary failure in name resolution",
+            "failure in name resolution",
+            "ENOTFOUND",
+            "EAI_AGAIN",
+            "no such host",
+            "Could not resolve",
+            "failed to lookup address",
+            "No address associated with hostname",
+            "dns error",
+        ],
+    ),
+    ("the server refuses the connection", &["Connection refused", "connection refused", "ECONNREFUSED"]),
+    (
+        "the connection was cut",
+        &[
+            "not enough bytes were received",
+            "IncompleteRead",
+            "unexpected EOF",
+            "ECONNRESET",
+            "Connection reset",
+            "connection reset",
+            "Connection broken",
+            "Connection aborted",
+            "end of file before message length reached",
+            "connection closed before message completed",
+            "Remote end closed connection",
+            "network aborted",
+            "Connection closed",
+            "transfer closed",
+            "early EOF",
+            "hung up unexpectedly",
+        ],
+    ),
+    (
+        "the server does not answer in time",
+        &[
+            "Read timed out",
+            "timed out",
+            "ETIMEDOUT",
+            "ERR_SOCKET_TIMEOUT",
+            "i/o timeout",
+            "timeout awaiting response",
+            "Timeout was reached",
+        ],
+    ),
+    (
+        "the server answers with an error",
+        &[
+            "500 Internal",
+            "502 Bad Gateway",
+            "503 Service",
+            "504 Gateway",
+            "429 Too Many",
+            "403 Forbidden",
+            "401 Unauthorized",
+            "407 Proxy",
+            "npm error code E5",
+            "npm error code E4",
+            "HTTP status server error",
+            "HTTP error 5",
+            "HTTP error 4",
+            "error responses",
+        ],
+    ),
+    (
+        "a web page answers instead of the server, such as a login page",
+        &["is not valid JSON", "The only supported Content-Types are", "invalid character '<'"],
+    ),
+];
+
+/// The words with which programs refuse bytes that do not fit their digest.
+const OTHER_BYTES: [&str; 10] = [
+    "DO NOT MATCH THE HASHES",
+    "Hash mismatch",
+    "EINTEGRITY",
+    "ERR_PNPM_TARBALL_INTEGRITY",
+    "Integrity check failed",
+    "checksum mismatch",
+    "failed to verify the checksum of",
+    "Hash Sum mismatch",
+    "does not match any of the checksums",
+    "doesn't match any of the checksums",
+];
+
+/// What is wrong, in one line; `None` if the words are about something else.
+pub fn fault(said: &str) -> Option<String> {
+    let lines: Vec<&str> = said.lines().map(str::trim).collect();
+    if let Some(at) = lines.iter().position(|line| OTHER_BYTES.iter().any(|it| line.contains(it))) {
+        let file = changed_file(&lines, at);
+        return Some(format!("{file} is not what its pinned digest says: other bytes came, and none of them was kept"));
+    }
+    MEANINGS.iter().find_map(|(meaning, words)| {
+        // The last one is of the last attempt.
+        let line = lines.iter().rev().find(|line| words.iter().any(|it| line.contains(it)))?;
+        Some(format!("{meaning}: {}", shown(line)))
+    })
+}
+
+/// Whether bytes were refused since they do not fit their digest.
+pub fn has_other_bytes(said: &str) -> bool {
+    OTHER_BYTES.iter().any(|it| said.contains(it))
+}
+
+/// The failure as an error, if its words say that a download failed.
+pub fn problem(said: &str, rest: &str) -> Option<Problem> {
+    let hint = "see that the address answers: cargo xtask doctor; then run the same command again, which goes on";
+    fault(said).map(|it| Problem::new(format!("{it}\n{rest}")).code(Code::Download).hint(hint))
+}
+
+/// The file with the wrong bytes, as the program names it in this line or one near it.
+fn changed_file(lines: &[&str], at: usize) -> String {
+    let address = |line: &str| {
+        let from = line.find("http://").or_else(|| line.find("https://"))?;
+        let address = line[from..].split([' ', '#', '"', ')', ',']).next()?.trim_end_matches([':', '.']);
+        Some(without_user(address))
+    };
+    let word =
+        |line: &str, before: &str, end: char| Some(line.split_once(before)?.1.split(end).next()?.trim_matches(['`', '"', ':']).to_owned());
+    let own = lines[at];
+    let quoted =
+        word(own, "checksum of `", '`').or_else(|| word(own, "Hash mismatch for `", '`')).or_else(|| word(own, "local package for ", ','));
+    let named = quoted.or_else(|| Some(own.strip_suffix(": checksum mismatch")?.rsplit(' ').next()?.to_owned()));
+    // npm names the file in its warnings, which come first; pip and apt after the fault.
+    let near = || {
+        let after = lines[at..].iter().take(4);
+        let before = lines[..at].iter().rev().filter(|it| it.contains("tarball data for ")).take(1);
+        after.chain(before).find_map(|it| address(it))
+    };
+    named.or_else(near).unwrap_or_else(|| "a file".to_owned())
+}
+
+/// An address without the user and password in it.
+fn without_user(address: &str) -> String {
+    match address.split_once("://") {
+        Some((scheme, rest)) => {
+            let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+            format!("{scheme}://{}/{path}", host.rsplit('@').next().unwrap_or(host))
+        }
+        None => address.to_owned(),
+    }
+}
+
+/// A program's line without its own marks.
+fn shown(line: &str) -> String {
+    let marks = ["npm error ", "npm ERR! ", "network ", "WARNING: ", "ERROR: ", "error: ", "cause: ", "E: ", "×"];
+    let mut line = line;
+    while let Some(rest) = marks.iter().find_map(|it| line.strip_prefix(it)) {
+        line = rest.trim_start();
+    }
+    let words: Vec<String> = line.split(' ').map(|it| if it.contains("://") { without_user_in(it) } else { it.to_owned() }).collect();
+    words.join(" ").chars().take(LONGEST).collect()
+}
+
+/// The same for an address in quotation marks or brackets.
+fn without_user_in(word: &str) -> String {
+    let from = word.find("http").unwrap_or(0);
+    let (before, address) = word.split_at(from);
+    if address.contains('@') { format!("{before}{}", without_user(address)) } else { word.to_owned() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! What programs really said: pip 26.3, uv 0.13.9, npm 11.19, Go 1.26, cargo 1.96, apt 2.6, OpenTofu.
+
+use super::*;
+
+#[track_caller]
+fn check(said: &str, meaning: &str) {
+    let found = fault(said).unwrap_or_default();
+    assert!(found.starts_with(meaning), "{found:?} does not start with {meaning:?}\n{said}");
+}
+
+#[test]
+fn other_bytes_are_named_with_their_file_whoever_refuses_them() {
+    let file = |name: &str| format!("{name} is not what its pinned digest says");
+    check(
+        "Collecting idna==1.0 (from -r req.txt (line 1))\nERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE. If you have updated\n    idna==1.0 from http://u:p@127.0.0.1:1/f/idna-1.0-py3-none-any.whl#sha256=6f6d (from -r req.txt (line 1)):\n        Expected sha256 6f6d\n             Got        6a30",
+        &file("http://127.0.0.1:1/f/idna-1.0-py3-none-any.whl"),
+    );
+    check(
+        "npm warn tarball tarball data for http://127.0.0.1:1/tiny/-/tiny-1.0.0.tgz (sha512-3MTe==) seems to be corrupted. Trying again.\nnpm error code EINTEGRITY\nnpm error sha512-3MTe== integrity checksum failed when using sha512: wanted sha512-3M but got sha512-xn",
+        &file("http://127.0.0.1:1/tiny/-/tiny-1.0.0.tgz"),
+    );
+    check(
+        "go: downloading example.com/tiny v1.0.0\nverifying example.com/tiny@v1.0.0: checksum mismatch\n\tdownloaded: h1:k+pe0",
+        &file("example.com/tiny@v1.0.0"),
+    );
+    check("error: failed to verify the checksum of `tiny v1.0.0`", &file("tiny v1.0.0"));
+    check(
+        "E: Failed to fetch http://127.0.0.1:1/pool/tiny_1.0_all.deb  Hash Sum mismatch",
+        &file("http://127.0.0.1:1/pool/tiny_1.0_all.deb"),
+    );
+    check(
+        "Error: Failed to install provider\n\nError while installing hashicorp/aws v6.69.0: the local package for registry.opentofu.org/hashicorp/aws 6.69.0 doesn't match any of the checksums previously recorded in the dependency lock file",
+        &file(
+            "registry.opentofu.org/hashicorp/aws 6.69.0 doesn't match any of the checksums previously recorded in the dependency lock file",
+        ),
+    );
+}
+
+#[test]
+fn faults_of_the_network_are_told_apart_in_every_programs_words() {
+    for (meaning, said) in [
+        (
+            "the server's certificate is not accepted: ",
+            &[
+                "WARNING: Retrying (Retry(total=0)) after connection broken by 'SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired (_ssl.c:1006)'))': /simple/idna/\nERROR: No matching distribution found for idna==1.0",
+                "error: Failed to fetch: `https://localhost:1/simple/idna/`\n  cause: invalid peer certificate: Expired",
+                "npm error code DEPTH_ZERO_SELF_SIGNED_CERT\nnpm error errno DEPTH_ZERO_SELF_SIGNED_CERT",
+                "x.go:2:8: example.com/tiny@v1.0.0: Get \"https://localhost:1/\": tls: failed to verify certificate: x509: certificate signed by unknown authority",
+            ][..],
+        ),
+        (
+            "the server's name does not resolve: ",
+            &[
+                "error: Request failed after 3 retries in 6.4s\n  cause: Failed to fetch: http://index.invalid/simple/idna/\n  cause: dns error\n  cause: failed to lookup address information: Name or service not known",
+                "npm error network request to http://index.invalid/tiny failed, reason: getaddrinfo ENOTFOUND index.invalid",
+                "dial tcp: lookup index.invalid on 10.255.255.53:53: no such host",
+            ],
+        ),
+        (
+            "the server refuses the connection: ",
+            &[
+                "WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError(\"HTTPConnection(host='127.0.0.1', port=1): Failed to establish a new connection: [Errno 111] Connection refused\")': /simple/idna/\nERROR: No matching distribution found for idna==1.0",
+                "  cause: tcp connect error\n  cause: Connection refused (os error 111)",
+                "dial tcp 127.0.0.1:1: connect: connection refused",
+            ],
+        ),
+        (
+            "the proxy does not let the download through: ",
+            &["Get \"http://i/\": proxyconnect tcp: dial tcp 127.0.0.1:1: connect: connection refused"],
+        ),
+        (
+            "the connection was cut: ",
+            &[
+                "  WARNING: Connection interrupted while downloading.\nerror: incomplete-download\n\n× Download failed after 6 attempts because not enough bytes were received (200 bytes/614 bytes)\n",
+                "npm error code ECONNRESET\nnpm error network aborted",
+                "x.go:2:8: example.com/tiny@v1.0.0: read \"http://127.0.0.1:1/v1.0.0.zip\": unexpected EOF",
+            ],
+        ),
+        (
+            "the server answers with an error: ",
+            &[
+                "  cause: HTTP status server error (503 Service Unavailable) for url (http://127.0.0.1:1/simple/idna/)",
+                "npm error code E503\nnpm error 503 Service Unavailable - GET http://127.0.0.1:1/tiny",
+                "example.com/tiny@v1.0.0: reading http://127.0.0.1:1/v1.0.0.zip: 503 Service Unavailable\n\tserver response: no",
+                "pip._vendor.requests.exceptions.RetryError: HTTPConnectionPool(host='127.0.0.1', port=1): Max retries exceeded with url: /f/x.whl (Caused by ResponseError('too many 503 error responses'))",
+            ],
+        ),
+        (
+            "a web page answers instead of the server, such as a login page: ",
+            &[
+                "npm error invalid json response body at http://127.0.0.1:1/tiny reason: Unexpected token '<', \"<form>login</form>\" is not valid JSON",
+            ],
+        ),
+    ] {
+        for said in said {
+            check(said, meaning);
+        }
+    }
+    assert_eq!(fault("error: expected `;`\nnpm error code ERESOLVE"), None);
+}
+
+#[test]
+fn credentials_in_an_address_are_not_shown() {
+    let said =
+        "npm error network request to https://me:secret@mirror.example.com/tiny failed, reason: getaddrinfo ENOTFOUND mirror.example.com";
+    let found = fault(said).unwrap();
+    assert!(!found.contains("secret") && found.contains("https://mirror.example.com/tiny"), "{found}");
+}
