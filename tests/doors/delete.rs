@@ -47,6 +47,95 @@ fn delete_removes_what_is_ours_and_audits() {
     world.run(&["delete", "--yes"]).ends_with(0);
 }
 
+/// What others have on the machine, with names and labels that look like the instance's own.
+fn seed(world: &World) {
+    let engine = &world.engine;
+    let copied = serde_json::json!({ "dev.pocdeploy.instance": INSTANCE, "dev.pocdeploy.project": world.project.root });
+    engine.node_of("doors-2", "/another/project", 8090);
+    engine.node_of("my-doors", "/another/project", 8091);
+    for (container, network) in [
+        ("doors", "bridge"),
+        ("doors-control-plane-backup", "kind"),
+        ("my-doors-control-plane2", "pocdeploy-my-doors"),
+        ("doors-worker", "kind"),
+        ("doors-postgres", "pocdeploy-doors-2"),
+        ("xdoors-control-plane", "bridge"),
+    ] {
+        engine.container(container, network, 1);
+    }
+    for network in ["doors", "pocdeploy-doors-old", "pocdeploy-door", "xpocdeploy-doors", "pocdeploy"] {
+        engine.network(network, &serde_json::json!({}));
+    }
+    engine.network("copied-labels", &copied);
+    let bench = world.project.root.join("target/pocdeploy/bench/project");
+    engine.network("copied-from-a-bench", &serde_json::json!({ "dev.pocdeploy.project": bench }));
+    engine.container("on-copied-labels", "copied-labels", 1);
+    engine.container("on-copied-from-a-bench", "copied-from-a-bench", 1);
+    for volume in ["doors", "pocdeploy-doors", "doors-control-plane", "0123456789abcdef"] {
+        engine.volume(volume, &serde_json::json!({}));
+    }
+    engine.volume("copied-labels", &copied);
+    let labelled = [(INPUTS_LABEL, "0123"), ("dev.pocdeploy.instance", INSTANCE)];
+    for (image, labels) in [
+        ("polls:mine", &[][..]),
+        ("polls-extra:1.0.0-0123456789ab", &labelled),
+        ("mypolls:1.0.0-0123456789ab", &labelled),
+        ("registry.example.com/polls:1.0.0-0123456789ab", &labelled),
+        ("others:1", &labelled),
+        ("postgres:17", &[]),
+    ] {
+        engine.image(image, labels);
+    }
+    for file in [
+        "home/.kube/config",
+        "home/.docker/config.json",
+        "home/.cache/pocdeploy/other",
+        "home/snapshots/doors-20260101T000000Z.dump",
+        "cache/of-another-program",
+        "cache/images/rootfs-node-ffffffffffff",
+        "cache/wheels/ffff/requirements.txt",
+        "cache/authority-of-another/ca.pem",
+        "snapshots/doors-20260101T000000Z.dump",
+        "target/debug/xtask",
+        "target/pocdeploy2/kubeconfig",
+        "target/pocdeploy-old/app/manage.py",
+        "target/pocdeploy/instances/doors-2/kubeconfig",
+        "target/pocdeploy/instances/doors-2/record/address.json",
+        "kubeconfig.mine",
+        "Pocdeploy.toml.orig",
+        "deploy/frontend/notes.txt",
+    ] {
+        world.project.write(file, "another's");
+    }
+}
+
+#[test]
+fn delete_leaves_all_that_others_have_bit_by_bit_whatever_its_name_and_labels() {
+    let world = World::without_node();
+    seed(&world);
+    // Upstream's images stay for the next instance; what the tool itself writes below its folder may go or change.
+    let files = || {
+        let own = world.project.root.join("target/pocdeploy");
+        let mut all = content(&world.project.root);
+        all.retain(|(path, _)| !path.starts_with(own.to_str().unwrap()) || path.contains("/instances/doors-2/"));
+        all
+    };
+    let before = (world.engine.inventory(), files());
+    assert!(before.0.len() >= 30, "{}", before.0.len());
+    world.engine.node_of(INSTANCE, world.project.root.to_str().unwrap(), world.cluster.port);
+    world.create();
+    assert_ne!(world.engine.inventory(), before.0);
+    let ran = world.command(&["delete", "--yes"]).env("HOME", world.project.root.join("home")).output().unwrap();
+    Ran::from(ran).ends_with(0);
+    let (after, kept) = (world.engine.inventory(), files());
+    let ours = |it: &(String, Value)| it.0.starts_with("image polls:1.0.0");
+    let gone: Vec<_> = before.0.iter().filter(|it| !ours(it) && !after.contains(it)).map(|it| &it.0).collect();
+    let added: Vec<_> = after.iter().filter(|it| !before.0.contains(it)).map(|it| &it.0).collect();
+    assert!(gone.is_empty() && added.is_empty(), "gone or changed: {gone:?}; added: {added:?}");
+    let changed: Vec<_> = before.1.iter().filter(|it| !kept.contains(it)).map(|it| &it.0).collect();
+    assert!(changed.is_empty(), "{changed:?}");
+}
+
 #[test]
 fn the_images_of_earlier_sources_go_with_the_last_instance() {
     let world = World::new();

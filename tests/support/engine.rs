@@ -28,6 +28,7 @@ struct State {
     images: BTreeMap<String, Value>,
     containers: BTreeMap<String, Value>,
     networks: BTreeMap<String, Value>,
+    volumes: BTreeMap<String, Value>,
     /// Existing paths in containers.
     paths: Vec<(String, String)>,
     /// Readable files of containers: container, path, content.
@@ -106,6 +107,24 @@ impl Engine {
             "Mounts": [],
         });
         self.lock().containers.insert(name.to_owned(), value);
+    }
+
+    pub(crate) fn network(&self, name: &str, labels: &Value) {
+        self.lock().networks.insert(name.to_owned(), json!({ "Name": name, "Labels": labels }));
+    }
+
+    pub(crate) fn volume(&self, name: &str, labels: &Value) {
+        self.lock().volumes.insert(
+            name.to_owned(),
+            json!({ "Name": name, "Driver": "local", "Mountpoint": "/v", "Scope": "local", "Options": {}, "Labels": labels }),
+        );
+    }
+
+    /// Everything that the engine has: each thing with its properties.
+    pub(crate) fn inventory(&self) -> Vec<(String, Value)> {
+        let state = self.lock();
+        let kinds = [("container", &state.containers), ("image", &state.images), ("network", &state.networks), ("volume", &state.volumes)];
+        kinds.iter().flat_map(|(kind, all)| all.iter().map(move |(name, it)| (format!("{kind} {name}"), it.clone()))).collect()
     }
 
     /// The engine is already removing the container: it is listed, its files cannot be read, and a second removal is refused.
@@ -214,7 +233,7 @@ fn answer(state: &Mutex<State>, request: &Request) -> Answer {
         (_, ["_ping"]) => Answer::text("OK"),
         ("GET", ["version"]) => Answer::json(200, &json!({ "ApiVersion": "1.44", "Version": "27.0" })),
         ("GET", ["info"]) => Answer::json(200, &json!({ "ServerVersion": "27.0" })),
-        ("GET", ["volumes"]) => Answer::json(200, &json!({ "Volumes": [] })),
+        ("GET", ["volumes"]) => Answer::json(200, &json!({ "Volumes": state.volumes.values().collect::<Vec<_>>() })),
         ("GET", ["distribution", name @ .., "json"]) => match &state.registry {
             None => refuse(500, "no such host"),
             Some(pushed) if pushed.contains(&name.join("/")) => {

@@ -82,7 +82,11 @@ fn node(env: &Env) -> String {
 }
 
 pub fn network(env: &Env) -> String {
-    format!("pocdeploy-{}", env.instance)
+    network_of(&env.instance)
+}
+
+fn network_of(instance: &str) -> String {
+    format!("pocdeploy-{instance}")
 }
 
 impl Provider for Kind {
@@ -310,11 +314,10 @@ impl Provider for Kind {
     fn leftovers(&self, env: &Env) -> Result<Vec<String>> {
         let Ok(engine) = env.engine() else { return Ok(Vec::new()) };
         let mut out = Vec::new();
-        for name in engine.containers_on_network(&network(env))? {
-            out.push(format!("container {name}"));
-        }
-        for name in engine.networks_with_label(&format!("{INSTANCE_LABEL}={}", env.instance))? {
-            out.push(format!("network {name}"));
+        // Another network with this name, or another one with these labels, is not what this tool made.
+        if owns_network(env, engine)? {
+            out.extend(engine.containers_on_network(&network(env))?.iter().map(|it| format!("container {it}")));
+            out.push(format!("network {}", network(env)));
         }
         out.extend(bench::leftovers(env, engine)?);
         Ok(out)

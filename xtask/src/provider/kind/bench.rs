@@ -8,7 +8,7 @@ use crate::{
     engine::Engine,
     env::{Env, path_key},
     graph::TaskId,
-    provider::kind::PROJECT_LABEL,
+    provider::kind::{PROJECT_LABEL, network_of},
 };
 
 /// The copy of the project that `bench` measures in.
@@ -52,7 +52,11 @@ pub(super) fn leftovers(env: &Env, engine: &Engine) -> Result<Vec<String>> {
 
 /// The copy of the project is an instance of its own, and the plain script's cluster is on the same network.
 fn networks(env: &Env, engine: &Engine) -> Result<Vec<String>> {
-    engine.networks_with_label(&format!("{PROJECT_LABEL}={}", env.work(BENCH).display()))
+    let copy = env.work(BENCH);
+    let mut out = engine.networks_with_label(&format!("{PROJECT_LABEL}={}", copy.display()))?;
+    // Another network may have a copy of the labels.
+    out.retain(|it| *it == network_of(&bench_instance(&copy)));
+    Ok(out)
 }
 
 fn images(env: &Env, engine: &Engine) -> Result<Vec<String>> {

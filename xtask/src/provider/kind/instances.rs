@@ -9,7 +9,7 @@ use crate::{
     env::Env,
     provider::{
         Instance,
-        kind::{INSTANCE_LABEL, NODE_PORT, PROJECT_LABEL},
+        kind::{INSTANCE_LABEL, NODE_PORT, PROJECT_LABEL, network_of},
     },
     record::{ADDRESS, LastAddress, read_json},
 };
@@ -27,6 +27,10 @@ pub fn on_this_machine(env: &Env) -> Result<Vec<Instance>> {
     for network in engine.networks_with_label(INSTANCE_LABEL)? {
         let labels = engine.network_labels(&network)?.unwrap_or_default();
         let name = labels.get(INSTANCE_LABEL).cloned().unwrap_or_default();
+        // Another network may have a copy of the labels.
+        if network != network_of(&name) {
+            continue;
+        }
         let node = engine.container(&format!("{name}-control-plane"))?.filter(|it| it.networks.contains(&network));
         let port = node.as_ref().and_then(|it| it.published(NODE_PORT));
         let project = labels.get(PROJECT_LABEL).cloned().unwrap_or_default();
