@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests fail by panicking, and start the tool itself")]
 
 mod documents;
+mod flushed;
 mod layers;
 mod trust;
 mod words;

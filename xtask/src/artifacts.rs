@@ -21,7 +21,7 @@ use crate::{
     graph::TaskId,
     npm::{self, NODE, NPM, PNPM, YARN},
     recognise::{Recognised, ServiceKind, Stack},
-    record,
+    record, regular,
     tool::{self, BUILD_LIMIT, Tools},
 };
 
@@ -51,7 +51,11 @@ pub fn prepare(tools: &Tools, task: TaskId, found: &Recognised, app: &Path, into
         fs::remove_file(&key).with_context(|| format!("remove {}", key.display()))?;
     }
     fill(tools, task, found, app, into)?;
-    if wanted.is_empty() { Ok(()) } else { record::write_file(&key, wanted.as_bytes()) }
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    regular::settle(into)?;
+    record::write_file(&key, wanted.as_bytes())
 }
 
 fn node_key(found: &Recognised, app: &Path) -> Result<String> {

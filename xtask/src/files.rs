@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use walkdir::WalkDir;
 
-use crate::{embedded, fingerprint::Fingerprint};
+use crate::{embedded, fingerprint::Fingerprint, regular};
 
 /// The folder for embedded files, below the cache.
 pub const EMBEDDED: &str = "embedded";
@@ -123,6 +123,7 @@ impl Files {
             let part = tempfile::tempdir_in(&self.store)?;
             fill(part.path())?;
             fs::set_permissions(part.path(), fs::Permissions::from_mode(0o755))?;
+            regular::settle(part.path())?;
             match fs::rename(part.path(), &path) {
                 // Another run was faster and wrote the same content.
                 Err(_) if path.is_dir() => {}

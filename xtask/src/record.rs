@@ -74,13 +74,15 @@ pub fn write_text(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("."));
+    let dir = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || -> Result<()> {
         fs::create_dir_all(dir)?;
         let mut file = tempfile::Builder::new().permissions(fs::Permissions::from_mode(mode)).tempfile_in(dir)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(path)?;
+        // The rename is on the disk once its folder is.
+        fs::File::open(dir)?.sync_all()?;
         Ok(())
     };
     write().with_context(|| format!("write {}", path.display()))

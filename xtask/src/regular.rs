@@ -30,6 +30,13 @@ pub fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Writes to the disk what was written to the file system of `path`, before a name or a mark says that it is complete: after a loss of power a
+/// file that was not flushed may be empty, also if its later rename is there.
+pub fn settle(path: &Path) -> Result<()> {
+    let synced = fs::File::open(path).and_then(|it| Ok(rustix::fs::syncfs(it)?));
+    synced.with_context(|| format!("write {} to the disk", path.display()))
+}
+
 /// The whole content of a regular file.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut out = Vec::new();

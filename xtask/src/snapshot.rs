@@ -35,7 +35,7 @@ use crate::{
     env::Env,
     errors::{Code, Problem},
     graph::TaskId,
-    record,
+    record, regular,
     snapshot::{
         archive::{Archive, Facts},
         primary::{Primary, ROOM},
@@ -227,6 +227,7 @@ fn partial(dir: &Path) -> Result<NamedTempFile> {
 fn persist(out: NamedTempFile, file: &Path) -> Result<u64> {
     let size = out.as_file().metadata()?.len();
     out.persist_noclobber(file).map_err(|it| it.error).with_context(|| format!("write {}", file.display()))?;
+    regular::settle(file)?;
     Ok(size)
 }
 

@@ -311,6 +311,7 @@ fn replace(scope: &Scope<'_>, new: &Path) -> Result<()> {
         // removes the folder leaves no half of it to be copied again.
         let done = new.with_extension("done");
         remove(&done)?;
+        regular::settle(&next)?;
         fs::rename(new, &done).with_context(|| format!("set {} aside", new.display()))?;
         remove(&done)?;
     }

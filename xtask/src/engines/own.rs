@@ -21,6 +21,7 @@ use crate::{
     env::{Env, path_key},
     errors::{Code, Problem},
     graph::TaskId,
+    regular,
     report::Waiting,
     setup::Need,
     tool,
@@ -182,6 +183,7 @@ impl Managed {
         fs::create_dir_all(self.home.join("bin"))?;
         let own = std::env::current_exe().context("find this program's file")?;
         fs::copy(&own, &fresh).with_context(|| format!("copy {} to {}", own.display(), fresh.display()))?;
+        regular::settle(&fresh)?;
         fs::rename(&fresh, &path).with_context(|| format!("install {}", path.display()))?;
         Ok(path)
     }

@@ -15,7 +15,7 @@ use crate::{
     env::Scope,
     errors::Problem,
     fingerprint::Fingerprint,
-    record,
+    record, regular,
     requirements::{TOOLS, index, pip, settings::Settings, source},
     setup::{self, Need},
     tool,
@@ -123,6 +123,7 @@ pub(super) fn made(env: &Scope<'_>, name: &str, lock: &str, options: &str) -> Re
     };
     index::check(env, &environment, &settings, &["pip"])?;
     pip::run(env, &settings, install, |_| ()).with_context(|| format!("install {shown}"))?;
+    regular::settle(&dir)?;
     record::write_file(&finished, b"")?;
     Ok(environment)
 }

@@ -13,7 +13,7 @@ use crate::{
     env::Scope,
     errors::{self, Code, Problem},
     fingerprint::{Fingerprint, hex},
-    record,
+    record, regular,
     requirements::{environment::Environment, index, pip, settings::Settings, source::lines, target::Target},
 };
 
@@ -55,12 +55,15 @@ pub fn provide(
         record::write_file(&fresh.join(PINS), bare.as_bytes())?;
         let part = emptied(env.cache(format!("wheels/.{key}.{}.part", std::process::id())))?;
         copy_files(&fresh, &part)?;
+        regular::settle(&part)?;
         // Another run may have stored the same files already.
         if fs::rename(&part, &kept).is_err() {
             fs::remove_dir_all(&part).with_context(|| format!("remove {}", part.display()))?;
         }
     }
     let place = env.wheels();
+    // The record of the wheels does not compare them, and without its pins an image would have no packages.
+    regular::settle(&fresh)?;
     if place.exists() {
         fs::remove_dir_all(&place).with_context(|| format!("remove {}", place.display()))?;
     }

@@ -74,6 +74,8 @@ impl Store {
                 partial.as_file().set_permissions(fs::Permissions::from_mode(0o600))?;
                 partial.as_file().sync_all()?;
                 partial.persist_noclobber(folder.join(name)).map_err(|it| it.error).with_context(|| format!("write {name}"))?;
+                // The cluster may be deleted next: the name must be on the disk, too.
+                fs::File::open(folder)?.sync_all()?;
             }
             Store::Bucket { name: bucket, .. } => {
                 let place = self.place(name);

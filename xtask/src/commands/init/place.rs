@@ -53,6 +53,7 @@ fn place(folder: &Path, planned: &[Planned], begun: Option<&Begun>, folders: &mu
         }
     }
     for (part, target) in ready {
+        part.as_file().sync_all().with_context(|| format!("write {}", target.display()))?;
         part.persist_noclobber(&target).with_context(|| format!("write {}", target.display()))?;
         placed.push(target);
     }
@@ -61,6 +62,7 @@ fn place(folder: &Path, planned: &[Planned], begun: Option<&Begun>, folders: &mu
             let what = format!("{} has changed since it was read; nothing was written", target.display());
             return Err(Problem::new(what).hint("run the same command again").into());
         }
+        part.as_file().sync_all().with_context(|| format!("write {}", target.display()))?;
         part.persist(&target).with_context(|| format!("write {}", target.display()))?;
     }
     Ok(())

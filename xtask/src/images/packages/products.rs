@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use crate::{env::Env, graph::TaskId, lock, tool::BUILD_LIMIT};
+use crate::{env::Env, graph::TaskId, lock, regular, tool::BUILD_LIMIT};
 
 /// The product's path. `make` writes to a temporary name, which is renamed when the product is complete.
 pub(super) fn product(env: &Env, task: TaskId, name: &str, key: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
@@ -27,6 +27,7 @@ pub(super) fn product(env: &Env, task: TaskId, name: &str, key: &str, make: impl
     remove_parts(&env.cache("images"), name)?;
     let part = env.cache(format!("images/.{name}-{key}.part"));
     make(&part)?;
+    regular::settle(&part)?;
     fs::rename(&part, &path).with_context(|| format!("rename {} to {}", part.display(), path.display()))?;
     if let Err(error) = keep_two(&env.cache("images"), name, &path) {
         env.detail(task, format!("older products stay: {error:#}"));

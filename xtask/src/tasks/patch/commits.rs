@@ -158,6 +158,7 @@ impl<'a> Commits<'a> {
         let patches = written.map(|((name, digest), commit)| Written { name, commit: commit.clone(), digest }).collect();
         let state = State { base, source: digest, patches, tip, ..State::default() };
         record::write_json(&state_file(&fresh), &state)?;
+        regular::settle(&fresh)?;
         // The one before stays once more: a person may have left something in it that no check sees.
         let before = dir.with_extension("before");
         remove(&before)?;
