@@ -6,6 +6,7 @@ mod bundle;
 mod cluster;
 mod create;
 mod delete;
+mod downloads;
 mod evidence;
 mod existing;
 mod extending;

@@ -33,7 +33,7 @@ use crate::{
 pub(crate) const INSTANCE: &str = "doors";
 
 /// The parts of an operator's release that the tool uses.
-const OPERATOR: &str = "\
+pub(crate) const OPERATOR: &str = "\
 apiVersion: v1
 kind: Namespace
 metadata: {name: cnpg-system}

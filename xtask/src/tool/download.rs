@@ -8,7 +8,7 @@ use crate::errors::{Code, Problem};
 const LONGEST: usize = 300;
 
 /// What each word of a program means, the most certain ones first: in each row the meaning, and the words.
-const MEANINGS: [(&str, &[&str]); 8] = [
+const MEANINGS: [(&str, &[&str]); 9] = [
     (
         "the server's certificate is not accepted",
         &[
@@ -23,6 +23,16 @@ const MEANINGS: [(&str, &[&str]); 8] = [
             "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
             "UNABLE_TO_GET_ISSUER_CERT",
             "certificate verification failed",
+        ],
+    ),
+    (
+        "the server speaks no TLS",
+        &[
+            "server gave HTTP response to HTTPS client",
+            "WRONG_VERSION_NUMBER",
+            "wrong version number",
+            "packet length too long",
+            "InvalidContentType",
         ],
     ),
     (
@@ -59,6 +69,7 @@ const MEANINGS: [(&str, &[&str]); 8] = [
             "not enough bytes were received",
             "IncompleteRead",
             "unexpected EOF",
+            "\": EOF",
             "ECONNRESET",
             "Connection reset",
             "connection reset",
@@ -107,7 +118,7 @@ const MEANINGS: [(&str, &[&str]); 8] = [
     ),
     (
         "a web page answers instead of the server, such as a login page",
-        &["is not valid JSON", "The only supported Content-Types are", "invalid character '<'"],
+        &["is not valid JSON", "The only supported Content-Types are", "invalid character '<'", "not a valid zip file"],
     ),
 ];
 
@@ -132,16 +143,23 @@ pub fn fault(said: &str) -> Option<String> {
         let file = changed_file(&lines, at);
         return Some(format!("{file} is not what its pinned digest says: other bytes came, and none of them was kept"));
     }
-    MEANINGS.iter().find_map(|(meaning, words)| {
-        // The last one is of the last attempt.
+    // The last line is of the last attempt.
+    let found = MEANINGS.iter().find_map(|(meaning, words)| {
         let line = lines.iter().rev().find(|line| words.iter().any(|it| line.contains(it)))?;
         Some(format!("{meaning}: {}", shown(line)))
-    })
+    });
+    found.or_else(|| Some(format!("the server answers with an error: {}", shown(lines.iter().rev().find(|it| has_status(it))?))))
 }
 
 /// Whether bytes were refused since they do not fit their digest.
 pub fn has_other_bytes(said: &str) -> bool {
     OTHER_BYTES.iter().any(|it| said.contains(it))
+}
+
+/// Whether a line has an address, and a status of HTTP that is an error; its words are the server's.
+fn has_status(line: &str) -> bool {
+    let status = |it: &str| it.len() == 3 && it.parse::<u16>().is_ok_and(|it| matches!(it, 401 | 403 | 407 | 429 | 500..=599));
+    line.contains("://") && line.split([' ', ':', '(', ')']).any(status)
 }
 
 /// The failure as an error, if its words say that a download failed.

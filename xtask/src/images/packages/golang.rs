@@ -158,6 +158,8 @@ pub(super) fn module_folder(env: &Env, task: TaskId, recipes: &Recipes, folder: 
     }
     let tools = env.tools.with_log("image-go").fetching();
     let sh = tools.shell(&recipes.folder.join(folder))?;
+    // With -json, Go tells a failure in the JSON alone.
+    tools.run(task, go(env, cmd!(sh, "go mod download {module}"))?).with_context(|| format!("download {module}"))?;
     let text = tools.read(task, go(env, cmd!(sh, "go mod download -json {module}"))?).with_context(|| format!("download {module}"))?;
     let downloaded: Downloaded = serde_json::from_str(&text).with_context(|| format!("download {module}"))?;
     let found = Module { path: module.to_owned(), version: downloaded.version, folder: downloaded.dir.clone() };

@@ -82,6 +82,7 @@ fn faults_of_the_network_are_told_apart_in_every_programs_words() {
                 "  cause: HTTP status server error (503 Service Unavailable) for url (http://127.0.0.1:1/simple/idna/)",
                 "npm error code E503\nnpm error 503 Service Unavailable - GET http://127.0.0.1:1/tiny",
                 "example.com/tiny@v1.0.0: reading http://127.0.0.1:1/v1.0.0.zip: 503 Service Unavailable\n\tserver response: no",
+                "example.com/tiny@v1.0.0: reading http://127.0.0.1:1/v1.0.0.zip: 502 Wrong\n\tserver response: no",
                 "pip._vendor.requests.exceptions.RetryError: HTTPConnectionPool(host='127.0.0.1', port=1): Max retries exceeded with url: /f/x.whl (Caused by ResponseError('too many 503 error responses'))",
             ],
         ),
