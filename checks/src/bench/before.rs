@@ -9,7 +9,7 @@ mod table;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use pocdeploy::{env::Env, errors::Problem, flags::Output, graph::TaskId, runner, tasks, tool::BUILD_LIMIT};
+use pocdeploy::{env::Env, errors::Problem, flags::Output, graph::TaskId, record, runner, tasks, tool::BUILD_LIMIT};
 use xshell::cmd;
 
 use crate::{
@@ -118,8 +118,9 @@ fn with_images<'a>(env: &'a Env, programs: &Programs, quiet: bool) -> Result<Fix
 
 /// Runs a program in a project, which must succeed.
 fn used(env: &Env, program: &Path, root: &Path, arguments: &[&str]) -> Result<Used> {
-    let sh = env.tools.shell(root)?;
-    let command = cmd!(sh, "python3 -I -c {MEASURE} {program} --project {root} --yes {arguments...}");
+    let (sh, measure) = (env.tools.shell(root)?, env.work("bench/measure.py"));
+    record::write_file(&measure, MEASURE.as_bytes())?;
+    let command = cmd!(sh, "python3 -I {measure} {program} --project {root} --yes {arguments...}");
     let said = env.tools.read(TASK, command.env_remove("CARGO_MANIFEST_DIR"))?;
     let (seconds, processor) = serde_json::from_str(&said).context("read what a run took")?;
     Ok(Used { seconds, processor })
