@@ -117,6 +117,64 @@ fn a_link_in_the_place_of_a_file_is_replaced_and_leads_nowhere() {
 }
 
 #[test]
+fn a_link_in_the_place_of_a_folder_is_refused_or_leads_nowhere() {
+    let model = World::new();
+    model.create();
+    model.run(&["support-bundle"]).ends_with(0);
+    let root = &model.project.root;
+    let all = walkdir::WalkDir::new(root.join("target/pocdeploy")).max_depth(1).into_iter().map(|it| it.unwrap());
+    let found = all.filter(|it| it.file_type().is_dir()).map(|it| it.path().strip_prefix(root).unwrap().to_owned());
+    // Folders that other applications have.
+    let others = ["wheels", "wheels.new", "artifacts", "context", "services", "instances", "evidence", "edit"];
+    let folders: BTreeSet<PathBuf> = found.chain(others.map(|it| Path::new("target/pocdeploy").join(it))).collect();
+    let world = World::new();
+    let mut links = 0;
+    for path in &folders {
+        for dangling in [false, true] {
+            let foreign = tempfile::tempdir().unwrap();
+            let (place, target) = (world.project.root.join(path), foreign.path().join("folder"));
+            let aside = world.project.root.join("aside");
+            let was_there = place.exists();
+            if was_there {
+                fs::rename(&place, &aside).unwrap();
+            }
+            fs::create_dir_all(place.parent().unwrap()).unwrap();
+            if !dangling {
+                fs::create_dir(&target).unwrap();
+                fs::write(target.join("theirs"), "foreign").unwrap();
+            }
+            symlink(&target, &place).unwrap();
+            let before = content(foreign.path());
+            for words in [&["create", "--yes"][..], &["plan"], &["support-bundle"], &["delete", "--yes"]] {
+                let ran = world.run(words);
+                let about = format!("{}, dangling: {dangling}: {words:?}: {}", path.display(), ran.stderr);
+                assert_eq!((content(foreign.path()), target.exists()), (before.clone(), !dangling), "{about}");
+                if !dangling {
+                    assert_eq!(ran.code, 1, "{about}");
+                    ran.says("error[E0116]")
+                        .says(" is a symbolic link, and the tool writes to no folder but its own")
+                        .says("hint: remove the link: rm ");
+                }
+            }
+            fs::remove_file(&place).ok();
+            if was_there {
+                fs::remove_dir_all(&place).ok();
+                fs::rename(&aside, &place).unwrap();
+            }
+            links += 1;
+        }
+    }
+    eprintln!("{links} links in the places of {} folders", folders.len());
+    assert!(folders.len() >= 10, "{folders:?}");
+    // A link of the whole folder is the user's way to another disk.
+    let disk = tempfile::tempdir().unwrap();
+    let moved = World::new();
+    fs::rename(moved.project.root.join("target"), disk.path().join("target")).unwrap();
+    symlink(disk.path().join("target"), moved.project.root.join("target")).unwrap();
+    moved.create();
+}
+
+#[test]
 fn the_image_and_the_objects_depend_on_no_umask_time_zone_language_or_user() {
     let mut all = BTreeSet::new();
     for (umask, zone, language) in

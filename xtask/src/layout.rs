@@ -83,6 +83,14 @@ pub const ENTRIES: &[Entry] = &[
     stays("instances", "the same entries for each instance with a `--name`"),
 ];
 
+/// A link in the place of the work folder, or of a folder in it, which would lead what the tool writes and removes elsewhere. `target` itself may
+/// be a link: many keep it on another disk. `log` is one by design, and a link in the place of a file is replaced.
+pub fn link(work: &Path) -> Option<PathBuf> {
+    let entries = ENTRIES.iter().filter(|it| it.name != "log").map(|it| work.join(it.name));
+    let mut links = std::iter::once(work.to_owned()).chain(entries).filter(|it| it.is_symlink());
+    links.find(|it| it == work || it.is_dir())
+}
+
 /// The paths below the work folder that `delete` removes and its audit looks for: all except those that stay. Sorted by name.
 pub fn to_remove(work: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(work) {

@@ -12,6 +12,7 @@ use crate::{
     env::{Env, Options, find_project, is_outside},
     errors::{Code, Problem},
     flags::Global,
+    layout::{self, WORK},
     report::{
         Verbosity,
         hub::Hub,
@@ -72,10 +73,21 @@ pub(super) fn configure(project: &Path, flags: &Global) -> Result<Resolved> {
     Ok(resolved)
 }
 
+/// An error if a link leads the tool's own folder, or a folder in it, elsewhere: a command would write and remove files there.
+fn refuse_link(env: &Env) -> Result<()> {
+    let own = env.runs().parent().map(Path::to_owned);
+    let Some(link) = [Some(env.project.join(WORK)), own].into_iter().flatten().find_map(|it| layout::link(&it)) else { return Ok(()) };
+    let what = format!("{} is a symbolic link, and the tool writes to no folder but its own", link.display());
+    let hint =
+        format!("remove the link: rm {}\nto keep the files on another disk, make a link of the whole folder `target`", link.display());
+    Err(Problem::new(what).code(Code::NotAllowed).hint(hint).into())
+}
+
 /// The environment. Attaches the listeners for the flags and the terminal to the hub. Changes nothing yet.
 pub(super) fn environment(hub: &Arc<Hub>, flags: &Global, project: PathBuf, config: Config, options: Options) -> Result<Env> {
     let options = Options { named: flags.name.is_some(), timeout: flags.timeout, ..options };
     let env = Env::new(project, config, options, hub.clone())?;
+    refuse_link(&env)?;
     let verbosity = match (flags.quiet, flags.verbose) {
         (true, _) => Verbosity::Quiet,
         (_, true) => Verbosity::Verbose,
