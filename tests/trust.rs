@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::{read, root};
 
 /// A row, a bold number of it, the file with its assertion, and the assertion.
-const ASSERTED: [(&str, &str, &str, &str); 44] = [
+const ASSERTED: [(&str, &str, &str, &str); 45] = [
     ("R1", "12", "tests/clouds/stopped.rs", ".enumerate().take(12)"),
     ("R1", "5", "tests/e2e/interruption.rs", "stopped.len() >= 5"),
     ("R1", "12", "tests/e2e/main.rs", "killed >= 12"),
@@ -15,6 +15,7 @@ const ASSERTED: [(&str, &str, &str, &str); 44] = [
     ("R2", "6", "tests/doors/records.rs", "records.len() >= 6"),
     ("R2", "3000", "tests/doors/records.rs", "prefixes > 3_000"),
     ("R3", "5", "tests/e2e/interruption.rs", "stopped.len() >= 5"),
+    ("R3", "18", "tests/doors/signals.rs", ".take(18)"),
     ("R4", "4", "tests/doors/together.rs", "pairs(4)"),
     ("R4", "50", "tests/doors/together.rs", "pairs(50)"),
     ("R5", "30", "tests/doors/delete.rs", "before.0.len() >= 30"),

@@ -21,6 +21,7 @@ mod records;
 mod runner;
 mod secrets;
 mod services;
+mod signals;
 mod together;
 mod transcripts;
 mod world;

@@ -25,6 +25,10 @@ fn a_signal_leaves_no_temporary_file_and_no_container_and_the_next_run_goes_on()
     let temporary = world.project.root.join("temporary");
     fs::create_dir(&temporary).unwrap();
     world.create();
+    // What it looks for is found.
+    fs::write(temporary.join("x"), "").unwrap();
+    assert_eq!(unfinished(&world, &temporary), [temporary.join("x")]);
+    fs::remove_file(temporary.join("x")).unwrap();
     let asked = || world.engine.requests().len() + world.cluster.requests().len();
     let (containers, networks) = (world.engine.containers(), world.engine.networks());
     let mut interrupted = 0;
