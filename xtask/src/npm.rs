@@ -25,8 +25,9 @@ pub const NPM: &str = "11.6.0";
 pub const PNPM: &str = "10.18.0";
 pub const YARN: &str = "1.22.22";
 
-/// The releases of Node.js with a digest: the one for all first, then the newest of each other line. Both machines have a package of each.
-pub const RELEASES: [&str; 5] = [NODE, "26.12.1", "22.23.5", "20.20.2", "18.20.8"];
+/// The releases of Node.js with a digest: the one for all first, then the newest of each other line. 26 comes last, since it needs a library
+/// that slim images lack. Both machines have a package of each.
+pub const RELEASES: [&str; 5] = [NODE, "22.23.5", "20.20.2", "18.20.8", "26.12.1"];
 
 /// What may be in a package: SHA-512 in base64, as npm writes it.
 const DIGESTS: [(&str, &str); 13] = [
