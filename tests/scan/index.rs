@@ -4,6 +4,7 @@ use std::{
     io::{BufRead as _, BufReader, Write as _},
     net::{TcpListener, TcpStream},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::Duration,
 };
@@ -98,6 +99,14 @@ fn a_server_that_fails_or_is_not_reached_is_named_since_pip_would_say_that_the_p
         write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 5000\r\n\r\n<a href").unwrap();
     };
     assert_eq!(asked("", cut).as_deref(), Some("sent 7 of 5000 bytes"));
+    // A server that restarts is none that is away.
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    let restarts = |stream: &mut TcpStream, _: &str| match ASKED.fetch_add(1, Ordering::Relaxed) {
+        0 | 1 => send(stream, "503 Service Unavailable", "no"),
+        _ => send(stream, "200 OK\r\nContent-Type: text/html", "<a href=\"idna-3.10-py3-none-any.whl\">idna</a>"),
+    };
+    assert_eq!(asked("", restarts), None);
+    assert_eq!(ASKED.load(Ordering::Relaxed), 3);
     // A port that nobody has.
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let refused = said(&format!("http://{free}/simple"), &[]).unwrap();
@@ -110,6 +119,11 @@ fn a_server_that_fails_or_is_not_reached_is_named_since_pip_would_say_that_the_p
         proxied,
         format!("the package index http://index.invalid/simple does not answer through the proxy {free}: Connection refused")
     );
+    // pip's option not to use those of the environment.
+    let away = [("http_proxy", proxy.as_str()), ("no_proxy", ""), ("NO_PROXY", "")];
+    let way = |more: &[(&str, &str)]| said("http://index.invalid/simple", &[&away[..], more].concat()).unwrap();
+    assert!(way(&[]).contains(" does not answer through the proxy "));
+    assert!(way(&[("PIP_NO_PROXY_ENV", "1")]).contains(" does not answer: its name does not resolve: "));
     // Another place may have the files.
     assert_eq!(said(&format!("http://{free}/simple"), &[("PIP_FIND_LINKS", "/opt/wheels")]), None);
 }

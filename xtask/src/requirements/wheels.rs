@@ -47,7 +47,8 @@ pub fn provide(
     if !is_there {
         download(&fresh)?;
         if let Some(damaged) = damaged(&fresh, pins, pip)? {
-            let what = format!("{damaged} is not what its pinned digest says, or has no file: other bytes came, and none of them was kept");
+            let what =
+                format!("{damaged} is not what its pinned digest says, or has no file: other bytes came, and the tool kept none of them");
             return Err(Problem::new(what).code(Code::Download).hint("run the same command again, or see `pip config list`").into());
         }
         // Without comments: they change more often than the pins, and would cause a new image.

@@ -13,6 +13,7 @@ import signal
 import socket
 import ssl
 import sys
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -20,6 +21,7 @@ import urllib.request
 # What a working mirror sends at least within the limit, which is in seconds.
 BYTES = 20_000
 LARGEST = 4_000_000
+ATTEMPTS = 3
 
 
 def main():
@@ -46,56 +48,82 @@ def fault(parts, url, limit, others):
     if parts.username:
         words = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
         request.add_header("Authorization", "Basic " + base64.b64encode(words.encode()).decode())
-    text = bytearray()
+    last = None
 
     def late(*_):
         raise Late
 
     signal.signal(signal.SIGALRM, late)
     signal.alarm(limit)
+    text = bytearray()
     try:
-        context = trust(parts)
-        proxy = os.environ.get("PIP_PROXY")
-        proxies = urllib.request.ProxyHandler({"http": proxy, "https": proxy} if proxy else None)
-        opener = urllib.request.build_opener(proxies, urllib.request.HTTPSHandler(context=context))
+        opener = urllib.request.build_opener(proxies(), urllib.request.HTTPSHandler(context=trust(parts)))
+        # pip asks again, too: a server that restarts is none that is away.
+        for attempt in range(ATTEMPTS):
+            time.sleep(attempt * limit / 20)
+            text.clear()
+            passing, last = once(opener, request, text, parts)
+            if not passing:
+                return last
+        return None if others else last
+    except Late:
+        if len(text) >= BYTES:
+            return None
+        if last and not text:
+            return None if others else last
+        return f"sent {len(text)} bytes in {limit} s" if text else f"did not answer within {limit} s"
+    except (OSError, ValueError):
+        # A file with certificates that cannot be read is pip's to tell.
+        return None
+    finally:
+        signal.alarm(0)
+
+
+def once(opener, request, text, parts):
+    """Whether the fault may pass, and the fault; the answer is in `text`."""
+    try:
         with opener.open(request) as answer:
             kind = answer.headers.get_content_type()
             length = int(answer.headers.get("Content-Length") or 0)
             while len(text) < LARGEST and (part := answer.read1(65536)):
                 text += part
-    except Late:
-        if len(text) >= BYTES:
-            return None
-        return f"sent {len(text)} bytes in {limit} s" if text else f"did not answer within {limit} s"
     except urllib.error.HTTPError as error:
         # pip tells of a login that is missing and of a package that the index lacks.
-        told = error.code in (401, 403, 404) or others
-        return None if told else f"answers with an error: {error.code} {error.reason}"
+        told = error.code in (401, 403, 404)
+        return not told, None if told else f"answers with an error: {error.code} {error.reason}"
     except (OSError, ValueError, http.client.HTTPException) as error:
-        proxy = os.environ.get("PIP_PROXY") or urllib.request.getproxies().get(parts.scheme)
+        proxy = proxies().proxies.get(parts.scheme)
         passed = proxy and not urllib.request.proxy_bypass(parts.hostname or "")
         way = f" through the proxy {urllib.parse.urlsplit(proxy).netloc.rpartition('@')[2] or proxy}" if passed else ""
-        return None if others else f"does not answer{way}: {named(error)}"
-    finally:
-        signal.alarm(0)
+        return True, f"does not answer{way}: {named(error)}"
     if len(text) < min(length, LARGEST):
-        return None if others else f"sent {len(text)} of {length} bytes"
+        return True, f"sent {len(text)} of {length} bytes"
     if kind == "text/html" and not re.search(rb"\.(whl|zip|tar\.gz|tar\.bz2|egg)\b", text):
-        return "answers with a web page that lists no file of a package, such as a login page"
-    return None
+        return False, "answers with a web page that lists no file of a package, such as a login page"
+    return False, None
+
+
+def proxies():
+    """The proxies that pip uses."""
+    if os.environ.get("PIP_NO_PROXY_ENV") and not os.environ.get("PIP_PROXY"):
+        return urllib.request.ProxyHandler({})
+    proxy = os.environ.get("PIP_PROXY")
+    return urllib.request.ProxyHandler({"http": proxy, "https": proxy} if proxy else None)
 
 
 def trust(parts):
-    """The authorities and hosts that pip trusts (pip/_internal/cli/index_command.py, network/session.py)."""
+    """The authorities and hosts that pip trusts (pip/_internal/cli/index_command.py, network/session.py): the system's, its own, and those that are
+    given. As there, a certificate need not follow RFC 5280 to the letter, as Python 3.13 asks by default."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_default_verify_paths()
+    try:
+        from pip._vendor import certifi
+        context.load_verify_locations(certifi.where())
+    except (ImportError, OSError):
+        pass
     given = next((os.environ[it] for it in ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE") if os.environ.get(it)), None)
-    folder = given if given and os.path.isdir(given) else None
-    context = ssl.create_default_context(cafile=None if folder else given, capath=folder)
-    if not given:
-        try:
-            from pip._vendor import certifi
-            context.load_verify_locations(certifi.where())
-        except (ImportError, OSError):
-            pass
+    if given:
+        context.load_verify_locations(**{"capath" if os.path.isdir(given) else "cafile": given})
     if os.environ.get("PIP_CLIENT_CERT"):
         context.load_cert_chain(os.environ["PIP_CLIENT_CERT"])
     if {parts.hostname, f"{parts.hostname}:{parts.port}"} & set(os.environ.get("PIP_TRUSTED_HOST", "").split()):

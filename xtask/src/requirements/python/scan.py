@@ -9,7 +9,7 @@ PIPREQS-TABLE   pipreqs' own, used after ours; may be missing
 CONFIRMED       a JSON object of the user's own words: import -> requirement ("" for none)
 
 Result: {"known": {requirement: where}, "guessed": [{"module", "requirement", "source", "where"}], "notes": [text]}.
-Nothing of the application is run, and no index is asked. Runs on the host's Python, 3.9 or newer.
+Nothing of the application is run, and no index is asked. Runs on the host's Python, 3.10 or newer.
 """
 
 import ast
