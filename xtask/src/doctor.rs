@@ -93,7 +93,7 @@ pub fn cheap(env: &Env) -> Vec<Check> {
         judge::inotify(measure::sysctl("fs/inotify/max_user_watches"), measure::sysctl("fs/inotify/max_user_instances")),
         judge::cgroups(measure::cgroups()),
         judge::program("git", &measure::program("git"), (2, 0), true, false),
-        judge::program("python3", &measure::program("python3"), (3, 9), true, installable),
+        judge::program("python3", &measure::program("python3"), (3, 10), true, installable),
     ]
 }
 
@@ -133,7 +133,7 @@ fn questions(env: &Env) -> Vec<Question> {
         (
             "python3",
             Box::new(move |_| {
-                vec![judge::program("python3", &measure::version("python3", &["--version"], ONE), (3, 9), true, installable)]
+                vec![judge::program("python3", &measure::version("python3", &["--version"], ONE), (3, 10), true, installable)]
             }),
         ),
         ("go", Box::new(move |_| vec![judge::program("go", &measure::go(), (1, 21), source == Source::Packages, false)])),

@@ -1,4 +1,4 @@
-//! Packages of npm's registry that the tool itself needs: Node.js' own program and the package managers. Each has its digest here, which the
+//! Packages of npm's registry that the tool itself needs: the program `node` and the package managers. Each has its digest here, which the
 //! file is compared with, whatever the registry says of it.
 
 use std::{

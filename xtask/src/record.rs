@@ -73,6 +73,16 @@ pub fn write_text(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(&path, bytes, mode)
 }
 
+/// Brings the names in a folder to the disk: a rename is there once its folder is. Some file systems cannot flush a folder, and one that is not
+/// readable cannot be opened; the name is in its place all the same.
+pub fn flush_folder(folder: &Path) -> std::io::Result<()> {
+    use std::io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    match fs::File::open(folder).and_then(|it| it.sync_all()) {
+        Err(error) if [InvalidInput, PermissionDenied, Unsupported].contains(&error.kind()) => Ok(()),
+        other => other,
+    }
+}
+
 fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let dir = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || -> Result<()> {
@@ -81,8 +91,7 @@ fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(path)?;
-        // The rename is on the disk once its folder is.
-        fs::File::open(dir)?.sync_all()?;
+        flush_folder(dir)?;
         Ok(())
     };
     write().with_context(|| format!("write {}", path.display()))

@@ -286,10 +286,10 @@ mod tests {
 
     #[test]
     fn programs_by_version_and_need() {
-        is(&program("python3", &Program::Version(3, 9), (3, 9), true, false), State::Pass);
-        is(&program("python3", &Program::Version(3, 8), (3, 9), true, false), State::Fail);
-        is(&program("python3", &Program::Version(2, 30), (3, 9), true, false), State::Fail);
-        is(&program("python3", &Program::Absent, (3, 9), true, true), State::Warn);
+        is(&program("python3", &Program::Version(3, 10), (3, 10), true, false), State::Pass);
+        is(&program("python3", &Program::Version(3, 9), (3, 10), true, false), State::Fail);
+        is(&program("python3", &Program::Version(2, 30), (3, 10), true, false), State::Fail);
+        is(&program("python3", &Program::Absent, (3, 10), true, true), State::Warn);
         is(&program("go", &Program::Absent, (1, 21), false, false), State::Warn);
         is(&program("git", &Program::Present, (2, 0), true, false), State::Pass);
     }

@@ -44,8 +44,11 @@ fn a_changed_package_is_refused_by_name_whatever_the_registry_says_of_it_and_the
         Answer::json(200, &json!({ "name": "tiny", "dist-tags": { "latest": "1.0.0" }, "versions": { "1.0.0": version } }))
     });
     let npmrc = dir.path().join("npmrc");
-    fs::write(&npmrc, format!("registry=http://127.0.0.1:{port}/\nfetch-retries=0\ncache={}\n", dir.path().join("cache").display()))
-        .unwrap();
+    fs::write(
+        &npmrc,
+        format!("registry=http://127.0.0.1:{port}/\nfetch-retries=0\nnoproxy=127.0.0.1\ncache={}\n", dir.path().join("cache").display()),
+    )
+    .unwrap();
     let tools = Tools::new(dir.path().join("log"), Interrupt::default(), Arc::new(Recorder::default()));
     let pinned = STANDARD.encode(Sha512::digest(&right));
     let to = dir.path().join("to");

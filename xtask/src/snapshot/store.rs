@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use xshell::cmd;
 
-use crate::{env::Env, errors::Problem, graph::TaskId, snapshot::WrittenBy, tool};
+use crate::{env::Env, errors::Problem, graph::TaskId, record, snapshot::WrittenBy, tool};
 
 /// For a file of some gigabytes over a slow connection.
 const TRANSFER: Duration = Duration::from_secs(7200);
@@ -75,7 +75,7 @@ impl Store {
                 partial.as_file().sync_all()?;
                 partial.persist_noclobber(folder.join(name)).map_err(|it| it.error).with_context(|| format!("write {name}"))?;
                 // The cluster may be deleted next: the name must be on the disk, too.
-                fs::File::open(folder)?.sync_all()?;
+                record::flush_folder(folder)?;
             }
             Store::Bucket { name: bucket, .. } => {
                 let place = self.place(name);

@@ -60,6 +60,7 @@ const MEANINGS: [(&str, &[&str]); 9] = [
             "failed to lookup address",
             "No address associated with hostname",
             "dns error",
+            "server misbehaving",
         ],
     ),
     ("the server refuses the connection", &["Connection refused", "connection refused", "ECONNREFUSED"]),
@@ -106,6 +107,7 @@ const MEANINGS: [(&str, &[&str]); 9] = [
             "504 Gateway",
             "429 Too Many",
             "403 Forbidden",
+            "404 Not Found",
             "401 Unauthorized",
             "407 Proxy",
             "npm error code E5",
@@ -138,10 +140,14 @@ const OTHER_BYTES: [&str; 10] = [
 
 /// What is wrong, in one line; `None` if the words are about something else.
 pub fn fault(said: &str) -> Option<String> {
+    // cargo and Go download everything before they compile; after that, words such as "timed out" are those of the user's source.
+    if said.lines().any(|it| it.trim_start().starts_with("Compiling ") || it.starts_with("# ")) {
+        return None;
+    }
     let lines: Vec<&str> = said.lines().map(str::trim).collect();
     if let Some(at) = lines.iter().position(|line| OTHER_BYTES.iter().any(|it| line.contains(it))) {
         let file = changed_file(&lines, at);
-        return Some(format!("{file} is not what its pinned digest says: other bytes came, and none of them was kept"));
+        return Some(format!("{file} {NOT_PINNED}: other bytes came, and the tool kept none of them"));
     }
     // The last line is of the last attempt.
     let found = MEANINGS.iter().find_map(|(meaning, words)| {
@@ -151,10 +157,13 @@ pub fn fault(said: &str) -> Option<String> {
     found.or_else(|| Some(format!("the server answers with an error: {}", shown(lines.iter().rev().find(|it| has_status(it))?))))
 }
 
-/// Whether bytes were refused since they do not fit their digest.
-pub fn has_other_bytes(said: &str) -> bool {
-    OTHER_BYTES.iter().any(|it| said.contains(it))
+/// Whether an error of [`problem`] says that bytes were refused since they do not fit their digest. The program's own words may be cut off: pip
+/// adds a line for each digest that would fit.
+pub fn has_other_bytes(error: &str) -> bool {
+    error.contains(NOT_PINNED)
 }
+
+const NOT_PINNED: &str = "is not what its pinned digest says";
 
 /// Whether a line has an address, and a status of HTTP that is an error; its words are the server's.
 fn has_status(line: &str) -> bool {

@@ -158,7 +158,7 @@ pub(super) fn module_folder(env: &Env, task: TaskId, recipes: &Recipes, folder: 
     }
     let tools = env.tools.with_log("image-go").fetching();
     let sh = tools.shell(&recipes.folder.join(folder))?;
-    // With -json, Go tells a failure in the JSON alone.
+    // With -json, Go writes the reason of a failure only into the JSON.
     tools.run(task, go(env, cmd!(sh, "go mod download {module}"))?).with_context(|| format!("download {module}"))?;
     let text = tools.read(task, go(env, cmd!(sh, "go mod download -json {module}"))?).with_context(|| format!("download {module}"))?;
     let downloaded: Downloaded = serde_json::from_str(&text).with_context(|| format!("download {module}"))?;

@@ -83,7 +83,7 @@ pub(super) fn ensure(
         again(&module)?;
         if !wrong(std::slice::from_ref(&module), pins)?.is_empty() {
             remove(&module, cache)?;
-            let what = format!("{} is not what go.sum says: other bytes came, and none of them was kept", module.name());
+            let what = format!("{} is not what go.sum says: other bytes came, and the tool kept none of them", module.name());
             return Err(Problem::new(what).code(Code::Download).hint("see what serves Go modules: go env GOPROXY").into());
         }
     }

@@ -54,6 +54,7 @@ fn faults_of_the_network_are_told_apart_in_every_programs_words() {
                 "error: Request failed after 3 retries in 6.4s\n  cause: Failed to fetch: http://index.invalid/simple/idna/\n  cause: dns error\n  cause: failed to lookup address information: Name or service not known",
                 "npm error network request to http://index.invalid/tiny failed, reason: getaddrinfo ENOTFOUND index.invalid",
                 "dial tcp: lookup index.invalid on 10.255.255.53:53: no such host",
+                "dial tcp: lookup index.invalid on 10.255.255.53:53: server misbehaving",
             ],
         ),
         (
@@ -97,7 +98,17 @@ fn faults_of_the_network_are_told_apart_in_every_programs_words() {
             check(said, meaning);
         }
     }
+    let absent =
+        "npm error code E404\nnpm error 404 Not Found - GET http://127.0.0.1:1/tiny - Not found\nnpm error 404  'tiny@1' is not here";
+    assert_eq!(fault(absent).unwrap(), "the server answers with an error: 404 Not Found - GET http://127.0.0.1:1/tiny - Not found");
     assert_eq!(fault("error: expected `;`\nnpm error code ERESOLVE"), None);
+    // The words of the user's own source, which does not compile; before it, a download that worked the second time.
+    let cargo =
+        "warning: spurious network error (3 tries remaining): timed out\n   Compiling app v0.1.0\nerror[E0308]\n4 |     \"timed out\"";
+    let go = "go: downloading a v1.0.0\n# app\n./main.go:4:9: cannot use \"connection refused\" as int value";
+    for compiled in [cargo, go] {
+        assert_eq!(fault(compiled), None);
+    }
 }
 
 #[test]
