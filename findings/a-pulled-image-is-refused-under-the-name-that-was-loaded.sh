@@ -7,7 +7,7 @@
 # what it has pulled, with the names and the credentials. An image without a record counts as loaded and needs no check. Once a pod pulls an
 # image of the same ID as registry.example/team/app, even without credentials, the record makes it an image that was pulled, also under the
 # name that was loaded, docker.io/library/app; for that name there is no entry, so the kubelet must pull it, and where no registry has it,
-# pods wait with ErrImagePull for an image that the node has. Two teams that deploy the same build, one by loading, one by a registry, meet so.
+# pods wait with ErrImagePull for an image that the node has. It happens where one team loads a build and another pulls the same from a registry.
 # Versions: k8s.io/kubernetes v1.36.3 (pkg/kubelet/images/pullmanager). Seen on 2026-11-30, there and on a node.
 # Source: https://kubernetes.io/docs/concepts/containers/images/ and image_pull_manager.go (MustAttemptImagePull).
 # What follows for us: kubelets of kind's nodes get imagePullCredentialsVerificationPolicy: NeverVerify (provider/kind/config.rs).

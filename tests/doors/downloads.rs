@@ -4,6 +4,7 @@
 use std::{
     fmt::Write as _,
     fs,
+    io::{Read as _, Write as _},
     net::TcpListener,
     path::PathBuf,
     process::Command,
@@ -61,6 +62,21 @@ fn h1(files: &[(&str, &str)]) -> String {
     format!("h1:{}", STANDARD.encode(Sha256::digest(lines)))
 }
 
+/// The port of a server that answers the beginning of TLS as a web server without it does.
+fn without_tls() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut begin = [0; 16];
+            if stream.read_exact(&mut begin).is_ok() {
+                stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").ok();
+            }
+        }
+    });
+    port
+}
+
 struct Proxy {
     world: World,
     ill: Arc<Mutex<Ill>>,
@@ -85,7 +101,7 @@ impl Proxy {
             h1(&[(&first, &go_mod), (&second, OPERATOR)]),
             h1(&[("go.mod", &go_mod)])
         );
-        world.project.write("build/images/go/go.mod", &format!("module images\n\ngo 1.24\n\nrequire {MODULE} {VERSION}\n"));
+        world.project.write("build/images/go/go.mod", &format!("module images\n\ngo 1.21\n\nrequire {MODULE} {VERSION}\n"));
         world.project.write("build/images/go/go.sum", &sums);
         let ill = Arc::new(Mutex::new(Ill::Nothing));
         let now = ill.clone();
@@ -117,13 +133,14 @@ impl Proxy {
 
     fn run(&self, ill: Ill, word: &str) -> Ran {
         *self.ill.lock().unwrap() = ill;
-        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // Nothing listens there without the rights of root.
+        let free = "127.0.0.1:1";
         let (mut address, mut http_proxy) = (format!("http://127.0.0.1:{}", self.port), String::new());
         match ill {
             Ill::Closed => address = format!("http://{free}"),
             Ill::NoName => "http://index.invalid".clone_into(&mut address),
             Ill::NoProxy => (address, http_proxy) = ("http://index.invalid".to_owned(), format!("http://{free}")),
-            Ill::NoTls => address = format!("https://127.0.0.1:{}", self.port),
+            Ill::NoTls => address = format!("https://127.0.0.1:{}", without_tls()),
             _ => {}
         }
         let mut command = self.world.command(&[word, "--yes"]);
@@ -156,7 +173,7 @@ fn a_download_that_fails_or_brings_other_bytes_is_named_first_and_the_next_run_g
         (Ill::Closed, "the server refuses the connection"),
         (Ill::NoName, "the server's name does not resolve"),
         (Ill::NoProxy, "the proxy does not let the download through"),
-        (Ill::NoTls, "the connection was cut"),
+        (Ill::NoTls, "the server speaks no TLS"),
     ];
     for word in ["create", "update"] {
         for (ill, says) in faults {

@@ -158,8 +158,8 @@ fn rounds(count: usize) {
         }
     }
     eprintln!("{} kills, at work: {killed:?}", count * ROUND.len());
-    // A clean run may be slower than those after it.
-    assert!(killed.values().sum::<usize>() * 2 > count * ROUND.len(), "{killed:?}");
+    // The clean runs, which say how long a command takes, may be slower than those after them.
+    assert!(killed.values().sum::<usize>() * 4 > count * ROUND.len(), "{killed:?}");
     fs::remove_dir_all(bench.world.project.root.join("target")).unwrap();
 }
 

@@ -1,6 +1,6 @@
 //! Ctrl-C, SIGTERM and SIGHUP at moments of a `create`: what is left on the machine.
 
-use std::{fs, path::PathBuf, process::Stdio};
+use std::{collections::BTreeMap, fs, path::PathBuf, process::Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -31,7 +31,7 @@ fn a_signal_leaves_no_temporary_file_and_no_container_and_the_next_run_goes_on()
     fs::remove_file(temporary.join("x")).unwrap();
     let asked = || world.engine.requests().len() + world.cluster.requests().len();
     let (containers, networks) = (world.engine.containers(), world.engine.networks());
-    let mut interrupted = 0;
+    let mut interrupted = BTreeMap::from([(130, 0), (143, 0)]);
     for (number, (sent, code)) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 143)].into_iter().cycle().take(18).enumerate() {
         // Something to do, from the patch on.
         world.project.write("third_party/django-polls/manage.py", &format!("import django\nDEBUG = True\nlast = 1\nnumber = {number}\n"));
@@ -45,14 +45,18 @@ fn a_signal_leaves_no_temporary_file_and_no_container_and_the_next_run_goes_on()
         while asked() < before + number * 3 && child.try_wait().unwrap().is_none() {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
-        kill_process(Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap(), sent).ok();
+        // The number of a process that has ended may be another's.
+        if child.try_wait().unwrap().is_none() {
+            kill_process(Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap(), sent).unwrap();
+        }
         let ran = Ran::from(child.wait_with_output().unwrap());
-        assert!([0, code, -1].contains(&ran.code), "{sent:?}: {} {}", ran.code, ran.stderr);
-        interrupted += usize::from(ran.code == code);
+        // At the first moment the tool may not listen to signals yet, which then end it.
+        assert!([0, code].contains(&ran.code) || (number < 3 && ran.code == -1), "{sent:?}: {} {}", ran.code, ran.stderr);
+        *interrupted.entry(code).or_insert(0) += usize::from(ran.code == code);
         assert_eq!(unfinished(&world, &temporary), Vec::<PathBuf>::new(), "{sent:?} after {number} times 3 requests: {}", ran.stderr);
         assert_eq!((world.engine.containers(), world.engine.networks()), (containers.clone(), networks.clone()));
     }
     world.create();
-    eprintln!("{interrupted} of 18 runs were interrupted");
-    assert!(interrupted >= 6, "{interrupted}");
+    eprintln!("of 18 runs were interrupted, by exit code: {interrupted:?}");
+    assert!(interrupted[&130] >= 2 && interrupted[&143] >= 4, "{interrupted:?}");
 }

@@ -49,7 +49,7 @@ pub(crate) fn hold(bench: &Bench) {
         let frontends = probes.addresses("polls", "app.kubernetes.io/component=frontend");
         let mut asked = 0;
         for namespace in ["polls", "cnpg-system"] {
-            for address in probes.addresses(namespace, "app!=stray") {
+            for address in probes.addresses(namespace, "app!=stray,!batch.kubernetes.io/job-name") {
                 let ports = probes.listening(&address);
                 assert!(!ports.is_empty(), "nothing listens at {address}");
                 let expected = |port: &u16| answer(namespace == "cnpg-system", &frontends, &address, *port);

@@ -17,11 +17,21 @@ const SERVER: (&str, &str) =
 const CLIENTS: (&str, &str) = ("pgserver==0.1.4", "d595789b47624a3d963aa9aa6359da9be31beb7e61f1a45541953242068b8813");
 
 /// The configuration before the upgrade, and after it.
-pub(crate) const BEFORE: &str = "[database]\nversion = 16\nextensions = [\"pg_trgm\"]\n";
+const BEFORE: &str = "[database]\nversion = 16\nextensions = [\"pg_trgm\"]\n";
 const AFTER: &str = "[database]\nversion = 17\nextensions = [\"pg_trgm\"]\n";
 
+/// Pushes the image, and returns the configuration of a database of 16; an empty one where these packages have no programs for the machine.
+pub(crate) fn published(bench: &Bench, registry: &Registry) -> &'static str {
+    if !cfg!(target_arch = "x86_64") {
+        eprintln!("   PostgreSQL 16 is not tried: no package registry has its programs for this kind of machine");
+        return "";
+    }
+    bench.step("the registry has PostgreSQL 16, too", || publish(bench, registry));
+    BEFORE
+}
+
 /// Pushes the image under upstream's name. It has the system of the image of PostgreSQL 17.
-pub(crate) fn publish(bench: &Bench, registry: &Registry) {
+fn publish(bench: &Bench, registry: &Registry) {
     let (env, engine) = (bench.env(), bench.engine());
     env.set_engine(engine.clone());
     let (system, image) = ("localhost/pocdeploy-test/system:17", "localhost/pocdeploy-test/postgresql:16");

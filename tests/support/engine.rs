@@ -205,15 +205,6 @@ fn refuse(status: u16, words: &str) -> Answer {
     Answer::json(status, &json!({ "message": words }))
 }
 
-/// The messages of a long task. Each line break comes alone, as it does with engines now and then.
-fn steps(messages: Vec<Value>) -> Answer {
-    let pieces = messages.into_iter().flat_map(|it| [it.to_string(), "\r\n".to_owned()]);
-    let chunks: String = pieces.map(|it| format!("{:x}\r\n{it}\r\n", it.len())).collect();
-    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
-    // The client may have ended.
-    Answer::Takeover(Box::new(move |stream| stream.write_all(format!("{head}{chunks}0\r\n\r\n").as_bytes()).unwrap_or_default()))
-}
-
 fn answer(state: &Mutex<State>, request: &Request) -> Answer {
     // Ignores the API version in `/v1.44/containers/x/json`.
     let path =
@@ -255,9 +246,9 @@ fn answer(state: &Mutex<State>, request: &Request) -> Answer {
             }
             match &mut state.registry {
                 Some(all) => all.push(pushed),
-                None => return steps(vec![json!({ "errorDetail": { "message": "no such host" }, "error": "no such host" })]),
+                None => return Answer::steps(&[json!({ "errorDetail": { "message": "no such host" }, "error": "no such host" })]),
             }
-            steps(vec![json!({ "status": "Pushed" })])
+            Answer::steps(&[json!({ "status": "Pushed" })])
         }
         ("GET", ["containers", "json"]) => state.list_containers(request),
         ("GET", ["containers", name, "json"]) => {
@@ -293,7 +284,7 @@ fn answer(state: &Mutex<State>, request: &Request) -> Answer {
         },
         ("POST", ["build"]) => {
             state.builds.push(Build { query: request.query.clone(), context: request.body.clone() });
-            steps(vec![json!({ "id": "moby.image.id", "aux": { "ID": "sha256:00" } }), json!({ "stream": "Successfully tagged x\n" })])
+            Answer::steps(&[json!({ "id": "moby.image.id", "aux": { "ID": "sha256:00" } }), json!({ "stream": "Successfully tagged x\n" })])
         }
         ("GET", ["networks"]) => state.list_networks(request),
         ("POST", ["networks", "create"]) => {

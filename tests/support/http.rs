@@ -55,6 +55,15 @@ impl Answer {
         Answer::Whole { status, kind: "application/json", body: value.to_string().into_bytes() }
     }
 
+    /// The messages of an engine's long task. Each line break comes alone, as it does with engines now and then.
+    pub(crate) fn steps(messages: &[serde_json::Value]) -> Answer {
+        let pieces = messages.iter().flat_map(|it| [it.to_string(), "\r\n".to_owned()]);
+        let chunks: String = pieces.map(|it| format!("{:x}\r\n{it}\r\n", it.len())).collect();
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
+        // The client may have ended.
+        Answer::Takeover(Box::new(move |stream| stream.write_all(format!("{head}{chunks}0\r\n\r\n").as_bytes()).unwrap_or_default()))
+    }
+
     pub(crate) fn text(text: &str) -> Answer {
         Answer::Whole { status: 200, kind: "text/plain", body: text.as_bytes().to_vec() }
     }

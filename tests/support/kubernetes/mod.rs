@@ -90,22 +90,6 @@ impl Kubernetes {
         server
     }
 
-    /// Makes it a new cluster: without the objects of before.
-    pub(crate) fn clear(&self) {
-        *self.lock() = State { page: 200, ..State::default() };
-        for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
-            self.put(json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } }));
-        }
-        self.put(json!({
-            "apiVersion": "v1", "kind": "Node", "metadata": { "name": "node" },
-            "status": { "conditions": [{ "type": "Ready", "status": "True" }] },
-        }));
-        self.put(json!({
-            "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "provisioner": "p",
-            "metadata": { "name": "standard", "annotations": { "storageclass.kubernetes.io/is-default-class": "true" } },
-        }));
-    }
-
     /// A kubeconfig for it.
     pub(crate) fn kubeconfig(&self) -> String {
         json!({
@@ -146,11 +130,6 @@ impl Kubernetes {
     pub(crate) fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<Value> {
         let state = self.lock();
         state.objects.values().find(|it| is(it, kind, namespace, name)).cloned()
-    }
-
-    /// All objects by kind, namespace and name.
-    pub(crate) fn objects(&self) -> BTreeMap<String, Value> {
-        self.lock().objects.iter().map(|(key, it)| (format!("{} {}/{}", key.plural, key.namespace, key.name), it.clone())).collect()
     }
 
     /// Creates an object as another client; controllers process it.

@@ -1,8 +1,10 @@
 //! Writing objects: server-side apply, patches, and fields that the server adds.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
-use super::{Key, State, absent, status, unknown};
+use super::{Key, Kubernetes, State, absent, status, unknown};
 use crate::http::{Answer, Request};
 
 pub(super) fn is_apply(request: &Request) -> bool {
@@ -192,5 +194,28 @@ fn owned(fields: &Value) -> Value {
             Value::Object(items.iter().map(entry).collect())
         }
         _ => Value::Object(Map::new()),
+    }
+}
+
+impl Kubernetes {
+    /// Makes it a new cluster: without the objects of before.
+    pub(crate) fn clear(&self) {
+        *self.lock() = State { page: 200, ..State::default() };
+        for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
+            self.put(json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } }));
+        }
+        self.put(json!({
+            "apiVersion": "v1", "kind": "Node", "metadata": { "name": "node" },
+            "status": { "conditions": [{ "type": "Ready", "status": "True" }] },
+        }));
+        self.put(json!({
+            "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "provisioner": "p",
+            "metadata": { "name": "standard", "annotations": { "storageclass.kubernetes.io/is-default-class": "true" } },
+        }));
+    }
+
+    /// All objects by kind, namespace and name.
+    pub(crate) fn objects(&self) -> BTreeMap<String, Value> {
+        self.lock().objects.iter().map(|(key, it)| (format!("{} {}/{}", key.plural, key.namespace, key.name), it.clone())).collect()
     }
 }
