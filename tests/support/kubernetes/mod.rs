@@ -39,6 +39,8 @@ pub(crate) enum Failure {
     Webhook,
     /// An admission webhook cannot be called.
     WebhookAway,
+    /// 422: a node port that is taken.
+    PortTaken,
     /// The connection is closed without a response.
     Reset,
     /// The response is late.
@@ -369,6 +371,10 @@ fn refuse(failure: &Failure, key: &Key) -> Answer {
         Failure::Webhook => status(403, "Forbidden", "admission webhook \"guard.example.com\" denied the request: not on a Friday"),
         Failure::WebhookAway => {
             status(500, "InternalError", "Internal error occurred: failed calling webhook \"guard.example.com\": connection refused")
+        }
+        Failure::PortTaken => {
+            let what = "is invalid: spec.ports[0].nodePort: Invalid value: 30080: provided port is already allocated";
+            status(422, "Invalid", &format!("Service \"{}\" {what}", key.name))
         }
         // Answered before the request is recorded.
         Failure::Reset | Failure::Slow(_) => unknown(),

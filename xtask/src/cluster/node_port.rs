@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::{
     cluster::{Cluster, FIELD_MANAGER, ObjectId},
+    errors::{Code, Problem},
     exposure::LENT_PORT,
 };
 
@@ -34,7 +35,24 @@ impl Cluster {
         }
         Ok(())
     }
+
+    /// The refusal of a node port with the Services that have it.
+    pub(super) fn with_holders_of_port(&self, service: &Value, refused: Problem) -> Problem {
+        let wanted = node_ports(service);
+        let Ok(all) = self.list("v1", "Service", "", "") else { return refused };
+        let has = |it: &&Value| node_ports(it).iter().any(|it| wanted.contains(it));
+        let holders: Vec<String> = all.iter().filter(has).filter_map(|it| ObjectId::of(it).ok()).map(|it| it.to_string()).collect();
+        if !holders.is_empty() {
+            return Problem::new(format!("{refused}: {} has it", holders.join(", "))).code(Code::Api);
+        }
+        let hint = "the API server frees such a port by itself, within about a quarter of an hour: then run the same command again\n\
+                    a kind cluster is ready sooner with `delete` and `create`";
+        Problem::new(format!("{refused}: no Service has it, so a request that was cut off has taken it")).code(Code::Api).hint(hint)
+    }
 }
+
+/// What the API server says of a node port that is taken.
+pub(super) const PORT_TAKEN: &str = "provided port is already allocated";
 
 fn node_ports(service: &Value) -> Vec<u64> {
     let ports = service.pointer("/spec/ports").and_then(Value::as_array);
