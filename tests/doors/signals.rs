@@ -67,7 +67,7 @@ fn a_signal_leaves_no_temporary_file_and_no_container_and_the_next_run_goes_on()
     assert!(interrupted[&130] >= 2 && interrupted[&143] >= 4, "{interrupted:?}");
 }
 
-/// An API server keeps a node port that a Service was about to have whose request is cut off.
+/// An API server keeps a node port that a Service was about to have whose request is interrupted.
 #[test]
 fn an_interrupted_run_waits_for_the_answer_to_what_it_has_asked_for() {
     let world = World::new();
@@ -89,7 +89,7 @@ fn a_node_port_that_no_service_has_is_told_with_the_way_out() {
     let world = World::new();
     world.cluster.fail("PATCH /api/v1/namespaces/polls/services/polls-frontend", 1, Failure::PortTaken);
     let ran = world.run(&["create", "--yes"]);
-    ran.ends_with(1).says("no Service has it, so a request that was cut off has taken it").says("within about a quarter of an hour");
+    ran.ends_with(1).says("no Service has it, so an interrupted request has taken it").says("within about a quarter of an hour");
     let other = serde_json::json!({
         "apiVersion": "v1", "kind": "Service", "metadata": { "name": "theirs", "namespace": "default" },
         "spec": { "type": "NodePort", "ports": [{ "port": 80, "nodePort": 30080 }] },

@@ -73,8 +73,10 @@ impl Network<'_> {
     fn of<'a>(engine: &'a Engine, instance: &str, project: &str) -> Network<'a> {
         let labels = [("dev.pocdeploy.instance", instance), ("dev.pocdeploy.project", project)];
         let labels: HashMap<String, String> = labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-        engine.create_network(instance, labels).unwrap();
-        Network { engine, name: instance.to_owned() }
+        // As the tool names it: one of another name would have a copy of the labels.
+        let name = format!("pocdeploy-{instance}");
+        engine.create_network(&name, labels).unwrap();
+        Network { engine, name }
     }
 }
 

@@ -47,7 +47,7 @@ impl Cluster {
         }
         let hint = "the API server frees such a port by itself, within about a quarter of an hour: then run the same command again\n\
                     a kind cluster is ready sooner with `delete` and `create`";
-        Problem::new(format!("{refused}: no Service has it, so a request that was cut off has taken it")).code(Code::Api).hint(hint)
+        Problem::new(format!("{refused}: no Service has it, so an interrupted request has taken it")).code(Code::Api).hint(hint)
     }
 }
 
