@@ -199,7 +199,7 @@ impl Cluster {
     }
 
     /// Like `call` for a request that changes something: an interrupted run waits for its answer, for a moment. A Service whose request is interrupted
-    /// leaves its node port taken by nobody, for ten minutes and more (Kubernetes 1.36.3, seen at the first of 300 such requests).
+    /// leaves its node port taken by nobody, once for eight minutes (Kubernetes 1.36.3, the first of 300 such requests).
     fn write<T>(&self, future: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Problem> {
         self.interrupt.status()?;
         let interrupt = self.interrupt.clone();
