@@ -198,8 +198,8 @@ impl Cluster {
         Ok(serde_json::to_value(merged.with_context(|| format!("restore {id}"))?)?)
     }
 
-    /// Like `call` for a request that changes something: an interrupted run waits for its answer, for a moment. A Service whose request is interrupted
-    /// leaves its node port taken by nobody, once for eight minutes (Kubernetes 1.36.3, the first of 300 such requests).
+    /// Like `call` for a request that changes something: an interrupted run waits for its answer, for a moment. If the request for a Service is
+    /// interrupted, its node port may stay taken, although no Service has it: once for eight minutes (Kubernetes 1.36.3).
     fn write<T>(&self, future: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Problem> {
         self.interrupt.status()?;
         let interrupt = self.interrupt.clone();
