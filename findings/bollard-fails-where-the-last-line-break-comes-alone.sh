@@ -5,7 +5,7 @@
 # cuts them: RFC 9112, section 7.1 gives the borders of chunks no meaning.
 # What happens: bollard takes a JSON text without its line break as soon as it is whole, and empties its buffer. A CR LF that comes later is
 # another line, which has no JSON in it; the CR stays in the buffer. If nothing follows, the end of the answer is the error "bytes remaining
-# on stream": the engine has done its work, and the caller is told that it failed. Seen with Docker at one push in some hundreds, since the
+# on stream": the engine has done its work, and the caller is told that it failed. Seen once with Docker, among many pushes, since the
 # pieces are as large as the buffer has room. The same reader is used for pulls, imports and builds.
 # Versions: bollard 0.21.1 (the newest), tokio-util 0.7. Seen on 2026-11-30.
 # Source: bollard src/read.rs (JsonLineDecoder::decode); tokio-util src/codec/decoder.rs (decode_eof).

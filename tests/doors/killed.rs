@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::world::World;
+use crate::{together::numbers, world::World};
 
 /// The commands of one round, each on the state that the one before left.
 const ROUND: [&str; 4] = ["create", "update", "rollback", "delete"];
@@ -120,14 +120,6 @@ fn plain(object: &mut Value) {
     }
 }
 
-/// Numbers that look random and are the same in every run.
-fn numbers(mut state: u64) -> impl FnMut(u64) -> u64 {
-    move |below| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) % below.max(1)
-    }
-}
-
 /// Kills each command of so many rounds at a random moment.
 fn rounds(count: usize) {
     let bench = Bench::new();
@@ -139,13 +131,13 @@ fn rounds(count: usize) {
         let took = began.elapsed();
         clean.push((bench.state(), took));
     }
-    let mut random = numbers(7);
+    let mut parts = numbers(7, 1_000);
     let mut killed = BTreeMap::new();
     for round in 0..count {
         bench.begin();
         for (command, (state, took)) in ROUND.into_iter().zip(&clean) {
             let words = bench.words(command);
-            let after = Duration::from_micros(random(took.as_micros() as u64));
+            let after = took.mul_f64(parts.next().unwrap() as f64 / 1_000.0);
             let at_work = bench.kill(&words, after);
             *killed.entry(command).or_insert(0) += usize::from(at_work);
             bench.run(&words);

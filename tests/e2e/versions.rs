@@ -27,7 +27,7 @@ fn extensions(bench: &Bench) -> Vec<String> {
     bench.sql("SELECT extname FROM pg_extension ORDER BY extname").lines().map(|it| it.trim().to_owned()).collect()
 }
 
-fn major(bench: &Bench) -> String {
+pub(crate) fn major(bench: &Bench) -> String {
     bench.sql("SELECT current_setting('server_version_num')::int / 10000").trim().to_owned()
 }
 

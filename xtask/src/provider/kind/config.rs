@@ -171,21 +171,21 @@ mod tests {
 
     const FILE: &str = "kind: Cluster\nnodes:\n- role: control-plane\n  extraPortMappings:\n  - containerPort: 30080\n    hostPort: 8080\ncontainerdConfigPatches:\n- \"# theirs\"\n";
 
+    fn settings(port: u16) -> Settings {
+        Settings {
+            port,
+            adaptations: Vec::new(),
+            mirrors: false,
+            own_image: false,
+            shortcuts: false,
+            network_policies: true,
+            knows_image_policy: false,
+        }
+    }
+
     #[test]
     fn an_ordinary_host_changes_nothing_but_the_port() {
-        let out = render(
-            parse(FILE).unwrap(),
-            &Settings {
-                port: 9000,
-                adaptations: Vec::new(),
-                mirrors: false,
-                own_image: false,
-                shortcuts: false,
-                network_policies: true,
-                knows_image_policy: false,
-            },
-        )
-        .unwrap();
+        let out = render(parse(FILE).unwrap(), &settings(9000)).unwrap();
         let value: Value = serde_json::from_str(&out).unwrap();
         assert_eq!(value["nodes"][0]["extraPortMappings"][0]["hostPort"], 9000);
         assert_eq!(value["containerdConfigPatches"], json!(["# theirs"]));
@@ -202,13 +202,13 @@ mod tests {
         let out = render(
             parse(FILE).unwrap(),
             &Settings {
-                port: 8080,
                 adaptations,
                 mirrors: true,
                 own_image: true,
                 shortcuts: true,
                 network_policies: false,
                 knows_image_policy: true,
+                ..settings(8080)
             },
         )
         .unwrap();
@@ -233,19 +233,7 @@ mod tests {
 
     #[test]
     fn a_file_without_the_port_is_refused() {
-        let error = render(
-            parse("kind: Cluster\nnodes:\n- role: control-plane\n").unwrap(),
-            &Settings {
-                port: 1,
-                adaptations: Vec::new(),
-                mirrors: false,
-                own_image: false,
-                shortcuts: false,
-                network_policies: true,
-                knows_image_policy: false,
-            },
-        )
-        .unwrap_err();
+        let error = render(parse("kind: Cluster\nnodes:\n- role: control-plane\n").unwrap(), &settings(1)).unwrap_err();
         assert!(error.to_string().contains("30080"), "{error}");
     }
 
@@ -255,15 +243,7 @@ mod tests {
             "containerdConfigPatches",
             "- role: worker\n  extraMounts: [{hostPath: /theirs, containerPath: /theirs}]\ncontainerdConfigPatches",
         );
-        let settings = Settings {
-            port: 8080,
-            adaptations: Vec::new(),
-            mirrors: false,
-            own_image: true,
-            shortcuts: true,
-            network_policies: true,
-            knows_image_policy: false,
-        };
+        let settings = Settings { own_image: true, shortcuts: true, ..settings(8080) };
         let out = render(parse(&two).unwrap(), &settings).unwrap();
         let value: Value = serde_json::from_str(&out).unwrap();
         let hidden = |node: usize| -> Vec<&str> {
@@ -280,15 +260,7 @@ mod tests {
     #[test]
     fn without_shortcuts_the_node_makes_no_rules_of_its_own() {
         let hides = |own_image, shortcuts| {
-            let settings = Settings {
-                port: 8080,
-                adaptations: Vec::new(),
-                mirrors: false,
-                own_image,
-                shortcuts,
-                network_policies: true,
-                knows_image_policy: false,
-            };
+            let settings = Settings { own_image, shortcuts, ..settings(8080) };
             render(parse(FILE).unwrap(), &settings).unwrap().contains(BEFORE_KUBE_PROXY)
         };
         assert_eq!([hides(true, true), hides(true, false), hides(false, false)], [false, true, false]);
