@@ -3,6 +3,7 @@
 //! `xtask/src/checkout.rs` starts it. It has the same global flags and uses the same library.
 
 mod bench;
+mod failures;
 mod flags;
 mod test;
 

@@ -2,7 +2,7 @@
 //!
 //! Tests that take minutes and whose subject changes rarely have `#[ignore]`: only `--full` runs them.
 
-use std::{io::Write as _, time::Duration};
+use std::{io::Write as _, sync::Mutex, time::Duration};
 
 use anyhow::Result;
 use pocdeploy::{
@@ -12,9 +12,9 @@ use pocdeploy::{
     images::packages,
     setup::{self, Need},
 };
-use xshell::cmd;
+use xshell::{Cmd, cmd};
 
-use crate::flags::Test;
+use crate::{failures::Failures, flags::Test};
 
 /// The limit of all checks in CI.
 const LIMIT: Duration = Duration::from_secs(85 * 60);
@@ -43,7 +43,10 @@ pub(crate) fn run(env: &Env, Test { full }: Test) -> Result<()> {
             failed.push(format!("{name}: {error:#}"));
         }
     };
-    let attached = |command| env.tools.run_attached(command, if full { FULL_LIMIT } else { LIMIT });
+    let limit = if full { FULL_LIMIT } else { LIMIT };
+    let attached = |command| env.tools.run_attached(command, limit);
+    let failures = Mutex::new(Failures::default());
+    let tested = |command| watched(env, command, limit, &failures);
     headline("format");
     check("format", attached(cmd!(sh, "cargo fmt --all --check")));
     headline("lints");
@@ -52,7 +55,7 @@ pub(crate) fn run(env: &Env, Test { full }: Test) -> Result<()> {
     check("lints", attached(cmd!(sh, "cargo clippy --quiet --workspace --all-targets {further...} -- --deny warnings")));
     headline("tests without an engine");
     let long = full.then_some("--include-ignored");
-    check("tests", attached(cmd!(sh, "cargo test --workspace -- {long...}")));
+    check("tests", tested(cmd!(sh, "cargo test --workspace --no-fail-fast -- {long...}")));
     let ready = setup::ensure(env, TaskId::Engine, &NEEDS, "the tests on a cluster");
     let installed = ready.is_ok();
     check("programs of the tests", ready);
@@ -60,7 +63,7 @@ pub(crate) fn run(env: &Env, Test { full }: Test) -> Result<()> {
         headline(name);
         // Clusters and engines are one at a time; OpenTofu has a folder for each test.
         let alone = (target != "clouds").then_some("--test-threads=1");
-        check(name, attached(cmd!(sh, "cargo test --package xtask --test {target} -- --nocapture {alone...} {long...}")));
+        check(name, tested(cmd!(sh, "cargo test --package xtask --test {target} -- --nocapture {alone...} {long...}")));
     }
     // After the clusters, since these download and compile Go's modules.
     headline("the node's own programs");
@@ -71,10 +74,29 @@ pub(crate) fn run(env: &Env, Test { full }: Test) -> Result<()> {
         headline(if full { "all checks passed" } else { "all checks passed; --full runs the long ones too" });
         return Ok(());
     }
+    let told = failures.lock().map(|it| it.told()).unwrap_or_default();
+    if !told.is_empty() {
+        headline("what the failed tests said");
+        print(&told);
+    }
     Err(Problem::new(format!("{} of the checks failed\n{}", failed.len(), failed.join("\n"))).code(Code::ChecksFailed).into())
 }
 
+/// Runs tests with their output on standard error, and keeps what the failed ones said.
+fn watched(env: &Env, command: Cmd<'_>, limit: Duration, failures: &Mutex<Failures>) -> Result<()> {
+    env.tools.run_read(command, limit, |line| {
+        print(line);
+        if let Ok(mut failures) = failures.lock() {
+            failures.take(line);
+        }
+    })
+}
+
 fn headline(text: &str) {
+    print(&format!("\n== {text}"));
+}
+
+fn print(line: &str) {
     // The reader may have ended; the work continues.
-    std::io::stderr().write_all(format!("\n== {text}\n").as_bytes()).ok();
+    std::io::stderr().write_all(format!("{line}\n").as_bytes()).ok();
 }

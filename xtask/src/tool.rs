@@ -4,6 +4,7 @@
 //! children on Ctrl-C; its exit status is always checked.
 
 mod ask;
+mod attached;
 pub mod download;
 mod find;
 mod heard;
@@ -35,7 +36,7 @@ use crate::{
     tool::{
         heard::{Heard, REPEATED, each_line},
         log::Log,
-        stop::{Ending, ended, stop},
+        stop::{Ending, stop},
     },
 };
 
@@ -171,26 +172,6 @@ impl Tools {
         let feed = |mut to: ChildStdin| drop(to.write_all(input));
         let (status, out) = self.execute(task, &shown, cmd, Some(Box::new(feed)), limit, true, &|_| ())?;
         Ok((status.success(), out))
-    }
-
-    /// Runs a command on the user's terminal, for checks whose output is the result.
-    pub fn run_attached(&self, cmd: Cmd<'_>, limit: Duration) -> Result<()> {
-        let shown = cmd.to_string();
-        let mut command = self.command(cmd);
-        // Its own process group, so that it can be stopped with its children.
-        command.stdin(Stdio::null()).process_group(0);
-        let mut child = command.spawn().map_err(|error| not_started(&shown, error))?;
-        let status = self.wait(&mut child, &shown, limit, None)?;
-        if status.success() { Ok(()) } else { Err(Problem::new(format!("`{shown}` {}", ended(status))).code(Code::CommandFailed).into()) }
-    }
-
-    /// Runs a command with our terminal and input, without a limit, and returns its exit code. The command handles Ctrl-C.
-    pub fn run_in_place(&self, cmd: Cmd<'_>) -> Result<u8> {
-        let shown = cmd.to_string();
-        let mut command = self.command(cmd);
-        let status = command.status().map_err(|error| not_started(&shown, error))?;
-        let signalled = status.signal().map(|it| 128 + it);
-        Ok(status.code().or(signalled).and_then(|it| u8::try_from(it).ok()).unwrap_or(1))
     }
 
     /// Starts a daemon that survives this process: own process group, output to `log`.
