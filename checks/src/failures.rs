@@ -31,7 +31,11 @@ impl Failures {
             self.inside = true;
             return;
         }
-        if line.starts_with("note: run with `RUST_BACKTRACE") || line.starts_with("test ") || line.starts_with("---- ") {
+        if line.starts_with("note: run with `RUST_BACKTRACE")
+            || line == "stack backtrace:"
+            || line.starts_with("test ")
+            || line.starts_with("---- ")
+        {
             self.inside = false;
         }
         if self.inside
@@ -104,8 +108,8 @@ mod tests {
     fn a_captured_failure_is_told_with_its_message_and_nothing_of_those_that_passed() {
         let said = told(
             "\nrunning 2 tests\ntest good ... ok\ntest some::bad ... FAILED\n\nfailures:\n\n---- some::bad stdout ----\nbefore\n\n\
-             thread 'some::bad' (12) panicked at a.rs:3:5:\nassertion failed: one\nsecond line\nnote: run with `RUST_BACKTRACE=1` environment \
-             variable to display a backtrace\n\n\nfailures:\n    some::bad\n\ntest result: FAILED. 1 passed; 1 failed\n",
+             thread 'some::bad' (12) panicked at a.rs:3:5:\nassertion failed: one\nsecond line\nstack backtrace:\n   0: begin\nnote: Some \
+             details are omitted\n\n\nfailures:\n    some::bad\n\ntest result: FAILED. 1 passed; 1 failed\n",
         );
         assert_eq!(said, "failed: some::bad\n  thread 'some::bad' (12) panicked at a.rs:3:5:\n  assertion failed: one\n  second line");
     }
