@@ -2,6 +2,7 @@
 
 pub(crate) mod restore;
 mod stream;
+mod well;
 
 use std::{
     collections::BTreeSet,
@@ -17,7 +18,10 @@ use crate::{
     cluster::{Cluster, ObjectId, Verdict, Wait, verdict},
     commands::{
         answer,
-        drill::stream::{Attempt, NAME, Writer},
+        drill::{
+            stream::{Attempt, NAME, Writer},
+            well::{Reach, Well},
+        },
         instance, reported, validate,
     },
     config::Profile,
@@ -40,11 +44,10 @@ const TASK: TaskId = TaskId::Database;
 
 /// For the pod that writes, from its creation to its first votes.
 const START: Duration = Duration::from_secs(90);
-/// From a kill until votes are acknowledged again and all instances are ready. Within this time the operator also makes a new replica.
+/// From a kill until votes are acknowledged again, then until all instances are ready, then until all else is. Within this time the operator also makes a new replica.
 const RECOVERY: Duration = Duration::from_secs(300);
 /// The acknowledged votes in a row that end an outage, and that precede a kill.
 const STEADY: usize = 20;
-
 /// For an outage to end, so that the drill's database can be dropped.
 const CLEANING: Duration = Duration::from_secs(40);
 
@@ -158,7 +161,7 @@ impl Drill<'_> {
         primary.sql("postgres", SAME_COMMITS, &[("name", NAME), ("live", &self.env.config.database.name)])?;
         let table = "SET ROLE :\"owner\"; SET synchronous_commit = on; CREATE TABLE votes (number bigint PRIMARY KEY);";
         primary.sql(NAME, table, &[("owner", owner)])?;
-        let deadline = u64::from(flags.times) * 2 * RECOVERY.as_secs() + START.as_secs() + 60;
+        let deadline = u64::from(flags.times) * 3 * RECOVERY.as_secs() + START.as_secs() + 60;
         let writer = Writer {
             namespace: &self.id.namespace,
             instance: &self.env.instance,
@@ -190,6 +193,8 @@ impl Drill<'_> {
         let from = last_acknowledged(&self.attempts()?);
         self.env.progress(TASK, format!("kill {number} of {times}: {before}"));
         let lost = self.node_of(&before)?;
+        let reach = if loss(kill).is_some() { Reach::Cluster } else { Reach::Namespace(&self.id.namespace) };
+        let well = Well::read(self.cluster, &reach)?;
         match kill {
             Kill::Node | Kill::Partition => {}
             Kill::Pod => self.cluster.kill(&ObjectId::new("v1", "Pod", &self.id.namespace, &before))?,
@@ -206,6 +211,9 @@ impl Drill<'_> {
             Some(how) => self.without(&lost, how, answered)?,
         }
         self.healthy("the database to be whole again")?;
+        let wait =
+            Wait { pause: Duration::from_millis(500), ..Wait::new(self.env, "what was ready before the kill to be ready again", RECOVERY) };
+        self.cluster.wait_for(self.env, TASK, &wait, || well.is_back(self.cluster, &reach))?;
         let outage = stream::outage(&self.attempts()?, from).unwrap_or_default();
         Ok(Round { before, after: self.primary()?, outage })
     }
