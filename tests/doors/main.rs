@@ -12,6 +12,7 @@ mod existing;
 mod extending;
 mod faults;
 mod files;
+mod frozen;
 mod hints;
 mod history;
 mod image;

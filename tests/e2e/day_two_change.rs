@@ -21,6 +21,33 @@ const UPDATES: usize = 10;
 const VIEWS: &str = "third_party/django-polls/polls/views.py";
 const INDEX: &str = "@require_safe\ndef index(request):\n";
 
+fn updates_fail_no_request(bench: &Bench, url: &str, views: &Source, load: Load) {
+    let mut times = Vec::new();
+    for number in 0..UPDATES {
+        let mark = format!("update-{number}");
+        let began = Instant::now();
+        views.answer(&mark);
+        let update = bench.start(&["update"]);
+        times.push(web::wait_for(url, &mark, began, Duration::from_secs(120)));
+        ended(update).ends_with(0);
+    }
+    let report = load.stop();
+    eprintln!("   {report}");
+    eprintln!("   saved .py to new answer by rollout: {}", median(&mut times));
+    assert!(report.requests > 200, "{report}");
+    assert_eq!(report.failures, Vec::<String>::new());
+}
+
+#[test]
+#[ignore = "long: `cargo xtask test --full` runs it"]
+fn updates_fail_no_request_while_the_application_answers_as_many_as_it_can() {
+    let bench = Bench::new("limit");
+    let created = bench.run(&["create", "--yes"]);
+    created.ends_with(0);
+    let (url, views) = (created.stdout.trim_end(), Source::new(&bench, VIEWS));
+    updates_fail_no_request(&bench, url, &views, Load::full(url));
+}
+
 #[test]
 fn changes_reach_a_running_instance_and_broken_ones_do_not() {
     let bench = Bench::new("change");
@@ -32,21 +59,7 @@ fn changes_reach_a_running_instance_and_broken_ones_do_not() {
     let views = Source::new(&bench, VIEWS);
 
     bench.step("ten updates in a row under load: the new answer each time, and no failed request", || {
-        let load = Load::start(&url);
-        let mut times = Vec::new();
-        for number in 0..UPDATES {
-            let mark = format!("update-{number}");
-            let began = Instant::now();
-            views.answer(&mark);
-            let update = bench.start(&["update"]);
-            times.push(web::wait_for(&url, &mark, began, Duration::from_secs(120)));
-            ended(update).ends_with(0);
-        }
-        let report = load.stop();
-        eprintln!("   {report}");
-        eprintln!("   saved .py to new answer by rollout: {}", median(&mut times));
-        assert!(report.requests > 200, "{report}");
-        assert_eq!(report.failures, Vec::<String>::new());
+        updates_fail_no_request(&bench, &url, &views, Load::start(&url));
     });
 
     bench.step("a migration that fails, a site that does not start and one that is never ready leave the old version serving", || {

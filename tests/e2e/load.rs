@@ -37,21 +37,24 @@ fn ask(agent: &ureq::Agent, url: &str) -> Result<String, String> {
     answer.body_mut().read_to_string().map_err(|it| it.to_string())
 }
 
-/// Two clients that keep their connection, and two that open a new connection for each request.
+/// Clients of which one half keeps its connection, and the other opens a new one for each request.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
+    began: Instant,
     visitors: Vec<JoinHandle<(usize, Vec<String>)>>,
 }
 
 /// The results of the clients.
 pub(crate) struct Report {
     pub(crate) requests: usize,
+    pub(crate) time: Duration,
     pub(crate) failures: Vec<String>,
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} requests, {} failed", self.requests, self.failures.len())
+        let rate = self.requests as f64 / self.time.as_secs_f64();
+        write!(f, "{} requests, {rate:.0} a second, {} failed", self.requests, self.failures.len())
     }
 }
 
@@ -60,20 +63,30 @@ const PAUSE: Duration = Duration::from_millis(50);
 const LIMIT: Duration = Duration::from_secs(20 * 60);
 
 impl Load {
+    /// Four clients that leave the application time.
     pub(crate) fn start(url: &str) -> Load {
+        Load::with(url, 4, PAUSE)
+    }
+
+    /// As many requests as the application answers.
+    pub(crate) fn full(url: &str) -> Load {
+        Load::with(url, 16, Duration::ZERO)
+    }
+
+    fn with(url: &str, clients: usize, pause: Duration) -> Load {
         // Sent to 127.0.0.1, whatever the name resolves to.
         let url = url.replace("localhost", "127.0.0.1");
         let stop = Arc::new(AtomicBool::new(false));
-        let visitors = [1, 1, 0, 0].map(|kept| {
+        let one = |number| {
             let (url, stop) = (url.clone(), stop.clone());
-            std::thread::spawn(move || visit(&url, kept, &stop))
-        });
-        Load { stop, visitors: visitors.into() }
+            std::thread::spawn(move || visit(&url, number % 2, pause, &stop))
+        };
+        Load { began: Instant::now(), visitors: (0..clients).map(one).collect(), stop }
     }
 
     pub(crate) fn stop(self) -> Report {
         self.stop.store(true, Ordering::Relaxed);
-        let mut report = Report { requests: 0, failures: Vec::new() };
+        let mut report = Report { requests: 0, time: self.began.elapsed(), failures: Vec::new() };
         for visitor in self.visitors {
             let (requests, failures) = visitor.join().unwrap();
             report.requests += requests;
@@ -83,7 +96,7 @@ impl Load {
     }
 }
 
-fn visit(url: &str, kept: usize, stop: &AtomicBool) -> (usize, Vec<String>) {
+fn visit(url: &str, kept: usize, pause: Duration, stop: &AtomicBool) -> (usize, Vec<String>) {
     let (began, agent) = (Instant::now(), agent(kept));
     let (mut requests, mut failures) = (0, Vec::new());
     while !stop.load(Ordering::Relaxed) && began.elapsed() < LIMIT {
@@ -95,7 +108,7 @@ fn visit(url: &str, kept: usize, stop: &AtomicBool) -> (usize, Vec<String>) {
                 if kept == 0 { "new connection" } else { "kept connection" }
             ));
         }
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(pause);
     }
     (requests, failures)
 }

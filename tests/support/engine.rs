@@ -154,6 +154,11 @@ impl Engine {
         self.lock().containers.get_mut(name).unwrap()["State"] = json!({ "Running": false, "Status": "exited", "ExitCode": 137 });
     }
 
+    /// A container whose processes the engine has frozen: it calls that both running and paused.
+    pub(crate) fn frozen(&self, name: &str) {
+        self.lock().containers.get_mut(name).unwrap()["State"] = json!({ "Running": true, "Paused": true, "Status": "paused", "Pid": 1 });
+    }
+
     /// An unfinished node.
     pub(crate) fn half_made_node(&self, instance: &str, port: u16) {
         self.node(instance, port);
@@ -264,6 +269,13 @@ fn answer(state: &Mutex<State>, request: &Request) -> Answer {
             None => refuse(404, "no such container"),
         },
         ("HEAD", ["containers", name, "archive"]) => state.path(name, request.query("path").unwrap_or_default()),
+        ("POST", ["containers", name, "start"]) if state.is_frozen(name) => {
+            refuse(409, "cannot start a paused container, try unpause instead")
+        }
+        ("POST", ["containers", name, "unpause"]) if state.is_frozen(name) => {
+            state.containers.get_mut(*name).unwrap()["State"] = json!({ "Running": true, "Paused": false, "Status": "running", "Pid": 1 });
+            Answer::Whole { status: 204, kind: "text/plain", body: Vec::new() }
+        }
         ("GET", ["containers", name, "logs"]) => Answer::text(&format!("{name} starts\n")),
         ("GET", ["containers", name, "archive"]) => state.archive(name, request.query("path").unwrap_or_default()),
         ("POST", ["containers", name, "exec"]) => state.exec(name, &body),
@@ -304,6 +316,10 @@ fn answer(state: &Mutex<State>, request: &Request) -> Answer {
 impl State {
     fn is_leaving(&self, container: &str) -> bool {
         self.containers.get(container).is_some_and(|it| it["State"]["Status"] == "removing")
+    }
+
+    fn is_frozen(&self, container: &str) -> bool {
+        self.containers.get(container).is_some_and(|it| it["State"]["Paused"] == true)
     }
 
     fn list_containers(&self, request: &Request) -> Answer {

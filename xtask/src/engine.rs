@@ -13,6 +13,7 @@ mod import;
 mod login;
 mod read;
 mod removal;
+mod running;
 mod store;
 mod superseded;
 

@@ -8,9 +8,8 @@ use bollard::{
     exec::{CreateExecOptions, StartExecResults},
     models::{ContainerCreateBody, ContainerState, HostConfig, MountPoint, NetworkCreateRequest},
     query_parameters::{
-        ContainerArchiveInfoOptions, CreateContainerOptions, InspectContainerOptions, InspectNetworkOptions, KillContainerOptions,
-        ListContainersOptions, ListNetworksOptions, ListVolumesOptions, RemoveContainerOptions, StartContainerOptions,
-        StopContainerOptions,
+        ContainerArchiveInfoOptions, CreateContainerOptions, InspectContainerOptions, InspectNetworkOptions, ListContainersOptions,
+        ListNetworksOptions, ListVolumesOptions, RemoveContainerOptions, StartContainerOptions,
     },
 };
 use bytes::Bytes;
@@ -26,7 +25,10 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct Container {
     pub id: String,
+    /// Whether its processes run: false as well while they are frozen.
     pub running: bool,
+    /// Whether the engine has frozen its processes (`docker pause`).
+    pub frozen: bool,
     /// Whether the engine is removing the container: it is still listed, but cannot be read or started.
     pub leaving: bool,
     /// The state for messages: `running`, `exited (137)`, `exited (137), killed because memory ran out`.
@@ -109,9 +111,12 @@ impl Engine {
         }
         let mounted = it.mounts.unwrap_or_default();
         let place = |it: &MountPoint| Some((it.destination.clone()?, PathBuf::from(it.source.clone()?)));
+        // The engine calls a frozen container both running and paused.
+        let frozen = it.state.as_ref().and_then(|it| it.paused).unwrap_or_default();
         Ok(Some(Container {
             id: it.id.unwrap_or_default(),
-            running: it.state.as_ref().and_then(|it| it.running).unwrap_or_default(),
+            running: !frozen && it.state.as_ref().and_then(|it| it.running).unwrap_or_default(),
+            frozen,
             leaving: it.state.as_ref().and_then(|it| it.status).is_some_and(is_leaving),
             state: it.state.as_ref().map(in_words).unwrap_or_default(),
             process: it.state.as_ref().and_then(|it| it.pid).unwrap_or_default(),
@@ -181,25 +186,6 @@ impl Engine {
             started.map_err(|error| self.explain(error))
         })
         .with_context(|| format!("start container {name}"))
-    }
-
-    /// Starts an existing container. A running one counts as done.
-    pub fn start(&self, name: &str) -> Result<()> {
-        self.wait(async { self.docker.start_container(name, None::<StartContainerOptions>).await.map_err(|error| self.explain(error)) })
-            .with_context(|| format!("start container {name}"))
-    }
-
-    /// Stops a container, and kills it after `seconds`. A stopped one counts as done.
-    pub fn stop(&self, name: &str, seconds: i32) -> Result<()> {
-        let options = StopContainerOptions { t: Some(seconds), ..StopContainerOptions::default() };
-        self.wait(async { self.docker.stop_container(name, Some(options)).await.map_err(|error| self.explain(error)) })
-            .with_context(|| format!("stop container {name}"))
-    }
-
-    /// Kills a container's processes at once.
-    pub fn kill(&self, name: &str) -> Result<()> {
-        self.wait(async { self.docker.kill_container(name, None::<KillContainerOptions>).await.map_err(|error| self.explain(error)) })
-            .with_context(|| format!("kill container {name}"))
     }
 
     /// Whether a path exists in a container, running or not.

@@ -47,6 +47,7 @@ use crate::{
         kind::{
             containerd::Containerd,
             files::Files,
+            pause::Rest,
             presence::{Present, foreign, owns_network, present, stranded},
         },
     },
@@ -118,10 +119,13 @@ impl Provider for Kind {
             Present::Finished(container) => container,
         };
         if !container.running {
-            return Ok(Probe::Stale("the cluster's node is stopped".to_owned()));
+            let how = if container.frozen { "frozen, as by `docker pause`" } else { "stopped" };
+            return Ok(Probe::Stale(format!("the cluster's node is {how}")));
         }
-        if pause::is_stopped(env, env.engine()?)? {
-            return Ok(Probe::Stale("a node of the cluster is stopped".to_owned()));
+        match pause::rest(env, env.engine()?)? {
+            Some(Rest::Stopped) => return Ok(Probe::Stale("a node of the cluster is stopped".to_owned())),
+            Some(Rest::Frozen) => return Ok(Probe::Stale("a node of the cluster is frozen, as by `docker pause`".to_owned())),
+            None => {}
         }
         if !env.kubeconfig().is_file() {
             return Ok(Probe::Stale("the instance's kubeconfig is missing".to_owned()));
@@ -223,7 +227,11 @@ impl Provider for Kind {
 
     fn resume(&self, env: &Env) -> Result<bool> {
         match present(env, env.engine()?)? {
-            Present::Finished(_) => pause::is_stopped(env, env.engine()?).and_then(|it| bring_up(env, &|| {}).map(|()| it)),
+            Present::Finished(_) => {
+                let rest = pause::rest(env, env.engine()?)?;
+                bring_up(env, &|| {})?;
+                Ok(rest == Some(Rest::Stopped))
+            }
             Present::Foreign => Err(foreign(env)),
             Present::Stranded(_) => Err(stranded(env)),
             Present::Nothing | Present::HalfMade(_) => Err(pause::nothing(env)),
@@ -329,12 +337,13 @@ fn bring_up(env: &Env, early: &(dyn Fn() + Sync)) -> Result<()> {
     orphans::end(env)?;
     let present = present(env, engine)?;
     let is_made = !matches!(&present, Present::Finished(_));
-    let has_restarted = !is_made && pause::is_stopped(env, engine)?;
+    let rest = if is_made { None } else { pause::rest(env, engine)? };
+    let has_restarted = rest == Some(Rest::Stopped);
     match present {
         Present::Foreign => return Err(foreign(env)),
         Present::Stranded(_) => return Err(stranded(env)),
         Present::Finished(_) => {
-            if has_restarted {
+            if rest.is_some() {
                 pause::start(env, engine)?;
             }
             // kind needs nine processes for the same, while the node needs the processors.

@@ -37,6 +37,7 @@ pub fn on_this_machine(env: &Env) -> Result<Vec<Instance>> {
         out.push(Instance {
             state: match node {
                 Some(it) if it.running => "running",
+                Some(it) if it.frozen => "frozen",
                 Some(_) => "stopped",
                 None => "no node",
             },

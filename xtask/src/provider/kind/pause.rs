@@ -1,11 +1,11 @@
-//! A stopped cluster: its nodes are stopped containers.
+//! A stopped cluster: its nodes are stopped containers, or ones that somebody has frozen (`docker pause`).
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
 use crate::{
-    engine::Engine,
+    engine::{Container, Engine},
     env::Env,
     errors::{Code, Exit, Problem},
     provider::kind::{Present, TASK, foreign, nodes, presence::stranded, present},
@@ -24,7 +24,7 @@ pub(super) fn stop(env: &Env, engine: &Engine) -> Result<bool> {
         Present::Stranded(_) => return Err(stranded(env)),
         Present::Finished(_) => {}
     }
-    let running = in_state(env, engine, true)?;
+    let running = those(env, engine, |it| it.running || it.frozen)?;
     for name in &running {
         env.interrupt.check()?;
         env.progress(TASK, format!("stopping {name}, at most {LIMIT} s"));
@@ -45,15 +45,29 @@ fn sync(env: &Env) -> Result<()> {
     Ok(())
 }
 
-/// Whether any node does not run.
-pub(super) fn is_stopped(env: &Env, engine: &Engine) -> Result<bool> {
-    Ok(!in_state(env, engine, false)?.is_empty())
+/// Why the nodes do not run; `None` if they do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// At least one was stopped: its programs start anew.
+    Stopped,
+    /// Somebody has frozen one, and none was stopped: its programs go on.
+    Frozen,
 }
 
-fn in_state(env: &Env, engine: &Engine, running: bool) -> Result<Vec<String>> {
+pub(super) fn rest(env: &Env, engine: &Engine) -> Result<Option<Rest>> {
+    let stopped = those(env, engine, |it| !it.running && !it.frozen)?;
+    let frozen = those(env, engine, |it| it.frozen)?;
+    Ok(match (stopped.is_empty(), frozen.is_empty()) {
+        (false, _) => Some(Rest::Stopped),
+        (true, false) => Some(Rest::Frozen),
+        (true, true) => None,
+    })
+}
+
+fn those(env: &Env, engine: &Engine, is_one: fn(&Container) -> bool) -> Result<Vec<String>> {
     let mut out = Vec::new();
     for name in nodes::names(env, engine)? {
-        if engine.container(&name)?.is_some_and(|it| it.running == running) {
+        if engine.container(&name)?.is_some_and(|it| is_one(&it)) {
             out.push(name);
         }
     }
