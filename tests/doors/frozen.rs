@@ -1,4 +1,4 @@
-//! A node that somebody froze with `docker pause`: nothing in it answers, and the engine calls it running.
+//! A node that the user froze with `docker pause`: nothing in it answers, and the engine calls it running.
 
 use crate::world::{INSTANCE, World};
 

@@ -1,4 +1,4 @@
-//! A stopped cluster: its nodes are stopped containers, or ones that somebody has frozen (`docker pause`).
+//! A stopped cluster: its nodes are stopped containers, or ones that the user has frozen (`docker pause`).
 
 use std::time::{Duration, Instant};
 
@@ -48,9 +48,9 @@ fn sync(env: &Env) -> Result<()> {
 /// Why the nodes do not run; `None` if they do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rest {
-    /// At least one was stopped: its programs start anew.
+    /// At least one was stopped: its programs start again.
     Stopped,
-    /// Somebody has frozen one, and none was stopped: its programs go on.
+    /// One is frozen, and none was stopped: its programs go on.
     Frozen,
 }
 
