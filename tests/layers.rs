@@ -112,7 +112,7 @@ fn each_door_is_the_only_one_to_name_its_library() {
         ("bollard::", &["engine"]),
         ("kube::", &["cluster"]),
         ("k8s_openapi::", &["cluster"]),
-        ("procfs::", &["port"]),
+        ("procfs::", &["port", "tool"]),
         ("clap::", &["flags", "checkout", "main"]),
     ];
     for (name, text) in sources() {
