@@ -50,9 +50,10 @@ pub fn acquire(path: &Path, what: &str, limit: Duration, interrupt: &Interrupt, 
         }
         let holder = match holder(&file) {
             Some(found) => found,
-            // It may have ended since.
-            None if unseen < 3 => {
+            // It may have ended since, or ends just now.
+            None if unseen < 10 => {
                 unseen += 1;
+                interrupt.sleep(Duration::from_millis(20)).with_context(|| format!("waiting for {what}"))?;
                 continue;
             }
             None => "a process that cannot be seen from here".to_owned(),
@@ -81,7 +82,8 @@ fn holder(file: &File) -> Option<String> {
     });
     let process = found?;
     let folder = format!("/proc/{process}");
-    let line = fs::read(format!("{folder}/cmdline")).unwrap_or_default();
+    // A process that ends loses its memory, with the command line, before its locks.
+    let line = fs::read(format!("{folder}/cmdline")).ok().filter(|it| !it.is_empty())?;
     let line = String::from_utf8_lossy(&line).replace('\0', " ");
     // Shows the command as typed; cargo starts the program with its full path.
     let command =
@@ -120,6 +122,28 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"");
         drop(first);
         assert!(acquire(&path, "another run", Duration::ZERO, &interrupt, |_| ()).is_ok());
+    }
+
+    /// Locks the file and ends its first thread alone: as with a process that ends, the command line is gone and the lock is held.
+    const ENDING: &str = "import ctypes, fcntl, sys, threading, time\nf = open(sys.argv[1], 'r+')\nfcntl.flock(f, fcntl.LOCK_EX)\n\
+                          threading.Thread(target=time.sleep, args=(600,), daemon=True).start()\nctypes.CDLL(None).pthread_exit(None)\n";
+
+    #[test]
+    fn a_holder_that_ends_just_now_is_not_named_by_an_empty_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let file = File::create(&path).unwrap();
+        #[expect(clippy::disallowed_methods, reason = "a process that ends for as long as the test needs")]
+        let mut ending = std::process::Command::new("python3").args(["-c", ENDING]).arg(&path).spawn().unwrap();
+        let line = || fs::read(format!("/proc/{}/cmdline", ending.id())).unwrap();
+        while file.try_lock().is_ok() || !line().is_empty() {
+            file.unlock().unwrap();
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let error = acquire(&path, "another run", Duration::ZERO, &Interrupt::default(), |_| ()).err().unwrap().to_string();
+        ending.kill().unwrap();
+        ending.wait().unwrap();
+        assert!(error.ends_with("last seen: a process that cannot be seen from here holds the lock"), "{error}");
     }
 
     #[test]
