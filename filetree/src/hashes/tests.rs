@@ -153,7 +153,8 @@ fn a_file_that_was_changed_within_a_step_of_the_clock_is_read_again() {
         let began = now();
         fs::write(&path, format!("{round:04}")).unwrap();
         let settled = read_hash(&path).unwrap().1;
-        assert!(settled.is_none() || now() - began > 20_000_000, "remembered too early");
+        // The file's time is that of the last step of the clock, at most 10 ms before the writing began.
+        assert!(settled.is_none() || now() - began > STEP - 10_000_000, "remembered too early");
         assert_eq!(tree.seen().0, tree.read(), "round {round}");
     }
     // A time that is not over yet, by a clock that was wrong.

@@ -72,20 +72,25 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (trees, hashes) = (Trees::default(), Hashes::default());
         let write = |text: &str| fs::write(dir.path().join("a"), text).unwrap();
+        // However long the test itself takes.
+        let read_at = |time: Instant| trees.seen().trees.get_mut(dir.path()).unwrap().0 = time;
+        let soon = Instant::now() + AGE * 600;
         write("one");
         let first = trees.recent(&hashes, dir.path()).unwrap();
+        read_at(soon);
         write("two");
         assert!(Arc::ptr_eq(&first, &trees.recent(&hashes, dir.path()).unwrap()));
         // Read now, and this one serves from now on.
         let second = trees.now(&hashes, dir.path()).unwrap();
         assert_ne!(first.content(), second.content());
+        read_at(soon);
         assert!(Arc::ptr_eq(&second, &trees.recent(&hashes, dir.path()).unwrap()));
         write("six");
         trees.forget();
         let third = trees.recent(&hashes, dir.path()).unwrap();
         assert_ne!(second.content(), third.content());
         // As if a second were over.
-        trees.seen().trees.get_mut(dir.path()).unwrap().0 -= AGE;
+        read_at(Instant::now().checked_sub(AGE).unwrap());
         write("ten");
         assert_ne!(trees.recent(&hashes, dir.path()).unwrap().content(), third.content());
         assert!(trees.recent(&hashes, &dir.path().join("absent")).is_err());

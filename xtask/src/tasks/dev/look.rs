@@ -142,14 +142,13 @@ mod tests {
 
     use super::*;
 
-    /// Waits until a look shows a change of the file, at most two seconds; the time that it took.
-    fn seen_within(watch: &mut Watch<'_>, path: &Path) -> Duration {
+    /// Waits until a look shows a change of the file.
+    fn until_seen(watch: &mut Watch<'_>, path: &Path) {
         let (began, before) = (Instant::now(), watch.files().get(path).copied());
         while watch.look().is_none_or(|files| files.get(path).copied() == before) {
-            assert!(began.elapsed() < Duration::from_secs(2), "{} is not seen", path.display());
+            assert!(began.elapsed() < Duration::from_secs(60), "{} is not seen", path.display());
             std::thread::sleep(Duration::from_millis(1));
         }
-        began.elapsed()
     }
 
     #[test]
@@ -169,17 +168,17 @@ mod tests {
             assert_eq!(said.is_some(), note.is_some());
             assert!(note.is_none_or(|it| said.unwrap().starts_with(it)) && watch.note().is_none());
             fs::write(app.join("a.py"), "22").unwrap();
-            seen_within(&mut watch, &app.join("a.py"));
+            until_seen(&mut watch, &app.join("a.py"));
             // A file in a folder that is new, and a later change of it.
             fs::create_dir_all(app.join("new/er")).unwrap();
             fs::write(app.join("new/er/b.py"), "1").unwrap();
-            seen_within(&mut watch, &app.join("new/er/b.py"));
+            until_seen(&mut watch, &app.join("new/er/b.py"));
             while !watch.is_settled() {}
             fs::write(app.join("new/er/b.py"), "22").unwrap();
             assert!(!watch.is_settled());
             assert_eq!(watch.files()[&app.join("new/er/b.py")].1, 2);
             fs::remove_dir_all(app.join("new")).unwrap();
-            seen_within(&mut watch, &app.join("new/er/b.py"));
+            until_seen(&mut watch, &app.join("new/er/b.py"));
             while !watch.is_settled() {}
             assert_eq!(watch.files().keys().collect::<Vec<_>>(), [&app.join("a.py")]);
         }
@@ -193,9 +192,14 @@ mod tests {
             std::thread::sleep(Duration::from_millis(10));
             vec![Root { path: dir.path().to_owned(), own: Vec::new() }]
         };
+        let began = Instant::now();
         let mut watch = Watch::over(Box::new(slow), &full);
-        assert!(watch.next.duration_since(Instant::now()) > Duration::from_millis(400));
+        assert!(watch.next.duration_since(began) > Duration::from_millis(500));
+        // However long ago that was.
+        watch.next = Instant::now() + Duration::from_secs(600);
         assert!(watch.look().is_none());
+        watch.next = Instant::now();
+        assert!(watch.look().is_some());
     }
 
     #[test]
@@ -226,7 +230,7 @@ mod tests {
         for (change, expected) in [(None, vec![&one]), (Some((&two, "1")), vec![&two]), (Some((&one, "22")), vec![&one]), (None, vec![])] {
             if let Some((path, text)) = change {
                 fs::write(path, text).unwrap();
-                seen_within(&mut watch, path);
+                until_seen(&mut watch, path);
             }
             let changed = watch.changed(&seen);
             assert_eq!(changed.iter().collect::<Vec<_>>(), expected);
@@ -234,7 +238,7 @@ mod tests {
         }
         fs::remove_file(&one).unwrap();
         fs::write(&two, "1").unwrap();
-        seen_within(&mut watch, &one);
+        until_seen(&mut watch, &one);
         assert!(watch.changed(&seen).contains(&one));
     }
 }
