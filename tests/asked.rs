@@ -13,12 +13,14 @@ use crate::{
 
 /// Runs a program on a pseudo-terminal of its own. Each answer is written when a question ends the output.
 const TERMINAL: &str = r#"
-import json, os, pty, select, sys, time
+import json, os, pty, select, signal, sys, time
 answers, program = json.loads(sys.argv[1]), sys.argv[2:]
 child, terminal = pty.fork()
 if child == 0:
+    # The shell that started the tests may ignore it, as shells do for commands in the background.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execv(program[0], program)
-out, seen, end = b"", 0, time.time() + 60
+out, seen, end = b"", 0, time.time() + 300
 while time.time() < end:
     if not select.select([terminal], [], [], 0.2)[0]:
         continue

@@ -1,13 +1,11 @@
 //! `create` and `plan` against a cluster in memory: order, repetition, refusals, and what a plan says.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::{
     kubernetes::Failure,
     support::{Ran, content},
-    world::World,
+    world::{World, until},
 };
 
 /// The position of the first write that starts with `what`.
@@ -78,11 +76,7 @@ fn the_database_waits_for_a_class_for_its_volumes() {
     std::thread::scope(|scope| {
         let created = scope.spawn(|| world.create());
         let asked = || world.cluster.requests().iter().any(|it| it.contains("storageclasses"));
-        let came = (0..1000).any(|_| {
-            std::thread::sleep(Duration::from_millis(20));
-            asked()
-        });
-        assert!(came, "{:#?}", world.cluster.requests());
+        until("the question for a class", || asked() || created.is_finished());
         assert!(!world.cluster.writes().iter().any(|it| it.starts_with("apply Cluster polls-db")));
         world.cluster.put(class);
         created.join().unwrap();
@@ -93,12 +87,18 @@ fn the_database_waits_for_a_class_for_its_volumes() {
 fn a_wait_is_an_event_with_what_is_waited_for_what_was_seen_for_how_long_and_the_limit() {
     let world = World::new();
     world.cluster.page(503);
-    // The page never answers; the limit of the whole run ends the wait.
-    let ran = world.run(&["create", "--yes", "--events", "--timeout", "12s"]);
+    // The page never answers; the limit of the whole run ends the wait. A busy machine begins to wait later.
+    let within = |words: &[&str], waits: &dyn Fn(&Ran) -> bool| {
+        let limits = (12..=132).step_by(10).map(|it| format!("{it}s"));
+        let mut runs = limits.map(|limit| world.run(&[&["create", "--yes", "--timeout", &limit], words].concat()));
+        runs.find(|it| it.code != 6 || waits(it)).unwrap()
+    };
+    let read = |ran: &Ran| -> Vec<Value> { ran.stdout.lines().map(|it| serde_json::from_str(it).unwrap()).collect() };
+    let is_of_page = |it: &Value| it["event"] == "waiting" && it["what"].as_str().unwrap().contains(" to answer ");
+    let ran = within(&["--events"], &|it| read(it).iter().any(|it| is_of_page(it) && it["waited"].as_u64() >= Some(1)));
     ran.ends_with(6);
-    let events: Vec<Value> = ran.stdout.lines().map(|it| serde_json::from_str(it).unwrap()).collect();
-    let of_page: Vec<&Value> =
-        events.iter().filter(|it| it["event"] == "waiting" && it["what"].as_str().unwrap().contains(" to answer ")).collect();
+    let events = read(&ran);
+    let of_page: Vec<&Value> = events.iter().filter(|it| is_of_page(it)).collect();
     let last = of_page.last().unwrap_or_else(|| panic!("{events:#?}"));
     assert_eq!((last["task"].as_str(), last["seen"].as_str()), (Some("deploy"), Some("status 503")), "{last}");
     assert!(last["waited"].as_u64() >= Some(1) && last["limit"] == 15, "{last}");
@@ -110,10 +110,11 @@ fn a_wait_is_an_event_with_what_is_waited_for_what_was_seen_for_how_long_and_the
     // The error of an interrupted wait also names its subject and the last state.
     let error = events.iter().find(|it| it["event"] == "run-ended").unwrap()["error"].to_string();
     assert!(error.contains("waiting for pod polls-frontend-") && error.contains("last seen: status 503"), "{error}");
-    let page = world.run(&["create", "--yes", "--output", "json", "--timeout", "12s"]);
-    let page: Value = serde_json::from_str(&page.stdout).unwrap();
-    let waits: Vec<&Value> = page["tasks"].as_array().unwrap().iter().flat_map(|it| it["waits"].as_array().unwrap()).collect();
-    assert!(waits.iter().any(|it| it["seen"] == "status 503" && it["limit"] == 15), "{page:#}");
+    let is_it = |it: &Value| it["seen"] == "status 503" && it["limit"] == 15;
+    let waits = |page: &Value| page["tasks"].as_array().unwrap().iter().flat_map(|it| it["waits"].as_array().unwrap()).any(is_it);
+    let page = |ran: &Ran| -> Value { serde_json::from_str(&ran.stdout).unwrap() };
+    let ran = within(&["--output", "json"], &|it| waits(&page(it)));
+    assert!(waits(&page(&ran)), "{}", ran.stdout);
 }
 
 #[test]
@@ -361,11 +362,8 @@ fn a_pod_of_an_earlier_job_of_the_same_name_does_not_end_the_wait_for_the_migrat
     std::thread::scope(|scope| {
         let created = scope.spawn(|| world.create());
         let asked = || world.cluster.requests().iter().filter(|it| **it == format!("get jobs/{job}")).count();
-        let came = (0..1000).any(|_| {
-            std::thread::sleep(Duration::from_millis(20));
-            asked() > 5
-        });
-        assert!(came && !created.is_finished(), "{:#?}", world.cluster.requests());
+        until("the wait for the Job", || asked() > 5 || created.is_finished());
+        assert!(!created.is_finished(), "{:#?}", world.cluster.requests());
         let new = world.cluster.get("Job", "polls", &job).unwrap()["metadata"]["uid"].as_str().unwrap().to_owned();
         world.cluster.put(pod("its-own", &new));
         created.join().unwrap();

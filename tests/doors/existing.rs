@@ -1,10 +1,11 @@
 //! An existing cluster: which objects are created, how the application is reached, and that nothing else changes.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
-use crate::{support::Ran, world::World};
+use crate::{
+    support::Ran,
+    world::{World, until},
+};
 
 /// A cluster that others own, with a kubeconfig and a registry. The application's Service has the port at which the fake API server also
 /// serves the page.
@@ -33,13 +34,12 @@ fn world(more: &str) -> World {
 fn create(world: &World) -> (Ran, Vec<String>) {
     std::thread::scope(|scope| {
         let created = scope.spawn(|| world.run(&["create", "--yes"]));
-        let came = (0..1500).any(|_| {
-            std::thread::sleep(Duration::from_millis(20));
-            created.is_finished() || world.cluster.get("Service", "polls", "polls-frontend").is_some()
-        });
-        assert!(came);
-        // Long enough for a run that does not wait.
-        std::thread::sleep(Duration::from_millis(500));
+        // A run that has looked for the address again and again waits for it.
+        let looks = || {
+            let since = world.cluster.requests().into_iter().skip_while(|it| it != "apply Service polls-frontend");
+            since.filter(|it| it == "list services").count()
+        };
+        until("the wait for the address", || created.is_finished() || looks() > 3);
         let writes = world.cluster.writes();
         if !created.is_finished() {
             world.cluster.edit("Service", "polls", "polls-frontend", |it| {

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use pocdeploy::{
@@ -170,6 +171,16 @@ impl World {
         let ran = self.run(&["create", "--yes"]);
         ran.ends_with(0);
         ran
+    }
+}
+
+/// Waits for something that comes soon, or later on a busy machine.
+#[track_caller]
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(240), "{what} does not come");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
