@@ -75,12 +75,16 @@ fn extended(root: &Path) {
 /// Builds the copy. Its dependencies are those that cargo built for this test.
 fn built(root: &Path) -> PathBuf {
     let target = tool().ancestors().nth(2).unwrap();
-    let ran: Ran = command(Path::new(env!("CARGO")), root, &["build", "--offline", "--package", "xtask", "--bin", "xtask"])
-        .env("CARGO_BUILD_BUILD_DIR", target)
-        .env("CARGO_TARGET_DIR", root.join("target"))
-        .output()
-        .unwrap()
-        .into();
+    let mut cargo = command(Path::new(env!("CARGO")), root, &["build", "--offline", "--package", "xtask", "--bin", "xtask"]);
+    // Cargo describes the tests' own package by these. Build scripts of dependencies read variables of the same names: with others than in the
+    // user's shell these packages would be compiled again, here and in the next build of the user.
+    for (name, _) in std::env::vars_os() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|it| name.to_string_lossy().starts_with(it)) {
+            cargo.env_remove(name);
+        }
+    }
+    cargo.env("CARGO_BUILD_BUILD_DIR", target).env("CARGO_TARGET_DIR", root.join("target"));
+    let ran = Ran::from(cargo.output().unwrap());
     ran.ends_with(0);
     assert!(!ran.stderr.contains("warning"), "{}", ran.stderr);
     root.join("target/debug/xtask")

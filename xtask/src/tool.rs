@@ -189,6 +189,7 @@ impl Tools {
         for variable in self.without.iter() {
             command.env_remove(variable);
         }
+        without_cargos_own(&mut command);
         command
     }
 
@@ -293,10 +294,22 @@ impl Tools {
     }
 }
 
+/// Removes the variables by which cargo describes the package of a program that it runs, such as this one. Build scripts read variables of the same
+/// names: cargo would compile their packages again, and all that need them, for each other package that it was started from.
+fn without_cargos_own(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|it| name.to_string_lossy().starts_with(it)) {
+            command.env_remove(name);
+        }
+    }
+}
+
 /// Replaces this process by another program, which then gets the signals and the terminal. Returns only an error.
 pub fn replace_by(program: &Path, arguments: &[OsString]) -> anyhow::Error {
     #[expect(clippy::disallowed_methods, reason = "this is the door; the program takes this one's place")]
-    let error = Command::new(program).args(arguments).exec();
+    let mut command = Command::new(program);
+    without_cargos_own(&mut command);
+    let error = command.args(arguments).exec();
     not_started(&program.display().to_string(), error)
 }
 
@@ -346,6 +359,14 @@ mod tests {
         let error = tools.run_watched(TaskId::Image, cmd!(sh, "sh -c 'sleep 60 & wait'"), Duration::from_millis(100), |_| ()).unwrap_err();
         assert!(began.elapsed() < Duration::from_secs(30));
         assert!(error.to_string().contains("did not end within"), "{error}");
+    }
+
+    #[test]
+    fn what_cargo_says_of_this_package_is_not_passed_on() {
+        let (_dir, tools, sh) = tools();
+        assert_eq!(std::env::var("CARGO_PKG_NAME").as_deref(), Ok("xtask"));
+        let variables = tools.read(TaskId::Image, cmd!(sh, "env")).unwrap();
+        assert!(variables.contains("PATH=") && !variables.contains("CARGO_PKG_") && !variables.contains("CARGO_MANIFEST_"), "{variables}");
     }
 
     #[test]
