@@ -83,7 +83,8 @@ fn built(root: &Path) -> PathBuf {
             cargo.env_remove(name);
         }
     }
-    cargo.env("CARGO_BUILD_BUILD_DIR", target).env("CARGO_TARGET_DIR", root.join("target"));
+    // What is compiled incrementally is of no use to another folder, whose warnings would count here.
+    cargo.env("CARGO_INCREMENTAL", "0").env("CARGO_BUILD_BUILD_DIR", target).env("CARGO_TARGET_DIR", root.join("target"));
     let ran = Ran::from(cargo.output().unwrap());
     ran.ends_with(0);
     assert!(!ran.stderr.contains("warning"), "{}", ran.stderr);

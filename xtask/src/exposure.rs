@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::ErrorKind,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
@@ -24,6 +25,9 @@ pub const LENT_PORT: &str = "dev.pocdeploy/lent-node-port";
 /// The annotation of an Ingress through which the application's page is asked for: the page tells whether a controller serves it, also a
 /// controller that writes no address into its status.
 pub const ASKED: &str = "dev.pocdeploy/asked";
+
+/// How long a page may take.
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// Whether a host name is of the user's own machine: `localhost`, or a name below it (RFC 6761, section 6.3).
 pub fn is_local(host: &str) -> bool {
@@ -202,10 +206,10 @@ impl Address {
         format!("{}{path}", self.origin)
     }
 
-    /// Requests a page through the Service; the error says why there is no response. The limit is five seconds.
+    /// Requests a page through the Service, for at most [`LIMIT`]; the error says why there is no response.
     pub fn fetch(&self, path: &str) -> Result<Page, String> {
         let config = ureq::Agent::config_builder()
-            .timeout_global(Some(Duration::from_secs(5)))
+            .timeout_global(Some(LIMIT))
             .max_redirects(3)
             .http_status_as_error(false)
             // The address is on this machine, so the user's HTTP proxy must not be used.
@@ -217,8 +221,8 @@ impl Address {
         } else {
             ureq::Agent::new_with_config(config)
         };
-        let mut response = agent.get(self.url(path)).call().map_err(|error| error.to_string())?;
-        let text = response.body_mut().read_to_string().map_err(|error| error.to_string())?;
+        let mut response = agent.get(self.url(path)).call().map_err(|error| in_words(&error))?;
+        let text = response.body_mut().read_to_string().map_err(|error| in_words(&error))?;
         Ok(Page { status: response.status().as_u16(), text })
     }
 
@@ -233,6 +237,22 @@ impl Address {
         };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         Ok(TlsConfig::builder().root_certs(roots).unversioned_rustls_crypto_provider(provider).build())
+    }
+}
+
+/// Why there is no response, in the words of one who waits for it.
+fn in_words(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Timeout(_) => format!("no answer within {} s", LIMIT.as_secs()),
+        ureq::Error::HostNotFound => "its name does not resolve".to_owned(),
+        ureq::Error::Io(error) => match error.kind() {
+            ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => {
+                "the connection was closed without an answer".to_owned()
+            }
+            _ => error.to_string(),
+        },
+        other => other.to_string(),
     }
 }
 
@@ -287,6 +307,18 @@ mod tests {
         let mut inner = json!({ "metadata": {}, "spec": {} });
         Exposure { service: ServiceType::ClusterIp, ..exposure }.complete(&mut inner);
         assert_eq!(inner, json!({ "metadata": {}, "spec": {} }));
+    }
+
+    #[test]
+    fn why_a_page_does_not_answer_is_said_in_words() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = Address::new(&format!("http://{}", listener.local_addr().unwrap()));
+        let closes = std::thread::spawn(move || drop(listener.accept().unwrap()));
+        assert_eq!(address.fetch("/").err().as_deref(), Some("the connection was closed without an answer"));
+        closes.join().unwrap();
+        // Nothing listens at this port without the rights of root.
+        assert_eq!(Address::new("http://127.0.0.1:1").fetch("/").err().as_deref(), Some("connection refused"));
+        assert_eq!(in_words(&ureq::Error::Timeout(ureq::Timeout::Global)), "no answer within 5 s");
     }
 
     #[test]
