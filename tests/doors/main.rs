@@ -16,6 +16,7 @@ mod frozen;
 mod hints;
 mod history;
 mod image;
+mod injection;
 mod killed;
 mod prune;
 mod records;

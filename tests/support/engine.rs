@@ -137,6 +137,11 @@ impl Engine {
         self.lock().registry = Some(Vec::new());
     }
 
+    /// The registry has this image already.
+    pub(crate) fn in_registry(&self, name: &str) {
+        self.lock().registry.get_or_insert_default().push(name.to_owned());
+    }
+
     /// The pushed images, `name:tag`.
     pub(crate) fn pushed(&self) -> Vec<String> {
         self.lock().registry.clone().unwrap_or_default()

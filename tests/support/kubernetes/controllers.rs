@@ -16,6 +16,7 @@ impl State {
             "Deployment" => self.deployment(&object),
             "Job" => json!({ "succeeded": 1, "conditions": [{ "type": "Complete", "status": "True" }] }),
             "Namespace" => json!({ "phase": "Active" }),
+            "PersistentVolumeClaim" => json!({ "phase": "Bound" }),
             "CustomResourceDefinition" => {
                 json!({ "conditions": [{ "type": "NamesAccepted", "status": "True" }, { "type": "Established", "status": "True" }] })
             }

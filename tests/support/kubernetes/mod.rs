@@ -134,6 +134,11 @@ impl Kubernetes {
         state.objects.values().find(|it| is(it, kind, namespace, name)).cloned()
     }
 
+    /// Every object as it was last applied, in the order of kinds, namespaces and names.
+    pub(crate) fn applied(&self) -> Vec<Value> {
+        self.lock().applied.values().cloned().collect()
+    }
+
     /// Creates an object as another client; controllers process it.
     pub(crate) fn put(&self, object: Value) {
         let mut state = self.lock();

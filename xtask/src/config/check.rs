@@ -117,11 +117,12 @@ fn service(service: &Service, table: &str, check: &mut impl FnMut(&str, Option<S
     for (key, words) in [("command", &service.command), ("migrate", &service.migrate)] {
         let is_empty = words.as_ref().is_some_and(|it| it.first().is_none_or(|it| it.trim().is_empty()));
         check(key, is_empty.then(|| "names no program; leave the key out for the image's own command".to_owned()));
+        check(key, words.iter().flatten().find_map(|it| without_end(it)));
     }
     check("schedule", service.schedule.as_deref().and_then(schedule));
     check("memory", quantity(&service.memory));
     check("writable", service.writable.iter().find_map(|it| container_path(it)));
-    check("env", service.env.keys().find_map(|it| variable(it)));
+    check("env", service.env.keys().find_map(|it| variable(it)).or_else(|| service.env.values().find_map(|it| without_end(it))));
     for (name, source) in &service.secrets {
         let name_of_none = (name != EVERY).then(|| variable(name)).flatten();
         let wrong = name_of_none.or_else(|| service.refuses_secret(name)).or_else(|| source.complaint(name));
@@ -153,7 +154,16 @@ fn schedule(text: &str) -> Option<String> {
 
 fn container_path(text: &str) -> Option<String> {
     let good = text.starts_with('/') && text.len() > 1 && !text.split('/').any(|it| it == "..");
-    (!good).then(|| format!("`{text}` must be an absolute path in the container"))
+    if !good {
+        return Some(format!("`{text}` must be an absolute path in the container"));
+    }
+    // Kubernetes refuses a colon there.
+    control_character(text).or_else(|| text.contains(':').then(|| format!("`{text}` has a `:`, which no path of a mount can have")))
+}
+
+/// A word of a command, or a variable's value, ends at a NUL: no program gets what follows.
+fn without_end(text: &str) -> Option<String> {
+    text.contains('\0').then(|| "holds a NUL character, which neither a command nor a variable can have".to_owned())
 }
 
 /// A name that every shell takes.

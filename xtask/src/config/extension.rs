@@ -68,7 +68,7 @@ pub fn with_needed(names: &[String]) -> Vec<&str> {
 /// Why a name is no extension. With an image of the user's own, which may have any, only the form of the name is checked.
 pub(super) fn complaint(name: &str, has_own_image: bool) -> Option<String> {
     let is_plain = |it: char| it.is_ascii_lowercase() || it.is_ascii_digit() || "_-".contains(it);
-    if name.is_empty() || name.len() > 63 || !name.chars().all(is_plain) {
+    if name.is_empty() || name.len() > 63 || !name.chars().all(is_plain) || name.starts_with('-') {
         return Some(format!("{} is no extension's name, such as `pg_trgm`: lower-case letters, digits, `_` and `-`", quoted(name)));
     }
     let known = || CONTAINED.split_whitespace().chain(PACKAGED.iter().map(|(it, _)| *it));

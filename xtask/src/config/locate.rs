@@ -8,8 +8,8 @@ use crate::config::{FILE, check::Complaint, origin};
 pub(crate) fn syntax(text: &str, error: &toml::de::Error) -> String {
     let message = error.message();
     match error.span() {
-        Some(span) => point(text, span.start, message),
-        None => format!("{FILE}:{}:1: {message}", line_without_span(text)),
+        Some(span) => point(text, span.start, &on_one_line(message)),
+        None => format!("{FILE}:{}:1: {}", line_without_span(text), on_one_line(message)),
     }
 }
 
@@ -37,19 +37,19 @@ pub(crate) fn wrong_type(text: &str, error: &toml::de::Error, path: &str) -> Str
     if let Some(name) = nearest(&message) {
         message.push_str(&format!("; did you mean `{name}`?"));
     }
-    point(text, error.span().unwrap_or_default().start, &format!("{path}: {message}"))
+    point(text, error.span().unwrap_or_default().start, &on_one_line(&format!("{path}: {message}")))
 }
 
 /// An unknown key, with the closest known key.
 pub(crate) fn unknown(text: &str, path: &str, at: usize) -> String {
     let meant = origin::nearest(path).map(|it| format!("; did you mean `{it}`?")).unwrap_or_default();
-    point(text, at, &format!("unknown key `{path}`{meant}"))
+    point(text, at, &on_one_line(&format!("unknown key `{path}`{meant}")))
 }
 
 /// A wrong value, shown at its key; without a place if it came from the environment.
 pub(crate) fn value(text: &str, complaint: &Complaint) -> String {
     let entry = complaint.entry.as_ref().map(|it| format!(".{}", it.escape_debug())).unwrap_or_default();
-    let message = format!("{}{entry}: {}", complaint.key, complaint.text);
+    let message = on_one_line(&format!("{}{entry}: {}", complaint.key, complaint.text));
     match offset(text, complaint) {
         Some(at) => point(text, at, &message),
         None => message,
@@ -103,6 +103,15 @@ pub(crate) fn former(text: &str, keys: &[(String, usize)]) -> Option<String> {
     Some(out)
 }
 
+/// A message shows parts of the file, whose line breaks and other control characters would look like lines of the tool's own.
+fn on_one_line(message: &str) -> String {
+    let mut out = String::with_capacity(message.len());
+    for it in message.chars() {
+        if it.is_control() { out.extend(it.escape_debug()) } else { out.push(it) }
+    }
+    out
+}
+
 /// A longer line is not shown.
 const LONGEST: usize = 200;
 
@@ -112,7 +121,7 @@ fn point(text: &str, at: usize, message: &str) -> String {
     let line = text[..at].matches('\n').count() + 1;
     let column = text[begin..at].chars().count() + 1;
     let end = text[begin..].find('\n').map_or(text.len(), |it| begin + it);
-    let shown = without_value(&text[begin..end]);
+    let shown = on_one_line(&without_value(&text[begin..end]).replace('\t', " "));
     if is_within_text(&text[..begin]) || shown.len() > LONGEST {
         return format!("{FILE}:{line}:{column}: {message}");
     }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::config::{
     Config, Service,
+    form::control_character,
     keys::{self, Key},
 };
 
@@ -91,6 +92,11 @@ impl SecretSource {
             && (variable.is_empty() || variable.contains(['=', '\0']) || variable.starts_with("POCDEPLOY_"))
         {
             return wrong("`env` names a variable of your environment; names with POCDEPLOY_ are the tool's own");
+        }
+        let texts = paths.iter().filter_map(|(key, it)| Some((*key, it.as_ref()?.to_str()?)));
+        let texts = texts.chain([("env", &self.env), ("key", &self.key)].into_iter().filter_map(|(key, it)| Some((key, it.as_deref()?))));
+        if let Some((key, why)) = texts.filter_map(|(key, it)| Some((key, control_character(it)?))).next() {
+            return Some(format!("`{key}` {why}"));
         }
         match self {
             SecretSource { generate: Some(length), .. } if !(SHORTEST..=LONGEST).contains(length) => {

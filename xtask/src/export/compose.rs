@@ -3,13 +3,21 @@
 mod database;
 mod environment;
 mod script;
+mod value;
 
 use std::collections::BTreeMap;
 
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 
-use crate::export::{Exported, Files, Variant, compose::environment::Environment, kind, name, readme, short_name, text};
+use crate::export::{
+    Exported, Files, Variant,
+    compose::{
+        environment::Environment,
+        value::{bytes, literal, processors},
+    },
+    kind, name, readme, short_name, text,
+};
 
 /// What the functions of this format share.
 struct Compose<'a> {
@@ -241,7 +249,7 @@ impl Compose<'_> {
         let image = self.it.images.iter().find(|it| it.name == image).map_or_else(|| image.to_owned(), super::Image::reference);
         let mut out = json!({ "image": image });
         if let Some(folder) = container["workingDir"].as_str() {
-            out["working_dir"] = json!(folder);
+            out["working_dir"] = json!(literal(folder));
         }
         let known = self.environment(own, container, &mut out);
         for (ours, theirs) in [("command", "entrypoint"), ("args", "command")] {
@@ -279,7 +287,8 @@ impl Compose<'_> {
         for mount in container["volumeMounts"].as_array().into_iter().flatten() {
             let volumes = pod["volumes"].as_array();
             let Some(volume) = volumes.into_iter().flatten().find(|it| it["name"] == mount["name"]) else { continue };
-            let at = mount["mountPath"].as_str().unwrap_or_default().trim_end_matches('/');
+            let at = literal(mount["mountPath"].as_str().unwrap_or_default().trim_end_matches('/'));
+            let at = at.as_str();
             let sources = match volume["projected"]["sources"].as_array() {
                 Some(sources) => sources.clone(),
                 None => vec![volume.clone()],
@@ -343,7 +352,7 @@ impl Compose<'_> {
             let target = match mount["subPath"].as_str() {
                 Some(part) if part == path => at.to_owned(),
                 Some(_) => continue,
-                None => format!("{at}/{path}"),
+                None => format!("{at}/{}", literal(&path)),
             };
             out.push(format!("./{folder}/{called}/{key}:{target}:ro"));
         }
@@ -362,37 +371,5 @@ impl Compose<'_> {
 
     fn setting(&self, called: &str, key: &str) -> Option<String> {
         self.here.settings.iter().find(|it| it.name == called)?.data.get(key).cloned()
-    }
-}
-
-/// A quantity of Kubernetes in bytes.
-fn bytes(text: &str) -> Option<u64> {
-    const UNITS: [(&str, u64); 8] =
-        [("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30), ("Ti", 1 << 40), ("k", 1_000), ("M", 1_000_000), ("G", 1_000_000_000), ("", 1)];
-    let (number, unit) = UNITS.iter().find_map(|(name, factor)| Some((text.strip_suffix(name)?, factor)))?;
-    let number: f64 = number.parse().ok()?;
-    // Whole bytes, far below the numbers that a float cannot hold.
-    Some((number * *unit as f64) as u64)
-}
-
-/// Processors of Kubernetes as Compose's number.
-fn processors(text: &str) -> Option<f64> {
-    match text.strip_suffix('m') {
-        Some(thousandths) => thousandths.parse::<f64>().ok().map(|it| it / 1000.0),
-        None => text.parse().ok(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quantities_are_those_of_kubernetes() {
-        assert_eq!(
-            ["384Mi", "1Gi", "1G", "500", "x"].map(bytes),
-            [Some(402_653_184), Some(1_073_741_824), Some(1_000_000_000), Some(500), None]
-        );
-        assert_eq!(["2", "500m", "0.5", "x"].map(processors), [Some(2.0), Some(0.5), Some(0.5), None]);
     }
 }

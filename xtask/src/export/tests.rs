@@ -175,8 +175,8 @@ fn a_chart_escapes_what_looks_like_a_template() {
     let files = helm::files(&exported(), "1.0").unwrap();
     let deployment = content(&files, "chart/templates/deployment-web.yaml");
     assert!(deployment.contains("{{ \"{{\" }} text }}"), "{deployment}");
-    assert!(deployment.contains("image: {{ include \"image\" (index .Values.images \"shop\") }}"), "{deployment}");
-    assert!(deployment.contains("name: {{ index .Values.secrets \"web-secrets\" }}"), "{deployment}");
+    assert!(deployment.contains("image: {{ include \"image\" (index .Values.images \"shop\") | quote }}"), "{deployment}");
+    assert!(deployment.contains("name: {{ index .Values.secrets \"web-secrets\" | quote }}"), "{deployment}");
     // The operator's Secret has its own name.
     assert!(deployment.contains("name: db-app"), "{deployment}");
     assert!(!deployment.contains("helmvalue"), "{deployment}");

@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use crate::config::{ClusterConfig, ClusterType, Expose, form::image_place};
+use crate::config::{
+    ClusterConfig, ClusterType, Expose,
+    form::{control_character, image_place},
+};
 
 /// Checks `[cluster]`.
 pub(super) fn check(cluster: &ClusterConfig, check: &mut impl FnMut(&str, Option<String>)) {
@@ -68,7 +71,10 @@ fn cloud(cluster: &ClusterConfig, check: &mut impl FnMut(&str, Option<String>)) 
     if cluster.registry.is_none() && cluster.pull_registry.is_some() {
         check("cluster.pull_registry", Some("is the nodes' name for `cluster.registry`, which is not set".to_owned()));
     }
-    let is_name = |it: &str| !it.is_empty() && it.len() <= 64 && it.chars().all(|it| it.is_ascii_alphanumeric() || "-.:".contains(it));
+    let is_name = |it: &str| {
+        let is_word = it.starts_with(|it: char| it.is_ascii_alphanumeric());
+        is_word && it.len() <= 64 && it.chars().all(|it| it.is_ascii_alphanumeric() || "-.:".contains(it))
+    };
     for (key, value, example) in [
         ("cluster.region", &cluster.region, if cluster.kind == ClusterType::Gke { "europe-west1-b" } else { "eu-central-1" }),
         ("cluster.account", &cluster.account, "my-project-1234"),
@@ -100,6 +106,14 @@ fn backend(cluster: &ClusterConfig) -> Option<String> {
             .any(|part| it.contains(part))
     };
     let names_a_user = |it: &(&String, &String)| it.1.contains("://") && it.1.contains('@');
+    if let Some((key, why)) = cluster.backend.iter().find_map(|(key, it)| Some((key, control_character(it)?))) {
+        return Some(format!("`{key}` {why}"));
+    }
+    // In its JSON, OpenTofu evaluates both.
+    let evaluated = cluster.backend.iter().find(|it| it.1.contains("${") || it.1.contains("%{"));
+    if let Some((key, _)) = evaluated {
+        return Some(format!("`{key}` has `${{` or `%{{`, which would be an expression: write the value itself"));
+    }
     let secret = cluster.backend.keys().find(is_secret).or_else(|| cluster.backend.iter().find(names_a_user).map(|it| it.0))?;
     Some(format!("`{secret}` does not belong into a file: the backend reads it from the environment"))
 }

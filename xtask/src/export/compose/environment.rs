@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::export::compose::Compose;
+use crate::export::compose::{Compose, value::literal};
 
 /// A piece of a variable's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +87,7 @@ impl Compose<'_> {
             texts.collect::<String>()
         };
         if !known.is_empty() {
-            out["environment"] = known.iter().map(|(name, value)| (name.clone(), json!(text(value).replace('$', "$$")))).collect();
+            out["environment"] = known.iter().map(|(name, value)| (name.clone(), json!(literal(&text(value))))).collect();
         }
         if !secret.is_empty() {
             whole.push(format!("./secrets/{own}.env"));
@@ -117,7 +117,7 @@ impl Compose<'_> {
                 }
             }
         }
-        out.replace('$', "$$")
+        literal(&out)
     }
 
     /// The address of another service with the port of its container, since Compose has no Services.
