@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests fail by panicking, and start the tool itself")]
 
+mod clock;
 mod documents;
 mod flushed;
 mod layers;

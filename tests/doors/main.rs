@@ -4,6 +4,7 @@
 
 mod bundle;
 mod cluster;
+mod crates;
 mod create;
 mod delete;
 mod downloads;

@@ -301,6 +301,9 @@ fn answer(state: &Mutex<State>, request: &Request) -> Answer {
         },
         ("POST", ["build"]) => {
             state.builds.push(Build { query: request.query.clone(), context: request.body.clone() });
+            let labels: Value = serde_json::from_str(request.query("labels").unwrap_or("{}")).unwrap_or_default();
+            let image = json!({ "Id": format!("sha256:{}", request.query("t").unwrap_or_default()), "Size": 1_000_000, "Config": { "Labels": labels } });
+            state.images.insert(request.query("t").unwrap_or_default().to_owned(), image);
             Answer::steps(&[json!({ "id": "moby.image.id", "aux": { "ID": "sha256:00" } }), json!({ "stream": "Successfully tagged x\n" })])
         }
         ("GET", ["networks"]) => state.list_networks(request),

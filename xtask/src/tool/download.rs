@@ -23,6 +23,7 @@ const MEANINGS: [(&str, &[&str]); 9] = [
             "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
             "UNABLE_TO_GET_ISSUER_CERT",
             "certificate verification failed",
+            "SSL peer certificate",
         ],
     ),
     (
@@ -39,6 +40,7 @@ const MEANINGS: [(&str, &[&str]); 9] = [
         "the proxy does not let the download through",
         &[
             "Cannot connect to proxy",
+            "Could not resolve proxy",
             "Unable to connect to proxy",
             "ProxyError",
             "proxyconnect",
@@ -63,7 +65,7 @@ const MEANINGS: [(&str, &[&str]); 9] = [
             "server misbehaving",
         ],
     ),
-    ("the server refuses the connection", &["Connection refused", "connection refused", "ECONNREFUSED"]),
+    ("the server refuses the connection", &["Connection refused", "connection refused", "ECONNREFUSED", "Could not connect to server"]),
     (
         "the connection was cut",
         &[
@@ -82,6 +84,8 @@ const MEANINGS: [(&str, &[&str]); 9] = [
             "network aborted",
             "Connection closed",
             "transfer closed",
+            "Transferred a partial file",
+            "Failure when receiving data from the peer",
             "early EOF",
             "hung up unexpectedly",
         ],
@@ -125,7 +129,7 @@ const MEANINGS: [(&str, &[&str]); 9] = [
 ];
 
 /// The words with which programs refuse bytes that do not fit their digest.
-const OTHER_BYTES: [&str; 10] = [
+const OTHER_BYTES: [&str; 11] = [
     "DO NOT MATCH THE HASHES",
     "Hash mismatch",
     "EINTEGRITY",
@@ -133,6 +137,7 @@ const OTHER_BYTES: [&str; 10] = [
     "Integrity check failed",
     "checksum mismatch",
     "failed to verify the checksum of",
+    "changed between lock files",
     "Hash Sum mismatch",
     "does not match any of the checksums",
     "doesn't match any of the checksums",
@@ -187,8 +192,11 @@ fn changed_file(lines: &[&str], at: usize) -> String {
     let word =
         |line: &str, before: &str, end: char| Some(line.split_once(before)?.1.split(end).next()?.trim_matches(['`', '"', ':']).to_owned());
     let own = lines[at];
-    let quoted =
-        word(own, "checksum of `", '`').or_else(|| word(own, "Hash mismatch for `", '`')).or_else(|| word(own, "local package for ", ','));
+    // cargo adds a mirror's name in backticks of its own.
+    let of_cargo = word(own, "checksum of `", '`')
+        .or_else(|| word(own, "checksum for `", '`'))
+        .map(|it| it.split(" (").next().unwrap_or_default().to_owned());
+    let quoted = of_cargo.or_else(|| word(own, "Hash mismatch for `", '`')).or_else(|| word(own, "local package for ", ','));
     let named = quoted.or_else(|| Some(own.strip_suffix(": checksum mismatch")?.rsplit(' ').next()?.to_owned()));
     // npm names the file in its warnings, which come first; pip and apt after the fault.
     let near = || {
