@@ -312,7 +312,7 @@ mod tests {
     #[test]
     fn why_a_page_does_not_answer_is_said_in_words() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = Address::new(&format!("http://{}", listener.local_addr().unwrap()));
+        let address = Address::new(format!("http://{}", listener.local_addr().unwrap()));
         let closes = std::thread::spawn(move || drop(listener.accept().unwrap()));
         assert_eq!(address.fetch("/").err().as_deref(), Some("the connection was closed without an answer"));
         closes.join().unwrap();
