@@ -1,7 +1,15 @@
 //! What the tests that failed said, collected while their output goes by, so that the end of a long run tells it again.
 
+use pocdeploy::tool::Stream;
+
 /// A message has at most this many lines at the end of a run; the first and the last ones are kept.
 const LINES: usize = 40;
+
+/// At most this many panics of a test are told: a thread of the test's own may have the reason.
+const PANICS: usize = 2;
+
+/// What Rust calls a thread without a name.
+const UNNAMED: &str = "<unnamed>";
 
 /// A line has at most this many characters there.
 const WIDTH: usize = 300;
@@ -10,65 +18,90 @@ const WIDTH: usize = 300;
 #[derive(Default)]
 pub(crate) struct Failures {
     panics: Vec<Panic>,
-    /// The last panic's message goes on.
-    inside: bool,
-    /// The names after `failures:`.
-    listed: bool,
+    /// For each stream, since their lines come in no fixed order: what is being read from it.
+    out: Reading,
+    err: Reading,
     names: Vec<String>,
     /// What cargo says of a test program that ended in another way, like a signal.
     ended: Vec<String>,
 }
 
+#[derive(Default)]
+struct Reading {
+    /// The panic whose message goes on.
+    panic: Option<usize>,
+    /// The test whose captured output this is.
+    test: Option<String>,
+    /// Names come, after `failures:`.
+    listed: bool,
+}
+
 struct Panic {
+    /// Empty for a thread without a name, until its test has ended.
     test: String,
     message: Vec<String>,
 }
 
 impl Failures {
-    pub(crate) fn take(&mut self, line: &str) {
-        if let Some(test) = panicked(line) {
-            self.panics.push(Panic { test: test.to_owned(), message: vec![line.to_owned()] });
-            self.inside = true;
+    pub(crate) fn take(&mut self, stream: Stream, line: &str) {
+        let reading = match stream {
+            Stream::Out => &mut self.out,
+            Stream::Err => &mut self.err,
+        };
+        if let Some(name) = panicked(line) {
+            let test = if name == UNNAMED { reading.test.clone().unwrap_or_default() } else { name.to_owned() };
+            reading.panic = Some(self.panics.len());
+            self.panics.push(Panic { test, message: vec![line.to_owned()] });
             return;
         }
-        if line.starts_with("note: run with `RUST_BACKTRACE")
-            || line == "stack backtrace:"
-            || line.starts_with("test ")
-            || line.starts_with("---- ")
-        {
-            self.inside = false;
+        let is_other = ["note: run with `RUST_BACKTRACE", "test ", "---- ", "     Running ", "   Doc-tests ", "error: test failed"];
+        if line == "stack backtrace:" || line == "failures:" || is_other.iter().any(|it| line.starts_with(it)) {
+            reading.panic = None;
         }
-        if self.inside
-            && let Some(panic) = self.panics.last_mut()
-        {
+        if let Some(panic) = reading.panic.and_then(|it| self.panics.get_mut(it)) {
             panic.message.push(line.to_owned());
         }
-        if line.contains("process didn't exit successfully") || line.starts_with("error: could not compile") {
-            self.ended.push(line.trim().to_owned());
+        if let Some(test) = line.strip_prefix("---- ").and_then(|it| it.strip_suffix(" stdout ----")) {
+            reading.test = Some(test.to_owned());
         }
         if line == "failures:" {
-            self.listed = true;
-            self.inside = false;
-        } else if self.listed
+            (reading.listed, reading.test) = (true, None);
+        } else if reading.listed
             && let Some(name) = line.strip_prefix("    ").filter(|it| !it.contains(' '))
         {
             if !self.names.iter().any(|it| it == name) {
                 self.names.push(name.to_owned());
             }
         } else if !line.is_empty() {
-            self.listed = false;
+            reading.listed = false;
+        }
+        if let Some((name, result)) = line.strip_prefix("test ").and_then(|it| it.split_once(" ... ")) {
+            self.settle(name, result.ends_with("FAILED"));
+        }
+        if line.contains("process didn't exit successfully") || line.starts_with("error: could not compile") {
+            self.ended.push(line.trim().to_owned());
         }
     }
 
-    /// Each test that failed with its first panic, and each program that ended by a signal. Empty if there is none.
+    /// The test has ended: panics of threads without a name were its own, where one test runs at a time.
+    fn settle(&mut self, name: &str, has_failed: bool) {
+        if has_failed {
+            self.panics.iter_mut().filter(|it| it.test.is_empty()).for_each(|it| it.test = name.to_owned());
+        } else if self.out.panic.is_none() && self.err.panic.is_none() {
+            self.panics.retain(|it| !it.test.is_empty());
+        }
+    }
+
+    /// Each test that failed with its first panics, and each program that ended by a signal. Empty if there is none.
     pub(crate) fn told(&self) -> String {
         let mut out = Vec::new();
         for name in &self.names {
             out.push(format!("failed: {name}"));
-            match self.panics.iter().find(|it| it.test == *name) {
-                Some(panic) => out.extend(shortened(&panic.message)),
-                None => out.push("  it said nothing".to_owned()),
+            let mut told = self.panics.iter().filter(|it| it.test == *name).take(PANICS).peekable();
+            if told.peek().is_none() {
+                out.push("  it ended without a panic of its own thread: see above".to_owned());
             }
+            told.for_each(|it| out.extend(shortened(&it.message)));
         }
         out.extend(self.ended.iter().cloned());
         out.join("\n")
@@ -100,7 +133,7 @@ mod tests {
 
     fn told(output: &str) -> String {
         let mut failures = Failures::default();
-        output.lines().for_each(|line| failures.take(line));
+        output.lines().for_each(|line| failures.take(Stream::Out, line));
         failures.told()
     }
 
@@ -121,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_panic_counts_and_a_long_message_keeps_both_ends() {
+    fn a_long_message_keeps_both_ends() {
         let lines: Vec<String> = (0..100).map(|it| format!("line {it}")).collect();
         let said = told(&format!(
             "test bad ... \nthread 'bad' (1) panicked at a.rs:1:1:\n{}\nnote: run with `RUST_BACKTRACE=1`\n\nthread 'bad' (1) panicked at b.rs:1:1:\nin drop\n\
@@ -129,7 +162,36 @@ mod tests {
             lines.join("\n")
         ));
         assert!(said.contains("a.rs:1:1") && said.contains("line 0") && said.contains("line 99"), "{said}");
-        assert!(!said.contains("in drop") && !said.contains("line 50") && said.contains("61 lines left out"), "{said}");
+        assert!(said.contains("in drop") && !said.contains("line 50") && said.contains("61 lines left out"), "{said}");
+    }
+
+    #[test]
+    fn a_panic_of_a_thread_without_a_name_is_that_of_its_test() {
+        let captured = "failures:\n\n---- bad stdout ----\nthread '<unnamed>' (2) panicked at a.rs:1:1:\nthe reason\n\
+                        thread 'bad' (1) panicked at b.rs:1:1:\nAny { .. }\n\nfailures:\n    bad\n";
+        let said = told(captured);
+        assert!(said.contains("the reason") && said.contains("Any { .. }"), "{said}");
+        let one_at_a_time = "thread '<unnamed>' (2) panicked at a.rs:1:1:\nnot this\nnote: run with `RUST_BACKTRACE=1`\ntest good ... ok\n\
+                             thread '<unnamed>' (3) panicked at a.rs:1:1:\nthe reason\nnote: run with `RUST_BACKTRACE=1`\n\
+                             test bad ... FAILED\n\nfailures:\n    bad\n";
+        let said = told(one_at_a_time);
+        assert!(said.contains("the reason") && !said.contains("not this"), "{said}");
+    }
+
+    #[test]
+    fn lines_of_the_other_stream_change_nothing() {
+        let mut failures = Failures::default();
+        for (stream, line) in [
+            (Stream::Err, "thread 'bad' (1) panicked at a.rs:1:1:"),
+            (Stream::Err, "the reason"),
+            (Stream::Out, "failures:"),
+            (Stream::Err, "error: test failed, to rerun pass `-p xtask --lib`"),
+            (Stream::Err, "     Running tests"),
+            (Stream::Out, "    bad"),
+        ] {
+            failures.take(stream, line);
+        }
+        assert_eq!(failures.told(), "failed: bad\n  thread 'bad' (1) panicked at a.rs:1:1:\n  the reason");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Tests that take minutes and whose subject changes rarely have `#[ignore]`: only `--full` runs them.
 
-use std::{io::Write as _, sync::Mutex, time::Duration};
+use std::{cell::RefCell, io::Write as _, time::Duration};
 
 use anyhow::Result;
 use pocdeploy::{
@@ -45,7 +45,7 @@ pub(crate) fn run(env: &Env, Test { full }: Test) -> Result<()> {
     };
     let limit = if full { FULL_LIMIT } else { LIMIT };
     let attached = |command| env.tools.run_attached(command, limit);
-    let failures = Mutex::new(Failures::default());
+    let failures = RefCell::new(Failures::default());
     let tested = |command| watched(env, command, limit, &failures);
     headline("format");
     check("format", attached(cmd!(sh, "cargo fmt --all --check")));
@@ -74,7 +74,7 @@ pub(crate) fn run(env: &Env, Test { full }: Test) -> Result<()> {
         headline(if full { "all checks passed" } else { "all checks passed; --full runs the long ones too" });
         return Ok(());
     }
-    let told = failures.lock().map(|it| it.told()).unwrap_or_default();
+    let told = failures.borrow().told();
     if !told.is_empty() {
         headline("what the failed tests said");
         print(&told);
@@ -83,12 +83,10 @@ pub(crate) fn run(env: &Env, Test { full }: Test) -> Result<()> {
 }
 
 /// Runs tests with their output on standard error, and keeps what the failed ones said.
-fn watched(env: &Env, command: Cmd<'_>, limit: Duration, failures: &Mutex<Failures>) -> Result<()> {
-    env.tools.run_read(command, limit, |line| {
+fn watched(env: &Env, command: Cmd<'_>, limit: Duration, failures: &RefCell<Failures>) -> Result<()> {
+    env.tools.run_read(command, limit, |stream, line| {
         print(line);
-        if let Ok(mut failures) = failures.lock() {
-            failures.take(line);
-        }
+        failures.borrow_mut().take(stream, line);
     })
 }
 

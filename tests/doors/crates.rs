@@ -165,7 +165,7 @@ fn a_crate_with_other_bytes_is_refused_by_name_and_the_next_run_compiles_the_rig
         (Ill::Cut, "the connection was cut"),
         (Ill::Unavailable, "the server answers with an error"),
         (Ill::Page, "is not what its pinned digest says"),
-        (Ill::Closed, "the server refuses the connection"),
+        (Ill::Closed, "no connection to the server, or to the proxy, came about"),
     ];
     let mut number = 0;
     for word in ["create", "update"] {

@@ -23,6 +23,7 @@ fn a_frozen_node_is_named_as_that_and_goes_on() {
     world.run(&["resume"]).ends_with(0).says("the page answers");
 
     world.engine.frozen(NODE);
+    world.run(&["pause"]).ends_with(0).says("stopped, with all its data");
     world.run(&["delete", "--yes"]).ends_with(0);
     assert_eq!(world.engine.containers(), Vec::<String>::new());
 }

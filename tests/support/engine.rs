@@ -274,6 +274,10 @@ fn answer(state: &Mutex<State>, request: &Request) -> Answer {
             None => refuse(404, "no such container"),
         },
         ("HEAD", ["containers", name, "archive"]) => state.path(name, request.query("path").unwrap_or_default()),
+        ("POST", ["containers", name, "stop"]) if state.containers.contains_key(*name) => {
+            state.containers.get_mut(*name).unwrap()["State"] = json!({ "Running": false, "Status": "exited", "ExitCode": 137 });
+            Answer::Whole { status: 204, kind: "text/plain", body: Vec::new() }
+        }
         ("POST", ["containers", name, "start"]) if state.is_frozen(name) => {
             refuse(409, "cannot start a paused container, try unpause instead")
         }

@@ -222,7 +222,7 @@ impl Address {
             ureq::Agent::new_with_config(config)
         };
         let mut response = agent.get(self.url(path)).call().map_err(|error| in_words(&error))?;
-        let text = response.body_mut().read_to_string().map_err(|error| in_words(&error))?;
+        let text = response.body_mut().read_to_string().map_err(|error| format!("the answer did not come whole: {}", in_words(&error)))?;
         Ok(Page { status: response.status().as_u16(), text })
     }
 
@@ -248,7 +248,7 @@ fn in_words(error: &ureq::Error) -> String {
         ureq::Error::Io(error) => match error.kind() {
             ErrorKind::ConnectionRefused => "connection refused".to_owned(),
             ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => {
-                "the connection was closed without an answer".to_owned()
+                "the connection was closed".to_owned()
             }
             _ => error.to_string(),
         },
@@ -314,7 +314,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = Address::new(format!("http://{}", listener.local_addr().unwrap()));
         let closes = std::thread::spawn(move || drop(listener.accept().unwrap()));
-        assert_eq!(address.fetch("/").err().as_deref(), Some("the connection was closed without an answer"));
+        assert_eq!(address.fetch("/").err().as_deref(), Some("the connection was closed"));
         closes.join().unwrap();
         // Nothing listens at this port without the rights of root.
         assert_eq!(Address::new("http://127.0.0.1:1").fetch("/").err().as_deref(), Some("connection refused"));

@@ -134,15 +134,22 @@ mod tests {
         let path = dir.path().join("lock");
         let file = File::create(&path).unwrap();
         #[expect(clippy::disallowed_methods, reason = "a process that ends for as long as the test needs")]
-        let mut ending = std::process::Command::new("python3").args(["-c", ENDING]).arg(&path).spawn().unwrap();
-        let line = || fs::read(format!("/proc/{}/cmdline", ending.id())).unwrap();
-        while file.try_lock().is_ok() || !line().is_empty() {
+        let mut ending =
+            std::process::Command::new("python3").args(["-c", ENDING]).arg(&path).stdout(std::process::Stdio::null()).spawn().unwrap();
+        let began = std::time::Instant::now();
+        let is_ending = |file: &File| {
+            let line = fs::read(format!("/proc/{}/cmdline", ending.id())).unwrap();
+            let is_free = file.try_lock().is_ok();
             file.unlock().unwrap();
+            !is_free && line.is_empty()
+        };
+        while !is_ending(&file) && began.elapsed() < Duration::from_secs(60) {
             std::thread::sleep(Duration::from_millis(5));
         }
-        let error = acquire(&path, "another run", Duration::ZERO, &Interrupt::default(), |_| ()).err().unwrap().to_string();
+        let error = acquire(&path, "another run", Duration::ZERO, &Interrupt::default(), |_| ()).err().map(|it| it.to_string());
         ending.kill().unwrap();
         ending.wait().unwrap();
+        let error = error.unwrap_or_default();
         assert!(error.ends_with("last seen: a process that cannot be seen from here holds the lock"), "{error}");
     }
 

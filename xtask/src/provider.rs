@@ -104,8 +104,8 @@ pub trait Provider: Sync {
     fn pause(&self, env: &Env) -> Result<bool> {
         Err(never_pauses(env))
     }
-    /// Starts a stopped cluster. Returns when its API answers; false if it ran already.
-    fn resume(&self, env: &Env) -> Result<bool> {
+    /// Starts a stopped cluster. Returns when its API answers, with the names of the nodes that were started.
+    fn resume(&self, env: &Env) -> Result<Vec<String>> {
         Err(never_pauses(env))
     }
     /// An error if a drill cannot lose this node. The default is one, for clusters whose nodes are others'.

@@ -161,7 +161,7 @@ impl Drill<'_> {
         primary.sql("postgres", SAME_COMMITS, &[("name", NAME), ("live", &self.env.config.database.name)])?;
         let table = "SET ROLE :\"owner\"; SET synchronous_commit = on; CREATE TABLE votes (number bigint PRIMARY KEY);";
         primary.sql(NAME, table, &[("owner", owner)])?;
-        let deadline = u64::from(flags.times) * 3 * RECOVERY.as_secs() + START.as_secs() + 60;
+        let deadline = u64::from(flags.times) * 6 * RECOVERY.as_secs() + START.as_secs() + 60;
         let writer = Writer {
             namespace: &self.id.namespace,
             instance: &self.env.instance,
@@ -194,7 +194,7 @@ impl Drill<'_> {
         self.env.progress(TASK, format!("kill {number} of {times}: {before}"));
         let lost = self.node_of(&before)?;
         let reach = if loss(kill).is_some() { Reach::Cluster } else { Reach::Namespace(&self.id.namespace) };
-        let well = Well::read(self.cluster, &reach)?;
+        let well = Well::read(self.env, self.cluster, &reach)?;
         match kill {
             Kill::Node | Kill::Partition => {}
             Kill::Pod => self.cluster.kill(&ObjectId::new("v1", "Pod", &self.id.namespace, &before))?,

@@ -59,11 +59,11 @@ pub(crate) fn resume(env: &Env) -> Result<()> {
     }
     reported(env, TASK, &format!("instance {} starts", env.instance), || {
         let began = Timestamp::now();
-        let since = provider.resume(env)?.then_some(began);
+        let started = provider.resume(env)?;
         if deploy::serving(&deploy::revisions(env)?).is_none() {
             return Ok("the cluster runs; nothing is deployed yet: `cargo xtask create` goes on".to_owned());
         }
-        deploy::wait_for_page(env, &Cluster::open(env, &env.kubeconfig())?, TASK, since)?;
+        deploy::wait_for_page(env, &Cluster::open(env, &env.kubeconfig())?, TASK, began, &started)?;
         Ok("the page answers".to_owned())
     })?;
     let url = instance::url(env)?;

@@ -3,6 +3,7 @@
 mod check;
 mod collect;
 mod database;
+mod page;
 
 use std::{io::Write as _, time::Instant};
 

@@ -287,18 +287,17 @@ impl Compose<'_> {
         for mount in container["volumeMounts"].as_array().into_iter().flatten() {
             let volumes = pod["volumes"].as_array();
             let Some(volume) = volumes.into_iter().flatten().find(|it| it["name"] == mount["name"]) else { continue };
-            let at = literal(mount["mountPath"].as_str().unwrap_or_default().trim_end_matches('/'));
-            let at = at.as_str();
+            let at = mount["mountPath"].as_str().unwrap_or_default().trim_end_matches('/');
             let sources = match volume["projected"]["sources"].as_array() {
                 Some(sources) => sources.clone(),
                 None => vec![volume.clone()],
             };
             for source in sources {
                 if source["emptyDir"].is_object() {
-                    memory.push(at.to_owned());
+                    memory.push(literal(at));
                 } else if let Some(claim) = source["persistentVolumeClaim"]["claimName"].as_str() {
                     let read_only = if mount["readOnly"] == true { ":ro" } else { "" };
-                    mounts.push(format!("{}:{at}{read_only}", volume_of(claim)));
+                    mounts.push(format!("{}:{}{read_only}", volume_of(claim), literal(at)));
                     if !mount["subPath"].is_null() {
                         self.notes.push(format!("{own} mounts the whole volume {claim} at {at}, not its subPath."));
                     }
@@ -350,9 +349,9 @@ impl Compose<'_> {
                 self.files.insert(format!("settings/{called}/{key}").into(), content.into());
             }
             let target = match mount["subPath"].as_str() {
-                Some(part) if part == path => at.to_owned(),
+                Some(part) if part == path => literal(at),
                 Some(_) => continue,
-                None => format!("{at}/{}", literal(&path)),
+                None => literal(&format!("{at}/{path}")),
             };
             out.push(format!("./{folder}/{called}/{key}:{target}:ro"));
         }

@@ -225,12 +225,12 @@ impl Provider for Kind {
         pause::stop(env, env.engine()?)
     }
 
-    fn resume(&self, env: &Env) -> Result<bool> {
+    fn resume(&self, env: &Env) -> Result<Vec<String>> {
         match present(env, env.engine()?)? {
             Present::Finished(_) => {
-                let rest = pause::rest(env, env.engine()?)?;
+                let stopped = pause::stopped(env, env.engine()?)?;
                 bring_up(env, &|| {})?;
-                Ok(rest == Some(Rest::Stopped))
+                Ok(stopped)
             }
             Present::Foreign => Err(foreign(env)),
             Present::Stranded(_) => Err(stranded(env)),

@@ -320,23 +320,22 @@ fn keep(env: &Env, cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the application's page, and those of services with a route, answer 200. `since`: the time when a stopped cluster was started;
-/// what its objects say of earlier containers does not count.
-pub fn wait_for_page(env: &Env, cluster: &Cluster, task: TaskId, since: Option<Timestamp>) -> Result<()> {
+/// Waits until the database is ready and the application's page, and those of services with a route, answer 200. `since`: the time when the
+/// nodes `started` were started; what pods on these say of earlier containers does not count.
+pub fn wait_for_page(env: &Env, cluster: &Cluster, task: TaskId, since: Timestamp, started: &[String]) -> Result<()> {
     let address = match provider(env).address(env)? {
         Some(address) => address,
         None => address::wait(env, cluster, task)?,
     };
-    if let Some(since) = since {
-        let database = desired::database(env)?;
-        cluster.wait_for(env, task, &Wait::new(env, "pods and database", PAGE_LIMIT * 2), || {
-            let pods = cluster.list("v1", "Pod", &env.config.namespace, "")?;
-            if let Some(old) = pods.iter().find(|it| !rollout::is_of_now(it, since)) {
-                return Ok(Verdict::NotYet(format!("{} has not started again", ObjectId::of(old)?)));
-            }
-            Ok(cluster.get(&database)?.map_or(Verdict::NotYet(format!("{database} does not exist")), |it| verdict::of(&it)))
-        })?;
-    }
+    let database = desired::database(env)?;
+    let is_there = |it: &&Value| started.iter().any(|node| it.pointer("/spec/nodeName").is_some_and(|name| name == node));
+    cluster.wait_for(env, task, &Wait::new(env, "pods and database", PAGE_LIMIT * 2), || {
+        let pods = cluster.list("v1", "Pod", &env.config.namespace, "")?;
+        if let Some(old) = pods.iter().filter(is_there).find(|it| !rollout::is_of_now(it, since)) {
+            return Ok(Verdict::NotYet(format!("{} has not started again", ObjectId::of(old)?)));
+        }
+        Ok(cluster.get(&database)?.map_or(Verdict::NotYet(format!("{database} does not exist")), |it| verdict::of(&it)))
+    })?;
     rollout::answers(env, cluster, task, &[], &address, 1)
 }
 

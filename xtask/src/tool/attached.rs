@@ -3,7 +3,9 @@
 use std::{
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
     process::{ExitStatus, Stdio},
-    time::Duration,
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::Result;
@@ -13,6 +15,16 @@ use crate::{
     errors::{Code, Problem},
     tool::{Tools, heard::each_line, not_started, stop::ended},
 };
+
+/// How long the output is read after the command has ended: a process that it left behind may hold it open.
+const REST: Duration = Duration::from_secs(3);
+
+/// Where a line was written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    Out,
+    Err,
+}
 
 impl Tools {
     /// Runs a command on the user's terminal, for checks whose output is the result.
@@ -26,20 +38,38 @@ impl Tools {
         succeeded(&shown, status)
     }
 
-    /// Like `run_attached`, without a terminal: `on_line` gets each line of both streams, for checks whose output is read as well.
-    pub fn run_read(&self, cmd: Cmd<'_>, limit: Duration, on_line: impl Fn(&str) + Sync) -> Result<()> {
+    /// Like `run_attached`, without a terminal: `on_line` gets each line of both streams, and which it is, for checks whose output is read
+    /// as well. What a process writes that outlives the command is not waited for longer than [`REST`].
+    pub fn run_read(&self, cmd: Cmd<'_>, limit: Duration, mut on_line: impl FnMut(Stream, &str)) -> Result<()> {
         let shown = cmd.to_string();
         let mut command = self.command(cmd);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut child = command.spawn().map_err(|error| not_started(&shown, error))?;
-        let (out, err) = (child.stdout.take(), child.stderr.take());
-        let on_line = &on_line;
-        let status = std::thread::scope(|scope| {
-            out.map(|it| scope.spawn(move || each_line(it, on_line)));
-            err.map(|it| scope.spawn(move || each_line(it, on_line)));
-            self.wait(&mut child, &shown, limit, None)
-        })?;
-        succeeded(&shown, status)
+        let (sender, lines) = mpsc::channel();
+        if let Some(out) = child.stdout.take() {
+            let sender = sender.clone();
+            thread::spawn(move || each_line(out, |line| drop(sender.send((Stream::Out, line.to_owned())))));
+        }
+        if let Some(err) = child.stderr.take() {
+            thread::spawn(move || each_line(err, |line| drop(sender.send((Stream::Err, line.to_owned())))));
+        }
+        let status = thread::scope(|scope| {
+            let waiting = scope.spawn(|| self.wait(&mut child, &shown, limit, None));
+            let mut ended = None;
+            loop {
+                match lines.recv_timeout(Duration::from_millis(100)) {
+                    Ok((stream, line)) => on_line(stream, &line),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => break,
+                }
+                if waiting.is_finished() && ended.get_or_insert_with(Instant::now).elapsed() > REST {
+                    break;
+                }
+            }
+            waiting.join()
+        });
+        let status = status.map_err(|_| Problem::new(format!("the wait for `{shown}` ended unexpectedly")).code(Code::CommandFailed))?;
+        succeeded(&shown, status?)
     }
 
     /// Runs a command with our terminal and input, without a limit, and returns its exit code. The command handles Ctrl-C.
@@ -57,4 +87,28 @@ fn succeeded(shown: &str, status: ExitStatus) -> Result<()> {
         return Ok(());
     }
     Err(Problem::new(format!("`{shown}` {}", ended(status))).code(Code::CommandFailed).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use xshell::cmd;
+
+    use super::*;
+    use crate::{interrupt::Interrupt, report::Recorder};
+
+    #[test]
+    fn what_a_process_holds_open_that_outlives_the_command_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let tools = Tools::new(dir.path().to_owned(), Interrupt::default(), Arc::new(Recorder::default()));
+        let sh = tools.shell(dir.path()).unwrap();
+        let (began, mut seen) = (Instant::now(), Vec::new());
+        let words = "echo out; echo err >&2; (setsid sleep 30 &); exit 3";
+        let error = tools.run_read(cmd!(sh, "sh -c {words}"), Duration::from_secs(60), |stream, line| seen.push((stream, line.to_owned())));
+        seen.sort_by_key(|it| it.1.clone());
+        assert_eq!(seen, [(Stream::Err, "err".to_owned()), (Stream::Out, "out".to_owned())]);
+        assert!(error.unwrap_err().to_string().contains("ended with exit code 3"));
+        assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
+    }
 }

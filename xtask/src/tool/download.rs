@@ -8,7 +8,7 @@ use crate::errors::{Code, Problem};
 const LONGEST: usize = 300;
 
 /// What each word of a program means, the most certain ones first: in each row the meaning, and the words.
-const MEANINGS: [(&str, &[&str]); 9] = [
+const MEANINGS: [(&str, &[&str]); 11] = [
     (
         "the server's certificate is not accepted",
         &[
@@ -40,7 +40,6 @@ const MEANINGS: [(&str, &[&str]); 9] = [
         "the proxy does not let the download through",
         &[
             "Cannot connect to proxy",
-            "Could not resolve proxy",
             "Unable to connect to proxy",
             "ProxyError",
             "proxyconnect",
@@ -49,6 +48,7 @@ const MEANINGS: [(&str, &[&str]); 9] = [
             "tunneling socket could not be established",
         ],
     ),
+    ("the proxy's name does not resolve", &["Could not resolve proxy"]),
     (
         "the server's name does not resolve",
         &[
@@ -65,7 +65,9 @@ const MEANINGS: [(&str, &[&str]); 9] = [
             "server misbehaving",
         ],
     ),
-    ("the server refuses the connection", &["Connection refused", "connection refused", "ECONNREFUSED", "Could not connect to server"]),
+    ("the server refuses the connection", &["Connection refused", "connection refused", "ECONNREFUSED"]),
+    // curl says so of a closed port, of a network that is away, and of a proxy that is.
+    ("no connection to the server, or to the proxy, came about", &["Could not connect to server"]),
     (
         "the connection was cut",
         &[

@@ -32,7 +32,8 @@ impl Tools {
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// Sends SIGTERM to the process group, and SIGKILL to what is left of it after five seconds. A program that is asked gets its time before.
-/// Returns when nothing of the group runs, so that nothing of it works beside the next command.
+/// Returns when nothing of the group runs, so that nothing of it works beside the next command; at the latest five seconds after SIGKILL, which
+/// the kernel keeps for a process that waits for a disk.
 pub(super) fn stop(child: &mut Child, ending: Ending) {
     let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else { return };
     if let Ending::Asked(grace) = ending {
@@ -73,7 +74,10 @@ fn runs(group: Pid) -> bool {
         return false;
     }
     let Ok(all) = procfs::process::all_processes() else { return true };
-    all.flatten().filter_map(|it| it.stat().ok()).any(|it| it.pgrp == group.as_raw_pid() && !matches!(it.state, 'Z' | 'X'))
+    let members: Vec<char> =
+        all.flatten().filter_map(|it| it.stat().ok()).filter(|it| it.pgrp == group.as_raw_pid()).map(|it| it.state).collect();
+    // A member that /proc does not show, such as another user's, may run.
+    members.is_empty() || members.iter().any(|it| !matches!(it, 'Z' | 'X'))
 }
 
 /// Sends SIGTERM to one process. An ended process counts as done.

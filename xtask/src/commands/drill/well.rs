@@ -1,15 +1,24 @@
 //! What was ready before a kill, so that a drill ends when it is ready again: pods on a node that was lost, and those that need the database.
 
-use std::collections::BTreeSet;
+use std::{cell::Cell, collections::BTreeSet, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use crate::cluster::{Cluster, ObjectId, Verdict, verdict};
+use crate::{
+    cluster::{Cluster, ObjectId, Verdict, Wait, verdict},
+    env::Env,
+    graph::TaskId,
+};
 
-/// The kinds that can become unready by a kill; nodes only where one is lost.
-const KINDS: [(&str, &str); 5] =
-    [("v1", "Node"), ("apps/v1", "Deployment"), ("apps/v1", "DaemonSet"), ("apps/v1", "StatefulSet"), ("v1", "Pod")];
+/// For one answer of an API server.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// The kinds that can become unready by a kill.
+const KINDS: [(&str, &str); 2] = [("apps/v1", "Deployment"), ("v1", "Pod")];
+
+/// Those that the loss of a node makes unready as well.
+const WITH_NODES: [(&str, &str); 3] = [("v1", "Node"), ("apps/v1", "DaemonSet"), ("apps/v1", "StatefulSet")];
 
 /// The objects that are ready.
 pub(super) struct Well(BTreeSet<String>);
@@ -23,20 +32,26 @@ pub(super) enum Reach<'a> {
 }
 
 fn read(cluster: &Cluster, reach: &Reach<'_>) -> Result<Vec<Value>> {
+    let (namespace, more) = match reach {
+        Reach::Namespace(name) => (*name, &[][..]),
+        Reach::Cluster => ("", &WITH_NODES[..]),
+    };
     let mut out = Vec::new();
-    for (version, kind) in KINDS {
-        match reach {
-            Reach::Namespace(_) if kind == "Node" => {}
-            Reach::Namespace(name) => out.extend(cluster.list(version, kind, name, "")?),
-            Reach::Cluster => out.extend(cluster.list(version, kind, "", "")?),
-        }
+    for (version, kind) in KINDS.iter().chain(more) {
+        out.extend(cluster.list(version, kind, namespace, "")?);
     }
     Ok(out)
 }
 
 impl Well {
-    pub(super) fn read(cluster: &Cluster, reach: &Reach<'_>) -> Result<Well> {
-        Ok(Well::of(&read(cluster, reach)?))
+    /// A server that has just come back may not answer the first time.
+    pub(super) fn read(env: &Env, cluster: &Cluster, reach: &Reach<'_>) -> Result<Well> {
+        let (wait, well) = (Wait::new(env, "what is ready before the kill", LIMIT), Cell::new(None));
+        cluster.wait_for(env, TaskId::Database, &wait, || {
+            well.set(Some(Well::of(&read(cluster, reach)?)));
+            Ok(Verdict::Yes)
+        })?;
+        well.into_inner().context("nothing was read")
     }
 
     /// `Yes` if each of them that still exists is ready again.
@@ -45,15 +60,23 @@ impl Well {
     }
 
     fn of(objects: &[Value]) -> Well {
-        Well(objects.iter().filter(|it| verdict::of(it) == Verdict::Yes).filter_map(name).collect())
+        Well(objects.iter().filter(|it| verdict::of(it) == Verdict::Yes && !is_of_a_job(it)).filter_map(name).collect())
     }
 
     fn compare(&self, objects: &[Value]) -> Verdict {
-        let was = objects.iter().filter_map(|it| Some((name(it).filter(|name| self.0.contains(name))?, it)));
+        // A pod that failed for good stays so, and its controller, which is compared as well, has made another.
+        let lasting = objects.iter().filter(|it| it.pointer("/status/phase").is_none_or(|it| it != "Failed"));
+        let was = lasting.filter_map(|it| Some((name(it).filter(|name| self.0.contains(name))?, it)));
         // What never becomes ready by itself is waited for as well: a container that ended with its node is started again.
         let not_yet = was.map(|(name, it)| (name, verdict::of(it))).find_map(|(name, it)| Some(format!("{name}: {}", it.why()?)));
         not_yet.map_or(Verdict::Yes, Verdict::NotYet)
     }
+}
+
+/// A pod of a Job ends some day, and a kill may end it for good.
+fn is_of_a_job(object: &Value) -> bool {
+    let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+    owners.into_iter().flatten().any(|it| it["kind"] == "Job")
 }
 
 fn name(object: &Value) -> Option<String> {
@@ -84,5 +107,21 @@ mod tests {
         assert_eq!(well.compare(&[deployment("frontend", 1), deployment("broken", 0), deployment("new", 0)]), Verdict::Yes);
         let Verdict::NotYet(why) = well.compare(&[deployment("broken", 0), deployment("frontend", 0)]) else { panic!("it is not ready") };
         assert!(why.starts_with("Deployment frontend in polls: "), "{why}");
+    }
+
+    #[test]
+    fn a_pod_that_a_kill_ended_for_good_is_not_waited_for() {
+        let pod = |name: &str, phase: &str, owner: &str| {
+            let ready = if phase == "Running" { "True" } else { "False" };
+            json!({
+                "apiVersion": "v1", "kind": "Pod",
+                "metadata": { "name": name, "namespace": "polls", "ownerReferences": [{ "kind": owner, "name": "o" }] },
+                "status": { "phase": phase, "conditions": [{ "type": "Ready", "status": ready }] },
+            })
+        };
+        let well = Well::of(&[pod("report", "Running", "Job"), pod("web", "Running", "ReplicaSet"), pod("db", "Running", "Cluster")]);
+        assert_eq!(well.compare(&[pod("report", "Failed", "Job"), pod("web", "Failed", "ReplicaSet")]), Verdict::Yes);
+        assert_eq!(well.compare(&[pod("report", "Pending", "Job")]), Verdict::Yes);
+        assert!(matches!(well.compare(&[pod("db", "Pending", "Cluster")]), Verdict::NotYet(_)));
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     },
     commands::validate::{
         check::{Area, Check},
-        database,
+        database, page,
     },
     deploy::{
         components::{Component, Components},
@@ -28,7 +28,6 @@ use crate::{
     },
     env::Env,
     errors,
-    exposure::Address,
     graph::TaskId,
     images::{self, Chosen, Role},
     provider::provider,
@@ -64,7 +63,7 @@ pub(super) fn everything(env: &Env, cluster: &Cluster) -> Vec<Check> {
         (Area::Database, "settings", settings),
         (Area::App, "images", images_in_use),
         (Area::Pod, "pods", pods),
-        (Area::App, "page", page),
+        (Area::App, "page", page::page),
         (Area::Certificate, "certificates", certificates),
     ];
     thread::scope(|scope| {
@@ -252,7 +251,7 @@ fn pods(env: &Env, cluster: &Cluster, components: &Components) -> Result<Vec<Che
 }
 
 /// The deployment's pods, as soon as none is starting, or after `STARTING`; `tells` says that it waits.
-fn started(env: &Env, cluster: &Cluster, tells: bool) -> Result<Vec<Value>> {
+pub(super) fn started(env: &Env, cluster: &Cluster, tells: bool) -> Result<Vec<Value>> {
     let began = Instant::now();
     let mut is_said = !tells;
     loop {
@@ -269,7 +268,7 @@ fn started(env: &Env, cluster: &Cluster, tells: bool) -> Result<Vec<Value>> {
     }
 }
 
-fn counted(env: &Env, cluster: &Cluster) -> Result<Vec<Value>> {
+pub(super) fn counted(env: &Env, cluster: &Cluster) -> Result<Vec<Value>> {
     Ok(cluster.list("v1", "Pod", "", "")?.into_iter().filter(|it| counts(env, it)).collect())
 }
 
@@ -280,68 +279,6 @@ fn counts(env: &Env, pod: &Value) -> bool {
     (namespace == env.config.namespace || namespace == operator::NAMESPACE || SYSTEM.contains(&namespace))
         && text("/metadata/ownerReferences/0/kind") != "Job"
         && verdict::of_metadata(pod) == Verdict::Yes
-}
-
-fn page(env: &Env, cluster: &Cluster, components: &Components) -> Result<Vec<Check>> {
-    let app = &env.config.frontend;
-    let Some(address) = provider(env).address(env)? else {
-        let seen = Err("the cluster has not assigned one to the application's Service yet".to_owned());
-        return Ok(vec![Check::new(Area::App, "the application's address", seen)]);
-    };
-    // While a pod is starting, such as the one that enforces NetworkPolicies, a connection may hang: the page is asked for once more after it.
-    let is_early = counted(env, cluster)?.iter().any(verdict::is_starting);
-    let ask = |address: &Address, page: &str, text: &str| match asked(address, page, text) {
-        Err(_) if is_early => started(env, cluster, false).map(|_| asked(address, page, text)),
-        seen => Ok(seen),
-    };
-    let mut seen = ask(&address, &app.page, &app.text)?;
-    if let Err(why) = &mut seen
-        && let Some(said) = tasks::deploy::explain_front_door(env, cluster)?
-    {
-        *why = format!("{why}; {said}");
-    }
-    let mut out = vec![Check::new(Area::App, address.url(&app.page), seen)];
-    for it in env.config.routes() {
-        let own = address.at(&it.host);
-        out.push(Check::new(Area::App, own.url(it.page), ask(&own, it.page, "")?));
-    }
-    for it in &components.services {
-        let page = &env.config.service(Some(it.service)).page;
-        if let (Some(port), false) = (it.port, page.is_empty()) {
-            out.push(Check::new(
-                Area::App,
-                format!("page {page} of {}", it.service),
-                page_of_pods(cluster, &it.part, port, &address, page)?,
-            ));
-        }
-    }
-    Ok(out)
-}
-
-/// Whether the page answers 200 with a text, and is not empty. One that does not answer is asked once more: a busy machine may need longer.
-fn asked(address: &Address, page: &str, text: &str) -> Result<String, String> {
-    match address.fetch(page).or_else(|_| address.fetch(page))? {
-        page if page.status != 200 => Err(format!("status {}", page.status)),
-        page if !page.text.contains(text) => Err(format!("status 200, without the text {text:?}")),
-        page if page.text.trim().is_empty() => Err("status 200, and an empty page".to_owned()),
-        _ if text.is_empty() => Ok("status 200".to_owned()),
-        _ => Ok(format!("status 200 and the text {text:?}")),
-    }
-}
-
-/// Whether each pod of a further service answers 200 for the page, since it cannot be reached from outside the cluster.
-fn page_of_pods(cluster: &Cluster, part: &Component, port: u16, address: &Address, page: &str) -> Result<Result<String, String>> {
-    let pods = cluster.list("v1", "Pod", &part.namespace, &part.selector)?;
-    let there: Vec<&Value> = pods.iter().filter(|it| verdict::of_metadata(it) == Verdict::Yes).collect();
-    for pod in &there {
-        let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-        match cluster.page_of_pod(&part.namespace, name, port, address, page) {
-            Ok(200) => {}
-            Ok(other) => return Ok(Err(format!("pod {name} answers {other}"))),
-            Err(error) => return Ok(Err(format!("pod {name}: {error:#}"))),
-        }
-    }
-    Ok(if there.is_empty() { Err("no pod is there".to_owned()) } else { Ok("status 200 from every pod".to_owned()) })
 }
 
 fn certificates(env: &Env, cluster: &Cluster, components: &Components) -> Result<Vec<Check>> {

@@ -55,13 +55,18 @@ pub(super) enum Rest {
 }
 
 pub(super) fn rest(env: &Env, engine: &Engine) -> Result<Option<Rest>> {
-    let stopped = those(env, engine, |it| !it.running && !it.frozen)?;
+    let stopped = stopped(env, engine)?;
     let frozen = those(env, engine, |it| it.frozen)?;
     Ok(match (stopped.is_empty(), frozen.is_empty()) {
         (false, _) => Some(Rest::Stopped),
         (true, false) => Some(Rest::Frozen),
         (true, true) => None,
     })
+}
+
+/// The nodes that have to be started, besides frozen ones.
+pub(super) fn stopped(env: &Env, engine: &Engine) -> Result<Vec<String>> {
+    those(env, engine, |it| !it.running && !it.frozen)
 }
 
 fn those(env: &Env, engine: &Engine, is_one: fn(&Container) -> bool) -> Result<Vec<String>> {

@@ -28,8 +28,14 @@ pub(super) fn enforced(env: &Env, engine: &Engine) -> Result<Option<Enforcement>
     }
     let mut out = None;
     for name in nodes::members(env, engine)? {
-        // `validate` names a node that does not run.
-        if !engine.container(&name)?.is_some_and(|it| it.running) {
+        let Some(container) = engine.container(&name)? else { continue };
+        if container.frozen {
+            // For Kubernetes it is ready for another minute.
+            let hint = Some("cargo xtask resume".to_owned());
+            return Ok(Some(Enforcement { seen: Err(format!("node {name} is frozen, as by `docker pause`")), hint }));
+        }
+        // `validate` names a node that was stopped.
+        if !container.running {
             continue;
         }
         let listed = engine.exec(&name, &CHAIN)?;
