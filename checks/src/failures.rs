@@ -21,6 +21,8 @@ pub(crate) struct Failures {
     /// For each stream, since their lines come in no fixed order: what is being read from it.
     out: Reading,
     err: Reading,
+    /// The test that runs, where one runs at a time.
+    running: Option<String>,
     names: Vec<String>,
     /// What cargo says of a test program that ended in another way, like a signal.
     ended: Vec<String>,
@@ -76,7 +78,12 @@ impl Failures {
             reading.listed = false;
         }
         if let Some((name, result)) = line.strip_prefix("test ").and_then(|it| it.split_once(" ... ")) {
-            self.settle(name, result.ends_with("FAILED"));
+            match result {
+                "" => self.running = Some(name.to_owned()),
+                _ => self.settle(name, result.ends_with("FAILED")),
+            }
+        } else if let ("ok" | "FAILED", Some(name)) = (line, self.running.take_if(|_| line == "ok" || line == "FAILED")) {
+            self.settle(&name, line == "FAILED");
         }
         if line.contains("process didn't exit successfully") || line.starts_with("error: could not compile") {
             self.ended.push(line.trim().to_owned());
@@ -129,6 +136,11 @@ fn shortened(message: &[String]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use pocdeploy::{graph::TaskId, interrupt::Interrupt, report::Recorder, tool::Tools};
+    use xshell::cmd;
+
     use super::*;
 
     fn told(output: &str) -> String {
@@ -145,6 +157,35 @@ mod tests {
              details are omitted\n\n\nfailures:\n    some::bad\n\ntest result: FAILED. 1 passed; 1 failed\n",
         );
         assert_eq!(said, "failed: some::bad\n  thread 'some::bad' (12) panicked at a.rs:3:5:\n  assertion failed: one\n  second line");
+    }
+
+    /// Compiled by the machine's own rustc, so that what libtest writes is what it writes.
+    const TESTS: &str = "#[test] fn good() { std::thread::spawn(|| panic!(\"not this\")).join().unwrap_err(); }\n\
+                         #[test] fn its_thread() { std::thread::spawn(|| panic!(\"the reason\")).join().unwrap(); }\n\
+                         #[test] fn wrong() { assert_eq!(1, 2, \"these differ\"); }\n";
+
+    #[test]
+    fn what_libtest_writes_is_understood_captured_and_live() {
+        let dir = tempfile::tempdir().unwrap();
+        let tools = Tools::new(dir.path().to_owned(), Interrupt::default(), Arc::new(Recorder::default()));
+        let sh = tools.shell(dir.path()).unwrap();
+        std::fs::write(dir.path().join("tests.rs"), TESTS).unwrap();
+        tools.run(TaskId::Patch, cmd!(sh, "rustc --test --edition 2024 tests.rs -o tests")).unwrap();
+        for flags in [&[][..], &["--nocapture", "--test-threads=1"]] {
+            let (mut failures, mut lines) = (Failures::default(), Vec::new());
+            let ended = tools.run_read(cmd!(sh, "./tests {flags...}"), Duration::from_secs(60), |stream, line| {
+                lines.push(line.to_owned());
+                failures.take(stream, line);
+            });
+            assert!(ended.is_err());
+            let said = failures.told();
+            for wanted in ["failed: its_thread\n", "the reason", "failed: wrong\n", "these differ"] {
+                assert!(said.contains(wanted), "no {wanted:?} in {said}\n{lines:#?}");
+            }
+            assert!(!said.contains("not this") && !said.contains("failed: good"), "{said}\n{lines:#?}");
+            let live = lines.iter().filter(|it| *it == "test wrong ... ").count();
+            assert_eq!(live, usize::from(!flags.is_empty()), "the name comes before the result: {lines:#?}");
+        }
     }
 
     #[test]
@@ -171,9 +212,9 @@ mod tests {
                         thread 'bad' (1) panicked at b.rs:1:1:\nAny { .. }\n\nfailures:\n    bad\n";
         let said = told(captured);
         assert!(said.contains("the reason") && said.contains("Any { .. }"), "{said}");
-        let one_at_a_time = "thread '<unnamed>' (2) panicked at a.rs:1:1:\nnot this\nnote: run with `RUST_BACKTRACE=1`\ntest good ... ok\n\
-                             thread '<unnamed>' (3) panicked at a.rs:1:1:\nthe reason\nnote: run with `RUST_BACKTRACE=1`\n\
-                             test bad ... FAILED\n\nfailures:\n    bad\n";
+        let one_at_a_time = "test good ... \nthread '<unnamed>' (2) panicked at a.rs:1:1:\nnot this\nnote: run with `RUST_BACKTRACE=1`\nok\n\
+                             test bad ... \nthread '<unnamed>' (3) panicked at a.rs:1:1:\nthe reason\nnote: run with `RUST_BACKTRACE=1`\n\
+                             FAILED\n\nfailures:\n    bad\n";
         let said = told(one_at_a_time);
         assert!(said.contains("the reason") && !said.contains("not this"), "{said}");
     }

@@ -1,6 +1,7 @@
 //! Commands whose output goes to the user as it comes, not to a task's log.
 
 use std::{
+    io::{ErrorKind, Read},
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
     process::{ExitStatus, Stdio},
     sync::mpsc::{self, RecvTimeoutError},
@@ -13,11 +14,14 @@ use xshell::Cmd;
 
 use crate::{
     errors::{Code, Problem},
-    tool::{Tools, heard::each_line, not_started, stop::ended},
+    tool::{Tools, not_started, stop::ended},
 };
 
 /// How long the output is read after the command has ended: a process that it left behind may hold it open.
 const REST: Duration = Duration::from_secs(3);
+
+/// Behind a test's name, while the test runs.
+const GOES_ON: &str = " ... ";
 
 /// Where a line was written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +43,7 @@ impl Tools {
     }
 
     /// Like `run_attached`, without a terminal: `on_line` gets each line of both streams, and which it is, for checks whose output is read
-    /// as well. What a process writes that outlives the command is not waited for longer than [`REST`].
+    /// as well. The beginning of a line that ends with [`GOES_ON`] comes by itself. What a process writes that outlives the command is not waited for longer than [`REST`].
     pub fn run_read(&self, cmd: Cmd<'_>, limit: Duration, mut on_line: impl FnMut(Stream, &str)) -> Result<()> {
         let shown = cmd.to_string();
         let mut command = self.command(cmd);
@@ -48,10 +52,10 @@ impl Tools {
         let (sender, lines) = mpsc::channel();
         if let Some(out) = child.stdout.take() {
             let sender = sender.clone();
-            thread::spawn(move || each_line(out, |line| drop(sender.send((Stream::Out, line.to_owned())))));
+            thread::spawn(move || each_piece(out, |line| drop(sender.send((Stream::Out, line)))));
         }
         if let Some(err) = child.stderr.take() {
-            thread::spawn(move || each_line(err, |line| drop(sender.send((Stream::Err, line.to_owned())))));
+            thread::spawn(move || each_piece(err, |line| drop(sender.send((Stream::Err, line)))));
         }
         let status = thread::scope(|scope| {
             let waiting = scope.spawn(|| self.wait(&mut child, &shown, limit, None));
@@ -82,6 +86,29 @@ impl Tools {
     }
 }
 
+fn each_piece(mut stream: impl Read, mut on_piece: impl FnMut(String)) {
+    let (mut pending, mut buffer) = (Vec::new(), [0; 8192]);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end_matches(['\n', '\r']).to_owned();
+    loop {
+        let count = match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(_) => break,
+        };
+        pending.extend_from_slice(&buffer[..count]);
+        while let Some(end) = pending.iter().position(|it| *it == b'\n') {
+            on_piece(text(&pending.drain(..=end).collect::<Vec<u8>>()));
+        }
+        if pending.ends_with(GOES_ON.as_bytes()) {
+            on_piece(text(&std::mem::take(&mut pending)));
+        }
+    }
+    if !pending.is_empty() {
+        on_piece(text(&pending));
+    }
+}
+
 fn succeeded(shown: &str, status: ExitStatus) -> Result<()> {
     if status.success() {
         return Ok(());
@@ -104,10 +131,10 @@ mod tests {
         let tools = Tools::new(dir.path().to_owned(), Interrupt::default(), Arc::new(Recorder::default()));
         let sh = tools.shell(dir.path()).unwrap();
         let (began, mut seen) = (Instant::now(), Vec::new());
-        let words = "echo out; echo err >&2; (setsid sleep 30 &); exit 3";
+        let words = "printf 'out\\ntest a ... '; echo err >&2; (setsid sleep 30 &); sleep 0.2; printf ok; exit 3";
         let error = tools.run_read(cmd!(sh, "sh -c {words}"), Duration::from_secs(60), |stream, line| seen.push((stream, line.to_owned())));
-        seen.sort_by_key(|it| it.1.clone());
-        assert_eq!(seen, [(Stream::Err, "err".to_owned()), (Stream::Out, "out".to_owned())]);
+        let of = |stream| seen.iter().filter(|it| it.0 == stream).map(|it| it.1.as_str()).collect::<Vec<_>>();
+        assert_eq!((of(Stream::Out), of(Stream::Err)), (vec!["out", "test a ... "], vec!["err"]));
         assert!(error.unwrap_err().to_string().contains("ended with exit code 3"));
         assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
     }
