@@ -74,6 +74,8 @@ pub(crate) fn run(env: &Env, Test { full }: Test) -> Result<()> {
         headline(if full { "all checks passed" } else { "all checks passed; --full runs the long ones too" });
         return Ok(());
     }
+    // Ctrl-C is no failure of a check.
+    env.interrupt.check()?;
     let told = failures.borrow().told();
     if !told.is_empty() {
         headline("what the failed tests said");
