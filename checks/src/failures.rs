@@ -6,7 +6,7 @@ use pocdeploy::tool::Stream;
 const LINES: usize = 40;
 
 /// At most this many panics of a test are told: a thread of the test's own may have the reason.
-const PANICS: usize = 2;
+const PANICS: usize = 4;
 
 /// What Rust calls a thread without a name.
 const UNNAMED: &str = "<unnamed>";
@@ -80,23 +80,23 @@ impl Failures {
         if let Some((name, result)) = line.strip_prefix("test ").and_then(|it| it.split_once(" ... ")) {
             match result {
                 "" => self.running = Some(name.to_owned()),
-                _ => self.settle(name, result.ends_with("FAILED")),
+                _ if result.ends_with("FAILED") => self.fail(name),
+                _ => {}
             }
-        } else if let ("ok" | "FAILED", Some(name)) = (line, self.running.take_if(|_| line == "ok" || line == "FAILED")) {
-            self.settle(&name, line == "FAILED");
+        } else if line == "FAILED"
+            && let Some(name) = self.running.take()
+        {
+            self.fail(&name);
         }
         if line.contains("process didn't exit successfully") || line.starts_with("error: could not compile") {
             self.ended.push(line.trim().to_owned());
         }
     }
 
-    /// The test has ended: panics of threads without a name were its own, where one test runs at a time.
-    fn settle(&mut self, name: &str, has_failed: bool) {
-        if has_failed {
-            self.panics.iter_mut().filter(|it| it.test.is_empty()).for_each(|it| it.test = name.to_owned());
-        } else if self.out.panic.is_none() && self.err.panic.is_none() {
-            self.panics.retain(|it| !it.test.is_empty());
-        }
+    /// The test has failed: panics of threads without a name were its own, or those of tests before it. The streams come in no fixed order,
+    /// so a panic too many is told rather than the reason lost.
+    fn fail(&mut self, name: &str) {
+        self.panics.iter_mut().filter(|it| it.test.is_empty()).for_each(|it| it.test = name.to_owned());
     }
 
     /// Each test that failed with its first panics, and each program that ended by a signal. Empty if there is none.
@@ -182,9 +182,8 @@ mod tests {
             for wanted in ["failed: its_thread\n", "the reason", "failed: wrong\n", "these differ"] {
                 assert!(said.contains(wanted), "no {wanted:?} in {said}\n{lines:#?}");
             }
-            assert!(!said.contains("not this") && !said.contains("failed: good"), "{said}\n{lines:#?}");
-            let live = lines.iter().filter(|it| *it == "test wrong ... ").count();
-            assert_eq!(live, usize::from(!flags.is_empty()), "the name comes before the result: {lines:#?}");
+            assert!(!said.contains("failed: good"), "{said}\n{lines:#?}");
+            assert!(!flags.is_empty() || !said.contains("not this"), "{said}\n{lines:#?}");
         }
     }
 
@@ -212,11 +211,9 @@ mod tests {
                         thread 'bad' (1) panicked at b.rs:1:1:\nAny { .. }\n\nfailures:\n    bad\n";
         let said = told(captured);
         assert!(said.contains("the reason") && said.contains("Any { .. }"), "{said}");
-        let one_at_a_time = "test good ... \nthread '<unnamed>' (2) panicked at a.rs:1:1:\nnot this\nnote: run with `RUST_BACKTRACE=1`\nok\n\
-                             test bad ... \nthread '<unnamed>' (3) panicked at a.rs:1:1:\nthe reason\nnote: run with `RUST_BACKTRACE=1`\n\
+        let one_at_a_time = "test bad ... \nthread '<unnamed>' (3) panicked at a.rs:1:1:\nthe reason\nnote: run with `RUST_BACKTRACE=1`\n\
                              FAILED\n\nfailures:\n    bad\n";
-        let said = told(one_at_a_time);
-        assert!(said.contains("the reason") && !said.contains("not this"), "{said}");
+        assert!(told(one_at_a_time).contains("the reason"));
     }
 
     #[test]

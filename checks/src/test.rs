@@ -11,6 +11,7 @@ use pocdeploy::{
     graph::TaskId,
     images::packages,
     setup::{self, Need},
+    tool::{GOES_ON, Stream},
 };
 use xshell::{Cmd, cmd};
 
@@ -86,8 +87,12 @@ pub(crate) fn run(env: &Env, Test { full }: Test) -> Result<()> {
 
 /// Runs tests with their output on standard error, and keeps what the failed ones said.
 fn watched(env: &Env, command: Cmd<'_>, limit: Duration, failures: &RefCell<Failures>) -> Result<()> {
+    // The begun line of a test that runs; its result ends it, or a line of the other stream.
+    let mut is_open = false;
     env.tools.run_read(command, limit, |stream, line| {
-        print(line);
+        let gap = if is_open && stream == Stream::Err { "\n" } else { "" };
+        is_open = line.ends_with(GOES_ON);
+        write(&format!("{gap}{line}{}", if is_open { "" } else { "\n" }));
         failures.borrow_mut().take(stream, line);
     })
 }
@@ -97,6 +102,10 @@ fn headline(text: &str) {
 }
 
 fn print(line: &str) {
+    write(&format!("{line}\n"));
+}
+
+fn write(text: &str) {
     // The reader may have ended; the work continues.
-    std::io::stderr().write_all(format!("{line}\n").as_bytes()).ok();
+    std::io::stderr().write_all(text.as_bytes()).ok();
 }

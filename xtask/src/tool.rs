@@ -26,7 +26,12 @@ use std::{
 use anyhow::{Context as _, Result};
 use xshell::{Cmd, Shell};
 
-pub use crate::tool::{ask::ask, attached::Stream, find::find, stop::terminate};
+pub use crate::tool::{
+    ask::ask,
+    attached::{GOES_ON, Stream},
+    find::find,
+    stop::terminate,
+};
 
 use crate::{
     errors::{Code, Problem},

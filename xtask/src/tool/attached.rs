@@ -21,7 +21,7 @@ use crate::{
 const REST: Duration = Duration::from_secs(3);
 
 /// Behind a test's name, while the test runs.
-const GOES_ON: &str = " ... ";
+pub const GOES_ON: &str = " ... ";
 
 /// Where a line was written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +131,7 @@ mod tests {
         let tools = Tools::new(dir.path().to_owned(), Interrupt::default(), Arc::new(Recorder::default()));
         let sh = tools.shell(dir.path()).unwrap();
         let (began, mut seen) = (Instant::now(), Vec::new());
-        let words = "printf 'out\\ntest a ... '; echo err >&2; (setsid sleep 30 &); sleep 0.2; printf ok; exit 3";
+        let words = "printf 'out\\ntest a ... '; echo err >&2; (setsid sleep 30 &); exit 3";
         let error = tools.run_read(cmd!(sh, "sh -c {words}"), Duration::from_secs(60), |stream, line| seen.push((stream, line.to_owned())));
         let of = |stream| seen.iter().filter(|it| it.0 == stream).map(|it| it.1.as_str()).collect::<Vec<_>>();
         assert_eq!((of(Stream::Out), of(Stream::Err)), (vec!["out", "test a ... "], vec!["err"]));
