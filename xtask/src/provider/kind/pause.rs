@@ -55,13 +55,15 @@ pub(super) enum Rest {
 }
 
 pub(super) fn rest(env: &Env, engine: &Engine) -> Result<Option<Rest>> {
-    let stopped = stopped(env, engine)?;
-    let frozen = those(env, engine, |it| it.frozen)?;
-    Ok(match (stopped.is_empty(), frozen.is_empty()) {
-        (false, _) => Some(Rest::Stopped),
-        (true, false) => Some(Rest::Frozen),
-        (true, true) => None,
-    })
+    let mut out = None;
+    for name in nodes::names(env, engine)? {
+        match engine.container(&name)? {
+            Some(it) if it.frozen => out = Some(Rest::Frozen),
+            Some(it) if !it.running => return Ok(Some(Rest::Stopped)),
+            _ => {}
+        }
+    }
+    Ok(out)
 }
 
 /// The nodes that have to be started, besides frozen ones.
