@@ -141,6 +141,16 @@ pub(crate) fn opens(bench: &Bench) {
         bench.run(&["create", "--yes"]).ends_with(0).says("nothing to do");
     });
 
+    bench.step("a pod that a full node turned away is named until its ReplicaSet has all its pods", || {
+        turn_away(bench);
+        let seen = bench.run(&["validate"]);
+        seen.ends_with(0);
+        assert!(!seen.stdout.contains("turned-away"), "{}", seen.stdout);
+        let status = bench.run(&["status"]);
+        assert!(status.stdout.contains("1 of 1 pods ready"), "{}", status.stdout);
+        bench.run(&["create", "--yes"]).ends_with(0).says("nothing to do");
+    });
+
     bench.step("without HTTPS the same port speaks plain HTTP", || {
         door(bench, "controller = \"traefik\"", SERVICES);
         let updated = bench.run(&["update"]);
@@ -167,6 +177,27 @@ pub(crate) fn opens(bench: &Bench) {
         bench.run(&["delete", "--yes"]).ends_with(0);
         assert_eq!(bench.traces(), Vec::<String>::new());
     });
+}
+
+/// Makes a pod of the application's ReplicaSet that its node rejects, as the kubelet does when the scheduler counts fewer pods than it does. The
+/// ReplicaSet does not count it.
+fn turn_away(bench: &Bench) {
+    let pods = bench.kubectl("-n polls get pods -l app.kubernetes.io/component=frontend -o json");
+    let mut pod = serde_json::from_str::<serde_json::Value>(&pods).unwrap()["items"][0].take();
+    pod["metadata"] = serde_json::json!({
+        "name": "turned-away",
+        "namespace": "polls",
+        "labels": pod["metadata"]["labels"],
+        "ownerReferences": pod["metadata"]["ownerReferences"],
+    });
+    pod["spec"]["containers"][0]["resources"]["requests"]["cpu"] = serde_json::json!("900");
+    pod["spec"]["containers"][0]["resources"]["limits"]["cpu"] = serde_json::json!("900");
+    pod["status"] = serde_json::json!({});
+    let input = futures_util::stream::iter([Ok(bytes::Bytes::from(pod.to_string()))]);
+    let create = ["kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", "create", "-f", "-"];
+    let out = bench.engine().exec_with_input(&bench.node(), &create, input).unwrap();
+    assert_eq!(out.code, 0, "{out:?}");
+    bench.kubectl("-n polls wait pod/turned-away --for=jsonpath={.status.reason}=OutOfcpu --timeout=60s");
 }
 
 /// The status and what curl printed, also of a failure, whose status is 000.

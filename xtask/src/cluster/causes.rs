@@ -173,7 +173,10 @@ fn no_volume(it: &Symptom) -> Option<String> {
 }
 
 fn no_room(it: &Symptom) -> Option<String> {
-    has(it, &["Unschedulable"]).then(|| format!("no node has room for the pod: {}", it.message.lines().next().unwrap_or_default()))
+    // The kubelet calls what it turns away `OutOfcpu`, `OutOfmemory`, `OutOfpods` …
+    let is_turned_away = it.reasons.iter().any(|it| it.starts_with("OutOf"));
+    let said = || it.message.lines().next().unwrap_or_default();
+    (is_turned_away || has(it, &["Unschedulable"])).then(|| format!("no node has room for the pod: {}", said()))
 }
 
 fn out_of_memory(it: &Symptom) -> Option<String> {

@@ -11,6 +11,7 @@ use crate::{
     cluster::{
         causes::{self, Cause},
         log_lines, obstacle,
+        verdict::{self, Verdict},
     },
     errors::Problem,
 };
@@ -96,7 +97,7 @@ impl fmt::Display for Diagnosis {
 pub fn diagnose(evidence: &Evidence) -> Diagnosis {
     let mut symptoms: Vec<Symptom> = Vec::new();
     // The oldest pod failed first; later ones may fail because of it.
-    let mut pods: Vec<&Value> = evidence.pods.iter().collect();
+    let mut pods: Vec<&Value> = evidence.pods.iter().filter(|it| !is_replaced(evidence, it)).collect();
     pods.sort_by_key(|it| text(it, "/metadata/creationTimestamp"));
     let found = pods.into_iter().flat_map(|pod| of_pod(evidence, pod)).chain(without_pods(evidence));
     for new in found {
@@ -120,6 +121,12 @@ pub fn diagnose(evidence: &Evidence) -> Diagnosis {
         format!("{object}: {}: {}", text(it, "/reason"), text(it, "/message"))
     });
     Diagnosis { cause, symptoms, events: events.collect() }
+}
+
+/// Whether a pod failed in the past, and its owner has all its pods again.
+fn is_replaced(evidence: &Evidence, pod: &Value) -> bool {
+    let owner = evidence.owners.iter().find(|it| it["metadata"]["name"] == *text(pod, "/metadata/ownerReferences/0/name"));
+    verdict::is_left_behind(pod) && owner.is_some_and(|it| verdict::of(it) == Verdict::Yes)
 }
 
 fn of_pod(evidence: &Evidence, pod: &Value) -> Vec<Symptom> {

@@ -60,9 +60,10 @@ impl Cluster {
         namespaces.into_iter().map(|it| Ok((it, self.list("v1", "Pod", it, "")?))).collect()
     }
 
-    /// The images of a container in the pods with these labels, without duplicates and without pods that are being deleted.
+    /// The images of a container in the pods with these labels, without duplicates and without pods that are being deleted or have failed.
     pub fn images(&self, namespace: &str, labels: &str, container: &str) -> Result<Vec<String>> {
-        let pods = self.pods(namespace, labels)?.into_iter().filter(|it| it.metadata.deletion_timestamp.is_none());
+        let has_failed = |it: &Pod| it.status.as_ref().and_then(|it| it.phase.as_deref()) == Some("Failed");
+        let pods = self.pods(namespace, labels)?.into_iter().filter(|it| it.metadata.deletion_timestamp.is_none() && !has_failed(it));
         let containers = pods.filter_map(|it| it.spec).flat_map(|it| it.containers).filter(|it| it.name == container);
         let mut out: Vec<String> = containers.filter_map(|it| it.image).collect();
         out.sort();

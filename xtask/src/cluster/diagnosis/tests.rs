@@ -8,7 +8,7 @@ use super::*;
 use crate::errors::{Code, Exit};
 
 const OWNERS: &str = r#"[
-    { "kind": "ReplicaSet", "metadata": { "name": "web-7", "ownerReferences": [{ "kind": "Deployment", "name": "web", "controller": true }] } },
+    { "apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": { "name": "web-7", "ownerReferences": [{ "kind": "Deployment", "name": "web", "controller": true }] } },
     { "kind": "Job", "metadata": { "name": "migration-1" } },
     { "kind": "Job", "metadata": { "name": "db-1-initdb", "ownerReferences": [{ "kind": "Cluster", "name": "db", "controller": true }] } }
 ]"#;
@@ -204,6 +204,19 @@ fn what_the_scheduler_says_tells_room_volume_and_pressure_apart() {
 fn an_evicted_pod_names_what_the_node_lacks() {
     let status = json!({ "phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: ephemeral-storage." });
     check(&read(web(status), &[], ""), Code::NodePressure, "low on resource: ephemeral-storage", "cargo xtask doctor");
+}
+
+#[test]
+fn a_pod_that_a_full_node_turned_away_says_so_until_it_is_replaced() {
+    let said = "Pod was rejected: Node didn't have enough resource: cpu, requested: 50, used: 1970, capacity: 2000";
+    let status = json!({ "phase": "Failed", "reason": "OutOfcpu", "message": said });
+    check(&read(web(status.clone()), &[], ""), Code::NoRoom, said, "");
+    let mut owners: Vec<Value> = serde_json::from_str(OWNERS).unwrap();
+    let set = owners.iter_mut().find(|it| it["metadata"]["name"] == "web-7").unwrap();
+    set["spec"]["replicas"] = json!(1);
+    set["status"] = json!({ "observedGeneration": 1, "replicas": 1, "availableReplicas": 1 });
+    let found = diagnose(&Evidence { pods: vec![web(status)], owners, ..Evidence::default() });
+    assert_eq!((found.cause, found.symptoms), (None, Vec::new()));
 }
 
 #[test]

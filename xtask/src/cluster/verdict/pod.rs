@@ -47,6 +47,15 @@ pub fn has_worked(object: &Value) -> bool {
     !ended.is_empty() && ended.iter().all(ended_well)
 }
 
+/// Whether the pod has failed for good and a controller, which is judged for itself, makes another one in its place: the kubelet of a full node
+/// turned it away (`OutOfcpu`: for a moment it counts pods that the scheduler no longer counts), or it was evicted. A ReplicaSet keeps such a
+/// pod until 12,500 of them exist or the ReplicaSet is deleted.
+pub fn is_left_behind(object: &Value) -> bool {
+    let controllers = ["ReplicaSet", "ReplicationController", "StatefulSet", "DaemonSet"];
+    text(object, "/status/phase") == "Failed"
+        && list(object, "/metadata/ownerReferences").iter().any(|it| controllers.contains(&text(it, "/kind")))
+}
+
 /// Whether a running container has not passed its startup probe yet, so it is neither healthy nor unhealthy. The kubelet marks a container
 /// without such a probe as started at once. Also true for the mirror of a static pod without a status, or whose container has passed its
 /// startup probe and not been asked yet whether it is ready: on a slow machine the kubelet creates a mirror up to a minute after the pod, and
@@ -79,6 +88,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn only_a_failed_pod_that_a_controller_replaces_is_left_behind() {
+        let pod = |phase: &str, owner: &str| json!({ "kind": "Pod", "metadata": { "ownerReferences": [{ "kind": owner }] }, "status": { "phase": phase, "reason": "OutOfcpu" } });
+        assert!(is_left_behind(&pod("Failed", "ReplicaSet")) && is_left_behind(&pod("Failed", "DaemonSet")));
+        assert!(
+            !is_left_behind(&pod("Pending", "ReplicaSet"))
+                && !is_left_behind(&pod("Failed", "Job"))
+                && !is_left_behind(&pod("Failed", "Cluster"))
+        );
+        assert!(!is_left_behind(&json!({ "kind": "Pod", "status": { "phase": "Failed" } })), "nobody replaces it");
+    }
 
     #[test]
     fn only_a_container_that_runs_is_starting() {

@@ -205,7 +205,8 @@ fn services(_: &Env, cluster: &Cluster, components: &Components) -> Result<Row> 
 
 /// The state of a component's pods. `wanted` is `None` if an autoscaler or the nodes decide the number.
 fn state_of(pods: &[&Value], wanted: Option<usize>) -> (bool, String, Value) {
-    let here: Vec<&Value> = pods.iter().copied().filter(|it| verdict::of_metadata(it) == verdict::Verdict::Yes).collect();
+    let is_here = |it: &&Value| verdict::of_metadata(it) == verdict::Verdict::Yes && !verdict::is_left_behind(it);
+    let here: Vec<&Value> = pods.iter().copied().filter(is_here).collect();
     let ready = here.iter().filter(|it| verdict::of(it) == verdict::Verdict::Yes).count();
     let statuses = here.iter().filter_map(|it| it.pointer("/status/containerStatuses")?.as_array()).flatten();
     let restarts: i64 = statuses.filter_map(|it| it["restartCount"].as_i64()).sum();

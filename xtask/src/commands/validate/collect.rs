@@ -223,9 +223,9 @@ fn images_in_use(env: &Env, cluster: &Cluster, components: &Components) -> Resul
     Ok(out)
 }
 
-/// The images of a container in these pods, without duplicates and without pods that are being deleted.
+/// The images of a container in these pods, without duplicates and without pods that are being deleted or were left behind.
 fn images_of(pods: &[&Value], container: &str) -> Vec<String> {
-    let pods = pods.iter().filter(|it| it.pointer("/metadata/deletionTimestamp").is_none());
+    let pods = pods.iter().filter(|it| verdict::of_metadata(it) == Verdict::Yes && !verdict::is_left_behind(it));
     let containers = pods.filter_map(|it| it.pointer("/spec/containers")?.as_array()).flatten().filter(|it| it["name"] == container);
     let out: BTreeSet<&str> = containers.filter_map(|it| it["image"].as_str()).collect();
     out.into_iter().map(str::to_owned).collect()
@@ -269,7 +269,25 @@ pub(super) fn started(env: &Env, cluster: &Cluster, tells: bool) -> Result<Vec<V
 }
 
 pub(super) fn counted(env: &Env, cluster: &Cluster) -> Result<Vec<Value>> {
-    Ok(cluster.list("v1", "Pod", "", "")?.into_iter().filter(|it| counts(env, it)).collect())
+    let mut out = Vec::new();
+    for pod in cluster.list("v1", "Pod", "", "")? {
+        if counts(env, &pod) && !is_replaced(cluster, &pod)? {
+            out.push(pod);
+        }
+    }
+    Ok(out)
+}
+
+/// Whether a failed pod has been replaced: the controller that owns it has all the pods that it wants, or is gone.
+fn is_replaced(cluster: &Cluster, pod: &Value) -> Result<bool> {
+    if !verdict::is_left_behind(pod) {
+        return Ok(false);
+    }
+    let owner = &pod["metadata"]["ownerReferences"][0];
+    let [version, kind, name, namespace] =
+        [&owner["apiVersion"], &owner["kind"], &owner["name"], &pod["metadata"]["namespace"]].map(|it| it.as_str().unwrap_or_default());
+    let owner = cluster.get(&ObjectId::new(version, kind, namespace, name))?;
+    Ok(owner.is_none_or(|it| verdict::of(&it) == Verdict::Yes))
 }
 
 /// A Job's status counts instead of its pods; a pod that is being replaced does not count.

@@ -66,7 +66,7 @@ fn asked(address: &Address, page: &str, text: &str) -> Result<String, String> {
 /// Whether each pod of a further service answers 200 for the page, since it cannot be reached from outside the cluster.
 fn page_of_pods(cluster: &Cluster, part: &Component, port: u16, address: &Address, page: &str) -> Result<Result<String, String>> {
     let pods = cluster.list("v1", "Pod", &part.namespace, &part.selector)?;
-    let there: Vec<&Value> = pods.iter().filter(|it| verdict::of_metadata(it) == Verdict::Yes).collect();
+    let there: Vec<&Value> = pods.iter().filter(|it| verdict::of_metadata(it) == Verdict::Yes && !verdict::is_left_behind(it)).collect();
     for pod in &there {
         let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
         match cluster.page_of_pod(&part.namespace, name, port, address, page) {

@@ -183,8 +183,7 @@ fn serves(
         })
     };
     std::thread::scope(|scope| {
-        // A pod that a full node turned away, or that was evicted, stays until its ReplicaSet is gone, and another one takes its place.
-        let running = pods.iter().filter(|it| it.pointer("/status/phase").is_none_or(|it| it != "Failed"));
+        let running = pods.iter().filter(|it| !verdict::is_left_behind(it));
         let names = running.filter_map(|it| it.pointer("/metadata/name").and_then(Value::as_str));
         let asked: Vec<_> = names.map(|name| scope.spawn(move || answers(name))).collect();
         asked
