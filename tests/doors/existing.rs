@@ -92,6 +92,17 @@ fn a_plan_says_what_is_known_after_apply() {
 }
 
 #[test]
+fn an_image_that_another_command_removes_before_it_is_published_is_built_again() {
+    let world = world("");
+    world.engine.lose("/distribution/push.example.com/team/polls:", "polls:");
+    let ran = create(&world).0;
+    ran.ends_with(0).says("is gone again");
+    assert_eq!(world.engine.builds().len(), 1);
+    let pushed = world.engine.pushed();
+    assert!(pushed.iter().any(|it| it.starts_with("push.example.com/team/polls:1.0.0-")), "{pushed:?}");
+}
+
+#[test]
 fn pods_name_images_as_the_registry_does_with_their_digest() {
     let world = world("");
     create(&world).0.ends_with(0);

@@ -43,6 +43,8 @@ struct State {
     exec: Option<Arc<Exec>>,
     /// Pushed images, if a registry answers.
     registry: Option<Vec<String>>,
+    /// A part of a path, and the start of the names of images that a request for it removes.
+    loses: Option<(String, String)>,
 }
 
 /// The requests of builds.
@@ -183,6 +185,11 @@ impl Engine {
         self.lock().failures.push((part.to_owned(), times, words.to_owned()));
     }
 
+    /// Once, a request whose path contains `part` removes the images whose names begin with `start`, as another command would.
+    pub(crate) fn lose(&self, part: &str, start: &str) {
+        self.lock().loses = Some((part.to_owned(), start.to_owned()));
+    }
+
     pub(crate) fn containers(&self) -> Vec<String> {
         self.lock().containers.keys().cloned().collect()
     }
@@ -230,6 +237,9 @@ fn answer(state: &Mutex<State>, request: &Request) -> Answer {
     if let Some(failure) = state.failures.iter_mut().find(|(part, times, _)| *times > 0 && asked.contains(part.as_str())) {
         failure.1 -= 1;
         return refuse(500, &failure.2.clone());
+    }
+    if let Some((_, start)) = state.loses.take_if(|(part, _)| asked.contains(part.as_str())) {
+        state.images.retain(|name, _| !name.starts_with(&start));
     }
     let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
     let words: Vec<&str> = path.trim_matches('/').split('/').collect();

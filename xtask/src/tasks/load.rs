@@ -42,7 +42,16 @@ impl Task for Load {
     fn run(&self, env: &Env, _want: &Fingerprint) -> Result<()> {
         // Tasks that need the image start early, and wait for its end only when nothing is left to do without it.
         env.task_progress.usable(self.id());
-        let published = provider(env).publish(env, &image::current(env, self.0)?)?;
+        let reference = image::current(env, self.0)?;
+        if brought::role(env, self.0).is_none() && env.engine()?.image(&reference)?.is_none() {
+            // Its `delete` sees no instance here yet: there is no node.
+            env.note(
+                self.id(),
+                format!("{reference} is gone again, as after the `delete` of another instance of this source: building it"),
+            );
+            image::Image(self.0).run(env, &*image::inputs(env, self.0)?)?;
+        }
+        let published = provider(env).publish(env, &reference)?;
         env.detail(self.id(), format!("pods name it {published}"));
         Ok(())
     }
