@@ -23,6 +23,26 @@ fn a_node_of_the_same_name_that_is_not_ours_is_left_alone() {
 }
 
 #[test]
+fn a_node_that_the_engine_still_makes_for_a_killed_run_is_waited_for() {
+    let world = World::without_node();
+    world.engine.node_in_the_making(INSTANCE, 1);
+    world.run(&["delete", "--yes"]).ends_with(0).says("audit: no container");
+    assert!(world.engine.changes().contains(&"DELETE /containers/doors-control-plane".to_owned()), "{:#?}", world.engine.changes());
+    assert_eq!((world.engine.containers(), world.engine.networks()), (Vec::new(), Vec::new()));
+
+    world.engine.node_in_the_making(INSTANCE, 1);
+    world.run(&["cluster", "--yes"]).says("removing the cluster whose creation was interrupted");
+
+    // The network of a run that was killed before it asked for a node: the name is free, and nothing of the question stays.
+    let world = World::without_node();
+    world.engine.node_in_the_making("other", 1);
+    world.engine.network("pocdeploy-doors", &serde_json::json!({ "dev.pocdeploy.instance": INSTANCE }));
+    world.run(&["delete", "--yes"]).ends_with(0).says("audit: no container");
+    assert!(world.engine.changes().contains(&"DELETE /containers/new".to_owned()), "{:#?}", world.engine.changes());
+    assert_eq!((world.engine.containers(), world.engine.networks()), (Vec::new(), vec!["pocdeploy-other".to_owned()]));
+}
+
+#[test]
 fn a_lost_kubeconfig_is_asked_of_kind_again() {
     let world = World::new();
     world.run(&["cluster", "--yes"]).ends_with(0).says("the instance's kubeconfig is missing");

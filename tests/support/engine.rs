@@ -43,6 +43,8 @@ struct State {
     exec: Option<Arc<Exec>>,
     /// Pushed images, if a registry answers.
     registry: Option<Vec<String>>,
+    /// Containers that are being made, by name: no list has them.
+    making: BTreeMap<String, Value>,
     /// A part of a path, and the start of the names of images that a request for it removes.
     loses: Option<(String, String)>,
 }
@@ -175,6 +177,15 @@ impl Engine {
         self.lock().paths.retain(|(_, path)| path != "/kind/pocdeploy-finished");
     }
 
+    /// An unfinished node that the engine is making for a client that has ended. It is there once a request asked for its name.
+    pub(crate) fn node_in_the_making(&self, instance: &str, port: u16) {
+        self.half_made_node(instance, port);
+        let mut state = self.lock();
+        let name = format!("{instance}-control-plane");
+        let node = state.containers.remove(&name).unwrap();
+        state.making.insert(name, node);
+    }
+
     /// The function answers commands in containers: from container and command line to output and exit code.
     pub(crate) fn answer_exec(&self, exec: impl Fn(&str, &str) -> (String, i64) + Send + Sync + 'static) {
         self.lock().exec = Some(Arc::new(exec));
@@ -274,6 +285,17 @@ fn answer(state: &Mutex<State>, request: &Request) -> Answer {
             Answer::steps(&[json!({ "status": "Pushed" })])
         }
         ("GET", ["containers", "json"]) => state.list_containers(request),
+        ("POST", ["containers", "create"]) => {
+            let name = request.query("name").unwrap_or_default().to_owned();
+            if let Some(made) = state.making.remove(&name) {
+                state.containers.insert(name.clone(), made);
+            }
+            if state.containers.contains_key(&name) {
+                return refuse(409, &format!("Conflict. The container name \"/{name}\" is already in use"));
+            }
+            state.containers.insert("new".to_owned(), json!({ "Id": "new", "Name": format!("/{name}"), "State": { "Status": "created" } }));
+            Answer::json(201, &json!({ "Id": "new", "Warnings": [] }))
+        }
         ("GET", ["containers", name, "json"]) => {
             state.containers.get(*name).map_or_else(|| refuse(404, "no such container"), |it| Answer::json(200, it))
         }
@@ -293,6 +315,10 @@ fn answer(state: &Mutex<State>, request: &Request) -> Answer {
         }
         ("POST", ["containers", name, "start"]) if state.is_frozen(name) => {
             refuse(409, "cannot start a paused container, try unpause instead")
+        }
+        ("POST", ["containers", name, "pause"]) if state.containers.contains_key(*name) => {
+            state.containers.get_mut(*name).unwrap()["State"] = json!({ "Running": true, "Paused": true, "Status": "paused", "Pid": 1 });
+            Answer::Whole { status: 204, kind: "text/plain", body: Vec::new() }
         }
         ("POST", ["containers", name, "unpause"]) if state.is_frozen(name) => {
             state.containers.get_mut(*name).unwrap()["State"] = json!({ "Running": true, "Paused": false, "Status": "running", "Pid": 1 });

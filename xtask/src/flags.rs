@@ -110,7 +110,7 @@ pub enum Command {
     /// Remove everything of this instance, and check that nothing is left
     Delete(Delete),
     /// Stop the instance, which keeps everything and uses no processor and no memory
-    Pause,
+    Pause(inspection::Pause),
     /// Start a stopped instance again, and wait until the page answers
     Resume,
     /// Stage the application and apply the patches; its subcommands work on the patches

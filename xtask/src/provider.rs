@@ -100,8 +100,9 @@ pub trait Provider: Sync {
         let path = env.kubeconfig();
         fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
     }
-    /// Stops the cluster, which keeps everything; false if it is stopped already. The default is an error, for clusters that others stop.
-    fn pause(&self, env: &Env) -> Result<bool> {
+    /// Stops the cluster, which keeps everything, or only freezes its nodes' programs, which keep their memory; false if all of it is at rest
+    /// already: stopped, or frozen where that is enough. The default is an error, for clusters that others stop.
+    fn pause(&self, env: &Env, _rest: Rest) -> Result<bool> {
         Err(never_pauses(env))
     }
     /// Starts a stopped cluster. Returns when its API answers, with the names of the nodes that were started.
@@ -143,6 +144,15 @@ pub struct Enforcement {
     pub seen: Result<String, String>,
     /// What helps if they are not enforced.
     pub hint: Option<String>,
+}
+
+/// How a cluster of the tool's own rests: what `pause` makes of it, and why its nodes do not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// Its programs have ended, and start again.
+    Stopped,
+    /// Its programs are in memory, get no processor, and go on where they were.
+    Frozen,
 }
 
 /// How a drill loses a node.

@@ -1,4 +1,4 @@
-//! `pause` and `resume`: an instance that keeps everything and uses no processor and no memory.
+//! `pause` and `resume`: an instance that keeps everything and uses no processor and, if it is not to go on within a second, no memory.
 
 use std::io::Write as _;
 
@@ -14,7 +14,7 @@ use crate::{
     fingerprint::Fingerprint,
     graph::TaskId,
     probe::Probe,
-    provider::{never_pauses, provider},
+    provider::{Rest, never_pauses, provider},
     tasks::{Task as _, deploy, engine::Engine},
 };
 
@@ -25,16 +25,22 @@ fn refuse_others(env: &Env) -> Result<()> {
     if env.config.cluster.kind == ClusterType::Kind { Ok(()) } else { Err(never_pauses(env)) }
 }
 
-/// `pause`: stops the cluster's nodes, once their data is on the disk.
-pub(crate) fn pause(env: &Env) -> Result<()> {
+/// `pause`: stops or freezes the cluster's nodes, and returns once their data is on the disk.
+pub(crate) fn pause(env: &Env, rest: Rest) -> Result<()> {
     refuse_others(env)?;
     let provider = provider(env);
     if let Some(why) = provider.connect(env)? {
         return Err(instance::absent(env, &why));
     }
-    reported(env, TASK, &format!("instance {} stops", env.instance), || {
-        let did = provider.pause(env)?;
-        Ok(if did { "stopped, with all its data; `cargo xtask resume` starts it" } else { "it is stopped already" }.to_owned())
+    reported(env, TASK, &format!("instance {} comes to rest", env.instance), || {
+        let did = provider.pause(env, rest)?;
+        Ok(match (rest, did) {
+            (Rest::Stopped, true) => "stopped, with all its data; `cargo xtask resume` starts it",
+            (Rest::Frozen, true) => "frozen, in memory; `cargo xtask resume` lets it go on",
+            (Rest::Stopped, false) => "it is stopped already",
+            (Rest::Frozen, false) => "it is frozen or stopped already",
+        }
+        .to_owned())
     })
 }
 

@@ -127,7 +127,7 @@ impl Command {
                 ConfigCommand::Show { output, .. } => looks("config show").output(output),
             },
             Command::Trust => looks("trust"),
-            Command::Pause => changes("pause", DryRun::Own),
+            Command::Pause(_) => changes("pause", DryRun::Own),
             Command::Resume => changes("resume", DryRun::Own),
             Command::Doctor(it) => looks("doctor").needs(Project).output(it.output),
             Command::Sbom(_) => looks("sbom"),

@@ -1,9 +1,12 @@
-//! Starts and stops containers that exist.
+//! Starts and stops containers that exist, and asks for those that are being made.
 
 use anyhow::{Context as _, Result};
-use bollard::query_parameters::{KillContainerOptions, StartContainerOptions, StopContainerOptions};
+use bollard::{
+    models::ContainerCreateBody,
+    query_parameters::{CreateContainerOptions, KillContainerOptions, RemoveContainerOptions, StartContainerOptions, StopContainerOptions},
+};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, is_in_use, is_not_found};
 
 impl Engine {
     /// Starts an existing container; lets the processes of a frozen one go on. A running one counts as done.
@@ -17,11 +20,37 @@ impl Engine {
             .with_context(|| format!("start container {name}"))
     }
 
+    /// Freezes a running container's processes: they keep their memory and get no processor, until `start`.
+    pub fn freeze(&self, name: &str) -> Result<()> {
+        self.wait(async { self.docker.pause_container(name).await.map_err(|error| self.explain(error)) })
+            .with_context(|| format!("freeze container {name}"))
+    }
+
     /// Stops a container, and kills it after `seconds`. A stopped one counts as done.
     pub fn stop(&self, name: &str, seconds: i32) -> Result<()> {
         let options = StopContainerOptions { t: Some(seconds), ..StopContainerOptions::default() };
         self.wait(async { self.docker.stop_container(name, Some(options)).await.map_err(|error| self.explain(error)) })
             .with_context(|| format!("stop container {name}"))
+    }
+
+    /// Whether the engine makes a container of this name, or has made it: a request goes on when its client has ended, and no list has the
+    /// container before it is done. `image` is one that the engine has; without it, the answer is false. Leaves nothing.
+    pub fn is_name_taken(&self, name: &str, image: &str) -> Result<bool> {
+        let options = CreateContainerOptions { name: Some(name.to_owned()), ..CreateContainerOptions::default() };
+        let body = ContainerCreateBody { image: Some(image.to_owned()), ..ContainerCreateBody::default() };
+        let removal = RemoveContainerOptions { force: true, v: true, ..RemoveContainerOptions::default() };
+        self.wait(async {
+            match self.docker.create_container(Some(options), body).await {
+                // By its ID: another program may have taken the name since.
+                Ok(made) => {
+                    self.docker.remove_container(&made.id, Some(removal)).await.map(|()| false).map_err(|error| self.explain(error))
+                }
+                Err(error) if is_in_use(&error) => Ok(true),
+                Err(error) if is_not_found(&error) => Ok(false),
+                Err(error) => Err(self.explain(error)),
+            }
+        })
+        .with_context(|| format!("ask for the name {name}"))
     }
 
     /// Kills a container's processes at once.

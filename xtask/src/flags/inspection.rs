@@ -7,7 +7,22 @@ use clap::Args;
 use crate::{
     config::ServiceName,
     flags::{Output, duration, values::ComponentParser},
+    provider::Rest,
 };
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Example: cargo xtask pause --keep-memory")]
+pub struct Pause {
+    /// Freeze the programs instead of stopping them: they need no processor, keep their memory, and go on within a second
+    #[arg(long)]
+    pub keep_memory: bool,
+}
+
+impl Pause {
+    pub fn rest(&self) -> Rest {
+        if self.keep_memory { Rest::Frozen } else { Rest::Stopped }
+    }
+}
 
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Exit code: 0 if every check passes, 5 if one fails.\n\nExample: cargo xtask validate --junit report.xml")]

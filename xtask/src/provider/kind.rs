@@ -26,6 +26,7 @@ mod policies;
 mod presence;
 mod ready;
 mod shortcuts;
+mod thaw;
 
 use anyhow::{Context as _, Result};
 
@@ -42,12 +43,11 @@ use crate::{
     images::{self, Chosen, Role},
     probe::Probe,
     provider::{
-        Enforcement, Features, Instance, Loss, Node, Provider, Removal,
+        Enforcement, Features, Instance, Loss, Node, Provider, Removal, Rest,
         evidence::Evidence,
         kind::{
             containerd::Containerd,
             files::Files,
-            pause::Rest,
             presence::{Present, foreign, owns_network, present, stranded},
         },
     },
@@ -119,12 +119,14 @@ impl Provider for Kind {
             Present::Finished(container) => container,
         };
         if !container.running {
-            let how = if container.frozen { "frozen, as by `docker pause`" } else { "stopped" };
+            let how = if container.frozen { "frozen (`pause --keep-memory` or `docker pause`)" } else { "stopped" };
             return Ok(Probe::Stale(format!("the cluster's node is {how}")));
         }
         match pause::rest(env, env.engine()?)? {
             Some(Rest::Stopped) => return Ok(Probe::Stale("a node of the cluster is stopped".to_owned())),
-            Some(Rest::Frozen) => return Ok(Probe::Stale("a node of the cluster is frozen, as by `docker pause`".to_owned())),
+            Some(Rest::Frozen) => {
+                return Ok(Probe::Stale("a node of the cluster is frozen (`pause --keep-memory` or `docker pause`)".to_owned()));
+            }
             None => {}
         }
         if !env.kubeconfig().is_file() {
@@ -221,8 +223,8 @@ impl Provider for Kind {
         policies::enforced(env, env.engine()?)
     }
 
-    fn pause(&self, env: &Env) -> Result<bool> {
-        pause::stop(env, env.engine()?)
+    fn pause(&self, env: &Env, rest: Rest) -> Result<bool> {
+        pause::pause(env, env.engine()?, rest)
     }
 
     fn resume(&self, env: &Env) -> Result<Vec<String>> {
@@ -297,7 +299,7 @@ impl Provider for Kind {
             env.set_engine(Managed::new(env).start(env, task)?);
         }
         let engine = env.engine()?;
-        orphans::end(env)?;
+        orphans::end(env, engine)?;
         match present(env, engine)? {
             Present::Nothing => {}
             Present::Foreign => env.note(task, format!("container {} is not this tool's: left alone", node(env))),
@@ -334,16 +336,18 @@ impl Provider for Kind {
 
 fn bring_up(env: &Env, early: &(dyn Fn() + Sync)) -> Result<()> {
     let engine = env.engine()?;
-    orphans::end(env)?;
+    orphans::end(env, engine)?;
     let present = present(env, engine)?;
     let is_made = !matches!(&present, Present::Finished(_));
     let rest = if is_made { None } else { pause::rest(env, engine)? };
     let has_restarted = rest == Some(Rest::Stopped);
+    let mut frozen = Vec::new();
     match present {
         Present::Foreign => return Err(foreign(env)),
         Present::Stranded(_) => return Err(stranded(env)),
         Present::Finished(_) => {
             if rest.is_some() {
+                frozen = pause::frozen(env, engine)?;
                 pause::start(env, engine)?;
             }
             // kind needs nine processes for the same, while the node needs the processors.
@@ -362,6 +366,7 @@ fn bring_up(env: &Env, early: &(dyn Fn() + Sync)) -> Result<()> {
         Present::Nothing => create::create(env, engine, early)?,
     }
     let cluster = Cluster::open(env, &env.kubeconfig())?;
+    thaw::take_back(env, engine, &cluster, &frozen)?;
     let several = if is_made { nodes::objects(env)? } else { Vec::new() };
     ready::wait_until_ready(env, engine, &cluster, &several)?;
     ready::wait_until_true(env, engine, &cluster)?;

@@ -68,6 +68,20 @@ fn with_workers(mut document: Value, wanted: Option<u16>, by_default: u16) -> Re
     Ok(document)
 }
 
+/// The names that kind gives the configured nodes: it numbers those of a role from the second one on. The first node alone for a file that
+/// cannot be read, which `inputs` reports.
+pub(super) fn planned(env: &Env) -> Vec<String> {
+    document(env).map_or_else(|_| vec![node(env)], |it| named(&it, &env.instance))
+}
+
+fn named(document: &Value, instance: &str) -> Vec<String> {
+    let nodes = document["nodes"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let roles: Vec<&str> = nodes.iter().map(|it| it["role"].as_str().unwrap_or("control-plane")).collect();
+    let earlier = |at: usize| roles[..at].iter().filter(|it| **it == roles[at]).count();
+    let number = |at| if earlier(at) == 0 { String::new() } else { (earlier(at) + 1).to_string() };
+    (0..roles.len()).map(|at| format!("{instance}-{}{}", roles[at], number(at))).collect()
+}
+
 /// Whether the cluster has one node only: the one that is there, whatever the configuration says since, else the configured one. A file
 /// that cannot be read counts as one node; `inputs` reports it.
 pub(super) fn is_alone(env: &Env) -> bool {
@@ -106,6 +120,8 @@ mod tests {
 
     #[test]
     fn workers_are_those_of_the_key_or_of_the_file() {
+        let three = json!({ "nodes": [{ "role": "control-plane" }, { "role": "worker" }, { "role": "worker" }] });
+        assert_eq!(named(&three, "shop"), ["shop-control-plane", "shop-worker", "shop-worker2"]);
         let one = json!({ "nodes": [{ "role": "control-plane" }] });
         let two = json!({ "nodes": [{ "role": "control-plane" }, { "role": "worker" }] });
         let count =

@@ -1,4 +1,4 @@
-//! A `kind` that outlived its run: after SIGKILL of the tool it goes on making the cluster, on a network that may be gone.
+//! What goes on making the cluster after SIGKILL of the tool, on a network that may be gone: `kind`, and the engine itself.
 
 use std::{
     fs,
@@ -8,19 +8,54 @@ use std::{
 use anyhow::Result;
 
 use crate::{
+    engine::Engine,
     env::Env,
     errors::{Code, Problem},
-    provider::kind::{TASK, create::KUBECONFIG},
+    images::{self, Role},
+    provider::kind::{
+        TASK,
+        create::KUBECONFIG,
+        nodes,
+        presence::{Present, owns_network, present},
+    },
     report::Waiting,
     tool,
 };
 
-/// For kind and its `docker run` to end after SIGTERM.
+/// For kind and its `docker run` to end after SIGTERM, and for the engine to make a container, which takes a second or two.
 const LIMIT: Duration = Duration::from_secs(20);
+
+/// Ends what still makes the instance's cluster: see [`processes`] and [`containers`].
+pub(super) fn end(env: &Env, engine: &Engine) -> Result<()> {
+    processes(env)?;
+    containers(env, engine)
+}
+
+/// Waits for the nodes that the engine makes for a client that has ended: no list has them before they are there. Only an unfinished creation
+/// leaves the network and no finished cluster.
+fn containers(env: &Env, engine: &Engine) -> Result<()> {
+    if !owns_network(env, engine)? || matches!(present(env, engine)?, Present::Finished(_) | Present::Stranded(_)) {
+        return Ok(());
+    }
+    let Ok(image) = images::reference(env, TASK, Role::Node) else { return Ok(()) };
+    for name in nodes::planned(env) {
+        let began = Instant::now();
+        while engine.container(&name)?.is_none() && engine.is_name_taken(&name, &image)? {
+            let waiting = Waiting::new(format!("the engine to make {name}"), "an earlier run asked for it", began.elapsed(), LIMIT);
+            if began.elapsed() > LIMIT {
+                let hint = "restart the engine, if it never ends";
+                return Err(Problem::timed_out(waiting.timed_out()).code(Code::Leftovers).hint(hint).into());
+            }
+            env.waiting(TASK, waiting);
+            env.interrupt.sleep(Duration::from_millis(200))?;
+        }
+    }
+    Ok(())
+}
 
 /// Ends the `kind` that an earlier run in this folder started, and waits until what it started to make its nodes has ended, too. The folder's
 /// lock says that no run needs them. Where the kernel lists no processes in `/proc`, it finds none.
-pub(super) fn end(env: &Env) -> Result<()> {
+fn processes(env: &Env) -> Result<()> {
     let began = Instant::now();
     let kubeconfig = env.work(KUBECONFIG).display().to_string();
     let mut was_there = false;

@@ -1,4 +1,4 @@
-//! A stopped cluster: its nodes are stopped containers, or ones that the user has frozen (`docker pause`).
+//! A cluster at rest: its nodes are stopped containers, or frozen ones.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,10 @@ use crate::{
     engine::{Container, Engine},
     env::Env,
     errors::{Code, Exit, Problem},
-    provider::kind::{Present, TASK, foreign, nodes, presence::stranded, present},
+    provider::{
+        Rest,
+        kind::{Present, TASK, foreign, nodes, presence::stranded, present},
+    },
 };
 
 /// Seconds for a node's programs to end. PostgreSQL's own limit in the pod is longer, and what it has confirmed is in its WAL anyway.
@@ -16,19 +19,27 @@ const LIMIT: i32 = 60;
 
 const SYNC_LIMIT: Duration = Duration::from_secs(60);
 
-/// Stops every node, the first one first, so that the API server moves no pods. False if they are stopped.
-pub(super) fn stop(env: &Env, engine: &Engine) -> Result<bool> {
+/// Stops or freezes every node, the first one first, so that the API server moves no pods. False if none had to be.
+pub(super) fn pause(env: &Env, engine: &Engine, rest: Rest) -> Result<bool> {
     match present(env, engine)? {
         Present::Nothing | Present::HalfMade(_) => return Err(nothing(env)),
         Present::Foreign => return Err(foreign(env)),
         Present::Stranded(_) => return Err(stranded(env)),
         Present::Finished(_) => {}
     }
-    let running = those(env, engine, |it| it.running || it.frozen)?;
+    let running = match rest {
+        Rest::Stopped => those(env, engine, |it| it.running || it.frozen)?,
+        Rest::Frozen => those(env, engine, |it| it.running && !it.frozen)?,
+    };
     for name in &running {
         env.interrupt.check()?;
-        env.progress(TASK, format!("stopping {name}, at most {LIMIT} s"));
-        engine.stop(name, LIMIT)?;
+        match rest {
+            Rest::Stopped => {
+                env.progress(TASK, format!("stopping {name}, at most {LIMIT} s"));
+                engine.stop(name, LIMIT)?;
+            }
+            Rest::Frozen => engine.freeze(name)?,
+        }
     }
     // The shortcuts let etcd leave its files to the kernel, which a power failure would lose.
     sync(env)?;
@@ -45,15 +56,7 @@ fn sync(env: &Env) -> Result<()> {
     Ok(())
 }
 
-/// Why the nodes do not run; `None` if they do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rest {
-    /// At least one was stopped: its programs start again.
-    Stopped,
-    /// One is frozen, and none was stopped: its programs go on.
-    Frozen,
-}
-
+/// Why the nodes do not run; `None` if they do. `Stopped` if at least one is, `Frozen` if one is and none is stopped.
 pub(super) fn rest(env: &Env, engine: &Engine) -> Result<Option<Rest>> {
     let mut out = None;
     for name in nodes::names(env, engine)? {
@@ -69,6 +72,11 @@ pub(super) fn rest(env: &Env, engine: &Engine) -> Result<Option<Rest>> {
 /// The nodes that have to be started, besides frozen ones.
 pub(super) fn stopped(env: &Env, engine: &Engine) -> Result<Vec<String>> {
     those(env, engine, |it| !it.running && !it.frozen)
+}
+
+/// The nodes that are frozen.
+pub(super) fn frozen(env: &Env, engine: &Engine) -> Result<Vec<String>> {
+    those(env, engine, |it| it.frozen)
 }
 
 fn those(env: &Env, engine: &Engine, is_one: fn(&Container) -> bool) -> Result<Vec<String>> {

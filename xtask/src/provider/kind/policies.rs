@@ -32,7 +32,7 @@ pub(super) fn enforced(env: &Env, engine: &Engine) -> Result<Option<Enforcement>
         if container.frozen {
             // For Kubernetes it is ready for another minute.
             let hint = Some("cargo xtask resume".to_owned());
-            return Ok(Some(Enforcement { seen: Err(format!("node {name} is frozen, as by `docker pause`")), hint }));
+            return Ok(Some(Enforcement { seen: Err(format!("node {name} is frozen (`pause --keep-memory` or `docker pause`)")), hint }));
         }
         // `validate` names a node that was stopped.
         if !container.running {

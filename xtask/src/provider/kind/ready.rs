@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A small machine under load needs one minute; kubeadm itself gives up after four.
-const READY_LIMIT: Duration = Duration::from_secs(240);
+pub(super) const READY_LIMIT: Duration = Duration::from_secs(240);
 
 /// The program starts within ten seconds.
 const ENFORCED_LIMIT: Duration = Duration::from_secs(30);
