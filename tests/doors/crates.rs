@@ -2,36 +2,18 @@
 //! nothing of them is kept, and the next run takes the right ones. The machine's own cargo asks and compiles.
 
 use std::{
-    fmt::Write as _,
     fs,
     sync::{Arc, Mutex},
 };
 
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 
 use crate::{
     http::{self, Answer},
+    served::{Ill, hex, wrong},
     support::Ran,
     world::World,
 };
-
-/// What is wrong with the registry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ill {
-    Nothing,
-    /// A byte of the crate is another.
-    Tampered,
-    /// The index has the digest of the other bytes, too.
-    TamperedWithDigest,
-    /// The connection ends in the middle of the crate.
-    Cut,
-    Unavailable,
-    /// A proxy's login page instead of the crate.
-    Page,
-    /// Nobody listens at the port.
-    Closed,
-}
 
 fn archive(text: &str) -> Vec<u8> {
     let mut builder = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default()));
@@ -43,13 +25,6 @@ fn archive(text: &str) -> Vec<u8> {
         builder.append_data(&mut header, name, content.as_bytes()).unwrap();
     }
     builder.into_inner().unwrap().finish().unwrap()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::new(), |mut out, it| {
-        write!(out, "{it:02x}").unwrap();
-        out
-    })
 }
 
 struct Registry {
@@ -71,7 +46,6 @@ impl Registry {
         let now = ill.clone();
         let port = http::serve_tcp(&http::Health::default(), move |request| {
             let ill = *now.lock().unwrap();
-            let whole = |body: &[u8]| Answer::Whole { status: 200, kind: "application/octet-stream", body: body.to_vec() };
             match request.path.as_str() {
                 "/config.json" => {
                     Answer::json(200, &json!({ "dl": format!("http://{}/{{crate}}-{{version}}.crate", request.header("host")) }))
@@ -83,19 +57,7 @@ impl Registry {
                         &json!({ "name": "tiny", "vers": "1.0.0", "deps": [], "cksum": cksum, "features": {}, "yanked": false }),
                     )
                 }
-                "/tiny-1.0.0.crate" => match ill {
-                    Ill::Tampered | Ill::TamperedWithDigest => whole(&other),
-                    Ill::Unavailable => Answer::Whole { status: 503, kind: "text/plain", body: b"busy".to_vec() },
-                    Ill::Page => whole(b"<form>login</form>"),
-                    Ill::Cut => {
-                        let (begin, length) = (right[..50].to_vec(), right.len());
-                        Answer::Takeover(Box::new(move |out| {
-                            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
-                            out.write_all(&[head.as_bytes(), &begin].concat()).unwrap();
-                        }))
-                    }
-                    _ => whole(&right),
-                },
+                "/tiny-1.0.0.crate" => ill.file(&right, &other),
                 _ => Answer::Whole { status: 404, kind: "text/plain", body: Vec::new() },
             }
         });
@@ -120,10 +82,9 @@ impl Registry {
 
     fn run(&self, ill: Ill, words: &[&str]) -> Ran {
         *self.ill.lock().unwrap() = ill;
-        let port = if ill == Ill::Closed { 1 } else { self.port };
-        let settings = format!(
-            "[source.crates-io]\nreplace-with = \"own\"\n[source.own]\nregistry = \"sparse+http://127.0.0.1:{port}/\"\n[net]\nretry = 0\n"
-        );
+        let (address, _) = ill.address(self.port);
+        let settings =
+            format!("[source.crates-io]\nreplace-with = \"own\"\n[source.own]\nregistry = \"sparse+{address}/\"\n[net]\nretry = 0\n");
         self.world.project.write("cargo/config.toml", &settings);
         let mut command = self.world.command(words);
         let ran = command.env("CARGO_HOME", self.world.project.root.join("cargo")).env_remove("RUSTFLAGS").output();
@@ -136,29 +97,14 @@ impl Registry {
             fs::remove_dir_all(self.world.project.root.join(folder)).ok();
         }
     }
-
-    /// Whether a file of cargo's or of the tool's has the other bytes.
-    fn keeps(&self) -> Vec<String> {
-        let files = ["cargo", "cache", "target"].map(|it| walkdir::WalkDir::new(self.world.project.root.join(it)));
-        let other = archive("pub const SAYS: &str = \"other\";\n");
-        let has = |path: &std::path::Path| {
-            let bytes = fs::read(path).unwrap_or_default();
-            bytes == other || bytes.windows(16).any(|it| it == b"&str = \"other\";\n")
-        };
-        files
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter(|it| it.file_type().is_file() && has(it.path()))
-            .map(|it| it.path().display().to_string())
-            .collect()
-    }
 }
 
 #[test]
 fn a_crate_with_other_bytes_is_refused_by_name_and_the_next_run_compiles_the_right_one() {
     let registry = Registry::new();
-    let mut wrong = Vec::new();
+    // Of cargo's files, too.
+    let kept = ["cargo", "cache", "target"].map(|it| registry.world.project.root.join(it));
+    let (other, mut found) = (archive("pub const SAYS: &str = \"other\";\n"), Vec::new());
     let faults = [
         (Ill::Tampered, "tiny v1.0.0 is not what its pinned digest says"),
         (Ill::TamperedWithDigest, "tiny v1.0.0 is not what its pinned digest says"),
@@ -175,17 +121,8 @@ fn a_crate_with_other_bytes_is_refused_by_name_and_the_next_run_compiles_the_rig
             registry.source(number);
             registry.forget();
             let ran = registry.run(ill, &[word, "--yes"]);
-            let first = ran.stderr.split_once("error[").map(|it| it.1).unwrap_or_default().lines().next().unwrap_or_default();
-            eprintln!("{ill:?} in {word}: {} {first}", ran.code);
-            let kept = registry.keeps();
-            if ran.code != 1
-                || !first.starts_with("E0118]")
-                || !first.contains(says)
-                || !ran.stderr.contains("\nhint: ")
-                || !kept.is_empty()
-            {
-                wrong.push(format!("{ill:?} in {word}: {} {kept:?}\n{}", ran.code, ran.stderr));
-            }
+            let is_other = |it: &[u8]| it == other || it.windows(16).any(|it| it == b"&str = \"other\";\n");
+            found.extend(wrong(&format!("{ill:?} in {word}"), &ran, &[says], &kept, is_other));
             if ill == Ill::TamperedWithDigest {
                 // cargo keeps an index that it has read, and does not ask again for a version that the index has.
                 registry.forget();
@@ -194,7 +131,7 @@ fn a_crate_with_other_bytes_is_refused_by_name_and_the_next_run_compiles_the_rig
             registry.run(Ill::Nothing, &["image"]).ends_with(0);
         }
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    assert!(found.is_empty(), "{}", found.join("\n\n"));
     let build = registry.world.engine.builds().pop().unwrap();
     let mut archive = tar::Archive::new(build.context.as_slice());
     let has = archive.entries().unwrap().any(|it| it.unwrap().path().unwrap().ends_with("artifacts/bin/shop"));

@@ -23,10 +23,12 @@ mod prune;
 mod records;
 mod runner;
 mod secrets;
+mod served;
 mod services;
 mod signals;
 mod together;
 mod transcripts;
+mod wheels;
 mod world;
 
 #[path = "../support/engine.rs"]

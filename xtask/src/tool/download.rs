@@ -8,7 +8,7 @@ use crate::errors::{Code, Problem};
 const LONGEST: usize = 300;
 
 /// What each word of a program means, the most certain ones first: in each row the meaning, and the words.
-const MEANINGS: [(&str, &[&str]); 11] = [
+const MEANINGS: [(&str, &[&str]); 12] = [
     (
         "the server's certificate is not accepted",
         &[
@@ -84,6 +84,7 @@ const MEANINGS: [(&str, &[&str]); 11] = [
             "connection closed before message completed",
             "Remote end closed connection",
             "network aborted",
+            "Error: aborted",
             "Connection closed",
             "transfer closed",
             "Transferred a partial file",
@@ -128,6 +129,10 @@ const MEANINGS: [(&str, &[&str]); 11] = [
         "a web page answers instead of the server, such as a login page",
         &["is not valid JSON", "The only supported Content-Types are", "invalid character '<'", "not a valid zip file"],
     ),
+    (
+        "a file is no package, as if it were cut or a web page",
+        &["Failed to read from zip file", "File is not a zip file", "Extracting tar content of"],
+    ),
 ];
 
 /// The words with which programs refuse bytes that do not fit their digest.
@@ -156,10 +161,12 @@ pub fn fault(said: &str) -> Option<String> {
         let file = changed_file(&lines, at);
         return Some(format!("{file} {NOT_PINNED}: other bytes came, and the tool kept none of them"));
     }
-    // The last line is of the last attempt.
+    // The last line is of the last attempt; one with an address says more.
     let found = MEANINGS.iter().find_map(|(meaning, words)| {
-        let line = lines.iter().rev().find(|line| words.iter().any(|it| line.contains(it)))?;
-        Some(format!("{meaning}: {}", shown(line)))
+        let of = |line: &str| words.iter().any(|it| line.contains(it));
+        let at = lines.iter().rposition(|it| of(it) && it.contains("://")).or_else(|| lines.iter().rposition(|it| of(it)))?;
+        let place = place(&lines, at).map(|it| format!("{it}: ")).unwrap_or_default();
+        Some(format!("{meaning}: {place}{}", shown(lines[at])))
     });
     found.or_else(|| Some(format!("the server answers with an error: {}", shown(lines.iter().rev().find(|it| has_status(it))?))))
 }
@@ -184,13 +191,27 @@ pub fn problem(said: &str, rest: &str) -> Option<Problem> {
     fault(said).map(|it| Problem::new(format!("{it}\n{rest}")).code(Code::Download).hint(hint))
 }
 
+/// What was asked for, where this line does not say it: uv, cargo, npm and pnpm name it in a line before the reason.
+fn place(lines: &[&str], at: usize) -> Option<String> {
+    if lines[at].contains("://") {
+        return None;
+    }
+    let is_of_it = |line: &str| ["Failed to fetch", "failed to download", "request to http", "GET http"].iter().any(|it| line.contains(it));
+    lines[at.saturating_sub(6)..at].iter().rev().find_map(|line| match line.split_once("The structure of ") {
+        Some((_, rest)) => Some(rest.split(" was ").next()?.to_owned()),
+        None => address(line).filter(|_| is_of_it(line)),
+    })
+}
+
+/// The address in a line.
+fn address(line: &str) -> Option<String> {
+    let from = line.find("http://").or_else(|| line.find("https://"))?;
+    let address = line[from..].split([' ', '#', '"', ')', ',', '`']).next()?.trim_end_matches([':', '.']);
+    Some(without_user(address))
+}
+
 /// The file with the wrong bytes, as the program names it in this line or one near it.
 fn changed_file(lines: &[&str], at: usize) -> String {
-    let address = |line: &str| {
-        let from = line.find("http://").or_else(|| line.find("https://"))?;
-        let address = line[from..].split([' ', '#', '"', ')', ',']).next()?.trim_end_matches([':', '.']);
-        Some(without_user(address))
-    };
     let word =
         |line: &str, before: &str, end: char| Some(line.split_once(before)?.1.split(end).next()?.trim_matches(['`', '"', ':']).to_owned());
     let own = lines[at];

@@ -159,7 +159,8 @@ pub(super) fn module_folder(env: &Env, task: TaskId, recipes: &Recipes, folder: 
     let tools = env.tools.with_log("image-go").fetching();
     let sh = tools.shell(&recipes.folder.join(folder))?;
     // With -json, Go writes the reason of a failure only into the JSON.
-    tools.run(task, go(env, cmd!(sh, "go mod download {module}"))?).with_context(|| format!("download {module}"))?;
+    let download = tools.run(task, go(env, cmd!(sh, "go mod download {module}"))?);
+    verified::keeping_nothing(download, &env.cache("go/mod")).with_context(|| format!("download {module}"))?;
     let text = tools.read(task, go(env, cmd!(sh, "go mod download -json {module}"))?).with_context(|| format!("download {module}"))?;
     let downloaded: Downloaded = serde_json::from_str(&text).with_context(|| format!("download {module}"))?;
     let found = Module { path: module.to_owned(), version: downloaded.version, folder: downloaded.dir.clone() };
@@ -221,7 +222,7 @@ fn compile(env: &Env, task: TaskId, recipes: &Recipes, build: &Build<'_>, part: 
 
 /// The number of packages that `list` names, after their modules are compared with the go.sum of `module`.
 fn listed(env: &Env, tools: &Tools, task: TaskId, module: &Path, list: Cmd<'_>) -> Result<usize> {
-    let text = tools.read(task, go(env, list)?)?;
+    let text = verified::keeping_nothing(tools.read(task, go(env, list)?), &env.cache("go/mod"))?;
     verify(env, tools, task, module, &verified::modules(&text))?;
     Ok(text.lines().count())
 }
@@ -232,7 +233,8 @@ fn verify(env: &Env, tools: &Tools, task: TaskId, module: &Path, found: &[Module
     verified::ensure(found, &verified::pins(&module.join("go.sum"))?, &env.cache("go/mod"), |it| {
         let name = it.name();
         env.note(task, format!("{name} in the cache of Go modules is not what go.sum says: downloading it again"));
-        tools.run_watched(task, go(env, cmd!(sh, "go mod download {name}"))?, BUILD_LIMIT, |_| ())
+        let again = tools.run_watched(task, go(env, cmd!(sh, "go mod download {name}"))?, BUILD_LIMIT, |_| ());
+        verified::keeping_nothing(again, &env.cache("go/mod"))
     })
 }
 

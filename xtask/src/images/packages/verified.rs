@@ -20,6 +20,7 @@ use crate::{
     errors::{Code, Problem},
     fingerprint::hex,
     regular,
+    tool::download,
 };
 
 /// How `go list` names the modules of packages: one line for each package, with tabs. A module of this machine has no version.
@@ -88,6 +89,23 @@ pub(super) fn ensure(
         }
     }
     Ok(())
+}
+
+/// The result of a command of Go. Where Go has refused a module's archive, the archive is removed: Go itself ends without doing so, and leaves it
+/// under another name, which it never reads again.
+pub(super) fn keeping_nothing<T>(ended: Result<T>, cache: &Path) -> Result<T> {
+    if ended.as_ref().is_err_and(|it| download::has_other_bytes(&format!("{it:#}"))) {
+        for entry in WalkDir::new(cache.join("cache/download")).into_iter().flatten() {
+            let name = entry.file_name().to_string_lossy();
+            let Some((version, _)) = name.strip_suffix(".tmp").and_then(|it| it.rsplit_once(".zip")) else { continue };
+            // Another run that downloads the same version now has the lock.
+            let lock = fs::File::open(entry.path().with_file_name(format!("{version}.lock")));
+            if lock.is_ok_and(|it| it.try_lock().is_ok()) {
+                fs::remove_file(entry.path()).with_context(|| format!("remove {}", entry.path().display()))?;
+            }
+        }
+    }
+    ended
 }
 
 /// The modules that are not what their digests say; without a digest, none is right.

@@ -112,6 +112,31 @@ fn faults_of_the_network_are_told_apart_in_every_programs_words() {
 }
 
 #[test]
+fn what_was_asked_for_is_named_where_the_reason_does_not_say_it() {
+    let uv = |cause: &str| {
+        format!(
+            "error: Request failed after 3 retries in 6.4s\n  cause: Failed to fetch: http://me:secret@127.0.0.1:1/f/x.whl\n  cause: error sending request for url (http://127.0.0.1:1/f/x.whl)\n  cause: client error (Connect)\n{cause}"
+        )
+    };
+    check(
+        &uv("  cause: tcp connect error\n  cause: Connection refused (os error 111)"),
+        "the server refuses the connection: http://127.0.0.1:1/f/x.whl: Connection refused",
+    );
+    check(
+        &uv("  cause: dns error\n  cause: error resolving DNS\n  cause: failed to lookup address information: Name or service not known"),
+        "the server's name does not resolve: http://127.0.0.1:1/f/x.whl: failed to lookup",
+    );
+    check(
+        "error: No solution found when resolving dependencies\n  cause: Because tiny==1.0 has an invalid package format\n\n  hint: The structure of `tiny` (v1.0) was invalid:\n    Failed to read from zip file",
+        "a file is no package, as if it were cut or a web page: `tiny` (v1.0): Failed to read from zip file",
+    );
+    check(
+        "  failed to download from `http://127.0.0.1:1/config.json`\n\nCaused by:\n  [7] Could not connect to server (Failed to connect to 127.0.0.1 port 1)",
+        "no connection to the server, or to the proxy, came about: http://127.0.0.1:1/config.json: [7]",
+    );
+}
+
+#[test]
 fn credentials_in_an_address_are_not_shown() {
     let said =
         "npm error network request to https://me:secret@mirror.example.com/tiny failed, reason: getaddrinfo ENOTFOUND mirror.example.com";
