@@ -8,7 +8,7 @@ use crate::errors::{Code, Problem};
 const LONGEST: usize = 300;
 
 /// What each word of a program means, the most certain ones first: in each row the meaning, and the words.
-const MEANINGS: [(&str, &[&str]); 12] = [
+const MEANINGS: [(&str, &[&str]); 13] = [
     (
         "the server's certificate is not accepted",
         &[
@@ -125,18 +125,19 @@ const MEANINGS: [(&str, &[&str]); 12] = [
             "error responses",
         ],
     ),
+    ("the signature of an index does not fit", &["signatures were invalid", "signatures couldn't be verified"]),
     (
         "a web page answers instead of the server, such as a login page",
-        &["is not valid JSON", "The only supported Content-Types are", "invalid character '<'", "not a valid zip file"],
+        &["Clearsigned file isn't valid", "is not valid JSON", "The only supported Content-Types are", "invalid character '<'"],
     ),
     (
         "a file is no package, as if it were cut or a web page",
-        &["Failed to read from zip file", "File is not a zip file", "Extracting tar content of"],
+        &["Failed to read from zip file", "not a valid zip file", "File is not a zip file", "Extracting tar content of"],
     ),
 ];
 
 /// The words with which programs refuse bytes that do not fit their digest.
-const OTHER_BYTES: [&str; 11] = [
+const OTHER_BYTES: [&str; 10] = [
     "DO NOT MATCH THE HASHES",
     "Hash mismatch",
     "EINTEGRITY",
@@ -146,8 +147,7 @@ const OTHER_BYTES: [&str; 11] = [
     "failed to verify the checksum of",
     "changed between lock files",
     "Hash Sum mismatch",
-    "does not match any of the checksums",
-    "doesn't match any of the checksums",
+    "File has unexpected size",
 ];
 
 /// What is wrong, in one line; `None` if the words are about something else.
@@ -157,8 +157,11 @@ pub fn fault(said: &str) -> Option<String> {
         return None;
     }
     let lines: Vec<&str> = said.lines().map(str::trim).collect();
-    if let Some(at) = lines.iter().position(|line| OTHER_BYTES.iter().any(|it| line.contains(it))) {
-        let file = changed_file(&lines, at);
+    let is_other = |line: &str| OTHER_BYTES.iter().any(|it| line.contains(it));
+    // apt says it twice, and the second time with the file.
+    let at = lines.iter().position(|it| is_other(it) && it.contains("://")).or_else(|| lines.iter().position(|it| is_other(it)));
+    let other = at.map(|at| changed_file(&lines, at));
+    if let Some(file) = other.or_else(|| changed_provider(said)) {
         return Some(format!("{file} {NOT_PINNED}: other bytes came, and the tool kept none of them"));
     }
     // The last line is of the last attempt; one with an address says more.
@@ -197,9 +200,10 @@ fn place(lines: &[&str], at: usize) -> Option<String> {
         return None;
     }
     let is_of_it = |line: &str| ["Failed to fetch", "failed to download", "request to http", "GET http"].iter().any(|it| line.contains(it));
-    lines[at.saturating_sub(6)..at].iter().rev().find_map(|line| match line.split_once("The structure of ") {
-        Some((_, rest)) => Some(rest.split(" was ").next()?.to_owned()),
-        None => address(line).filter(|_| is_of_it(line)),
+    lines[at.saturating_sub(6)..at].iter().rev().find_map(|line| {
+        let between = |before: &str, after: &str| Some(line.split_once(before)?.1.split_once(after)?.0.to_owned());
+        let named = between("The structure of ", " was ").or_else(|| between("Error while installing ", ":"));
+        named.or_else(|| address(line).filter(|_| is_of_it(line)))
     })
 }
 
@@ -219,7 +223,7 @@ fn changed_file(lines: &[&str], at: usize) -> String {
     let of_cargo = word(own, "checksum of `", '`')
         .or_else(|| word(own, "checksum for `", '`'))
         .map(|it| it.split(" (").next().unwrap_or_default().to_owned());
-    let quoted = of_cargo.or_else(|| word(own, "Hash mismatch for `", '`')).or_else(|| word(own, "local package for ", ','));
+    let quoted = of_cargo.or_else(|| word(own, "Hash mismatch for `", '`'));
     let named = quoted.or_else(|| Some(own.strip_suffix(": checksum mismatch")?.rsplit(' ').next()?.to_owned()));
     // npm names the file in its warnings, which come first; pip and apt after the fault.
     let near = || {
@@ -228,6 +232,15 @@ fn changed_file(lines: &[&str], at: usize) -> String {
         after.chain(before).find_map(|it| address(it))
     };
     named.or_else(near).unwrap_or_else(|| "a file".to_owned())
+}
+
+/// The provider whose archive OpenTofu or Terraform refuses. They break a sentence at any blank.
+fn changed_provider(said: &str) -> Option<String> {
+    let words: Vec<&str> = said.split_whitespace().filter(|it| *it != "│").collect();
+    let text = words.join(" ");
+    let (before, _) = text.split_once(" match any of the checksums")?;
+    let mut named = before.rsplit_once("package for ")?.1.split(' ');
+    Some(format!("{} {}", named.next()?, named.next()?))
 }
 
 /// An address without the user and password in it.
@@ -243,12 +256,13 @@ fn without_user(address: &str) -> String {
 
 /// A program's line without its own marks.
 fn shown(line: &str) -> String {
-    let marks = ["npm error ", "npm ERR! ", "network ", "WARNING: ", "ERROR: ", "error: ", "cause: ", "E: ", "×"];
+    let marks = ["npm error ", "npm ERR! ", "network ", "WARNING: ", "ERROR: ", "error: ", "cause: ", "E: ", "WARN\u{2009}", "×"];
     let mut line = line;
     while let Some(rest) = marks.iter().find_map(|it| line.strip_prefix(it)) {
         line = rest.trim_start();
     }
-    let words: Vec<String> = line.split(' ').map(|it| if it.contains("://") { without_user_in(it) } else { it.to_owned() }).collect();
+    let words: Vec<String> =
+        line.split_whitespace().map(|it| if it.contains("://") { without_user_in(it) } else { it.to_owned() }).collect();
     words.join(" ").chars().take(LONGEST).collect()
 }
 

@@ -17,7 +17,7 @@ use crate::{
         recipe::{Recipes, Root},
         steps::Steps,
     },
-    tool::{self, BUILD_LIMIT},
+    tool::{self, BUILD_LIMIT, Tools},
 };
 
 /// The root file system as a tar archive.
@@ -34,17 +34,29 @@ pub(super) fn make(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys, name
 pub(super) fn bootstrap(env: &Env, task: TaskId, recipes: &Recipes, name: &str, root: &Root, part: &Path, steps: &Steps<'_>) -> Result<()> {
     steps.says(&format!("Debian packages for {name}"));
     let tools = env.tools.with_log(&format!("image-{name}")).fetching();
-    let sh = tools.shell(&recipes.folder)?;
-    let sources = sources(env, task, &root.suite)?;
-    let mut options = options(root, &recipes.folder.display().to_string());
-    options.extend(apt_settings(env, task)?);
-    let suite = &root.suite;
-    let command = cmd!(sh, "mmdebstrap {options...} --format=tar {suite} {part} {sources...}");
-    tools.run_watched(task, command, BUILD_LIMIT, |line| {
+    let from = (sources(env, task, &root.suite)?, apt_settings(env, task)?);
+    strap(&tools, task, &recipes.folder, root, from, part, |line| {
         if let Some(line) = line.strip_prefix("I: ").filter(|it| !it.contains("hook")) {
             steps.says(&format!("Debian packages for {name}: {line}"));
         }
     })
+}
+
+/// The same from these sources with these settings of apt, for recipes in `folder`.
+fn strap(
+    tools: &Tools,
+    task: TaskId,
+    folder: &Path,
+    root: &Root,
+    (sources, settings): (Vec<String>, Vec<String>),
+    part: &Path,
+    says: impl Fn(&str) + Sync,
+) -> Result<()> {
+    let sh = tools.shell(folder)?;
+    let mut options = options(root, &folder.display().to_string());
+    options.extend(settings);
+    let suite = &root.suite;
+    tools.run_watched(task, cmd!(sh, "mmdebstrap {options...} --format=tar {suite} {part} {sources...}"), BUILD_LIMIT, says)
 }
 
 /// `mmdebstrap`'s options for a root file system.
@@ -107,6 +119,9 @@ fn apt_settings(env: &Env, task: TaskId) -> Result<Vec<String>> {
 fn reaches(setting: &str) -> bool {
     ["Acquire::http::", "Acquire::https::", "Acquire::Check-"].iter().any(|it| setting.starts_with(it)) && !setting.ends_with(" \"\";")
 }
+
+#[cfg(test)]
+mod tampered;
 
 #[cfg(test)]
 mod tests {

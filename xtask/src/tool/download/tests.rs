@@ -1,4 +1,4 @@
-//! What programs really said: pip 26.3, uv 0.13.9, npm 11.19, Go 1.26, cargo 1.96, apt 2.6, OpenTofu.
+//! What programs really said: pip 26.3, uv 0.13.9, npm 11.19, pnpm 10.18, yarn 1.22.22, Go 1.26, cargo 1.96, apt 2.6, OpenTofu 1.12.
 
 use super::*;
 
@@ -23,16 +23,32 @@ fn other_bytes_are_named_with_their_file_whoever_refuses_them() {
         "go: downloading example.com/tiny v1.0.0\nverifying example.com/tiny@v1.0.0: checksum mismatch\n\tdownloaded: h1:k+pe0",
         &file("example.com/tiny@v1.0.0"),
     );
-    check("error: failed to verify the checksum of `tiny v1.0.0`", &file("tiny v1.0.0"));
     check(
-        "E: Failed to fetch http://127.0.0.1:1/pool/tiny_1.0_all.deb  Hash Sum mismatch",
-        &file("http://127.0.0.1:1/pool/tiny_1.0_all.deb"),
+        "Importing packages to virtual store\n WARN  GET http://127.0.0.1:1/tiny/-/tiny-1.0.0.tgz error (ERR_PNPM_TARBALL_INTEGRITY). Will retry in 1 second. 1 retries left.\n ERR_PNPM_TARBALL_INTEGRITY  Got unexpected checksum for \"http://127.0.0.1:1/tiny/-/tiny-1.0.0.tgz\". Wanted \"sha512-QPiV\". Got \"sha512-eXSO\".",
+        &file("http://127.0.0.1:1/tiny/-/tiny-1.0.0.tgz"),
     );
     check(
-        "Error: Failed to install provider\n\nError while installing hashicorp/aws v6.69.0: the local package for registry.opentofu.org/hashicorp/aws 6.69.0 doesn't match any of the checksums previously recorded in the dependency lock file",
-        &file(
-            "registry.opentofu.org/hashicorp/aws 6.69.0 doesn't match any of the checksums previously recorded in the dependency lock file",
-        ),
+        "[2/4] Fetching packages...\nerror http://127.0.0.1:1/tiny/-/tiny-1.0.0.tgz: Integrity check failed for \"tiny\" (computed integrity doesn't match our records, got \"sha512-eXSO\")",
+        &file("http://127.0.0.1:1/tiny/-/tiny-1.0.0.tgz"),
+    );
+    check("error: failed to verify the checksum of `tiny v1.0.0`", &file("tiny v1.0.0"));
+    let apt = |file: &str, why: &str| {
+        format!(
+            "I: downloading packages with apt...\nErr:1 http://127.0.0.1:1 x/main amd64 tiny all 1.0\n  {why}\n  Hashes of expected file:\n   - SHA256:4f9b\n   - Filesize:704 [weak]\n  Hashes of received file:\n   - SHA256:a5a3\nE: Failed to fetch http://127.0.0.1:1/{file}  {why}\n   Hashes of expected file:\nE: mmdebstrap failed to run"
+        )
+    };
+    for name in ["pool/tiny_1.0_all.deb", "dists/x/main/binary-amd64/Packages"] {
+        for why in ["Hash Sum mismatch", "File has unexpected size (300 != 704). Mirror sync in progress? [IP: 127.0.0.1 1]"] {
+            check(&apt(name, why), &file(&format!("http://127.0.0.1:1/{name}")));
+        }
+    }
+    check(
+        "│ Error: Failed to install provider\n│ \n│ Error while installing hashicorp/aws v6.69.0: the current package for\n│ registry.opentofu.org/hashicorp/aws 6.69.0 doesn't match any of the checksums\n│ previously recorded in the dependency lock file; for more information:\n│ https://opentofu.org/docs/language/files/dependency-lock/#checksum-verification",
+        &file("registry.opentofu.org/hashicorp/aws 6.69.0"),
+    );
+    check(
+        "  - registry.opentofu.org/hashicorp/aws: the cached package for\n    registry.opentofu.org/hashicorp/aws 6.69.0 (in .terraform/providers) does not\n    match any of the checksums recorded in the dependency lock file",
+        &file("registry.opentofu.org/hashicorp/aws 6.69.0"),
     );
 }
 
@@ -74,6 +90,8 @@ fn faults_of_the_network_are_told_apart_in_every_programs_words() {
             &[
                 "  WARNING: Connection interrupted while downloading.\nerror: incomplete-download\n\n× Download failed after 6 attempts because not enough bytes were received (200 bytes/614 bytes)\n",
                 "npm error code ECONNRESET\nnpm error network aborted",
+                " WARN\u{2009} GET http://127.0.0.1:1/tiny-1.0.0.tgz error (ECONNRESET). Will retry in 1 second. 1 retries left.\n ECONNRESET  aborted\n\nError: aborted",
+                "info There appears to be trouble with your network connection. Retrying...\nerror Error: aborted\n    at TCP.<anonymous> (node:net:343:12)",
                 "x.go:2:8: example.com/tiny@v1.0.0: read \"http://127.0.0.1:1/v1.0.0.zip\": unexpected EOF",
             ],
         ),
@@ -83,13 +101,28 @@ fn faults_of_the_network_are_told_apart_in_every_programs_words() {
                 "  cause: HTTP status server error (503 Service Unavailable) for url (http://127.0.0.1:1/simple/idna/)",
                 "npm error code E503\nnpm error 503 Service Unavailable - GET http://127.0.0.1:1/tiny",
                 "example.com/tiny@v1.0.0: reading http://127.0.0.1:1/v1.0.0.zip: 503 Service Unavailable\n\tserver response: no",
+                " ERR_PNPM_FETCH_503  GET http://127.0.0.1:1/tiny-1.0.0.tgz: Service Unavailable - 503",
+                "error Error: http://127.0.0.1:1/tiny-1.0.0.tgz: Request failed \"503 Service Unavailable\"",
                 "example.com/tiny@v1.0.0: reading http://127.0.0.1:1/v1.0.0.zip: 502 Wrong\n\tserver response: no",
                 "pip._vendor.requests.exceptions.RetryError: HTTPConnectionPool(host='127.0.0.1', port=1): Max retries exceeded with url: /f/x.whl (Caused by ResponseError('too many 503 error responses'))",
             ],
         ),
         (
+            "a file is no package, as if it were cut or a web page: error http://127.0.0.1:1/tiny-1.0.0.tgz: ",
+            &[
+                "error http://127.0.0.1:1/tiny-1.0.0.tgz: Extracting tar content of undefined failed, the file appears to be corrupt: \"Unexpected end of data\"",
+            ],
+        ),
+        (
+            "the signature of an index does not fit: ",
+            &[
+                "W: GPG error: http://127.0.0.1:1 x InRelease: The following signatures were invalid: BADSIG 7292E82192BA4E7D tiny\nE: The repository 'http://127.0.0.1:1 x InRelease' is not signed.",
+            ],
+        ),
+        (
             "a web page answers instead of the server, such as a login page: ",
             &[
+                "E: Failed to fetch http://127.0.0.1:1/dists/x/InRelease  Clearsigned file isn't valid, got 'NOSPLIT' (does the network require authentication?)",
                 "npm error invalid json response body at http://127.0.0.1:1/tiny reason: Unexpected token '<', \"<form>login</form>\" is not valid JSON",
             ],
         ),
@@ -129,6 +162,10 @@ fn what_was_asked_for_is_named_where_the_reason_does_not_say_it() {
     check(
         "error: No solution found when resolving dependencies\n  cause: Because tiny==1.0 has an invalid package format\n\n  hint: The structure of `tiny` (v1.0) was invalid:\n    Failed to read from zip file",
         "a file is no package, as if it were cut or a web page: `tiny` (v1.0): Failed to read from zip file",
+    );
+    check(
+        "Error: Failed to install provider\n\nError while installing hashicorp/aws v6.69.1: failed to calculate checksum\nfor registry.opentofu.org/hashicorp/aws 6.69.1 package at\n/m/terraform-provider-aws_6.69.1_linux_amd64.zip:\nzip: not a valid zip file",
+        "a file is no package, as if it were cut or a web page: hashicorp/aws v6.69.1: zip: not a valid zip file",
     );
     check(
         "  failed to download from `http://127.0.0.1:1/config.json`\n\nCaused by:\n  [7] Could not connect to server (Failed to connect to 127.0.0.1 port 1)",
