@@ -34,6 +34,8 @@ mod life;
 #[path = "e2e/programs.rs"]
 #[expect(dead_code, reason = "shared with the tests on a cluster, which use more of it")]
 mod programs;
+#[path = "clouds/providers.rs"]
+mod providers;
 #[path = "clouds/sky.rs"]
 mod sky;
 #[path = "clouds/stopped.rs"]

@@ -188,6 +188,11 @@ impl Sky {
         out
     }
 
+    /// The mirror from which OpenTofu takes the provider.
+    pub(crate) fn mirror(&self) -> PathBuf {
+        self.folder.path().join("mirror")
+    }
+
     /// The folder with the keys of states.
     pub(crate) fn keys(&self) -> PathBuf {
         self.folder.path().join("data/pocdeploy/state-keys")

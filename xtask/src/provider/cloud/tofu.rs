@@ -186,17 +186,33 @@ impl<'a> Tofu<'a> {
         // OpenTofu's cache of providers takes one writer at a time.
         let (lock, what) = (self.env.cache(PROVIDERS).join("lock"), "another fetch of providers");
         let _turn = lock::acquire(&lock, what, QUICK, &self.env.interrupt, |it| self.env.waiting(self.task, it))?;
-        self.env.tools.fetching().run_watched(self.task, self.command(&["init", "-input=false", "-no-color", LOCK]), QUICK, |_| ()).map_err(
-            |error| {
-                let text = format!("{error:#}");
-                let hint = if text.contains("-migrate-state") {
-                    "the state is in the backend of the first run: restore `cluster.backend`"
-                } else {
-                    "the provider comes from the registry of OpenTofu or Terraform, or from a mirror that its CLI configuration names"
-                };
-                Problem::requirement(text).code(Code::CloudFailed).hint(hint).into()
-            },
-        )
+        let tools = self.env.tools.fetching();
+        let init = || tools.run_watched(self.task, self.command(&["init", "-input=false", "-no-color", LOCK]), QUICK, |_| ());
+        let ended = match init() {
+            Err(error) if self.has_removed_changed(&format!("{error:#}"))? => init(),
+            other => other,
+        };
+        ended.map_err(|error| {
+            let text = format!("{error:#}");
+            let hint = if text.contains("-migrate-state") {
+                "the state is in the backend of the first run: restore `cluster.backend`"
+            } else {
+                "the provider comes from the registry of OpenTofu or Terraform, or from a mirror that its CLI configuration names"
+            };
+            Problem::requirement(text).code(Code::CloudFailed).hint(hint).into()
+        })
+    }
+
+    /// Removes a provider that has changed in the cache, if the program says so, which would refuse it for ever.
+    fn has_removed_changed(&self, said: &str) -> Result<bool> {
+        let text = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        let folder = text.split_once("existing cached package at ").and_then(|it| it.1.split_once(" does not match"));
+        let Some(folder) = folder.map(|it| PathBuf::from(it.0)).filter(|it| it.starts_with(self.env.cache(PROVIDERS))) else {
+            return Ok(false);
+        };
+        self.env.note(self.task, format!("{} in the cache has changed: fetching it again", folder.display()));
+        fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
+        Ok(true)
     }
 
     /// Plans, and saves the plan. Returns its changes.
