@@ -19,6 +19,7 @@ mod history;
 mod image;
 mod injection;
 mod killed;
+mod packages;
 mod prune;
 mod records;
 mod runner;

@@ -115,14 +115,11 @@ fn node(tools: &Tools, task: TaskId, found: &Recognised, app: &Path, into: &Path
         "pnpm" => {
             let pnpm = manager(tools, task, app, into, "pnpm", PNPM, "bin/pnpm.cjs")?;
             let store = into.join("store");
-            tools.run_watched(
-                task,
-                cmd!(sh, "{program} {pnpm} fetch --store-dir {store}")
-                    .env("CI", "true")
-                    .env("npm_config_manage_package_manager_versions", "false"),
-                BUILD_LIMIT,
-                |_| (),
-            )
+            // Without the flag, pnpm calls a lock "broken" whose digest other bytes do not fit, asks the registry for another one, and may end well
+            // without the package.
+            let fetch = cmd!(sh, "{program} {pnpm} fetch --frozen-lockfile --store-dir {store}");
+            let fetch = fetch.env("CI", "true").env("npm_config_manage_package_manager_versions", "false");
+            tools.run_watched(task, npm::soon(fetch), BUILD_LIMIT, |_| ())
         }
         "yarn" => {
             let yarn = manager(tools, task, app, into, "yarn", YARN, "bin/yarn.js")?;
