@@ -18,6 +18,8 @@ const STDLIB: &str = "short_versions = ['2.7', '3.13']\nlong_versions = []\ndef 
 
 const PIPREQS: &str = "google:protobuf\nversion:chartio\nfrobnicate:strange-frobnicate\n";
 
+#[path = "support/certificates.rs"]
+mod certificates;
 #[path = "scan/index.rs"]
 mod index;
 #[path = "scan/settings.rs"]

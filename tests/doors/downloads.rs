@@ -12,6 +12,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
+    certificates::{self, Server},
     http::{self, Answer},
     served::{Ill, hex, wrong},
     support::Ran,
@@ -80,9 +81,14 @@ impl Proxy {
     fn run(&self, ill: Ill, word: &str) -> Ran {
         *self.ill.lock().unwrap() = ill;
         let (address, http_proxy) = ill.address(self.port);
+        Ran::from(self.command(word, &address, &http_proxy).output().unwrap())
+    }
+
+    fn command(&self, word: &str, address: &str, http_proxy: &str) -> Command {
         let mut command = self.world.command(&[word, "--yes"]);
-        command.envs([("GOPROXY", &*address), ("HTTP_PROXY", &*http_proxy), ("GONOSUMDB", "*"), ("GOTOOLCHAIN", "local")]);
-        Ran::from(command.env_remove("http_proxy").output().unwrap())
+        command.envs([("GOPROXY", address), ("HTTP_PROXY", http_proxy), ("GONOSUMDB", "*"), ("GOTOOLCHAIN", "local")]);
+        command.env_remove("http_proxy");
+        command
     }
 
     /// The operator's manifest in the cache.
@@ -131,4 +137,30 @@ fn a_download_that_fails_or_brings_other_bytes_is_named_first_and_the_next_run_g
     let ran = proxy.run(Ill::Nothing, "create");
     ran.ends_with(0).says("in the cache of Go modules is not what go.sum says: downloading it again");
     assert!(fs::read_to_string(proxy.product()).unwrap().contains("\"x\""));
+}
+
+#[test]
+fn a_certificate_that_go_refuses_is_named_first_with_the_reason_and_the_next_run_goes_on() {
+    let (proxy, dir) = (Proxy::new(), certificates::made());
+    let (cache, mut found) = (proxy.world.project.root.join("cache"), Vec::new());
+    for (certificate, authority, reason) in [
+        ("other", "ca.pem", "cannot validate certificate for 127.0.0.1 because it doesn't contain any IP SANs"),
+        ("past", "ca.pem", "is after 2020-02-01"),
+        ("future", "ca.pem", "is before 2095-01-01"),
+        ("right", "none.pem", "certificate signed by unknown authority"),
+    ] {
+        proxy.forget();
+        let server = Server::start(dir.path(), certificate);
+        let address = format!("https://127.0.0.1:{}", server.port);
+        let mut command = proxy.command("create", &address, "");
+        // Go takes this file in place of the system's.
+        let ran = Ran::from(command.env("SSL_CERT_FILE", dir.path().join(authority)).env("NO_PROXY", "127.0.0.1").output().unwrap());
+        let says = ["the server's certificate is not accepted: ", &address, reason];
+        found.extend(wrong(&format!("the certificate {certificate} with {authority}"), &ran, &says, std::slice::from_ref(&cache), |_| {
+            false
+        }));
+        assert!(!proxy.product().exists());
+        proxy.run(Ill::Nothing, "create").ends_with(0);
+    }
+    assert!(found.is_empty(), "{}", found.join("\n\n"));
 }

@@ -32,6 +32,8 @@ mod transcripts;
 mod wheels;
 mod world;
 
+#[path = "../support/certificates.rs"]
+mod certificates;
 #[path = "../support/engine.rs"]
 mod engine;
 #[path = "../support/http.rs"]

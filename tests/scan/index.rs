@@ -3,7 +3,6 @@
 use std::{
     io::{BufRead as _, BufReader, Write as _},
     net::{TcpListener, TcpStream},
-    process::{Child, Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::Duration,
@@ -11,7 +10,11 @@ use std::{
 
 use serde_json::Value;
 
-use super::{Stub, python};
+use super::{
+    Stub,
+    certificates::{self, Server},
+    python,
+};
 
 /// In seconds, for an answer that comes: a busy machine needs one to start Python.
 const ENOUGH: &str = "10";
@@ -139,55 +142,9 @@ fn a_server_that_fails_or_is_not_reached_is_named_since_pip_would_say_that_the_p
     assert_eq!(said(&format!("http://{free}/simple"), &[("PIP_FIND_LINKS", "/opt/wheels")]), None);
 }
 
-/// Certificates by OpenSSL: of another host, of the past, of the future, and a right one, all by one authority.
-const CERTIFICATES: &str = "set -e
-openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 9 -subj /CN=authority 2>/dev/null
-openssl req -newkey rsa:2048 -nodes -keyout key.pem -out request -subj /CN=index 2>/dev/null
-: > list
-echo 01 > serial
-printf '[ca]\ndefault_ca=d\n[d]\ndatabase=list\nserial=serial\nnew_certs_dir=.\ncertificate=ca.pem\nprivate_key=ca.key\ndefault_md=sha256\npolicy=p\nunique_subject=no\n[p]\ncommonName=supplied\n' > settings
-sign() { echo subjectAltName=$2 > names; openssl ca -batch -config settings -in request -extfile names -notext -out $1.pem -startdate $3 -enddate $4 2>/dev/null; }
-sign right IP:127.0.0.1 20200101000000Z 20950101000000Z
-sign other DNS:other.example.com 20200101000000Z 20950101000000Z
-sign past IP:127.0.0.1 20200101000000Z 20200201000000Z
-sign future IP:127.0.0.1 20950101000000Z 20960101000000Z
-";
-
-/// An index over TLS with a certificate; prints its port.
-const SERVER: &str = "import http.server, ssl, sys
-class Index(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        body = b'<a href=\"x/idna-1.0-py3-none-any.whl\">x</a>'
-        self.send_response(200)
-        self.send_header('Content-Type', 'text/html')
-        self.send_header('Content-Length', str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-    def log_message(self, *_):
-        pass
-server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Index)
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-context.load_cert_chain(sys.argv[1], sys.argv[2])
-server.socket = context.wrap_socket(server.socket, server_side=True)
-print(server.server_address[1], flush=True)
-server.serve_forever()
-";
-
-/// A process that ends with the test, however it ends.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.0.kill().and_then(|()| self.0.wait()).ok();
-    }
-}
-
 #[test]
 fn a_certificate_that_is_not_accepted_is_named_with_the_reason_and_a_trusted_host_needs_none() {
-    let dir = tempfile::tempdir().unwrap();
-    #[expect(clippy::disallowed_methods, reason = "makes files of the test")]
-    let made = Command::new("sh").args(["-c", CERTIFICATES]).current_dir(dir.path()).status().unwrap();
-    assert!(made.success());
+    let dir = certificates::made();
     let authority = dir.path().join("ca.pem");
     let own = [("PIP_CERT", authority.to_str().unwrap())];
     for (certificate, variables, wrong) in [
@@ -198,18 +155,8 @@ fn a_certificate_that_is_not_accepted_is_named_with_the_reason_and_a_trusted_hos
         ("past", &own, Some("certificate has expired")),
         ("future", &own, Some("certificate is not yet valid")),
     ] {
-        #[expect(clippy::disallowed_methods, reason = "a server of the test")]
-        let mut server = Command::new("python3")
-            .args(["-c", SERVER])
-            .arg(dir.path().join(format!("{certificate}.pem")))
-            .arg(dir.path().join("key.pem"))
-            .stdout(Stdio::piped())
-            .spawn()
-            .map(Server)
-            .unwrap();
-        let mut port = String::new();
-        BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut port).unwrap();
-        let index = format!("https://127.0.0.1:{}/simple", port.trim());
+        let server = Server::start(dir.path(), certificate);
+        let index = format!("https://127.0.0.1:{}/simple", server.port);
         let found = said(&index, variables);
         drop(server);
         let expected = wrong.map(|it| format!("the package index {index} does not answer: its certificate is not accepted: {it}"));

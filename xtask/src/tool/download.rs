@@ -24,6 +24,11 @@ const MEANINGS: [(&str, &[&str]); 13] = [
             "UNABLE_TO_GET_ISSUER_CERT",
             "certificate verification failed",
             "SSL peer certificate",
+            // npm has the address beside these words alone.
+            "reason: certificate has expired",
+            "reason: certificate is not yet valid",
+            "reason: unable to verify the first certificate",
+            "reason: Hostname/IP does not match certificate's altnames",
         ],
     ),
     (

@@ -174,6 +174,21 @@ fn what_was_asked_for_is_named_where_the_reason_does_not_say_it() {
 }
 
 #[test]
+fn npms_words_for_a_certificate_come_with_the_address_and_the_reason() {
+    for (code, reason) in [
+        ("ERR_TLS_CERT_ALTNAME_INVALID", "Hostname/IP does not match certificate's altnames: IP: 127.0.0.1 is not in the cert's list:"),
+        ("CERT_HAS_EXPIRED", "certificate has expired"),
+        ("CERT_NOT_YET_VALID", "certificate is not yet valid"),
+        ("UNABLE_TO_VERIFY_LEAF_SIGNATURE", "unable to verify the first certificate"),
+    ] {
+        let said = format!(
+            "npm error code {code}\nnpm error errno {code}\nnpm error request to https://127.0.0.1:1/tiny failed, reason: {reason}"
+        );
+        check(&said, &format!("the server's certificate is not accepted: request to https://127.0.0.1:1/tiny failed, reason: {reason}"));
+    }
+}
+
+#[test]
 fn credentials_in_an_address_are_not_shown() {
     let said =
         "npm error network request to https://me:secret@mirror.example.com/tiny failed, reason: getaddrinfo ENOTFOUND mirror.example.com";
