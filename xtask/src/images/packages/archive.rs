@@ -4,7 +4,7 @@
 
 use std::{
     cell::Cell,
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fs::File,
     io::{self, BufReader, Read, Write},
     path::{Path, PathBuf},
@@ -19,13 +19,15 @@ use crate::errors::{Code, Problem};
 pub(super) struct Archive<'a> {
     builder: Builder<Counted<'a>>,
     written: HashSet<PathBuf>,
+    /// The path in the archive of each program of this machine.
+    programs: HashMap<PathBuf, String>,
 }
 
 impl<'a> Archive<'a> {
     /// Calls `progress` regularly with the number of bytes written.
     pub(super) fn new(out: &'a mut (dyn Write + 'a), progress: &'a dyn Fn(u64)) -> Archive<'a> {
         let counted = Counted { out, bytes: 0, said: Cell::new(0), progress };
-        Archive { builder: Builder::new(counted), written: HashSet::new() }
+        Archive { builder: Builder::new(counted), written: HashSet::new(), programs: HashMap::new() }
     }
 
     pub(super) fn finish(self) -> Result<()> {
@@ -45,8 +47,14 @@ impl<'a> Archive<'a> {
         self.builder.append_data(&mut header, path, content).with_context(|| writing(path))
     }
 
-    /// An executable file of this machine.
+    /// An executable file of this machine. A file that is in the archive already, or to which `from` is another link, becomes a hard link: it
+    /// takes its space once, and its pages are in memory once for all processes, in whatever container they run.
     pub(super) fn program(&mut self, path: &str, from: &Path) -> Result<()> {
+        let from = &from.canonicalize().with_context(|| format!("read {}", from.display()))?;
+        if let Some(first) = self.programs.get(from).cloned() {
+            return self.hard_link(path, &first);
+        }
+        self.programs.insert(from.clone(), path.to_owned());
         self.claim(Path::new(path), false)?;
         let file = File::open(from).with_context(|| format!("read {}", from.display()))?;
         let mut header = header(EntryType::Regular, 0o755, file.metadata()?.len());
@@ -226,6 +234,25 @@ mod tests {
         builder.append_data(&mut header(EntryType::Regular, 0o644, 1), "./var/log/x", &b"x"[..]).unwrap();
         builder.finish().unwrap();
         path
+    }
+
+    #[test]
+    fn a_program_of_several_names_is_in_the_archive_once() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("all"), "program").unwrap();
+        std::os::unix::fs::symlink("all", dir.path().join("kubelet")).unwrap();
+        let mut out = Vec::new();
+        let mut archive = Archive::new(&mut out, &|_| ());
+        archive.program("bin/kubelet", &dir.path().join("kubelet")).unwrap();
+        archive.program("bin/etcd", &dir.path().join("all")).unwrap();
+        assert!(archive.program("bin/etcd", &dir.path().join("all")).is_err(), "a path that is there already");
+        archive.finish().unwrap();
+        let names = names(&out);
+        let (first, second) = (("bin/kubelet".to_owned(), EntryType::Regular), ("bin/etcd".to_owned(), EntryType::Link));
+        assert_eq!(names[1..], [first, second]);
+        let at = dir.path().join("unpacked");
+        tar::Archive::new(out.as_slice()).unpack(&at).unwrap();
+        assert_eq!(std::fs::read_to_string(at.join("bin/etcd")).unwrap(), "program");
     }
 
     #[test]

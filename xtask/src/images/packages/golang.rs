@@ -4,6 +4,7 @@
 
 use std::{
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
@@ -54,24 +55,24 @@ struct Build<'a> {
     tags: &'a str,
     /// Link-time values: arguments of `-X`.
     values: Vec<String>,
+    /// Names of symbolic links to a program.
+    names: &'a [(&'a str, &'a [&'a str])],
 }
 
 const CLUSTER: &[&str] = &[
-    "k8s.io/kubernetes/cmd/kube-apiserver",
-    "k8s.io/kubernetes/cmd/kube-controller-manager",
-    "k8s.io/kubernetes/cmd/kube-proxy",
-    "k8s.io/kubernetes/cmd/kube-scheduler",
-    "k8s.io/kubernetes/cmd/kubeadm",
-    "k8s.io/kubernetes/cmd/kubectl",
-    "k8s.io/kubernetes/cmd/kubelet",
     "github.com/cloudnative-pg/cloudnative-pg/cmd/manager",
     "go.etcd.io/etcd/server/v3",
     "./await",
     "./bootstrap",
     "./coredns",
+    "./kubernetes",
     "./network",
     "./provisioner",
 ];
+
+/// The programs that `./kubernetes` is, by the name under which it is called.
+const KUBERNETES: [&str; 7] =
+    ["kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubeadm", "kubectl", "kubelet"];
 
 const CONTAINERD: &[&str] = &[
     "github.com/containerd/containerd/v2/cmd/containerd",
@@ -97,6 +98,7 @@ pub(super) fn everything(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys
         // File systems that a node in a container never uses.
         tags: "no_aufs,no_zfs,no_btrfs,no_devmapper",
         values: vec![format!("github.com/containerd/containerd/v2/version.Version=v{}", versions.containerd)],
+        names: &[],
     };
     let containerd = build(env, task, recipes, &keys.containerd, &containerd, steps)?;
     let kubernetes = &versions.kubernetes;
@@ -114,17 +116,26 @@ pub(super) fn everything(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys
             format!("k8s.io/component-base/version.gitMinor={minor}"),
             format!("github.com/cloudnative-pg/cloudnative-pg/pkg/versions.buildVersion={}", versions.cloudnative_pg),
         ],
+        names: &[("kubernetes", &KUBERNETES)],
     };
     let cluster = build(env, task, recipes, &keys.programs, &cluster, steps)?;
-    let policies =
-        Build { module: "policies", name: "policies", title: "kube-network-policies", packages: POLICIES, tags: "", values: Vec::new() };
+    let policies = Build {
+        module: "policies",
+        name: "policies",
+        title: "kube-network-policies",
+        packages: POLICIES,
+        tags: "",
+        values: Vec::new(),
+        names: &[],
+    };
     let policies = build(env, task, recipes, &keys.policies, &policies, steps)?;
     Ok(Programs { cluster, containerd, policies })
 }
 
 /// kind itself, for the host.
 pub(super) fn kind(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys, steps: &Steps<'_>) -> Result<PathBuf> {
-    let kind = Build { module: "go", name: "kind", title: "kind", packages: &["sigs.k8s.io/kind"], tags: "", values: Vec::new() };
+    let packages = &["sigs.k8s.io/kind"];
+    let kind = Build { module: "go", name: "kind", title: "kind", packages, tags: "", values: Vec::new(), names: &[] };
     Ok(build(env, task, recipes, &keys.kind, &kind, steps)?.join("kind"))
 }
 
@@ -137,6 +148,7 @@ pub(super) fn traefik(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys, s
         packages: &[&format!("{TRAEFIK}/cmd/traefik")],
         tags: "",
         values: vec![format!("{TRAEFIK}/pkg/version.Version={}", recipes.versions.traefik)],
+        names: &[],
     };
     Ok(build(env, task, recipes, &keys.traefik_image, &traefik, steps)?.join("traefik"))
 }
@@ -217,7 +229,13 @@ fn compile(env: &Env, task: TaskId, recipes: &Recipes, build: &Build<'_>, part: 
             let seen = seen.fetch_add(1, Ordering::Relaxed) + 1;
             steps.says(&format!("{}: compiled {seen} of at most {total} packages", build.title));
         }
-    })
+    })?;
+    for (program, names) in build.names {
+        for name in *names {
+            symlink(program, part.join(name)).with_context(|| format!("name the program {name}"))?;
+        }
+    }
+    Ok(())
 }
 
 /// The number of packages that `list` names, after their modules are compared with the go.sum of `module`.
