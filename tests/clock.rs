@@ -15,7 +15,7 @@ const READ: [&str; 8] = [
 ];
 
 /// Who reads it, how often, and what becomes of a jump.
-const ALLOWED: [(&str, usize, &str); 17] = [
+const ALLOWED: [(&str, usize, &str); 16] = [
     ("authority.rs", 1, "the days of a certificate"),
     ("cluster/age.rs", 1, "an age for people; of the future it is `?`"),
     ("cluster/certificate.rs", 1, "the days of a certificate"),
@@ -30,7 +30,6 @@ const ALLOWED: [(&str, usize, &str); 17] = [
     ("images/packages/products.rs", 2, "products that were used lately stay in the cache"),
     ("lock.rs", 1, "for how long another command runs, for people"),
     ("provider/cloud/known.rs", 1, "the time of a record"),
-    ("provider/kind/thaw.rs", 1, "compared with the time of a node's Lease, on the same machine; the wait has a limit of its own"),
     ("snapshot.rs", 1, "the name of a snapshot"),
     ("tasks/deploy/history.rs", 1, "the time of a revision"),
 ];

@@ -101,7 +101,7 @@ fn a_provider_with_other_bytes_is_refused_by_name_and_the_next_run_takes_the_rig
     fs::write(&cached, [&right, MORE.as_bytes()].concat()).unwrap();
     edit();
     let ran = world.run(&["cluster", "--yes"]);
-    ran.ends_with(0).says(" in the cache has changed: fetching it again");
+    ran.ends_with(0).says(" in the cache is not what its digest says: fetching it again");
     assert_eq!(world.sky.inventory().len(), ALL);
     assert!(fs::read(&cached).unwrap() == right, "the provider in the cache stays another");
 }

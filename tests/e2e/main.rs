@@ -42,6 +42,7 @@ mod sixteen;
 #[path = "../clouds/sky.rs"]
 #[expect(dead_code, reason = "shared with the tests of the HCL, which use more of it")]
 mod sky;
+mod soak;
 mod stuck;
 mod versions;
 
@@ -390,6 +391,12 @@ fn a_run_that_is_killed_is_finished_by_the_same_command() {
 #[ignore = "long: `cargo xtask test --full` runs it"]
 fn a_run_that_is_killed_at_any_moment_is_finished_by_the_same_command() {
     killed::at_random(&Bench::new("any"), 200);
+}
+
+#[test]
+#[ignore = "long: `cargo xtask test --full` runs it"]
+fn the_whole_again_and_again_leaves_nothing() {
+    soak::leaves_nothing(&Bench::new("soak"), 10, 200);
 }
 
 #[test]

@@ -365,8 +365,10 @@ fn is_unknown_there(error: &Error) -> bool {
     matches!(error, Error::DockerResponseServerError { message, .. } if words.iter().any(|it| message.to_lowercase().contains(it)))
 }
 
+/// Podman has another status for a name that is taken.
 fn is_in_use(error: &Error) -> bool {
     matches!(error, Error::DockerResponseServerError { status_code: 409, .. })
+        || matches!(error, Error::DockerResponseServerError { message, .. } if message.contains("is already in use"))
 }
 
 fn is_not_found(error: &Error) -> bool {

@@ -10,8 +10,7 @@ use serde_json::Value;
 use crate::{
     cluster::{
         causes::{self, Cause},
-        log_lines, obstacle,
-        verdict::{self, Verdict},
+        log_lines, obstacle, verdict,
     },
     errors::Problem,
 };
@@ -123,10 +122,10 @@ pub fn diagnose(evidence: &Evidence) -> Diagnosis {
     Diagnosis { cause, symptoms, events: events.collect() }
 }
 
-/// Whether a pod failed in the past, and its owner has all its pods again.
+/// Whether a pod failed in the past, and another one is in its place. `evidence` has the owners of its namespace.
 fn is_replaced(evidence: &Evidence, pod: &Value) -> bool {
-    let owner = evidence.owners.iter().find(|it| it["metadata"]["name"] == *text(pod, "/metadata/ownerReferences/0/name"));
-    verdict::is_left_behind(pod) && owner.is_some_and(|it| verdict::of(it) == Verdict::Yes)
+    let name = verdict::controller(pod).map(|it| text(it, "/name"));
+    verdict::is_replaced(pod, evidence.owners.iter().find(|it| Some(text(it, "/metadata/name")) == name))
 }
 
 fn of_pod(evidence: &Evidence, pod: &Value) -> Vec<Symptom> {

@@ -18,7 +18,7 @@ use crate::cluster::kinds::is_built_in;
 pub use crate::cluster::verdict::{
     database::{Held, database, held},
     node::node,
-    pod::{has_worked, is_left_behind, is_starting},
+    pod::{controller, has_worked, is_left_behind, is_replaced, is_starting},
     workload::{deployment, job},
 };
 

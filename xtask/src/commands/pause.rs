@@ -1,4 +1,4 @@
-//! `pause` and `resume`: an instance that keeps everything and uses no processor and, if it is not to go on within a second, no memory.
+//! `pause` and `resume`: an instance that keeps everything and uses no processor and, if it need not go on within seconds, no memory.
 
 use std::io::Write as _;
 

@@ -1,8 +1,10 @@
 //! Starts and stops containers that exist, and asks for those that are being made.
 
+use std::collections::HashMap;
+
 use anyhow::{Context as _, Result};
 use bollard::{
-    models::ContainerCreateBody,
+    models::{ContainerCreateBody, HostConfig},
     query_parameters::{CreateContainerOptions, KillContainerOptions, RemoveContainerOptions, StartContainerOptions, StopContainerOptions},
 };
 
@@ -34,19 +36,27 @@ impl Engine {
     }
 
     /// Whether the engine makes a container of this name, or has made it: a request goes on when its client has ended, and no list has the
-    /// container before it is done. `image` is one that the engine has; without it, the answer is false. Leaves nothing.
-    pub fn is_name_taken(&self, name: &str, image: &str) -> Result<bool> {
+    /// container before it is done. Asks by making one, of `image`, on `network` and with `labels`, which tell whose it is if this run ends before
+    /// it is removed. `None` if the engine does not have the image, which it looks for first.
+    pub fn is_name_taken(&self, name: &str, image: &str, network: &str, labels: HashMap<String, String>) -> Result<Option<bool>> {
         let options = CreateContainerOptions { name: Some(name.to_owned()), ..CreateContainerOptions::default() };
-        let body = ContainerCreateBody { image: Some(image.to_owned()), ..ContainerCreateBody::default() };
+        let host = HostConfig { network_mode: Some(network.to_owned()), ..HostConfig::default() };
+        let body = ContainerCreateBody {
+            image: Some(image.to_owned()),
+            labels: Some(labels),
+            host_config: Some(host),
+            ..ContainerCreateBody::default()
+        };
         let removal = RemoveContainerOptions { force: true, v: true, ..RemoveContainerOptions::default() };
         self.wait(async {
             match self.docker.create_container(Some(options), body).await {
                 // By its ID: another program may have taken the name since.
-                Ok(made) => {
-                    self.docker.remove_container(&made.id, Some(removal)).await.map(|()| false).map_err(|error| self.explain(error))
-                }
-                Err(error) if is_in_use(&error) => Ok(true),
-                Err(error) if is_not_found(&error) => Ok(false),
+                Ok(made) => match self.docker.remove_container(&made.id, Some(removal)).await {
+                    Err(error) if !is_not_found(&error) => Err(self.explain(error)),
+                    _ => Ok(Some(false)),
+                },
+                Err(error) if is_in_use(&error) => Ok(Some(true)),
+                Err(error) if is_not_found(&error) => Ok(None),
                 Err(error) => Err(self.explain(error)),
             }
         })

@@ -13,7 +13,7 @@ use crate::{
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Example: cargo xtask pause --keep-memory")]
 pub struct Pause {
-    /// Freeze the programs instead of stopping them: they need no processor, keep their memory, and go on within a second
+    /// Freeze the programs instead of stopping them: they need no processor, keep their memory, and go on within seconds
     #[arg(long)]
     pub keep_memory: bool,
 }

@@ -43,15 +43,16 @@ impl Task for Load {
         // Tasks that need the image start early, and wait for its end only when nothing is left to do without it.
         env.task_progress.usable(self.id());
         let reference = image::current(env, self.0)?;
-        if brought::role(env, self.0).is_none() && env.engine()?.image(&reference)?.is_none() {
-            // Its `delete` sees no instance here yet: there is no node.
-            env.note(
-                self.id(),
-                format!("{reference} is gone again, as after the `delete` of another instance of this source: building it"),
-            );
-            image::Image(self.0).run(env, &*image::inputs(env, self.0)?)?;
-        }
-        let published = provider(env).publish(env, &reference)?;
+        let published = match provider(env).publish(env, &reference) {
+            Err(_) if brought::role(env, self.0).is_none() && env.engine()?.image(&reference)?.is_none() => {
+                // Its `delete` sees no instance here yet: there is no node.
+                let why = "as after the `delete` of another instance of this source";
+                env.note(self.id(), format!("{reference} is gone again, {why}: building it"));
+                image::Image(self.0).run(env, &*image::inputs(env, self.0)?)?;
+                provider(env).publish(env, &reference)?
+            }
+            other => other?,
+        };
         env.detail(self.id(), format!("pods name it {published}"));
         Ok(())
     }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::cluster::{
     obstacle,
-    verdict::{Verdict, condition, is_true, list, number, text, words},
+    verdict::{Verdict, condition, is_true, list, number, of, text, words},
 };
 
 pub(super) fn pod(object: &Value) -> Verdict {
@@ -51,9 +51,18 @@ pub fn has_worked(object: &Value) -> bool {
 /// turned it away (`OutOfcpu`: for a moment it counts pods that the scheduler no longer counts), or it was evicted. A ReplicaSet keeps such a
 /// pod until 12,500 of them exist or the ReplicaSet is deleted.
 pub fn is_left_behind(object: &Value) -> bool {
-    let controllers = ["ReplicaSet", "ReplicationController", "StatefulSet", "DaemonSet"];
-    text(object, "/status/phase") == "Failed"
-        && list(object, "/metadata/ownerReferences").iter().any(|it| controllers.contains(&text(it, "/kind")))
+    let kinds = ["ReplicaSet", "ReplicationController", "StatefulSet", "DaemonSet"];
+    text(object, "/status/phase") == "Failed" && controller(object).is_some_and(|it| kinds.contains(&text(it, "/kind")))
+}
+
+/// Whether a pod was left behind and another one is there: its controller has all the pods that it wants, or is gone.
+pub fn is_replaced(object: &Value, controller: Option<&Value>) -> bool {
+    is_left_behind(object) && controller.is_none_or(|it| of(it) == Verdict::Yes)
+}
+
+/// The reference to what makes such pods, if something does.
+pub fn controller(object: &Value) -> Option<&Value> {
+    list(object, "/metadata/ownerReferences").iter().find(|it| it["controller"] == true)
 }
 
 /// Whether a running container has not passed its startup probe yet, so it is neither healthy nor unhealthy. The kubelet marks a container
@@ -91,7 +100,7 @@ mod tests {
 
     #[test]
     fn only_a_failed_pod_that_a_controller_replaces_is_left_behind() {
-        let pod = |phase: &str, owner: &str| json!({ "kind": "Pod", "metadata": { "ownerReferences": [{ "kind": owner }] }, "status": { "phase": phase, "reason": "OutOfcpu" } });
+        let pod = |phase: &str, owner: &str| json!({ "kind": "Pod", "metadata": { "ownerReferences": [{ "kind": "ConfigMap" }, { "kind": owner, "controller": true }] }, "status": { "phase": phase, "reason": "OutOfcpu" } });
         assert!(is_left_behind(&pod("Failed", "ReplicaSet")) && is_left_behind(&pod("Failed", "DaemonSet")));
         assert!(
             !is_left_behind(&pod("Pending", "ReplicaSet"))

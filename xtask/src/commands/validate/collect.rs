@@ -278,16 +278,13 @@ pub(super) fn counted(env: &Env, cluster: &Cluster) -> Result<Vec<Value>> {
     Ok(out)
 }
 
-/// Whether a failed pod has been replaced: the controller that owns it has all the pods that it wants, or is gone.
+/// Whether a failed pod has been replaced.
 fn is_replaced(cluster: &Cluster, pod: &Value) -> Result<bool> {
-    if !verdict::is_left_behind(pod) {
-        return Ok(false);
-    }
-    let owner = &pod["metadata"]["ownerReferences"][0];
+    let Some(controller) = verdict::controller(pod).filter(|_| verdict::is_left_behind(pod)) else { return Ok(false) };
     let [version, kind, name, namespace] =
-        [&owner["apiVersion"], &owner["kind"], &owner["name"], &pod["metadata"]["namespace"]].map(|it| it.as_str().unwrap_or_default());
-    let owner = cluster.get(&ObjectId::new(version, kind, namespace, name))?;
-    Ok(owner.is_none_or(|it| verdict::of(&it) == Verdict::Yes))
+        [&controller["apiVersion"], &controller["kind"], &controller["name"], &pod["metadata"]["namespace"]]
+            .map(|it| it.as_str().unwrap_or_default());
+    Ok(verdict::is_replaced(pod, cluster.get(&ObjectId::new(version, kind, namespace, name))?.as_ref()))
 }
 
 /// A Job's status counts instead of its pods; a pod that is being replaced does not count.

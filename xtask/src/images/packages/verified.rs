@@ -100,8 +100,9 @@ pub(super) fn keeping_nothing<T>(ended: Result<T>, cache: &Path) -> Result<T> {
             let Some((version, _)) = name.strip_suffix(".tmp").and_then(|it| it.rsplit_once(".zip")) else { continue };
             // Another run that downloads the same version now has the lock.
             let lock = fs::File::open(entry.path().with_file_name(format!("{version}.lock")));
-            if lock.is_ok_and(|it| it.try_lock().is_ok()) {
-                fs::remove_file(entry.path()).with_context(|| format!("remove {}", entry.path().display()))?;
+            if lock.as_ref().is_ok_and(|it| it.try_lock().is_ok()) {
+                // What the command ended with is the error to tell.
+                fs::remove_file(entry.path()).ok();
             }
         }
     }

@@ -206,11 +206,13 @@ impl<'a> Tofu<'a> {
     /// Removes a provider that has changed in the cache, if the program says so, which would refuse it for ever.
     fn has_removed_changed(&self, said: &str) -> Result<bool> {
         let text = said.split_whitespace().collect::<Vec<_>>().join(" ");
-        let folder = text.split_once("existing cached package at ").and_then(|it| it.1.split_once(" does not match"));
+        let between = |begin, end| text.split_once(begin).and_then(|it| it.1.split_once(end));
+        let folder =
+            between("existing cached package at ", " does not match").or_else(|| between("existing cached provider package at ", ": "));
         let Some(folder) = folder.map(|it| PathBuf::from(it.0)).filter(|it| it.starts_with(self.env.cache(PROVIDERS))) else {
             return Ok(false);
         };
-        self.env.note(self.task, format!("{} in the cache has changed: fetching it again", folder.display()));
+        self.env.note(self.task, format!("{} in the cache is not what its digest says: fetching it again", folder.display()));
         fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
         Ok(true)
     }

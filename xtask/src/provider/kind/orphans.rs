@@ -1,6 +1,7 @@
 //! What goes on making the cluster after SIGKILL of the tool, on a network that may be gone: `kind`, and the engine itself.
 
 use std::{
+    collections::HashMap,
     fs,
     time::{Duration, Instant},
 };
@@ -15,15 +16,21 @@ use crate::{
     provider::kind::{
         TASK,
         create::KUBECONFIG,
-        nodes,
-        presence::{Present, owns_network, present},
+        network, nodes,
+        presence::{KIND_LABEL, Present, owns_network, present},
     },
     report::Waiting,
     tool,
 };
 
-/// For kind and its `docker run` to end after SIGTERM, and for the engine to make a container, which takes a second or two.
+/// For kind and its `docker run` to end after SIGTERM.
 const LIMIT: Duration = Duration::from_secs(20);
+
+/// For the engine to make a node. It copies the image's `/var` into a volume, which takes a second or two, and longer on a busy disk.
+const MAKING: Duration = Duration::from_secs(120);
+
+/// For the same where the engine cannot be asked.
+const UNSEEN: Duration = Duration::from_secs(3);
 
 /// Ends what still makes the instance's cluster: see [`processes`] and [`containers`].
 pub(super) fn end(env: &Env, engine: &Engine) -> Result<()> {
@@ -37,13 +44,21 @@ fn containers(env: &Env, engine: &Engine) -> Result<()> {
     if !owns_network(env, engine)? || matches!(present(env, engine)?, Present::Finished(_) | Present::Stranded(_)) {
         return Ok(());
     }
-    let Ok(image) = images::reference(env, TASK, Role::Node) else { return Ok(()) };
+    let image = images::reference(env, TASK, Role::Node).unwrap_or_default();
+    env.interrupt.check()?;
     for name in nodes::planned(env) {
+        let labels = HashMap::from([(KIND_LABEL.to_owned(), env.instance.clone())]);
         let began = Instant::now();
-        while engine.container(&name)?.is_none() && engine.is_name_taken(&name, &image)? {
-            let waiting = Waiting::new(format!("the engine to make {name}"), "an earlier run asked for it", began.elapsed(), LIMIT);
-            if began.elapsed() > LIMIT {
-                let hint = "restart the engine, if it never ends";
+        while engine.container(&name)?.is_none() {
+            match engine.is_name_taken(&name, &image, &network(env), labels.clone())? {
+                Some(false) => break,
+                // The recipes have changed since, and their image is not built: there is nothing to ask with.
+                None if began.elapsed() > UNSEEN => break,
+                _ => {}
+            }
+            let waiting = Waiting::new(format!("the engine to make {name}"), "an earlier run asked for it", began.elapsed(), MAKING);
+            if began.elapsed() > MAKING {
+                let hint = "run the command again; restart the engine if it never ends";
                 return Err(Problem::timed_out(waiting.timed_out()).code(Code::Leftovers).hint(hint).into());
             }
             env.waiting(TASK, waiting);

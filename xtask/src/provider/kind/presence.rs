@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// kind's label of a node, with the cluster's name.
-const KIND_LABEL: &str = "io.x-k8s.kind.cluster";
+pub(super) const KIND_LABEL: &str = "io.x-k8s.kind.cluster";
 
 /// What has the instance's name.
 pub(super) enum Present {
