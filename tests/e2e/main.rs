@@ -152,6 +152,18 @@ fn from_nothing_to_a_vote_and_back_to_nothing() {
         assert_eq!(browser::count(&url), votes.all_after);
     });
 
+    bench.step("a frozen instance goes on where it was", || {
+        let started = bench.kubectl("get pods -A -o jsonpath={.items[*].status.containerStatuses[*].state.running.startedAt}");
+        bench.run(&["pause", "--keep-memory"]).ends_with(0).says("frozen, in memory");
+        assert!(bench.run(&["ls"]).ends_with(0).stdout.lines().any(|it| it.starts_with(&bench.instance) && it.contains("frozen")));
+        bench.run(&["validate"]).ends_with(5).says("is frozen");
+        assert_eq!(bench.run(&["resume"]).ends_with(0).stdout.trim_end(), url);
+        bench.run(&["validate"]).ends_with(0);
+        let now = bench.kubectl("get pods -A -o jsonpath={.items[*].status.containerStatuses[*].state.running.startedAt}");
+        assert_eq!(now, started, "no container has started again");
+        assert_eq!(browser::count(&url), votes.all_after);
+    });
+
     bench.step("create starts a stopped node too", || {
         bench.stop_node();
         bench.run(&["create", "--yes"]).ends_with(0).says("the cluster's node is stopped");
