@@ -309,6 +309,71 @@ fn modes_and_names_are_refused_with_any_prefix() {
     }
 }
 
+/// Every form in which a patch names a file, with this name.
+fn forms(name: &str) -> Vec<(&'static str, String)> {
+    let git = |rest: &str| format!("diff --git a/{name} b/{name}\n{rest}");
+    let both = |from: &str, to: &str, word: &str| {
+        format!("diff --git a/{from} b/{to}\nsimilarity index 100%\n{word} from {from}\n{word} to {to}\n")
+    };
+    let new = format!("--- /dev/null\n+++ b/{name}\n@@ -0,0 +1 @@\n+y\n");
+    let changed = format!("--- a/{name}\n+++ b/{name}\n@@ -1 +1 @@\n-x\n+y\n");
+    let good = "diff --git a/manage.py b/manage.py\n--- a/manage.py\n+++ b/manage.py\n@@ -1 +1 @@\n-import django\n+import django as it\n";
+    // As git quotes a name: each byte in octal digits.
+    let quoted: String = name.bytes().map(|it| format!("\\{it:03o}")).collect();
+    vec![
+        ("new", git(&format!("new file mode 100644\n{new}"))),
+        ("new and empty", git("new file mode 100644\nindex 0000000..e69de29\n")),
+        ("changed", git(&changed)),
+        ("removed", git(&format!("deleted file mode 100644\n--- a/{name}\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n"))),
+        ("mode alone", git("old mode 100644\nnew mode 100755\n")),
+        ("renamed to", both("manage.py", name, "rename")),
+        ("renamed from", both(name, "y", "rename")),
+        ("copied to", both("manage.py", name, "copy")),
+        ("copied from", both(name, "y", "copy")),
+        (
+            "binary",
+            git("new file mode 100644\nindex 0000000..e69de29\nGIT binary patch\nliteral 0\nHcmV?d00001\n\nliteral 0\nHcmV?d00001\n\n"),
+        ),
+        ("new, by diff", new.clone()),
+        ("changed, by diff", changed.clone()),
+        ("quoted", format!("diff --git \"a/{quoted}\" \"b/{quoted}\"\n--- \"a/{quoted}\"\n+++ \"b/{quoted}\"\n@@ -1 +1 @@\n-x\n+y\n")),
+        ("after a good one", format!("{good}{}", git(&changed))),
+        ("in a mail", format!("From: A <a@example.com>\nSubject: [PATCH] b\n\nc\n---\n{}-- \n2.39.5\n", git(&changed))),
+    ]
+}
+
+#[test]
+fn no_form_of_a_patch_leads_outside_the_application() {
+    let project = Project::new();
+    project.write("outside/x", "x\n");
+    let outside = project.root.join("outside");
+    symlink(&outside, project.root.join(SOURCE).join("link")).unwrap();
+    let before = fs::read(project.root.join(SOURCE).join("manage.py")).unwrap();
+    let absolute = outside.join("x").display().to_string();
+    let (mut tried, mut wrong) = (0, Vec::new());
+    for (name, why) in [
+        ("../../outside/x", "is outside the application"),
+        ("polls/../../../outside/x", "is outside the application"),
+        (absolute.as_str(), "is an absolute path"),
+        (".git/hooks/x", "is in git's own folder"),
+        ("link/x", "goes through a symbolic link"),
+    ] {
+        for (form, patch) in forms(name) {
+            tried += 1;
+            project.write("build/patches/0002-x.patch", &patch);
+            let ran = project.run(&["patch"]);
+            let is_refused = ran.code == 1 && ran.stderr.contains("patch 0002-x.patch is refused") && ran.stderr.contains(why);
+            let has_changed = fs::read(outside.join("x")).unwrap() != b"x\n" || fs::read_dir(&outside).unwrap().count() != 1;
+            if !is_refused || has_changed || project.root.join(STAGED).exists() {
+                wrong.push(format!("{form}, {name}: {}\n{}", ran.code, ran.stderr));
+            }
+        }
+    }
+    assert!(tried >= 75, "{tried}");
+    assert!(wrong.is_empty(), "{} of {tried}:\n{}", wrong.len(), wrong.join("\n\n"));
+    assert_eq!(fs::read(project.root.join(SOURCE).join("manage.py")).unwrap(), before);
+}
+
 #[test]
 fn a_link_that_a_patch_replaces_by_a_file_gives_way() {
     let project = Project::new();
