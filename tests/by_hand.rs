@@ -59,6 +59,22 @@ fn changes_by_hand_are_discarded_on_request_only_and_a_killed_run_leaves_none() 
 }
 
 #[test]
+fn a_file_that_a_loss_of_power_emptied_is_nobodys_work() {
+    let project = of_three();
+    let whole = staged(&project);
+    let file = format!("{STAGED}/text.txt");
+    for left in ["", "\0\0\0"] {
+        project.write(&file, left);
+        project.run(&["patch"]).ends_with(0);
+        assert_eq!(project.read(&file), whole);
+    }
+    project.write(&file, "");
+    project.write(&format!("{STAGED}/manage.py"), "by hand\n");
+    project.run(&["patch"]).ends_with(1).says("error[E0219]").says("manage.py changed\n  text.txt changed");
+    assert_eq!(project.read(&format!("{STAGED}/manage.py")), "by hand\n");
+}
+
+#[test]
 fn a_changed_last_patch_is_applied_alone() {
     let project = of_three();
     staged(&project);

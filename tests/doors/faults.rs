@@ -123,6 +123,27 @@ fn faults() -> Vec<Fault> {
             not_of_delete("etcdserver: no leader"),
         ),
         fault(
+            "the engine's disk has errors",
+            Engine(|| engine_says(500, "read x: input/output error"), [6, 9, 5]),
+            same("read x: input/output error"),
+        ),
+        fault(
+            "the API server starts again",
+            Server(|| status(503, "ServiceUnavailable", "apiserver is shutting down"), OF_SERVER),
+            not_of_delete("the API server does not answer: apiserver is shutting down"),
+        ),
+        fault(
+            "the API server's answers are cut",
+            Server(|| Ill::Answers(200, "application/json", "{\"kind\": \"Pod".to_owned()), OF_SERVER),
+            not_of_delete("the answer is not that of an API server"),
+        ),
+        fault(
+            "the engine's answers are cut",
+            Engine(|| Ill::Answers(200, "application/json", "{\"Id\": \"a".to_owned()), MIDDLE),
+            same("its answer is not an engine's"),
+        ),
+        fault("the temporary folder is gone, and not needed", Variable("TMPDIR", "/nonexistent"), same(WELL)),
+        fault(
             "the disk of the project is full",
             Shell("full $R/target size=8m; dd if=/dev/zero of=$R/target/fill bs=4k 2>/dev/null; true"),
             ["No space left on device", "No space left on device", WELL],
@@ -262,7 +283,7 @@ fn a_fault_of_the_machine_is_named_first_and_the_next_run_goes_on() {
     let mut faults = faults();
     faults.retain(|it| it.kind.contains(&only));
     let all = faults.len();
-    assert!(all >= 24 || !only.is_empty(), "{all}");
+    assert!(all >= 29 || !only.is_empty(), "{all}");
     let can_mount = may_mount();
     faults.retain(|it| can_mount || !matches!(it.plant, Shell(_)));
     let (left, wrong) = (Mutex::new(faults.iter()), Mutex::new(Vec::new()));

@@ -20,6 +20,7 @@ mod image;
 mod injection;
 mod killed;
 mod packages;
+mod power;
 mod prune;
 mod records;
 mod runner;

@@ -338,7 +338,10 @@ fn cause(error: &Error) -> String {
     while let Some(next) = cause.source() {
         cause = next;
     }
-    let is_no_engine = matches!(error, Error::JsonDataError { .. } | Error::JsonSerdeError { .. });
+    let is_no_engine = matches!(
+        error,
+        Error::JsonDataError { .. } | Error::JsonSerdeError { .. } | Error::HttpHeaderNotFoundError(_) | Error::HttpHeaderToStrError { .. }
+    );
     if is_no_engine { format!("its answer is not an engine's: {cause}") } else { cause.to_string() }
 }
 

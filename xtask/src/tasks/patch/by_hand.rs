@@ -13,7 +13,7 @@ use crate::{
     env::{Env, Scope},
     errors::{Code, Problem},
     fingerprint::Fingerprint,
-    record,
+    record, regular,
     tasks::Task as _,
 };
 
@@ -43,8 +43,10 @@ fn changes(env: &Scope<'_>, before: Option<&Staged>, fresh: &Fingerprint) -> Res
 /// An error if the next tree would overwrite a person's changes.
 pub(super) fn refuse(env: &Scope<'_>, before: Option<&Staged>, fresh: &Fingerprint) -> Result<()> {
     let Some(changes) = changes(env, before, fresh)? else { return Ok(()) };
-    // Of files that only lack nothing is lost: they are restored.
-    if changes.iter().all(|it| it.ends_with(" is gone")) {
+    // Of files that only lack, or that have no content, nothing is lost: they are restored.
+    let is_blank =
+        |change: &str| change.strip_suffix(" changed").is_some_and(|it| has_no_content(&env.stage().join(it.trim_start_matches("app/"))));
+    if changes.iter().all(|it| it.ends_with(" is gone") || is_blank(it)) {
         return Ok(());
     }
     let shown: Vec<&str> = changes.iter().take(10).map(|it| it.trim_start_matches("app/")).collect();
@@ -56,6 +58,11 @@ pub(super) fn refuse(env: &Scope<'_>, before: Option<&Staged>, fresh: &Fingerpri
         .code(Code::StagedChanged)
         .hint(format!("make a patch of it: cargo xtask patch new{of}\nor discard it: cargo xtask patch --discard"))
         .into())
+}
+
+/// Whether a file is empty or of zeros alone, as a loss of power leaves one whose content was not on the disk yet.
+fn has_no_content(path: &Path) -> bool {
+    regular::read(path).is_ok_and(|it| it.iter().all(|byte| *byte == 0))
 }
 
 /// The files that a person changed in the staged tree, a sentence each.
