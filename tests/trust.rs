@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::{read, root};
 
 /// A row, a bold number of it, the file with its assertion, and the assertion.
-const ASSERTED: [(&str, &str, &str, &str); 52] = [
+const ASSERTED: [(&str, &str, &str, &str); 53] = [
     ("R1", "12", "tests/clouds/stopped.rs", ".enumerate().take(12)"),
     ("R1", "5", "tests/e2e/interruption.rs", "stopped.len() >= 5"),
     ("R1", "12", "tests/e2e/main.rs", "killed >= 12"),
@@ -20,6 +20,7 @@ const ASSERTED: [(&str, &str, &str, &str); 52] = [
     ("R4", "4", "tests/doors/together.rs", "pairs(4)"),
     ("R4", "50", "tests/doors/together.rs", "pairs(50)"),
     ("R5", "30", "tests/doors/delete.rs", "before.0.len() >= 30"),
+    ("R5", "500", "tests/e2e/machine.rs", "before.len() > 500"),
     ("R6", "10", "tests/e2e/day_two_change.rs", "const UPDATES: usize = 10;"),
     ("R6", "200", "tests/e2e/day_two_change.rs", "report.requests > 200"),
     ("R6", "16", "tests/e2e/load.rs", "Load::with(url, 16, Duration::ZERO)"),

@@ -28,6 +28,7 @@ mod killed;
 mod leftovers;
 mod linters;
 mod load;
+mod machine;
 mod permissions;
 mod pod_security;
 mod policies;
@@ -67,6 +68,7 @@ fn from_nothing_to_a_vote_and_back_to_nothing() {
         assert!(!bench.node_exists());
     });
 
+    let machine = machine::inventory(&bench);
     let url = bench.step("create ends with the URL alone on standard output", || {
         let began = Instant::now();
         let created = bench.run(&["create", "--yes"]);
@@ -219,6 +221,8 @@ fn from_nothing_to_a_vote_and_back_to_nothing() {
         bench.run(&["delete", "--yes"]).ends_with(0);
         assert!(bench.foreign_settings() == foreign, "the user's own kubeconfig was changed");
     });
+
+    bench.step("the machine is as it was", || machine::is_as_before(&machine, &machine::inventory(&bench)));
 }
 
 #[track_caller]
