@@ -15,6 +15,7 @@ mod evidence;
 mod files;
 mod initdb;
 mod instances;
+mod kernel;
 mod load;
 mod loss;
 mod mirrors;
@@ -347,8 +348,7 @@ fn bring_up(env: &Env, early: &(dyn Fn() + Sync)) -> Result<()> {
         Present::Stranded(_) => return Err(stranded(env)),
         Present::Finished(_) => {
             if rest.is_some() {
-                frozen = pause::frozen(env, engine)?;
-                pause::start(env, engine)?;
+                frozen = pause::start(env, engine)?;
             }
             // kind needs nine processes for the same, while the node needs the processors.
             match early_access::kubeconfig(env, engine) {

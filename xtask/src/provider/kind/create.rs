@@ -14,9 +14,9 @@ use crate::{
     env::Env,
     errors::{Code, Problem, recode},
     host_quirks,
-    images::{self, Role},
+    images::{self, Chosen, Role},
     port,
-    provider::kind::{TASK, configuration, early_access, ensure_network, network},
+    provider::kind::{TASK, configuration, early_access, ensure_network, kernel, network},
     record,
 };
 
@@ -118,7 +118,11 @@ fn run(env: &Env, engine: &Engine, early: &(dyn Fn() + Sync), kind: &Path, kubec
         }
     };
     let ended = AtomicBool::new(false);
+    let is_kinds_own = images::chosen(env, TASK)? == Chosen::Registry;
     std::thread::scope(|scope| {
+        if is_kinds_own {
+            scope.spawn(|| kernel::keep(env, engine, &ended));
+        }
         if env.config.cluster.shortcuts {
             scope.spawn(|| early_access::announce(env, engine, &ended));
             scope.spawn(|| early_access::once_it_runs(env, engine, &ended, early));

@@ -74,11 +74,6 @@ pub(super) fn stopped(env: &Env, engine: &Engine) -> Result<Vec<String>> {
     those(env, engine, |it| !it.running && !it.frozen)
 }
 
-/// The nodes that are frozen.
-pub(super) fn frozen(env: &Env, engine: &Engine) -> Result<Vec<String>> {
-    those(env, engine, |it| it.frozen)
-}
-
 fn those(env: &Env, engine: &Engine, is_one: fn(&Container) -> bool) -> Result<Vec<String>> {
     let mut out = Vec::new();
     for name in nodes::names(env, engine)? {
@@ -89,9 +84,11 @@ fn those(env: &Env, engine: &Engine, is_one: fn(&Container) -> bool) -> Result<V
     Ok(out)
 }
 
-/// Starts every node, the first one first.
-pub(super) fn start(env: &Env, engine: &Engine) -> Result<()> {
-    nodes::names(env, engine)?.iter().try_for_each(|it| engine.start(it))
+/// Starts every node, the first one first. Returns those that were frozen.
+pub(super) fn start(env: &Env, engine: &Engine) -> Result<Vec<String>> {
+    let frozen = those(env, engine, |it| it.frozen)?;
+    nodes::names(env, engine)?.iter().try_for_each(|it| engine.start(it))?;
+    Ok(frozen)
 }
 
 pub(super) fn nothing(env: &Env) -> anyhow::Error {
