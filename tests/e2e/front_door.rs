@@ -179,25 +179,25 @@ pub(crate) fn opens(bench: &Bench) {
     });
 }
 
-/// Makes a pod of the application's ReplicaSet that its node rejects, as the kubelet does when the scheduler counts fewer pods than it does. The
-/// ReplicaSet does not count it.
+/// Makes a pod of the application's ReplicaSet that its node rejects, as the kubelet does when the scheduler counts fewer pods than it does. It
+/// becomes the ReplicaSet's once it has failed: one that is alive would be deleted as surplus.
 fn turn_away(bench: &Bench) {
     let pods = bench.kubectl("-n polls get pods -l app.kubernetes.io/component=frontend -o json");
     let mut pod = serde_json::from_str::<serde_json::Value>(&pods).unwrap()["items"][0].take();
-    pod["metadata"] = serde_json::json!({
-        "name": "turned-away",
-        "namespace": "polls",
-        "labels": pod["metadata"]["labels"],
-        "ownerReferences": pod["metadata"]["ownerReferences"],
-    });
-    pod["spec"]["containers"][0]["resources"]["requests"]["cpu"] = serde_json::json!("900");
-    pod["spec"]["containers"][0]["resources"]["limits"]["cpu"] = serde_json::json!("900");
+    let (labels, owners) = (pod["metadata"]["labels"].take(), pod["metadata"]["ownerReferences"].take());
+    pod["metadata"] = serde_json::json!({ "name": "turned-away", "namespace": "polls" });
+    for kind in ["requests", "limits"] {
+        pod["spec"]["containers"][0]["resources"][kind]["cpu"] = serde_json::json!("900");
+    }
     pod["status"] = serde_json::json!({});
     let input = futures_util::stream::iter([Ok(bytes::Bytes::from(pod.to_string()))]);
     let create = ["kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", "create", "-f", "-"];
     let out = bench.engine().exec_with_input(&bench.node(), &create, input).unwrap();
     assert_eq!(out.code, 0, "{out:?}");
     bench.kubectl("-n polls wait pod/turned-away --for=jsonpath={.status.reason}=OutOfcpu --timeout=60s");
+    let patch = serde_json::json!({ "metadata": { "labels": labels, "ownerReferences": owners } }).to_string();
+    bench.kubectl(&format!("-n polls patch pod turned-away --type=merge -p {patch}"));
+    assert!(bench.kubectl("-n polls get pods -l app.kubernetes.io/component=frontend").contains("turned-away"));
 }
 
 /// The status and what curl printed, also of a failure, whose status is 000.
