@@ -16,14 +16,8 @@ use crate::{
 /// Diagnoses the failed pods with these labels.
 pub fn collect(cluster: &Cluster, namespace: &str, labels: &str) -> Diagnosis {
     let list = |api_version, kind, namespace, labels| cluster.list(api_version, kind, namespace, labels).unwrap_or_default();
-    let mut owners = Vec::new();
-    for (api_version, kind) in [("apps/v1", "ReplicaSet"), ("apps/v1", "StatefulSet"), ("apps/v1", "DaemonSet"), ("batch/v1", "Job")] {
-        for mut object in list(api_version, kind, namespace, "") {
-            // Items of a list have no `kind`.
-            object["kind"] = kind.into();
-            owners.push(object);
-        }
-    }
+    let kinds = [("apps/v1", "ReplicaSet"), ("apps/v1", "StatefulSet"), ("apps/v1", "DaemonSet"), ("batch/v1", "Job")];
+    let owners = kinds.iter().flat_map(|(api_version, kind)| list(api_version, kind, namespace, "")).collect();
     let mut evidence = Evidence {
         namespace: namespace.to_owned(),
         pods: list("v1", "Pod", namespace, labels),
