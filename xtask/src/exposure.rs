@@ -206,6 +206,12 @@ impl Address {
         format!("{}{path}", self.origin)
     }
 
+    /// Like [`Address::fetch`], once more over another connection if there is no answer: a busy machine may need longer, and a connection that
+    /// leads to a pod that has just ended gets none.
+    pub fn ask(&self, path: &str) -> Result<Page, String> {
+        self.fetch(path).or_else(|_| self.fetch(path))
+    }
+
     /// Requests a page through the Service, for at most [`LIMIT`]; the error says why there is no response.
     pub fn fetch(&self, path: &str) -> Result<Page, String> {
         let config = ureq::Agent::config_builder()

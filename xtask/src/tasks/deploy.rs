@@ -138,7 +138,12 @@ impl Task for Deploy {
             return Ok(Probe::Stale(format!("{id} is no longer in deploy/")));
         }
         let Some(address) = &desired.address else { return Ok(Probe::Stale("the application has no address yet".to_owned())) };
-        match rollout::pages(env, address) {
+        // A connection that leads to a pod that has just ended gets no answer, and the next one is led to another pod.
+        let again = |_| {
+            env.interrupt.check().map_err(|it| it.to_string())?;
+            rollout::pages(env, address)
+        };
+        match rollout::pages(env, address).or_else(again) {
             Ok(status) => Ok(Probe::Fresh(format!("the page answers {status}"))),
             Err(why) => Ok(Probe::Stale(format!("the page does not answer: {why}"))),
         }

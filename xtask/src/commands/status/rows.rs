@@ -225,7 +225,7 @@ fn url(env: &Env, _: &Cluster, _: &Components) -> Result<Row> {
     };
     let url = address.url(&env.config.frontend.page);
     let began = Instant::now();
-    let found = address.fetch(&env.config.frontend.page);
+    let found = address.ask(&env.config.frontend.page);
     let took = began.elapsed().as_millis();
     let (mut is_well, mut words, mut value) = match found {
         Ok(page) => (
@@ -239,7 +239,7 @@ fn url(env: &Env, _: &Cluster, _: &Components) -> Result<Row> {
     for it in env.config.routes() {
         let own = address.at(&it.host);
         let url = own.url(it.page);
-        let found = own.fetch(it.page).map(|page| page.status);
+        let found = own.ask(it.page).map(|page| page.status);
         is_well &= found == Ok(200);
         words += &found.as_ref().map_or_else(|why| format!("; {url}: {why}"), |status| format!("; {url} answers {status}"));
         routes.push(json!({ "service": it.service.as_str(), "url": url, "status": found.as_ref().ok(), "error": found.as_ref().err() }));

@@ -52,9 +52,9 @@ pub(super) fn page(env: &Env, cluster: &Cluster, components: &Components) -> Res
     Ok(out)
 }
 
-/// Whether the page answers 200 with a text, and is not empty. One that does not answer is asked once more: a busy machine may need longer.
+/// Whether the page answers 200 with a text, and is not empty.
 fn asked(address: &Address, page: &str, text: &str) -> Result<String, String> {
-    match address.fetch(page).or_else(|_| address.fetch(page))? {
+    match address.ask(page)? {
         page if page.status != 200 => Err(format!("status {}", page.status)),
         page if !page.text.contains(text) => Err(format!("status 200, without the text {text:?}")),
         page if page.text.trim().is_empty() => Err("status 200, and an empty page".to_owned()),
