@@ -4,8 +4,11 @@ use std::{
     fs,
     path::Path,
     process::{Child, Stdio},
+    sync::{Arc, Mutex},
     time::Duration,
 };
+
+use pocdeploy::tasks::image::INPUTS_LABEL;
 
 use crate::{support::Ran, world::World};
 
@@ -172,4 +175,44 @@ fn updates_leave_nothing_behind() {
 #[ignore = "long: `cargo xtask test --full` runs it"]
 fn two_hundred_updates_leave_nothing_behind() {
     update_again_and_again(200);
+}
+
+#[test]
+fn images_of_revisions_that_are_kept_no_longer_go_from_engine_and_node() {
+    let world = World::new();
+    world.create();
+    let label = [(INPUTS_LABEL, "of another day")];
+    for name in ["polls:1.0.0-earlier", "polls:0.9.0-earlier", "theirs:1.0.0-earlier"] {
+        world.engine.image(name, &label);
+    }
+    let current = world.engine.images_below("").into_iter().find(|it| it.starts_with("polls:1.0.0-") && !it.ends_with("earlier")).unwrap();
+    let (upstream, removed) = (world.upstream(), Arc::new(Mutex::new(Vec::new())));
+    let (kept, seen) = (current.clone(), removed.clone());
+    world.engine.answer_exec(move |_, command| match command {
+        it if it.contains("images ls -q") => (format!("docker.io/library/{kept}\n{}\n", upstream.join("\n")), 0),
+        it if it.contains("images ls") => {
+            let rows = [
+                &format!("docker.io/library/{kept} t sha256:a"),
+                "sha256:1 t sha256:a",
+                "docker.io/library/polls:1.0.0-earlier t sha256:b",
+            ];
+            ([&rows[..], &["sha256:2 t sha256:b", "docker.io/library/theirs:1 t sha256:c", "sha256:3 t sha256:c"]].concat().join("\n"), 0)
+        }
+        it if it.contains("images rm") => {
+            seen.lock().unwrap().push(it.to_owned());
+            (String::new(), 0)
+        }
+        _ => (String::new(), 0),
+    });
+    for number in 2..=5 {
+        assert_eq!((removed.lock().unwrap().len(), world.engine.images_below("").contains(&"polls:1.0.0-earlier".to_owned())), (0, true));
+        let object = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: words}}\ndata: {{word: 'number {number}'}}\n");
+        world.project.write("deploy/frontend/zz-words.yaml", &object);
+        world.run(&["update"]).ends_with(0).says(&format!("revision {number} serves"));
+    }
+    let left = world.engine.images_below("");
+    assert_eq!(left.iter().filter(|it| it.ends_with("earlier")).collect::<Vec<_>>(), ["theirs:1.0.0-earlier"]);
+    assert!(left.contains(&current) && left.contains(&"polls:1.0.0".to_owned()), "{left:?}");
+    let removed = removed.lock().unwrap();
+    assert!(removed.len() == 1 && removed[0].ends_with("images rm docker.io/library/polls:1.0.0-earlier sha256:2"), "{removed:?}");
 }

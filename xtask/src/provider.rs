@@ -61,6 +61,11 @@ pub trait Provider: Sync {
     fn published(&self, env: &Env, local: &str) -> Result<Option<PublishedImage>>;
     /// Makes an image of the engine available to the cluster.
     fn publish(&self, env: &Env, local: &str) -> Result<PublishedImage>;
+    /// Removes from the nodes the images of these repositories (`polls`, without a tag) that `publish` brought there, except `kept`. A registry
+    /// keeps what it has, since others may pull it.
+    fn withdraw(&self, _env: &Env, _repositories: &[String], _kept: &[String]) -> Result<()> {
+        Ok(())
+    }
     /// The image's name for pods, published or not. It has no digest if only publishing creates one.
     fn name_for_pods(&self, env: &Env, local: &str) -> Result<PublishedImage>;
     /// The Service's type and other settings by which users reach the application. Known before anything is applied.
@@ -204,6 +209,11 @@ pub fn instances(env: &Env) -> Result<(Vec<Instance>, Option<String>)> {
         (Ok(found), Err(why)) | (Err(why), Ok(found)) => Ok((sorted(found), Some(format!("{why:#}")))),
         (Err(why), Err(_)) => Err(why),
     }
+}
+
+/// The other instances in this machine's engine.
+pub fn others(env: &Env) -> Result<Vec<Instance>> {
+    Ok(on_this_machine(env)?.into_iter().filter(|it| it.name != env.instance).collect())
 }
 
 fn sorted(mut instances: Vec<Instance>) -> Vec<Instance> {

@@ -20,7 +20,7 @@ use crate::{
     flags::{Delete, Output},
     graph::TaskId,
     layout,
-    provider::{Instance, on_this_machine, provider},
+    provider::{self, provider},
     report::Event,
     setup,
     snapshot::{self, Proof},
@@ -60,7 +60,7 @@ pub(crate) fn run(env: &Env, flags: &Delete) -> Result<()> {
     }
     if failures.is_empty() {
         keep(&mut failures, provider.destroy(env, TASK));
-        keep(&mut failures, remove_images(env));
+        keep(&mut failures, image::remove_all_but(env, TASK, &[]));
         match provider.leftovers(env) {
             Ok(found) => left.extend(found),
             Err(error) => failures.push(error),
@@ -117,7 +117,7 @@ fn products(env: &Env) -> Result<Vec<String>> {
     let mut out = provider(env).leftovers(env)?;
     if let Ok(engine) = env.engine() {
         let built = image::in_engine(env, engine)?;
-        if !built.is_empty() && others(env)?.is_empty() {
+        if !built.is_empty() && provider::others(env)?.is_empty() {
             out.extend(built.into_iter().map(|it| format!("image {it}")));
         }
     }
@@ -154,45 +154,15 @@ fn keep(failures: &mut Vec<anyhow::Error>, result: Result<()>) {
     }
 }
 
-/// Removes the images of the services, also those that earlier runs built, except those that other instances built last.
-fn remove_images(env: &Env) -> Result<()> {
-    let Ok(engine) = env.engine() else { return Ok(()) };
-    let built = image::in_engine(env, engine)?;
-    if built.is_empty() {
-        return Ok(());
-    }
-    let others = others(env)?;
-    let Some(used) = others.iter().map(image::used_by).collect::<Option<Vec<_>>>() else {
-        env.detail(TASK, format!("image {} stays: another instance may use it", built.join(", ")));
-        return Ok(());
-    };
-    // Image names contain a hash of the inputs, so another instance of the same source uses the same image, also under its other name.
-    let is_used = |name: &&String| used.iter().flatten().any(|key| name.ends_with(&format!("-{key}")));
-    let id = |name: &String| engine.image(name).map(|it| it.map(|it| it.id));
-    let kept = built.iter().filter(is_used).map(id).collect::<Result<Vec<_>>>()?;
-    for name in &built {
-        if kept.contains(&id(name)?) {
-            env.detail(TASK, format!("image {name} stays: another instance uses it"));
-        } else {
-            engine.remove_image(name)?;
-        }
-    }
-    Ok(())
-}
-
 /// An error if other instances exist, since all instances on the machine share engine and cache.
 fn refuse_others(env: &Env) -> Result<()> {
-    let others: Vec<String> = if env.engine().is_ok() { others(env)?.into_iter().map(|it| it.name).collect() } else { Vec::new() };
+    let others: Vec<String> =
+        if env.engine().is_ok() { provider::others(env)?.into_iter().map(|it| it.name).collect() } else { Vec::new() };
     if others.is_empty() {
         return Ok(());
     }
     let what = format!("the engine and the cache stay: instance {} still needs them", others.join(", "));
     Err(Problem::new(what).code(Code::Leftovers).hint("delete the other instances from their own folders first").into())
-}
-
-/// The other instances on this machine.
-fn others(env: &Env) -> Result<Vec<Instance>> {
-    Ok(on_this_machine(env)?.into_iter().filter(|it| it.name != env.instance).collect())
 }
 
 fn purge_machine(env: &Env) -> Result<()> {

@@ -167,12 +167,11 @@ impl Provider for Kind {
     }
 
     fn published(&self, env: &Env, local: &str) -> Result<Option<PublishedImage>> {
-        for node in Containerd::all(env)? {
-            if !node.has_image(local)? {
-                return Ok(None);
-            }
-        }
-        Ok(Some(PublishedImage::new(local)))
+        Ok(load::is_in_all(&Containerd::all(env)?, local)?.then(|| PublishedImage::new(local)))
+    }
+
+    fn withdraw(&self, env: &Env, repositories: &[String], kept: &[String]) -> Result<()> {
+        load::withdraw(&Containerd::all(env)?, repositories, kept)
     }
 
     fn publish(&self, env: &Env, local: &str) -> Result<PublishedImage> {

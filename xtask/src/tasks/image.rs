@@ -4,11 +4,14 @@
 
 mod build;
 mod choice;
+mod clear;
 mod copied;
 
-use std::{fs, path::Path, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+
+pub use crate::tasks::image::clear::{in_engine, remove_all_but};
 
 use crate::{
     config::ServiceName,
@@ -21,9 +24,7 @@ use crate::{
     graph::{TaskId, TaskKind},
     images::{self, Role},
     invocation,
-    layout::WORK,
     probe::Probe,
-    provider::Instance,
     record, regular,
     requirements::wheels::PINS,
     tasks::{Task, brought},
@@ -261,28 +262,4 @@ pub fn current(env: &Env, service: Option<ServiceName>) -> Result<String> {
 /// The references of all services with their own image, the first service's first.
 pub fn all(env: &Env) -> Result<Vec<String>> {
     env.config.built().map(|it| current(env, it)).collect()
-}
-
-/// The hashes in the names of the images that an instance on this machine built last; `None` if its folder has no record of them. Without
-/// its folder, nothing can deploy it again.
-pub fn used_by(instance: &Instance) -> Option<Vec<String>> {
-    if matches!(Path::new(&instance.project).try_exists(), Ok(false)) {
-        return Some(Vec::new());
-    }
-    let own = Path::new(&instance.project).join(WORK);
-    let files = [own.join("instances").join(&instance.name), own].into_iter().flat_map(|it| fs::read_dir(it.join("record"))).flatten();
-    // `image.json`, and `image-worker.json` of another service.
-    let records = files.flatten().filter(|it| it.file_name().to_string_lossy().starts_with(TaskKind::Image.name()));
-    let out: Vec<String> = records.filter_map(|it| record::read_fingerprint(&it.path())).map(|it| it.short()).collect();
-    (!out.is_empty()).then_some(out)
-}
-
-/// The names of all images in the engine that this tool built for the services of this configuration, of whatever source; sorted.
-pub fn in_engine(env: &Env, engine: &Engine) -> Result<Vec<String>> {
-    let services: Vec<String> = env.config.built().map(|it| format!("{}:", env.scope(Image(it).id()).service.image)).collect();
-    let mut out = engine.images_with(INPUTS_LABEL)?;
-    // Podman lists `polls:1` as `localhost/polls:1`.
-    let plain = |name: &str| name.strip_prefix("localhost/").unwrap_or(name).to_owned();
-    out.retain(|name| services.iter().any(|it| plain(name).starts_with(it.as_str())));
-    Ok(out)
 }

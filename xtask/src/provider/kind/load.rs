@@ -33,6 +33,48 @@ pub(super) fn into_all(env: &Env, nodes: &[Containerd<'_>], reference: &str) -> 
     })
 }
 
+/// Whether every node has the image under its own name.
+pub(super) fn is_in_all(nodes: &[Containerd<'_>], reference: &str) -> Result<bool> {
+    for node in nodes {
+        if !node.has_image(reference)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Removes the images of these repositories from every node, except `kept`. containerd then removes the layers that no other image has.
+pub(super) fn withdraw(nodes: &[Containerd<'_>], repositories: &[String], kept: &[String]) -> Result<()> {
+    for node in nodes {
+        let gone = superfluous(&node.ctr(&["images", "ls"])?, repositories, kept);
+        if !gone.is_empty() {
+            let names = gone.iter().map(String::as_str);
+            node.ctr(&[&["images", "rm"], &names.collect::<Vec<_>>()[..]].concat())?;
+        }
+    }
+    Ok(())
+}
+
+/// Of a table of name, type and digest: the images of the repositories that are not kept, under all their names. Kubernetes' runtime gives each
+/// image a second name, its id, and a node of an earlier version of this tool has a third one, `import-DATE@sha256:…`.
+fn superfluous(listed: &str, repositories: &[String], kept: &[String]) -> Vec<String> {
+    let rows = listed.lines().filter_map(|line| {
+        let mut columns = line.split_whitespace();
+        Some((columns.next()?, columns.nth(1)?))
+    });
+    let rows: Vec<(&str, &str)> = rows.collect();
+    let repositories: Vec<String> = repositories.iter().map(|it| format!("{}:", normalized(it))).collect();
+    let kept: Vec<String> = kept.iter().map(|it| normalized(it)).collect();
+    let is_import = |name: &str| name.starts_with("import-") && name.contains("@sha256:");
+    let is_id = |name: &str| name.starts_with("sha256:");
+    let may_go = |name: &str| repositories.iter().any(|it| name.starts_with(it.as_str())) && !kept.iter().any(|it| it == name);
+    let stays: Vec<&str> =
+        rows.iter().filter(|(name, _)| !may_go(name) && !is_import(name) && !is_id(name)).map(|(_, digest)| *digest).collect();
+    let goes: Vec<&str> = rows.iter().filter(|(name, digest)| may_go(name) && !stays.contains(digest)).map(|(_, digest)| *digest).collect();
+    let all = rows.iter().filter(|(name, digest)| is_import(name) || may_go(name) || is_id(name) && goes.contains(digest));
+    all.map(|(name, _)| (*name).to_owned()).collect()
+}
+
 fn load(env: &Env, containerd: &Containerd<'_>, reference: &str) -> Result<()> {
     let engine = env.engine()?;
     match engine.stored(reference)? {
@@ -49,7 +91,7 @@ fn load(env: &Env, containerd: &Containerd<'_>, reference: &str) -> Result<()> {
         None => {
             env.detail(TASK, "the engine's store cannot be read here: it exports the whole image");
             let export = |out: &mut dyn Write| engine.export_to(reference, out);
-            containerd.ctr_with_input(&["images", "import", "--digests", "-"], export)?;
+            containerd.ctr_with_input(&["images", "import", "-"], export)?;
         }
     }
     Ok(())
@@ -70,7 +112,7 @@ fn bring(env: &Env, containerd: &Containerd<'_>, image: &StoredImage, reference:
     env.detail(TASK, format!("{count} of {} layers are new to the node", missing.len()));
     let linked = link(env, containerd, image, &mut missing);
     let archive = Archive::new(image, &missing, &normalized(reference))?;
-    containerd.ctr_with_input(&["images", "import", "--digests", "-"], |out| archive.write_to(out))?;
+    containerd.ctr_with_input(&["images", "import", "-"], |out| archive.write_to(out))?;
     // The image references the snapshots now, so that they are garbage-collected with it.
     linked.iter().try_for_each(|it| containerd.ctr(&["snapshots", "label", &it.chain, "containerd.io/gc.root="]).map(drop))
 }
@@ -195,4 +237,29 @@ fn digest(bytes: &[u8]) -> String {
 
 fn place(digest: &str) -> String {
     format!("blobs/{}", digest.replace(':', "/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_goes_under_all_its_names_and_one_that_is_kept_under_none() {
+        let listed = "\
+REF                                TYPE                   DIGEST    SIZE PLATFORMS LABELS
+docker.io/library/polls:1-old      application/manifest   sha256:o  1 MB linux     managed
+docker.io/library/polls:1-same     application/manifest   sha256:k  1 MB linux     managed
+docker.io/library/polls:1-kept     application/manifest   sha256:k  1 MB linux     managed
+docker.io/library/polls-api:1-old  application/manifest   sha256:a  1 MB linux     managed
+docker.io/library/theirs:1         application/manifest   sha256:t  1 MB linux     managed
+import-2026-11-30@sha256:i         application/index      sha256:i  1 MB linux     -
+sha256:1                           application/manifest   sha256:o  1 MB linux     managed
+sha256:2                           application/manifest   sha256:k  1 MB linux     managed
+sha256:3                           application/manifest   sha256:a  1 MB linux     managed
+";
+        let gone = superfluous(listed, &["polls".to_owned()], &["polls:1-kept".to_owned(), "polls:1-missing".to_owned()]);
+        let expected = ["docker.io/library/polls:1-old", "docker.io/library/polls:1-same", "import-2026-11-30@sha256:i", "sha256:1"];
+        assert_eq!(gone, expected);
+        assert_eq!(superfluous("", &["polls".to_owned()], &[]), Vec::<String>::new());
+    }
 }

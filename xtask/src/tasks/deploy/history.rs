@@ -177,6 +177,11 @@ impl Attempt {
         &self.present.objects
     }
 
+    /// The images of all revisions that are kept after its end.
+    pub(super) fn images(&self) -> Vec<String> {
+        kept(&self.earlier, &self.present).into_iter().flat_map(Revision::images).collect()
+    }
+
     /// The serving revision when the attempt started.
     pub(super) fn good(&self) -> Option<&Revision> {
         serving(&self.earlier)
