@@ -1,5 +1,7 @@
 //! Further services against a cluster in memory: what of their manifests is set, and what is refused.
 
+use serde_json::{Value, json};
+
 use crate::world::World;
 
 const WORKER: &str = "
@@ -232,4 +234,70 @@ fn twenty_services_need_no_more_requests_than_one() {
     let one = counts(1);
     assert!(one.iter().all(|(_, count)| *count > 10), "{one:?}");
     assert_eq!(counts(20), one);
+}
+
+/// What the containers of a world's database, application and migration ask for, in this order.
+fn asked_for(world: &World) -> [String; 3] {
+    let job = world.cluster.writes().iter().find_map(|it| it.strip_prefix("apply Job polls-migration").map(str::to_owned)).unwrap();
+    let job = format!("polls-migration{job}");
+    let container = "/spec/template/spec/containers/0/resources/requests/cpu";
+    let of = |(kind, name, at): (&str, &str, &str)| {
+        let object = world.cluster.get(kind, "polls", name).unwrap();
+        object.pointer(at).and_then(Value::as_str).unwrap_or_else(|| panic!("{kind} {name}: {object}")).to_owned()
+    };
+    let database = ("Cluster", "polls-db", "/spec/resources/requests/cpu");
+    [database, ("Deployment", "polls-frontend", container), ("Job", &job, container)].map(of)
+}
+
+#[test]
+fn containers_ask_for_a_tenth_of_the_processors_on_a_machine_of_their_own_alone() {
+    let written = ["300m", "100m", "100m"];
+    let world = World::new();
+    world.create();
+    assert_eq!(asked_for(&world), ["30m", "10m", "10m"]);
+    let operator = world.cluster.get("Deployment", "cnpg-system", "cnpg-controller-manager").unwrap();
+    // The operator's manifest here names no request, so that a tenth of the limit is asked for.
+    assert_eq!(operator.pointer("/spec/template/spec/containers/0/resources/requests/cpu").unwrap(), "200m");
+    // What a bound or an autoscaler reads stays as it is written, and so does all on a cluster without shortcuts.
+    let bound = "{apiVersion: v1, kind: LimitRange, metadata: {name: bound}, spec: {limits: [{type: Container, min: {cpu: 50m}}]}}\n";
+    let scaler = "{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: polls}, spec: {maxReplicas: 3, \
+                  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: polls-frontend}}}\n";
+    for (configuration, manifest) in [("", bound), ("", scaler), ("[cluster]\nshortcuts = false\n", "")] {
+        let world = with_worker(configuration, "");
+        if !manifest.is_empty() {
+            world.project.write("deploy/frontend/own.yaml", manifest);
+        }
+        world.create();
+        assert_eq!(asked_for(&world), written, "{configuration}{manifest}");
+    }
+}
+
+#[test]
+fn a_pod_that_no_node_has_room_for_is_named_while_it_is_waited_for() {
+    let world = World::new();
+    world.create();
+    world.cluster.stall("Deployment");
+    // The controller sees what is applied, and its new pod waits.
+    world.cluster.edit("Deployment", "polls", "polls-frontend", |it| it["status"] = json!({ "observedGeneration": 99, "replicas": 1 }));
+    let mut labels = world.cluster.get("Deployment", "polls", "polls-frontend").unwrap()["spec"]["selector"]["matchLabels"].clone();
+    labels["pod-template-hash"] = json!("new");
+    let set = json!({
+        "apiVersion": "apps/v1", "kind": "ReplicaSet",
+        "metadata": { "name": "full", "namespace": "polls", "labels": labels, "annotations": { "deployment.kubernetes.io/revision": "99" } },
+    });
+    let said = "0/1 nodes are available: 1 Insufficient memory. preemption: 0/1 nodes are available: 1 No preemption victims found.";
+    let condition = json!({ "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": said });
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "full-1", "namespace": "polls", "labels": labels },
+        "status": { "phase": "Pending", "conditions": [condition] },
+    });
+    world.cluster.put(set);
+    world.cluster.put(pod);
+    let before = world.project.read("Pocdeploy.toml");
+    world.project.write("Pocdeploy.toml", &format!("{before}[frontend]\nreplicas = 3\n"));
+    // A busy machine begins to wait later.
+    let mut runs = (12..=42).step_by(10).map(|limit| world.run(&["create", "--yes", "--timeout", &format!("{limit}s")]));
+    let named = "no node has room for pod full-1: 0/1 nodes are available: 1 Insufficient memory; waiting for ";
+    let ran = runs.find(|it| it.code != 6 || it.stderr.contains(named)).unwrap();
+    ran.ends_with(6).says(named);
 }

@@ -15,6 +15,7 @@ pub mod objects;
 pub mod operator;
 pub mod plain;
 pub mod roles;
+pub mod room;
 pub mod scope;
 pub mod secrets;
 pub mod webhooks;

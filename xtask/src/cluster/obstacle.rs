@@ -22,6 +22,12 @@ const PULLS: Duration = Duration::from_secs(35);
 const STARTS: Duration = Duration::from_secs(8);
 /// For a registry, or a webhook's pod, that is starting or busy.
 const BUSY: Duration = Duration::from_secs(90);
+/// Old pods that end and Jobs that finish give back what they asked for.
+const ROOM: Duration = Duration::from_secs(45);
+/// A cluster may add a node, which takes a cloud some minutes: longer than any wait for a pod.
+const NEW_NODE: Duration = Duration::from_secs(600);
+/// The kind of obstacle that a new node removes.
+const NO_ROOM: &str = "room";
 
 /// A reason why a pod does not run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,9 +112,12 @@ pub fn of_container(status: &Value) -> Option<Obstacle> {
     }
 }
 
-/// The obstacle of the first container that has one.
+/// The obstacle of a pod that no node has room for, or of its first container that has one.
 pub fn of_pod(pod: &Value) -> Option<Obstacle> {
     let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    if let Some(said) = without_room(pod) {
+        return Some(Obstacle { why: format!("no node has room for pod {name}: {said}"), fair: ROOM, kind: NO_ROOM });
+    }
     let statuses = |at: &str| pod.pointer(at).and_then(Value::as_array).into_iter().flatten();
     let mut all = statuses("/status/initContainerStatuses").chain(statuses("/status/containerStatuses"));
     all.find_map(|it| {
@@ -116,6 +125,16 @@ pub fn of_pod(pod: &Value) -> Option<Obstacle> {
         let container = it["name"].as_str().unwrap_or_default();
         Some(Obstacle { why: format!("container {container} of pod {name} does not start: {}", found.why), ..found })
     })
+}
+
+/// The scheduler's words for a pod that asks for more than any node has left: `0/1 nodes are available: 1 Insufficient cpu`.
+fn without_room(pod: &Value) -> Option<&str> {
+    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array)?;
+    let refused = |it: &&Value| it["type"] == "PodScheduled" && it["status"] == "False" && it["reason"] == "Unschedulable";
+    let message = conditions.iter().find(refused)?["message"].as_str()?;
+    // What follows is about preemption and claims.
+    let said = message.split(". ").next().unwrap_or(message).trim_end_matches('.');
+    has(said, &["insufficient", "too many pods"]).then_some(said)
 }
 
 /// How long a pull with this message may be retried.
@@ -163,18 +182,28 @@ pub fn of_events(events: &[Value], uid: &str) -> Option<Obstacle> {
 #[derive(Debug, Default)]
 pub struct Patience {
     since: RefCell<BTreeMap<&'static str, Instant>>,
+    adds_nodes: bool,
 }
 
 impl Patience {
+    /// For pods of a cluster that `adds_nodes`, or may do so.
+    pub fn for_pods(adds_nodes: bool) -> Patience {
+        Patience { adds_nodes, ..Patience::default() }
+    }
+
     /// `Never` if the obstacle has lasted longer than its limit; `otherwise` without an obstacle.
     pub fn judge(&self, obstacle: Option<Obstacle>, otherwise: Verdict) -> Verdict {
         let Some(obstacle) = obstacle else { return otherwise };
         let since = *self.since.borrow_mut().entry(obstacle.kind).or_insert_with(Instant::now);
         let waited = since.elapsed();
-        if waited >= obstacle.fair {
+        let fair = if obstacle.kind == NO_ROOM && self.adds_nodes { NEW_NODE } else { obstacle.fair };
+        if waited >= fair {
             return Verdict::Never(obstacle.why);
         }
-        Verdict::NotYet(format!("{}; waiting for {} s more", obstacle.why, (obstacle.fair - waited).as_secs()))
+        if fair == NEW_NODE {
+            return Verdict::NotYet(format!("{}; a new node may have", obstacle.why));
+        }
+        Verdict::NotYet(format!("{}; waiting for {} s more", obstacle.why, (fair - waited).as_secs()))
     }
 }
 
@@ -262,6 +291,35 @@ mod tests {
         assert!(of_events(&events, "a").unwrap().why.contains("exceeded quota"));
         assert_eq!(of_events(&events, "c"), None);
         assert_eq!(of_events(&events, ""), None);
+    }
+
+    #[test]
+    fn a_pod_without_room_is_waited_for_longer_where_a_node_may_come() {
+        let pod = |reason: &str, message: &str| {
+            let condition = json!({ "type": "PodScheduled", "status": "False", "reason": reason, "message": message });
+            of_pod(&json!({ "metadata": { "name": "p" }, "status": { "conditions": [condition] } }))
+        };
+        let full = "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.";
+        let found = pod("Unschedulable", full).unwrap();
+        assert_eq!(found.why, "no node has room for pod p: 0/1 nodes are available: 1 Insufficient cpu");
+        assert!(pod("Unschedulable", "0/2 nodes are available: 2 Too many pods.").is_some());
+        // What is about to happen may be enough: a volume is made, a taint goes.
+        assert_eq!(pod("Unschedulable", "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."), None);
+        assert_eq!(pod("Unschedulable", "0/1 nodes are available: 1 node(s) had untolerated taint(s)."), None);
+        assert_eq!(pod("SchedulingGated", full), None);
+        let said = |patience: &Patience| match patience.judge(Some(found.clone()), Verdict::Yes) {
+            Verdict::NotYet(why) => why,
+            other => panic!("{other:?}"),
+        };
+        assert!(said(&Patience::for_pods(false)).contains("Insufficient cpu; waiting for 4"));
+        assert!(said(&Patience::for_pods(true)).ends_with("Insufficient cpu; a new node may have"));
+        let late = |adds_nodes| {
+            let patience = Patience::for_pods(adds_nodes);
+            patience.since.borrow_mut().insert(NO_ROOM, Instant::now().checked_sub(ROOM).unwrap());
+            patience.judge(Some(found.clone()), Verdict::Yes)
+        };
+        assert_eq!(late(false), Verdict::Never(found.why.clone()));
+        assert!(matches!(late(true), Verdict::NotYet(_)));
     }
 
     #[test]

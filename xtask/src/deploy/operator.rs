@@ -9,6 +9,7 @@ use crate::{
         image::PublishedImage,
         manifests,
         objects::{INPUTS, INSTANCE},
+        room,
         secrets::{PULL_SECRET, pull_secret},
     },
     errors::{Code, Problem},
@@ -84,6 +85,9 @@ pub fn objects(manifest: &str, definitions: Vec<Value>, values: &Values<'_>) -> 
             Some("Deployment") => {
                 deployments += 1;
                 adapt(object, values);
+                if throw_away {
+                    room::divide(object);
+                }
             }
             // Then its webhooks are called as soon as they listen, not seconds later, when the readiness probe has succeeded.
             Some("Service") if throw_away => object["spec"]["publishNotReadyAddresses"] = json!(true),
@@ -113,7 +117,7 @@ pub fn objects(manifest: &str, definitions: Vec<Value>, values: &Values<'_>) -> 
 }
 
 /// Increase this when `objects` makes other objects from the same manifest.
-const ADAPTED: &str = "6";
+const ADAPTED: &str = "7";
 
 /// Removes descriptions in a schema, recursively. The keys of `properties` are names, and may be `description`.
 fn without_descriptions(schema: &mut Value) {

@@ -10,13 +10,16 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 
-use crate::export::{
-    Exported, Files, Variant,
-    compose::{
-        environment::Environment,
-        value::{bytes, literal, processors},
+use crate::{
+    deploy::room::processors,
+    export::{
+        Exported, Files, Variant,
+        compose::{
+            environment::Environment,
+            value::{bytes, literal},
+        },
+        kind, name, readme, short_name, text,
     },
-    kind, name, readme, short_name, text,
 };
 
 /// What the functions of this format share.

@@ -17,6 +17,7 @@ pub struct Features {
     /// Whether the cluster accepts NetworkPolicies and does not enforce them.
     pub ignores_policies: bool,
     /// The operator runs without leader election, its Service publishes endpoints of unready pods, and its CRDs have no descriptions.
+    /// Containers ask for a tenth of the processors that their manifests name.
     pub throw_away: bool,
     /// Whether the cluster has nodes for pods besides that of the control plane (kind). The operator runs beside the control plane, so that it
     /// survives the loss of a node with a database.

@@ -122,7 +122,7 @@ impl Task for Database {
         if !is_new.get() {
             serves::replace_crashed(env, &cluster, &id)?;
         }
-        let pods = serves::Pods::default();
+        let pods = serves::Pods::of(env);
         let wait = Wait { pause: PAUSE, ..Wait::new(env, "the database", LIMIT) };
         // With an adopted PVC there is no initdb Job to speed up.
         let hastened = Cell::new(brought.get() == Some(true));

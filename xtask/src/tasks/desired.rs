@@ -1,5 +1,7 @@
 //! The desired objects of the cluster, computed from manifests and configuration. Applies nothing.
 
+mod folders;
+
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
@@ -11,7 +13,7 @@ use crate::{
     deploy::{
         folder, front_door,
         image::PublishedImage,
-        manifests::{self, Manifest},
+        manifests::Manifest,
         objects::{self, Values},
         operator,
         roles::Roles,
@@ -28,6 +30,8 @@ use crate::{
         service_secrets::{self, ValuesFrom, key_secret, key_secrets},
     },
 };
+
+pub(super) use crate::tasks::desired::folders::{Folder, Folders};
 
 pub use crate::deploy::secrets::APP_SECRET;
 
@@ -68,7 +72,9 @@ impl Database {
     pub(super) fn read(env: &Env) -> Result<Database> {
         let mut folders = Folders::read(env)?;
         let roles = folders.first().roles.elsewhere();
+        let room = folders.room(env);
         let mut others = complete(env, None, folders.database, &roles, None, None)?;
+        others.iter_mut().for_each(room);
         let Folder { manifests, roles, .. } = folders.services.swap_remove(0);
         let frontend = complete(env, None, manifests, &roles, None, None)?;
         let is_home = |it: &Value| it["kind"] == "Namespace" && it["metadata"]["name"] == env.config.namespace.as_str();
@@ -177,10 +183,13 @@ impl App {
         for service in env.config.brought() {
             images.insert(Some(service), brought::name_for_pods(env, Some(service))?);
         }
-        for Folder { service, manifests, roles } in Folders::read(env)?.services {
+        let folders = Folders::read(env)?;
+        let room = folders.room(env);
+        for Folder { service, manifests, roles } in folders.services {
             let built = env.config.image_of(service);
             let image = images.get(&built).with_context(|| format!("find the image of {}", name_of(service)))?;
-            let objects = complete(env, service, manifests, &roles, Some(image), out.address.as_ref())?;
+            let mut objects = complete(env, service, manifests, &roles, Some(image), out.address.as_ref())?;
+            objects.iter_mut().for_each(room);
             out.take(env, built, &roles, image, objects)?;
         }
         out.base.extend(service_secrets::objects(env, from)?);
@@ -319,43 +328,6 @@ pub fn upstream(env: &Env, task: TaskId, role: Role) -> Result<PublishedImage> {
     match images::chosen(env, task)? {
         Chosen::Registry => Ok(PublishedImage::new(reference)),
         Chosen::Packages => provider(env).name_for_pods(env, &reference),
-    }
-}
-
-/// The manifests of the database and of every service.
-pub(super) struct Folders {
-    pub(super) database: Vec<Manifest>,
-    /// At least the first service's, which comes first.
-    pub(super) services: Vec<Folder>,
-}
-
-/// The manifests of a service, and which of them are its Deployment, migration and Service.
-pub(super) struct Folder {
-    pub(super) service: Option<ServiceName>,
-    pub(super) manifests: Vec<Manifest>,
-    pub(super) roles: Roles,
-}
-
-impl Folders {
-    pub(super) fn read(env: &Env) -> Result<Folders> {
-        let database = folder::of_database(env)?;
-        let mut services: Vec<Folder> = Vec::new();
-        for (service, _) in env.config.all_services() {
-            let manifests = folder::of_service(env, service)?;
-            let image = &env.config.service(env.config.image_of(service)).image;
-            let mut roles = Roles::of(&manifests, image, service)?;
-            if let Some(first) = services.first().filter(|_| roles.home.is_empty()) {
-                roles.home.clone_from(&first.roles.home);
-            }
-            services.push(Folder { service, manifests, roles });
-        }
-        let all = std::iter::once(&database).chain(services.iter().map(|it| &it.manifests));
-        manifests::refuse_twins(all, &services[0].roles.home)?;
-        Ok(Folders { database, services })
-    }
-
-    pub(super) fn first(&self) -> &Folder {
-        &self.services[0]
     }
 }
 

@@ -11,9 +11,11 @@ use crate::{
         Cluster, ObjectId, Verdict,
         difference::{Change, difference},
         evidence,
+        obstacle::Patience,
         survey::{Seen, State, Survey},
         verdict,
     },
+    config::ClusterType,
     deploy::{objects, secrets},
     env::Env,
     errors::{self, Code, Problem},
@@ -24,6 +26,11 @@ use crate::{
         service_secrets::ValuesFrom,
     },
 };
+
+/// For pods that do not start: only kind's nodes are as many as at the start, whatever is asked of them.
+pub(super) fn patience(env: &Env) -> Patience {
+    Patience::for_pods(env.config.cluster.kind != ClusterType::Kind)
+}
 
 /// The task's desired objects, read on first use, since manifests may have 20,000 lines.
 pub(super) fn once<T>(cell: &OnceCell<T>, read: impl FnOnce() -> Result<T>) -> Result<&T> {

@@ -15,14 +15,6 @@ pub(super) fn bytes(text: &str) -> Option<u64> {
     Some((number * *unit as f64) as u64)
 }
 
-/// Processors of Kubernetes as Compose's number.
-pub(super) fn processors(text: &str) -> Option<f64> {
-    match text.strip_suffix('m') {
-        Some(thousandths) => thousandths.parse::<f64>().ok().map(|it| it / 1000.0),
-        None => text.parse().ok(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,6 +25,5 @@ mod tests {
             ["384Mi", "1Gi", "1G", "500", "x"].map(bytes),
             [Some(402_653_184), Some(1_073_741_824), Some(1_000_000_000), Some(500), None]
         );
-        assert_eq!(["2", "500m", "0.5", "x"].map(processors), [Some(2.0), Some(0.5), Some(0.5), None]);
     }
 }

@@ -23,7 +23,10 @@ use crate::{
     graph::TaskId,
     images::{self, Chosen},
     record,
-    tasks::database::{ANSWER_LIMIT, ID, PAUSE, answer, initdb},
+    tasks::{
+        database::{ANSWER_LIMIT, ID, PAUSE, answer, initdb},
+        objects::patience,
+    },
 };
 
 /// The state of the `Cluster` that ran with all its settings; checked again only after it changes.
@@ -67,7 +70,6 @@ fn waits_to_pull_again(pod: &Value) -> bool {
 }
 
 /// Watches the database's pods during a wait.
-#[derive(Default)]
 pub(super) struct Pods {
     patience: Patience,
     /// Each container's restart count when it was first seen.
@@ -75,6 +77,10 @@ pub(super) struct Pods {
 }
 
 impl Pods {
+    pub(super) fn of(env: &Env) -> Pods {
+        Pods { patience: patience(env), ends: RefCell::default() }
+    }
+
     /// `otherwise`, or `Never` if a pod can no longer become ready.
     pub(super) fn judge(&self, cluster: &Cluster, id: &ObjectId, otherwise: Verdict) -> Result<Verdict> {
         if !matches!(otherwise, Verdict::NotYet(_)) {

@@ -22,7 +22,7 @@ use crate::{
     graph::TaskId,
     tasks::{
         deploy::{PAGE_LIMIT, front_door},
-        objects::with_evidence,
+        objects::{patience, with_evidence},
     },
 };
 
@@ -49,7 +49,7 @@ pub(super) fn roll_out(env: &Env, cluster: &Cluster, task: TaskId, objects: &[Va
         let id = ObjectId::of(object)?;
         let labels = labels(object);
         let what = id.to_string();
-        let patience = Patience::default();
+        let patience = patience(env);
         let wait = Wait { pause: PAUSE, ..Wait::new(env, &what, ROLLOUT_LIMIT) };
         let ready = cluster.wait_for(env, task, &wait, || match cluster.get(&id)? {
             Some(found) => progress(cluster, &found, &labels, &patience),
@@ -64,7 +64,7 @@ pub(super) fn roll_out(env: &Env, cluster: &Cluster, task: TaskId, objects: &[Va
         with_evidence(ready, cluster, &id.namespace, new.as_deref().unwrap_or(&labels))?;
     }
     for object in objects.iter().filter(|it| it["kind"] == "StatefulSet" || it["kind"] == "DaemonSet") {
-        let (id, labels, patience) = (ObjectId::of(object)?, labels(object), Patience::default());
+        let (id, labels, patience) = (ObjectId::of(object)?, labels(object), patience(env));
         let what = id.to_string();
         let wait = Wait::new(env, &what, ROLLOUT_LIMIT);
         let ready = cluster.wait_for(env, task, &wait, || match cluster.get(&id)? {
