@@ -13,7 +13,7 @@ use kube::{
 };
 use serde_json::Value;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, ObjectId, verdict};
 
 /// Enough to contain the first error of a run, for some dozen containers in memory.
 const LOG_LINES: i64 = 500;
@@ -40,6 +40,15 @@ pub(super) fn is_ready(pod: &Pod) -> bool {
 }
 
 impl Cluster {
+    /// Whether a pod has failed for good, and its controller has another one in its place.
+    pub fn is_replaced(&self, pod: &Value) -> Result<bool> {
+        let Some(controller) = verdict::controller(pod).filter(|_| verdict::is_left_behind(pod)) else { return Ok(false) };
+        let [version, kind, name, namespace] =
+            [&controller["apiVersion"], &controller["kind"], &controller["name"], &pod["metadata"]["namespace"]]
+                .map(|it| it.as_str().unwrap_or_default());
+        Ok(verdict::is_replaced(pod, self.get(&ObjectId::new(version, kind, namespace, name))?.as_ref()))
+    }
+
     /// The newest ready pod with these labels.
     pub fn ready_pod(&self, namespace: &str, labels: &str) -> Result<Option<String>> {
         let mut pods: Vec<Pod> = self.pods(namespace, labels)?.into_iter().filter(is_ready).collect();

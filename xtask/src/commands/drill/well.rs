@@ -54,9 +54,16 @@ impl Well {
         well.into_inner().context("nothing was read")
     }
 
-    /// `Yes` if each of them that still exists is ready again.
+    /// `Yes` if each of them that still exists is ready again. A pod that failed for good stays so, and does not count where it has been replaced, as
+    /// in `validate`.
     pub(super) fn is_back(&self, cluster: &Cluster, reach: &Reach<'_>) -> Result<Verdict> {
-        Ok(self.compare(&read(cluster, reach)?))
+        let mut lasting = Vec::new();
+        for it in read(cluster, reach)? {
+            if !cluster.is_replaced(&it)? {
+                lasting.push(it);
+            }
+        }
+        Ok(self.compare(&lasting))
     }
 
     fn of(objects: &[Value]) -> Well {
@@ -64,9 +71,7 @@ impl Well {
     }
 
     fn compare(&self, objects: &[Value]) -> Verdict {
-        // A pod that failed for good stays so, and its controller, which is compared as well, has made another.
-        let lasting = objects.iter().filter(|it| it.pointer("/status/phase").is_none_or(|it| it != "Failed"));
-        let was = lasting.filter_map(|it| Some((name(it).filter(|name| self.0.contains(name))?, it)));
+        let was = objects.iter().filter_map(|it| Some((name(it).filter(|name| self.0.contains(name))?, it)));
         // What never becomes ready by itself is waited for as well: a container that ended with its node is started again.
         let not_yet = was.map(|(name, it)| (name, verdict::of(it))).find_map(|(name, it)| Some(format!("{name}: {}", it.why()?)));
         not_yet.map_or(Verdict::Yes, Verdict::NotYet)
@@ -110,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_that_a_kill_ended_for_good_is_not_waited_for() {
+    fn a_pod_of_a_job_is_not_waited_for_and_one_of_the_database_is() {
         let pod = |name: &str, phase: &str, owner: &str| {
             let ready = if phase == "Running" { "True" } else { "False" };
             json!({
@@ -119,9 +124,11 @@ mod tests {
                 "status": { "phase": phase, "conditions": [{ "type": "Ready", "status": ready }] },
             })
         };
-        let well = Well::of(&[pod("report", "Running", "Job"), pod("web", "Running", "ReplicaSet"), pod("db", "Running", "Cluster")]);
-        assert_eq!(well.compare(&[pod("report", "Failed", "Job"), pod("web", "Failed", "ReplicaSet")]), Verdict::Yes);
+        let well = Well::of(&[pod("report", "Running", "Job"), pod("db", "Running", "Cluster")]);
+        assert_eq!(well.compare(&[pod("report", "Failed", "Job")]), Verdict::Yes);
         assert_eq!(well.compare(&[pod("report", "Pending", "Job")]), Verdict::Yes);
-        assert!(matches!(well.compare(&[pod("db", "Pending", "Cluster")]), Verdict::NotYet(_)));
+        for db in ["Pending", "Failed"] {
+            assert!(matches!(well.compare(&[pod("db", db, "Cluster")]), Verdict::NotYet(_)));
+        }
     }
 }

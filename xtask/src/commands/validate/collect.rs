@@ -271,20 +271,11 @@ pub(super) fn started(env: &Env, cluster: &Cluster, tells: bool) -> Result<Vec<V
 pub(super) fn counted(env: &Env, cluster: &Cluster) -> Result<Vec<Value>> {
     let mut out = Vec::new();
     for pod in cluster.list("v1", "Pod", "", "")? {
-        if counts(env, &pod) && !is_replaced(cluster, &pod)? {
+        if counts(env, &pod) && !cluster.is_replaced(&pod)? {
             out.push(pod);
         }
     }
     Ok(out)
-}
-
-/// Whether a failed pod has been replaced.
-fn is_replaced(cluster: &Cluster, pod: &Value) -> Result<bool> {
-    let Some(controller) = verdict::controller(pod).filter(|_| verdict::is_left_behind(pod)) else { return Ok(false) };
-    let [version, kind, name, namespace] =
-        [&controller["apiVersion"], &controller["kind"], &controller["name"], &pod["metadata"]["namespace"]]
-            .map(|it| it.as_str().unwrap_or_default());
-    Ok(verdict::is_replaced(pod, cluster.get(&ObjectId::new(version, kind, namespace, name))?.as_ref()))
 }
 
 /// A Job's status counts instead of its pods; a pod that is being replaced does not count.
