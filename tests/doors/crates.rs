@@ -137,3 +137,22 @@ fn a_crate_with_other_bytes_is_refused_by_name_and_the_next_run_compiles_the_rig
     let has = archive.entries().unwrap().any(|it| it.unwrap().path().unwrap().ends_with("artifacts/bin/shop"));
     assert!(has, "the program is not in the build's context");
 }
+
+#[test]
+#[ignore = "long: `cargo xtask test --full` runs it"]
+fn a_crate_that_drips_or_hangs_is_named_with_its_server_and_the_next_run_compiles_it() {
+    let registry = Registry::new();
+    let mut found = Vec::new();
+    let server = format!("127.0.0.1:{}", registry.port);
+    let of_cargo = format!("the server does not answer in time: http://{server}/tiny-1.0.0.crate: ");
+    for (number, (ill, says)) in
+        [(Ill::Drips, format!("the download from {server} gives ")), (Ill::Hangs, of_cargo)].into_iter().enumerate()
+    {
+        registry.source(number);
+        registry.forget();
+        let ran = registry.run(ill, &["create", "--yes"]);
+        found.extend(wrong(&format!("{ill:?}"), &ran, &[&says], &[], |_| false));
+        registry.run(Ill::Nothing, &["image"]).ends_with(0);
+    }
+    assert!(found.is_empty(), "{}", found.join("\n\n"));
+}

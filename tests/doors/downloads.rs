@@ -3,12 +3,14 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
     path::PathBuf,
-    process::Command,
+    process::{Command, Stdio},
     sync::{Arc, Mutex},
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use rustix::process::{Pid, Signal, kill_process};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -43,37 +45,48 @@ struct Proxy {
     port: u16,
 }
 
+/// A server of the module, whose digests the project has then: its fault, the archive with other bytes, and its port.
+pub(crate) fn serve(world: &World) -> (Arc<Mutex<Ill>>, Vec<u8>, u16) {
+    let go_mod = format!("module {MODULE}\n");
+    let (first, second) = (format!("{MODULE}@{VERSION}/go.mod"), format!("{MODULE}@{VERSION}/releases/cnpg-1.30.0.yaml"));
+    let make = |manifest: &str| {
+        let at = world.project.root.join("module.zip");
+        #[expect(clippy::disallowed_methods, reason = "makes a file of the test")]
+        let made = Command::new("python3").args(["-c", ZIP]).arg(&at).args([&first, &go_mod, &second, manifest]).status().unwrap();
+        assert!(made.success());
+        fs::read(&at).unwrap()
+    };
+    let (right, other) = (make(OPERATOR), make(&OPERATOR.replace("image: x", "image: y")));
+    let sums = format!(
+        "{MODULE} {VERSION} {}\n{MODULE} {VERSION}/go.mod {}\n",
+        h1(&[(&first, &go_mod), (&second, OPERATOR)]),
+        h1(&[("go.mod", &go_mod)])
+    );
+    world.project.write("build/images/go/go.mod", &format!("module images\n\ngo 1.21\n\nrequire {MODULE} {VERSION}\n"));
+    world.project.write("build/images/go/go.sum", &sums);
+    let ill = Arc::new(Mutex::new(Ill::Nothing));
+    let (now, sent) = (ill.clone(), other.clone());
+    let port = http::serve_tcp(&http::Health::default(), move |request| {
+        let ill = *now.lock().unwrap();
+        match request.path.rsplit('.').next().unwrap_or_default() {
+            "info" => Answer::text(&format!("{{\"Version\": \"{VERSION}\"}}")),
+            "mod" => Answer::text(&go_mod),
+            "zip" => ill.file(&right, &sent),
+            _ => Answer::Whole { status: 404, kind: "text/plain", body: Vec::new() },
+        }
+    });
+    (ill, other, port)
+}
+
+/// Go asks this server alone.
+pub(crate) fn settings(command: &mut Command, address: &str) {
+    command.envs([("GOPROXY", address), ("GONOSUMDB", "*"), ("GOTOOLCHAIN", "local")]);
+}
+
 impl Proxy {
     fn new() -> Proxy {
         let world = World::new();
-        let go_mod = format!("module {MODULE}\n");
-        let (first, second) = (format!("{MODULE}@{VERSION}/go.mod"), format!("{MODULE}@{VERSION}/releases/cnpg-1.30.0.yaml"));
-        let make = |manifest: &str| {
-            let at = world.project.root.join("module.zip");
-            #[expect(clippy::disallowed_methods, reason = "makes a file of the test")]
-            let made = Command::new("python3").args(["-c", ZIP]).arg(&at).args([&first, &go_mod, &second, manifest]).status().unwrap();
-            assert!(made.success());
-            fs::read(&at).unwrap()
-        };
-        let (right, other) = (make(OPERATOR), make(&OPERATOR.replace("image: x", "image: y")));
-        let sums = format!(
-            "{MODULE} {VERSION} {}\n{MODULE} {VERSION}/go.mod {}\n",
-            h1(&[(&first, &go_mod), (&second, OPERATOR)]),
-            h1(&[("go.mod", &go_mod)])
-        );
-        world.project.write("build/images/go/go.mod", &format!("module images\n\ngo 1.21\n\nrequire {MODULE} {VERSION}\n"));
-        world.project.write("build/images/go/go.sum", &sums);
-        let ill = Arc::new(Mutex::new(Ill::Nothing));
-        let (now, sent) = (ill.clone(), other.clone());
-        let port = http::serve_tcp(&http::Health::default(), move |request| {
-            let ill = *now.lock().unwrap();
-            match request.path.rsplit('.').next().unwrap_or_default() {
-                "info" => Answer::text(&format!("{{\"Version\": \"{VERSION}\"}}")),
-                "mod" => Answer::text(&go_mod),
-                "zip" => ill.file(&right, &sent),
-                _ => Answer::Whole { status: 404, kind: "text/plain", body: Vec::new() },
-            }
-        });
+        let (ill, other, port) = serve(&world);
         world.build();
         Proxy { world, ill, other, port }
     }
@@ -86,8 +99,8 @@ impl Proxy {
 
     fn command(&self, word: &str, address: &str, http_proxy: &str) -> Command {
         let mut command = self.world.command(&[word, "--yes"]);
-        command.envs([("GOPROXY", address), ("HTTP_PROXY", http_proxy), ("GONOSUMDB", "*"), ("GOTOOLCHAIN", "local")]);
-        command.env_remove("http_proxy");
+        settings(&mut command, address);
+        command.env("HTTP_PROXY", http_proxy).env_remove("http_proxy");
         command
     }
 
@@ -137,6 +150,39 @@ fn a_download_that_fails_or_brings_other_bytes_is_named_first_and_the_next_run_g
     let ran = proxy.run(Ill::Nothing, "create");
     ran.ends_with(0).says("in the cache of Go modules is not what go.sum says: downloading it again");
     assert!(fs::read_to_string(proxy.product()).unwrap().contains("\"x\""));
+}
+
+#[test]
+#[ignore = "long: `cargo xtask test --full` runs it"]
+fn a_module_that_drips_or_hangs_is_named_with_its_server_and_the_next_run_takes_it() {
+    let proxy = Proxy::new();
+    let (cache, mut found) = (proxy.world.project.root.join("cache"), Vec::new());
+    for (ill, says) in [(Ill::Drips, "gives "), (Ill::Hangs, "hangs, for 12")] {
+        proxy.forget();
+        let ran = proxy.run(ill, "create");
+        let server = format!("the download from 127.0.0.1:{} ", proxy.port);
+        found.extend(wrong(&format!("{ill:?}"), &ran, &[&server, says, MODULE], std::slice::from_ref(&cache), |_| false));
+        assert!(!proxy.product().exists());
+        proxy.run(Ill::Nothing, "create").ends_with(0);
+    }
+    assert!(found.is_empty(), "{}", found.join("\n\n"));
+}
+
+#[test]
+fn a_download_that_drips_is_told_while_it_is_waited_for_and_ctrl_c_ends_it() {
+    let proxy = Proxy::new();
+    proxy.forget();
+    *proxy.ill.lock().unwrap() = Ill::Drips;
+    let mut command = proxy.command("create", &format!("http://127.0.0.1:{}", proxy.port), "");
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let told = format!("the download from 127.0.0.1:{} gives ", proxy.port);
+    let said = lines.by_ref().map_while(Result::ok).find(|it| it.contains(&told));
+    assert!(said.as_ref().is_some_and(|it| it.contains("waiting for `go mod download ")), "{said:?}");
+    kill_process(Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap(), Signal::INT).unwrap();
+    let rest: Vec<String> = lines.map_while(Result::ok).collect();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}");
+    proxy.run(Ill::Nothing, "create").ends_with(0);
 }
 
 #[test]

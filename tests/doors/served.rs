@@ -6,6 +6,7 @@ use std::{
     io::{Read as _, Write as _},
     net::TcpListener,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use sha2::{Digest as _, Sha256};
@@ -25,6 +26,10 @@ pub(crate) enum Ill {
     TamperedWithDigest,
     /// The connection ends in the middle of the file.
     Cut,
+    /// 1 kB/s come, of a file that takes hours so.
+    Drips,
+    /// Half of the file comes, and then nothing.
+    Hangs,
     Unavailable,
     /// A proxy's login page instead of the file.
     Page,
@@ -42,6 +47,8 @@ impl Ill {
         match self {
             Ill::Tampered | Ill::TamperedWithDigest => sent(other, other.len()),
             Ill::Cut => sent(&right[..right.len() / 2], right.len()),
+            Ill::Drips => endless(Vec::new(), 100),
+            Ill::Hangs => endless(right[..right.len() / 2].to_vec(), 0),
             _ => self.page().unwrap_or_else(|| sent(right, right.len())),
         }
     }
@@ -69,12 +76,30 @@ impl Ill {
 }
 
 /// A file that caches may keep for a year, as registries allow it; `length` is what the server announces.
-fn sent(body: &[u8], length: usize) -> Answer {
-    let head = format!(
+fn head(length: usize) -> String {
+    format!(
         "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: {length}\r\nDate: Fri, 01 Jan 2100 00:00:00 GMT\r\n\
          Cache-Control: max-age=31536000, immutable\r\nConnection: close\r\n\r\n"
-    );
-    let all = [head.as_bytes(), body].concat();
+    )
+}
+
+/// After `begin`, so many bytes ten times a second, until the client goes.
+fn endless(begin: Vec<u8>, bytes: usize) -> Answer {
+    Answer::Takeover(Box::new(move |out| {
+        let mut gone = out.write_all(&[head(10_000_000).as_bytes(), &begin].concat()).is_err();
+        if bytes == 0 {
+            // The client says no more until it goes.
+            out.read_exact(&mut [0]).unwrap_or_default();
+        }
+        while !gone && bytes > 0 {
+            std::thread::sleep(Duration::from_millis(100));
+            gone = out.write_all(&vec![0; bytes]).is_err();
+        }
+    }))
+}
+
+fn sent(body: &[u8], length: usize) -> Answer {
+    let all = [head(length).as_bytes(), body].concat();
     // The client may have ended.
     Answer::Takeover(Box::new(move |out| out.write_all(&all).unwrap_or_default()))
 }

@@ -127,8 +127,10 @@ fn node(tools: &Tools, task: TaskId, found: &Recognised, app: &Path, into: &Path
             // Yarn makes no folder for it, and puts nothing there that its own cache has.
             fs::create_dir_all(&mirror).with_context(|| format!("make {}", mirror.display()))?;
             let cache = lone.path().join("cache");
-            let flags = ["--frozen-lockfile", "--ignore-scripts", "--ignore-engines", "--non-interactive", "--cache-folder"];
-            let command = cmd!(sh, "{program} {yarn} install {flags...} {cache}");
+            let flags = ["--frozen-lockfile", "--ignore-scripts", "--ignore-engines", "--non-interactive"];
+            // Without a byte; yarn then tries again four times, and says so each time.
+            let bounds = ["--network-timeout", "30000", "--cache-folder"];
+            let command = cmd!(sh, "{program} {yarn} install {flags...} {bounds...} {cache}");
             tools.run_watched(task, command.env("YARN_YARN_OFFLINE_MIRROR", mirror), BUILD_LIMIT, |_| ())
         }
         _ => {

@@ -117,7 +117,7 @@ fn install(env: &Env, task: TaskId, packages: &[&str]) -> Result<()> {
     let options = ["-o", "DPkg::Lock::Timeout=300", "-q"];
     let update = cmd!(sh, "apt-get {options...} update").env("DEBIAN_FRONTEND", "noninteractive");
     env.progress(task, "apt-get update");
-    let tools = env.tools.fetching();
+    let tools = env.tools.fetching_by_itself();
     tools.run_watched(task, update, BUILD_LIMIT, progress).context("update the package lists")?;
     let install =
         cmd!(sh, "apt-get {options...} install -y --no-install-recommends {packages...}").env("DEBIAN_FRONTEND", "noninteractive");

@@ -7,10 +7,13 @@ mod ask;
 mod attached;
 pub mod download;
 mod find;
+mod flow;
 mod heard;
 mod log;
+mod sockets;
 mod stop;
 mod verdict;
+mod wait;
 
 use std::{
     ffi::OsString,
@@ -20,7 +23,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
@@ -37,11 +40,12 @@ use crate::{
     errors::{Code, Problem},
     graph::TaskId,
     interrupt::Interrupt,
-    report::{Event, Report, Waiting},
+    report::{Event, Report},
     tool::{
-        heard::{Heard, REPEATED, each_line},
+        flow::Patience,
+        heard::{Heard, each_line},
         log::Log,
-        stop::{Ending, stop},
+        stop::Ending,
     },
 };
 
@@ -67,11 +71,14 @@ pub struct Tools {
     ending: Ending,
     /// Whether commands download, so that a failure is told in the words of `download.rs`.
     fetches: bool,
+    /// What such a command must get meanwhile, so that it is not stopped.
+    patience: Option<Patience>,
 }
 
 impl Tools {
     pub fn new(log_dir: PathBuf, interrupt: Interrupt, report: Arc<dyn Report>) -> Tools {
-        Tools { log_dir, log_name: None, interrupt, report, without: Arc::default(), ending: Ending::default(), fetches: false }
+        let (without, ending) = (Arc::default(), Ending::default());
+        Tools { log_dir, log_name: None, interrupt, report, without, ending, fetches: false, patience: None }
     }
 
     /// A copy whose commands do not get these variables of the environment.
@@ -266,37 +273,6 @@ impl Tools {
         .inspect_err(|_| log.keep())
         .map(|status| (status, captured.into_inner().unwrap_or_default()))
     }
-
-    /// Waits for the command to end. With `heard`, a silent command is reported as a wait.
-    fn wait(&self, child: &mut Child, shown: &str, limit: Duration, heard: Option<(TaskId, &Heard)>) -> Result<ExitStatus> {
-        let began = Instant::now();
-        let mut told = began;
-        let mut pause = Duration::from_millis(1);
-        loop {
-            if let Some(status) = child.try_wait().with_context(|| format!("wait for `{shown}`"))? {
-                return Ok(status);
-            }
-            if let Err(error) = self.interrupt.check() {
-                stop(child, self.ending);
-                return Err(error.context(format!("`{shown}` was stopped")));
-            }
-            if began.elapsed() > limit {
-                stop(child, self.ending);
-                let said = heard.and_then(|(_, heard)| heard.last()).map(|it| format!("; its last line: {it}")).unwrap_or_default();
-                return Err(Problem::timed_out(format!("`{shown}` did not end within {} s and was stopped{said}", limit.as_secs()))
-                    .code(Code::CommandHung)
-                    .into());
-            }
-            if let Some((task, line)) = heard.and_then(|(task, heard)| Some((task, heard.silent()?)))
-                && told.elapsed() >= REPEATED
-            {
-                told = Instant::now();
-                self.report.event(task, Event::Waiting(Waiting::new(format!("`{shown}` to end"), line, began.elapsed(), limit)));
-            }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(25));
-        }
-    }
 }
 
 /// Removes the variables by which cargo describes the package of a program that it runs, such as this one. Build scripts read variables of the same
@@ -328,6 +304,8 @@ fn not_started(shown: &str, error: std::io::Error) -> anyhow::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use xshell::cmd;
 
     use super::*;

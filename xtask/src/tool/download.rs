@@ -105,8 +105,11 @@ const MEANINGS: [(&str, &[&str]); 13] = [
             "timed out",
             "ETIMEDOUT",
             "ERR_SOCKET_TIMEOUT",
+            "ESOCKETTIMEDOUT",
             "i/o timeout",
             "timeout awaiting response",
+            "network timeout at",
+            "Idle timeout reached",
             "Timeout was reached",
         ],
     ),
@@ -157,8 +160,8 @@ const OTHER_BYTES: [&str; 10] = [
 
 /// What is wrong, in one line; `None` if the words are about something else.
 pub fn fault(said: &str) -> Option<String> {
-    // cargo and Go download everything before they compile; after that, words such as "timed out" are those of the user's source.
-    if said.lines().any(|it| it.trim_start().starts_with("Compiling ") || it.starts_with("# ")) {
+    // After that, words such as "timed out" are those of the user's source.
+    if said.lines().any(compiles) {
         return None;
     }
     let lines: Vec<&str> = said.lines().map(str::trim).collect();
@@ -177,6 +180,11 @@ pub fn fault(said: &str) -> Option<String> {
         Some(format!("{meaning}: {place}{}", shown(lines[at])))
     });
     found.or_else(|| Some(format!("the server answers with an error: {}", shown(lines.iter().rev().find(|it| has_status(it))?))))
+}
+
+/// Whether a line says that cargo or Go compiles; they download everything before.
+pub(super) fn compiles(line: &str) -> bool {
+    line.trim_start().starts_with("Compiling ") || line.starts_with("# ")
 }
 
 /// Whether an error of [`problem`] says that bytes were refused since they do not fit their digest. The program's own words may be cut off: pip

@@ -2,29 +2,43 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read},
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
+
+use crate::tool::download;
 
 /// A command that writes nothing for this long is reported as a wait.
 const SILENT: Duration = Duration::from_secs(5);
 /// The pause between two such reports.
 pub(super) const REPEATED: Duration = Duration::from_secs(1);
 
-/// The last line of a command's output, and its time.
-pub(super) struct Heard(Mutex<(Instant, Option<String>)>);
+/// The last line of a command's output, and its time; whether it has begun to compile.
+pub(super) struct Heard(Mutex<(Instant, Option<String>)>, AtomicBool);
 
 impl Default for Heard {
     fn default() -> Heard {
-        Heard(Mutex::new((Instant::now(), None)))
+        Heard(Mutex::new((Instant::now(), None)), AtomicBool::new(false))
     }
 }
 
 impl Heard {
     pub(super) fn take(&self, line: &str) {
+        if download::compiles(line) {
+            self.1.store(true, Ordering::Relaxed);
+        }
         if let Ok(mut heard) = self.0.lock() {
             *heard = (Instant::now(), Some(line.trim().to_owned()));
         }
+    }
+
+    /// When the last line came, if the command may still download.
+    pub(super) fn downloads(&self) -> Option<Instant> {
+        let at = self.0.lock().ok()?.0;
+        (!self.1.load(Ordering::Relaxed)).then_some(at)
     }
 
     pub(super) fn last(&self) -> Option<String> {

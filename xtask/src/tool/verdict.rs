@@ -12,9 +12,21 @@ use crate::{
 };
 
 impl Tools {
-    /// A copy for commands that download: the first line of a failure names the fault of the download, if it is one.
+    /// A copy for commands that download: the first line of a failure names the fault of the download, if it is one. A download that hangs or drips
+    /// is stopped.
     pub fn fetching(&self) -> Tools {
-        Tools { fetches: true, ..self.clone() }
+        Tools { fetches: true, patience: Some(self.patience.unwrap_or_default()), ..self.clone() }
+    }
+
+    /// The same for a program that bounds its downloads by itself, or that may wait for something else while it is connected.
+    pub fn fetching_by_itself(&self) -> Tools {
+        Tools { fetches: true, patience: None, ..self.clone() }
+    }
+
+    /// A copy that stops downloads sooner.
+    #[cfg(test)]
+    pub(crate) fn with_patience(self, within: std::time::Duration, bytes: u64) -> Tools {
+        Tools { patience: Some(crate::tool::flow::Patience { within, bytes }), ..self }
     }
 
     /// An error with the last lines of the log if the command failed.

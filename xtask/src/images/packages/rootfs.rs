@@ -33,7 +33,7 @@ pub(super) fn make(env: &Env, task: TaskId, recipes: &Recipes, keys: &Keys, name
 
 pub(super) fn bootstrap(env: &Env, task: TaskId, recipes: &Recipes, name: &str, root: &Root, part: &Path, steps: &Steps<'_>) -> Result<()> {
     steps.says(&format!("Debian packages for {name}"));
-    let tools = env.tools.with_log(&format!("image-{name}")).fetching();
+    let tools = env.tools.with_log(&format!("image-{name}")).fetching_by_itself();
     let from = (sources(env, task, &root.suite)?, apt_settings(env, task)?);
     strap(&tools, task, &recipes.folder, root, from, part, |line| {
         if let Some(line) = line.strip_prefix("I: ").filter(|it| !it.contains("hook")) {

@@ -186,7 +186,7 @@ impl<'a> Tofu<'a> {
         // OpenTofu's cache of providers takes one writer at a time.
         let (lock, what) = (self.env.cache(PROVIDERS).join("lock"), "another fetch of providers");
         let _turn = lock::acquire(&lock, what, QUICK, &self.env.interrupt, |it| self.env.waiting(self.task, it))?;
-        let tools = self.env.tools.fetching();
+        let tools = self.env.tools.fetching_by_itself();
         let init = || tools.run_watched(self.task, self.command(&["init", "-input=false", "-no-color", LOCK]), QUICK, |_| ());
         let ended = match init() {
             Err(error) if self.has_removed_changed(&format!("{error:#}"))? => init(),
