@@ -9,16 +9,21 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
+    compare::{Input, Since, compare},
     hashes::{self, Hashes},
-    walk::{Passed, walk},
+    walk::Passed,
 };
 
+mod json;
+
 /// Named digests in the order of their addition.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub struct Fingerprint {
-    parts: Vec<(String, String)>,
+    /// Each part as the digest over all reads it: the length of its name in eight bytes, the name, and the same of its value. 20,000 files are
+    /// one allocation, and their digest is that of these bytes.
+    parts: Vec<u8>,
+    count: usize,
     /// The digest over all parts, once it was computed: a run uses that of the inputs of an image ten times.
-    #[serde(skip)]
     known: OnceLock<String>,
 }
 
@@ -30,15 +35,39 @@ impl PartialEq for Fingerprint {
 
 impl Eq for Fingerprint {}
 
-impl FromIterator<(String, String)> for Fingerprint {
-    fn from_iter<T: IntoIterator<Item = (String, String)>>(parts: T) -> Fingerprint {
-        Fingerprint { parts: parts.into_iter().collect(), known: OnceLock::new() }
+impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Fingerprint {
+    fn from_iter<T: IntoIterator<Item = (N, V)>>(parts: T) -> Fingerprint {
+        let mut out = Fingerprint::default();
+        out.extend(parts);
+        out
     }
 }
 
-impl Extend<(String, String)> for Fingerprint {
-    fn extend<T: IntoIterator<Item = (String, String)>>(&mut self, parts: T) {
-        self.changed().extend(parts);
+impl<N: AsRef<str>, V: AsRef<str>> Extend<(N, V)> for Fingerprint {
+    fn extend<T: IntoIterator<Item = (N, V)>>(&mut self, parts: T) {
+        parts.into_iter().for_each(|(name, value)| self.push(&[name.as_ref()], value.as_ref()));
+    }
+}
+
+/// The parts one after the other.
+#[derive(Clone, Debug)]
+pub struct Parts<'a>(&'a [u8]);
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<(&'a str, &'a str)> {
+        Some((self.text()?, self.text()?))
+    }
+}
+
+impl<'a> Parts<'a> {
+    fn text(&mut self) -> Option<&'a str> {
+        let (length, rest) = self.0.split_first_chunk::<8>()?;
+        let (text, rest) = rest.split_at_checked(usize::from_le_bytes(*length))?;
+        self.0 = rest;
+        // Only whole strings are added.
+        std::str::from_utf8(text).ok()
     }
 }
 
@@ -48,50 +77,54 @@ impl Fingerprint {
     }
 
     /// Names and digests.
-    pub fn parts(&self) -> &[(String, String)] {
-        &self.parts
+    pub fn parts(&self) -> Parts<'_> {
+        Parts(&self.parts)
     }
 
-    /// The parts, to change them.
-    fn changed(&mut self) -> &mut Vec<(String, String)> {
-        self.known.take();
-        &mut self.parts
+    /// The number of parts.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
     }
 
     /// Adds a named value.
-    pub fn add(&mut self, name: impl Into<String>, value: impl AsRef<[u8]>) {
-        self.push(name.into(), hex(&Sha256::digest(value.as_ref())));
+    pub fn add(&mut self, name: impl AsRef<str>, value: impl AsRef<[u8]>) {
+        self.push(&[name.as_ref()], &hex(&Sha256::digest(value.as_ref())));
     }
 
-    /// Adds a part whose digest is known.
-    pub(crate) fn push(&mut self, name: String, digest: String) {
-        self.changed().push((name, digest));
-    }
-
-    /// Makes room for further parts.
-    pub(crate) fn reserve(&mut self, parts: usize) {
-        self.parts.reserve(parts);
+    /// Adds a part whose digest is known. Its name comes in pieces.
+    pub(crate) fn push(&mut self, name: &[&str], digest: &str) {
+        self.known.take();
+        let length: usize = name.iter().map(|it| it.len()).sum();
+        self.parts.extend_from_slice(&length.to_le_bytes());
+        name.iter().for_each(|it| self.parts.extend_from_slice(it.as_bytes()));
+        self.parts.extend_from_slice(&digest.len().to_le_bytes());
+        self.parts.extend_from_slice(digest.as_bytes());
+        self.count += 1;
     }
 
     /// Keeps the parts whose names are wanted.
     pub fn retain(&mut self, mut is_wanted: impl FnMut(&str) -> bool) {
-        self.changed().retain(|(name, _)| is_wanted(name));
+        *self = self.parts().filter(|(name, _)| is_wanted(name)).collect();
     }
 
     /// Adds a file's content and executable bit. A missing file has its own value.
-    pub fn add_file(&mut self, name: impl Into<String>, path: &Path) -> Result<()> {
-        let name = name.into();
+    pub fn add_file(&mut self, name: impl AsRef<str>, path: &Path) -> Result<()> {
+        let name = name.as_ref();
         if !path.exists() {
-            self.push(name, hashes::ABSENT.to_owned());
+            self.push(&[name], hashes::ABSENT);
             return Ok(());
         }
-        self.push(name, hex(&hashes::of_file(path)?));
+        self.push(&[name], &hex(&hashes::of_file(path)?));
         Ok(())
     }
 
     /// Adds every file below `root` under its own name, sorted. For a symbolic link, adds its target's name. Reads every file.
     pub fn add_tree(&mut self, name: &str, root: &Path) -> Result<()> {
-        Hashes::default().add(self, name, root, &walk(root, &Passed::default(), None)?)
+        Hashes::default().add(self, name, root, &Passed::default(), None, &mut |_, _| ())
     }
 
     /// Reads the JSON of a record; `None` if it is not one.
@@ -106,7 +139,7 @@ impl Fingerprint {
 
     /// 64 hex digits over names and values.
     pub fn digest(&self) -> String {
-        self.known.get_or_init(|| digest(&self.parts)).clone()
+        self.known.get_or_init(|| hex(&Sha256::digest(&self.parts))).clone()
     }
 
     /// The first twelve digits, for tags and file names.
@@ -131,47 +164,52 @@ impl Fingerprint {
         if self == earlier {
             return Vec::new();
         }
-        let (ours, theirs) = (self.by_name(), earlier.by_name());
-        let mut changed: Vec<String> = Vec::new();
-        for (name, value) in &self.parts {
-            match theirs.get(name.as_str()) {
-                None => changed.push(format!("{name} is new")),
-                Some(old) if old != value => changed.push(format!("{name} changed")),
-                Some(_) => {}
-            }
-        }
-        let gone = earlier.parts.iter().filter(|(name, _)| !ours.contains_key(name.as_str()));
-        changed.extend(gone.map(|(name, _)| format!("{name} is gone")));
-        changed
+        let text = |it: &Input<'_>| match it.since {
+            Since::Unchanged => None,
+            Since::Changed => Some(format!("{} changed", it.name)),
+            Since::New => Some(format!("{} is new", it.name)),
+            Since::Gone => Some(format!("{} is gone", it.name)),
+        };
+        compare(self, earlier).iter().filter_map(text).collect()
     }
 
     /// The values by their names, for comparisons whose time is linear in the number of parts. Of parts with one name, the first.
     pub fn by_name(&self) -> HashMap<&str, &str> {
-        let mut out = HashMap::with_capacity(self.parts.len());
-        for (name, value) in &self.parts {
-            out.entry(name.as_str()).or_insert(value.as_str());
+        Fingerprint::named(self.parts())
+    }
+
+    pub(crate) fn named<'a>(parts: Parts<'a>) -> HashMap<&'a str, &'a str> {
+        let mut out = HashMap::with_capacity(parts.size_hint().0);
+        for (name, value) in parts {
+            out.entry(name).or_insert(value);
         }
         out
     }
 }
 
 /// The digest that a fingerprint of these parts has.
-pub fn digest<'a>(parts: impl IntoIterator<Item = &'a (String, String)>) -> String {
-    let mut hasher = Sha256::new();
+pub fn digest<'a>(parts: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let (mut hasher, mut some) = (Sha256::new(), Fingerprint::default());
     for (name, value) in parts {
-        hasher.update(name.len().to_le_bytes());
-        hasher.update(name);
-        hasher.update(value.len().to_le_bytes());
-        hasher.update(value);
+        some.push(&[name], value);
+        if some.parts.len() >= 1 << 14 {
+            hasher.update(&some.parts);
+            some.parts.clear();
+        }
     }
+    hasher.update(&some.parts);
     hex(&hasher.finalize())
 }
 
 /// Lower-case hex digits.
 pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = bytes.iter().flat_map(|it| [DIGITS[usize::from(it >> 4)], DIGITS[usize::from(it & 15)]]);
-    digits.map(char::from).collect()
+    let mut out = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        out.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        out.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    out
 }
 
 /// The record of a tree: what it was made from, what it holds, and more that its writer knows.
@@ -222,7 +260,7 @@ mod tests {
         let of = |names: &[&str]| names.iter().copied().map(part).collect::<Fingerprint>().digest();
         let mut out = Fingerprint::new();
         assert_eq!(out.digest(), of(&[]));
-        out.push("a".to_owned(), "x".to_owned());
+        out.push(&["a"], "x");
         assert_eq!(out.digest(), of(&["a"]));
         out.extend([part("b"), part("c")]);
         assert_eq!(out.digest(), of(&["a", "b", "c"]));
@@ -244,9 +282,9 @@ mod tests {
     #[test]
     fn a_boundary_between_name_and_value_cannot_be_moved() {
         let mut one = Fingerprint::new();
-        one.push("ab".to_owned(), "c".to_owned());
+        one.push(&["a", "b"], "c");
         let mut other = Fingerprint::new();
-        other.push("a".to_owned(), "bc".to_owned());
+        other.push(&["a"], "bc");
         assert_ne!(one.digest(), other.digest());
     }
 

@@ -5,23 +5,24 @@
 //! A program that writes through shared memory changes the times late, as for make and git.
 
 mod kept;
+mod reading;
 
 use std::{
-    io::Read as _,
-    os::fd::AsFd,
+    collections::HashSet,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, Result};
-use sha2::{Digest as _, Sha256};
 
 use crate::{
     fingerprint::{Fingerprint, hex},
-    hashes::kept::Kept,
+    hashes::{
+        kept::Kept,
+        reading::{BUFFER, Content, now},
+    },
     regular,
-    walk::{Found, Kind, Stamp},
+    walk::{self, Found, Keep, Kind, Passed, Stamp},
 };
 
 /// The hash of a file's content and of its executable bit.
@@ -40,12 +41,10 @@ struct Known {
     is_read: bool,
     is_changed: bool,
     kept: Kept,
+    /// The trees that this process has read.
+    roots: HashSet<PathBuf>,
 }
 
-/// Linux stamps files with the time of its last tick, at most 10 ms ago (`CONFIG_HZ=100`).
-const STEP: i128 = 20_000_000;
-/// File systems without fractions of a second, such as ext4 with small inodes: their times have none.
-const WHOLE_STEP: i128 = 2_000_000_000;
 /// File systems of this machine whose ctime follows its clock (linux/magic.h): ext, XFS, Btrfs, tmpfs, overlay, ZFS, F2FS, bcachefs.
 /// Others may be written by another machine, with its clock and its caches.
 const LOCAL: [u64; 8] = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x794c_7630, 0x2fc1_2fc1, 0xf2f5_2010, 0xca45_1a4e];
@@ -56,37 +55,62 @@ impl Hashes {
         Hashes { file: Some(file), known: Mutex::default() }
     }
 
-    /// Adds the files of a walk below `root`, each as `name/path`. For a symbolic link, adds its target's name. Entries of other kinds are
-    /// passed over. A file that was deleted since the walk has the value of a missing file.
-    pub fn add(&self, out: &mut Fingerprint, name: &str, root: &Path, files: &[Found]) -> Result<()> {
+    /// Walks below `root` and adds each file as `name/path`, in the order of the walk. For a symbolic link, adds its target's name. Entries of
+    /// other kinds are passed over. `each` gets the files and links, and the content of each Python file that had to be read.
+    pub fn add(
+        &self,
+        out: &mut Fingerprint,
+        name: &str,
+        root: &Path,
+        passed: &Passed<'_>,
+        keep: Option<&mut Keep<'_>>,
+        each: &mut dyn FnMut(Found, Option<&[u8]>),
+    ) -> Result<()> {
         let device = local_device(root);
         let mut known = self.read();
-        out.reserve(files.len());
-        for found in files {
-            let part = || [name, "/", &found.path.to_string_lossy()].concat();
-            match found.kind {
-                Kind::Link => {
-                    let path = root.join(&found.path);
-                    let target = std::fs::read_link(&path).with_context(|| format!("read {}", path.display()))?;
-                    out.add(part(), format!("link {}", target.display()));
+        let mut buffer = Vec::with_capacity(BUFFER);
+        // Where nothing is known, each file is read, and its state asked for then.
+        let has_stamps = !known.roots.insert(root.to_owned()) || known.kept.has_old();
+        walk::visit(root, passed, keep, has_stamps, &mut |entry| {
+            let mut part = |digest: &str| out.push(&[name, "/", &entry.path.to_string_lossy()], digest);
+            let known_hash = entry.stamp.filter(|it| device == Some(it.device)).and_then(|it| known.kept.hash(&it));
+            let mut content = None;
+            match (entry.kind, known_hash) {
+                (Kind::File, Some(hash)) => part(&hex(&hash)),
+                (Kind::File, None) => {
+                    let is_python = entry.name.to_bytes().ends_with(b".py");
+                    let found = reading::in_folder(entry.folder, entry.name, entry.stamp.as_ref(), &mut buffer, is_python);
+                    let found = found.with_context(|| format!("read {}", root.join(&entry.path).display()))?;
+                    // It was deleted since the walk has met it.
+                    let Some(found) = found else { return Ok(()) };
+                    part(&hex(&found.hash));
+                    known.learn(entry.stamp.as_ref(), &found, device);
+                    content = is_python.then_some(buffer.as_slice());
                 }
-                Kind::File => match known.hash(root, &found.path, &found.stamp, device) {
-                    Ok(hash) => out.push(part(), hex(&hash)),
-                    Err(_) if !root.join(&found.path).exists() => out.push(part(), ABSENT.to_owned()),
-                    Err(error) => return Err(error),
-                },
-                Kind::Folder | Kind::Other => {}
+                (Kind::Link, _) => {
+                    let path = root.join(&entry.path);
+                    let target = std::fs::read_link(&path).with_context(|| format!("read {}", path.display()))?;
+                    out.add([name, "/", &entry.path.to_string_lossy()].concat(), format!("link {}", target.display()));
+                }
+                (Kind::Folder | Kind::Other, _) => return Ok(()),
             }
-        }
-        Ok(())
+            each(Found { path: entry.path, kind: entry.kind }, content);
+            Ok(())
+        })
     }
 
     /// The hash of a single file, as [`Fingerprint::add_file`] adds it.
     pub fn file(&self, path: &Path) -> Result<String> {
         let context = || format!("read {}", path.display());
-        let (_, stamp) = regular::open_with_stamp(path).with_context(context)?;
-        let device = path.parent().and_then(local_device);
-        Ok(hex(&self.read().hash(Path::new(""), path, &stamp, device)?))
+        let stamp = Stamp::of_open(regular::open(path).with_context(context)?).with_context(context)?;
+        let device = path.parent().and_then(local_device).filter(|it| *it == stamp.device);
+        let mut known = self.read();
+        if let Some(hash) = device.and_then(|_| known.kept.hash(&stamp)) {
+            return Ok(hex(&hash));
+        }
+        let found = reading::at(path, &mut Vec::with_capacity(BUFFER)).with_context(context)?;
+        known.learn(Some(&stamp), &found, device);
+        Ok(hex(&found.hash))
     }
 
     /// The line that was remembered for all that it depends on.
@@ -132,65 +156,24 @@ impl Drop for Hashes {
 }
 
 impl Known {
-    /// The hash of the file `path` below `root` with this stamp. `device`: the one whose stamps are trusted.
-    fn hash(&mut self, root: &Path, path: &Path, stamp: &Stamp, device: Option<u64>) -> Result<Hash> {
-        if device == Some(stamp.device)
-            && let Some(hash) = self.kept.hash(stamp)
-        {
-            return Ok(hash);
+    /// Remembers the hash of a file that was read, or forgets an older one that `before` may stand for.
+    fn learn(&mut self, before: Option<&Stamp>, found: &Content, device: Option<u64>) {
+        if found.is_settled && device == Some(found.stamp.device) {
+            self.kept.put(found.stamp, found.hash);
+            self.is_changed = true;
+        } else if let Some(before) = before {
+            self.is_changed |= self.kept.remove(before.device, before.inode);
         }
-        let (hash, settled) = read_hash(&root.join(path))?;
-        match settled.filter(|it| device == Some(it.device)) {
-            Some(stamp) => {
-                self.kept.put(stamp, hash);
-                self.is_changed = true;
-            }
-            None => self.is_changed |= self.kept.remove(stamp.device, stamp.inode),
-        }
-        Ok(hash)
     }
-}
-
-/// The hash of a file's content and executable bit. Also its stamp, if this content is certainly the one of the stamp.
-fn read_hash(path: &Path) -> Result<(Hash, Option<Stamp>)> {
-    let context = || format!("read {}", path.display());
-    // Before the first byte: every change that is not read has this time or a later one.
-    let began = now();
-    let (mut file, before) = regular::open_with_stamp(path).with_context(context)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = [0; 1 << 15];
-    let mut length = 0;
-    let after = loop {
-        let count = file.read(&mut buffer).with_context(context)?;
-        hasher.update(&buffer[..count]);
-        length += count as u64;
-        // A file is read to its end when it is as long as it now is: one more read would tell the same.
-        if count == 0 || length == before.size {
-            let now = Stamp::of_open(file.as_fd()).with_context(context)?;
-            if count == 0 || now.size == length {
-                break now;
-            }
-        }
-    };
-    if after.mode & 0o111 != 0 {
-        hasher.update(b"\0executable");
-    }
-    Ok((hasher.finalize().into(), (before == after && is_settled(&after, began)).then_some(after)))
 }
 
 /// The hash of a file's content and executable bit, read now.
 pub(crate) fn of_file(path: &Path) -> Result<Hash> {
-    read_hash(path).map(|(hash, _)| hash)
+    reading::at(path, &mut Vec::with_capacity(BUFFER)).map(|it| it.hash).with_context(|| format!("read {}", path.display()))
 }
 
 /// The value of a missing file.
 pub(crate) const ABSENT: &str = "absent";
-
-/// Whether every later change gives the file another stamp: its times are clearly earlier than the moment `now`.
-fn is_settled(stamp: &Stamp, now: i128) -> bool {
-    let step = if stamp.changed % 1_000_000_000 == 0 { WHOLE_STEP } else { STEP };
-    stamp.modified < now - step && stamp.changed < now - step
-}
 
 /// Whether only this machine writes to the file system of a path, so that its clock and its events tell all changes.
 pub fn is_local(path: &Path) -> bool {
@@ -203,12 +186,6 @@ fn local_device(root: &Path) -> Option<u64> {
     let is_local = u64::try_from(kind).is_ok_and(|it| LOCAL.contains(&(it & 0xffff_ffff)));
     let state = std::fs::metadata(root).ok().filter(|_| is_local)?;
     Some(std::os::unix::fs::MetadataExt::dev(&state))
-}
-
-/// Nanoseconds since 1970 by the clock of this machine.
-fn now() -> i128 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i128::try_from(since.as_nanos()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -9,11 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use crate::{
-    regular,
-    tree::Tree,
-    walk::{Found, Kind},
-};
+use crate::{regular, tree::Tree};
 
 /// A module that a file imports, or a string of a settings file that may be a module.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,21 +24,25 @@ pub struct Import {
 
 /// All imports of the `.py` files of a tree below `root`. `shared`: the first components of names that several packages share.
 pub fn of_tree(root: &Path, tree: &Tree, shared: &HashSet<&str>) -> Result<BTreeSet<Import>> {
-    let mut out = BTreeSet::new();
+    let mut out = tree.imports().clone();
     let mut bytes = Vec::new();
-    let is_read = |it: &Found| it.kind == Kind::File && it.path.extension().is_some_and(|it| it == "py");
-    for (Found { path, .. }, _) in tree.only(is_read) {
+    for path in tree.unread() {
         let whole = root.join(path);
         bytes.clear();
         regular::open(&whole).and_then(|mut it| it.read_to_end(&mut bytes)).with_context(|| format!("read {}", whole.display()))?;
-        let text = String::from_utf8_lossy(&bytes);
-        let is_of_test = path.iter().any(|it| it.to_string_lossy().contains("test"));
-        out.extend(imported(&text, shared).into_iter().map(|(name, within)| Import { name, within: within.into_owned(), is_of_test }));
-        if SETTINGS.iter().any(|it| text.contains(it)) {
-            out.extend(quoted(&text).map(|name| Import { name: name.to_owned(), within: String::new(), is_of_test }));
-        }
+        of_file(path, &bytes, shared, &mut out);
     }
     Ok(out)
+}
+
+/// Adds the imports of a file.
+pub(crate) fn of_file(path: &Path, bytes: &[u8], shared: &HashSet<&str>, out: &mut BTreeSet<Import>) {
+    let text = String::from_utf8_lossy(bytes);
+    let is_of_test = path.iter().any(|it| it.to_string_lossy().contains("test"));
+    out.extend(imported(&text, shared).into_iter().map(|(name, within)| Import { name, within: within.into_owned(), is_of_test }));
+    if SETTINGS.iter().any(|it| text.contains(it)) {
+        out.extend(quoted(&text).map(|name| Import { name: name.to_owned(), within: String::new(), is_of_test }));
+    }
 }
 
 /// Names of which every Django settings file has at least one.

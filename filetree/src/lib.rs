@@ -1,6 +1,7 @@
 //! What takes time for each file of a tree: listing, hashing, comparing. A package of its own, since cargo optimises whole packages, and
 //! the tool itself is compiled without optimisation.
 
+pub mod compare;
 pub mod fingerprint;
 pub mod hashes;
 pub mod imports;

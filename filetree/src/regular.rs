@@ -11,18 +11,19 @@ use crate::walk::Stamp;
 
 /// Opens a regular file for reading; follows symbolic links. Does not wait for the other end of a FIFO.
 pub fn open(path: &Path) -> io::Result<File> {
-    open_with_stamp(path).map(|(file, _)| file)
-}
-
-/// The same, and the state of the open file.
-pub(crate) fn open_with_stamp(path: &Path) -> io::Result<(File, Stamp)> {
     let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    let stamp = Stamp::of_open(&file)?;
-    if stamp.is_file() {
-        return Ok((file, stamp));
-    }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {}, not a file", kind(file.metadata()?.file_type()))))
+    let state = file.metadata()?;
+    if state.is_file() { Ok(file) } else { Err(no_file(kind(state.file_type()))) }
+}
+
+/// An error if it is the state of something else than a regular file.
+pub(crate) fn check(stamp: &Stamp) -> io::Result<()> {
+    if stamp.is_file() { Ok(()) } else { Err(no_file("something else")) }
+}
+
+fn no_file(kind: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("it is {kind}, not a file"))
 }
 
 /// A description of something that is not a regular file.

@@ -1,4 +1,4 @@
-//! Lists the files of a tree with the state that the file system has of each. One system call for each file.
+//! Lists the files of a tree, and if wanted the state that the file system has of each: then it needs one system call for each file.
 
 use std::{
     ffi::{CStr, OsStr, OsString},
@@ -42,7 +42,6 @@ pub struct Found {
     /// Relative to the root of the walk.
     pub path: PathBuf,
     pub kind: Kind,
-    pub stamp: Stamp,
 }
 
 /// Which entries a walk passes over, with all that is below them. The root is never passed over.
@@ -73,70 +72,99 @@ pub type Keep<'a> = dyn FnMut(&Path, bool) -> bool + 'a;
 
 /// All entries below `root` that are no folders, sorted by name within each folder. Follows no symbolic link but `root` itself. An entry
 /// that is deleted meanwhile is passed over; a folder that cannot be read is an error.
-pub fn walk(root: &Path, passed: &Passed<'_>, mut keep: Option<&mut Keep<'_>>) -> Result<Vec<Found>> {
+pub fn walk(root: &Path, passed: &Passed<'_>, keep: Option<&mut Keep<'_>>) -> Result<Vec<Found>> {
     let mut out = Vec::new();
-    let folder = rustix::fs::openat(CWD, root, FOLDER, Mode::empty()).with_context(|| format!("read {}", root.display()))?;
-    below(folder, root, Path::new(""), passed, &mut keep, &mut out)?;
+    visit(root, passed, keep, false, &mut |entry| {
+        out.push(Found { path: entry.path, kind: entry.kind });
+        Ok(())
+    })?;
     Ok(out)
+}
+
+/// An entry of a walk, in its folder, which is open.
+pub(crate) struct Entry<'a> {
+    pub(crate) folder: BorrowedFd<'a>,
+    pub(crate) name: &'a CStr,
+    pub(crate) path: PathBuf,
+    pub(crate) kind: Kind,
+    /// Its state, if the walk asked for it.
+    pub(crate) stamp: Option<Stamp>,
+}
+
+/// The same walk: hands over each entry that is no folder. Without `has_stamps` it asks the system for no file's state.
+pub(crate) fn visit(
+    root: &Path,
+    passed: &Passed<'_>,
+    keep: Option<&mut Keep<'_>>,
+    has_stamps: bool,
+    each: &mut dyn FnMut(Entry<'_>) -> Result<()>,
+) -> Result<()> {
+    let folder = rustix::fs::openat(CWD, root, FOLDER, Mode::empty()).with_context(|| format!("read {}", root.display()))?;
+    Walk { root, passed, keep, has_stamps, each }.below(folder, Path::new(""))
 }
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-fn below(
-    folder: OwnedFd,
-    root: &Path,
-    here: &Path,
-    passed: &Passed<'_>,
-    keep: &mut Option<&mut Keep<'_>>,
-    out: &mut Vec<Found>,
-) -> Result<()> {
-    let shown = || format!("read {}", root.join(here).display());
-    // All names behind each other, each with its zero at the end, and where each begins.
-    let mut text: Vec<u8> = Vec::new();
-    let mut names: Vec<(std::ops::Range<usize>, FileType)> = Vec::new();
-    let mut buffer = Vec::with_capacity(1 << 15);
-    let mut entries = RawDir::new(folder.as_fd(), buffer.spare_capacity_mut());
-    while let Some(entry) = entries.next() {
-        let entry = entry.with_context(shown)?;
-        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-            let began = text.len();
-            text.extend_from_slice(entry.file_name().to_bytes_with_nul());
-            names.push((began..text.len(), entry.file_type()));
+struct Walk<'a, 'b> {
+    root: &'a Path,
+    passed: &'a Passed<'a>,
+    keep: Option<&'a mut Keep<'b>>,
+    has_stamps: bool,
+    each: &'a mut dyn FnMut(Entry<'_>) -> Result<()>,
+}
+
+impl Walk<'_, '_> {
+    fn below(&mut self, folder: OwnedFd, here: &Path) -> Result<()> {
+        let shown = || format!("read {}", self.root.join(here).display());
+        // All names behind each other, each with its zero at the end, and where each begins.
+        let mut text: Vec<u8> = Vec::new();
+        let mut names: Vec<(std::ops::Range<usize>, FileType)> = Vec::new();
+        let mut buffer = Vec::with_capacity(1 << 15);
+        let mut entries = RawDir::new(folder.as_fd(), buffer.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
+            let entry = entry.with_context(shown)?;
+            if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+                let began = text.len();
+                text.extend_from_slice(entry.file_name().to_bytes_with_nul());
+                names.push((began..text.len(), entry.file_type()));
+            }
         }
-    }
-    drop(buffer);
-    // The zero is the least byte, so that it changes nothing in their order.
-    names.sort_unstable_by(|(one, _), (other, _)| text[one.clone()].cmp(&text[other.clone()]));
-    out.reserve(names.len());
-    for (place, listed) in names {
-        let name = CStr::from_bytes_with_nul(&text[place]).unwrap_or_default();
-        let path = joined(here, name);
-        if passed.over(name.to_bytes(), root, &path) {
-            continue;
-        }
-        // Some file systems list no types. A folder needs no more than its type.
-        let state = match listed {
-            FileType::Directory => None,
-            _ => match rustix::fs::statat(folder.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(state) => Some(state),
-                Err(rustix::io::Errno::NOENT) => continue,
-                Err(error) => return Err(error).with_context(|| format!("read {}", root.join(&path).display())),
-            },
-        };
-        let kind = state.as_ref().map_or(Kind::Folder, |it| kind(FileType::from_raw_mode(it.st_mode)));
-        if !keep.as_mut().is_none_or(|keep| keep(&path, kind == Kind::Folder)) {
-            continue;
-        }
-        match state.filter(|_| kind != Kind::Folder) {
-            Some(state) => out.push(Found { path, kind, stamp: Stamp::of(&state) }),
-            None => match inner(folder.as_fd(), name) {
-                Ok(inner) => below(inner, root, &path, passed, keep, out)?,
+        drop(buffer);
+        // The zero is the least byte, so that it changes nothing in their order.
+        names.sort_unstable_by(|(one, _), (other, _)| text[one.clone()].cmp(&text[other.clone()]));
+        for (place, listed) in names {
+            let name = CStr::from_bytes_with_nul(&text[place]).unwrap_or_default();
+            let path = joined(here, name);
+            if self.passed.over(name.to_bytes(), self.root, &path) {
+                continue;
+            }
+            // Some file systems list no types. A folder needs no more than its type.
+            let state = match listed {
+                FileType::Directory => None,
+                FileType::RegularFile | FileType::Symlink if !self.has_stamps => None,
+                _ => match rustix::fs::statat(folder.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(state) => Some(state),
+                    Err(rustix::io::Errno::NOENT) => continue,
+                    Err(error) => return Err(error).with_context(|| format!("read {}", self.root.join(&path).display())),
+                },
+            };
+            let kind = kind(state.as_ref().map_or(listed, |it| FileType::from_raw_mode(it.st_mode)));
+            if !self.keep.as_mut().is_none_or(|keep| keep(&path, kind == Kind::Folder)) {
+                continue;
+            }
+            if kind != Kind::Folder {
+                let stamp = state.as_ref().map(Stamp::of);
+                (self.each)(Entry { folder: folder.as_fd(), name, path, kind, stamp })?;
+                continue;
+            }
+            match inner(folder.as_fd(), name) {
+                Ok(inner) => self.below(inner, &path)?,
                 Err(rustix::io::Errno::NOENT) => {}
-                Err(error) => return Err(error).with_context(|| format!("read {}", root.join(&path).display())),
-            },
+                Err(error) => return Err(error).with_context(|| format!("read {}", self.root.join(&path).display())),
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// A path and a name below it, in one allocation.

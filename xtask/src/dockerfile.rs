@@ -10,7 +10,7 @@ mod stages;
 
 pub use crate::dockerfile::{
     bases::{Base, bases},
-    context::{belongs, context},
+    context::{belongs, keep},
     development::{builds_from_source, in_development},
     ignore::{Ignore, walk},
     needs::{Ask, Need, needs},

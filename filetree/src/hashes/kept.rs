@@ -9,8 +9,10 @@ use crate::walk::Stamp;
 /// What is known of files, and facts that follow from them.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    /// The entries that were read, and for each whether this run needed it.
+    /// The file that was read, and where its entries begin.
     old: Vec<u8>,
+    began: usize,
+    /// For each of its entries, whether this run needed it.
     is_used: Vec<bool>,
     /// The entry that was found last. A walk meets files in about the order of their inodes.
     last: usize,
@@ -40,7 +42,7 @@ impl Kept {
             return found.filter(|(other, _)| other == stamp).map(|(_, hash)| hash);
         }
         let index = self.search(key)?;
-        let (found, hash) = decoded(entry(&self.old, index)?)?;
+        let (found, hash) = decoded(entry(self.old(), index)?)?;
         if found != *stamp {
             return None;
         }
@@ -48,10 +50,19 @@ impl Kept {
         Some(hash)
     }
 
+    fn old(&self) -> &[u8] {
+        self.old.get(self.began..).unwrap_or_default()
+    }
+
+    /// Whether earlier runs have left something.
+    pub(super) fn has_old(&self) -> bool {
+        !self.is_used.is_empty()
+    }
+
     /// The old entry of this device and inode, looked for from the last one onwards and backwards in growing steps.
     fn search(&mut self, wanted: (u64, u64)) -> Option<usize> {
         let count = self.is_used.len();
-        let key = |index: usize| entry(&self.old, index).map(key_of);
+        let key = |index: usize| entry(self.old(), index).map(key_of);
         let (mut low, mut high, mut step) = (self.last, self.last, 1);
         if key(self.last)? <= wanted {
             while low + step < count && key(low + step)? <= wanted {
@@ -119,7 +130,7 @@ impl Kept {
         let mut new = self.new.iter().peekable();
         let add = |out: &mut Vec<u8>, it: &Option<(Stamp, Hash)>| it.iter().for_each(|(stamp, hash)| encode(out, stamp, hash));
         for (index, is_used) in self.is_used.iter().enumerate() {
-            let Some(bytes) = entry(&self.old, index) else { break };
+            let Some(bytes) = entry(self.old(), index) else { break };
             let key = key_of(bytes);
             while let Some((_, it)) = new.next_if(|(other, _)| **other < key) {
                 add(&mut out, it);
@@ -172,14 +183,13 @@ impl Kept {
         }
         let began = content.len() - rest.len();
         bytes.truncate(content.len());
-        bytes.drain(..began);
-        Some(Kept { old: bytes, is_used: vec![false; count], last: 0, new: BTreeMap::new(), facts })
+        Some(Kept { old: bytes, began, is_used: vec![false; count], last: 0, new: BTreeMap::new(), facts })
     }
 
     /// All entries, as they would be written.
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
-        let replaced = self.new.keys().filter(|it| (0..self.is_used.len()).any(|index| entry(&self.old, index).map(key_of) == Some(**it)));
+        let replaced = self.new.keys().filter(|it| (0..self.is_used.len()).any(|index| entry(self.old(), index).map(key_of) == Some(**it)));
         self.is_used.len() - replaced.count() + self.new.values().flatten().count()
     }
 
@@ -192,7 +202,7 @@ impl Kept {
     #[cfg(test)]
     pub(super) fn spoil(&mut self, hash: &Hash) {
         for index in 0..self.is_used.len() {
-            self.old[(index + 1) * ENTRY - hash.len()..][..hash.len()].copy_from_slice(hash);
+            self.old[self.began + (index + 1) * ENTRY - hash.len()..][..hash.len()].copy_from_slice(hash);
         }
     }
 }

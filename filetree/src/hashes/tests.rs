@@ -8,9 +8,9 @@ use std::{
 
 use super::{
     kept::{FACTS, MAGIC, UNUSED},
+    reading::{STEP, is_settled},
     *,
 };
-use crate::walk::{Passed, walk};
 
 /// A tree, and the file with its hashes beside it.
 struct Tree(tempfile::TempDir);
@@ -35,16 +35,16 @@ impl Tree {
         let root = self.0.path().join("tree");
         let hashes = Hashes::kept_in(self.file());
         let mut out = Fingerprint::new();
-        hashes.add(&mut out, "app", &root, &walk(&root, &Passed::default(), None).unwrap()).unwrap();
+        hashes.add(&mut out, "app", &root, &Passed::default(), None, &mut |_, _| ()).unwrap();
         let count = hashes.known().kept.count();
-        (out.parts().to_vec(), count)
+        (owned(&out), count)
     }
 
     /// What a process finds that remembers nothing.
     fn read(&self) -> Vec<(String, String)> {
         let mut out = Fingerprint::new();
         out.add_tree("app", &self.0.path().join("tree")).unwrap();
-        out.parts().to_vec()
+        owned(&out)
     }
 
     /// Changes a remembered hash, to see whether it is used.
@@ -53,6 +53,10 @@ impl Tree {
         kept.spoil(&[7; 32]);
         kept.write(&self.file(), now()).unwrap();
     }
+}
+
+fn owned(of: &Fingerprint) -> Vec<(String, String)> {
+    of.parts().map(|(name, digest)| (name.to_owned(), digest.to_owned())).collect()
 }
 
 fn settle() {
@@ -152,9 +156,9 @@ fn a_file_that_was_changed_within_a_step_of_the_clock_is_read_again() {
     for round in 0..300 {
         let began = now();
         fs::write(&path, format!("{round:04}")).unwrap();
-        let settled = read_hash(&path).unwrap().1;
+        let is_settled = reading::at(&path, &mut Vec::with_capacity(BUFFER)).unwrap().is_settled;
         // The file's time is that of the last step of the clock, at most 10 ms before the writing began.
-        assert!(settled.is_none() || now() - began > STEP - 10_000_000, "remembered too early");
+        assert!(!is_settled || now() - began > STEP - 10_000_000, "remembered too early");
         assert_eq!(tree.seen().0, tree.read(), "round {round}");
     }
     // A time that is not over yet, by a clock that was wrong.
@@ -205,7 +209,7 @@ fn a_torn_foreign_or_later_file_is_none() {
     fs::create_dir(tree.file()).unwrap();
     assert_eq!(tree.seen().0, tree.read());
     let nowhere = Hashes::kept_in(tree.0.path().join("absent/hashes"));
-    nowhere.add(&mut Fingerprint::new(), "app", &tree.0.path().join("tree"), &[]).unwrap();
+    nowhere.add(&mut Fingerprint::new(), "app", &tree.0.path().join("tree"), &Passed::default(), None, &mut |_, _| ()).unwrap();
     drop(nowhere);
     assert!(!tree.0.path().join("absent").exists());
 }

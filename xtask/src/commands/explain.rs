@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use anyhow::{Context as _, Result};
+use filetree::compare::{Since, compare, lines};
 use serde_json::{Value, json};
 
 use crate::{
@@ -50,33 +51,37 @@ struct Explained {
     id: TaskId,
     /// `fresh`, `stale` or `unknown`, with the reason.
     state: (&'static str, String),
-    inputs: Vec<Input>,
+    inputs: Fingerprint,
+    last: Last,
 }
 
-/// An input of a task.
-#[derive(Debug, PartialEq, Eq)]
-struct Input {
-    name: String,
-    digest: String,
-    /// `unchanged`, `changed`, `new` or `gone` since the last run; empty without a last run.
-    since: &'static str,
+/// The inputs of the last success.
+enum Last {
+    None,
+    Same,
+    Other(Fingerprint),
 }
 
 fn explain(env: &Env, id: TaskId) -> Explained {
     let looked = tasks::task(id).map(|task| task.inputs(env).map(|want| (task.probe(env, &want), want)));
     let (state, inputs) = match looked {
-        None => (("unknown", "not a task".to_owned()), Vec::new()),
-        Some(Err(error)) => (("unknown", format!("its inputs are not known yet: {error:#}")), Vec::new()),
+        None => (("unknown", "not a task".to_owned()), Fingerprint::new()),
+        Some(Err(error)) => (("unknown", format!("its inputs are not known yet: {error:#}")), Fingerprint::new()),
         Some(Ok((found, want))) => {
             let state = match found {
                 Ok(Probe::Fresh(text)) => ("fresh", text),
                 Ok(Probe::Stale(reason)) => ("stale", reason),
                 Err(error) => ("unknown", format!("{error:#}")),
             };
-            (state, compared(&want, record::read(env, id).as_ref()))
+            (state, want)
         }
     };
-    Explained { id, state, inputs }
+    let last = match inputs.is_empty() {
+        true => Last::None,
+        false if record::is_of(env, id, &inputs) => Last::Same,
+        false => record::read(env, id).map_or(Last::None, Last::Other),
+    };
+    Explained { id, state, inputs, last }
 }
 
 fn text(it: &Explained) -> String {
@@ -86,54 +91,41 @@ fn text(it: &Explained) -> String {
         "stale" => format!("would run: {why}"),
         _ => format!("not known: {why}"),
     };
-    let mut out = format!("{}: {decision}\n", it.id.name());
-    for Input { name, digest, since } in &it.inputs {
-        let digest: String = digest.chars().take(12).collect();
-        out.push_str(&format!("  {digest:<12}  {since:<9}  {name}\n"));
-    }
-    out
+    format!("{}: {decision}\n{}", it.id.name(), lines(inputs(it).into_iter()))
 }
 
 fn value(it: &Explained) -> Value {
-    let input = |it: &Input| json!({ "name": it.name, "digest": it.digest, "since": it.since });
-    let inputs: Vec<Value> = it.inputs.iter().map(input).collect();
+    let input = |(name, digest, since)| json!({ "name": name, "digest": digest, "since": since });
+    let inputs: Vec<Value> = inputs(it).into_iter().map(input).collect();
     json!({ "task": it.id.name(), "state": it.state.0, "reason": it.state.1, "inputs": inputs })
 }
 
-/// Compares each input with `last`.
-fn compared(want: &Fingerprint, last: Option<&Fingerprint>) -> Vec<Input> {
-    let (now, earlier) = (want.by_name(), last.map(Fingerprint::by_name).unwrap_or_default());
-    let input = |name: &String, digest: &String, since| Input { name: name.clone(), digest: digest.clone(), since };
-    let present = want.parts().iter().map(|(name, value)| {
-        let since = match earlier.get(name.as_str()) {
-            _ if last.is_none() => "",
-            None => "new",
-            Some(old) if old != value => "changed",
-            Some(_) => "unchanged",
-        };
-        input(name, value, since)
-    });
-    let gone = last.into_iter().flat_map(|it| it.parts()).filter(|(name, _)| !now.contains_key(name.as_str()));
-    present.chain(gone.map(|(name, value)| input(name, value, "gone"))).collect()
+/// The name and the digest of each input, and what became of it since the last success; nothing if there was none.
+fn inputs(it: &Explained) -> Vec<(&str, &str, &'static str)> {
+    match (&it.last, &it.inputs) {
+        (Last::Same, inputs) => inputs.parts().map(|(name, digest)| (name, digest, Since::Unchanged.word())).collect(),
+        (Last::Other(last), inputs) => compare(inputs, last).into_iter().map(|it| (it.name, it.digest, it.since.word())).collect(),
+        (Last::None, inputs) => inputs.parts().map(|(name, digest)| (name, digest, "")).collect(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of(parts: &[(&str, &str)]) -> Fingerprint {
-        parts.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-    }
-
     #[test]
     fn each_input_says_what_became_of_it() {
+        let of = |parts: &[(&str, &str)]| parts.iter().copied().collect::<Fingerprint>();
         let last = of(&[("same", "1"), ("other", "2"), ("lost", "3")]);
         let want = of(&[("same", "1"), ("other", "4"), ("fresh", "5")]);
-        let inputs = compared(&want, Some(&last));
-        let states: Vec<(&str, &str)> = inputs.iter().map(|it| (it.name.as_str(), it.since)).collect();
+        let mut explained = Explained { id: TaskId::Patch, state: ("stale", "x".to_owned()), inputs: want, last: Last::Other(last) };
+        let states: Vec<(&str, &str)> = inputs(&explained).iter().map(|(name, _, since)| (*name, *since)).collect();
         assert_eq!(states, [("same", "unchanged"), ("other", "changed"), ("fresh", "new"), ("lost", "gone")]);
-        assert_eq!(compared(&of(&[("a", "1")]), None)[0].since, "");
-        let shown = text(&Explained { id: TaskId::Patch, state: ("stale", "x".to_owned()), inputs });
+        let shown = text(&explained);
         assert!(shown.starts_with("patch: would run: x\n  1             unchanged  same\n  4             changed    other\n"), "{shown}");
+        explained.last = Last::None;
+        assert!(inputs(&explained).iter().all(|it| it.2.is_empty()));
+        explained.last = Last::Same;
+        assert!(inputs(&explained).iter().all(|it| it.2 == "unchanged"));
     }
 }

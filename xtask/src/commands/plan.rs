@@ -78,8 +78,8 @@ fn make(env: &Env, targets: &[TaskId]) -> Result<Plan> {
 }
 
 fn planned(env: &Env, seen: Seen) -> Planned {
-    let changed = match (record::read(env, seen.id), &seen.inputs) {
-        (Some(last), Some(want)) => want.changes(&last),
+    let changed = match &seen.inputs {
+        Some(want) if !record::is_of(env, seen.id, want) => record::read(env, seen.id).map(|last| want.changes(&last)).unwrap_or_default(),
         _ => Vec::new(),
     };
     // Existing products match their inputs, except the cluster, which is never recreated automatically.

@@ -2,21 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
-use filetree::walk::{Found, Passed};
+use filetree::walk::Found;
 
 use crate::dockerfile::ignore::{Ignore, Visit};
 
-/// The files of a context below the folder `root`, in the order of [`walk`](super::walk), with their state.
-pub fn context(root: &Path, ignore: Option<&Ignore>) -> Result<Vec<Found>> {
-    let Some(mut visit) = visit(ignore) else {
-        return filetree::walk::walk(root, &Passed::default(), None);
-    };
-    let mut keep = |path: &Path, is_folder: bool| !visit.excludes(path) || (is_folder && visit.may_return());
-    filetree::walk::walk(root, &Passed::default(), Some(&mut keep))
+/// Decides in a walk what belongs to a context, and which folders must be entered.
+pub fn keep(ignore: Option<&Ignore>) -> impl FnMut(&Path, bool) -> bool {
+    let mut visit = visit(ignore);
+    move |path, is_folder| visit.as_mut().is_none_or(|it| !it.excludes(path) || (is_folder && it.may_return()))
 }
 
-/// Whether a file belongs to the context, for the files of a whole walk in its order: the same files as [`context`] finds.
+/// Whether a file belongs to the context, for the files of a whole walk in its order: the same files as with [`keep`].
 pub fn belongs(ignore: Option<&Ignore>) -> impl FnMut(&Found) -> bool {
     let mut visit = visit(ignore);
     // The folders above the last file, and whether nothing in them belongs to the context.
@@ -41,6 +37,7 @@ fn visit(ignore: Option<&Ignore>) -> Option<Visit<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use filetree::walk::Passed;
     use std::fs;
 
     #[test]
@@ -69,7 +66,7 @@ mod tests {
             "**",
         ] {
             let ignore = Ignore::parse(text.as_bytes(), ".dockerignore").unwrap();
-            let walked = names(context(dir.path(), Some(&ignore)).unwrap());
+            let walked = names(filetree::walk::walk(dir.path(), &Passed::default(), Some(&mut keep(Some(&ignore)))).unwrap());
             let mut is_wanted = belongs(Some(&ignore));
             assert_eq!(names(whole.iter().filter(|it| is_wanted(it)).cloned().collect()), walked, "{text}");
             counts.push(walked.len());

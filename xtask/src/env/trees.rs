@@ -3,7 +3,7 @@
 //! A tree that was read is used for at most a second, and not once a task has begun to change something, since then.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -28,15 +28,15 @@ struct Seen {
 const AGE: Duration = Duration::from_secs(1);
 
 impl Trees {
-    /// The files of a folder, as read a moment ago or now. Their parts are named `app/path`.
-    pub fn recent(&self, hashes: &Hashes, root: &Path) -> Result<Arc<Tree>> {
+    /// The files of a folder, as read a moment ago or now. Their parts are named `app/path`. `shared`: see [`filetree::imports::of_tree`].
+    pub fn recent(&self, hashes: &Hashes, root: &Path, shared: &HashSet<&str>) -> Result<Arc<Tree>> {
         let known = self.seen().trees.get(root).filter(|(began, _)| began.elapsed() < AGE).map(|(_, it)| it.clone());
-        known.map_or_else(|| self.now(hashes, root), Ok)
+        known.map_or_else(|| self.now(hashes, root, shared), Ok)
     }
 
     /// The same, read now.
-    pub fn now(&self, hashes: &Hashes, root: &Path) -> Result<Arc<Tree>> {
-        self.keep(root, || Tree::read(hashes, "app", root))
+    pub fn now(&self, hashes: &Hashes, root: &Path, shared: &HashSet<&str>) -> Result<Arc<Tree>> {
+        self.keep(root, || Tree::read(hashes, "app", root, shared))
     }
 
     fn keep(&self, root: &Path, read: impl FnOnce() -> Result<Tree>) -> Result<Arc<Tree>> {
@@ -76,32 +76,32 @@ mod tests {
         let read_at = |time: Instant| trees.seen().trees.get_mut(dir.path()).unwrap().0 = time;
         let soon = Instant::now() + AGE * 600;
         write("one");
-        let first = trees.recent(&hashes, dir.path()).unwrap();
+        let first = trees.recent(&hashes, dir.path(), &HashSet::new()).unwrap();
         read_at(soon);
         write("two");
-        assert!(Arc::ptr_eq(&first, &trees.recent(&hashes, dir.path()).unwrap()));
+        assert!(Arc::ptr_eq(&first, &trees.recent(&hashes, dir.path(), &HashSet::new()).unwrap()));
         // Read now, and this one serves from now on.
-        let second = trees.now(&hashes, dir.path()).unwrap();
+        let second = trees.now(&hashes, dir.path(), &HashSet::new()).unwrap();
         assert_ne!(first.content(), second.content());
         read_at(soon);
-        assert!(Arc::ptr_eq(&second, &trees.recent(&hashes, dir.path()).unwrap()));
+        assert!(Arc::ptr_eq(&second, &trees.recent(&hashes, dir.path(), &HashSet::new()).unwrap()));
         write("six");
         trees.forget();
-        let third = trees.recent(&hashes, dir.path()).unwrap();
+        let third = trees.recent(&hashes, dir.path(), &HashSet::new()).unwrap();
         assert_ne!(second.content(), third.content());
         // As if a second were over.
         read_at(Instant::now().checked_sub(AGE).unwrap());
         write("ten");
-        assert_ne!(trees.recent(&hashes, dir.path()).unwrap().content(), third.content());
-        assert!(trees.recent(&hashes, &dir.path().join("absent")).is_err());
+        assert_ne!(trees.recent(&hashes, dir.path(), &HashSet::new()).unwrap().content(), third.content());
+        assert!(trees.recent(&hashes, &dir.path().join("absent"), &HashSet::new()).is_err());
     }
 
     #[test]
     fn what_was_read_while_a_task_changed_something_serves_nobody_else() {
         let dir = tempfile::tempdir().unwrap();
         let (trees, hashes) = (Trees::default(), Hashes::default());
-        let read = || Tree::read(&hashes, "app", dir.path());
+        let read = || Tree::read(&hashes, "app", dir.path(), &HashSet::new());
         let first = trees.keep(dir.path(), || read().inspect(|_| trees.forget())).unwrap();
-        assert!(!Arc::ptr_eq(&first, &trees.recent(&hashes, dir.path()).unwrap()));
+        assert!(!Arc::ptr_eq(&first, &trees.recent(&hashes, dir.path(), &HashSet::new()).unwrap()));
     }
 }

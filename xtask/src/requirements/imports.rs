@@ -17,14 +17,14 @@ use crate::{env::Trees, fingerprint::Fingerprint};
 
 /// The same as [`key`]; reads the files only if one of them has changed since.
 pub fn known_key(hashes: &Hashes, trees: &Trees, app: &Path) -> Result<String> {
-    let tree = trees.recent(hashes, app)?;
+    let tree = trees.recent(hashes, app, &SHARED)?;
     let before = read_by_key(app, &tree)?;
     if let Some(known) = hashes.fact(&before) {
         return Ok(known);
     }
     let key = key(app, &tree)?;
-    // A file may have changed between the two readings.
-    if read_by_key(app, &*trees.now(hashes, app)?)? == before {
+    // A file may have changed between the two readings, if there were two.
+    if tree.has_all_imports() || read_by_key(app, &*trees.now(hashes, app, &SHARED)?)? == before {
         hashes.remember(&before, &key);
     }
     Ok(key)
@@ -62,8 +62,8 @@ fn key(app: &Path, tree: &Tree) -> Result<String> {
 /// The table of packages and their modules. A dotted name means that the package's first component is shared by several packages.
 const TABLE: &str = include_str!("python/packages.txt");
 
-/// The first components that several packages share.
-static SHARED: LazyLock<HashSet<&str>> =
+/// The first components of modules that several packages share.
+pub static SHARED: LazyLock<HashSet<&str>> =
     LazyLock::new(|| TABLE.lines().filter_map(|it| it.split_once('.')).map(|(root, _)| root).collect());
 
 #[cfg(test)]
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     fn now(app: &Path) -> String {
-        key(app, &Tree::read(&Hashes::default(), "app", app).unwrap()).unwrap()
+        key(app, &Tree::read(&Hashes::default(), "app", app, &SHARED).unwrap()).unwrap()
     }
 
     #[test]

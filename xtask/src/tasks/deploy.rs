@@ -222,9 +222,9 @@ fn inputs_of_images(env: &Env) -> Result<Fingerprint> {
     let mut out = Fingerprint::new();
     for service in env.config.built() {
         let inputs = image::inputs(env, service)?;
-        out.extend(inputs.parts().iter().map(|(name, digest)| match service {
-            Some(service) => (format!("{service}: {name}"), digest.clone()),
-            None => (name.clone(), digest.clone()),
+        out.extend(inputs.parts().map(|(name, digest)| match service {
+            Some(service) => (format!("{service}: {name}"), digest),
+            None => (name.to_owned(), digest),
         }));
     }
     Ok(out)

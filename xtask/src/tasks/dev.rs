@@ -14,6 +14,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use filetree::walk::Passed;
 use serde_json::Value;
 
 use crate::{
@@ -230,14 +231,16 @@ impl Part {
     fn staged(&self, env: &Env) -> Result<Fingerprint> {
         let scope = scope(env, self.service);
         let mut tree = Fingerprint::new();
-        env.hashes.add(&mut tree, "", &scope.stage(), &dockerfile::context(&scope.stage(), image::ignore(&scope)?.as_ref())?)?;
+        let ignore = image::ignore(&scope)?;
+        let mut keep = dockerfile::keep(ignore.as_ref());
+        env.hashes.add(&mut tree, "", &scope.stage(), &Passed::default(), Some(&mut keep), &mut |_, _| ())?;
         let programs = scope.own(artifacts::FOLDER).join(PROGRAMS);
         if matches!(self.rules, Rules::Program(_)) && programs.is_dir() {
             tree.add_tree(PROGRAMS, &programs)?;
         }
-        let named = |(name, digest): &(String, String)| (name.trim_start_matches('/').to_owned(), digest.clone());
+        let named = |(name, digest): (&str, &str)| (name.trim_start_matches('/').to_owned(), digest.to_owned());
         let goes = |it: &(String, String)| self.rules.goes(Path::new(&it.0), &self.migrate);
-        Ok(tree.parts().iter().map(named).filter(goes).collect())
+        Ok(tree.parts().map(named).filter(goes).collect())
     }
 }
 
@@ -313,7 +316,7 @@ impl Change {
     fn between(held: &Fingerprint, desired: &Fingerprint) -> Change {
         let (before, after) = (held.by_name(), desired.by_name());
         let names = |of: &Fingerprint, keep: &dyn Fn(&str, &str) -> bool| -> Vec<String> {
-            of.parts().iter().filter(|(name, digest)| keep(name, digest)).map(|(name, _)| name.clone()).collect()
+            of.parts().filter(|(name, digest)| keep(name, digest)).map(|(name, _)| name.to_owned()).collect()
         };
         Change {
             changed: names(desired, &|name, digest| before.get(name) != Some(&digest)),

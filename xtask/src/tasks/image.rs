@@ -26,7 +26,7 @@ use crate::{
     invocation,
     probe::Probe,
     record, regular,
-    requirements::wheels::PINS,
+    requirements::{imports::SHARED, wheels::PINS},
     tasks::{Task, brought},
 };
 
@@ -133,8 +133,8 @@ impl Image {
         }
         out.add("name", &env.service.image);
         let ignore = ignore(env)?;
-        let tree = env.trees.recent(&env.hashes, &env.stage())?;
-        out.extend(tree.only(dockerfile::belongs(ignore.as_ref())).map(|(_, part)| part.clone()));
+        let tree = env.trees.recent(&env.hashes, &env.stage(), &SHARED)?;
+        out.extend(tree.only(dockerfile::belongs(ignore.as_ref())).map(|(_, part)| part));
         // If the application has its own requirements.txt, the pins are only here.
         out.add_file("pins", &env.wheels().join(PINS))?;
         Ok(out)

@@ -23,7 +23,7 @@ use crate::{
 pub(super) fn inputs(env: &Env, built: Option<ServiceName>, job: &Value) -> Result<Fingerprint> {
     let image = Image(built);
     let mut out = Fingerprint::clone(&*image::inputs(env, built)?);
-    let files = out.parts().iter().filter_map(|(name, _)| name.strip_prefix("app/"));
+    let files = out.parts().filter_map(|(name, _)| name.strip_prefix("app/"));
     if runs_manage(job) && is_django(&env.scope(image.id()).stage(), files) {
         out.retain(|name| name.strip_prefix("app/").is_none_or(may_matter));
     }

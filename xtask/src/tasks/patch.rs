@@ -22,10 +22,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use filetree::{
-    fingerprint::digest,
-    walk::{Passed, walk},
-};
+use filetree::{fingerprint::digest, walk::Passed};
 
 use crate::{
     config::ServiceName,
@@ -39,13 +36,15 @@ use crate::{
     },
     probe::Probe,
     record,
+    requirements::imports::SHARED,
     tasks::Task,
 };
 
 /// Adds the files of the source.
 fn add_source(env: &Scope<'_>, out: &mut Fingerprint) -> Result<()> {
-    let found = source::found(env)?;
-    env.hashes.add(out, &env.service.path.display().to_string(), &env.path(&env.service.path), &found)
+    let (root, own) = (env.path(&env.service.path), source::own_paths_below(env));
+    let name = env.service.path.display().to_string();
+    env.hashes.add(out, &name, &root, &source::passed(&own), None, &mut |_, _| ())
 }
 
 /// The task of a service; `None` is the first one.
@@ -83,10 +82,10 @@ impl Task for Patch {
             && known.inputs == want.digest()
         {
             let change = if env.stage().is_dir() {
-                let now = env.trees.now(&env.hashes, &env.stage())?;
+                let now = env.trees.now(&env.hashes, &env.stage(), &SHARED)?;
                 // The `requirements` task adds this file if the application has none.
-                let parts = || now.content().parts().iter().filter(|(name, _)| known.has_requirements || name != PINS);
-                if digest(parts()) == known.content { None } else { difference(env, &parts().cloned().collect()) }
+                let parts = || now.content().parts().filter(|(name, _)| known.has_requirements || *name != PINS);
+                if digest(parts()) == known.content { None } else { difference(env, &parts().collect()) }
             } else {
                 difference(env, &Fingerprint::new())
             };
@@ -169,7 +168,7 @@ impl Staged {
     }
 
     fn has_requirements(&self) -> bool {
-        self.content.parts().iter().any(|(name, _)| name == PINS)
+        self.content.parts().any(|(name, _)| name == PINS)
     }
 }
 
@@ -187,7 +186,7 @@ fn next_record(env: &Scope<'_>) -> PathBuf {
 fn tree(env: &Env, stage: &Path) -> Result<Fingerprint> {
     let mut out = Fingerprint::new();
     if stage.is_dir() {
-        env.hashes.add(&mut out, "app", stage, &walk(stage, &Passed::default(), None)?)?;
+        env.hashes.add(&mut out, "app", stage, &Passed::default(), None, &mut |_, _| ())?;
     }
     Ok(out)
 }

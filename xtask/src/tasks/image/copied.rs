@@ -28,10 +28,7 @@ pub(super) fn missing(file: &Dockerfile, context: &Fingerprint) -> Option<Missin
         let name = format!("app/{source}");
         let below = format!("{name}/");
         // A file in the place of a parent folder is a symbolic link, which the builder follows.
-        context
-            .parts()
-            .iter()
-            .any(|(it, _)| *it == name || it.starts_with(&below) || name.strip_prefix(it.as_str()).is_some_and(|it| it.starts_with('/')))
+        context.parts().any(|(it, _)| *it == name || it.starts_with(&below) || name.strip_prefix(it).is_some_and(|it| it.starts_with('/')))
     };
     // With several stages, an instruction matters only if its stage is used.
     let is_built = |instruction: &Instruction| stages == 1 || is_of_used_stage(file, instruction.line);

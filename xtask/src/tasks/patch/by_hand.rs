@@ -22,8 +22,8 @@ use crate::{
 fn changes(env: &Scope<'_>, before: Option<&Staged>, fresh: &Fingerprint) -> Result<Option<Vec<String>>> {
     let (Some(before), true) = (before, env.stage().exists()) else { return Ok(None) };
     let work = |tree: &Fingerprint, keeps_pins: bool| -> Fingerprint {
-        let counts = |(name, _): &&(String, String)| (keeps_pins || name != PINS) && Path::new(name).iter().all(source::is_work);
-        tree.parts().iter().filter(counts).cloned().collect()
+        let counts = |(name, _): &(&str, &str)| (keeps_pins || *name != PINS) && Path::new(name).iter().all(source::is_work);
+        tree.parts().filter(counts).collect()
     };
     let now = tree(env, &env.stage())?;
     let next = Staged::read(&next_record(env));

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use filetree::fingerprint::digest;
 use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
@@ -36,8 +37,8 @@ fn kept(env: &Scope<'_>) -> PathBuf {
 
 /// The digest of everything before the last patch. `want` ends with the patches.
 fn base(want: &Fingerprint, patches: &[Patch]) -> String {
-    let ours = want.parts().len() - usize::from(!patches.is_empty());
-    want.parts()[..ours].iter().cloned().collect::<Fingerprint>().digest()
+    let ours = want.len() - usize::from(!patches.is_empty());
+    digest(want.parts().take(ours))
 }
 
 /// Copies the source and applies all patches.

@@ -50,9 +50,18 @@ pub(crate) fn files(env: &Scope<'_>) -> Result<Source> {
 
 /// The same files, and entries of other kinds, with their state.
 pub(super) fn found(env: &Scope<'_>) -> Result<Vec<Found>> {
+    walk(&env.path(&env.service.path), &passed(&own_paths_below(env)), None)
+}
+
+/// What does not belong to the application. `own`: [`own_paths_below`].
+pub(super) fn passed(own: &[PathBuf]) -> Passed<'_> {
+    Passed { paths: own, ..OTHERS }
+}
+
+/// The tool's own paths in the source, relative to it.
+pub(super) fn own_paths_below(env: &Scope<'_>) -> Vec<PathBuf> {
     let root = env.path(&env.service.path);
-    let own: Vec<PathBuf> = own_paths(env).iter().filter_map(|it| it.strip_prefix(&root).ok()).map(Path::to_owned).collect();
-    walk(&root, &Passed { paths: &own, ..OTHERS }, None)
+    own_paths(env).iter().filter_map(|it| it.strip_prefix(&root).ok()).map(Path::to_owned).collect()
 }
 
 /// What is no person's work by its name alone: version control, caches and products of programs.

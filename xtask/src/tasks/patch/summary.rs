@@ -31,7 +31,7 @@ pub(super) fn of(env: &Scope<'_>) -> Option<Summary> {
     let summary = Summary {
         inputs: staged.inputs.clone(),
         content: staged.content.digest(),
-        count: staged.content.parts().len(),
+        count: staged.content.len(),
         has_requirements: staged.has_requirements(),
     };
     // The record may have been replaced between the two readings.
