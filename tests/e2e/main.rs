@@ -38,6 +38,7 @@ mod programs;
 mod queue;
 mod registry;
 mod requirements;
+mod room;
 mod sboms;
 mod services;
 mod sixteen;
@@ -103,6 +104,7 @@ fn from_nothing_to_a_vote_and_back_to_nothing() {
 
     pod_security::is_enforced(&bench);
     permissions::are_few(&bench);
+    room::is_left(&bench);
 
     bench.step("linters find nothing in the files of deploy/ and in the objects of both namespaces", || {
         let sets = [linters::files(&bench), linters::live(&bench, "polls"), linters::live(&bench, "cnpg-system")];

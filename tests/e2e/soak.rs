@@ -1,7 +1,7 @@
 //! The whole, again and again: the machine has no more of it after the last time than after the second. Counts what the whole machine has, so
 //! nothing else may use its engine and its cache meanwhile.
 
-use std::{collections::BTreeMap, fs, path::Path, process::Command};
+use std::{collections::BTreeMap, fs, path::Path, process::Command, time::Duration};
 
 use crate::bench::Bench;
 
@@ -36,8 +36,12 @@ fn machine(bench: &Bench) -> Seen {
     out
 }
 
-/// What the instance has in its node and cluster.
+/// The kubelet looks once a minute for containers of pods that are gone.
+const SETTLED: Duration = Duration::from_secs(90);
+
+/// What the instance has in its node and cluster, once the pods of the last updates have left nothing more to remove.
 fn instance(bench: &Bench) -> Seen {
+    std::thread::sleep(SETTLED);
     let count = |text: String| text.lines().count() as u64;
     let inside = |command: &str| bench.engine().exec(&bench.node(), &["sh", "-c", command]).unwrap().ok(command).unwrap();
     let number = |text: String| text.split_whitespace().next().and_then(|it| it.parse().ok()).unwrap_or_default();

@@ -201,7 +201,7 @@ impl Patience {
             return Verdict::Never(obstacle.why);
         }
         if fair == NEW_NODE {
-            return Verdict::NotYet(format!("{}; a new node may have", obstacle.why));
+            return Verdict::NotYet(format!("{}; a new node may have it", obstacle.why));
         }
         Verdict::NotYet(format!("{}; waiting for {} s more", obstacle.why, (fair - waited).as_secs()))
     }
@@ -312,7 +312,7 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert!(said(&Patience::for_pods(false)).contains("Insufficient cpu; waiting for 4"));
-        assert!(said(&Patience::for_pods(true)).ends_with("Insufficient cpu; a new node may have"));
+        assert!(said(&Patience::for_pods(true)).ends_with("Insufficient cpu; a new node may have it"));
         let late = |adds_nodes| {
             let patience = Patience::for_pods(adds_nodes);
             patience.since.borrow_mut().insert(NO_ROOM, Instant::now().checked_sub(ROOM).unwrap());

@@ -15,6 +15,7 @@ use crate::{
     engine::Engine,
     env::Env,
     errors::Problem,
+    images::{self, Chosen},
     provider::kind::{ADMIN, API_PORT, TASK, WITHOUT_RULES, files::Files, node, nodes},
     record,
 };
@@ -36,6 +37,11 @@ pub(super) fn announce(env: &Env, engine: &Engine, ended: &AtomicBool) {
             given = given || nodes::objects(env).is_ok_and(|it| giver.apply_all(&[rules().to_vec(), it].concat()).is_ok());
             let system = ObjectId::new("v1", "Namespace", "", "kube-system");
             if cluster.get(&system).is_ok_and(|it| it.is_some()) {
+                if env.config.cluster.shortcuts {
+                    // The patches for a single node are in the node image from packages.
+                    let is_tenth = nodes::is_alone(env) && images::chosen(env, TASK).is_ok_and(|it| it == Chosen::Packages);
+                    cluster.apply(&share(is_tenth)).ok();
+                }
                 return env.task_progress.usable(TASK);
             }
         }
@@ -138,6 +144,18 @@ fn rules() -> [Value; 4] {
         }),
         binding("pocdeploy:node-volumes", "pocdeploy:node-volumes", "system:nodes"),
     ]
+}
+
+/// What a container of the system asks for that names nothing: kubeadm's kube-proxy. Linux would give it two thousandths of a processor while
+/// others want more, so that on a busy machine Services lead to pods that are gone, and a node that starts waits for its rules. `is_tenth`:
+/// whether the control plane asks for a tenth, too.
+fn share(is_tenth: bool) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "LimitRange",
+        "metadata": { "name": "pocdeploy-share", "namespace": "kube-system" },
+        "spec": { "limits": [{ "type": "Container", "defaultRequest": { "cpu": if is_tenth { "10m" } else { "100m" } } }] },
+    })
 }
 
 #[cfg(test)]

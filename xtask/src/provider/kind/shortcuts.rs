@@ -12,7 +12,7 @@ const CERTIFICATE: &str = "/etc/kubernetes/pki/apiserver.crt";
 const KEY: &str = "/etc/kubernetes/pki/apiserver.key";
 
 /// Descriptions for `plan`.
-pub(super) const NAMES: [&str; 13] = [
+pub(super) const NAMES: [&str; 14] = [
     "etcd runs without fsync: after a power failure the cluster's objects may be lost; PostgreSQL's data is always flushed",
     "scheduler, controller manager and operator run without leader election, since there is one of each",
     "scheduler and controller manager run as cluster-admin, and the controllers may send 300 instead of 20 requests a second",
@@ -25,7 +25,8 @@ pub(super) const NAMES: [&str; 13] = [
     "the node image from packages runs initdb for the first database instance while the cluster starts, with the operator's own code; the operator adopts the PVC instead of running its Job",
     "the operator's CRDs have no descriptions: `kubectl explain` shows none for its kinds",
     "the node image from packages leads to the API server's Service before kube-proxy does, and the node rejects connections with as much ICMP as it takes",
-    "containers ask for a tenth of the processors that their manifests name, so that more of them fit on one machine, unless a manifest is a LimitRange or an autoscaler",
+    "containers, also those of the control plane of the node image from packages, ask for a tenth of the processors that their manifests name, so that more of them fit on one machine, unless a manifest is a LimitRange or an autoscaler",
+    "a LimitRange gives kube-proxy, which asks for nothing, as much of a busy processor as others get",
 ];
 
 /// Adds the shortcuts to kind's configuration; settings in the file have priority. The node image from packages has its own patches for
