@@ -247,10 +247,13 @@ fn changed_file(lines: &[&str], at: usize) -> String {
     named.or_else(near).unwrap_or_else(|| "a file".to_owned())
 }
 
-/// The provider whose archive OpenTofu or Terraform refuses. They break a sentence at any blank.
+/// The provider whose archive OpenTofu or Terraform refuses, by its lock file or by what the registry says. They break a sentence at any blank.
 fn changed_provider(said: &str) -> Option<String> {
     let words: Vec<&str> = said.split_whitespace().filter(|it| *it != "│").collect();
     let text = words.join(" ");
+    if let Some((before, _)) = text.split_once(": archive has incorrect checksum ") {
+        return Some(before.rsplit_once("Error while installing ")?.1.to_owned());
+    }
     let (before, _) = text.split_once(" match any of the checksums")?;
     let mut named = before.rsplit_once("package for ")?.1.split(' ');
     Some(format!("{} {}", named.next()?, named.next()?))

@@ -50,6 +50,10 @@ fn other_bytes_are_named_with_their_file_whoever_refuses_them() {
         "  - registry.opentofu.org/hashicorp/aws: the cached package for\n    registry.opentofu.org/hashicorp/aws 6.69.0 (in .terraform/providers) does not\n    match any of the checksums recorded in the dependency lock file",
         &file("registry.opentofu.org/hashicorp/aws 6.69.0"),
     );
+    check(
+        "│ Error while installing hashicorp/aws v6.69.0: archive has incorrect checksum\n│ zh:276e (expected\n│ zh:33a3)",
+        &file("hashicorp/aws v6.69.0"),
+    );
 }
 
 #[test]
