@@ -37,8 +37,8 @@ enum At {
     Files(&'static str),
 }
 
-struct Index {
-    world: World,
+pub(crate) struct Index {
+    pub(crate) world: World,
     state: Arc<Mutex<(At, Ill)>>,
     files: BTreeMap<String, Vec<u8>>,
     port: u16,
@@ -52,7 +52,7 @@ fn other(right: &[u8]) -> Vec<u8> {
 }
 
 impl Index {
-    fn new() -> Index {
+    pub(crate) fn new() -> Index {
         let world = World::new();
         let root = world.project.root.clone();
         // The tool's own programs, as the machine's pip gets them.
@@ -95,8 +95,17 @@ impl Index {
         *self.state.lock().unwrap() = (at, ill);
         let (address, proxy) = if at == At::Index { ill } else { Ill::Nothing }.address(self.port);
         // The file server has no proxy of its own: with the index behind it, too, the index would be the one that is not reached.
-        let root = &self.world.project.root;
         let mut command = self.world.command(words);
+        self.settings(&mut command, &address);
+        if !proxy.is_empty() {
+            command.env("http_proxy", proxy);
+        }
+        Ran::from(command.output().unwrap())
+    }
+
+    /// pip and uv ask the index at this address alone, and keep nothing elsewhere.
+    fn settings(&self, command: &mut Command, address: &str) {
+        let root = &self.world.project.root;
         for (name, _) in std::env::vars().filter(|it| it.0.starts_with("PIP_") || it.0.to_lowercase().ends_with("_proxy")) {
             command.env_remove(name);
         }
@@ -108,10 +117,11 @@ impl Index {
             .env("PIP_RETRIES", "1")
             .env("PIP_CACHE_DIR", root.join("pip"))
             .env("UV_CACHE_DIR", root.join("uv"));
-        if !proxy.is_empty() {
-            command.env("http_proxy", proxy);
-        }
-        Ran::from(command.output().unwrap())
+    }
+
+    /// The same with nothing wrong.
+    pub(crate) fn well(&self, command: &mut Command) {
+        self.settings(command, &Ill::Nothing.address(self.port).0);
     }
 
     /// All that was downloaded, with the tool's own programs or without them.
