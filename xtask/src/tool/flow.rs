@@ -64,7 +64,8 @@ pub(super) struct Still {
 pub(super) struct Flow {
     group: i32,
     patience: Patience,
-    looked: Option<Instant>,
+    /// A command that ends soon is not looked at.
+    looked: Instant,
     base: Option<Base>,
     still: Option<Still>,
     /// What came through each connection that was open at the last look, and through all that were at any.
@@ -83,13 +84,13 @@ struct Base {
 
 impl Flow {
     pub(super) fn of(group: i32, patience: Patience) -> Flow {
-        Flow { group, patience, looked: None, base: None, still: None, each: HashMap::new(), received: 0 }
+        Flow { group, patience, looked: Instant::now(), base: None, still: None, each: HashMap::new(), received: 0 }
     }
 
     /// What the group waits for, if it waits; its last line came at `said`.
     pub(super) fn look(&mut self, said: Instant) -> Option<&Still> {
-        if self.looked.is_none_or(|it| it.elapsed() >= LOOK.min(self.patience.within / 10)) {
-            self.looked = Some(Instant::now());
+        if self.looked.elapsed() >= LOOK.min(self.patience.within / 10) {
+            self.looked = Instant::now();
             self.still = self.seen().and_then(|(done, servers)| self.judge(done, servers, said));
         }
         self.still.as_ref()
