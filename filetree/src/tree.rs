@@ -40,6 +40,14 @@ impl Tree {
         Ok(Tree { files, content, imports, is_read })
     }
 
+    /// Takes over the imports of an earlier reading of the same folder, if that found the same content.
+    pub fn adopt(&mut self, earlier: &Tree) {
+        if self.content == earlier.content {
+            self.imports.clone_from(&earlier.imports);
+            self.is_read.clone_from(&earlier.is_read);
+        }
+    }
+
     /// The fingerprint of all.
     pub fn content(&self) -> &Fingerprint {
         &self.content
@@ -112,11 +120,14 @@ mod tests {
         let names: Vec<(String, bool)> = imports(&first).into_iter().map(|it| (it.name, it.is_of_test)).collect();
         assert_eq!(names, [("large".to_owned(), false), ("one".to_owned(), false), ("three".to_owned(), true)]);
         // Now the hashes are known, and one file is new.
-        let second = read();
+        let mut second = read();
         assert!(!second.has_all_imports() && second.imports().is_empty());
         assert_eq!(imports(&second), imports(&first));
+        second.adopt(&first);
+        assert!(second.has_all_imports() && second.imports() == first.imports());
         fs::write(root.join("a.py"), "import other\n").unwrap();
-        let third = read();
+        let mut third = read();
+        third.adopt(&first);
         assert!(!third.has_all_imports() && third.imports().len() == 1);
         assert_eq!(imports(&third).iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["large", "other", "three"]);
     }

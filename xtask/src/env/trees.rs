@@ -41,8 +41,13 @@ impl Trees {
 
     fn keep(&self, root: &Path, read: impl FnOnce() -> Result<Tree>) -> Result<Arc<Tree>> {
         let (began, changes) = (Instant::now(), self.seen().changes);
-        let tree = Arc::new(read()?);
+        let mut tree = read()?;
         let mut seen = self.seen();
+        // A file is read once, however long the run takes.
+        if let Some((_, earlier)) = seen.trees.get(root) {
+            tree.adopt(earlier);
+        }
+        let tree = Arc::new(tree);
         // What was read while something changed serves only the one who asked for it.
         if seen.changes == changes {
             seen.trees.insert(root.to_owned(), (began, tree.clone()));
@@ -94,6 +99,21 @@ mod tests {
         write("ten");
         assert_ne!(trees.recent(&hashes, dir.path(), &HashSet::new()).unwrap().content(), third.content());
         assert!(trees.recent(&hashes, &dir.path().join("absent"), &HashSet::new()).is_err());
+    }
+
+    #[test]
+    fn a_tree_that_is_too_old_still_knows_what_its_files_import() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("app");
+        fs::create_dir(&root).unwrap();
+        fs::write(root.join("a.py"), "import one\n").unwrap();
+        // Older than a step of the clock, so that its hash is remembered.
+        std::thread::sleep(Duration::from_millis(60));
+        let (trees, hashes) = (Trees::default(), Hashes::default());
+        let now = || trees.now(&hashes, &root, &HashSet::new()).unwrap();
+        assert!(now().has_all_imports() && now().has_all_imports());
+        trees.forget();
+        assert!(!now().has_all_imports());
     }
 
     #[test]
