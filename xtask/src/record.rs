@@ -128,3 +128,39 @@ fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     };
     write().with_context(|| format!("write {}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{config::Config, env::Options, report::Recorder};
+
+    #[test]
+    fn a_large_record_is_of_its_own_inputs_alone_also_once_its_digest_is_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = Env::new(dir.path().to_owned(), Config::default(), Options::default(), Arc::new(Recorder::default())).unwrap();
+        let of = |count: usize, last: &str| -> Fingerprint {
+            let files = (0..count).map(|it| (format!("app/file-{it}"), "digest".repeat(6)));
+            files.chain([("last".to_owned(), last.to_owned())]).collect()
+        };
+        let path = env.work("record/patch.json");
+        for (count, is_large) in [(2000, true), (1, false)] {
+            fs::remove_file(&path).ok();
+            let (one, other) = (of(count, "1"), of(count, "2"));
+            assert!(!is_of(&env, TaskId::Patch, &one));
+            for last in [&one, &other, &one] {
+                write(&env, TaskId::Patch, last).unwrap();
+                assert_eq!(fs::metadata(&path).unwrap().len() >= LARGE, is_large);
+                // The second time the digest is remembered.
+                for _ in 0..2 {
+                    let found = [&one, &other].map(|it| is_of(&env, TaskId::Patch, it));
+                    assert_eq!(found, [last == &one, last == &other]);
+                }
+            }
+            let whole = fs::read(&path).unwrap();
+            fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+            assert!(!is_of(&env, TaskId::Patch, &one), "a torn record is of no inputs");
+        }
+    }
+}
