@@ -154,3 +154,33 @@ fn a_wait_that_reaches_its_limit_says_what_it_last_saw() {
     assert_eq!(exit_code(&error), Exit::TimedOut);
     assert_eq!(error.to_string(), "timed out after 0 s waiting for the application; last seen: the controller has not seen it");
 }
+
+#[test]
+fn a_failed_pod_is_replaced_once_its_own_controller_has_all_its_pods() {
+    let server = Kubernetes::start();
+    let (_bench, cluster) = open(&server);
+    let pod = |phase: &str, set: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {
+                "name": "web-1", "namespace": "default",
+                "ownerReferences": [{ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": set, "uid": "u", "controller": true }],
+            },
+            "status": { "phase": phase },
+        })
+    };
+    for (name, ready) in [("full", 2), ("waiting", 1)] {
+        server.put(json!({
+            "apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": { "name": name, "namespace": "default", "generation": 1 },
+            "spec": { "replicas": 2 },
+            "status": { "replicas": 2, "readyReplicas": ready, "availableReplicas": ready, "observedGeneration": 1 },
+        }));
+    }
+    let is_replaced = |phase, set| cluster.is_replaced(&pod(phase, set)).unwrap();
+    assert_eq!([is_replaced("Failed", "full"), is_replaced("Failed", "waiting")], [true, false]);
+    // What is gone wants no pods, and a pod that runs has not failed.
+    assert_eq!([is_replaced("Failed", "gone"), is_replaced("Running", "full")], [true, false]);
+    let alone =
+        json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "a", "namespace": "default" }, "status": { "phase": "Failed" } });
+    assert!(!cluster.is_replaced(&alone).unwrap());
+}

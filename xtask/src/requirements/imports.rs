@@ -2,7 +2,13 @@
 //!
 //! `python/scan.py` parses the same files with Python's grammar. A key that changes too often costs one scan and no new pins.
 
-use std::{collections::HashSet, fs, os::unix::fs::MetadataExt as _, path::Path, sync::LazyLock};
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+    sync::LazyLock,
+};
 
 use anyhow::{Context as _, Result};
 use filetree::{
@@ -49,7 +55,15 @@ fn read_by_key(app: &Path, tree: &Tree) -> Result<Fingerprint> {
 /// A hash (twelve digits) of all imported modules with their conditions, and of the modules that settings name in strings. Ignores relative
 /// imports and the application's own top-level modules.
 fn key(app: &Path, tree: &Tree) -> Result<String> {
-    let is_own = |name: &str| app.join(name).join("__init__.py").is_file() || app.join(format!("{name}.py")).is_file();
+    // By the same walk as the imports: a file that appears meanwhile belongs to the next look. Where a link leads is read now.
+    let is_module = |path: &Path| path.ends_with("__init__.py") || path.extension().is_some_and(|it| it == "py");
+    let at_top = |it: &Found| it.path.components().count() <= 2 && (it.kind == Kind::Link || it.kind == Kind::File && is_module(&it.path));
+    let top: HashMap<&Path, bool> = tree.only(at_top).map(|(it, _)| (it.path.as_path(), it.kind == Kind::Link)).collect();
+    let is_file = |path: &Path| match top.get(path) {
+        Some(is_link) => !is_link || app.join(path).is_file(),
+        None => path.parent().is_some_and(|it| top.get(it) == Some(&true)) && app.join(path).is_file(),
+    };
+    let is_own = |name: &str| is_file(&Path::new(name).join("__init__.py")) || is_file(Path::new(&format!("{name}.py")));
     let mut out = Fingerprint::new();
     for Import { name, within, is_of_test } in imports::of_tree(app, tree, &SHARED)? {
         if !is_own(name.split('.').next().unwrap_or_default()) {

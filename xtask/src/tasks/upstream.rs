@@ -155,7 +155,8 @@ fn git(scope: &Scope<'_>, url: &str, version: &str, folder: &Path) -> Result<Str
     let plain = ["-c", "core.autocrlf=false", "-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false"];
     let fetch = cmd!(sh, "git {plain...} fetch --quiet --depth 1 -- {url} {version}").env("GIT_TERMINAL_PROMPT", "0");
     scope.tools.run(scope.id, here(cmd!(sh, "git init --quiet")))?;
-    scope.tools.fetching().run(scope.id, here(fetch))?;
+    // A server that packs a large repository is silent for minutes, and so is git.
+    scope.tools.fetching_by_itself().run(scope.id, here(fetch))?;
     scope.tools.run(scope.id, here(cmd!(sh, "git {plain...} checkout --quiet FETCH_HEAD")))?;
     let commit = scope.tools.read(scope.id, here(cmd!(sh, "git rev-parse HEAD")))?;
     source::copy_files(scope, &source::of_folder(place.path())?, folder)?;

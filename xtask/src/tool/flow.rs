@@ -29,15 +29,16 @@ pub(super) struct Patience {
 }
 
 impl Default for Patience {
-    /// 2 kB/s. A proxy may read a file through before it passes the first byte on; a slow line has more than this.
+    /// 2 kB/s; a slow line has more than this. A proxy may fetch a file and look through it before it passes the first byte on, which may take
+    /// minutes for a large one.
     fn default() -> Patience {
-        Patience { within: Duration::from_secs(120), bytes: 240_000 }
+        Patience { within: Duration::from_secs(300), bytes: 600_000 }
     }
 }
 
 /// A group that computes for this part of the time is at work, such as one that unpacks or compiles.
 const AT_WORK: u32 = 60;
-/// As often a program writes what it has received, at most.
+/// A program reads or writes each byte that it receives at most so many times.
 const OFTEN: u64 = 4;
 /// A look reads all of `/proc`.
 const LOOK: Duration = Duration::from_secs(2);
@@ -68,7 +69,7 @@ pub(super) struct Flow {
     looked: Instant,
     base: Option<Base>,
     still: Option<Still>,
-    /// What came through each connection that was open at the last look, and through all that were at any.
+    /// What has come through each connection that was open at the last look; `received` is the sum over all that were open at any look.
     each: HashMap<u64, u64>,
     received: u64,
 }
@@ -91,17 +92,16 @@ impl Flow {
     pub(super) fn look(&mut self, said: Instant) -> Option<&Still> {
         if self.looked.elapsed() >= LOOK.min(self.patience.within / 10) {
             self.looked = Instant::now();
-            self.still = self.seen().and_then(|(done, servers)| self.judge(done, servers, said));
+            self.still = self.seen().and_then(|(done, servers)| self.judge(done, servers, said, Instant::now()));
         }
         self.still.as_ref()
     }
 
-    fn judge(&mut self, done: Done, servers: BTreeSet<SocketAddr>, said: Instant) -> Option<Still> {
-        let now = Instant::now();
+    fn judge(&mut self, done: Done, servers: BTreeSet<SocketAddr>, said: Instant, now: Instant) -> Option<Still> {
         let fresh = Base { since: now, done, connected: now };
         if servers.is_empty() {
             // Between two attempts, or it waits for something else.
-            self.base = self.base.filter(|it| it.connected.elapsed() < self.patience.within / 4);
+            self.base = self.base.filter(|it| now.duration_since(it.connected) < self.patience.within / 4);
             return None;
         }
         let base = self.base.get_or_insert(fresh);
@@ -115,7 +115,7 @@ impl Flow {
         };
         match bytes().zip(done.computed.checked_sub(before.computed)) {
             Some((bytes, computed)) if said <= since && bytes < self.patience.bytes && computed < self.patience.within / AT_WORK => {
-                Some(Still { servers, bytes, time: since.elapsed(), patience: self.patience })
+                Some(Still { servers, bytes, time: now.duration_since(since), patience: self.patience })
             }
             _ => {
                 self.base = Some(fresh);
@@ -174,7 +174,7 @@ impl fmt::Display for Still {
         let servers: Vec<String> = self.servers.iter().map(ToString::to_string).collect();
         write!(f, "the download from {} ", servers.join(", "))?;
         let seconds = self.time.as_secs().max(1);
-        // Less is what a program reads of itself.
+        // A program reads some files of its own while nothing comes.
         match self.bytes / seconds {
             ..100 => write!(f, "hangs, for {seconds} s now"),
             each => write!(f, "gives {}.{} kB/s, for {seconds} s now", each / 1000, each % 1000 / 100),

@@ -130,7 +130,11 @@ mod tests {
     #[test]
     fn an_open_connection_is_there_with_its_server_and_what_came() {
         for host in ["127.0.0.1:0", "[::1]:0"] {
-            let listener = TcpListener::bind(host).unwrap();
+            let Ok(listener) = TcpListener::bind(host) else {
+                assert!(host.starts_with('['), "no port on {host}");
+                eprintln!("this machine has no IPv6");
+                continue;
+            };
             let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let mut server = listener.accept().unwrap().0;
             server.write_all(&[1; 5000]).unwrap();
