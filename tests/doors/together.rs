@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use pocdeploy::tasks::image::INPUTS_LABEL;
+use pocdeploy::{fingerprint::Fingerprint, tasks::image::INPUTS_LABEL};
+use serde_json::{Map, Value, json};
 
 use crate::{support::Ran, world::World};
 
@@ -181,38 +182,60 @@ fn two_hundred_updates_leave_nothing_behind() {
 fn images_of_revisions_that_are_kept_no_longer_go_from_engine_and_node() {
     let world = World::new();
     world.create();
-    let label = [(INPUTS_LABEL, "of another day")];
-    for name in ["polls:1.0.0-earlier", "polls:0.9.0-earlier", "theirs:1.0.0-earlier"] {
-        world.engine.image(name, &label);
+    let current = world.engine.images_below("polls:1.0.0-").remove(0);
+    let inputs: Vec<Fingerprint> = (1..=13).map(|number: u32| [("number", number.to_string())].into_iter().collect()).collect();
+    let images: Vec<String> = inputs.iter().map(|it| format!("polls:1.0.0-{}", it.short())).collect();
+    for image in &images {
+        world.engine.image(image, &[(INPUTS_LABEL, "of another day")]);
     }
-    let current = world.engine.images_below("").into_iter().find(|it| it.starts_with("polls:1.0.0-") && !it.ends_with("earlier")).unwrap();
+    // The user gave one a further name.
+    world.engine.same_image(&images[0], "polls:demo");
+    // Revision 14 is the one that serves.
+    world.cluster.edit("ConfigMap", "polls", "pocdeploy-history", |it| {
+        let last: Value = serde_json::from_str(it["data"]["revision-1"].as_str().unwrap()).unwrap();
+        let with = |number: usize| {
+            let mut revision = last.clone();
+            revision["number"] = json!(number);
+            revision["image"] = json!(images.get(number - 1).unwrap_or(&current));
+            (format!("revision-{number}"), json!(revision.to_string()))
+        };
+        it["data"] = (1..=14).map(with).collect::<Map<_, _>>().into();
+    });
+    world.cluster.put(json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "kept", "namespace": "polls" },
+        "spec": { "containers": [{ "name": "c", "image": images[1] }] },
+    }));
+    let other = world.project.root.join("other");
+    world.project.write("other/target/pocdeploy/record/image.json", std::str::from_utf8(&inputs[2].to_json().unwrap()).unwrap());
+    world.engine.node_of("another", other.to_str().unwrap(), 1);
     let (upstream, removed) = (world.upstream(), Arc::new(Mutex::new(Vec::new())));
-    let (kept, seen) = (current.clone(), removed.clone());
-    world.engine.answer_exec(move |_, command| match command {
+    let (all, kept, seen) = (images.clone(), current.clone(), removed.clone());
+    world.engine.answer_exec(move |node, command| match command {
         it if it.contains("images ls -q") => (format!("docker.io/library/{kept}\n{}\n", upstream.join("\n")), 0),
         it if it.contains("images ls") => {
-            let rows = [
-                &format!("docker.io/library/{kept} t sha256:a"),
-                "sha256:1 t sha256:a",
-                "docker.io/library/polls:1.0.0-earlier t sha256:b",
-            ];
-            ([&rows[..], &["sha256:2 t sha256:b", "docker.io/library/theirs:1 t sha256:c", "sha256:3 t sha256:c"]].concat().join("\n"), 0)
+            let row = |(number, name): (usize, &String)| {
+                format!("docker.io/library/{name} t sha256:{number}\nsha256:id{number} t sha256:{number}\n")
+            };
+            (all.iter().chain([&kept]).enumerate().map(row).collect(), 0)
         }
         it if it.contains("images rm") => {
-            seen.lock().unwrap().push(it.to_owned());
+            seen.lock().unwrap().push(format!("{node}: {it}"));
             (String::new(), 0)
         }
         _ => (String::new(), 0),
     });
-    for number in 2..=5 {
-        assert_eq!((removed.lock().unwrap().len(), world.engine.images_below("").contains(&"polls:1.0.0-earlier".to_owned())), (0, true));
-        let object = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: words}}\ndata: {{word: 'number {number}'}}\n");
-        world.project.write("deploy/frontend/zz-words.yaml", &object);
-        world.run(&["update"]).ends_with(0).says(&format!("revision {number} serves"));
-    }
-    let left = world.engine.images_below("");
-    assert_eq!(left.iter().filter(|it| it.ends_with("earlier")).collect::<Vec<_>>(), ["theirs:1.0.0-earlier"]);
-    assert!(left.contains(&current) && left.contains(&"polls:1.0.0".to_owned()), "{left:?}");
+    world.project.write("deploy/frontend/zz-words.yaml", "{apiVersion: v1, kind: ConfigMap, metadata: {name: words}, data: {word: new}}\n");
+    world.run(&["update"]).ends_with(0).says("revision 15 serves");
+    let left = world.engine.images_below("polls:");
+    // The history has ten; the second is a pod's, the third another instance's.
+    let gone = [0, 3, 4].map(|it| images[it].clone());
+    let wanted: Vec<&String> = images.iter().filter(|it| !gone.contains(it)).chain([&current]).collect();
+    assert!(wanted.iter().all(|it| left.contains(it)) && !gone.iter().any(|it| left.contains(it)), "{left:#?}");
+    assert!(left.contains(&"polls:demo".to_owned()) && left.contains(&"polls:1.0.0".to_owned()), "{left:#?}");
     let removed = removed.lock().unwrap();
-    assert!(removed.len() == 1 && removed[0].ends_with("images rm docker.io/library/polls:1.0.0-earlier sha256:2"), "{removed:?}");
+    let names: String = [0, 2, 3, 4].map(|it| format!(" docker.io/library/{} sha256:id{it}", images[it])).concat();
+    assert!(
+        removed.len() == 1 && removed[0].starts_with("doors-control-plane: ") && removed[0].ends_with(&format!("images rm{names}")),
+        "{removed:#?}"
+    );
 }

@@ -60,7 +60,7 @@ pub(crate) fn run(env: &Env, flags: &Delete) -> Result<()> {
     }
     if failures.is_empty() {
         keep(&mut failures, provider.destroy(env, TASK));
-        keep(&mut failures, image::remove_all_but(env, TASK, &[]));
+        keep(&mut failures, image::remove_all(env, TASK));
         match provider.leftovers(env) {
             Ok(found) => left.extend(found),
             Err(error) => failures.push(error),

@@ -138,7 +138,8 @@ impl Task for Deploy {
             return Ok(Probe::Stale(format!("{id} is no longer in deploy/")));
         }
         let Some(address) = &desired.address else { return Ok(Probe::Stale("the application has no address yet".to_owned())) };
-        // A connection that leads to a pod that has just ended gets no answer, and the next one is led to another pod.
+        // A connection that leads to a pod that has just ended gets no answer, and the next one is led to another pod. What the page says while
+        // pods change may be over, too.
         let again = |_| {
             env.interrupt.check().map_err(|it| it.to_string())?;
             rollout::pages(env, address)

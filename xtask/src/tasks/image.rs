@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 
-pub use crate::tasks::image::clear::{in_engine, remove_all_but};
+pub use crate::tasks::image::clear::{in_engine, remove, remove_all};
 
 use crate::{
     config::ServiceName,

@@ -46,7 +46,7 @@ impl Task for Load {
         let published = match provider(env).publish(env, &reference) {
             Err(_) if brought::role(env, self.0).is_none() && env.engine()?.image(&reference)?.is_none() => {
                 // Its `delete` sees no instance here yet: there is no node.
-                let why = "as after the `delete` of another instance of this source";
+                let why = "as after another instance of this source has removed it";
                 env.note(self.id(), format!("{reference} is gone again, {why}: building it"));
                 image::Image(self.0).run(env, &*image::inputs(env, self.0)?)?;
                 provider(env).publish(env, &reference)?

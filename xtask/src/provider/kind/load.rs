@@ -55,6 +55,12 @@ pub(super) fn withdraw(nodes: &[Containerd<'_>], repositories: &[String], kept: 
     Ok(())
 }
 
+/// Whether a tag is one of the tool's: `1.0.0-0123456789ab`. The user may have brought others into a node.
+fn is_keyed(tag: &str) -> bool {
+    let is_key = |key: &str| key.len() == 12 && key.bytes().all(|it| it.is_ascii_digit() || (b'a'..=b'f').contains(&it));
+    tag.rsplit_once('-').is_some_and(|(_, key)| is_key(key))
+}
+
 /// Of a table of name, type and digest: the images of the repositories that are not kept, under all their names. Kubernetes' runtime gives each
 /// image a second name, its id, and a node of an earlier version of this tool has a third one, `import-DATE@sha256:…`.
 fn superfluous(listed: &str, repositories: &[String], kept: &[String]) -> Vec<String> {
@@ -67,7 +73,10 @@ fn superfluous(listed: &str, repositories: &[String], kept: &[String]) -> Vec<St
     let kept: Vec<String> = kept.iter().map(|it| normalized(it)).collect();
     let is_import = |name: &str| name.starts_with("import-") && name.contains("@sha256:");
     let is_id = |name: &str| name.starts_with("sha256:");
-    let may_go = |name: &str| repositories.iter().any(|it| name.starts_with(it.as_str())) && !kept.iter().any(|it| it == name);
+    let may_go = |name: &str| {
+        let tag = repositories.iter().find_map(|it| name.strip_prefix(it.as_str()));
+        tag.is_some_and(is_keyed) && !kept.iter().any(|it| it == name)
+    };
     let stays: Vec<&str> =
         rows.iter().filter(|(name, _)| !may_go(name) && !is_import(name) && !is_id(name)).map(|(_, digest)| *digest).collect();
     let goes: Vec<&str> = rows.iter().filter(|(name, digest)| may_go(name) && !stays.contains(digest)).map(|(_, digest)| *digest).collect();
@@ -247,18 +256,20 @@ mod tests {
     fn an_image_goes_under_all_its_names_and_one_that_is_kept_under_none() {
         let listed = "\
 REF                                TYPE                   DIGEST    SIZE PLATFORMS LABELS
-docker.io/library/polls:1-old      application/manifest   sha256:o  1 MB linux     managed
-docker.io/library/polls:1-same     application/manifest   sha256:k  1 MB linux     managed
-docker.io/library/polls:1-kept     application/manifest   sha256:k  1 MB linux     managed
-docker.io/library/polls-api:1-old  application/manifest   sha256:a  1 MB linux     managed
+docker.io/library/polls:1-00000000000a      application/manifest   sha256:o  1 MB linux     managed
+docker.io/library/polls:1-00000000000b     application/manifest   sha256:k  1 MB linux     managed
+docker.io/library/polls:1-00000000000c     application/manifest   sha256:k  1 MB linux     managed
+docker.io/library/polls-api:1-00000000000a  application/manifest   sha256:a  1 MB linux     managed
+docker.io/library/polls:demo         application/manifest   sha256:d  1 MB linux     managed
 docker.io/library/theirs:1         application/manifest   sha256:t  1 MB linux     managed
 import-2026-11-30@sha256:i         application/index      sha256:i  1 MB linux     -
 sha256:1                           application/manifest   sha256:o  1 MB linux     managed
 sha256:2                           application/manifest   sha256:k  1 MB linux     managed
 sha256:3                           application/manifest   sha256:a  1 MB linux     managed
 ";
-        let gone = superfluous(listed, &["polls".to_owned()], &["polls:1-kept".to_owned(), "polls:1-missing".to_owned()]);
-        let expected = ["docker.io/library/polls:1-old", "docker.io/library/polls:1-same", "import-2026-11-30@sha256:i", "sha256:1"];
+        let gone = superfluous(listed, &["polls".to_owned()], &["polls:1-00000000000c".to_owned(), "polls:1-missing".to_owned()]);
+        let expected =
+            ["docker.io/library/polls:1-00000000000a", "docker.io/library/polls:1-00000000000b", "import-2026-11-30@sha256:i", "sha256:1"];
         assert_eq!(gone, expected);
         assert_eq!(superfluous("", &["polls".to_owned()], &[]), Vec::<String>::new());
     }

@@ -26,7 +26,7 @@ const PUT_BACK_LIMIT: Duration = Duration::from_secs(120);
 /// The pods are ready by then.
 const PAGE_LIMIT: Duration = Duration::from_secs(10);
 
-/// After every so many revisions, the images of those that are no longer kept are removed: together, since each look takes a tenth of a second.
+/// After every so many revisions, the nodes lose the images of those that are no longer kept: together, since each look takes a tenth of a second.
 const CLEARED: u32 = 5;
 
 /// What to deploy, and why.
@@ -54,15 +54,7 @@ pub(super) fn carry_out(env: &Env, cluster: &Cluster, task: TaskId, change: Chan
                 env.interrupt.check()?;
                 env.note(task, format!("objects that are no longer in the manifests were not deleted: {error:#}"));
             }
-            let (number, kept) = (attempt.number(), attempt.images());
-            attempt.end(cluster, Outcome::Deployed, settled)?;
-            if number.is_multiple_of(CLEARED)
-                && let Err(error) = clear_images(env, cluster, task, kept)
-            {
-                env.interrupt.check()?;
-                env.detail(task, format!("images of earlier revisions stay: {error:#}"));
-            }
-            return Ok(());
+            return conclude(env, cluster, task, attempt, Outcome::Deployed, settled);
         }
         Err(error) => error,
     };
@@ -71,7 +63,7 @@ pub(super) fn carry_out(env: &Env, cluster: &Cluster, task: TaskId, change: Chan
     }
     let first = error.to_string().lines().next().unwrap_or_default().to_owned();
     let Some(good) = attempt.good().cloned() else {
-        attempt.end(cluster, Outcome::Failed(first), None)?;
+        conclude(env, cluster, task, attempt, Outcome::Failed(first), None)?;
         return Err(error);
     };
     env.note(task, format!("restoring revision {}: {}", good.number, good.image));
@@ -82,19 +74,37 @@ pub(super) fn carry_out(env: &Env, cluster: &Cluster, task: TaskId, change: Chan
         Err(why) => format!("revision {} ({}) could not be restored: {why:#}", good.number, good.image),
     };
     removed.wait(env, cluster, task)?;
-    attempt.end(cluster, Outcome::Failed(first), None)?;
+    conclude(env, cluster, task, attempt, Outcome::Failed(first), None)?;
     Err(add(error, format!("{said}\n{removed}").trim_end()))
 }
 
-/// Removes the images of the services from nodes and engine, except those of kept revisions, of pods, and of other instances.
-fn clear_images(env: &Env, cluster: &Cluster, task: TaskId, mut kept: Vec<String>) -> Result<()> {
+/// Records the outcome, and removes the images of the revisions that the history drops. An image too many is no reason to fail.
+fn conclude(env: &Env, cluster: &Cluster, task: TaskId, attempt: Attempt, outcome: Outcome, settled: Settled) -> Result<()> {
+    let (is_turn, kept, dropped) = (attempt.number().is_multiple_of(CLEARED), attempt.images(), attempt.dropped_images());
+    attempt.end(cluster, outcome, settled)?;
+    if dropped.is_empty() && !is_turn {
+        return Ok(());
+    }
+    if let Err(error) = clear_images(env, cluster, task, is_turn, kept, dropped) {
+        env.interrupt.check()?;
+        env.detail(task, format!("images of earlier revisions stay: {error:#}"));
+    }
+    Ok(())
+}
+
+/// Removes images from the engine, and with `nodes` from the nodes, that no kept revision and no pod has. The nodes are this instance's own, so
+/// that all of the tool's images there are looked at.
+fn clear_images(env: &Env, cluster: &Cluster, task: TaskId, nodes: bool, mut kept: Vec<String>, mut dropped: Vec<String>) -> Result<()> {
     for pod in cluster.list("v1", "Pod", "", "")? {
         let containers = ["/spec/initContainers", "/spec/containers"].iter().filter_map(|it| pod.pointer(it)?.as_array());
         kept.extend(containers.flatten().filter_map(|it| it["image"].as_str()).map(str::to_owned));
     }
-    let services = env.config.built().map(|it| env.config.service(it).image.clone());
-    provider(env).withdraw(env, &services.collect::<Vec<_>>(), &kept)?;
-    image::remove_all_but(env, task, &kept)
+    dropped.retain(|it| !kept.contains(it));
+    if nodes {
+        let services: Vec<String> = env.config.built().map(|it| env.config.service(it).image.clone()).collect();
+        provider(env).withdraw(env, &services, &kept)?;
+    }
+    image::remove(env, task, dropped)
 }
 
 /// The state of the page, as the end of a sentence.

@@ -182,6 +182,12 @@ impl Attempt {
         kept(&self.earlier, &self.present).into_iter().flat_map(Revision::images).collect()
     }
 
+    /// The images of the revisions that go with its end.
+    pub(super) fn dropped_images(&self) -> Vec<String> {
+        let kept: Vec<u32> = kept(&self.earlier, &self.present).iter().map(|it| it.number).collect();
+        self.earlier.iter().filter(|it| !kept.contains(&it.number)).flat_map(Revision::images).collect()
+    }
+
     /// The serving revision when the attempt started.
     pub(super) fn good(&self) -> Option<&Revision> {
         serving(&self.earlier)

@@ -6,13 +6,13 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::{
-    cluster::{Cluster, ObjectId, Verdict, Wait, verdict},
+    cluster::{Cluster, ObjectId, Verdict, Wait, obstacle::Patience, verdict},
     deploy::objects::inputs_of,
     env::Env,
     graph::TaskId,
     tasks::{
         deploy::{migration, rollout},
-        objects::{has_worked, patience, pods_of_job, with_evidence},
+        objects::{has_worked, pods_of_job, with_evidence},
     },
 };
 
@@ -50,7 +50,8 @@ pub(super) fn wait(env: &Env, cluster: &Cluster, task: TaskId, jobs: &[Value]) -
 
 /// Waits until the Job has succeeded. An error has evidence from its pods.
 pub(super) fn finished(env: &Env, cluster: &Cluster, task: TaskId, id: &ObjectId, wait: &Wait<'_>) -> Result<()> {
-    let (pods, patience) = (RefCell::default(), patience(env));
+    // The other pods of a Job give room when they end.
+    let (pods, patience) = (RefCell::default(), Patience::default());
     let done = cluster.wait_for(env, task, wait, || {
         let Some(found) = cluster.get(id)? else { return Ok(Verdict::NotYet(format!("{id} does not exist"))) };
         pods.replace(pods_of_job(&found));
