@@ -22,10 +22,8 @@ const PULLS: Duration = Duration::from_secs(35);
 const STARTS: Duration = Duration::from_secs(8);
 /// For a registry, or a webhook's pod, that is starting or busy.
 const BUSY: Duration = Duration::from_secs(90);
-/// Old pods that end and Jobs that finish give back what they asked for.
-const ROOM: Duration = Duration::from_secs(45);
-/// A cluster may add a node, which takes a cloud some minutes: longer than any wait for a pod.
-const NEW_NODE: Duration = Duration::from_secs(600);
+/// Old pods, which have 30 s to end where their manifest says nothing, give back what they asked for.
+const ROOM: Duration = Duration::from_secs(90);
 /// The kind of obstacle that a new node removes.
 const NO_ROOM: &str = "room";
 
@@ -178,32 +176,39 @@ pub fn of_events(events: &[Value], uid: &str) -> Option<Obstacle> {
     refusal(&text(found.last()?, "/message"))
 }
 
-/// Remembers when each kind of obstacle was first seen.
+/// `no node has room for pod p`, without the scheduler's words, which may change.
+fn before_colon(why: &str) -> &str {
+    why.split(": ").next().unwrap_or(why)
+}
+
+/// Remembers when each kind of obstacle was first seen; of pods that no node has room for, when each was.
 #[derive(Debug, Default)]
 pub struct Patience {
-    since: RefCell<BTreeMap<&'static str, Instant>>,
-    adds_nodes: bool,
+    since: RefCell<BTreeMap<String, Instant>>,
+    /// How long a pod may find no room; `None`: as long as the wait lasts.
+    room: Option<Duration>,
 }
 
 impl Patience {
-    /// For pods of a cluster that `adds_nodes`, or may do so.
-    pub fn for_pods(adds_nodes: bool) -> Patience {
-        Patience { adds_nodes, ..Patience::default() }
+    /// For pods of a cluster whose nodes are all there is.
+    pub fn with_fixed_nodes() -> Patience {
+        Patience { room: Some(ROOM), ..Patience::default() }
     }
 
     /// `Never` if the obstacle has lasted longer than its limit; `otherwise` without an obstacle.
     pub fn judge(&self, obstacle: Option<Obstacle>, otherwise: Verdict) -> Verdict {
         let Some(obstacle) = obstacle else { return otherwise };
-        let since = *self.since.borrow_mut().entry(obstacle.kind).or_insert_with(Instant::now);
-        let waited = since.elapsed();
-        let fair = if obstacle.kind == NO_ROOM && self.adds_nodes { NEW_NODE } else { obstacle.fair };
-        if waited >= fair {
-            return Verdict::Never(obstacle.why);
+        let (key, fair) = match obstacle.kind {
+            // The next pod begins to wait when this one has found its place.
+            NO_ROOM => (before_colon(&obstacle.why).to_owned(), self.room),
+            kind => (kind.to_owned(), Some(obstacle.fair)),
+        };
+        let waited = self.since.borrow_mut().entry(key).or_insert_with(Instant::now).elapsed();
+        match fair {
+            Some(fair) if waited >= fair => Verdict::Never(obstacle.why),
+            Some(fair) => Verdict::NotYet(format!("{}; waiting for {} s more", obstacle.why, (fair - waited).as_secs())),
+            None => Verdict::NotYet(obstacle.why),
         }
-        if fair == NEW_NODE {
-            return Verdict::NotYet(format!("{}; a new node may have it", obstacle.why));
-        }
-        Verdict::NotYet(format!("{}; waiting for {} s more", obstacle.why, (fair - waited).as_secs()))
     }
 }
 
@@ -311,15 +316,17 @@ mod tests {
             Verdict::NotYet(why) => why,
             other => panic!("{other:?}"),
         };
-        assert!(said(&Patience::for_pods(false)).contains("Insufficient cpu; waiting for 4"));
-        assert!(said(&Patience::for_pods(true)).ends_with("Insufficient cpu; a new node may have it"));
-        let late = |adds_nodes| {
-            let patience = Patience::for_pods(adds_nodes);
-            patience.since.borrow_mut().insert(NO_ROOM, Instant::now().checked_sub(ROOM).unwrap());
+        assert!(said(&Patience::with_fixed_nodes()).contains("Insufficient cpu; waiting for 8"));
+        assert!(said(&Patience::default()).ends_with("Insufficient cpu"));
+        let late = |patience: Patience| {
+            patience.since.borrow_mut().insert("no node has room for pod p".to_owned(), Instant::now().checked_sub(ROOM).unwrap());
+            // Another pod has only begun to wait.
+            let other = Obstacle { why: "no node has room for pod q: 1 Insufficient cpu".to_owned(), ..found.clone() };
+            assert!(matches!(patience.judge(Some(other), Verdict::Yes), Verdict::NotYet(_)));
             patience.judge(Some(found.clone()), Verdict::Yes)
         };
-        assert_eq!(late(false), Verdict::Never(found.why.clone()));
-        assert!(matches!(late(true), Verdict::NotYet(_)));
+        assert_eq!(late(Patience::with_fixed_nodes()), Verdict::Never(found.why.clone()));
+        assert!(matches!(late(Patience::default()), Verdict::NotYet(_)));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Requests for processors on a cluster that is one machine.
 //!
-//! A request reserves time that no other pod may ask for, used or not. The control plane of a node of kind asks for 0.85 of a processor
-//! (kubeadm's 250m, 200m, 100m and 100m, CoreDNS and kindnet with 100m each), so that with the requests of a cluster for many users a machine
-//! with two processors has room for about five further pods, and one with a single processor for no database.
+//! A request reserves time that no other pod may ask for, used or not. kubeadm's control plane asks for 0.75 of a processor (250m, 200m, 100m,
+//! 100m, and 100m for CoreDNS), kind's own image for 0.95 (a second CoreDNS, and kindnet). So with the requests of a cluster for many users a
+//! machine with two processors has room for six to eight further pods beside operator and database, and one with a single processor for none.
 
 use serde_json::{Value, json};
 
@@ -11,25 +11,58 @@ use crate::deploy::scope;
 /// What a container asks for is divided by this. All of an instance's containers keep their shares of each other.
 const DIVISOR: f64 = 10.0;
 
-/// Where the kinds with pods hold their pods' template.
-const TEMPLATES: [(&str, &str); 7] = [
-    ("Pod", "/spec"),
+/// Where the kinds with pods hold their pods' template. A Job and a Pod, whose requests cannot be changed, stay as they are written: one that has
+/// run must not run again for another request.
+const TEMPLATES: [(&str, &str); 5] = [
     ("Deployment", "/spec/template/spec"),
     ("StatefulSet", "/spec/template/spec"),
     ("DaemonSet", "/spec/template/spec"),
     ("ReplicaSet", "/spec/template/spec"),
-    ("Job", "/spec/template/spec"),
     ("CronJob", "/spec/jobTemplate/spec/template/spec"),
 ];
 
-/// Whether something of the cluster depends on the requests as they are written: a LimitRange may refuse smaller ones, and an autoscaler
-/// measures by them.
-pub fn must_stay(object: &Value) -> bool {
-    ["LimitRange", "HorizontalPodAutoscaler", "VerticalPodAutoscaler", "ScaledObject"].iter().any(|it| object["kind"] == *it)
+/// What depends on the requests as they are written.
+#[derive(Debug, Default)]
+pub struct Bound {
+    /// A LimitRange may refuse smaller ones, of any pod.
+    all: bool,
+    /// Kind and name of what an autoscaler measures by them.
+    scaled: Vec<(String, String)>,
+}
+
+impl Bound {
+    pub fn of<'a>(objects: impl Iterator<Item = &'a Value>) -> Bound {
+        let mut out = Bound::default();
+        for object in objects {
+            let target = match object["kind"].as_str() {
+                Some("LimitRange") => {
+                    out.all = true;
+                    continue;
+                }
+                Some("HorizontalPodAutoscaler" | "ScaledObject") => &object["spec"]["scaleTargetRef"],
+                Some("VerticalPodAutoscaler") => &object["spec"]["targetRef"],
+                _ => continue,
+            };
+            // KEDA scales a Deployment where no kind is named.
+            let kind = target["kind"].as_str().unwrap_or("Deployment");
+            out.scaled.push((kind.to_owned(), target["name"].as_str().unwrap_or_default().to_owned()));
+        }
+        out
+    }
+
+    /// Divides what does not depend on it.
+    pub fn divide(&self, object: &mut Value) {
+        let is_scaled =
+            self.scaled.iter().any(|(kind, name)| object["kind"] == kind.as_str() && object["metadata"]["name"] == name.as_str());
+        if !self.all && !is_scaled {
+            divide(object);
+        }
+    }
 }
 
 /// Divides the requests for processors of an object's containers, or of a database's instances, by ten; none becomes less than `1m`. A limit
-/// stays. Without a request Kubernetes takes the limit for it, so that a tenth of the limit is asked for.
+/// stays. Without a request Kubernetes takes the limit for it, so that a tenth of the limit is asked for. A pod whose requests were its limits is
+/// no longer of the class `Guaranteed`.
 pub fn divide(object: &mut Value) {
     if object["kind"] == "Cluster" && scope::group(object) == "postgresql.cnpg.io" {
         return divide_resources(&mut object["spec"]);
@@ -42,8 +75,9 @@ pub fn divide(object: &mut Value) {
 }
 
 fn divide_resources(holder: &mut Value) {
-    let cpu = |list: &str| holder.pointer(&format!("/resources/{list}/cpu")).and_then(number);
-    let Some(asked) = cpu("requests").or_else(|| cpu("limits")) else { return };
+    let cpu = |list: &str| holder.pointer(&format!("/resources/{list}/cpu"));
+    // What is no quantity of this form is the API server's to judge.
+    let Some(asked) = cpu("requests").or_else(|| cpu("limits")).and_then(number) else { return };
     let thousandths = (asked * 1000.0 / DIVISOR).ceil().max(1.0);
     if holder["resources"]["requests"].is_null() {
         holder["resources"]["requests"] = json!({});
@@ -84,9 +118,10 @@ mod tests {
         }
         assert_eq!(of(json!(1))["cpu"], "100m");
         assert_eq!(of(json!(0.5))["cpu"], "50m");
-        // What is no quantity of this kind is the API server's to judge.
-        assert_eq!(of(json!("x"))["cpu"], "x");
-        assert_eq!(of(json!("0"))["cpu"], "0");
+        for written in ["x", "0", "100000u"] {
+            let limited = json!({ "requests": { "cpu": written }, "limits": { "cpu": "2" } });
+            assert_eq!(request(limited.clone()), limited);
+        }
         assert_eq!(request(json!({ "limits": { "cpu": "2" } })), json!({ "limits": { "cpu": "2" }, "requests": { "cpu": "200m" } }));
         assert_eq!(request(json!({ "limits": { "memory": "1Gi" } })), json!({ "limits": { "memory": "1Gi" } }));
         assert_eq!(request(json!(null)), json!(null));
@@ -111,6 +146,41 @@ mod tests {
         let mut other = json!({ "apiVersion": "example.org/v1", "kind": "Cluster", "spec": asks });
         divide(&mut other);
         assert_eq!(other["spec"], asks);
+    }
+
+    #[test]
+    fn what_an_autoscaler_measures_and_a_limit_range_bounds_stays() {
+        let deployment = |name: &str| {
+            let container = json!({ "resources": { "requests": { "cpu": "100m" } } });
+            json!({ "kind": "Deployment", "metadata": { "name": name }, "spec": { "template": { "spec": { "containers": [container] } } } })
+        };
+        let divided = |others: &[Value]| {
+            let bound = Bound::of(others.iter());
+            ["web", "worker"].map(|name| {
+                let mut it = deployment(name);
+                bound.divide(&mut it);
+                it != deployment(name)
+            })
+        };
+        let target = json!({ "kind": "Deployment", "name": "web" });
+        assert_eq!(divided(&[]), [true, true]);
+        assert_eq!(divided(&[json!({ "kind": "HorizontalPodAutoscaler", "spec": { "scaleTargetRef": target } })]), [false, true]);
+        assert_eq!(divided(&[json!({ "kind": "VerticalPodAutoscaler", "spec": { "targetRef": target } })]), [false, true]);
+        assert_eq!(divided(&[json!({ "kind": "ScaledObject", "spec": { "scaleTargetRef": { "name": "web" } } })]), [false, true]);
+        assert_eq!(divided(&[json!({ "kind": "LimitRange" })]), [false, false]);
+    }
+
+    #[test]
+    fn a_job_and_a_pod_stay_as_they_are_written() {
+        let container = json!({ "resources": { "requests": { "cpu": "100m" } } });
+        for object in [
+            json!({ "kind": "Job", "spec": { "template": { "spec": { "containers": [container] } } } }),
+            json!({ "kind": "Pod", "spec": { "containers": [container] } }),
+        ] {
+            let mut now = object.clone();
+            divide(&mut now);
+            assert_eq!(now, object);
+        }
     }
 
     #[test]

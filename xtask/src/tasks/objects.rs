@@ -29,7 +29,7 @@ use crate::{
 
 /// For pods that do not start: only kind's nodes are as many as at the start, whatever is asked of them.
 pub(super) fn patience(env: &Env) -> Patience {
-    Patience::for_pods(env.config.cluster.kind != ClusterType::Kind)
+    if env.config.cluster.kind == ClusterType::Kind { Patience::with_fixed_nodes() } else { Patience::default() }
 }
 
 /// The task's desired objects, read on first use, since manifests may have 20,000 lines.

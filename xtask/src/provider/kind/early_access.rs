@@ -40,7 +40,9 @@ pub(super) fn announce(env: &Env, engine: &Engine, ended: &AtomicBool) {
                 if env.config.cluster.shortcuts {
                     // The patches for a single node are in the node image from packages.
                     let is_tenth = nodes::is_alone(env) && images::chosen(env, TASK).is_ok_and(|it| it == Chosen::Packages);
-                    cluster.apply(&share(is_tenth)).ok();
+                    if cluster.apply(&share(is_tenth)).is_err() && env.interrupt.sleep(PAUSE).is_ok() {
+                        continue;
+                    }
                 }
                 return env.task_progress.usable(TASK);
             }
@@ -146,8 +148,8 @@ fn rules() -> [Value; 4] {
     ]
 }
 
-/// What a container of the system asks for that names nothing: kubeadm's kube-proxy. Linux would give it two thousandths of a processor while
-/// others want more, so that on a busy machine Services lead to pods that are gone, and a node that starts waits for its rules. `is_tenth`:
+/// The request of a container of the system whose manifest names none: kubeadm's kube-proxy. Linux would give it two thousandths of a processor
+/// while others want more, so that on a busy machine Services lead to pods that are gone, and a node that starts waits for its rules. `is_tenth`:
 /// whether the control plane asks for a tenth, too.
 fn share(is_tenth: bool) -> Value {
     json!({

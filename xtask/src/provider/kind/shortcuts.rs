@@ -25,7 +25,7 @@ pub(super) const NAMES: [&str; 14] = [
     "the node image from packages runs initdb for the first database instance while the cluster starts, with the operator's own code; the operator adopts the PVC instead of running its Job",
     "the operator's CRDs have no descriptions: `kubectl explain` shows none for its kinds",
     "the node image from packages leads to the API server's Service before kube-proxy does, and the node rejects connections with as much ICMP as it takes",
-    "containers, also those of the control plane of the node image from packages, ask for a tenth of the processors that their manifests name, so that more of them fit on one machine, unless a manifest is a LimitRange or an autoscaler",
+    "containers but those of Jobs, also those of the control plane of the node image from packages, ask for a tenth of the processors that their manifests name, so that more of them fit on one machine, unless a LimitRange or an autoscaler depends on it; no pod is of the class Guaranteed",
     "a LimitRange gives kube-proxy, which asks for nothing, as much of a busy processor as others get",
 ];
 

@@ -1,7 +1,6 @@
 //! The manifests of an instance, by their folders.
 
 use anyhow::Result;
-use serde_json::Value;
 
 use crate::{
     config::ServiceName,
@@ -9,7 +8,7 @@ use crate::{
         folder,
         manifests::{self, Manifest},
         roles::Roles,
-        room,
+        room::Bound,
     },
     env::Env,
     provider::provider,
@@ -51,10 +50,9 @@ impl Folders {
         &self.services[0]
     }
 
-    /// What makes room on a disposable cluster: containers ask for fewer processors, unless one of the manifests depends on the requests.
-    pub(super) fn room(&self, env: &Env) -> fn(&mut Value) {
-        let all = self.services.iter().map(|it| &it.manifests).chain([&self.database]);
-        let must_stay = all.flatten().any(|it| room::must_stay(&it.object));
-        if provider(env).features(env).throw_away && !must_stay { room::divide } else { |_| {} }
+    /// What of the manifests depends on the requests for processors as they are written. On any cluster but a disposable one: everything.
+    pub(super) fn room(&self, env: &Env) -> Option<Bound> {
+        let all = self.services.iter().map(|it| &it.manifests).chain([&self.database]).flatten();
+        provider(env).features(env).throw_away.then(|| Bound::of(all.map(|it| &it.object)))
     }
 }
