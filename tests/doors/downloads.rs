@@ -157,7 +157,7 @@ fn a_download_that_fails_or_brings_other_bytes_is_named_first_and_the_next_run_g
 fn a_module_that_drips_or_hangs_is_named_with_its_server_and_the_next_run_takes_it() {
     let proxy = Proxy::new();
     let (cache, mut found) = (proxy.world.project.root.join("cache"), Vec::new());
-    for (ill, says) in [(Ill::Drips, "gives "), (Ill::Hangs, "hangs, for 12")] {
+    for (ill, says) in [(Ill::Drips, "gives "), (Ill::Hangs, "hangs, for 24")] {
         proxy.forget();
         let ran = proxy.run(ill, "create");
         let server = format!("the download from 127.0.0.1:{} ", proxy.port);

@@ -160,7 +160,7 @@ fn a_package_with_other_bytes_that_pnpm_leaves_out_is_refused_by_name_and_the_ne
 #[test]
 #[ignore = "long: `cargo xtask test --full` runs it"]
 fn a_package_that_drips_or_hangs_is_named_with_its_server_by_npm_pnpm_and_yarn_and_the_next_run_takes_it() {
-    let slow = |ill, how: &str| (ill, format!("the download from HOST {how}, for 12"));
+    let slow = |ill, how: &str| (ill, format!("the download from HOST {how}, for 24"));
     let (drips, hangs) = ((Ill::Drips, "the download from HOST gives ".to_owned()), slow(Ill::Hangs, "hangs"));
     let of_yarn = (Ill::Hangs, format!("the server does not answer in time: error Error: http://HOST/{FILE}: ESOCKETTIMEDOUT"));
     suffer_all(

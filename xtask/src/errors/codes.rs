@@ -136,7 +136,7 @@ codes! {
         causes ["a low limit of the shell or the container" "other programs of this user have many open files or processes"]
         steps ["raise the limit in this shell, and run the same command again: ulimit -n 4096" "see all limits: ulimit -a" "cargo xtask doctor"]
     Download "E0118" "a download failed, or brought other bytes than the pinned ones"
-        causes ["the registry, the mirror or the proxy does not answer, or sends a page of its own" "a certificate that this machine does not trust, or a clock that is wrong" "the file was changed on its way, or at the place that it comes from" "the server, or what is before it, brought fewer than 600 kB in five minutes, so that the tool stopped the download"]
+        causes ["the registry, the mirror or the proxy does not answer, or sends a page of its own" "a certificate that this machine does not trust, or a clock that is wrong" "the file was changed on its way, or at the place that it comes from" "the server, or what is before it, brought fewer than 480 kB in four minutes, so that the tool stopped the download"]
         steps ["open the address in the error in a browser" "cargo xtask doctor" "run the same command again: what was downloaded stays, and nothing of a file with wrong bytes"]
 
     Config "E0201" "the configuration is not valid"

@@ -30,9 +30,9 @@ pub(super) struct Patience {
 
 impl Default for Patience {
     /// 2 kB/s; a slow line has more than this. A proxy may fetch a file and look through it before it passes the first byte on, which may take
-    /// minutes for a large one.
+    /// minutes for a large one. npm gives up by itself after five minutes without a byte, and then tries again.
     fn default() -> Patience {
-        Patience { within: Duration::from_secs(300), bytes: 600_000 }
+        Patience { within: Duration::from_secs(240), bytes: 480_000 }
     }
 }
 
