@@ -24,13 +24,18 @@ const TEMPLATES: [(&str, &str); 5] = [
 /// What depends on the requests as they are written.
 #[derive(Debug, Default)]
 pub struct Bound {
-    /// A LimitRange may refuse smaller ones, of any pod.
+    /// On a cluster like any other; with a LimitRange, which may refuse smaller ones of any pod.
     all: bool,
     /// Kind and name of what an autoscaler measures by them.
     scaled: Vec<(String, String)>,
 }
 
 impl Bound {
+    /// Of a cluster that is not disposable.
+    pub fn everything() -> Bound {
+        Bound { all: true, ..Bound::default() }
+    }
+
     pub fn of<'a>(objects: impl Iterator<Item = &'a Value>) -> Bound {
         let mut out = Bound::default();
         for object in objects {

@@ -17,7 +17,6 @@ use crate::{
         objects::{self, Values},
         operator,
         roles::Roles,
-        room::Bound,
         scope, secrets,
     },
     env::Env,
@@ -75,7 +74,7 @@ impl Database {
         let roles = folders.first().roles.elsewhere();
         let room = folders.room(env);
         let mut others = complete(env, None, folders.database, &roles, None, None)?;
-        others.iter_mut().for_each(|it| divide(it, room.as_ref()));
+        others.iter_mut().for_each(|it| room.divide(it));
         let Folder { manifests, roles, .. } = folders.services.swap_remove(0);
         let frontend = complete(env, None, manifests, &roles, None, None)?;
         let is_home = |it: &Value| it["kind"] == "Namespace" && it["metadata"]["name"] == env.config.namespace.as_str();
@@ -190,7 +189,7 @@ impl App {
             let built = env.config.image_of(service);
             let image = images.get(&built).with_context(|| format!("find the image of {}", name_of(service)))?;
             let mut objects = complete(env, service, manifests, &roles, Some(image), out.address.as_ref())?;
-            objects.iter_mut().for_each(|it| divide(it, room.as_ref()));
+            objects.iter_mut().for_each(|it| room.divide(it));
             out.take(env, built, &roles, image, objects)?;
         }
         out.base.extend(service_secrets::objects(env, from)?);
@@ -329,13 +328,6 @@ pub fn upstream(env: &Env, task: TaskId, role: Role) -> Result<PublishedImage> {
     match images::chosen(env, task)? {
         Chosen::Registry => Ok(PublishedImage::new(reference)),
         Chosen::Packages => provider(env).name_for_pods(env, &reference),
-    }
-}
-
-/// Divides the requests for processors, if the cluster is disposable and nothing depends on them.
-fn divide(object: &mut Value, room: Option<&Bound>) {
-    if let Some(bound) = room {
-        bound.divide(object);
     }
 }
 

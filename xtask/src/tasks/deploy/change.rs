@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::{
     cluster::{Cluster, ObjectId, Verdict, Wait, verdict},
+    config::ClusterType,
     env::Env,
     errors::{self, Problem},
     graph::TaskId,
@@ -80,7 +81,8 @@ pub(super) fn carry_out(env: &Env, cluster: &Cluster, task: TaskId, change: Chan
 
 /// Records the outcome, and removes the images of the revisions that the history drops. An image too many is no reason to fail.
 fn conclude(env: &Env, cluster: &Cluster, task: TaskId, attempt: Attempt, outcome: Outcome, settled: Settled) -> Result<()> {
-    let (is_turn, kept, dropped) = (attempt.number().is_multiple_of(CLEARED), attempt.images(), attempt.dropped_images());
+    let (kept, dropped) = (attempt.images(), attempt.dropped_images());
+    let is_turn = env.config.cluster.kind == ClusterType::Kind && attempt.number().is_multiple_of(CLEARED);
     attempt.end(cluster, outcome, settled)?;
     if dropped.is_empty() && !is_turn {
         return Ok(());
@@ -95,7 +97,9 @@ fn conclude(env: &Env, cluster: &Cluster, task: TaskId, attempt: Attempt, outcom
 /// Removes images from the engine, and with `nodes` from the nodes, that no kept revision and no pod has. The nodes are this instance's own, so
 /// that all of the tool's images there are looked at.
 fn clear_images(env: &Env, cluster: &Cluster, task: TaskId, nodes: bool, mut kept: Vec<String>, mut dropped: Vec<String>) -> Result<()> {
-    for pod in cluster.list("v1", "Pod", "", "")? {
+    // Elsewhere the user may see no other namespace.
+    let namespace = if nodes { "" } else { &env.config.namespace };
+    for pod in cluster.list("v1", "Pod", namespace, "")? {
         let containers = ["/spec/initContainers", "/spec/containers"].iter().filter_map(|it| pod.pointer(it)?.as_array());
         kept.extend(containers.flatten().filter_map(|it| it["image"].as_str()).map(str::to_owned));
     }

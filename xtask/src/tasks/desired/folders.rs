@@ -51,8 +51,11 @@ impl Folders {
     }
 
     /// What of the manifests depends on the requests for processors as they are written. On any cluster but a disposable one: everything.
-    pub(super) fn room(&self, env: &Env) -> Option<Bound> {
+    pub(super) fn room(&self, env: &Env) -> Bound {
+        if !provider(env).features(env).throw_away {
+            return Bound::everything();
+        }
         let all = self.services.iter().map(|it| &it.manifests).chain([&self.database]).flatten();
-        provider(env).features(env).throw_away.then(|| Bound::of(all.map(|it| &it.object)))
+        Bound::of(all.map(|it| &it.object))
     }
 }
